@@ -1,0 +1,228 @@
+# sailor: a planner for distributed training (C11, MPI, OpenMP, HDF5).  `make help` lists the targets,
+# `make config` shows what was found.  A site may put its own settings into config.mk.
+-include config.mk
+
+# ---- what a user may set ------------------------------------------------------------------------------------
+MODE    ?= release#   release | debug | asan | fuzz (clang, libFuzzer)
+PREFIX  ?= /usr/local
+BINDIR  ?= $(PREFIX)/bin
+DATADIR ?= $(PREFIX)/share/sailor
+MANDIR  ?= $(PREFIX)/share/man
+MPI     ?= mpich#     where a system has several side by side: mpich | openmpi
+mpi_kind := $(strip $(MPI))
+MPIEXEC ?= $(firstword $(shell command -v mpirun.$(mpi_kind) mpirun mpiexec srun 2>/dev/null))
+NP      ?= 2#         ranks of the MPI tests
+PYTHON  ?= $(firstword $(wildcard /usr/bin/python3) python3)
+WERROR  ?= 0#         1: warnings are errors
+V       ?= 0#         1: show the commands
+FUZZ_SECONDS ?= 60#   per harness
+BENCH_RUNS   ?= 5
+
+mode := $(strip $(MODE))
+Q    := $(if $(filter 1,$(V)),,@)
+B    := build/$(mode)
+# release programs lie in build/ itself, those of the other modes beside their objects
+BIN  := $(if $(filter release,$(mode)),build,$(B))
+
+# ---- version: the tag, or VERSION and the commit, or VERSION alone outside of a checkout -----------------------
+VERSION := $(shell v=$$(cat VERSION); test -e .git && { git describe --tags --dirty 2>/dev/null || \
+             { g=$$(git describe --always --dirty 2>/dev/null) && echo "$$v+g$$g"; }; } || echo "$$v")
+
+# ---- compiler and libraries: every probe can be overridden -----------------------------------------------------
+ifeq ($(origin CC),default)
+CC := $(firstword $(shell command -v mpicc.$(mpi_kind) mpicc 2>/dev/null))
+endif
+PKG_CONFIG ?= pkg-config
+pc = $(firstword $(foreach p,$(1),$(shell $(PKG_CONFIG) --exists $(p) 2>/dev/null && echo $(p))))
+# third-party headers are -isystem: our warnings are about our code; /usr/include must not be named (it breaks C++)
+sys = $(filter-out -isystem/usr/include,$(patsubst -I%,-isystem%,$(shell $(PKG_CONFIG) --cflags-only-I $(1) 2>/dev/null)))
+hdf5_pc := $(call pc,hdf5-$(mpi_kind) hdf5-mpi hdf5)
+HDF5_CPPFLAGS  ?= $(if $(hdf5_pc),$(call sys,$(hdf5_pc)))
+# only HDF5 itself: its .pc file drags in MPI's private libraries, which mpicc knows better
+HDF5_LIBS      ?= $(if $(hdf5_pc),$(filter -L% -lhdf5%,$(shell $(PKG_CONFIG) --libs $(hdf5_pc))))
+CJSON_CPPFLAGS ?= $(patsubst %/cjson,%,$(filter-out -isystem/usr/include/cjson,$(call sys,libcjson)))
+CJSON_LIBS     ?= $(if $(call pc,libcjson),$(shell $(PKG_CONFIG) --libs libcjson))
+CMOCKA_LIBS    ?= $(if $(call pc,cmocka),$(shell $(PKG_CONFIG) --libs cmocka))
+missing := $(if $(CC),,mpicc (Debian: mpich);)$(if $(strip $(HDF5_LIBS)),, HDF5 (libhdf5-mpich-dev, or HDF5_CPPFLAGS= HDF5_LIBS=);)
+missing += $(if $(strip $(CJSON_LIBS)),, cJSON (libcjson-dev, or CJSON_CPPFLAGS= CJSON_LIBS=);)
+
+ifeq ($(mode),fuzz)
+export MPICH_CC := clang
+export OMPI_CC  := clang
+endif
+opt_release := -O3 -g -fno-math-errno -ffp-contract=off
+opt_debug   := -O0 -g3 -ffp-contract=off
+opt_asan    := -O1 -g -fno-omit-frame-pointer -ffp-contract=off -fsanitize=address,undefined -fno-sanitize-recover=undefined
+opt_fuzz    := $(opt_asan) -fsanitize=fuzzer-no-link -Wno-unused-command-line-argument
+ifeq ($(opt_$(mode)),)
+$(error MODE=$(mode): expected release, debug, asan or fuzz)
+endif
+OPT  ?= $(opt_$(mode))
+WARN ?= -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wformat=2 -Wundef -Wpointer-arith -Wcast-qual
+WARN += $(if $(filter 1,$(WERROR)),-Werror)
+CPPFLAGS   += -D_GNU_SOURCE -DH5_USE_110_API -Isrc $(HDF5_CPPFLAGS) $(CJSON_CPPFLAGS)
+ALL_CFLAGS := -std=c11 $(OPT) -fopenmp $(WARN) $(CFLAGS)
+LDLIBS     += $(HDF5_LIBS) $(CJSON_LIBS) -lm
+
+# ---- sources: base <- sim <- io <- search <- cli (tests/cli/layers.t watches over the direction) -----------------
+src     := $(sort $(foreach d,base sim io search cli,$(wildcard src/$(d)/*.c)))
+obj     := $(src:%.c=$(B)/%.o)
+lib_o   := $(filter-out $(B)/src/cli/main.o,$(obj))
+programs := $(BIN)/sailor
+
+# A test program is tests/SUITE/t_*.c; the other .c files beside it are its helpers.
+progs_of   = $(patsubst tests/%.c,$(B)/tests/%,$(sort $(wildcard tests/$(1)/t_*.c)))
+helpers_of = $(patsubst %.c,$(B)/%.o,$(sort $(filter-out tests/$(1)/t_%,$(wildcard tests/$(1)/*.c))))
+unit     := $(call progs_of,unit)
+property := $(call progs_of,property)
+mpi      := $(call progs_of,mpi)
+tests    := $(unit) $(property) $(mpi)
+fuzzers  := $(patsubst tests/fuzz/%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
+
+.DELETE_ON_ERROR:
+.SECONDARY:
+.PHONY: all tests config check check-unit check-property check-mpi check-cli check-jobs check-fuzz check-long \
+        check-slurm replay fuzz fuzz-all bench install uninstall format lint clean help FORCE
+
+## all: build the planner, build/sailor (the default)
+all: $(programs)
+
+$(BIN)/sailor: $(obj)
+	@mkdir -p $(@D); echo "  LINK  $@"
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(LDLIBS)
+
+$(B)/%.o: %.c $(B)/flags
+	@mkdir -p $(@D); echo "  CC    $<"
+	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+# Other flags or another compiler rebuild everything; another version only the files that print it.
+$(B)/flags: FORCE
+	$(if $(strip $(missing)),$(error not found: $(strip $(missing)) see README.md))
+	@mkdir -p $(@D); echo '$(subst ','\'',$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(LDFLAGS) $(LDLIBS))' > $@.$$$$; \
+	 cmp -s $@.$$$$ $@ && rm $@.$$$$ || mv $@.$$$$ $@
+$(B)/version: FORCE
+	@mkdir -p $(@D); echo '$(VERSION)' > $@.$$$$; cmp -s $@.$$$$ $@ && rm $@.$$$$ || mv $@.$$$$ $@
+version_o := $(patsubst %.c,$(B)/%.o,$(if $(src),$(shell grep -ls SAILOR_VERSION $(src))))
+$(version_o): $(B)/version
+$(version_o): CPPFLAGS += -DSAILOR_VERSION='"$(VERSION)"'
+
+# ---- tests ---------------------------------------------------------------------------------------------------
+test_link = $(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(LDFLAGS) -MMD -MP -MF $@.d -o $@ $(filter tests/%.c,$^) $(filter %.o,$^) $(LDLIBS)
+define test_rule
+$(B)/tests/$(1)/t_%: tests/$(1)/t_%.c $(call helpers_of,$(1)) $(lib_o)
+	@mkdir -p $$(@D); echo "  TEST  $$@"
+	$$(test_link) $(2)
+endef
+$(eval $(call test_rule,unit,$(CMOCKA_LIBS)))
+$(eval $(call test_rule,mpi,$(CMOCKA_LIBS)))
+$(eval $(call test_rule,property,))
+
+## tests: build the test programs
+tests: $(tests)
+
+# tests/run counts what really ran; the results of the suites add up in build/MODE/results. hwloc's OpenCL plugin leaks
+# and is unloaded before the leak sanitizer can name it: no hwloc plugins in tests.
+test_env := env -u OMP_NUM_THREADS OMP_THREAD_LIMIT=2 OMP_WAIT_POLICY=passive UCX_HANDLE_ERRORS=none \
+            HDF5_USE_FILE_LOCKING=FALSE HWLOC_PLUGINS_PATH=/nonexistent \
+            OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1 \
+            CMOCKA_MESSAGE_OUTPUT=TAP RESULTS=$(CURDIR)/$(B)/results \
+            BIN=$(CURDIR)/$(BIN) MPIEXEC="$(MPIEXEC)" PYTHON="$(PYTHON)" CC="$(CC)" CPPFLAGS="$(CPPFLAGS)"
+run := $(test_env) tests/run
+
+## check: all quick tests: unit, property, mpi, cli, jobs
+check: all tests
+	$(Q)rm -rf $(B)/results
+	+$(Q)$(MAKE) --no-print-directory -j1 -k check-unit check-property check-mpi check-cli check-jobs; $(run) --sum
+## check-unit: cmocka programs tests/unit/t_*.c
+check-unit: $(unit)
+	$(Q)$(run) unit $(unit)
+## check-property: random and exhaustive comparisons, tests/property/t_*.c
+check-property: $(property)
+	$(Q)$(run) property $(property)
+## check-mpi: cmocka programs tests/mpi/t_*.c under mpirun -n $(NP)
+check-mpi: $(mpi)
+	$(Q)$(run) -n $(NP) mpi $(mpi)
+## check-cli: the program from outside, tests/cli/*.t (TAP)
+check-cli: all
+	$(Q)$(run) cli $(sort $(wildcard tests/cli/*.t))
+## check-jobs: syntax and shellcheck of every shell script
+check-jobs:
+	$(Q)$(run) jobs tests/slurm/scripts.t
+## check-long: kill and resume, long random runs: tests/long/*.t, and tests/property with SAILOR_LONG=1
+check-long: all $(property)
+	$(Q)SAILOR_LONG=1 TEST_SECONDS=1200 $(run) long $(sort $(wildcard tests/long/*.t)) \
+	    $(patsubst tests/%.c,$(B)/tests/%,$(if $(property),$(shell grep -ls SAILOR_LONG tests/property/t_*.c)))
+## check-slurm: submit jobs/search.sbatch to a throw-away local Slurm, cut it, let it requeue and resume
+check-slurm: all
+	$(Q)TEST_SECONDS=900 $(run) slurm tests/slurm/search.t
+
+# The replay needs no libFuzzer: the same harness with a small main() that reads files.
+## check-fuzz: replay the corpus of every fuzz harness under the sanitizers
+check-fuzz:
+	+$(Q)$(MAKE) --no-print-directory MODE=asan replay
+replay: $(fuzzers:%=$(B)/tests/fuzz/%.replay)
+	$(Q)$(run) fuzz $^
+$(B)/tests/fuzz/%.replay: tests/fuzz/%.c tests/fuzz/replay.c $(lib_o)
+	@mkdir -p $(@D); echo "  TEST  $@"
+	$(test_link)
+$(B)/tests/fuzz/%: tests/fuzz/%.c $(lib_o)
+	@mkdir -p $(@D); echo "  FUZZ  $@"
+	$(test_link) -fsanitize=fuzzer
+fuzz-all: $(fuzzers:%=$(B)/tests/fuzz/%)
+	$(Q)set -e; for f in $(fuzzers); do n=$${f#fuzz_}; mkdir -p $(B)/corpus/$$n; echo "  $$f: $(FUZZ_SECONDS) s"; \
+	  $(test_env) $(B)/tests/fuzz/$$f -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 -timeout=20 \
+	    -artifact_prefix=$(B)/$$f- $(B)/corpus/$$n tests/fuzz/corpus/$$n; done
+## fuzz: let clang's libFuzzer look for new inputs, FUZZ_SECONDS=60 per harness
+fuzz:
+	$(Q)if echo 'int LLVMFuzzerTestOneInput(const char*d,long n){(void)d;return n<0;}' | \
+	  clang -x c -fopenmp -fsanitize=fuzzer,address,undefined - -o /dev/null 2>/dev/null; \
+	then $(MAKE) --no-print-directory MODE=fuzz fuzz-all; \
+	else echo "fuzz: skipped: clang with libFuzzer and OpenMP not found (Debian: clang libclang-rt-dev libomp-dev)"; fi
+
+# ---- measurements --------------------------------------------------------------------------------------------
+$(BIN)/bench_eval: tests/bench/bench_eval.c $(lib_o)
+	@mkdir -p $(@D); echo "  LINK  $@"
+	$(test_link)
+## bench: time the published experiments and the estimator, BENCH_RUNS=5 runs each
+bench: all $(if $(wildcard tests/bench/bench_eval.c),$(BIN)/bench_eval)
+	$(Q)BIN=$(CURDIR)/$(BIN) RUNS=$(BENCH_RUNS) PYTHON="$(PYTHON)" tests/bench/bench.sh
+
+# ---- installation --------------------------------------------------------------------------------------------
+man := $(sort $(wildcard man/*.1))
+## install: into $(DESTDIR)$(PREFIX)
+install: all
+	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(DATADIR) $(if $(man),$(DESTDIR)$(MANDIR)/man1)
+	install -m 755 $(programs) $(DESTDIR)$(BINDIR)
+	for d in inputs analysis jobs; do if [ -d $$d ]; then cp -R $$d $(DESTDIR)$(DATADIR)/; fi; done
+	find $(DESTDIR)$(DATADIR) -name __pycache__ -prune -exec rm -rf {} +
+	$(if $(man),install -m 644 $(man) $(DESTDIR)$(MANDIR)/man1)
+## uninstall: remove what install put there
+uninstall:
+	$(RM) $(patsubst %,$(DESTDIR)$(BINDIR)/%,$(notdir $(programs))) $(patsubst %,$(DESTDIR)$(MANDIR)/man1/%,$(notdir $(man)))
+	$(RM) -r $(DESTDIR)$(DATADIR)/inputs $(DESTDIR)$(DATADIR)/analysis $(DESTDIR)$(DATADIR)/jobs
+	-rmdir $(DESTDIR)$(DATADIR)
+
+# ---- housekeeping --------------------------------------------------------------------------------------------
+c_files = $(shell find src tests -name '*.[ch]')
+## format: clang-format in place
+format:
+	clang-format -i $(c_files)
+## lint: clang-format as a check, cppcheck, shellcheck
+lint: check-jobs
+	clang-format --dry-run -Werror $(c_files)
+	cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,portability --inline-suppr \
+	  --suppress=missingInclude --suppress=missingIncludeSystem -Isrc src
+## config: print what was found
+config:
+	@printf '%-9s %s\n' version '$(VERSION)' mode '$(mode) -> $(BIN)/sailor' compiler '$(or $(CC),not found)' flags '$(ALL_CFLAGS)' \
+	  hdf5 '$(or $(hdf5_pc),$(HDF5_LIBS),not found)' cjson '$(or $(CJSON_LIBS),not found)' \
+	  cmocka '$(or $(CMOCKA_LIBS),not found: unit and MPI tests cannot be built)' mpiexec '$(or $(MPIEXEC),not found)' prefix '$(PREFIX)'
+## clean: remove build/
+clean:
+	$(RM) -r build
+## help: this list
+help:
+	@awk -F': ' '/^## [a-z-]+: / { printf "  make %-15s %s\n", substr($$1, 4), substr($$0, length($$1) + 3) }' Makefile
+	@echo '  variables: MODE=release|debug|asan MPI=mpich|openmpi PREFIX= DESTDIR= CC= CFLAGS= MPIEXEC= NP=2 WERROR=1 V=1'
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -1,0 +1,6 @@
+# shellcheck shell=bash
+# The throw-away Slurm of tests/slurm-local.sh, or any Slurm on one's own machine: few cores, many virtual ones.
+export SAILOR_SITE=local
+export SAILOR_OUT=${SAILOR_OUT:-$PWD/build/out}
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} OMP_WAIT_POLICY=passive # ranks share cores: do not spin
+export UCX_HANDLE_ERRORS=none                                        # MPICH over UCX: keep its crash report out of the log

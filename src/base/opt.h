@@ -1,0 +1,56 @@
+#ifndef SAILOR_BASE_OPT_H
+#define SAILOR_BASE_OPT_H
+#include "base/arena.h"
+#include "base/err.h"
+#include <stdbool.h>
+/* Command lines. One table per command gives the parser and the --help text, so the two cannot disagree. */
+
+enum opt_kind {
+    OPT_FLAG,   /* bool *: no argument */
+    OPT_TEXT,   /* const char ** */
+    OPT_INT,    /* int *, within [min, max] */
+    OPT_REAL,   /* double *, within [min, max] */
+    OPT_CHOICE, /* int *: index into choices; -1 stays where the option is not given */
+    OPT_GROUP   /* heading in the help, no option */
+};
+
+struct opt {
+    char letter;      /* short form, or 0 */
+    const char *name; /* long form; the heading of a group */
+    enum opt_kind kind;
+    const char *arg;  /* placeholder in the help, NULL for flags */
+    const char *help; /* wrapped to the terminal's 100 columns */
+    void *value;
+    double min, max;
+    const char *const *choices; /* NULL-terminated, for OPT_CHOICE */
+};
+
+struct opt_command {
+    const char *name;       /* "plan" */
+    const char *usage;      /* after "sailor plan": "JOB.json [options]" */
+    const char *about;      /* one line: what it does */
+    const char *details;    /* more text after the options, or NULL */
+    const struct opt *opts; /* [n_opt] */
+    int n_opt;
+    int min_files, max_files; /* arguments that are not options */
+};
+
+enum opt_result { OPT_OK = 0, OPT_ERROR = -1, OPT_HELP = 1 };
+
+/** Parse argv[1..] (argv[0] is the command's name). Options may stand anywhere, "--" ends them, long options
+ * may be written --name=value, short flags may be joined. The other arguments go to files (room in a),
+ * *n_file of them. OPT_HELP: --help was asked for. OPT_ERROR: *e says in one line what is wrong (EXIT_INPUT).
+ */
+enum opt_result opt_parse(const struct opt_command *c, int argc, char **argv, const char ***files,
+                          int *n_file, struct arena *a, struct err *e);
+
+/** The help of a command, owned by a. */
+const char *opt_help(const struct opt_command *c, struct arena *a);
+
+/** The entry of names[n] (NULLs are skipped) that is spelt most like `text`, or NULL if none is near. */
+const char *opt_nearest(const char *text, const char *const *names, int n);
+
+/** Parse a finite decimal number that is the whole of text. */
+bool opt_number(const char *text, double *value);
+
+#endif

@@ -1,0 +1,53 @@
+#ifndef SAILOR_CLI_CLI_H
+#define SAILOR_CLI_CLI_H
+#include "base/opt.h"
+#include "io/results.h"
+#include <stdio.h>
+/* The commands of `sailor`. Each takes its own argv (argv[0] is the command) and returns the exit status. */
+
+int cmd_plan(int argc, char **argv);
+int cmd_simulate(int argc, char **argv);
+int cmd_validate(int argc, char **argv);
+int cmd_export(int argc, char **argv);
+int cmd_report(int argc, char **argv);
+int cmd_import(int argc, char **argv);
+
+extern const struct opt_command plan_command, simulate_command, validate_command, export_command,
+    report_command, import_command;
+
+/* ---- version.c ---- */
+
+/** "0.1.0" or "0.1.0+gabc123" as the build found it. */
+const char *cli_version(void);
+/** Everything --version prints. */
+void cli_print_version(FILE *out);
+/** The planners that this build has, NULL-terminated. */
+extern const char *const cli_planners[];
+/** Names of the estimators, NULL-terminated, in the order of enum estimator. */
+const char *const *cli_estimators(void);
+
+/* ---- common.c ---- */
+
+/** Print "sailor: error: ..." in one line and return its exit status. */
+int cli_fail(const struct err *e);
+/** Parse; for OPT_HELP the help was printed. Sets *status where the command is to end (then false is
+ * returned). */
+bool cli_parse(const struct opt_command *c, int argc, char **argv, const char ***files, int *n_file,
+               struct arena *a, int *status);
+/** Write a text to `path` (never half of it), or to stdout for NULL. An existing file needs `force`. */
+int cli_write_text(const char *path, const char *text, bool force, struct err *e);
+/** Index of a row: `wanted`, or the first row with a plan if it is -1. -1 with *e set. */
+int cli_pick_row(const struct results *r, const char *path, int wanted, struct err *e);
+
+/* ---- show.c: results for people and for programs ---- */
+
+/** One JSON object on one line: row i of the results (CONTRACT.md, plan --json). */
+void show_row_json(const struct results *r, int i, FILE *out);
+/** The same as tables. */
+void show_row(const struct results *r, int i, FILE *out);
+/** The stages of one plan as a table. */
+void show_stages(const struct plan *p, const struct estimate *est, const struct site *s, FILE *out);
+/** The best plan of a row (of its frontier: the fastest), or NULL. */
+const struct found_plan *show_best(const struct row_result *row);
+
+#endif

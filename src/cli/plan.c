@@ -1,0 +1,413 @@
+#include "cli/cli.h"
+#include "io/mpx.h"
+#include "search/search.h"
+
+#include <errno.h>
+#include <math.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+/* The only command that may run on several ranks. Every rank does the same things in the same order; what can
+ * go wrong on one rank alone (reading, writing) is followed by mpx_agree(), so that all of them leave with
+ * the same status. */
+
+static struct {
+    const char *out, *resume, *planner, *inputs;
+    bool force, json, quiet;
+    int objective, estimator, top, threads;
+    double time_limit, gap;
+} o;
+
+static const char *objectives[OBJECTIVE_N + 1];
+static struct opt options[] = {
+    {0, "what to find", OPT_GROUP, NULL, NULL, NULL, 0, 0, NULL},
+    {0, "objective", OPT_CHOICE, NULL,
+     "overrides the job's; frontier: every time/cost trade-off in one search", &o.objective, 0, 0,
+     objectives},
+    {0, "planner", OPT_TEXT, "NAME",
+     "exact (the default): the optimum of the declared plan space, with a proof", &o.planner, 0, 0, NULL},
+    {0, "estimator", OPT_CHOICE, NULL,
+     "native (the default): the project's own; sailor: the published simulator", &o.estimator, 0, 0, NULL},
+    {0, "top", OPT_INT, "K", "keep the K best plans of every row; default 1", &o.top, 1, 1000, NULL},
+    {0, "gap", OPT_REAL, "G",
+     "where an exact proof takes long, one within this relative gap will do; default 0.01; 0 = exact", &o.gap,
+     0, 1, NULL},
+    {0, "output", OPT_GROUP, NULL, NULL, NULL, 0, 0, NULL},
+    {'o', "output", OPT_TEXT, "OUT.h5", "store results, proofs and inputs; also what --resume continues from",
+     &o.out, 0, 0, NULL},
+    {'f', "force", OPT_FLAG, NULL, "overwrite an existing OUT.h5", &o.force, 0, 0, NULL},
+    {0, "json", OPT_FLAG, NULL, "one JSON object per pool row on stdout instead of tables", &o.json, 0, 0,
+     NULL},
+    {'q', "quiet", OPT_FLAG, NULL, "no progress lines", &o.quiet, 0, 0, NULL},
+    {0, "running", OPT_GROUP, NULL, NULL, NULL, 0, 0, NULL},
+    {0, "threads", OPT_INT, "N",
+     "threads per rank; default $OMP_NUM_THREADS, then the CPUs of the node shared among its ranks",
+     &o.threads, 1, 4096, NULL},
+    {0, "time-limit", OPT_REAL, "S", "stop after S seconds with the best so far (exit status 75)",
+     &o.time_limit, 0, 1e9, NULL},
+    {0, "resume", OPT_TEXT, "OUT.h5",
+     "continue an interrupted search; the result goes into the same file unless -o names another", &o.resume,
+     0, 0, NULL},
+    {0, "inputs", OPT_TEXT, "DIR",
+     "where models/, profiles/ and sites/ are; default $SAILOR_INPUTS, then beside the program", &o.inputs, 0,
+     0, NULL},
+};
+const struct opt_command plan_command = {
+    .name = "plan",
+    .usage = "JOB.json [options]          (alone, or under mpirun/srun)",
+    .about = "Find the best plan for every GPU pool of a job and prove it. The answer does not depend on the "
+             "number of ranks or "
+             "threads.",
+    .details = "examples:\n"
+               "  sailor plan inputs/fig7.json\n"
+               "  mpirun -n 4 sailor plan JOB.json -o OUT.h5 --time-limit 3300     then, if it stopped "
+               "(status 75):\n"
+               "  mpirun -n 8 sailor plan JOB.json --resume OUT.h5\n\n"
+               "SIGTERM, SIGINT and SIGUSR1 stop the search like --time-limit does: with -o the file holds "
+               "all that was proven.\n"
+               "A second signal ends the program at once.\n\n"
+               "exit status: 0 done; 1 internal failure or unwritable output; 2 bad usage or input; 3 no row "
+               "has a plan;\n"
+               "75 stopped early\n",
+    .opts = options,
+    .n_opt = sizeof options / sizeof *options,
+    .min_files = 1,
+    .max_files = 1,
+};
+
+/* ---- stopping ---- */
+
+static volatile sig_atomic_t stop_signal;
+static struct timespec first_signal;
+
+static double seconds(struct timespec t) { return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec; }
+
+/* One Ctrl-C can arrive twice (from the terminal and from mpirun): only a signal a second later means "at
+ * once". */
+static void on_signal(int sig) {
+    int saved = errno;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (!stop_signal) {
+        stop_signal = sig;
+        first_signal = now;
+    } else if (seconds(now) - seconds(first_signal) >= 1) {
+        signal(sig, SIG_DFL);
+        raise(sig);
+    }
+    errno = saved;
+}
+
+static void catch_signals(void) {
+    static const int which[] = {SIGTERM, SIGINT, SIGUSR1};
+    struct sigaction act = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    sigemptyset(&act.sa_mask);
+    for (size_t i = 0; i < sizeof which / sizeof *which; i++) sigaction(which[i], &act, NULL);
+}
+
+static double now_s(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return seconds(t);
+}
+
+/* ---- what the search calls while it runs ---- */
+
+enum { CHECKPOINT_S = 2, PROGRESS_S = 1 };
+
+struct session {
+    struct mpx mpi;
+    struct job job;
+    struct results results;
+    const char *path; /* file of results, NULL = none */
+    double started_s, wall_before_s, checkpoint_s, progress_s;
+    double rate_at_s, rate_plans; /* the last progress line's time and plans, for plans/s */
+    int row;
+};
+
+static bool should_stop(void *ctx) {
+    const struct session *s = ctx;
+    return stop_signal || now_s() - s->started_s >= o.time_limit;
+}
+
+static void on_progress(void *ctx, const struct search_progress *p) {
+    struct session *s = ctx;
+    double now = now_s();
+    if (o.quiet || now - s->progress_s < PROGRESS_S) return;
+    const char *unit = s->job.objective == OBJECTIVE_COST ? "USD" : "s";
+    double plans = (double)p->plans_evaluated, span = p->elapsed_s - s->rate_at_s;
+    double rate = span > 0 && plans >= s->rate_plans ? (plans - s->rate_plans) / span : 0;
+    s->progress_s = now, s->rate_at_s = p->elapsed_s, s->rate_plans = plans;
+    fprintf(stderr, "[%6.1f s] row %d/%d  %d/%d units  %.2g plans/s", now - s->started_s, s->row + 1,
+            s->job.n_pool, p->units_done, p->n_unit, rate);
+    if (isfinite(p->incumbent)) fprintf(stderr, "  best %.5g %s", p->incumbent, unit);
+    if (isfinite(p->lower_bound)) fprintf(stderr, "  bound %.5g %s", p->lower_bound, unit);
+    if (isfinite(p->incumbent) && isfinite(p->gap)) fprintf(stderr, "  gap %.2g %%", 100 * p->gap);
+    if (isfinite(p->eta_s)) fprintf(stderr, "  eta %.0f s", p->eta_s);
+    fputc('\n', stderr);
+}
+
+static int store(struct session *s, bool complete, struct err *e) {
+    s->results.complete = complete;
+    s->results.wall_s = s->wall_before_s + now_s() - s->started_s;
+    return results_write(s->path, &s->results, e);
+}
+
+static int on_checkpoint(void *ctx, const struct row_result *row, struct err *e) {
+    struct session *s = ctx;
+    if (!s->path || now_s() - s->checkpoint_s < CHECKPOINT_S) return 0;
+    if (row != &s->results.row[s->row]) s->results.row[s->row] = *row;
+    int rc = store(s, false, e);
+    s->checkpoint_s = now_s(); /* counted from the end: a slow file system must not eat the search */
+    return rc;
+}
+
+/* ---- preparing ---- */
+
+static int check_planner(struct err *e) {
+    char list[200] = "";
+    for (int i = 0; cli_planners[i]; i++) {
+        if (!strcmp(o.planner, cli_planners[i])) return 0;
+        snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", i ? ", " : "", cli_planners[i]);
+    }
+    return err_set(e, EXIT_INPUT, "plan: --planner '%s': this build has no such planner; expected one of: %s",
+                   o.planner, list);
+}
+
+static int differs(const char *what, const char *there, const char *here, struct err *e) {
+    return err_set(e, EXIT_INPUT, "%s: was made with %s %s, this run has %s; --resume needs the same",
+                   o.resume, what, there, here);
+}
+
+/* A search is continued with the options that it was started with (time limit, ranks and threads may change).
+ */
+static int same_options(const struct results *before, const struct results *now, struct err *e) {
+    char there[16], here[16];
+    snprintf(there, sizeof there, "%d", before->top_k);
+    snprintf(here, sizeof here, "%d", now->top_k);
+    if (strcmp(before->planner, now->planner)) return differs("--planner", before->planner, now->planner, e);
+    if (strcmp(before->estimator, now->estimator))
+        return differs("--estimator", before->estimator, now->estimator, e);
+    if (before->objective != now->objective)
+        return differs("--objective", objective_name[before->objective], objective_name[now->objective], e);
+    if (before->top_k != now->top_k) return differs("--top", there, here, e);
+    snprintf(there, sizeof there, "%g", before->proof_gap);
+    snprintf(here, sizeof here, "%g", now->proof_gap);
+    return before->proof_gap != now->proof_gap ? differs("--gap", there, here, e) : 0;
+}
+
+static int default_threads(const struct mpx *m) {
+    const char *s = getenv("OMP_NUM_THREADS");
+    int n = s ? atoi(s) : 0;
+    return n > 0 && n <= 4096 ? n : m->cpus;
+}
+
+static const char *join_command(int argc, char **argv, struct arena *a) {
+    const char *line = "sailor";
+    for (int i = 0; i < argc; i++) line = arena_printf(a, "%s %s", line, argv[i]);
+    return line;
+}
+
+static void describe_run(struct session *s, int argc, char **argv, struct arena *a) {
+    struct results *r = &s->results;
+    char host[256] = "", date[32];
+    time_t t = time(NULL);
+    struct tm tm;
+    gmtime_r(&t, &tm);
+    strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", &tm);
+    gethostname(host, sizeof host - 1);
+    *r = (struct results){.command_line = join_command(argc, argv, a),
+                          .version = cli_version(),
+                          .host = arena_strdup(a, host),
+                          .started_utc = arena_strdup(a, date),
+                          .planner = o.planner,
+                          .estimator = cli_estimators()[o.estimator],
+                          .objective = s->job.objective,
+                          .ranks = s->mpi.size,
+                          .threads = o.threads,
+                          .top_k = o.top,
+                          .proof_gap = o.gap,
+                          .job = &s->job,
+                          .inputs_json = s->job.json,
+                          .n_row = s->job.n_pool,
+                          .row = ARENA_ARRAY(a, struct row_result, s->job.n_pool)};
+}
+
+/* Rank 0 reads, everyone parses the same bytes. */
+static int load_job(struct session *s, const char *path, struct arena *a, struct err *e) {
+    size_t size = 0;
+    char *text = mpx_read(&s->mpi, read_text, path, &size, a, e);
+    if (!text) return -1;
+    if (mpx_agree(&s->mpi, job_load(path, text, o.inputs, &s->job, a, e), e)) return -1;
+    if (o.objective >= 0) {
+        s->job.objective = (enum objective)o.objective;
+        if (job_check_prices(&s->job, path, e)) return -1; /* the same on every rank */
+    }
+    return 0;
+}
+
+static int load_earlier(struct session *s, struct arena *a, struct err *e) {
+    struct arena bytes_arena = {0};
+    struct results before;
+    size_t size = 0;
+    char *bytes = mpx_read(&s->mpi, results_bytes, o.resume, &size, &bytes_arena, e);
+    int rc = bytes ? mpx_agree(&s->mpi, results_parse(o.resume, bytes, size, &s->job, &before, a, e), e) : -1;
+    arena_free(&bytes_arena);
+    if (rc || same_options(&before, &s->results, e)) return -1;
+    s->results.row = before.row;
+    s->results.started_utc = before.started_utc;
+    s->results.complete = before.complete;
+    s->wall_before_s = before.wall_s;
+    return 0;
+}
+
+static int open_output(struct session *s, struct err *e) {
+    s->path = o.out ? o.out : o.resume;
+    if (!s->path) return 0;
+    bool force = o.force || (o.resume && !strcmp(s->path, o.resume));
+    return mpx_agree(&s->mpi, s->mpi.rank == 0 ? results_can_create(s->path, force, e) : 0, e);
+}
+
+static void warn_crowd(const struct mpx *m) {
+    int cpus = m->cpus * m->node_ranks, threads = o.threads * m->node_ranks;
+    if (m->rank == 0 && threads > cpus && !o.quiet)
+        fprintf(stderr, "sailor: %d threads on %d CPUs of this node: fewer would be faster (--threads)\n",
+                threads, cpus);
+}
+
+/* ---- running ---- */
+
+static bool finished(const struct row_result *row) {
+    return row->status == ROW_OPTIMAL || row->status == ROW_INFEASIBLE;
+}
+
+static void show(const struct session *s, int i) {
+    if (s->mpi.rank) return;
+    if (o.json)
+        show_row_json(&s->results, i, stdout);
+    else
+        show_row(&s->results, i, stdout);
+}
+
+/* Search the rows that are not finished. 1 = stopped early. */
+static int search_rows(struct session *s, struct arena *a, struct err *e) {
+    const struct job *job = &s->job;
+    struct search_hooks hooks = {
+        .ctx = s, .progress = on_progress, .checkpoint = on_checkpoint, .stop = should_stop};
+    for (int i = 0; i < job->n_pool; i++) {
+        struct row_result *row = &s->results.row[i];
+        if (!finished(row)) {
+            struct search_problem p = {.w = &job->workload,
+                                       .pool = job->pool[i].count,
+                                       .estimator = (enum estimator)o.estimator,
+                                       .objective = job->objective,
+                                       .max_usd_per_iteration = job->max_usd_per_iteration,
+                                       .min_iterations_per_s = job->min_iterations_per_s,
+                                       .pin = &job->pin,
+                                       .exact_batch = job->exact_batch,
+                                       .top_k = o.top,
+                                       .gap = o.gap};
+            s->row = i, s->rate_at_s = 0, s->rate_plans = (double)row->plans_evaluated;
+            int rc = search_row(&p, row, &hooks, s->mpi.comm, o.threads, a, e);
+            if (rc < 0) return -1;
+            if (rc > 0) {
+                if (show_best(row)) show(s, i);
+                return 1;
+            }
+        }
+        show(s, i);
+        int rc = s->mpi.rank == 0 && i + 1 < job->n_pool ? on_checkpoint(s, row, e) : 0;
+        if (mpx_agree(&s->mpi, rc, e)) return -1;
+    }
+    return 0;
+}
+
+static void say_stopped(const struct session *s, const char *job_path) {
+    int done = 0;
+    for (int i = 0; i < s->job.n_pool; i++) done += finished(&s->results.row[i]);
+    const char *by = stop_signal ? strsignal(stop_signal) : "time limit";
+    fprintf(stderr, "sailor: stopped (%s) after %.1f s, %d of %d rows proven", by, now_s() - s->started_s,
+            done, s->job.n_pool);
+    if (s->path)
+        fprintf(stderr, "; sailor plan %s --resume %s (and the same options) continues\n", job_path, s->path);
+    else
+        fprintf(stderr, "; without -o this cannot be continued\n");
+}
+
+/* EXIT_NOPLAN with the reason if no row has a plan. */
+static int check_any_plan(const struct session *s, const char *job_path, struct err *e) {
+    for (int i = 0; i < s->job.n_pool; i++)
+        if (show_best(&s->results.row[i])) return 0;
+    const char *why = s->job.n_pool && s->results.row[0].reason ? s->results.row[0].reason : "reason unknown";
+    return err_set(e, EXIT_NOPLAN, "%s: no plan for any row: %s%s", job_path,
+                   s->job.n_pool > 1 ? "row 0: " : "", why);
+}
+
+static int plan(struct session *s, int argc, char **argv, const char *job_path, struct arena *a,
+                struct err *e) {
+    struct mpx *m = &s->mpi;
+    if (load_job(s, job_path, a, e)) return -1;
+    if (!o.threads) o.threads = default_threads(m);
+    o.threads = mpx_same_int(m, o.threads);
+    warn_crowd(m);
+    describe_run(s, argc, argv, a);
+    if (o.resume && load_earlier(s, a, e)) return -1;
+    bool answered = s->results.complete, rewrite = !answered || (o.out && strcmp(o.out, o.resume));
+    if (rewrite && open_output(s, e)) return -1;
+    catch_signals();
+    int rc = 0;
+    if (answered)
+        for (int i = 0; i < s->job.n_pool; i++) show(s, i);
+    else
+        rc = search_rows(s, a, e);
+    if (rc < 0) return -1;
+    if (s->path && rewrite && mpx_agree(m, m->rank == 0 ? store(s, rc == 0, e) : 0, e)) return -1;
+    if (rc == 0) return check_any_plan(s, job_path, e);
+    if (m->rank == 0) say_stopped(s, job_path);
+    e->code = EXIT_STOPPED;
+    return 1;
+}
+
+int cmd_plan(int argc, char **argv) {
+    struct arena a = {0};
+    struct err e = {0};
+    struct session s = {.started_s = now_s(), .progress_s = now_s(), .checkpoint_s = now_s()};
+    const char **file;
+    int n, status = EXIT_OK;
+    for (int i = 0; i < OBJECTIVE_N; i++) objectives[i] = objective_name[i];
+    for (size_t i = 0; i < sizeof options / sizeof *options; i++)
+        if (!strcmp(options[i].name, "estimator")) options[i].choices = cli_estimators();
+    o.objective = -1, o.estimator = ESTIMATOR_NATIVE, o.planner = cli_planners[0], o.top = 1,
+    o.time_limit = INFINITY, o.gap = 0.01;
+    switch (opt_parse(&plan_command, argc, argv, &file, &n, &a, &e)) {
+    case OPT_OK:
+        status = check_planner(&e) ? EXIT_INPUT : EXIT_OK;
+        break;
+    case OPT_ERROR:
+        status = EXIT_INPUT;
+        break;
+    case OPT_HELP:
+        if (mpx_launch_rank() == 0) fputs(opt_help(&plan_command, &a), stdout);
+        arena_free(&a);
+        return EXIT_OK;
+    }
+    if (status != EXIT_OK) { /* before MPI: every rank sees the same command line */
+        if (mpx_launch_rank() == 0) cli_fail(&e);
+        arena_free(&a);
+        return status;
+    }
+    int rc = mpx_start(&s.mpi, &e);
+    if (!rc) rc = plan(&s, argc, argv, file[0], &a, &e);
+    if (rc) status = e.code;
+    if (rc < 0 && s.mpi.rank == 0) cli_fail(&e);
+    /* Under srun --kill-on-bad-exit the first rank to leave with 75 takes the others along: nothing may come
+     * after this. */
+    fflush(stdout);
+    if (status == EXIT_STOPPED && s.mpi.comm) mpx_leave(&s.mpi, status);
+    mpx_finish(&s.mpi);
+    arena_free(&a);
+    return status;
+}

@@ -1,0 +1,70 @@
+#include "cli/cli.h"
+
+#include <string.h>
+
+static struct {
+    bool json;
+    int row;
+} o;
+
+static const struct opt options[] = {
+    {0, "row", OPT_INT, "R", "only pool row R, from 0", &o.row, 0, 1e9, NULL},
+    {0, "json", OPT_FLAG, NULL, "the JSON lines of `sailor plan --json` instead of tables", &o.json, 0, 0,
+     NULL},
+};
+const struct opt_command report_command = {
+    .name = "report",
+    .usage = "OUT.h5 [options]",
+    .about = "Print the results stored by `sailor plan -o`. Also shows what an interrupted search has found "
+             "so far.",
+    .details = "example:\n  sailor report fig7.h5 --row 2\n",
+    .opts = options,
+    .n_opt = sizeof options / sizeof *options,
+    .min_files = 1,
+    .max_files = 1,
+};
+
+static void show_head(const char *path, const struct results *r) {
+    int done = 0;
+    for (int i = 0; i < r->n_row; i++)
+        done += r->row[i].status == ROW_OPTIMAL || r->row[i].status == ROW_INFEASIBLE;
+    printf("%s: job %s, model %s on site %s, global batch %d\n", path, r->job->name,
+           r->job->workload.model->name, r->job->workload.site->name, r->job->workload.global_batch_size);
+    printf("planner %s, estimator %s, objective %s; sailor %s on %s, %d x %d threads, %.3g s, started %s\n",
+           r->planner, r->estimator, objective_name[r->objective], r->version, r->host, r->ranks, r->threads,
+           r->wall_s, r->started_utc);
+    if (!r->complete)
+        printf("INCOMPLETE: %d of %d rows proven; `sailor plan JOB.json --resume %s` continues\n", done,
+               r->n_row, path);
+    putchar('\n');
+}
+
+int cmd_report(int argc, char **argv) {
+    struct arena a = {0};
+    struct err e;
+    struct results r;
+    const char **file;
+    int n, status = EXIT_OK;
+    o.row = -1;
+    if (!cli_parse(&report_command, argc, argv, &file, &n, &a, &status)) return arena_free(&a), status;
+    if (results_read(file[0], NULL, &r, &a, &e)) {
+        status = cli_fail(&e);
+    } else if (o.row >= r.n_row) {
+        err_set(&e, EXIT_INPUT, "%s: has no row %d; expected 0 to %d", file[0], o.row, r.n_row - 1);
+        status = cli_fail(&e);
+    } else {
+        if (!o.json)
+            show_head(file[0], &r);
+        else if (!r.complete)
+            fprintf(stderr, "sailor: %s is incomplete: the search was stopped\n", file[0]);
+        for (int i = 0; i < r.n_row; i++) {
+            if (o.row >= 0 && i != o.row) continue;
+            if (!o.json)
+                show_row(&r, i, stdout);
+            else if (r.row[i].status != ROW_TODO || show_best(&r.row[i]))
+                show_row_json(&r, i, stdout);
+        }
+    }
+    arena_free(&a);
+    return status;
+}

@@ -1,0 +1,133 @@
+#include "cli/cli.h"
+#include "io/planjson.h"
+#include "io/table.h"
+
+#include <math.h>
+#include <string.h>
+
+static struct {
+    const char *inputs, *job;
+    bool json;
+    int row, estimator;
+} o;
+
+static struct opt options[] = {
+    {0, "estimator", OPT_CHOICE, NULL,
+     "native (the default, as for `plan`): the project's own; sailor: the published simulator", &o.estimator,
+     0, 0, NULL},
+    {0, "json", OPT_FLAG, NULL, "one JSON object per plan, one per line, instead of tables", &o.json, 0, 0,
+     NULL},
+    {0, "job", OPT_TEXT, "JOB.json",
+     "refuse plans that do not fit into a pool of this job (GPUs per zone, whole nodes)", &o.job, 0, 0, NULL},
+    {0, "row", OPT_INT, "K", "the pool row of --job, from 0; default 0", &o.row, 0, 1e9, NULL},
+    {0, "inputs", OPT_TEXT, "DIR",
+     "where models/, profiles/ and sites/ are; default $SAILOR_INPUTS, then beside the program", &o.inputs, 0,
+     0, NULL},
+};
+const struct opt_command simulate_command = {
+    .name = "simulate",
+    .usage = "FILE.json... [options]",
+    .about = "Estimate time, cost and memory of given plans. A file holds one plan, an array of plans, or "
+             "{\"plans\": [...]}.",
+    .details = "A plan that uses more GPUs than its site (or the pool of --job) has is an error; a plan that "
+               "does not fit into\n"
+               "memory is estimated all the same, and says so (\"fits\").\n\nexample:\n"
+               "  sailor simulate plan.json --estimator sailor --json\n",
+    .opts = options,
+    .n_opt = sizeof options / sizeof *options,
+    .min_files = 1,
+    .max_files = 1 << 20,
+};
+
+/* GPUs that exist, as a pool: what the site does not state is no limit. */
+static int check_site(const struct plan_entry *x, struct arena *a, struct err *e) {
+    const struct site *s = x->workload->site;
+    int n = s->n_zone * s->n_gpu, *pool = ARENA_ARRAY(a, int, n);
+    for (int i = 0; i < n; i++) pool[i] = s->available[i] < 0 ? 1 << 30 : s->available[i];
+    return plan_check_pool(x->plan, s, pool, x->where, e);
+}
+
+static int check_job(const struct plan_entry *x, const struct job *job, struct err *e) {
+    const struct site *here = x->workload->site, *there = job->workload.site;
+    if (strcmp(here->name, there->name) || here->n_zone != there->n_zone || here->n_gpu != there->n_gpu)
+        return err_set(e, EXIT_INPUT, "%s: site %s; the job %s is about site %s", x->where, here->name, o.job,
+                       there->name);
+    return plan_check_pool(x->plan, there, job->pool[o.row].count, x->where, e);
+}
+
+static const char *name_of(const struct plan_entry *x) { return x->plan->name ? x->plan->name : x->where; }
+
+static int stages_of(const struct plan *p) {
+    int n = 0;
+    for (int i = 0; i < p->n_pipeline; i++) n += p->pipeline[i].n_stage;
+    return n;
+}
+
+static int simulate(const char **file, int n_file, struct arena *a, struct err *e) {
+    struct job job;
+    struct plan_entry **part = ARENA_ARRAY(a, struct plan_entry *, n_file);
+    int *n_part = ARENA_ARRAY(a, int, n_file), n = 0;
+    if (o.job) {
+        if (job_load(o.job, NULL, o.inputs, &job, a, e)) return -1;
+        if (o.row >= job.n_pool)
+            return err_set(e, EXIT_INPUT, "%s: has no row %d; expected 0 to %d", o.job, o.row,
+                           job.n_pool - 1);
+    }
+    for (int i = 0; i < n_file; i++) {
+        if (plans_load(file[i], o.inputs, &part[i], &n_part[i], a, e)) return -1;
+        n += n_part[i];
+    }
+    struct table *t = table_new(
+        "<plan|s/iteration|iterations/s|pipeline s|sync s|USD/iteration|egress USD|peak GiB|<fits", a);
+    for (int i = 0; i < n_file; i++)
+        for (int k = 0; k < n_part[i]; k++) {
+            const struct plan_entry *x = &part[i][k];
+            struct arena scratch = {0};
+            struct estimate est = {.stage = ARENA_ARRAY(&scratch, struct stage_estimate, stages_of(x->plan))};
+            struct err why;
+            int rc = check_site(x, &scratch, e) || (o.job && check_job(x, &job, e)) ? -1 : 0;
+            if (!rc && estimate_plan(x->workload, x->plan, (enum estimator)o.estimator, &est, &why))
+                rc = err_set(e, why.code, "%s: %s", x->where, why.text);
+            if (!rc && o.json) {
+                cJSON *json = estimate_to_json(&est, x->plan);
+                char *text = cJSON_PrintUnformatted(json);
+                puts(text);
+                cJSON_free(text);
+                cJSON_Delete(json);
+            } else if (!rc) {
+                table_cell(t, "%s", name_of(x));
+                double v[] = {est.iteration_time_s, 1 / est.iteration_time_s,
+                              est.pipeline_time_s,  est.sync_time_s,
+                              est.cost_usd,         est.egress_usd};
+                for (int c = 0; c < 6; c++) table_cell(t, "%s", table_number(v[c], 5, a));
+                table_cell(t, "%.2f", est.peak_memory_bytes / (1024.0 * 1024 * 1024));
+                if (est.fits)
+                    table_cell(t, "yes");
+                else if (x->plan->n_pipeline == 1)
+                    table_cell(t, "no: stage %d", est.unfit_stage);
+                else
+                    table_cell(t, "no: pipeline %d stage %d", est.unfit_pipeline, est.unfit_stage);
+                if (n == 1) {
+                    show_stages(x->plan, &est, x->workload->site, stdout);
+                    putchar('\n');
+                }
+            }
+            arena_free(&scratch);
+            if (rc) return -1;
+        }
+    if (!o.json && n) table_print(t, stdout);
+    return 0;
+}
+
+int cmd_simulate(int argc, char **argv) {
+    struct arena a = {0};
+    struct err e;
+    const char **file;
+    int n, status = EXIT_OK;
+    options[0].choices = cli_estimators();
+    o.estimator = ESTIMATOR_NATIVE;
+    if (cli_parse(&simulate_command, argc, argv, &file, &n, &a, &status) && simulate(file, n, &a, &e))
+        status = cli_fail(&e);
+    arena_free(&a);
+    return status;
+}

@@ -1,0 +1,197 @@
+#include "cli/cli.h"
+#include "io/planjson.h"
+#include "io/table.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct {
+    const char *inputs;
+    bool json;
+    int estimator;
+} o;
+
+static struct opt options[] = {
+    {0, "estimator", OPT_CHOICE, NULL,
+     "native (the default): the project's own; sailor: the published simulator", &o.estimator, 0, 0, NULL},
+    {0, "json", OPT_FLAG, NULL, "one JSON object per run and a last one with the summary", &o.json, 0, 0,
+     NULL},
+    {0, "inputs", OPT_TEXT, "DIR",
+     "where models/, profiles/ and sites/ are; default $SAILOR_INPUTS, then beside the program", &o.inputs, 0,
+     0, NULL},
+};
+const struct opt_command validate_command = {
+    .name = "validate",
+    .usage = "FILE.json... [options]",
+    .about =
+        "Compare estimates with measured runs. A file holds plans with \"measured\": {\"iteration_time_s\", "
+        "\"peak_memory_bytes\"} (either may be missing).",
+    .details = "example:\n  sailor validate inputs/validation/opt-350m-gh200.json --estimator sailor\n",
+    .opts = options,
+    .n_opt = sizeof options / sizeof *options,
+    .min_files = 1,
+    .max_files = 1 << 20,
+};
+
+/* Errors in percent of what was measured; NAN where nothing was. */
+struct run {
+    const struct plan_entry *entry;
+    struct estimate est;
+    double time_error, memory_error;
+};
+
+struct summary {
+    int n;
+    double mean, median, max;
+};
+
+static int by_value(const void *x, const void *y) {
+    double a = *(const double *)x, b = *(const double *)y;
+    return (a > b) - (a < b);
+}
+
+static struct summary summarise(const struct run *run, int n, bool memory, struct arena *a) {
+    double *v = ARENA_ARRAY(a, double, n + 1), sum = 0;
+    struct summary s = {0, NAN, NAN, NAN};
+    for (int i = 0; i < n; i++) {
+        double error = memory ? run[i].memory_error : run[i].time_error;
+        if (!isnan(error)) v[s.n++] = error, sum += error;
+    }
+    if (!s.n) return s;
+    qsort(v, (size_t)s.n, sizeof *v, by_value);
+    s.mean = sum / s.n, s.max = v[s.n - 1];
+    s.median = s.n % 2 ? v[s.n / 2] : (v[s.n / 2 - 1] + v[s.n / 2]) / 2;
+    return s;
+}
+
+/* Measurements in other formats get a line of their own, not a complaint about JSON. */
+static int check_format(const char *path, const char *text, size_t size, struct err *e) {
+    static const char csv[] = "gpus,global_batch,micro_batch,";
+    if (size >= 8 && !memcmp(text, "\211HDF\r\n\032\n", 8))
+        return err_set(
+            e, EXIT_INPUT,
+            "%s: an HDF5 file; this version reads measurements only as JSON plans with \"measured\"", path);
+    if (size >= sizeof csv - 1 && !memcmp(text, csv, sizeof csv - 1))
+        return err_set(e, EXIT_INPUT,
+                       "%s: a vTrain table; its models have no profile in inputs/, so there is nothing to "
+                       "estimate them with; expected JSON plans with \"measured\"",
+                       path);
+    return 0;
+}
+
+static int run_all(const char *path, struct plan_entry *entry, int n, struct run *run, struct err *e) {
+    for (int i = 0; i < n; i++) {
+        const struct plan_entry *x = &entry[i];
+        struct err why;
+        if (isnan(x->measured_time_s) && isnan(x->measured_peak_bytes))
+            return err_set(e, EXIT_INPUT,
+                           "%s: nothing measured; expected \"measured\": {\"iteration_time_s\": ..., "
+                           "\"peak_memory_bytes\": ...}",
+                           x->where);
+        run[i].entry = x;
+        if (estimate_plan(x->workload, x->plan, (enum estimator)o.estimator, &run[i].est, &why))
+            return err_set(e, why.code, "%s: %s", x->where ? x->where : path, why.text);
+        run[i].time_error = 100 * fabs(run[i].est.iteration_time_s - x->measured_time_s) / x->measured_time_s;
+        run[i].memory_error =
+            100 * fabs(run[i].est.peak_memory_bytes - x->measured_peak_bytes) / x->measured_peak_bytes;
+    }
+    return 0;
+}
+
+static void print_json(cJSON *object) {
+    char *text = cJSON_PrintUnformatted(object);
+    puts(text ? text : "null");
+    cJSON_free(text);
+    cJSON_Delete(object);
+}
+
+static void real(cJSON *object, const char *key, double v) {
+    cJSON_AddItemToObject(object, key, json_double(v));
+}
+
+static void show_json(const struct run *run, int n, struct summary t, struct summary m) {
+    for (int i = 0; i < n; i++) {
+        const struct run *r = &run[i];
+        cJSON *x = cJSON_CreateObject();
+        if (r->entry->plan->name) cJSON_AddStringToObject(x, "name", r->entry->plan->name);
+        cJSON_AddStringToObject(x, "where", r->entry->where);
+        real(x, "iteration_time_s", r->est.iteration_time_s);
+        real(x, "measured_iteration_time_s", r->entry->measured_time_s);
+        real(x, "time_error_percent", r->time_error);
+        real(x, "peak_memory_bytes", r->est.peak_memory_bytes);
+        real(x, "measured_peak_memory_bytes", r->entry->measured_peak_bytes);
+        real(x, "memory_error_percent", r->memory_error);
+        print_json(x);
+    }
+    cJSON *x = cJSON_CreateObject();
+    real(x, "runs", n);
+    cJSON_AddStringToObject(x, "estimator", cli_estimators()[o.estimator]);
+    real(x, "time_error_mean_percent", t.mean);
+    real(x, "time_error_median_percent", t.median);
+    real(x, "time_error_max_percent", t.max);
+    real(x, "memory_error_mean_percent", m.mean);
+    real(x, "memory_error_median_percent", m.median);
+    real(x, "memory_error_max_percent", m.max);
+    print_json(x);
+}
+
+static const char *percent(double v, struct arena *a) { return isnan(v) ? "-" : arena_printf(a, "%.1f", v); }
+
+static void show_table(const struct run *run, int n, struct summary t, struct summary m, struct arena *a) {
+    const double GiB = 1024.0 * 1024 * 1024;
+    struct table *table =
+        table_new("<run|measured s|estimate s|error %|measured GiB|estimate GiB|error %", a);
+    for (int i = 0; i < n; i++) {
+        const struct run *r = &run[i];
+        table_cell(table, "%s", r->entry->plan->name ? r->entry->plan->name : r->entry->where);
+        table_cell(table, "%s", table_number(r->entry->measured_time_s, 4, a));
+        table_cell(table, "%s", table_number(r->est.iteration_time_s, 4, a));
+        table_cell(table, "%s", percent(r->time_error, a));
+        table_cell(table, "%s", table_number(r->entry->measured_peak_bytes / GiB, 4, a));
+        table_cell(table, "%s", table_number(r->est.peak_memory_bytes / GiB, 4, a));
+        table_cell(table, "%s", percent(r->memory_error, a));
+    }
+    table_print(table, stdout);
+    printf("\n%d runs, estimator %s: time error mean %s %%, median %s %%, max %s %%; memory error mean %s "
+           "%%, median %s %%, "
+           "max %s %%\n",
+           n, cli_estimators()[o.estimator], percent(t.mean, a), percent(t.median, a), percent(t.max, a),
+           percent(m.mean, a), percent(m.median, a), percent(m.max, a));
+}
+
+static int validate(const char **file, int n_file, struct arena *a, struct err *e) {
+    struct plan_entry **part = ARENA_ARRAY(a, struct plan_entry *, n_file);
+    int *n_part = ARENA_ARRAY(a, int, n_file), n = 0;
+    for (int i = 0; i < n_file; i++) {
+        struct arena scratch = {0};
+        size_t size = 0;
+        const char *text = read_text(file[i], &size, &scratch, e);
+        int rc = text ? check_format(file[i], text, size, e) : -1;
+        arena_free(&scratch);
+        if (rc || plans_load(file[i], o.inputs, &part[i], &n_part[i], a, e)) return -1;
+        n += n_part[i];
+    }
+    struct run *run = ARENA_ARRAY(a, struct run, n);
+    for (int i = 0, at = 0; i < n_file; at += n_part[i++])
+        if (run_all(file[i], part[i], n_part[i], run + at, e)) return -1;
+    struct summary t = summarise(run, n, false, a), m = summarise(run, n, true, a);
+    if (o.json)
+        show_json(run, n, t, m);
+    else
+        show_table(run, n, t, m, a);
+    return 0;
+}
+
+int cmd_validate(int argc, char **argv) {
+    struct arena a = {0};
+    struct err e;
+    const char **file;
+    int n, status = EXIT_OK;
+    options[0].choices = cli_estimators();
+    o.estimator = ESTIMATOR_NATIVE;
+    if (cli_parse(&validate_command, argc, argv, &file, &n, &a, &status) && validate(file, n, &a, &e))
+        status = cli_fail(&e);
+    arena_free(&a);
+    return status;
+}

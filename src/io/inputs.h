@@ -1,0 +1,78 @@
+#ifndef SAILOR_IO_INPUTS_H
+#define SAILOR_IO_INPUTS_H
+#include "base/arena.h"
+#include "base/err.h"
+#include "sim/plan.h"
+#include "sim/tables.h"
+/* Input files -> tables. Every reader is strict: wrong type, unknown key (the nearest known one is named), duplicate
+ * key, number out of range, trailing text: one line "FILE: /json/path: what is wrong; expected ...", code EXIT_INPUT.
+ * Formats: docs/formats.md. Everything read lives in the given arena. Not collective; no MPI inside. */
+
+enum objective { OBJECTIVE_THROUGHPUT, OBJECTIVE_COST, OBJECTIVE_FRONTIER, OBJECTIVE_N };
+extern const char *const objective_name[OBJECTIVE_N];
+
+/** Choices the user fixed; 0 = free. */
+struct pin {
+    int micro_batch_size, stages, data_parallel;
+    int tp[GPUS_MAX]; /* per GPU type of the site */
+    unsigned zones;   /* bit z set: zone z allowed; 0 = all */
+};
+
+struct pool {
+    double time_s;    /* NAN if not given */
+    const int *count; /* [n_zone * n_gpu] GPUs at hand */
+};
+
+struct job {
+    const char *name; /* of the file, without directory and .json, unless "name" is given */
+    int global_batch_size;
+    const char *dtype, *optimizer; /* "fp32", "adam" by default */
+    bool exact_batch;
+    double train_tokens; /* 0 = not given */
+    struct pin pin;
+    enum objective objective;
+    double max_usd_per_iteration; /* INFINITY if not given */
+    double min_iterations_per_s;  /* 0 if not given */
+    int n_pool;
+    const struct pool *pool; /* [n_pool] */
+    struct workload workload;
+    const char *json; /* full inputs as JSON text: {"job":..., "model":..., "site":..., "profiles":[...]} */
+};
+
+/** Where inputs/ lies: dir if not NULL, else $SAILOR_INPUTS, else inputs/ beside the program's tree (build/../inputs,
+ *  PREFIX/share/sailor/inputs). Returns a path owned by a, or NULL with *e set. */
+const char *inputs_dir(const char *dir, struct arena *a, struct err *e);
+
+/** Read a whole file (at most 64 MiB, must be a regular file or a pipe). NULL with *e set on error (EXIT_INPUT). */
+char *read_text(const char *path, size_t *size, struct arena *a, struct err *e);
+
+/** Model, site and the profiles of that model (those that exist) by name or path. `element_bytes` etc. are set for
+ *  fp32/adam; global_batch_size is 0. Loaded once per (model, site) by callers that read many plans. */
+int workload_load(const char *model, const char *site, const char *inputs, struct workload *w, struct arena *a,
+                  struct err *e);
+
+/** A job file with everything it names. `text` is the content of the file `path` (so that one MPI rank can read and
+ *  the others parse the same bytes); NULL = read it here. */
+int job_load(const char *path, const char *text, const char *inputs, struct job *job, struct arena *a, struct err *e);
+
+/** A job rebuilt from job->json alone: no file is read. */
+int job_from_json(const char *text, struct job *job, struct arena *a, struct err *e);
+
+/** Does every (zone, GPU type) that a pool row has, and every pair of zones in a row, have a price? Only asked when the
+ *  job has a money limit or an objective other than throughput; job_load() has asked it for the file's own objective, a
+ *  program that overrides the objective asks again. `where` starts the message. Returns 0, or -1 with *e set. */
+int job_check_prices(const struct job *job, const char *where, struct err *e);
+
+/** One plan with the workload it belongs to and what the file says it measured. */
+struct plan_entry {
+    struct plan *plan;
+    const struct workload *workload; /* global batch, dtype, optimizer of this plan filled in */
+    const char *where;               /* "FILE: /plans/3" */
+    double measured_time_s, measured_peak_bytes; /* NAN if absent */
+};
+
+/** A plan file: one plan, an array of plans, or {"plans": [...]}. Every plan has passed plan_check(). */
+int plans_load(const char *path, const char *inputs, struct plan_entry **entries, int *n, struct arena *a,
+               struct err *e);
+
+#endif

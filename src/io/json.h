@@ -1,0 +1,85 @@
+#ifndef SAILOR_IO_JSON_H
+#define SAILOR_IO_JSON_H
+#include "base/arena.h"
+#include "base/err.h"
+#include <cjson/cJSON.h>
+#include <stdbool.h>
+#include <stddef.h>
+/* Strict JSON on top of cJSON. cJSON alone lets through what a planner must not swallow (duplicate keys, text
+ * after the value, 01, 1e999, NUL bytes); json_parse() refuses all of it, and the getters below turn a wrong
+ * type, a missing key, a fraction or a number out of range into one line "FILE: /json/path: what is wrong;
+ * expected ...". Every function here is thread-safe on distinct arguments; none is collective. Codes are
+ * EXIT_INPUT. */
+
+enum { JSON_TEXT_MAX = 64 << 20, JSON_DEPTH_MAX = 64 };
+
+/** Text to tree (free with cJSON_Delete). `file` only names the source in messages. size excludes a
+ * terminating NUL, which text[size] must be. NULL with *e set. */
+cJSON *json_parse(const char *file, const char *text, size_t size, struct err *e);
+
+/** The same value without white space outside strings, numbers untouched (they keep every digit). The text
+ * must have passed json_parse(). */
+char *json_compact(const char *text, struct arena *a);
+
+/** Where a value is: a chain of steps from the root, so that the path is only spelled when there is an error.
+ * Lives on the stack of whoever walks the tree. */
+struct json_at {
+    const char *file;         /* name of the file, or NULL: look further up */
+    const struct json_at *up; /* NULL at the root */
+    const char *key;          /* name of this step, or NULL: an array index */
+    int index;
+    const cJSON *node; /* NULL if the key is missing */
+};
+
+struct json_at json_root(const char *file, const cJSON *node);
+/** A member (node NULL if absent or if `up` is no object). Linear in the number of members. */
+struct json_at json_member(const struct json_at *up, const char *key);
+/** An element or member that the caller is iterating over (i: its position). */
+struct json_at json_element(const struct json_at *up, int i, const cJSON *node);
+
+/** "FILE: /path" */
+char *json_where(const struct json_at *at, struct arena *a);
+/** "FILE: /path: text". Returns -1. */
+int json_fail(const struct json_at *at, struct err *e, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/** Keys that every file may carry: name, source, measured, expect, and those that start with "//". */
+bool json_key_ignored(const char *key);
+/** An object with no keys but these (NULL-terminated list) and the ignored ones. The message names the
+ * nearest known key. */
+int json_object(const struct json_at *at, const char *const known[], struct err *e);
+/** An array of min to max elements; their number into *n. */
+int json_array(const struct json_at *at, int min, int max, int *n, struct err *e);
+
+/** Integers are checked to be integral and within [lo, hi]; doubles to be within [lo, hi]. */
+int json_int(const struct json_at *at, int lo, int hi, int *out, struct err *e);
+int json_real(const struct json_at *at, double lo, double hi, double *out, struct err *e);
+/** A number > 0. */
+int json_positive(const struct json_at *at, double *out, struct err *e);
+int json_bool(const struct json_at *at, bool *out, struct err *e);
+/** A non-empty string, copied into the arena. */
+int json_string(const struct json_at *at, const char **out, struct arena *a, struct err *e);
+/** One of names[n]; its index into *out. `what` says what kind of name it is ("a GPU type of site gcp"). */
+int json_name(const struct json_at *at, const char *const *names, int n, const char *what, int *out,
+              struct err *e);
+/** Refuse a format other than this one. */
+int json_format(const struct json_at *object, const char *format, struct err *e);
+/** JSON null? (a missing key is not) */
+bool json_null(const struct json_at *at);
+
+/** The nearest of names[n] to `name` by edit distance, or NULL if none is near. */
+const char *json_nearest(const char *name, const char *const *names, int n);
+
+/** A growing text in memory, for writing files. Zero-initialise; free with text_free(). */
+struct text {
+    char *s;
+    size_t n, size;
+};
+void text_add(struct text *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/** A JSON string, quoted and escaped. */
+void text_string(struct text *t, const char *s);
+/** Shortest number that reads back as the same double; null for NAN and infinities. */
+void text_number(struct text *t, double v);
+void text_free(struct text *t);
+
+#endif

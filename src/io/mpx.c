@@ -1,0 +1,157 @@
+#include "io/mpx.h"
+
+#include <mpi.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static MPI_Comm world;
+
+/* The first of these variables that holds a number, else -1. */
+static int env_number(const char *const *names) {
+    for (; *names; names++) {
+        const char *s = getenv(*names);
+        char *end;
+        long v = s ? strtol(s, &end, 10) : -1;
+        if (s && *s && !*end && v >= 0 && v < (1 << 28)) return (int)v;
+    }
+    return -1;
+}
+
+/* PMI first: an mpirun inside a Slurm step sets it for its own ranks, while the step's variables count its
+ * proxies. SLURM_NTASKS is of no use: the batch script has it too, and runs no rank. */
+static int launched_size(void) {
+    return env_number(
+        (const char *const[]){"PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS", NULL});
+}
+
+int mpx_launch_rank(void) {
+    int rank = env_number((const char *const[]){"PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK",
+                                                "PALS_RANKID", "SLURM_PROCID", NULL});
+    return rank > 0 ? rank : 0;
+}
+
+/* A rank that leaves without MPI_Finalize: mpirun would kill the others and report success, srun would hang.
+ */
+static void guard(void) {
+    int on = 0, off = 0;
+    MPI_Initialized(&on);
+    MPI_Finalized(&off);
+    if (on && !off) {
+        fprintf(stderr, "sailor: error: a rank left without MPI_Finalize; the job is aborted\n");
+        MPI_Abort(MPI_COMM_WORLD, EXIT_INTERNAL);
+    }
+}
+
+/* CPUs of this machine that its ranks may use together, shared out evenly: right when every rank is bound to
+ * its own and when none is bound at all. */
+static void count_cpus(struct mpx *m) {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    if (sched_getaffinity(0, sizeof set, &set)) CPU_SET(0, &set);
+    m->node_ranks = 1;
+    if (m->comm) {
+        MPI_Comm node;
+        MPI_Comm_split_type(world, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node);
+        MPI_Comm_size(node, &m->node_ranks);
+        MPI_Allreduce(MPI_IN_PLACE, &set, (int)sizeof set, MPI_BYTE, MPI_BOR, node);
+        MPI_Comm_free(&node);
+    }
+    m->cpus = CPU_COUNT(&set) / m->node_ranks;
+    if (m->cpus < 1) m->cpus = 1;
+}
+
+int mpx_start(struct mpx *m, struct err *e) {
+    *m = (struct mpx){.rank = 0, .size = 1, .node_ranks = 1, .cpus = 1};
+    int want = launched_size();
+    bool start = want > 1 || (want < 0 && (getenv("PMIX_RANK") || getenv("PALS_RANKID") || getenv("PMI_FD")));
+    if (start) {
+        int provided;
+        atexit(guard);
+        MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &provided);
+        world = MPI_COMM_WORLD;
+        MPI_Comm_rank(world, &m->rank);
+        MPI_Comm_size(world, &m->size);
+        m->comm = &world;
+        if (m->size == 1 && want > 1) {
+            char lib[80];
+            mpx_version(lib, sizeof lib);
+            m->rank = mpx_launch_rank();
+            return err_set(
+                e, EXIT_INPUT,
+                "the launcher started %d processes, but each sees itself alone: this program is linked with "
+                "%s; start it with that library's mpirun (Debian: mpirun.mpich), or srun --mpi=pmi2",
+                want, lib);
+        }
+        if (provided < MPI_THREAD_FUNNELED)
+            return err_set(e, EXIT_INTERNAL, "the MPI library gives no thread support (MPI_THREAD_FUNNELED)");
+    }
+    count_cpus(m);
+    return 0;
+}
+
+void mpx_finish(struct mpx *m) {
+    int on = 0;
+    MPI_Initialized(&on);
+    if (on) MPI_Finalize();
+    m->comm = NULL;
+}
+
+void mpx_leave(struct mpx *m, int status) {
+    fflush(NULL);
+    mpx_finish(m);
+    _exit(status);
+}
+
+int mpx_agree(const struct mpx *m, int rc, struct err *e) {
+    if (!m->comm) return rc ? -1 : 0;
+    int who = rc ? m->rank : m->size, first;
+    MPI_Allreduce(&who, &first, 1, MPI_INT, MPI_MIN, world);
+    if (first == m->size) return 0;
+    MPI_Bcast(e, (int)sizeof *e, MPI_BYTE, first, world);
+    return -1;
+}
+
+int mpx_same_int(const struct mpx *m, int value) {
+    if (m->comm) MPI_Bcast(&value, 1, MPI_INT, 0, world);
+    return value;
+}
+
+char *mpx_read(const struct mpx *m, char *(*reader)(const char *, size_t *, struct arena *, struct err *),
+               const char *path, size_t *size, struct arena *a, struct err *e) {
+    char *text = m->rank == 0 ? reader(path, size, a, e) : NULL;
+    if (mpx_agree(m, m->rank == 0 && !text ? -1 : 0, e)) return NULL;
+    if (!m->comm) return text;
+    unsigned long long n = *size;
+    MPI_Bcast(&n, 1, MPI_UNSIGNED_LONG_LONG, 0, world);
+    *size = (size_t)n;
+    if (m->rank) text = arena_alloc(a, *size + 1);
+    for (size_t at = 0; at < *size;) { /* MPI counts are ints */
+        int part = *size - at > (1 << 30) ? 1 << 30 : (int)(*size - at);
+        MPI_Bcast(text + at, part, MPI_BYTE, 0, world);
+        at += (size_t)part;
+    }
+    return text;
+}
+
+void mpx_version(char *buf, size_t size) {
+    char text[MPI_MAX_LIBRARY_VERSION_STRING] = "";
+    int n = 0;
+    MPI_Get_library_version(text, &n);
+    char *word = strstr(text, " Version:"); /* MPICH prints a page that starts "MPICH Version:\t4.0.2" */
+    if (word) memset(word, ' ', 9);
+    size_t used = 0;
+    bool space = false;
+    for (const char *p = text; *p && *p != '\n' && *p != ',' && used + 2 < size; p++) {
+        if (*p == ' ' || *p == '\t') {
+            space = used > 0;
+            continue;
+        }
+        if (space) buf[used++] = ' ';
+        space = false;
+        buf[used++] = *p;
+    }
+    buf[used] = 0;
+}

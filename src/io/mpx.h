@@ -1,0 +1,49 @@
+#ifndef SAILOR_IO_MPX_H
+#define SAILOR_IO_MPX_H
+#include "base/arena.h"
+#include "base/err.h"
+#include <stdbool.h>
+#include <stddef.h>
+/* What the planner needs of MPI besides the search's own messages. The calls also work without MPI (one
+ * process). */
+
+struct mpx {
+    int rank, size;
+    int node_ranks; /* ranks on this machine */
+    int cpus; /* CPUs that this rank may count as its own: allowed CPUs of the machine / node_ranks, at least
+                 1 */
+    void *comm; /* MPI_Comm *, NULL without MPI */
+};
+
+/** Start MPI if a launcher (mpirun, srun) started this process as one of several; MPI_Init alone costs 50 to
+ * 150 ms, so a single process does without. MPI_THREAD_FUNNELED. -1 with *e set when the launcher's MPI is
+ * not the one linked (N processes of size 1). m->rank is valid even then, so that one process alone reports
+ * the error. Collective. */
+int mpx_start(struct mpx *m, struct err *e);
+/** The rank that the launcher gave this process, 0 without a launcher. Needs no mpx_start(): so that messages
+ * about the command line come from one process only. */
+int mpx_launch_rank(void);
+/** MPI_Finalize if MPI runs. Collective. */
+void mpx_finish(struct mpx *m);
+
+/** mpx_finish(), then end the process at once: what stdio holds is flushed before, atexit() handlers do not
+ * run. After a signal, hydra's mpirun forgets the status of a rank that stays around for long after
+ * MPI_Finalize. Collective. */
+void mpx_leave(struct mpx *m, int status) __attribute__((noreturn));
+
+/** Every rank passes its own rc (0 or -1); all get the same verdict: 0, or -1 with the text of the lowest
+ * failing rank in *e. To be called after any step that can fail on one rank only. Collective. */
+int mpx_agree(const struct mpx *m, int rc, struct err *e);
+
+/** Rank 0's value on every rank. Collective. */
+int mpx_same_int(const struct mpx *m, int value);
+
+/** The bytes of a file, read once by rank 0. `reader` is called by rank 0 only: it returns the bytes and
+ * their number, or NULL with *e set. All ranks get the bytes, or NULL and the same *e. Collective. */
+char *mpx_read(const struct mpx *m, char *(*reader)(const char *, size_t *, struct arena *, struct err *),
+               const char *path, size_t *size, struct arena *a, struct err *e);
+
+/** One line: name and version of the MPI library. Needs no mpx_start(). */
+void mpx_version(char *buf, size_t size);
+
+#endif

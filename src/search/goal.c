@@ -1,0 +1,27 @@
+#include "search/goal.h"
+
+/* Among the points that are not slower the last is the cheapest. */
+bool goal_front_covers(const struct goal *g, double t, double c) {
+    int lo = 0, hi = g->n_front;
+    while (lo < hi) {
+        int mid = (lo + hi) / 2;
+        if (g->front[mid].time_s <= t)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo > 0 && g->front[lo - 1].cost_usd <= c;
+}
+
+bool goal_excludes(const struct goal *g, double t, double c) {
+    const double down = 1 - PROOF_SLACK;
+    if (!(t < INFINITY) || t * down > g->max_time_s || c * down > g->max_usd) return true;
+    if (g->objective == OBJECTIVE_THROUGHPUT) return t >= g->best * down;
+    if (g->objective == OBJECTIVE_COST) return c >= g->best * down;
+    return goal_front_covers(g, t / down, c / down);
+}
+
+bool goal_wants(const struct goal *g, double t, double c) {
+    if (1 / t < g->min_per_s || c > g->max_usd) return false; /* the limits as the user gave them */
+    return !goal_excludes(g, t, c);
+}

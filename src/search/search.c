@@ -1,0 +1,641 @@
+/* Rounds of work units. Units are sorted by their bounds: a crude one first, then that of the search's own tables. Each
+ * round takes the next few that the goal does not exclude yet, all of them are solved against the goal as it stood when the
+ * round began, and their answers are merged in unit order. So what is done, and the answer, do not depend on how many ranks
+ * and threads share a round. Two short probing rounds find a good plan to beat before the proof begins. */
+#include "search/search.h"
+
+#include <mpi.h>
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "search/unit.h"
+
+struct ranked {
+    int mb, D;
+    double time_lb, cost_lb; /* of every plan in it */
+    struct unit_result *result;
+};
+
+struct engine {
+    const struct search_problem *p;
+    const struct search_hooks *hooks;
+    struct space *s;
+    struct row_result *row;
+    struct ranked *unit;
+    int n_unit;
+    struct goal goal;
+    MPI_Comm comm;
+    int rank, size, threads;
+    bool resumed;
+    struct workspace **workspace; /* [threads] */
+    double start, earlier_s, last_progress, last_checkpoint;
+    struct arena *a;
+};
+
+static double now_s(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static bool stop_wanted(void *ctx) {
+    const struct search_hooks *h = ctx;
+    return h && h->stop && h->stop(h->ctx);
+}
+
+/* ---- units ------------------------------------------------------------------------------------------------------ */
+
+static int by_time_bound(const void *a, const void *b) {
+    const struct ranked *x = a, *y = b;
+    if (x->time_lb != y->time_lb) return x->time_lb < y->time_lb ? -1 : 1;
+    if (x->mb != y->mb) return x->mb - y->mb;
+    return x->D - y->D;
+}
+
+static int by_cost_bound(const void *a, const void *b) {
+    const struct ranked *x = a, *y = b;
+    if (x->cost_lb != y->cost_lb) return x->cost_lb < y->cost_lb ? -1 : 1;
+    return by_time_bound(a, b);
+}
+
+/* A little more than the floor allows: plans right at it are decided by their throughput. */
+static double longest_time(const struct search_problem *p) {
+    return p->min_iterations_per_s > 0 ? 1 / p->min_iterations_per_s * (1 + 1e-12) : INFINITY;
+}
+
+static void list_units(struct engine *x) {
+    const struct search_problem *p = x->p;
+    const struct space *s = x->s;
+    int total = 0, n = 0;
+    for (int c = 0; c < s->n_cell; c++) total += s->cell[c].gpus;
+    x->unit = ARENA_ARRAY(x->a, struct ranked, (size_t)s->n_mb * (size_t)total + 1);
+    double *ring = ARENA_ARRAY(x->a, double, (size_t)(total + 1) * (size_t)s->n_range); /* [D][range] */
+    for (int D = 1; D <= total; D++) unit_least_rings(s, D, ring + (size_t)D * (size_t)s->n_range);
+    for (int k = 0; k < s->n_mb; k++) {
+        const struct mb_space *mb = &s->mb[k];
+        int replicas = 0; /* no stage can have more */
+        for (int c = 0; c < s->n_cell; c++) {
+            int least = TP_N;
+            for (int q = 0; q < mb->n_class; q++)
+                if (mb->cls[q].ti[s->cell[c].gpu] >= 0 && mb->cls[q].ti[s->cell[c].gpu] < least)
+                    least = mb->cls[q].ti[s->cell[c].gpu];
+            if (least < TP_N) replicas += s->cell[c].gpus >> least;
+        }
+        for (int D = 1; D <= replicas; D++) {
+            if (p->pin->data_parallel && p->pin->data_parallel != D) continue;
+            if (p->exact_batch && p->w->global_batch_size % ((long)mb->m * D)) continue;
+            struct point lb = unit_crude_bound(s, mb, D, ring + (size_t)D * (size_t)s->n_range,
+                                               longest_time(p));
+            x->unit[n++] = (struct ranked){.mb = k, .D = D, .time_lb = lb.time_s, .cost_lb = lb.cost_usd};
+        }
+    }
+    x->n_unit = n;
+}
+
+static void sort_units(struct engine *x) {
+    qsort(x->unit, (size_t)x->n_unit, sizeof *x->unit, x->p->objective == OBJECTIVE_COST ? by_cost_bound : by_time_bound);
+}
+
+/* The row's unit table: fresh, or taken over from an earlier run. */
+static int adopt_units(struct engine *x, struct err *e) {
+    struct row_result *row = x->row;
+    if (row->n_unit && row->n_unit != x->n_unit)
+        return err_set(e, EXIT_INPUT, "the file to resume has %d work units; this job has %d", row->n_unit, x->n_unit);
+    bool fresh = !row->n_unit;
+    x->resumed = !fresh;
+    if (fresh) row->unit = ARENA_ARRAY(x->a, struct unit_result, x->n_unit + 1), row->n_unit = x->n_unit;
+    for (int i = 0; i < x->n_unit; i++) {
+        struct ranked *u = &x->unit[i];
+        struct unit_result *r = &row->unit[i];
+        int m = x->s->mb[u->mb].m;
+        if (fresh)
+            *r = (struct unit_result){.micro_batch_size = m, .data_parallel = u->D, .status = UNIT_TODO, .value = INFINITY,
+                                      .lower_bound = x->p->objective == OBJECTIVE_COST ? u->cost_lb : u->time_lb};
+        else if (r->micro_batch_size != m || r->data_parallel != u->D)
+            return err_set(e, EXIT_INPUT, "the file to resume lists other work units than this job");
+        else if (r->status == UNIT_TODO)
+            *(x->p->objective == OBJECTIVE_COST ? &u->cost_lb : &u->time_lb) = r->lower_bound;
+        u->result = r;
+    }
+    return 0;
+}
+
+/* ---- plans as integers, for other ranks -------------------------------------------------------------------------- */
+
+struct ints {
+    int *v;
+    int n, cap;
+};
+
+static void put(struct ints *b, int x) {
+    if (b->n == b->cap) {
+        b->cap = b->cap ? 2 * b->cap : 1024;
+        b->v = realloc(b->v, sizeof *b->v * (size_t)b->cap);
+        if (!b->v) abort();
+    }
+    b->v[b->n++] = x;
+}
+
+static void put_double(struct ints *b, double d) {
+    int v[2];
+    memcpy(v, &d, sizeof d);
+    put(b, v[0]), put(b, v[1]);
+}
+
+static double get_double(const int **v) {
+    double d;
+    memcpy(&d, *v, sizeof d);
+    *v += 2;
+    return d;
+}
+
+static void put_plan(struct ints *b, const struct plan *p) {
+    const struct pipeline *pl = &p->pipeline[0];
+    put(b, p->micro_batch_size), put(b, pl->n_stage);
+    for (int i = 0; i < pl->n_stage; i++) {
+        const struct stage *st = &pl->stage[i];
+        put(b, st->first), put(b, st->end), put(b, st->n_group);
+        for (int k = 0; k < st->n_group; k++)
+            put(b, st->group[k].gpu), put(b, st->group[k].zone), put(b, st->group[k].tp), put(b, st->group[k].count);
+    }
+}
+
+static struct plan *get_plan(const int **v, const struct workload *w, struct arena *a) {
+    struct plan *p = ARENA_NEW(a, struct plan);
+    *p = (struct plan){.model = w->model->name, .site = w->site->name, .global_batch_size = w->global_batch_size,
+                       .n_pipeline = 1, .pipeline = ARENA_NEW(a, struct pipeline)};
+    p->micro_batch_size = *(*v)++;
+    p->pipeline->n_stage = *(*v)++;
+    p->pipeline->stage = ARENA_ARRAY(a, struct stage, p->pipeline->n_stage);
+    for (int i = 0; i < p->pipeline->n_stage; i++) {
+        struct stage *st = &p->pipeline->stage[i];
+        st->first = *(*v)++, st->end = *(*v)++, st->n_group = *(*v)++;
+        st->group = ARENA_ARRAY(a, struct replicas, st->n_group);
+        for (int k = 0; k < st->n_group; k++) {
+            struct replicas *r = &st->group[k];
+            r->gpu = *(*v)++, r->zone = *(*v)++, r->tp = *(*v)++, r->count = *(*v)++;
+        }
+    }
+    return p;
+}
+
+/* ---- merging answers --------------------------------------------------------------------------------------------- */
+
+static double value_of(const struct engine *x, const struct found_plan *f) {
+    return x->p->objective == OBJECTIVE_COST ? f->est.cost_usd : f->est.iteration_time_s;
+}
+
+static void set_goal(struct engine *x) {
+    const struct search_problem *p = x->p;
+    struct goal *g = &x->goal;
+    *g = (struct goal){.objective = p->objective, .min_per_s = p->min_iterations_per_s, .max_usd = p->max_usd_per_iteration, .best = INFINITY,
+                       .max_time_s = longest_time(p)};
+    if (p->objective == OBJECTIVE_FRONTIER) {
+        g->front = ARENA_ARRAY(x->a, struct point, x->row->n_frontier + 1);
+        for (g->n_front = 0; g->n_front < x->row->n_frontier; g->n_front++)
+            g->front[g->n_front] = (struct point){x->row->frontier[g->n_front].est.iteration_time_s,
+                                                  x->row->frontier[g->n_front].est.cost_usd};
+    } else if (x->row->n_plan >= p->top_k) {
+        g->best = value_of(x, &x->row->plan[p->top_k - 1]);
+    }
+}
+
+static int by_time_then_cost(const void *a, const void *b) {
+    const struct found_plan *x = a, *y = b;
+    if (x->est.iteration_time_s != y->est.iteration_time_s) return x->est.iteration_time_s < y->est.iteration_time_s ? -1 : 1;
+    if (x->est.cost_usd != y->est.cost_usd) return x->est.cost_usd < y->est.cost_usd ? -1 : 1;
+    return plan_compare(x->plan, y->plan);
+}
+
+static bool better(const struct engine *x, const struct found_plan *a, const struct found_plan *b) {
+    double va = value_of(x, a), vb = value_of(x, b);
+    return va != vb ? va < vb : plan_compare(a->plan, b->plan) < 0;
+}
+
+static void add_plan(struct engine *x, struct found_plan f) {
+    struct row_result *row = x->row;
+    if (x->p->objective == OBJECTIVE_FRONTIER) {
+        struct found_plan *all = ARENA_ARRAY(x->a, struct found_plan, row->n_frontier + 1);
+        if (row->n_frontier) memcpy(all, row->frontier, sizeof *all * (size_t)row->n_frontier);
+        all[row->n_frontier] = f;
+        int n = row->n_frontier + 1, keep = 0;
+        qsort(all, (size_t)n, sizeof *all, by_time_then_cost);
+        for (int i = 0; i < n; i++)
+            if (!keep || all[i].est.cost_usd < all[keep - 1].est.cost_usd * (1 - PROOF_SLACK)) all[keep++] = all[i];
+        row->frontier = all, row->n_frontier = keep;
+        row->plan = all, row->n_plan = keep ? 1 : 0;
+        return;
+    }
+    int D = stage_replicas(&f.plan->pipeline[0].stage[0]), n = 0, at;
+    struct found_plan *all = ARENA_ARRAY(x->a, struct found_plan, row->n_plan + 1);
+    for (int i = 0; i < row->n_plan; i++) { /* one plan of each unit */
+        const struct found_plan *o = &row->plan[i];
+        bool same_unit = o->plan->micro_batch_size == f.plan->micro_batch_size &&
+                         stage_replicas(&o->plan->pipeline[0].stage[0]) == D;
+        if (!same_unit)
+            all[n++] = *o;
+        else if (!better(x, &f, o))
+            return;
+    }
+    for (at = n; at > 0 && better(x, &f, &all[at - 1]); at--) all[at] = all[at - 1];
+    all[at] = f;
+    row->plan = all;
+    row->n_plan = n + 1 > x->p->top_k ? x->p->top_k : n + 1;
+}
+
+static void finish_plan(struct engine *x, struct found_plan *f) {
+    struct err e;
+    f->planner_time_s = f->planner_cost_usd = NAN;
+    f->est.stage = ARENA_ARRAY(x->a, struct stage_estimate, f->plan->pipeline[0].n_stage);
+    estimate_plan(x->p->w, f->plan, x->p->estimator, &f->est, &e);
+}
+
+/* Every rank learns the answers of all units of a round, in unit order. */
+static void merge_round(struct engine *x, const int *round, int n, const struct unit_answer *answer, const double *seconds, bool probe) {
+    struct ints mine = {0}, all = {0};
+    for (int i = x->rank; i < n; i += x->size) {
+        const struct unit_answer *w = &answer[i];
+        put(&mine, i), put(&mine, (int)w->status), put_double(&mine, w->lower_bound), put_double(&mine, w->gap), put_double(&mine, seconds[i]);
+        put_double(&mine, (double)w->nodes), put_double(&mine, (double)w->plans), put(&mine, w->n_plan);
+        for (int k = 0; k < w->n_plan; k++) put_plan(&mine, w->plan[k].plan);
+    }
+    if (x->size > 1) {
+        int *count = calloc((size_t)x->size * 2, sizeof *count), *at = count + x->size;
+        if (!count) abort();
+        MPI_Allgather(&mine.n, 1, MPI_INT, count, 1, MPI_INT, x->comm);
+        for (int r = 0; r < x->size; r++) at[r] = all.n, all.n += count[r];
+        all.v = malloc(sizeof *all.v * (size_t)(all.n + 1));
+        if (!all.v) abort();
+        MPI_Allgatherv(mine.v, mine.n, MPI_INT, all.v, count, at, MPI_INT, x->comm);
+        free(count), free(mine.v);
+    } else {
+        all = mine;
+    }
+    const int **where = calloc((size_t)n + 1, sizeof *where);
+    if (!where) abort();
+    for (const int *v = all.v, *end = all.v + all.n; v < end;) { /* find each unit's part */
+        where[*v] = v;
+        const int *q = v + 12;
+        for (int k = *q++; k > 0; k--) {
+            q++;
+            for (int P = *q++; P > 0; P--) q += 3 + 4 * q[2];
+        }
+        v = q;
+    }
+    for (int i = 0; i < n; i++) {
+        struct unit_result *r = x->unit[round[i]].result;
+        const int *v = where[i] + 1;
+        enum unit_status status = (enum unit_status)*v++;
+        double lb = get_double(&v), gap = get_double(&v), unit_lb = r->lower_bound;
+        r->seconds += get_double(&v);
+        uint64_t nodes = (uint64_t)get_double(&v), plans = (uint64_t)get_double(&v);
+        r->nodes += nodes, r->plans_evaluated += plans;
+        x->row->plans_evaluated += nodes + plans;
+        for (int k = *v++; k > 0; k--) {
+            struct found_plan f = {.plan = get_plan(&v, x->p->w, x->a)};
+            finish_plan(x, &f);
+            r->value = fmin(r->value, value_of(x, &f));
+            add_plan(x, f);
+        }
+        if (probe && status == UNIT_OPEN) continue;
+        r->status = status, r->gap = status == UNIT_OPEN ? gap : 0;
+        r->lower_bound = status == UNIT_OPEN ? fmax(lb, unit_lb) : r->value;
+        r->attempts += !probe;
+    }
+    free(where), free(all.v);
+}
+
+/* ---- bounds and progress ------------------------------------------------------------------------------------------ */
+
+/* What is proven: nothing below the best value, but for units not yet or not fully searched. */
+static void set_bounds(struct engine *x) {
+    struct row_result *row = x->row;
+    double open = INFINITY, best = row->n_plan ? value_of(x, &row->plan[0]) : INFINITY;
+    for (int i = 0; i < x->n_unit; i++) {
+        const struct unit_result *r = x->unit[i].result;
+        if (r->status == UNIT_TODO || r->status == UNIT_OPEN) open = fmin(open, r->lower_bound);
+    }
+    row->lower_bound = fmin(best, open);
+    row->gap = !row->n_plan ? INFINITY : best > row->lower_bound ? (best - row->lower_bound) / best : 0;
+    if (x->p->objective == OBJECTIVE_FRONTIER && row->n_plan) {
+        row->gap = 0;
+        for (int i = 0; i < x->n_unit; i++) {
+            const struct unit_result *r = x->unit[i].result;
+            bool live = r->status == UNIT_TODO && !goal_excludes(&x->goal, x->unit[i].time_lb, x->unit[i].cost_lb);
+            if (r->status == UNIT_OPEN) row->gap = fmax(row->gap, r->gap);
+            if (live) row->gap = 1; /* nothing is known of it yet */
+        }
+    }
+    row->search_s = x->earlier_s + now_s() - x->start;
+}
+
+static void report_progress(struct engine *x, int running_done) {
+    if (x->rank || !x->hooks || !x->hooks->progress || now_s() - x->last_progress < 1) return;
+    x->last_progress = now_s();
+    int done = running_done, live = 0;
+    for (int i = 0; i < x->n_unit; i++) {
+        const struct ranked *u = &x->unit[i];
+        if (u->result->status != UNIT_TODO)
+            done++;
+        else if (!goal_excludes(&x->goal, u->time_lb, u->cost_lb))
+            live++;
+    }
+    live -= running_done;
+    double elapsed = x->earlier_s + x->last_progress - x->start;
+    struct search_progress out = {.units_done = done, .n_unit = done + live, .plans_evaluated = x->row->plans_evaluated,
+                                  .elapsed_s = elapsed, .lower_bound = x->row->lower_bound, .gap = x->row->gap,
+                                  .incumbent = x->row->n_plan ? value_of(x, &x->row->plan[0]) : INFINITY,
+                                  .eta_s = done ? elapsed / done * live : NAN};
+    x->hooks->progress(x->hooks->ctx, &out);
+}
+
+/* ---- rounds ------------------------------------------------------------------------------------------------------- */
+
+/* The next units to prove: first those not yet searched, then (`again`) those that one attempt left open. */
+static int next_round(struct engine *x, int *round, int most, bool again) {
+    int n = 0;
+    for (int i = 0; i < x->n_unit && n < most; i++) {
+        struct ranked *u = &x->unit[i];
+        struct unit_result *r = u->result;
+        if (r->status == UNIT_TODO && goal_excludes(&x->goal, u->time_lb, u->cost_lb)) r->status = UNIT_PRUNED;
+        if (again ? r->status == UNIT_OPEN && r->attempts == 1 : r->status == UNIT_TODO) round[n++] = i;
+    }
+    return n;
+}
+
+/* Units left open come in the order of what was proven of them: that is in the file, the bounds of their tables are not. */
+static void sort_open(struct engine *x) {
+    for (int i = 0; i < x->n_unit; i++) {
+        struct ranked *u = &x->unit[i];
+        if (u->result->status == UNIT_OPEN)
+            *(x->p->objective == OBJECTIVE_COST ? &u->cost_lb : &u->time_lb) = u->result->lower_bound;
+    }
+    sort_units(x);
+}
+
+/* Small rounds first: they find a plan to beat. How far this is follows from the units, so that a resumed search goes on
+ * with the same rounds. */
+static int round_size(const struct engine *x, int most) {
+    int tried = 0, size = 4;
+    for (int i = 0; i < x->n_unit; i++) tried += x->unit[i].result->attempts > 0;
+    for (int sum = size; sum <= tried && size < most; sum += size) size *= 2;
+    return size;
+}
+
+/* 0 done, 1 stopped. Nothing of a stopped round is kept: the state is always that after a whole round. */
+static int run_round(struct engine *x, const int *round, int n, struct unit_effort effort, bool probe) {
+    struct unit_answer *answer = calloc((size_t)n, sizeof *answer);
+    double *seconds = calloc((size_t)n, sizeof *seconds);
+    struct arena *memory = calloc((size_t)n, sizeof *memory);
+    if (!answer || !seconds || !memory) abort();
+    int done = 0, mine = 0;
+    for (int i = x->rank; i < n; i += x->size) mine++;
+#pragma omp parallel for schedule(dynamic, 1) num_threads(x->threads)
+    for (int j = 0; j < mine; j++) {
+        int i = x->rank + j * x->size;
+        const struct ranked *r = &x->unit[round[i]];
+        double t = now_s();
+        unit_solve(x->workspace[omp_get_thread_num()], &x->s->mb[r->mb], r->D, &x->goal, effort, &answer[i], stop_wanted,
+                   (void *)(size_t)x->hooks, &memory[i]);
+        seconds[i] = now_s() - t;
+#pragma omp critical(sailor_progress)
+        {
+            done++;
+            if (omp_get_thread_num() == 0) report_progress(x, done);
+        }
+    }
+    int stopped = 0;
+    for (int i = x->rank; i < n; i += x->size) stopped |= answer[i].status == UNIT_TODO;
+    if (x->size > 1) MPI_Allreduce(MPI_IN_PLACE, &stopped, 1, MPI_INT, MPI_MAX, x->comm);
+    if (!stopped) merge_round(x, round, n, answer, seconds, probe);
+    for (int i = 0; i < n; i++) arena_free(&memory[i]);
+    free(memory), free(seconds), free(answer);
+    return stopped;
+}
+
+/* Replace the crude bounds of all units still of interest by those of the tables. */
+static int bound_units(struct engine *x) {
+    double *lb = calloc((size_t)x->n_unit + 1, sizeof *lb);
+    if (!lb) abort();
+    int stopped = 0;
+#pragma omp parallel for schedule(dynamic, 8) num_threads(x->threads)
+    for (int i = 0; i < x->n_unit; i++) {
+        const struct ranked *u = &x->unit[i];
+        lb[i] = INFINITY;
+        if (x->s->mb[u->mb].truncated) { /* the tables know only the patterns that were built */
+            lb[i] = -INFINITY;
+            continue;
+        }
+        if (stopped || i % x->size != x->rank || u->result->status != UNIT_TODO || goal_excludes(&x->goal, u->time_lb, u->cost_lb)) continue;
+        if (stop_wanted((void *)(size_t)x->hooks)) {
+#pragma omp atomic write
+            stopped = 1;
+            continue;
+        }
+        struct point b = unit_root_bound(x->workspace[omp_get_thread_num()], &x->s->mb[u->mb], u->D, &x->goal);
+        lb[i] = x->p->objective == OBJECTIVE_COST ? b.cost_usd : b.time_s;
+    }
+    if (x->size > 1) {
+        MPI_Allreduce(MPI_IN_PLACE, &stopped, 1, MPI_INT, MPI_MAX, x->comm);
+        MPI_Allreduce(MPI_IN_PLACE, lb, x->n_unit, MPI_DOUBLE, MPI_MIN, x->comm);
+    }
+    for (int i = 0; i < x->n_unit && !stopped; i++) {
+        struct ranked *u = &x->unit[i];
+        double *mine = x->p->objective == OBJECTIVE_COST ? &u->cost_lb : &u->time_lb;
+        *mine = fmax(*mine, lb[i]);
+        if (u->result->status == UNIT_TODO) u->result->lower_bound = *mine;
+    }
+    free(lb);
+    sort_units(x);
+    return stopped;
+}
+
+/* A little work on a few units, spread over microbatches and sizes of D: only their plans count. */
+static int probe_units(struct engine *x, struct unit_effort effort, bool spread) {
+    enum { PROBE = 64 };
+    int round[PROBE], n = 0;
+    unsigned tried[64] = {0};
+    for (int i = 0; i < x->n_unit && n < (spread ? PROBE : 8); i++) {
+        const struct ranked *u = &x->unit[i];
+        int bucket = 31 - __builtin_clz((unsigned)u->D);
+        if (u->result->status != UNIT_TODO || goal_excludes(&x->goal, u->time_lb, u->cost_lb)) continue;
+        bool even = u->D == 1 << bucket; /* these divide most batches */
+        if (spread && (u->mb >= 64 || (!even && tried[u->mb] >> bucket & 1))) continue;
+        if (spread && !even) tried[u->mb] |= 1u << bucket;
+        round[n++] = i;
+    }
+    if (!n) return 0;
+    int stopped = run_round(x, round, n, effort, true);
+    set_goal(x);
+    return stopped;
+}
+
+static int checkpoint(struct engine *x, struct err *e) {
+    int rc = 0;
+    if (x->rank == 0 && x->hooks && x->hooks->checkpoint && now_s() - x->last_checkpoint > 2) {
+        rc = x->hooks->checkpoint(x->hooks->ctx, x->row, e);
+        x->last_checkpoint = now_s();
+    }
+    if (x->size > 1) { /* all ranks share the verdict and its text */
+        MPI_Bcast(&rc, 1, MPI_INT, 0, x->comm);
+        if (rc) MPI_Bcast(e, sizeof *e, MPI_BYTE, 0, x->comm);
+    }
+    return rc;
+}
+
+/* ---- why there is no plan ----------------------------------------------------------------------------------------- */
+
+static const char *why_no_stage(const struct engine *x) {
+    const struct space *s = x->s;
+    const struct workload *w = x->p->w;
+    if (!s->n_cell) return arena_printf(x->a, "counts: the pool has no GPU type with a profile of %s in an allowed zone", w->model->name);
+    if (!s->n_mb) return "counts: no profiled microbatch and tensor-parallel degree is allowed by the pins and nodes";
+    for (int l = 0; l < s->L; l++) {
+        double least = INFINITY;
+        int gpu = -1, tp = 0, mb = 0;
+        for (int k = 0; k < s->n_mb; k++)
+            for (int c = 0; c < s->mb[k].n_class; c++) {
+                const struct stage_class *cl = &s->mb[k].cls[c];
+                if (cl->n_kind != 1) continue;
+                if (s->mb[k].depth[cfe(s, c, l, l + 1)] > 0) {
+                    least = -1;
+                    continue;
+                }
+                for (int g = 0; g < w->site->n_gpu; g++) {
+                    if (cl->ti[g] < 0) continue;
+                    int ti = cl->ti[g];
+                    double bytes = w->state_bytes_per_param * w->model->params[ti][l] + (ti ? 3e9 : 2e9) +
+                                   (double)s->mb[k].m * w->element_bytes * w->model->act_mem[ti][l];
+                    double over = bytes - w->site->gpu[g].memory_bytes;
+                    if (over < least) least = over, gpu = g, tp = 1 << ti, mb = s->mb[k].m;
+                }
+            }
+        if (least > 0 && gpu >= 0)
+            return arena_printf(x->a, "memory: layer %d fits no GPU of the pool; nearest is %s (tp %d, microbatch %d), %.2f GiB short of its %.1f GiB",
+                                l, w->site->gpu[gpu].name, tp, mb, least / 1073741824.0, w->site->gpu[gpu].memory_bytes / 1073741824.0);
+    }
+    return NULL;
+}
+
+/* The memory of all layers, each on the degree that takes least, against all the pool has. */
+static const char *why_too_large(const struct engine *x) {
+    const struct space *s = x->s;
+    const struct workload *w = x->p->w;
+    double need = 0, have = 0;
+    for (int l = 0; l < s->L; l++) {
+        double least = INFINITY;
+        for (int ti = 0; ti < TP_N; ti++)
+            if (w->model->params[ti])
+                least = fmin(least, (1 << ti) * (w->state_bytes_per_param * w->model->params[ti][l] +
+                                                 (double)s->mb[0].m * w->element_bytes * w->model->act_mem[ti][l]));
+        need += least;
+    }
+    for (int c = 0; c < s->n_cell; c++) have += s->cell[c].gpus * (w->site->gpu[s->cell[c].gpu].memory_bytes - 2e9);
+    if (need <= have) return NULL;
+    return arena_printf(x->a, "memory: the layers of %s take at least %.0f GiB at microbatch %d; the pool's GPUs have %.0f GiB to give",
+                        w->model->name, need / 1073741824.0, s->mb[0].m, have / 1073741824.0);
+}
+
+static const char *why_infeasible(struct engine *x) {
+    const struct search_problem *p = x->p;
+    const char *why = why_no_stage(x);
+    if (why) return why;
+    if (p->min_iterations_per_s > 0 || p->max_usd_per_iteration < INFINITY) { /* how far away are the limits? */
+        struct search_problem free_of = *p;
+        struct search_hooks quiet = {.ctx = x->hooks ? x->hooks->ctx : NULL, .stop = x->hooks ? x->hooks->stop : NULL};
+        struct row_result row = {0};
+        struct err e;
+        free_of.max_usd_per_iteration = INFINITY, free_of.min_iterations_per_s = 0, free_of.top_k = 1;
+        free_of.objective = OBJECTIVE_THROUGHPUT;
+        void *comm = x->size > 1 ? &x->comm : NULL;
+        if (search_row(&free_of, &row, &quiet, comm, x->threads, x->a, &e) == 0 && row.n_plan) {
+            double fastest = 1 / row.plan[0].est.iteration_time_s;
+            if (fastest < p->min_iterations_per_s)
+                return arena_printf(x->a, "throughput: the fastest plan does %.6g iterations/s; the floor is %.6g", fastest, p->min_iterations_per_s);
+            if (p->max_usd_per_iteration < INFINITY) {
+                free_of.objective = OBJECTIVE_COST, free_of.min_iterations_per_s = p->min_iterations_per_s;
+                row = (struct row_result){0};
+                if (search_row(&free_of, &row, &quiet, comm, x->threads, x->a, &e) == 0 && row.n_plan)
+                    return arena_printf(x->a, "budget: the cheapest plan%s costs %.6g USD per iteration; the budget is %.6g",
+                                        p->min_iterations_per_s > 0 ? " that meets the floor" : "", row.plan[0].est.cost_usd,
+                                        p->max_usd_per_iteration);
+            }
+        }
+        if (!row.n_plan && row.reason) return row.reason;
+    }
+    if ((why = why_too_large(x))) return why;
+    return "counts and memory: every layer fits some GPU alone, but no pipeline over the GPUs at hand holds all layers (or no link joins them)";
+}
+
+static int solve_all(struct engine *x, int *stopped, struct err *e) {
+    enum { ROUND = 16, ROUND_AGAIN = 4, EXACT_LIMIT = 1000000, GAP_LIMIT = 20000000 };
+    int round[ROUND], n;
+    sort_units(x);
+    set_goal(x);
+    set_bounds(x);
+    if (!x->resumed) {
+        *stopped = probe_units(x, (struct unit_effort){.limit = 2000, .dive = true}, true);
+        if (!*stopped) {
+            *stopped = bound_units(x) || probe_units(x, (struct unit_effort){.limit = 8000}, true) ||
+                       probe_units(x, (struct unit_effort){.limit = 50000}, false);
+        }
+        if (*stopped) { /* as if it had not begun */
+            for (int i = 0; i < x->n_unit; i++) x->unit[i].result->status = UNIT_TODO;
+            x->row->n_plan = x->row->n_frontier = x->row->n_unit = 0;
+            x->row->plans_evaluated = 0;
+            return 0;
+        }
+    }
+    bool again = false;
+    for (;;) {
+        struct unit_effort effort = {.limit = x->p->gap > 0 ? EXACT_LIMIT : 0};
+        set_goal(x);
+        set_bounds(x);
+        n = next_round(x, round, again ? ROUND_AGAIN : round_size(x, ROUND), again);
+        if (!n && !again && x->p->gap > 0) again = true, sort_open(x), n = next_round(x, round, ROUND_AGAIN, again);
+        if (!n) break;
+        if (again) effort = (struct unit_effort){.limit = GAP_LIMIT, .tolerance = 0.9 * x->p->gap};
+        if ((*stopped = run_round(x, round, n, effort, false))) break;
+        set_bounds(x);
+        report_progress(x, 0);
+        if (checkpoint(x, e)) return -1;
+    }
+    return 0;
+}
+
+/* ---- a row -------------------------------------------------------------------------------------------------------- */
+
+int search_row(const struct search_problem *p, struct row_result *row, const struct search_hooks *hooks, void *comm,
+               int threads, struct arena *a, struct err *e) {
+    struct engine x = {.p = p, .hooks = hooks, .row = row, .a = a, .size = 1, .threads = threads, .start = now_s(),
+                       .earlier_s = row->search_s, .last_progress = now_s(), .last_checkpoint = now_s()};
+    if (comm) {
+        x.comm = *(MPI_Comm *)comm;
+        MPI_Comm_rank(x.comm, &x.rank), MPI_Comm_size(x.comm, &x.size);
+    }
+    if (!(x.s = space_build(p, a, e))) return -1;
+    list_units(&x);
+    if (adopt_units(&x, e)) return -1;
+    for (int i = 0; i < row->n_plan; i++) finish_plan(&x, &row->plan[i]);
+    for (int i = 0; i < row->n_frontier; i++) finish_plan(&x, &row->frontier[i]);
+    x.workspace = ARENA_ARRAY(a, struct workspace *, threads);
+    for (int t = 0; t < threads; t++) x.workspace[t] = workspace_new(x.s);
+    int stopped = 0, rc = solve_all(&x, &stopped, e);
+    for (int t = 0; t < threads; t++) workspace_free(x.workspace[t]);
+    if (rc) return -1;
+    set_bounds(&x);
+    row->status = !row->n_plan ? ROW_TODO : stopped || row->gap > 0 ? ROW_FEASIBLE : ROW_OPTIMAL;
+    if (stopped) return 1;
+    if (!row->n_plan) {
+        row->status = ROW_INFEASIBLE;
+        row->reason = why_infeasible(&x);
+        row->lower_bound = INFINITY, row->gap = 0;
+        if (stop_wanted((void *)(size_t)hooks)) { /* the reason may be half found */
+            row->status = ROW_TODO, row->reason = NULL;
+            return 1;
+        }
+    }
+    return 0;
+}

@@ -1,0 +1,41 @@
+#ifndef SAILOR_SEARCH_SEARCH_H
+#define SAILOR_SEARCH_SEARCH_H
+#include "io/results.h"
+/* The exact search over the declared plan space (docs/search.md): for one pool, the best plan with a proof, or the
+ * time/cost frontier. One call per pool row. The answer does not depend on the number of ranks or threads. */
+
+struct search_problem {
+    const struct workload *w;
+    const int *pool; /* [n_zone * n_gpu] */
+    enum estimator estimator;
+    enum objective objective;
+    double max_usd_per_iteration; /* INFINITY = no limit */
+    double min_iterations_per_s;  /* 0 = no limit */
+    const struct pin *pin;
+    bool exact_batch;
+    int top_k;
+    double gap; /* a proof within this relative gap will do where an exact one takes long; 0 = exact, however long */
+};
+
+/** Progress of one row, given to the callback by rank 0 (about once a second at most). */
+struct search_progress {
+    int units_done, n_unit;
+    uint64_t plans_evaluated;
+    double elapsed_s, incumbent, lower_bound, gap, eta_s; /* incumbent INFINITY and eta NAN when unknown */
+};
+
+struct search_hooks {
+    void *ctx;
+    void (*progress)(void *ctx, const struct search_progress *p);                    /* may be NULL */
+    int (*checkpoint)(void *ctx, const struct row_result *row, struct err *e);       /* rank 0; may be NULL */
+    bool (*stop)(void *ctx); /* any rank; true = stop soon (signal or time limit); may be NULL */
+};
+
+/** Search one row. Collective over `comm` (an MPI_Comm *, or NULL for one process without MPI): every rank passes the
+ *  same problem. `row` holds earlier units and plans when resuming (zeroed otherwise) and gets the answer, on every
+ *  rank; new plans live in `a`. Returns 0 when finished, 1 when stopped early (row is consistent and resumable), -1
+ *  with *e set. */
+int search_row(const struct search_problem *p, struct row_result *row, const struct search_hooks *hooks,
+               void *comm, int threads, struct arena *a, struct err *e);
+
+#endif

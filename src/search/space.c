@@ -1,0 +1,549 @@
+#include "search/space.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { PATTERNS_MAX = 6000, PAIR_TABLE_MAX = 320 };
+
+static bool kind_allowed(const struct search_problem *p, int gpu, int ti, int m) {
+    const struct workload *w = p->w;
+    if ((1 << ti) > w->site->gpu[gpu].gpus_per_node || !w->model->params[ti]) return false;
+    if (p->pin->tp[gpu] && p->pin->tp[gpu] != 1 << ti) return false;
+    return profile_times(w->profile[gpu], m, 1 << ti) != NULL;
+}
+
+static void build_cells(struct space *s) {
+    const struct site *site = s->p->w->site;
+    for (int z = 0; z < site->n_zone; z++)
+        for (int g = 0; g < site->n_gpu; g++) {
+            int n = s->p->pool[z * site->n_gpu + g];
+            if (n <= 0 || !s->p->w->profile[g]) continue;
+            if (s->p->pin->zones && !(s->p->pin->zones >> z & 1)) continue;
+            if (s->money && isnan(site->usd_per_gpu_hour[z * site->n_gpu + g])) continue; /* cannot be paid */
+            if (s->n_cell == CELLS_MAX) continue; /* reported by space_build() */
+            s->cell[s->n_cell++] = (struct cell){.zone = z, .gpu = g, .gpus = n, .gpus_per_node = site->gpu[g].gpus_per_node,
+                                                 .usd_per_s = site->usd_per_gpu_hour[z * site->n_gpu + g] / 3600};
+        }
+}
+
+/* All subsets of cells when there are few, else single cells, the cells of each type, and all. */
+static void build_sets(struct space *s) {
+    unsigned all = (1u << s->n_cell) - 1;
+    if (s->n_cell <= 6) {
+        for (unsigned z = 1; z <= all; z++) s->set[s->n_set++] = z;
+    } else {
+        for (int c = 0; c < s->n_cell; c++) s->set[s->n_set++] = 1u << c;
+        for (int g = 0; g < GPUS_MAX; g++) {
+            unsigned of_type = 0;
+            for (int c = 0; c < s->n_cell; c++)
+                if (s->cell[c].gpu == g) of_type |= 1u << c;
+            if (of_type) s->set[s->n_set++] = of_type;
+        }
+        s->set[s->n_set++] = all;
+    }
+    for (int k = 0; k < s->n_set; k++)
+        for (int c = 0; c < s->n_cell; c++)
+            if (s->set[k] >> c & 1) s->set_gpus[k] += s->cell[c].gpus;
+}
+
+static int by_value(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* Layers repeat, so ranges have few distinct parameter counts: all-reduce tables go by those. */
+static void build_ranges(struct space *s, struct arena *a) {
+    int L = s->L;
+    s->params = ARENA_ARRAY(a, double, L + 1);
+    for (int l = 0; l < L; l++) s->params[l + 1] = s->params[l] + s->p->w->model->params[0][l];
+    double *all = ARENA_ARRAY(a, double, (size_t)L * (size_t)(L + 1) / 2 + 1);
+    int n = 0;
+    for (int i = 0; i < L; i++)
+        for (int e = i + 1; e <= L; e++) all[n++] = s->params[e] - s->params[i];
+    qsort(all, (size_t)n, sizeof *all, by_value);
+    for (int k = 0; k < n; k++)
+        if (!s->n_range || all[k] != all[s->n_range - 1]) all[s->n_range++] = all[k];
+    s->range = all;
+    s->range_of = ARENA_ARRAY(a, short, (size_t)(L + 1) * (size_t)(L + 1));
+    for (int i = 0; i < L; i++)
+        for (int e = i + 1; e <= L; e++) {
+            double x = s->params[e] - s->params[i];
+            const double *at = bsearch(&x, s->range, (size_t)s->n_range, sizeof *s->range, by_value);
+            s->range_of[i * (L + 1) + e] = (short)(at - s->range);
+        }
+}
+
+static void build_links(struct space *s) {
+    for (int x = 0; x < s->n_cell; x++)
+        for (int y = 0; y < s->n_cell; y++) {
+            const struct cell *a = &s->cell[x], *b = &s->cell[y];
+            const struct link *l = site_link(s->p->w->site, a->zone, a->gpu, 1, b->zone, b->gpu, 1);
+            int k = 0;
+            while (l && k < s->n_link &&
+                   (s->link[k]->c2 != l->c2 || s->link[k]->c1 != l->c1 || s->link[k]->c0 != l->c0)) k++;
+            if (l && k == s->n_link) s->link[s->n_link++] = l;
+            s->link_of[x * s->n_cell + y] = (short)(l ? k : -1);
+        }
+}
+
+/* Single linkage over links at most SLOW times slower than inside the slower of the two zones. Any partition is
+ * correct; this one keeps apart what plans should not mix. */
+static void build_regions(struct space *s) {
+    const struct site *site = s->p->w->site;
+    const double SLOW = 2, BYTES = 1.6e7;
+    double t[ZONES_MAX][ZONES_MAX];
+    int of[ZONES_MAX], next = 0;
+    for (int x = 0; x < ZONES_MAX; x++) {
+        of[x] = x;
+        for (int y = 0; y < ZONES_MAX; y++) t[x][y] = INFINITY;
+    }
+    for (int i = 0; i < s->n_cell; i++)
+        for (int j = 0; j < s->n_cell; j++) {
+            const struct cell *a = &s->cell[i], *b = &s->cell[j];
+            const struct link *l = site_link(site, a->zone, a->gpu, 1, b->zone, b->gpu, 1);
+            if (l && link_usable(l, BYTES, s->p->estimator))
+                t[a->zone][b->zone] = fmin(t[a->zone][b->zone], link_time_s(l, BYTES, s->p->estimator));
+        }
+    for (int pass = 0; pass < ZONES_MAX; pass++)
+        for (int x = 0; x < ZONES_MAX; x++)
+            for (int y = 0; y < ZONES_MAX; y++)
+                if (of[x] != of[y] && fmin(t[x][y], t[y][x]) <= SLOW * fmax(t[x][x], t[y][y]) && t[x][y] < INFINITY)
+                    of[x] = of[y] = of[x] < of[y] ? of[x] : of[y];
+    int region[ZONES_MAX];
+    for (int z = 0; z < ZONES_MAX; z++) region[z] = -1;
+    for (int c = 0; c < s->n_cell; c++) {
+        int root = of[s->cell[c].zone];
+        if (region[root] < 0) region[root] = next++;
+        s->cell[c].region = region[root];
+    }
+    s->n_region = next;
+}
+
+/* ---- one microbatch -------------------------------------------------------------------------------------------- */
+
+static void build_classes(const struct space *s, struct mb_space *mb, struct arena *a) {
+    unsigned present = 0;
+    int n_choice[GPUS_MAX], total = 1, n_gpu = s->p->w->site->n_gpu;
+    signed char choice[GPUS_MAX][TP_N + 1];
+    for (int c = 0; c < s->n_cell; c++) present |= 1u << s->cell[c].gpu;
+    for (int g = 0; g < n_gpu; g++) {
+        n_choice[g] = 0;
+        choice[g][n_choice[g]++] = -1;
+        for (int ti = 0; ti < TP_N; ti++)
+            if (present >> g & 1 && kind_allowed(s->p, g, ti, mb->m)) choice[g][n_choice[g]++] = (signed char)ti;
+        total *= n_choice[g];
+    }
+    mb->cls = ARENA_ARRAY(a, struct stage_class, total);
+    for (int code = 1; code < total; code++) { /* code 0: no kind at all */
+        struct stage_class *c = &mb->cls[mb->n_class++];
+        c->min_ti = TP_N;
+        for (int g = 0, rest = code; g < n_gpu; rest /= n_choice[g], g++) {
+            int ti = choice[g][rest % n_choice[g]];
+            c->ti[g] = (signed char)ti;
+            if (ti < 0) continue;
+            c->n_kind++, c->gpus |= 1u << g;
+            if (ti < c->min_ti) c->min_ti = ti;
+        }
+    }
+}
+
+static int popcount(unsigned x) { return __builtin_popcount(x); }
+
+/* Patterns class by class, those on few cells first. */
+static void build_patterns(const struct space *s, struct mb_space *mb, struct arena *a) {
+    unsigned all = (1u << s->n_cell) - 1, of_gpu[GPUS_MAX] = {0};
+    for (int c = 0; c < s->n_cell; c++) of_gpu[s->cell[c].gpu] |= 1u << c;
+    int most = s->n_cell;
+    size_t total;
+    for (;; most--) { /* leave out patterns on many cells until the number is bearable */
+        total = 0;
+        for (int k = 0; k < mb->n_class && total <= PATTERNS_MAX; k++) {
+            unsigned may = 0;
+            for (int g = 0; g < GPUS_MAX; g++)
+                if (mb->cls[k].gpus >> g & 1) may |= of_gpu[g];
+            for (unsigned z = may; z; z = (z - 1) & may) {
+                bool ok = popcount(z) <= most;
+                for (int g = 0; g < GPUS_MAX && ok; g++)
+                    if (mb->cls[k].gpus >> g & 1 && !(z & of_gpu[g])) ok = false;
+                total += ok;
+                if (total > PATTERNS_MAX) break;
+            }
+        }
+        if (total <= PATTERNS_MAX || most == 1) break;
+    }
+    mb->truncated = most < s->n_cell;
+    mb->pattern = ARENA_ARRAY(a, struct pattern, total + 1);
+    for (int k = 0; k < mb->n_class; k++) {
+        struct stage_class *cl = &mb->cls[k];
+        cl->first_pattern = mb->n_pattern;
+        for (int n = 1; n <= most; n++)
+            for (unsigned z = 1; z <= all; z++) {
+                if (popcount(z) != n) continue;
+                bool ok = true;
+                unsigned gpus = 0;
+                for (int c = 0; c < s->n_cell; c++)
+                    if (z >> c & 1) gpus |= 1u << s->cell[c].gpu;
+                ok = gpus == cl->gpus;
+                if (!ok) continue;
+                struct pattern *p = &mb->pattern[mb->n_pattern++];
+                p->cells = z, p->cls = k, p->min_usd_per_s_of_extra = INFINITY;
+                for (int c = 0; c < s->n_cell; c++)
+                    if (z >> c & 1) {
+                        p->regions |= 1u << s->cell[c].region;
+                        p->cell[p->n] = (unsigned char)c;
+                        p->ti[p->n] = (unsigned char)cl->ti[s->cell[c].gpu];
+                        double usd = s->cell[c].usd_per_s * (1 << p->ti[p->n]);
+                        p->base_usd_per_s += usd;
+                        p->min_usd_per_s_of_extra = fmin(p->min_usd_per_s_of_extra, usd);
+                        p->n++;
+                    }
+            }
+        cl->end_pattern = mb->n_pattern;
+    }
+}
+
+/* Most microbatches in flight that fit: by the very expression of estimate.c, so that both agree to the last bit. */
+static int memory_depth(const struct space *s, int gpu, int ti, int m, double params, double act) {
+    const struct workload *w = s->p->w;
+    double overhead = ti == 0 ? 2.0e9 : 3.0e9, room = w->site->gpu[gpu].memory_bytes;
+    int lo = 0, hi = 1 << 20;
+    while (lo < hi) { /* largest d with bytes(d) <= room */
+        int d = lo + (hi - lo + 1) / 2;
+        double bytes = w->state_bytes_per_param * params + (double)d * m * w->element_bytes * act;
+        if (bytes + overhead > room)
+            hi = d - 1;
+        else
+            lo = d;
+    }
+    return lo;
+}
+
+static void build_class_tables(const struct space *s, struct mb_space *mb, struct arena *a) {
+    int L = s->L;
+    const struct model *mo = s->p->w->model;
+    size_t n = (size_t)mb->n_class * (size_t)(L + 1) * (size_t)(L + 1);
+    mb->comp = ARENA_ARRAY(a, double, n);
+    mb->depth = ARENA_ARRAY(a, int, n);
+    mb->update = ARENA_ARRAY(a, double, (size_t)mb->n_class * (size_t)L);
+    int *kind_depth[GPUS_MAX][TP_N] = {{0}};
+    double *kind_comp[GPUS_MAX][TP_N] = {{0}};
+    size_t square = (size_t)(L + 1) * (size_t)(L + 1);
+    for (int k = 0; k < mb->n_class; k++)
+        for (int g = 0; g < s->p->w->site->n_gpu; g++) {
+            int ti = mb->cls[k].ti[g];
+            if (ti < 0) continue;
+            const struct layer_times *t = profile_times(s->p->w->profile[g], mb->m, 1 << ti);
+            if (!kind_comp[g][ti]) {
+                kind_comp[g][ti] = ARENA_ARRAY(a, double, square);
+                kind_depth[g][ti] = ARENA_ARRAY(a, int, square);
+                for (int i = 0; i < L; i++) {
+                    double comp = 0, params = 0, act = 0;
+                    for (int l = i; l < L; l++) {
+                        comp += t->fwd_s[l] + t->bwd_s[l];
+                        params += mo->params[ti][l], act += mo->act_mem[ti][l];
+                        kind_comp[g][ti][i * (L + 1) + l + 1] = comp;
+                        kind_depth[g][ti][i * (L + 1) + l + 1] = memory_depth(s, g, ti, mb->m, params, act);
+                    }
+                }
+            }
+            bool first = true;
+            for (int h = 0; h < g; h++)
+                if (mb->cls[k].ti[h] >= 0) first = false;
+            for (int i = 0; i < L; i++) {
+                double *u = &mb->update[k * L + i];
+                *u = fmax(*u, t->update_s[i]);
+                for (int e = i + 1; e <= L; e++) {
+                    size_t x = cfe(s, k, i, e), y = (size_t)(i * (L + 1) + e);
+                    mb->comp[x] = fmax(mb->comp[x], kind_comp[g][ti][y]);
+                    if (first || kind_depth[g][ti][y] < mb->depth[x]) mb->depth[x] = kind_depth[g][ti][y];
+                }
+            }
+        }
+}
+
+static void build_transfers(const struct space *s, struct mb_space *mb, struct arena *a) {
+    const struct workload *w = s->p->w;
+    int L = s->L, q = s->n_cell * TP_N;
+    mb->size_of = ARENA_ARRAY(a, int, L);
+    mb->size_bytes = ARENA_ARRAY(a, double, L);
+    for (int l = 0; l < L; l++) {
+        double bytes = w->model->act_out[l] * w->element_bytes * mb->m;
+        int k = 0;
+        while (k < mb->n_size && mb->size_bytes[k] != bytes) k++;
+        if (k == mb->n_size) mb->size_bytes[mb->n_size++] = bytes;
+        mb->size_of[l] = k;
+    }
+    mb->kind_time = ARENA_ARRAY(a, double, (size_t)mb->n_size * (size_t)q * (size_t)q);
+    for (int k = 0; k < mb->n_size; k++)
+        for (int x = 0; x < q; x++)
+            for (int y = 0; y < q; y++) {
+                const struct cell *cx = &s->cell[x / TP_N], *cy = &s->cell[y / TP_N];
+                double *t = &mb->kind_time[((size_t)k * (size_t)q + (size_t)x) * (size_t)q + (size_t)y];
+                *t = INFINITY;
+                if (!kind_allowed(s->p, cx->gpu, x % TP_N, mb->m) || !kind_allowed(s->p, cy->gpu, y % TP_N, mb->m)) continue;
+                const struct link *l = site_link(w->site, cx->zone, cx->gpu, 1 << x % TP_N, cy->zone, cy->gpu, 1 << y % TP_N);
+                if (l && link_usable(l, mb->size_bytes[k], s->p->estimator))
+                    *t = link_time_s(l, mb->size_bytes[k], s->p->estimator);
+            }
+}
+
+/* Every cell of a is paired with some cell of b and the other way round; equal zone sets pair their first and their
+ * last cells, whichever zone comes first. */
+static struct span pair_span(const struct space *s, const struct mb_space *mb, int layer, const struct pattern *a,
+                             const struct pattern *b) {
+    struct span r = {0, 0};
+    for (int i = 0; i < a->n; i++) {
+        double best = INFINITY;
+        for (int j = 0; j < b->n; j++) {
+            double t = kind_transfer(s, mb, layer, a->cell[i], a->ti[i], b->cell[j], b->ti[j]);
+            best = fmin(best, t), r.hi = fmax(r.hi, t);
+        }
+        r.lo = fmax(r.lo, best);
+    }
+    for (int j = 0; j < b->n; j++) {
+        double best = INFINITY;
+        for (int i = 0; i < a->n; i++)
+            best = fmin(best, kind_transfer(s, mb, layer, a->cell[i], a->ti[i], b->cell[j], b->ti[j]));
+        r.lo = fmax(r.lo, best);
+    }
+    if (a->n > 1 && b->n > 1) {
+        unsigned za = 0, zb = 0;
+        for (int i = 0; i < a->n; i++) za |= 1u << s->cell[a->cell[i]].zone;
+        for (int j = 0; j < b->n; j++) zb |= 1u << s->cell[b->cell[j]].zone;
+        if (za == zb) {
+            double first = INFINITY, last = INFINITY;
+            for (int z = 0; z < ZONES_MAX; z++) {
+                if (!(za >> z & 1)) continue;
+                int fa = -1, la = -1, fb = -1, lb = -1;
+                for (int i = 0; i < a->n; i++)
+                    if (s->cell[a->cell[i]].zone == z) fa = fa < 0 ? i : fa, la = i;
+                for (int j = 0; j < b->n; j++)
+                    if (s->cell[b->cell[j]].zone == z) fb = fb < 0 ? j : fb, lb = j;
+                first = fmin(first, kind_transfer(s, mb, layer, a->cell[fa], a->ti[fa], b->cell[fb], b->ti[fb]));
+                last = fmin(last, kind_transfer(s, mb, layer, a->cell[la], a->ti[la], b->cell[lb], b->ti[lb]));
+            }
+            r.lo = fmax(r.lo, fmax(first, last));
+        }
+    }
+    return r;
+}
+
+static void build_pairs(const struct space *s, struct mb_space *mb, struct arena *a) {
+    int n = mb->n_pattern;
+    if (n > PAIR_TABLE_MAX) return;
+    mb->pair = ARENA_ARRAY(a, struct span, (size_t)mb->n_size * (size_t)n * (size_t)n);
+    for (int k = 0; k < mb->n_size; k++) {
+        int layer = 0;
+        while (mb->size_of[layer] != k) layer++;
+        for (int x = 0; x < n; x++)
+            for (int y = 0; y < n; y++)
+                mb->pair[((size_t)k * (size_t)n + (size_t)x) * (size_t)n + (size_t)y] =
+                    pair_span(s, mb, layer, &mb->pattern[x], &mb->pattern[y]);
+    }
+}
+
+struct span space_transfer(const struct space *s, const struct mb_space *mb, int layer, int a, int b) {
+    size_t n = (size_t)mb->n_pattern;
+    if (mb->pair) return mb->pair[((size_t)mb->size_of[layer] * n + (size_t)a) * n + (size_t)b];
+    return pair_span(s, mb, layer, &mb->pattern[a], &mb->pattern[b]);
+}
+
+/* Least possible communication of a class: each of its kinds has to reach some kind somewhere. */
+static void build_weights(const struct space *s, struct mb_space *mb, struct arena *a) {
+    int L = s->L, q = s->n_cell * TP_N;
+    bool native = s->p->estimator == ESTIMATOR_NATIVE;
+    mb->act_min = ARENA_ARRAY(a, double, (size_t)mb->n_class * (size_t)L);
+    mb->grad_min = ARENA_ARRAY(a, double, (size_t)mb->n_class * (size_t)L);
+    mb->weight = ARENA_ARRAY(a, double, (size_t)mb->n_class * (size_t)(L + 1) * (size_t)(L + 1));
+    mb->comm_min = INFINITY;
+    for (int k = 0; k < mb->n_class; k++) {
+        for (int l = 0; l < L; l++)
+            for (int g = 0; g < s->p->w->site->n_gpu; g++) {
+                int ti = mb->cls[k].ti[g];
+                if (ti < 0) continue;
+                double best = INFINITY;
+                for (int c = 0; c < s->n_cell; c++) {
+                    if (s->cell[c].gpu != g) continue;
+                    const double *row = &mb->kind_time[((size_t)mb->size_of[l] * (size_t)q + (size_t)(c * TP_N + ti)) * (size_t)q];
+                    for (int y = 0; y < q; y++) best = fmin(best, row[y]);
+                }
+                mb->act_min[k * L + l] = fmax(mb->act_min[k * L + l], best);
+            }
+        memcpy(mb->grad_min + k * L, mb->act_min + k * L, sizeof(double) * (size_t)L);
+        for (int l = 0; l < L; l++) mb->comm_min = fmin(mb->comm_min, mb->act_min[k * L + l]);
+        for (int i = 0; i < L; i++)
+            for (int e = i + 1; e <= L; e++) {
+                double act = e < L ? mb->act_min[k * L + e - 1] : 0, grad = i > 0 ? mb->grad_min[k * L + i] : 0;
+                double comm = e < L ? act + grad : native ? grad : 2 * grad;
+                mb->weight[cfe(s, k, i, e)] = mb->comp[cfe(s, k, i, e)] + comm;
+            }
+    }
+}
+
+static void build_crossing(const struct space *s, struct mb_space *mb, struct arena *a) {
+    int q = s->n_cell * TP_N, L = s->L;
+    mb->cross = ARENA_ARRAY(a, double, mb->n_class * L);
+    for (int k = 0; k < mb->n_class * L; k++) {
+        double best = INFINITY;
+        for (int x = 0; x < q; x++) {
+            const struct cell *from = &s->cell[x / TP_N];
+            if (mb->cls[k / L].ti[from->gpu] != x % TP_N) continue;
+            const double *row = &mb->kind_time[((size_t)mb->size_of[k % L] * (size_t)q + (size_t)x) * (size_t)q];
+            for (int y = 0; y < q; y++)
+                if (s->cell[y / TP_N].region != from->region) best = fmin(best, row[y]);
+        }
+        mb->cross[k] = fmax(0, best - mb->act_min[k]);
+    }
+}
+
+/* What one GPU of each type is worth, for surrogate constraints: the inverse of its least GPU-seconds per layer. */
+static void build_work(const struct space *s, struct mb_space *mb, struct arena *a) {
+    int L = s->L, n_gpu = s->p->w->site->n_gpu;
+    mb->layer_min = ARENA_ARRAY(a, double, L);
+    for (int g = 0; g < n_gpu; g++) {
+        double best = INFINITY;
+        for (int k = 0; k < mb->n_class; k++)
+            if (mb->cls[k].n_kind == 1 && mb->cls[k].ti[g] >= 0)
+                best = fmin(best, mb->comp[cfe(s, k, 0, L)] * (1 << mb->cls[k].ti[g]));
+        mb->speed[g] = best < INFINITY ? 1 / fmax(best, 1e-9) : 0; /* a model may take no time at all */
+    }
+    double top = 0;
+    for (int g = 0; g < n_gpu; g++) top = fmax(top, mb->speed[g]);
+    for (int g = 0; g < n_gpu; g++) mb->speed[g] = top > 0 ? mb->speed[g] / top : 0;
+    for (int l = 0; l < L; l++) {
+        mb->layer_min[l] = INFINITY;
+        for (int k = 0; k < mb->n_class; k++) {
+            if (mb->cls[k].n_kind != 1) continue;
+            mb->layer_min[l] = fmin(mb->layer_min[l], mb->comp[cfe(s, k, l, l + 1)]);
+        }
+    }
+}
+
+void space_least_prices(const struct space *s, double usd_per_s[GPUS_MAX]) {
+    for (int g = 0; g < GPUS_MAX; g++) usd_per_s[g] = INFINITY;
+    for (int c = 0; c < s->n_cell; c++) {
+        double *x = &usd_per_s[s->cell[c].gpu];
+        *x = fmin(*x, s->cell[c].usd_per_s);
+    }
+    for (int g = 0; g < GPUS_MAX; g++)
+        if (!(usd_per_s[g] < INFINITY)) usd_per_s[g] = 0; /* types the pool lacks */
+}
+
+static int level_top(const int *level, int n) {
+    int top = 0;
+    for (int k = 0; k < n; k++) top = level[k] > top ? level[k] : top;
+    return top;
+}
+
+/* The search's own bound, once for all D: stage times against resources per replica, with all cells in one pot. */
+static struct outline *build_outline(const struct space *s, const struct mb_space *mb, const double *weight, struct arena *a) {
+    struct outline *o = ARENA_NEW(a, struct outline);
+    bool native = s->p->estimator == ESTIMATOR_NATIVE; /* may hold one microbatch only, if M is 1 */
+    int L = s->L, n_gpu = s->p->w->site->n_gpu, level[mb->n_class];
+    double cost[mb->n_class], lo = 0, hi = 0, top = 0;
+    memcpy(o->weight, weight, sizeof o->weight);
+    o->cheapest = INFINITY;
+    for (int k = 0; k < mb->n_class; k++) {
+        cost[k] = INFINITY;
+        for (int g = 0; g < n_gpu; g++)
+            if (mb->cls[k].ti[g] >= 0) cost[k] = fmin(cost[k], weight[g] * (1 << mb->cls[k].ti[g]));
+        top = fmax(top, cost[k]), o->cheapest = fmin(o->cheapest, cost[k]);
+        hi = fmax(hi, mb->comp[cfe(s, k, 0, L)]);
+    }
+    for (int l = 0; l < L; l++) lo = fmax(lo, mb->layer_min[l]);
+    o->level = top > 0 ? 8 * top / OUTLINE_LEVELS : 1;
+    for (int k = 0; k < mb->n_class; k++) level[k] = (int)floor(cost[k] / o->level * (1 - 1e-9));
+    hi = fmax(hi, lo) + 4 * (mb->comm_min < INFINITY ? mb->comm_min : 0);
+    double start = fmax(lo, 1e-6 * hi);
+    for (int k = 0; k <= OUTLINE_X; k++) o->step[k] = k == 0 ? lo : hi > 0 ? start * pow(hi / start, (double)k / OUTLINE_X) : 0;
+    double *sum = ARENA_ARRAY(a, double, (size_t)(L + 1) * (OUTLINE_LEVELS + 1));
+    for (int k = 0; k < OUTLINE_X; k++) {
+        double limit = k == OUTLINE_X - 1 ? INFINITY : o->step[k + 1], least[LAYERS_MAX + 1] = {0}, free_sum[LAYERS_MAX + 1] = {0};
+        for (int e = 1; e <= L; e++) {
+            double *to = sum + e * (OUTLINE_LEVELS + 1);
+            least[e] = free_sum[e] = INFINITY;
+            for (int r = 0; r <= OUTLINE_LEVELS; r++) to[r] = INFINITY;
+            for (int i = 0; i < e; i++) {
+                double best[OUTLINE_LEVELS + 1];
+                int lowest = OUTLINE_LEVELS + 1;
+                for (int c = 0; c < mb->n_class; c++) { /* per level the fastest class */
+                    size_t x = cfe(s, c, i, e);
+                    double w = mb->weight[x];
+                    if (!(w <= limit) || !(w < INFINITY) || mb->depth[x] < (e < L && !native ? 2 : 1)) continue;
+                    least[e] = fmin(least[e], least[i] + cost[c]);
+                    free_sum[e] = fmin(free_sum[e], free_sum[i] + w);
+                    for (; lowest > level[c]; lowest--) best[lowest - 1] = INFINITY;
+                    best[level[c]] = fmin(best[level[c]], w);
+                }
+                double fastest = INFINITY;
+                const double *from = sum + i * (OUTLINE_LEVELS + 1);
+                for (int d = lowest; d <= OUTLINE_LEVELS && d <= level_top(level, mb->n_class); d++) {
+                    if (!(best[d] < fastest)) continue;
+                    fastest = best[d];
+                    for (int r = d; r <= OUTLINE_LEVELS; r++) {
+                        double t = fastest + from[r - d];
+                        to[r] = t < to[r] ? t : to[r];
+                    }
+                }
+            }
+        }
+        o->least[k] = least[L], o->free_sum[k] = free_sum[L];
+        memcpy(o->sum[k], sum + L * (OUTLINE_LEVELS + 1), sizeof o->sum[k]);
+    }
+    return o;
+}
+
+static void build_microbatch(struct space *s, struct mb_space *mb, struct arena *a) {
+    build_classes(s, mb, a);
+    if (!mb->n_class) return;
+    build_patterns(s, mb, a);
+    build_class_tables(s, mb, a);
+    build_transfers(s, mb, a);
+    build_pairs(s, mb, a);
+    build_weights(s, mb, a);
+    build_crossing(s, mb, a);
+    build_work(s, mb, a);
+    mb->by_speed = build_outline(s, mb, mb->speed, a);
+    if (s->money) {
+        double usd[GPUS_MAX];
+        space_least_prices(s, usd);
+        mb->by_price = build_outline(s, mb, usd, a);
+    }
+}
+
+struct space *space_build(const struct search_problem *p, struct arena *a, struct err *e) {
+    struct space *s = ARENA_NEW(a, struct space);
+    const struct workload *w = p->w;
+    s->p = p, s->L = w->model->n_layer;
+    s->money = p->objective != OBJECTIVE_THROUGHPUT || p->max_usd_per_iteration < INFINITY;
+    build_cells(s);
+    int pairs = 0;
+    for (int i = 0; i < w->site->n_zone * w->site->n_gpu; i++) pairs += p->pool[i] > 0;
+    if (pairs > CELLS_MAX) {
+        err_set(e, EXIT_INPUT, "the pool has %d (zone, GPU type) pairs; expected at most %d", pairs, CELLS_MAX);
+        return NULL;
+    }
+    build_sets(s);
+    build_ranges(s, a);
+    build_links(s);
+    build_regions(s);
+    int most = 0;
+    for (int g = 0; g < w->site->n_gpu; g++)
+        if (w->profile[g]) most += w->profile[g]->n_mb;
+    s->mb = ARENA_ARRAY(a, struct mb_space, most + 1);
+    for (int last = 0;;) { /* all profiled microbatches of the types at hand, ascending */
+        int next = 0;
+        for (int c = 0; c < s->n_cell; c++) {
+            const struct profile *pr = w->profile[s->cell[c].gpu];
+            for (int i = 0; i < pr->n_mb; i++)
+                if (pr->mb[i] > last && (!next || pr->mb[i] < next)) next = pr->mb[i];
+        }
+        if (!next) break;
+        last = next;
+        if (p->pin->micro_batch_size && p->pin->micro_batch_size != next) continue;
+        s->mb[s->n_mb].m = next;
+        build_microbatch(s, &s->mb[s->n_mb], a);
+        if (s->mb[s->n_mb].n_class) s->n_mb++;
+    }
+    return s;
+}

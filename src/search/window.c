@@ -1,0 +1,290 @@
+/* Windows on the largest stage time X, the largest all-reduce y and the USD rate, and the tables that bound what is in
+ * them. */
+#include "search/workspace.h"
+
+#include <string.h>
+
+void window_make_surrogates(struct workspace *v) {
+    const struct space *s = v->s;
+    const struct mb_space *mb = v->mb;
+    int n_gpu = s->p->w->site->n_gpu, types = 0;
+    unsigned present = 0;
+    for (int c = 0; c < s->n_cell; c++) present |= 1u << s->cell[c].gpu;
+    types = __builtin_popcount(present);
+    struct surrogate *q = &v->surrogate[v->n_surrogate++];
+    memcpy(q->weight, mb->speed, sizeof q->weight);
+    for (int g = 0; g < n_gpu && types > 1; g++)
+        if (present >> g & 1) v->surrogate[v->n_surrogate++].weight[g] = 1;
+    if (types > 1) {
+        q = &v->surrogate[v->n_surrogate++];
+        for (int g = 0; g < n_gpu; g++) q->weight[g] = present >> g & 1;
+    }
+    if (s->money) { /* the cheapest zone of each type, in USD per s */
+        q = &v->surrogate[v->n_surrogate++];
+        q->price = true;
+        space_least_prices(s, q->weight);
+    }
+    for (int k = 0; k < v->n_surrogate; k++) {
+        q = &v->surrogate[k];
+        q->class_cost = ARENA_ARRAY(&v->tables, double, mb->n_class);
+        size_t n = (size_t)(s->L + 1) * (LEVELS + 1);
+        q->sum = ARENA_ARRAY(&v->tables, double, n);
+        if (s->n_region > 1) q->sum_sends = ARENA_ARRAY(&v->tables, double, n), q->sum_crosses = ARENA_ARRAY(&v->tables, double, n);
+        for (int c = 0; c < mb->n_class; c++) {
+            double cheapest = INFINITY, base = 0;
+            for (int g = 0; g < n_gpu; g++)
+                if (mb->cls[c].ti[g] >= 0) {
+                    double x = q->weight[g] * (1 << mb->cls[c].ti[g]);
+                    base += x, cheapest = fmin(cheapest, x);
+                }
+            q->class_cost[c] = base + (v->u->D - mb->cls[c].n_kind) * cheapest;
+        }
+    }
+}
+
+static double price_cap(const struct workspace *v, const struct surrogate *q) {
+    return q->price ? fmin(q->cap, v->w.r_hi) : q->cap;
+}
+
+/* What the cells of the window's scope can give. */
+static void set_caps(struct workspace *v) {
+    const struct space *s = v->s;
+    for (int k = 0; k < v->n_surrogate; k++) {
+        struct surrogate *q = &v->surrogate[k];
+        q->cap = 0;
+        for (int c = 0; c < s->n_cell; c++)
+            if (s->n_region == 1 || v->w.scope >= s->n_region || s->cell[c].region == v->w.scope)
+                q->cap += q->weight[s->cell[c].gpu] * s->cell[c].gpus;
+    }
+}
+
+int window_depth(const struct workspace *v, int depth) { /* native counts at most M microbatches in flight */
+    return v->s->p->estimator == ESTIMATOR_NATIVE && v->u->M < depth ? v->u->M : depth;
+}
+
+/* Which stages may occur in the window, how deep they must lie, and what the layers in front of them cost at least. */
+static bool build_allowed(struct workspace *v) {
+    const struct space *s = v->s;
+    const struct mb_space *mb = v->mb;
+    int L = s->L, K = mb->n_class;
+    for (int l = 0; l <= L; l++) v->min_depth[l] = 1 << 20, v->min_usd[l] = INFINITY;
+    v->min_depth[L] = 0, v->min_usd[0] = 0;
+    for (int e = L; e > 0; e--) {
+        if (v->min_depth[e] > L) continue;
+        for (int i = 0; i < e; i++) {
+            int *n = &v->n_allowed[i * (L + 1) + e];
+            *n = 0;
+            for (int c = 0; c < K; c++) {
+                size_t x = cfe(s, c, i, e);
+                if (mb->cls[c].n_kind > v->u->D || mb->depth[x] < window_depth(v, v->min_depth[e] + 1)) continue;
+                if (mb->weight[x] > v->w.x_hi || unit_sync_min(v->u, v->w.scope, c, i, e) > v->w.y_hi) continue;
+                if (!(mb->weight[x] < INFINITY) || !(unit_sync_min(v->u, v->w.scope, c, i, e) < INFINITY)) continue;
+                v->allowed[((size_t)i * (size_t)(L + 1) + (size_t)e) * (size_t)K + (size_t)(*n)++] =
+                    (struct allowed){c, mb->weight[x], unit_sync_min(v->u, v->w.scope, c, i, e)};
+            }
+            if (*n && v->min_depth[e] + 1 < v->min_depth[i]) v->min_depth[i] = v->min_depth[e] + 1;
+        }
+    }
+    if (v->min_depth[0] > L) return false;
+    if (s->money) {
+        const struct surrogate *q = &v->surrogate[v->n_surrogate - 1];
+        for (int e = 1; e <= L; e++)
+            for (int i = 0; i < e && v->min_depth[e] <= L; i++)
+                for (int k = 0; k < v->n_allowed[i * (L + 1) + e]; k++) {
+                    const struct allowed *w = &v->allowed[((size_t)i * (size_t)(L + 1) + (size_t)e) * (size_t)K + (size_t)k];
+                    v->min_usd[e] = fmin(v->min_usd[e], v->min_usd[i] + q->class_cost[w->cls]);
+                }
+    }
+    return true;
+}
+
+/* The stages worth considering under one weighting, cheapest first: a dearer one must be faster. `extra`: what comes on top
+ * of each class's weight, every `stride`th number. */
+static int worthwhile(const struct allowed *w, int n, const double *extra, double limit, const int *level, const int *order,
+                      int K, int stride, struct allowed *out) {
+    double weight[K];
+    for (int c = 0; c < K; c++) weight[c] = INFINITY;
+    for (int k = 0; k < n; k++) {
+        double t = w[k].weight + (extra ? extra[w[k].cls * stride] : 0);
+        if (t <= limit) weight[w[k].cls] = t;
+    }
+    double best = INFINITY;
+    int m = 0;
+    for (int k = 0; k < K; k++) {
+        int c = order[k];
+        if (weight[c] < best && level[c] <= LEVELS) out[m++] = (struct allowed){.cls = level[c], .weight = best = weight[c]};
+    }
+    return m;
+}
+
+static void relax_row(double *restrict to, const double *restrict from, int n, double x) {
+#pragma omp simd
+    for (int r = 0; r < n; r++) {
+        double t = x + from[r];
+        to[r] = t < to[r] ? t : to[r];
+    }
+}
+
+static void build_sums(struct workspace *v, struct surrogate *q) {
+    int L = v->s->L, K = v->mb->n_class;
+    double cap = price_cap(v, q);
+    int level[K], order[K];
+    struct allowed use[K];
+    for (int c = 0; c < K; c++) {
+        double x = cap > 0 ? floor(q->class_cost[c] * LEVELS / cap * (1 - 1e-9)) : q->class_cost[c] > 0 ? LEVELS + 1 : 0;
+        level[c] = x > LEVELS ? LEVELS + 1 : (int)x;
+        int at = c;
+        for (; at > 0 && level[order[at - 1]] > level[c]; at--) order[at] = order[at - 1];
+        order[at] = c;
+    }
+    for (int l = 0; l <= L; l++)
+        for (int r = 0; r <= LEVELS; r++) {
+            q->sum[l * (LEVELS + 1) + r] = l ? INFINITY : 0;
+            if (q->sum_sends) q->sum_sends[l * (LEVELS + 1) + r] = q->sum_crosses[l * (LEVELS + 1) + r] = INFINITY;
+        }
+    for (int e = 1; e <= L; e++) {
+        if (v->min_depth[e] > L) continue;
+        double *to = q->sum + e * (LEVELS + 1);
+        for (int i = 0; i < e; i++) {
+            int n = v->n_allowed[i * (L + 1) + e];
+            if (!n) continue;
+            const double *from = q->sum + i * (LEVELS + 1);
+            const struct allowed *w = &v->allowed[((size_t)i * (size_t)(L + 1) + (size_t)e) * (size_t)K];
+            int m = worthwhile(w, n, NULL, v->w.x_hi, level, order, K, L, use);
+            for (int k = 0; k < m; k++) relax_row(to + use[k].cls, from, LEVELS + 1 - use[k].cls, use[k].weight);
+            if (!scope_is_crossing(v->s, v->w.scope)) continue;
+            double *sends = q->sum_sends + e * (LEVELS + 1), *crosses = q->sum_crosses + e * (LEVELS + 1);
+            if (i > 0)
+                for (int k = 0; k < m; k++)
+                    relax_row(crosses + use[k].cls, q->sum_crosses + i * (LEVELS + 1), LEVELS + 1 - use[k].cls, use[k].weight);
+            if (i > 0) {
+                m = worthwhile(w, n, v->mb->cross + i, v->w.x_hi, level, order, K, L, use);
+                for (int k = 0; k < m; k++)
+                    relax_row(crosses + use[k].cls, q->sum_sends + i * (LEVELS + 1), LEVELS + 1 - use[k].cls, use[k].weight);
+            }
+            m = worthwhile(w, n, v->mb->cross + e - 1, v->w.x_hi, level, order, K, L, use);
+            for (int k = 0; k < m; k++) relax_row(sends + use[k].cls, from, LEVELS + 1 - use[k].cls, use[k].weight);
+        }
+    }
+}
+
+/* Least sum of stage times in front of layer l under weighting k. In the crossing scope, until two neighbours lie in
+ * different regions (`crossed`), the rest has to see to it: among itself, or by sending to the stage at l, whose
+ * gradient then costs `grad` more. */
+double window_rest_sum(const struct workspace *v, int k, int l, double used, bool crossed, double grad) {
+    const struct surrogate *q = &v->surrogate[k];
+    double cap = price_cap(v, q), left = cap > 0 ? (cap - used) / cap * LEVELS + 1e-6 : used > 0 ? -1 : LEVELS;
+    if (left < 0) return INFINITY;
+    int at = l * (LEVELS + 1) + (left >= LEVELS ? LEVELS : (int)left);
+    if (crossed || !scope_is_crossing(v->s, v->w.scope)) return q->sum[at];
+    return fmin(q->sum_crosses[at], q->sum_sends[at] + grad);
+}
+
+/* Can the pool cover all layers with stages of at most this time and this all-reduce, by each of the first n weightings
+ * alone? */
+static bool coverable(const struct workspace *v, double x_hi, double y_hi, int n) {
+    int L = v->s->L, K = v->mb->n_class;
+    bool cross = scope_is_crossing(v->s, v->w.scope);
+    for (int q = 0; q < n; q++) {
+        const struct surrogate *s = &v->surrogate[q];
+        double least[LAYERS_MAX + 1], sends[LAYERS_MAX + 1], crosses[LAYERS_MAX + 1]; /* as the sums of struct surrogate */
+        least[0] = 0, sends[0] = crosses[0] = INFINITY;
+        for (int e = 1; e <= L; e++) {
+            least[e] = sends[e] = crosses[e] = INFINITY;
+            for (int i = 0; i < e && v->min_depth[e] <= L; i++) {
+                const struct allowed *w = &v->allowed[((size_t)i * (size_t)(L + 1) + (size_t)e) * (size_t)K];
+                for (int k = 0; k < v->n_allowed[i * (L + 1) + e]; k++)
+                    if (w[k].weight <= x_hi && w[k].sync <= y_hi) {
+                        double cost = s->class_cost[w[k].cls], t = least[i] + cost;
+                        least[e] = t < least[e] ? t : least[e];
+                        if (!cross) continue;
+                        if (w[k].weight + v->mb->cross[w[k].cls * L + e - 1] <= x_hi) sends[e] = fmin(sends[e], t);
+                        crosses[e] = fmin(crosses[e], crosses[i] + cost);
+                        if (w[k].weight + v->mb->cross[w[k].cls * L + i] <= x_hi) crosses[e] = fmin(crosses[e], sends[i] + cost);
+                    }
+            }
+        }
+        if ((cross ? crosses[L] : least[L]) > price_cap(v, s) * (1 + 1e-9)) return false;
+    }
+    return true;
+}
+
+/* Raise the lower ends of the window to what is coverable at all. */
+static void raise_floors(struct workspace *v) {
+    double lo = v->w.x_lo, hi = v->w.x_hi;
+    if (v->u->M > 1)
+        for (int k = 0; k < 8 && (v->u->M - 1) * (hi - lo) > 1e-3 * (v->u->M - 1) * hi; k++) {
+            double mid = (lo + hi) / 2;
+            *(coverable(v, mid, v->w.y_hi, 1) ? &hi : &lo) = mid;
+        }
+    v->w.x_lo = lo;
+    lo = v->w.y_lo, hi = v->w.y_hi;
+    for (int k = 0; k < 6 && hi - lo > 1e-3 * hi; k++) {
+        double mid = (lo + hi) / 2;
+        *(coverable(v, v->w.x_hi, mid, 1) ? &hi : &lo) = mid;
+    }
+    v->w.y_lo = lo;
+}
+
+/* The longest iteration time that may still be of use. */
+static double useful_time(const struct workspace *v, double usd) {
+    double top = v->goal.max_time_s;
+    if (v->goal.objective == OBJECTIVE_THROUGHPUT) top = fmin(top, v->goal.best);
+    if (v->goal.objective == OBJECTIVE_COST && usd > 0) top = fmin(top, v->goal.best / usd);
+    if (usd > 0) top = fmin(top, v->goal.max_usd / usd);
+    return top;
+}
+
+/* Tables and bounds of the window in v->w, which shrinks to where useful plans can be. False: it holds nothing. */
+bool window_open(struct workspace *v, double *time_lb, double *cost_lb) {
+    set_caps(v);
+    for (int pass = 0;; pass++) {
+        v->n_table = 0;
+        if (!build_allowed(v) || !coverable(v, v->w.x_hi, v->w.y_hi, v->n_surrogate)) return false;
+        if (pass == 0) raise_floors(v);
+        double S = 0, usd = fmax(v->s->money ? v->min_usd[v->s->L] : 0, v->w.r_lo);
+        for (int k = 0; k < v->n_surrogate; k++) {
+            build_sums(v, &v->surrogate[k]);
+            v->n_table++;
+            S = fmax(S, window_rest_sum(v, k, v->s->L, 0, false, INFINITY));
+            *time_lb = time_of(v, v->w.x_lo, fmax(S, v->w.x_lo), v->u_min, v->w.y_lo);
+            *cost_lb = v->s->money ? *time_lb * usd : 0;
+            if (!(S < INFINITY) || goal_excludes(&v->goal, *time_lb, *cost_lb)) return false;
+        }
+        double slack = fmax(0, useful_time(v, usd) * (1 + 1e-9) - *time_lb);
+        double x_hi = v->u->M > 1 ? fmin(v->w.x_hi, v->w.x_lo + slack / (v->u->M - 1)) : v->w.x_hi;
+        double y_hi = fmin(v->w.y_hi, v->w.y_lo + slack);
+        bool again = x_hi - v->w.x_lo < 0.7 * (v->w.x_hi - v->w.x_lo) || y_hi - v->w.y_lo < 0.7 * (v->w.y_hi - v->w.y_lo);
+        if (!again || pass == 6) return true;
+        v->w.x_hi = x_hi, v->w.y_hi = y_hi;
+    }
+}
+
+/* Give up on what has these bounds, and remember for the proof what that may cost. */
+void window_leave_open(struct workspace *v, double time_lb, double cost_lb) {
+    v->open_lb = fmin(v->open_lb, v->goal.objective == OBJECTIVE_COST ? cost_lb : time_lb);
+    if (v->goal.objective != OBJECTIVE_FRONTIER) return;
+    double gap = 1; /* how far the front must be moved to cover it */
+    for (int i = 0; i < v->goal.n_front; i++) {
+        double worse = fmax(v->goal.front[i].time_s / time_lb, v->goal.front[i].cost_usd / cost_lb);
+        gap = fmin(gap, 1 - 1 / worse);
+    }
+    v->open_gap = fmax(v->open_gap, gap);
+}
+
+/* Out of the question, or too little to gain: then the bound on the proof remembers it. */
+bool window_pass_over(struct workspace *v, double time_lb, double cost_lb) {
+    const struct goal *g = &v->goal;
+    if (goal_excludes(g, time_lb, cost_lb)) return true;
+    if (v->effort.tolerance <= 0) return false;
+    if (g->objective == OBJECTIVE_FRONTIER) {
+        double f = 1 + v->effort.tolerance;
+        bool near = goal_front_covers(g, time_lb * f, cost_lb * f);
+        v->tolerated |= near;
+        return near;
+    }
+    double value = g->objective == OBJECTIVE_COST ? cost_lb : time_lb;
+    if (value < g->best * (1 - v->effort.tolerance)) return false;
+    v->open_lb = fmin(v->open_lb, value);
+    return true;
+}

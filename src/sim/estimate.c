@@ -1,0 +1,286 @@
+#include "sim/estimate.h"
+
+#include <stdio.h>
+
+const char *const estimator_name[ESTIMATOR_N] = {"sailor", "native"};
+
+/* ---- links ---------------------------------------------------------------------------------------------------- */
+
+static double bandwidth_GBps(const struct link *l, double bytes, enum estimator est) {
+    if (est == ESTIMATOR_NATIVE) bytes = fmin(fmax(bytes, MEASURED_MIN_BYTES), MEASURED_MAX_BYTES);
+    double y = log2(bytes / 1e6);
+    return l->c2 * y * y + l->c1 * y + l->c0;
+}
+
+double link_time_s(const struct link *l, double bytes, enum estimator est) {
+    return bytes > 0 ? bytes / 1e9 / bandwidth_GBps(l, bytes, est) : 0;
+}
+
+bool link_usable(const struct link *l, double bytes, enum estimator est) {
+    return bytes <= 0 || bandwidth_GBps(l, bytes, est) > 0;
+}
+
+/* One loop over the buckets of an all-reduce: full ones cost the same, the last is what is left. */
+static double full_buckets(double bytes, double *rest) {
+    double n = floor(bytes / BUCKET_BYTES);
+    *rest = bytes - n * BUCKET_BYTES;
+    return n;
+}
+
+double allreduce_time_s(const struct link *l, double bytes, int k, enum estimator est) {
+    if (k <= 1) return 0;
+    double rest, n = full_buckets(bytes, &rest);
+    double t = n > 0 ? n * link_time_s(l, (double)BUCKET_BYTES / k, est) : 0;
+    return 2.0 * (k - 1) * (t + link_time_s(l, rest / k, est));
+}
+
+bool allreduce_usable(const struct link *l, double bytes, int k, enum estimator est) {
+    if (k <= 1) return true;
+    double rest, n = full_buckets(bytes, &rest);
+    return (n <= 0 || link_usable(l, (double)BUCKET_BYTES / k, est)) && link_usable(l, rest / k, est);
+}
+
+/* ---- one stage ------------------------------------------------------------------------------------------------ */
+
+/* A stage's replicas in order, as runs of equal ones; wraps round. */
+struct cursor {
+    const struct stage *st;
+    int group, left;
+};
+
+static struct cursor cursor_start(const struct stage *st) { return (struct cursor){st, 0, st->group[0].count}; }
+
+static const struct replicas *cursor_at(const struct cursor *c) { return &c->st->group[c->group]; }
+
+static void cursor_skip(struct cursor *c, int n) {
+    if ((c->left -= n) > 0) return;
+    c->group = (c->group + 1) % c->st->n_group;
+    c->left = c->st->group[c->group].count;
+}
+
+struct context {
+    const struct workload *w;
+    enum estimator est;
+    int m, P, M;
+    struct err *e;
+};
+
+static int no_link(const struct context *c, const struct replicas *a, const struct replicas *b) {
+    const struct site *s = c->w->site;
+    return err_set(c->e, EXIT_INPUT, "site %s: no link from %s in %s (tp %d) to %s in %s (tp %d), which the plan uses",
+                   s->name, s->gpu[a->gpu].name, s->zone[a->zone], a->tp, s->gpu[b->gpu].name, s->zone[b->zone], b->tp);
+}
+
+/* Slowest transfer of `bytes` from each replica of `a` to the one it is paired with in `b`; the money of all. */
+static int transfer(const struct context *c, const struct stage *a, const struct stage *b, double bytes,
+                    double *time_s, double *usd_per_GB) {
+    const struct site *s = c->w->site;
+    struct cursor x = cursor_start(a), y = cursor_start(b);
+    *time_s = -INFINITY, *usd_per_GB = 0;
+    for (int left = stage_replicas(a), run; left > 0; left -= run, cursor_skip(&x, run), cursor_skip(&y, run)) {
+        run = x.left < y.left ? x.left : y.left;
+        const struct replicas *p = cursor_at(&x), *q = cursor_at(&y);
+        const struct link *l = site_link(s, p->zone, p->gpu, p->tp, q->zone, q->gpu, q->tp);
+        if (!l) return no_link(c, p, q);
+        *time_s = fmax(*time_s, link_time_s(l, bytes, c->est));
+        *usd_per_GB += run * s->egress_usd_per_GB[p->zone * s->n_zone + q->zone];
+    }
+    return 0;
+}
+
+/* Gradient all-reduce of a stage: the slowest link between neighbours of the open ring; money of the closed one. */
+static int sync(const struct context *c, const struct stage *st, double params_bytes, double *time_s, double *usd) {
+    const struct site *s = c->w->site;
+    int D = stage_replicas(st), min_tp = 4;
+    *time_s = 0, *usd = 0;
+    if (D == 1) return 0;
+    for (int g = 0; g < st->n_group; g++)
+        if (st->group[g].tp < min_tp) min_tp = st->group[g].tp;
+    *time_s = -INFINITY;
+    double usd_per_GB = 0;
+    for (int g = 0; g < st->n_group; g++) {
+        const struct replicas *p = &st->group[g], *next = &st->group[(g + 1) % st->n_group];
+        for (int same = 1; same >= 0; same--) { /* inside the run, then over to the next one */
+            const struct replicas *q = same ? p : next;
+            if (same && p->count == 1) continue;
+            usd_per_GB += (same ? p->count - 1 : 1) * s->egress_usd_per_GB[p->zone * s->n_zone + q->zone];
+            if (!same && g == st->n_group - 1) continue; /* time: the ring is not closed */
+            const struct link *l = site_link(s, p->zone, p->gpu, 1, q->zone, q->gpu, 1);
+            if (!l) return no_link(c, p, q);
+            *time_s = fmax(*time_s, allreduce_time_s(l, params_bytes / min_tp, D, c->est));
+        }
+    }
+    *usd = usd_per_GB * (params_bytes / 1e9) / D * 2 * (D - 1);
+    return 0;
+}
+
+/* Layer times of a replica that the published simulator takes as spanning VMs: only its tensor-parallel all-reduces,
+ * once forward and once backward (ESTIMATOR.md, "A replica listed as more than one VM"). */
+static int vm_compute(const struct context *c, const struct stage *st, const struct replicas *r, double *time_s) {
+    const struct site *s = c->w->site;
+    const struct model *mo = c->w->model;
+    double bytes = (double)c->m * mo->sequence_length * mo->hidden_size * c->w->element_bytes, worst = INFINITY;
+    const struct link *slowest = NULL;
+    for (int v = 0; v < r->n_vm; v++) {
+        int g = r->vm_gpu[v], n = s->gpu[g].gpus_per_node;
+        const struct link *l = site_link(s, r->zone, g, n, r->zone, g, n);
+        if (!l) return no_link(c, r, r);
+        double bw = bandwidth_GBps(l, bytes, c->est);
+        if (!slowest || bw < worst) worst = bw, slowest = l;
+    }
+    double allreduce = 2.0 * (r->tp - 1) * link_time_s(slowest, bytes / r->tp, c->est), n = 0;
+    for (int l = st->first; l < st->end; l++) n += l == 0 ? 1 : l <= mo->n_block - 2 ? 2 : 0;
+    *time_s = 2 * n * allreduce;
+    return 0;
+}
+
+static int compute(const struct context *c, const struct stage *st, double *time_s, double *update_s) {
+    *time_s = -INFINITY, *update_s = -INFINITY;
+    for (int g = 0; g < st->n_group; g++) {
+        const struct replicas *r = &st->group[g];
+        const struct layer_times *t = profile_times(c->w->profile[r->gpu], c->m, r->tp);
+        double sum = 0;
+        if (r->n_vm > 1 && c->est == ESTIMATOR_SAILOR) {
+            if (vm_compute(c, st, r, &sum)) return -1;
+        } else {
+            for (int l = st->first; l < st->end; l++) sum += t->fwd_s[l] + t->bwd_s[l];
+        }
+        *time_s = fmax(*time_s, sum);
+        *update_s = fmax(*update_s, t->update_s[st->first]);
+    }
+    return 0;
+}
+
+static double params_bytes(const struct workload *w, const struct stage *st) {
+    double sum = 0;
+    for (int l = st->first; l < st->end; l++) sum += w->model->params[0][l];
+    return sum * w->element_bytes;
+}
+
+/* Fullest GPU: state, activations of the microbatches in flight, overhead. */
+static double memory(const struct context *c, const struct stage *st, int index, double *peak, bool *fits) {
+    const struct workload *w = c->w;
+    double worst = 0;
+    int in_flight = c->P - index;
+    if (c->est == ESTIMATOR_NATIVE && c->M < in_flight) in_flight = c->M;
+    for (int g = 0; g < st->n_group; g++) {
+        const struct replicas *r = &st->group[g];
+        int ti = tp_index(r->tp), type = c->est == ESTIMATOR_SAILOR && r->n_vm ? r->vm_gpu[0] : r->gpu;
+        double params = 0, act = 0;
+        for (int l = st->first; l < st->end; l++) params += w->model->params[ti][l], act += w->model->act_mem[ti][l];
+        double bytes = w->state_bytes_per_param * params + (double)in_flight * c->m * w->element_bytes * act;
+        double checked = bytes + (r->tp == 1 ? 2.0e9 : 3.0e9);
+        if (checked > w->site->gpu[type].memory_bytes) *fits = false;
+        worst = fmax(worst, checked);
+        *peak = fmax(*peak, bytes + 4.76e9 + 3.0e8);
+    }
+    return worst;
+}
+
+/* ---- a plan --------------------------------------------------------------------------------------------------- */
+
+/* Weight of a stage's act and grad in its communication time. The published simulator charges the last stage twice
+ * its gradient, and the first twice its activation in pipelines of more than three stages. */
+static double stage_comm_s(const struct context *c, int i, double act_s, double grad_s) {
+    if (c->P == 1) return 0;
+    if (c->est == ESTIMATOR_NATIVE) return (i < c->P - 1 ? act_s : 0) + (i > 0 ? grad_s : 0);
+    if (i == c->P - 1) return 2 * grad_s;
+    if (i == 0) return c->P <= 3 ? act_s : 2 * act_s;
+    return act_s + grad_s;
+}
+
+static int estimate_pipeline(const struct context *c, const struct pipeline *pl, int index, struct estimate *out,
+                             struct stage_estimate *stages, double *time_s, double *sync_s, double *gb_usd) {
+    const struct workload *w = c->w;
+    double F = w->element_bytes, slowest = -INFINITY, comm_sum = 0, comp_sum = 0, update = 0;
+    *sync_s = -INFINITY;
+    for (int i = 0; i < pl->n_stage; i++) {
+        const struct stage *st = &pl->stage[i];
+        struct stage_estimate s = {0};
+        double act = 0, grad = 0, up, usd, ring_usd;
+        if (compute(c, st, &s.compute_s, &up)) return -1;
+        if (i < pl->n_stage - 1) {
+            double bytes = w->model->act_out[st->end - 1] * F * c->m;
+            if (transfer(c, st, st + 1, bytes, &act, &usd)) return -1;
+            *gb_usd += c->M * usd * bytes / 1e9;
+        }
+        if (i > 0) { /* time: the output of the stage's own first layer; money: of the layer before */
+            if (transfer(c, st, st - 1, w->model->act_out[st->first] * F * c->m, &grad, &usd)) return -1;
+            *gb_usd += c->M * usd * (w->model->act_out[st->first - 1] * F * c->m) / 1e9;
+        }
+        if (sync(c, st, params_bytes(w, st), &s.sync_s, &ring_usd)) return -1;
+        *gb_usd += ring_usd;
+        bool fits = true;
+        s.comm_s = stage_comm_s(c, i, act, grad);
+        s.memory_bytes = memory(c, st, i, &out->peak_memory_bytes, &fits);
+        if (!fits && out->fits) out->fits = false, out->unfit_pipeline = index, out->unfit_stage = i;
+        slowest = fmax(slowest, s.compute_s + s.comm_s);
+        comp_sum += s.compute_s, comm_sum += s.comm_s;
+        update = fmax(update, up);
+        *sync_s = fmax(*sync_s, s.sync_s);
+        if (stages) stages[i] = s;
+    }
+    *time_s = (c->M - 1) * slowest + comm_sum + comp_sum + update;
+    return 0;
+}
+
+/* All-reduce between pipelines: by the pipeline with the most stages. */
+static int inter_pipeline_sync(const struct context *c, const struct plan *p, double *time_s) {
+    const struct pipeline *deepest = &p->pipeline[0];
+    *time_s = 0;
+    if (p->n_pipeline == 1) return 0;
+    *time_s = -INFINITY;
+    for (int i = 1; i < p->n_pipeline; i++)
+        if (p->pipeline[i].n_stage > deepest->n_stage) deepest = &p->pipeline[i];
+    for (int k = 0; k < deepest->n_stage; k++) {
+        const struct stage *st = &deepest->stage[k];
+        for (int g = 0; g < st->n_group; g++) {
+            const struct replicas *r = &st->group[g];
+            const struct link *l = site_link(c->w->site, r->zone, r->gpu, 1, r->zone, r->gpu, 1);
+            if (!l) return no_link(c, r, r);
+            double bytes = params_bytes(c->w, st) / (c->est == ESTIMATOR_NATIVE ? r->tp : 1);
+            *time_s = fmax(*time_s, allreduce_time_s(l, bytes, p->n_pipeline, c->est));
+        }
+    }
+    return 0;
+}
+
+static int microbatches(const struct plan *p, enum estimator est) {
+    long slots = (long)stage_replicas(&p->pipeline[p->n_pipeline - 1].stage[0]) * p->n_pipeline;
+    if (est == ESTIMATOR_NATIVE) {
+        slots = 0;
+        for (int i = 0; i < p->n_pipeline; i++) slots += stage_replicas(&p->pipeline[i].stage[0]);
+    }
+    slots *= p->micro_batch_size;
+    return (int)((p->global_batch_size + slots - 1) / slots);
+}
+
+int estimate_plan(const struct workload *w, const struct plan *p, enum estimator est, struct estimate *out,
+                  struct err *e) {
+    struct stage_estimate *stages = out->stage;
+    *out = (struct estimate){.fits = true, .unfit_pipeline = -1, .unfit_stage = -1, .stage = stages};
+    struct context c = {.w = w, .est = est, .m = p->micro_batch_size, .M = microbatches(p, est), .e = e};
+    out->n_microbatch = c.M;
+    double pipe = -INFINITY, sync_s = -INFINITY, inter;
+    for (int i = 0; i < p->n_pipeline; i++) {
+        double t, y;
+        c.P = p->pipeline[i].n_stage;
+        if (estimate_pipeline(&c, &p->pipeline[i], i, out, stages, &t, &y, &out->egress_usd)) return -1;
+        if (stages) stages += c.P;
+        pipe = fmax(pipe, t), sync_s = fmax(sync_s, y);
+    }
+    if (inter_pipeline_sync(&c, p, &inter)) return -1;
+    out->pipeline_time_s = pipe;
+    out->sync_time_s = sync_s + inter;
+    out->iteration_time_s = pipe + sync_s + inter;
+    double usd_per_hour = 0;
+    for (int i = 0; i < p->n_pipeline; i++)
+        for (int k = 0; k < p->pipeline[i].n_stage; k++)
+            for (int g = 0; g < p->pipeline[i].stage[k].n_group; g++) {
+                const struct replicas *r = &p->pipeline[i].stage[k].group[g];
+                usd_per_hour += r->count * r->tp * w->site->usd_per_gpu_hour[r->zone * w->site->n_gpu + r->gpu];
+            }
+    out->compute_usd = out->iteration_time_s * usd_per_hour / 3600;
+    out->cost_usd = out->compute_usd + out->egress_usd;
+    return 0;
+}

@@ -1,0 +1,54 @@
+#ifndef SAILOR_SIM_ESTIMATE_H
+#define SAILOR_SIM_ESTIMATE_H
+#include "sim/plan.h"
+/* Time, money and memory of a plan: the plain form, one loop per formula, for reading and for judging the
+ * search's table form. Pure: tables in, numbers out. Formulas: docs/estimator.md. */
+
+enum estimator {
+    ESTIMATOR_SAILOR, /* the published simulator, defects included: the common yardstick */
+    ESTIMATOR_NATIVE, /* the same formulas with its defects mended */
+    ESTIMATOR_N
+};
+extern const char *const estimator_name[ESTIMATOR_N];
+
+/* Message sizes that the link fits were measured over, and the buckets that an all-reduce is cut into. */
+enum { MEASURED_MIN_BYTES = 1 << 16, MEASURED_MAX_BYTES = 1 << 30, BUCKET_BYTES = 500000000 };
+
+struct stage_estimate {
+    double compute_s; /* forward + backward of one microbatch, slowest replica */
+    double comm_s;    /* activations and gradients of one microbatch */
+    double sync_s;    /* gradient all-reduce */
+    double memory_bytes; /* fullest GPU of the stage, in the form that `fits` uses */
+};
+
+struct estimate {
+    double iteration_time_s, pipeline_time_s, sync_time_s;
+    double compute_usd, egress_usd, cost_usd; /* per iteration; NAN where a price is unknown */
+    bool fits;                                /* every replica within its GPU's memory */
+    double peak_memory_bytes;                 /* predicted peak (sailor: the validation form for GH200) */
+    int n_microbatch;                         /* M */
+    int unfit_pipeline, unfit_stage;          /* first stage that does not fit, -1 if fits */
+    struct stage_estimate *stage; /* optional, given by the caller: [stages of all pipelines, in order], or NULL */
+};
+
+/** Seconds to move `bytes` over a link once: (x/1e9)/bw(x). 0 bytes: 0. ESTIMATOR_SAILOR keeps the poles and
+ *  negative values of the published fit; ESTIMATOR_NATIVE evaluates the fit within the measured sizes only (64 KiB to
+ *  1 GiB: smaller and larger messages move at the bandwidth of the nearest measured one). */
+double link_time_s(const struct link *l, double bytes, enum estimator est);
+
+/** Is bw(bytes) > 0 (or bytes 0)? Plans that use a link where it is not are outside the declared plan space. */
+bool link_usable(const struct link *l, double bytes, enum estimator est);
+
+/** link_usable() for every bucket of an all-reduce. */
+bool allreduce_usable(const struct link *l, double bytes, int k, enum estimator est);
+
+/** Ring all-reduce of `bytes` over k workers on one link, in buckets of 5e8 bytes: each bucket of s bytes costs
+ *  2(k-1)*time(s/k). k <= 1: 0. */
+double allreduce_time_s(const struct link *l, double bytes, int k, enum estimator est);
+
+/** Estimate a plan that passed plan_check(). out->stage may point to room for the per-stage breakdown.
+ *  Returns 0, or -1 with *e set when the plan needs a link the site does not have (EXIT_INPUT). Thread-safe. */
+int estimate_plan(const struct workload *w, const struct plan *p, enum estimator est, struct estimate *out,
+                  struct err *e);
+
+#endif

@@ -1,0 +1,62 @@
+#ifndef SAILOR_SIM_PLAN_H
+#define SAILOR_SIM_PLAN_H
+#include "base/arena.h"
+#include "base/err.h"
+#include "sim/tables.h"
+/* A plan: pipelines of stages; a stage is a contiguous range of layers held by D replicas, listed in order (the
+ * order is the ring of the all-reduce and the pairing between stages: replica j talks to replica j mod D' of
+ * the next stage). */
+
+struct replicas {
+    int gpu, zone; /* indices into the site */
+    int tp;        /* tensor-parallel degree: GPUs of one node used by each replica */
+    int count;     /* consecutive replicas of this kind, >= 1 */
+    int n_vm;      /* 0, or number of entries in vm_gpu */
+    const int *vm_gpu; /* GPU type of each VM entry ("vms" of the plan format; only estimator sailor looks) */
+};
+
+struct stage {
+    int first, end; /* layers [first, end) */
+    int n_group;
+    struct replicas *group; /* [n_group] */
+};
+
+struct pipeline {
+    int n_stage;
+    struct stage *stage; /* [n_stage] */
+};
+
+struct plan {
+    const char *name, *model, *site; /* name may be NULL */
+    int global_batch_size, micro_batch_size;
+    int n_pipeline;
+    struct pipeline *pipeline; /* [n_pipeline] */
+};
+
+/** D of a stage: the sum of its counts. */
+int stage_replicas(const struct stage *s);
+
+/** GPUs of each (zone, gpu) that the plan uses, into used[n_zone * n_gpu]. */
+void plan_gpus(const struct plan *p, const struct site *s, int *used);
+
+/** Structural check: layers covered once and in order, counts >= 1, degrees 1/2/4/8 within a node and profiled,
+ *  all indices valid. `where` starts the message (a file name and JSON path). Returns 0, or -1 with *e set
+ *  (EXIT_INPUT). */
+int plan_check(const struct plan *p, const struct workload *w, const char *where, struct err *e);
+
+/** Do n[ti] replicas of degree 2^ti fit into `gpus` GPUs that come in nodes of gpus_per_node (the last one may
+ *  be smaller)? A replica lies within one node. Exact, because each degree divides the next. */
+bool node_packing_fits(const int n[TP_N], int gpus, int gpus_per_node);
+
+/** Does the plan fit into pool[zone * n_gpu + gpu] GPUs, nodes respected? Returns 0, or -1 with *e set
+ *  (EXIT_INPUT) naming the (zone, type) that is over-used. */
+int plan_check_pool(const struct plan *p, const struct site *s, const int *pool, const char *where, struct err *e);
+
+/** Total order on plans of one site: -1, 0, 1. Used to break ties, so that answers do not depend on how a
+ *  search was divided: fewer stages, then fewer GPUs, then the fields in order. */
+int plan_compare(const struct plan *a, const struct plan *b);
+
+/** Deep copy into an arena. */
+struct plan *plan_copy(const struct plan *p, struct arena *a);
+
+#endif

@@ -1,0 +1,89 @@
+#ifndef SAILOR_SIM_TABLES_H
+#define SAILOR_SIM_TABLES_H
+#include <math.h>
+#include <stdbool.h>
+#include <stddef.h>
+/* What is known about the world, as plain const tables: the site (zones, GPU types, links, prices), the model
+ * (parameters and activations per layer) and one measured profile per GPU type. Filled by io/inputs.c; read by
+ * everyone; never changed after loading. Unknown prices are NAN. */
+
+/* Tensor-parallel degrees are 1, 2, 4, 8: index ti = log2(tp). */
+enum { TP_N = 4, TP_MAX = 8, ZONES_MAX = 16, GPUS_MAX = 16, LAYERS_MAX = 512 };
+
+/** log2 of a tensor-parallel degree, or -1 if it is not 1, 2, 4 or 8. */
+static inline int tp_index(int tp) { return tp == 1 ? 0 : tp == 2 ? 1 : tp == 4 ? 2 : tp == 8 ? 3 : -1; }
+
+struct gpu_type {
+    const char *name;
+    double memory_bytes;         /* what a plan is checked against (2^30-based GiB of the published simulator) */
+    double planner_memory_bytes; /* what the published baseline planners are told (BASELINES 0.1) */
+    int gpus_per_node;
+};
+
+/** Bandwidth fit: bw(x) = c2*y^2 + c1*y + c0 in 1e9 B/s with y = log2(x / 1e6), x in bytes. */
+struct link {
+    double c2, c1, c0;
+    double peak_Bps; /* largest measured sample */
+    bool known;
+};
+
+struct site {
+    const char *name, *source;
+    int n_zone, n_gpu;
+    const char **zone;               /* [n_zone] */
+    const struct gpu_type *gpu;      /* [n_gpu]; the order is the site's GPU order of replica lists */
+    const double *usd_per_gpu_hour;  /* [zone * n_gpu + gpu], NAN = unknown */
+    const double *egress_usd_per_GB; /* [from * n_zone + to] per 1e9 bytes, NAN = unknown */
+    const int *available;            /* [zone * n_gpu + gpu] GPUs that exist, -1 = not stated */
+    const struct link *link;         /* see site_link(); as published, no fall-back applied */
+    const unsigned char *counts;     /* [zone * n_gpu + gpu] bit ti set: the table has sender count 2^ti */
+    const struct link *intra;        /* [gpu * TP_N + ti] inside a node, for baselines; !known where absent */
+};
+
+/** Slot of the link (zone, gpu, 2^ti) -> (zone2, gpu2, 2^ti2) in site.link. */
+static inline size_t site_link_slot(const struct site *s, int zone, int gpu, int ti, int zone2, int gpu2, int ti2) {
+    size_t side = (size_t)s->n_zone * (size_t)s->n_gpu * TP_N;
+    return ((size_t)(zone * s->n_gpu + gpu) * TP_N + (size_t)ti) * side +
+           (size_t)(zone2 * s->n_gpu + gpu2) * TP_N + (size_t)ti2;
+}
+
+/** The link between two ends; a count the table lacks falls back to the largest count below (ESTIMATOR.md, Links).
+ *  Returns NULL if there is none. */
+const struct link *site_link(const struct site *s, int zone, int gpu, int tp, int zone2, int gpu2, int tp2);
+
+struct model {
+    const char *name, *source;
+    int n_layer; /* planner layers: embedding, blocks, norm/head */
+    int n_block; /* transformer blocks */
+    int hidden_size, sequence_length, heads, vocabulary;
+    const double *params[TP_N];  /* [ti][n_layer] elements on one GPU; NULL = degree not known */
+    const double *act_mem[TP_N]; /* [ti][n_layer] elements kept per sequence; NULL like params */
+    const double *act_out;       /* [n_layer] output elements per sequence at tp = 1 */
+};
+
+/** Seconds of each layer for one microbatch. */
+struct layer_times {
+    const double *fwd_s, *bwd_s, *update_s; /* [n_layer]; all NULL = not measured */
+};
+
+struct profile {
+    const char *model, *gpu, *source;
+    int n_mb;
+    const int *mb;                   /* [n_mb] microbatches, ascending */
+    const struct layer_times *times; /* [mi * TP_N + ti] */
+};
+
+/** The measured times for (microbatch, tp), or NULL. p may be NULL. */
+const struct layer_times *profile_times(const struct profile *p, int micro_batch, int tp);
+
+/** A model to be trained on a site: what every estimate needs. */
+struct workload {
+    const struct site *site;
+    const struct model *model;
+    const struct profile *const *profile; /* [site->n_gpu]; NULL = this GPU type was not profiled */
+    int global_batch_size;
+    int element_bytes;             /* F: 4 fp32, 2 bf16/fp16 */
+    double state_bytes_per_param;  /* K: 24 Adam, 20 SGD (ESTIMATOR.md, Memory) */
+};
+
+#endif

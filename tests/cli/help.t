@@ -1,0 +1,66 @@
+#!/usr/bin/env bash
+# TAP. Help, version, misuse: what a user meets first. Also: every option of --help is in the man page.
+# shellcheck disable=SC1091,SC2154
+. "$(dirname "$0")/tap.sh"
+
+commands="plan simulate validate export report import"
+run "$sailor" --help
+expect 0 "--help"
+for c in $commands; do grep -q "^  $c " "$tmp/out" || rc=$c; done
+expect 0 "--help names every command"
+[ "$(grep -c '^  \(sailor\|mpirun\)' "$tmp/out")" -ge 3 ]
+ok $? "--help has three examples"
+run "$sailor" --version
+expect 0 "--version"
+for word in compiler MPI HDF5 cJSON planners estimators exact native; do grep -q "$word" "$tmp/out" || rc=$word; done
+expect 0 "--version names compiler, libraries, planners, estimators"
+for c in $commands; do
+    run "$sailor" "$c" --help
+    cp "$tmp/out" "$tmp/help"
+    expect 0 "$c --help"
+    [ ! -s "$tmp/err" ] && has out "usage: sailor $c" "$c --help shows the usage"
+    run "$sailor" help "$c"
+    cmp -s "$tmp/out" "$tmp/help"
+    ok $? "help $c is the same"
+    run "$sailor" "$c" --no-such-option
+    expect 2 "$c refuses an unknown option"
+    run "$sailor" "$c"
+    expect 2 "$c without arguments"
+    man=man/sailor-$c.1
+    missing=$(grep -oE '^ +(-[a-z], )?--[a-z-]+' "$tmp/help" | grep -oE -- '--[a-z-]+' | grep -v -- '--help' |
+              while read -r o; do grep -qF -- "${o//-/\\-}" "$man" || echo "$o"; done)
+    [ -e "$man" ] && [ -z "$missing" ]
+    ok $? "every option of $c is in $man${missing:+ (missing: $missing)}"
+done
+run env PMI_RANK=1 "$sailor" plan --no-such-option
+[ "$rc" = 2 ] && [ ! -s "$tmp/err" ]
+ok $? "under a launcher only rank 0 reports misuse"
+
+run "$sailor"
+expect 2 "no command"
+run "$sailor" pln
+expect 2 "unknown command"
+has err "did you mean plan?" "the nearest command is named"
+run "$sailor" plan x.json --estimater sailor
+has err "did you mean --estimator?" "the nearest option is named"
+run "$sailor" plan x.json --estimator nonsense
+expect 2 "unknown estimator"
+has err "sailor, native" "the known ones are listed"
+run "$sailor" plan x.json --planner nonsense
+expect 2 "unknown planner"
+has err "exact" "the planners of this build are listed"
+run "$sailor" plan x.json --top 0
+expect 2 "--top 0"
+run "$sailor" plan x.json --threads 1.5
+expect 2 "--threads 1.5"
+run "$sailor" plan x.json --time-limit nan
+expect 2 "--time-limit nan"
+run "$sailor" plan x.json -o
+expect 2 "-o without a file"
+run "$sailor" plan x.json y.json
+expect 2 "two jobs"
+run "$sailor" plan -- --x.json
+expect 2 "after -- a name may start with a dash"
+run bash -c '"$0" --help >/dev/full' "$sailor"
+expect 1 "standard output cannot be written"
+finish

@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# TAP. The layers of src/ know only what lies below them: base <- sim <- io <- search <- cli; only io, search and cli may
+# see MPI and HDF5. Every header compiles alone. Every test program is named t_*.c, so that the Makefile runs it.
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+n=0 failed=0
+ok() { # status, what, and on stdin the reasons
+    n=$((n + 1))
+    if [ "$1" = 0 ]; then echo "ok $n - $2"; else echo "not ok $n - $2"; failed=1; sed 's/^/# /'; fi
+}
+# lines FILE:LINE:#include ... in layer $1 that name something matching $2
+includes() { grep -rnE --include='*.[ch]' "^[[:space:]]*#[[:space:]]*include[[:space:]]*[<\"]($2)" "src/$1" 2>/dev/null; }
+
+layers=(base sim io search cli)
+for i in "${!layers[@]}"; do
+    layer=${layers[$i]}
+    [ -d "src/$layer" ] || continue
+    above=$(IFS='|'; echo "${layers[*]:i+1}")
+    [ -z "$above" ] || { bad=$(includes "$layer" "(\.\./)*($above)/"); ok $((${#bad} > 0)) "$layer includes no layer above it" <<<"$bad"; }
+    # "x.h" without a directory would hide where it comes from
+    bad=$(includes "$layer" '[^/"<>]*"')
+    ok $((${#bad} > 0)) "$layer names its headers with their directory" <<<"$bad"
+done
+for layer in base sim; do
+    bad=$(includes "$layer" 'mpi\.h|hdf5|H5|hdf5_hl')
+    ok $((${#bad} > 0)) "$layer knows neither MPI nor HDF5" <<<"$bad"
+done
+# the lowest two layers hold functions: they neither print nor end the process (but for the arena, when memory is out)
+bad=$(grep -nE '(^|[^[:alnum:]_])(exit|abort|printf|puts|perror|fprintf)[[:space:]]*\(' src/base/*.[ch] src/sim/*.[ch] |
+      grep -vE '^src/base/arena\.c:|^[^:]*:[0-9]+:[[:space:]]*(/?\*|//)')
+ok $((${#bad} > 0)) "base and sim neither print nor exit" <<<"$bad"
+bad=$(find src -mindepth 1 -maxdepth 1 -type d | sed 's,src/,,' | grep -vxE 'base|sim|io|search|cli|train')
+ok $((${#bad} > 0)) "every directory of src/ is a known layer" <<<"$bad"
+
+read -ra flags <<<"${CPPFLAGS:--Isrc}"
+while read -r header; do
+    out=$("${CC:-mpicc}" "${flags[@]}" -std=c11 -D_GNU_SOURCE -fopenmp -Wall -Wextra -Werror -fsyntax-only -x c - <<<"#include \"${header#src/}\"" 2>&1)
+    ok $? "$header compiles alone" <<<"$out"
+done < <(find src -name '*.h' | sort)
+
+bad=$(grep -lE '^int[[:space:]]+main[[:space:]]*\(' tests/{unit,mpi,property}/*.c 2>/dev/null | grep -v '/t_[^/]*$')
+ok $((${#bad} > 0)) "every test program is named t_*.c" <<<"$bad"
+echo "1..$n"
+exit $failed

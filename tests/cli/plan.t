@@ -1,0 +1,106 @@
+#!/usr/bin/env bash
+# TAP. `sailor plan`: objects of --json, tables, the file and what may happen to it, stopping and resuming.
+# shellcheck disable=SC1091,SC2154
+. "$(dirname "$0")/tap.sh"
+export OMP_NUM_THREADS=1
+job "$tmp/job.json" throughput
+job "$tmp/cost.json" cost
+job "$tmp/frontier.json" frontier
+sed 's/"count": [24]/"count": 0/g' "$tmp/job.json" >"$tmp/none.json"
+steady() { sed -E 's/"search_s": ?[-+.0-9eE]+/"search_s":0/g'; } # all but the seconds
+
+run "$sailor" plan "$tmp/job.json" --json -o "$tmp/a.h5" --top 3
+expect 0 "plan --json -o"
+json "[x['row'] for x in o] == [0, 1, 2]" "one object per row, in order"
+json "[x['status'] for x in o] == ['optimal', 'infeasible', 'optimal']" "status"
+json "o[1]['throughput_per_s'] == 0 and o[1]['plan'] is None and len(o[1]['reason']) > 5" "a row without plan says why"
+json "all({'row','status','plan','iteration_time_s','throughput_per_s','cost_usd_per_iteration','egress_usd','peak_memory_bytes','lower_bound','gap','search_s','plans_evaluated'} <= set(x) for x in o)" "all keys of the contract"
+json "all(x['gap'] == 0 and x['lower_bound'] == x['iteration_time_s'] for x in (o[0], o[2]))" "optimal means gap 0"
+json "abs(o[0]['throughput_per_s'] * o[0]['iteration_time_s'] - 1) < 1e-12" "throughput is 1 / time"
+json "o[0]['plan']['format'] == 'sailor-plan/1' and len(o[0]['top']) == 3" "plan and top plans"
+json "abs(o[0]['train_hours'] - -(-1e9 // (32 * 2048)) * o[0]['iteration_time_s'] / 3600) < 1e-9" "hours of the whole run"
+steady <"$tmp/out" >"$tmp/want"
+
+run "$sailor" plan "$tmp/job.json" --top 3
+expect 0 "plan as tables"
+has out "row 1: no GPUs" "the table of a row without GPUs"
+has out "training on 1e+09 tokens" "hours and USD in the table"
+run "$sailor" plan "$tmp/job.json" -o "$tmp/a.h5"
+expect 2 "an existing file is not overwritten"
+run "$sailor" plan "$tmp/job.json" --json -o "$tmp/a.h5" -f --top 3
+expect 0 "unless -f says so"
+run "$sailor" plan "$tmp/job.json" --json --resume "$tmp/a.h5" --top 3
+expect 0 "--resume of a complete file"
+steady <"$tmp/out" | diff - "$tmp/want" >/dev/null
+ok $? "prints its answer"
+run "$sailor" plan "$tmp/cost.json" --json
+json "all(x['lower_bound'] == x['cost_usd_per_iteration'] for x in o if x['plan'])" "objective cost: the bound is in USD"
+run "$sailor" plan "$tmp/job.json" --objective cost --json
+json "all(x['lower_bound'] == x['cost_usd_per_iteration'] for x in o if x['plan'])" "--objective overrides the job's"
+run "$sailor" plan "$tmp/frontier.json" --json -o "$tmp/f.h5"
+json "all(x['frontier'][0]['iteration_time_s'] == x['iteration_time_s'] for x in o if x['plan'])" "frontier: the fastest is the row's plan"
+json "all(p['iteration_time_s'] < q['iteration_time_s'] and p['cost_usd_per_iteration'] > q['cost_usd_per_iteration'] for x in o if x['plan'] for p, q in zip(x['frontier'], x['frontier'][1:]))" "frontier: no point dominates another"
+
+run "$sailor" plan "$tmp/none.json" -o "$tmp/none.h5"
+expect 3 "no row has a plan"
+run "$sailor" report "$tmp/none.h5"
+expect 0 "the file of a search without plans can be read"
+run "$sailor" plan "$tmp/job.json" -o "$tmp/no/such/dir.h5"
+expect 1 "the directory does not exist"
+run "$sailor" plan "$tmp/job.json" -o "$tmp"
+expect 1 "the output is a directory"
+run bash -c 'ulimit -f 8; exec "$0" plan "$1" -o "$2" -f --json' "$sailor" "$tmp/job.json" "$tmp/a.h5"
+[ "$rc" = 1 ] && [ "$(wc -l <"$tmp/err")" = 1 ]
+ok $? "no room for the file: one line, status 1"
+run "$sailor" report "$tmp/a.h5"
+expect 0 "and the old file is untouched"
+[ "$(find "$tmp" -name '*a.h5*' | wc -l)" = 1 ]
+ok $? "and no temporary file is left"
+run "$sailor" plan "$tmp/job.json" -o /dev/full --json
+[ "$rc" = 1 ] && grep -q 'No space left' "$tmp/err"
+ok $? "a full device"
+
+# stopping and resuming
+run "$sailor" plan "$tmp/job.json" --top 3 --time-limit 0 -o "$tmp/s.h5" --json
+[ "$rc" = 75 ]
+ok $? "--time-limit 0: status 75"
+has err "--resume $tmp/s.h5" "the message says how to go on"
+run "$sailor" report "$tmp/s.h5"
+has out INCOMPLETE "report says that the file is incomplete"
+run "$sailor" plan "$tmp/job.json" --top 2 --resume "$tmp/s.h5"
+expect 2 "--resume with another --top"
+has err "--top 3" "names the option"
+run "$sailor" plan "$tmp/job.json" --top 3 --estimator sailor --resume "$tmp/s.h5"
+has err "--estimator native" "--resume with another estimator names it"
+sed 's/"global_batch_size": 32/"global_batch_size": 128/' "$tmp/job.json" >"$tmp/other.json"
+run "$sailor" plan "$tmp/other.json" --top 3 --resume "$tmp/s.h5"
+expect 2 "--resume with another job"
+has err "/job/global_batch_size is 32 there and 128 here" "names the difference"
+run "$sailor" plan "$tmp/job.json" --top 3 --json --resume "$tmp/s.h5" --threads 2
+expect 0 "--resume goes on, with other threads"
+steady <"$tmp/out" | "$python" -c 'import json,sys
+want=[json.loads(l) for l in open(sys.argv[1])]; got=[json.loads(l) for l in sys.stdin]
+for x in want+got: x.pop("plans_evaluated")
+sys.exit(want != got)' "$tmp/want"
+ok $? "to the same answer"
+run "$sailor" report "$tmp/s.h5" --json
+json "len(o) == 3" "and the file is complete"
+
+"$sailor" plan inputs/fig10.json --objective frontier -o "$tmp/k.h5" >/dev/null 2>"$tmp/err" &
+pid=$!
+sleep 1.5
+kill -USR1 $pid
+wait $pid
+rc=$?
+: >"$tmp/out"
+[ "$rc" = 75 ]
+ok $? "SIGUSR1: status 75"
+run "$sailor" report "$tmp/k.h5"
+expect 0 "and a file that can be read"
+
+run "$sailor" plan "$tmp/job.json" --resume "$tmp/none.json"
+expect 2 "--resume of something else"
+head -c 3000 "$tmp/a.h5" >"$tmp/cut.h5"
+run "$sailor" plan "$tmp/job.json" --resume "$tmp/cut.h5"
+expect 2 "--resume of half a file"
+finish

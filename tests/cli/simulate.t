@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# TAP. `sailor simulate` and `sailor validate`.
+# shellcheck disable=SC1091,SC2154
+. "$(dirname "$0")/tap.sh"
+plan() { # count, tp
+    cat <<EOF
+{"format": "sailor-plan/1", "name": "p$1", "model": "opt-350m", "site": "gcp", "global_batch_size": 64, "micro_batch_size": 1,
+ "pipelines": [{"stages": [
+  {"layers": [0, 10], "replicas": [{"gpu": "A100-40", "tp": $2, "zone": "us-central1-a", "count": $1}]},
+  {"layers": [10, 26], "replicas": [{"gpu": "A100-40", "tp": $2, "zone": "us-central1-a", "count": $1}]}]}]}
+EOF
+}
+plan 2 1 >"$tmp/p2.json"
+plan 8 2 >"$tmp/p8.json"
+{ echo '{"plans": ['; plan 1 1; echo ,; plan 4 1; echo ']}'; } >"$tmp/two.json"
+{ echo '['; plan 1 1; echo ']'; } >"$tmp/list.json"
+job "$tmp/job.json" throughput
+
+run "$sailor" simulate "$tmp/p2.json" --json
+expect 0 "one plan"
+json "len(o) == 1 and {'iteration_time_s','pipeline_time_s','sync_time_s','throughput_per_s','compute_usd','egress_usd','cost_usd_per_iteration','fits','peak_memory_bytes','pipelines'} <= set(o[0])" "all keys of the contract"
+json "all({'compute_s','comm_s','sync_s','memory_bytes'} <= set(s) for s in o[0]['pipelines'][0]['stages'])" "and of its stages"
+cp "$tmp/out" "$tmp/p2.out"
+run "$sailor" simulate "$tmp/two.json" "$tmp/p2.json" "$tmp/list.json" --json
+json "len(o) == 4" "several files and forms: one object per plan"
+sed -n 3p "$tmp/out" | cmp -s - "$tmp/p2.out"
+ok $? "in order"
+run "$sailor" simulate "$tmp/p2.json" --estimator sailor --json
+! cmp -s "$tmp/out" "$tmp/p2.out"
+ok $? "--estimator changes the answer"
+run "$sailor" simulate "$tmp/p2.json" --estimator native --json
+cmp -s "$tmp/out" "$tmp/p2.out"
+ok $? "native is the default"
+run "$sailor" simulate "$tmp/p2.json"
+has out "stage  layers" "the table shows stages"
+run "$sailor" simulate "$tmp/two.json" "$tmp/p2.json"
+has out p4 "the table of several plans names them"
+run "$sailor" simulate "$tmp/p2.json" --job "$tmp/job.json" --row 0
+expect 0 "--job: a plan of 4 GPUs in a pool of 4"
+run "$sailor" simulate "$tmp/p8.json" --job "$tmp/job.json" --row 0
+expect 2 "--job: a plan of 32 GPUs in a pool of 4"
+has err us-central1-a "names the zone"
+run "$sailor" simulate "$tmp/p2.json" --job "$tmp/job.json" --row 7
+expect 2 "--row that the job lacks"
+run "$sailor" simulate "$tmp/none.json"
+expect 2 "no such file"
+
+run "$sailor" validate inputs/validation/opt-350m-gh200.json --estimator sailor --json
+expect 0 "validate the 15 published runs"
+json "len(o) == 16 and o[15]['runs'] == 15" "15 runs and a summary"
+json "abs(o[15]['time_error_mean_percent'] - 8.9) < 0.05 and abs(o[15]['time_error_max_percent'] - 16.1) < 0.05" "time error 8.9 %, at most 16.1 %"
+json "abs(o[15]['memory_error_mean_percent'] - 5.9) < 0.05 and abs(o[15]['memory_error_max_percent'] - 8.8) < 0.05" "memory error 5.9 %, at most 8.8 %"
+run "$sailor" validate inputs/validation/opt-350m-gh200.json
+has out "15 runs, estimator native" "the table ends with the summary"
+run "$sailor" validate "$tmp/p2.json"
+expect 2 "a plan without measurements"
+printf 'gpus,global_batch,micro_batch,hidden,heads,layers,sequence,tp,dp,pp,iteration_ms\n' >"$tmp/v.csv"
+run "$sailor" validate "$tmp/v.csv"
+expect 2 "vTrain's table"
+has err vTrain "is recognised"
+finish

@@ -1,0 +1,244 @@
+/* The search over all ranks gives what each rank finds alone: the same plans, bounds, frontier and work
+ * units, bit for bit; also when it was stopped by one rank and resumed. Under mpirun -n 2, in the project's
+ * root. As in t_mpx.c, nothing is asserted between collective calls: a rank's verdict is made the same
+ * everywhere first. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <mpi.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "io/mpx.h"
+#include "search/search.h"
+
+static struct mpx m;
+static struct arena arena;
+
+/* NULL if no rank has a complaint, else one of the complaints, the same on every rank. */
+static const char *everywhere(const char *complaint) {
+    static char text[200];
+    int who = complaint ? m.rank : m.size, first = who;
+    snprintf(text, sizeof text, "rank %d: %s", m.rank, complaint ? complaint : "");
+    if (m.comm) {
+        MPI_Allreduce(&who, &first, 1, MPI_INT, MPI_MIN, MPI_COMM_WORLD);
+        MPI_Bcast(text, sizeof text, MPI_CHAR, first < m.size ? first : 0, MPI_COMM_WORLD);
+    }
+    return first < m.size ? text : NULL;
+}
+
+static void check(const char *title, const char *complaint) {
+    const char *all = everywhere(complaint);
+    if (all) fail_msg("%s: %s", title, all);
+}
+
+/* ---- comparing ---- */
+
+static bool same_bits(double a, double b) { return memcmp(&a, &b, sizeof a) == 0; }
+
+static bool same_plans(const struct found_plan *a, const struct found_plan *b, int n) {
+    for (int i = 0; i < n; i++) {
+        const struct estimate *x = &a[i].est, *y = &b[i].est;
+        if (plan_compare(a[i].plan, b[i].plan)) return false;
+        if (!same_bits(x->iteration_time_s, y->iteration_time_s) || !same_bits(x->cost_usd, y->cost_usd) ||
+            !same_bits(x->egress_usd, y->egress_usd) ||
+            !same_bits(x->peak_memory_bytes, y->peak_memory_bytes))
+            return false;
+    }
+    return true;
+}
+
+/* What differs, or NULL. `work`: also what was done to get there. */
+static const char *difference(const struct row_result *a, const struct row_result *b, bool work) {
+    if (a->status != b->status) return "status differs";
+    if ((a->reason != NULL) != (b->reason != NULL) || (a->reason && strcmp(a->reason, b->reason)))
+        return "reason differs";
+    if (!same_bits(a->lower_bound, b->lower_bound)) return "lower bound differs";
+    if (!same_bits(a->gap, b->gap)) return "gap differs";
+    if (a->n_plan != b->n_plan || !same_plans(a->plan, b->plan, a->n_plan)) return "plans differ";
+    if (a->n_frontier != b->n_frontier || !same_plans(a->frontier, b->frontier, a->n_frontier))
+        return "frontier differs";
+    if (!work) return NULL;
+    if (a->n_unit != b->n_unit) return "number of work units differs";
+    if (a->plans_evaluated != b->plans_evaluated) return "number of plans evaluated differs";
+    for (int i = 0; i < a->n_unit; i++) {
+        const struct unit_result *x = &a->unit[i], *y = &b->unit[i];
+        if (x->micro_batch_size != y->micro_batch_size || x->data_parallel != y->data_parallel)
+            return "order of work units differs";
+        if (x->status != y->status || x->nodes != y->nodes || x->plans_evaluated != y->plans_evaluated ||
+            !same_bits(x->lower_bound, y->lower_bound) || !same_bits(x->value, y->value))
+            return "a work unit differs";
+    }
+    return NULL;
+}
+
+/* ---- problems ---- */
+
+static const char *const pools[] = {
+    "{\"zone\": \"us-central1-a\", \"gpu\": \"A100-40\", \"count\": 12}",
+    "{\"zone\": \"us-central1-a\", \"gpu\": \"A100-40\", \"count\": 4},"
+    "{\"zone\": \"us-central1-a\", \"gpu\": \"V100-16\", \"count\": 6}",
+    "{\"zone\": \"us-central1-a\", \"gpu\": \"A100-40\", \"count\": 4},"
+    "{\"zone\": \"us-west1-b\", \"gpu\": \"A100-40\", \"count\": 3}",
+    "{\"zone\": \"us-central1-a\", \"gpu\": \"V100-16\", \"count\": 0}",
+};
+enum { N_POOL = sizeof pools / sizeof *pools };
+
+/* A job of all pools. The same bytes on every rank: that it loads, or not, is the same everywhere. */
+static struct job *load(const char *objective, const char *limits) {
+    struct err e = {0};
+    struct job *job = ARENA_NEW(&arena, struct job);
+    const char *rows = "";
+    for (int i = 0; i < N_POOL; i++)
+        rows = arena_printf(&arena, "%s%s{\"gpus\": [%s]}", rows, i ? ", " : "", pools[i]);
+    const char *text =
+        arena_printf(&arena,
+                     "{\"format\": \"sailor-job/1\", \"model\": \"opt-350m\", \"site\": \"gcp\", "
+                     "\"global_batch_size\": 64, \"objective\": \"%s\", %s \"pools\": [%s]}",
+                     objective, limits, rows);
+    if (job_load("memory", text, "inputs", job, &arena, &e)) fail_msg("%s", e.text);
+    return job;
+}
+
+static struct search_problem problem(const struct job *job, int row, double gap) {
+    return (struct search_problem){.w = &job->workload,
+                                   .pool = job->pool[row].count,
+                                   .estimator = ESTIMATOR_NATIVE,
+                                   .objective = job->objective,
+                                   .max_usd_per_iteration = job->max_usd_per_iteration,
+                                   .min_iterations_per_s = job->min_iterations_per_s,
+                                   .pin = &job->pin,
+                                   .exact_batch = job->exact_batch,
+                                   .top_k = job->objective == OBJECTIVE_FRONTIER ? 1 : 3,
+                                   .gap = gap};
+}
+
+/* Every pool, alone on each rank and then together. */
+static void together_as_alone(const char *objective, const char *limits, int threads) {
+    const struct job *job = load(objective, limits);
+    static const struct search_hooks none = {0};
+    for (int i = 0; i < N_POOL; i++) {
+        struct search_problem p = problem(job, i, i == 1 ? 0 : 0.01);
+        struct row_result alone = {0}, both = {0};
+        struct err e = {.text = "stopped"};
+        char title[80];
+        snprintf(title, sizeof title, "%s, pool %d", objective, i);
+        check(title, search_row(&p, &alone, &none, NULL, 1, &arena, &e) ? e.text : NULL);
+        check(title, search_row(&p, &both, &none, m.comm, threads, &arena, &e) ? e.text : NULL);
+        check(title, difference(&alone, &both, true));
+        check(title, (i < 3) == (both.n_plan > 0) ? NULL : "a plan is missing, or there is one of no GPUs");
+        if (job->objective == OBJECTIVE_FRONTIER)
+            check(title, (i < 3) == (both.n_frontier > 0) ? NULL : "no frontier");
+    }
+}
+
+static void throughput(void **state) {
+    (void)state;
+    together_as_alone("throughput", "", 1);
+}
+
+static void throughput_within_a_budget(void **state) {
+    (void)state;
+    together_as_alone("throughput", "\"max_usd_per_iteration\": 0.05,", 2);
+}
+
+static void cost(void **state) {
+    (void)state;
+    together_as_alone("cost", "", 1);
+}
+
+static void cost_above_a_floor(void **state) {
+    (void)state;
+    together_as_alone("cost", "\"min_iterations_per_s\": 0.2,", 2);
+}
+
+static void frontier(void **state) {
+    (void)state;
+    together_as_alone("frontier", "", 1);
+}
+
+/* A budget that nothing meets: the reason is the same too. */
+static void no_plan_for_the_money(void **state) {
+    (void)state;
+    const struct job *job = load("throughput", "\"max_usd_per_iteration\": 1e-6,");
+    struct search_problem p = problem(job, 1, 0.01);
+    struct row_result alone = {0}, both = {0};
+    struct search_hooks none = {0};
+    struct err e = {.text = "stopped"};
+    check("alone", search_row(&p, &alone, &none, NULL, 1, &arena, &e) ? e.text : NULL);
+    check("together", search_row(&p, &both, &none, m.comm, 1, &arena, &e) ? e.text : NULL);
+    check("together", difference(&alone, &both, true));
+    check("together",
+          both.status == ROW_INFEASIBLE && both.reason && strstr(both.reason, "budget") ? NULL : "no reason");
+}
+
+/* ---- stopping ---- */
+
+struct fuse {
+    long left; /* polls until it stops */
+    bool burnt;
+};
+
+static bool burns(void *ctx) {
+    struct fuse *f = ctx;
+    if (--f->left < 0) f->burnt = true;
+    return f->burnt;
+}
+
+/* One rank alone wants to stop, earlier and later; all of them leave together, and whoever resumes gets the
+ * answer. */
+static void one_rank_stops_all(void **state) {
+    (void)state;
+    static const char *const objective[] = {"throughput", "cost", "frontier"};
+    int stopped_often = 0;
+    for (int k = 0; k < 3; k++) {
+        const struct job *job = load(objective[k], "");
+        struct search_problem p = problem(job, 1, 0.01);
+        struct row_result alone = {0};
+        struct search_hooks none = {0};
+        struct err e = {.text = "stopped"};
+        check(objective[k], search_row(&p, &alone, &none, NULL, 1, &arena, &e) ? e.text : NULL);
+        for (long polls = 0, step = 0; step < 8; step++, polls = polls ? 6 * polls : 1) {
+            struct fuse fuse = {.left = m.rank == m.size - 1 ? polls : 1L << 60};
+            struct search_hooks hooks = {.ctx = &fuse, .stop = burns};
+            struct row_result row = {0};
+            char title[80];
+            snprintf(title, sizeof title, "%s, stopped after %ld polls", objective[k], polls);
+            int rc = search_row(&p, &row, &hooks, m.comm, 1, &arena, &e), least = rc, most = rc;
+            if (m.comm) {
+                MPI_Allreduce(&rc, &least, 1, MPI_INT, MPI_MIN, MPI_COMM_WORLD);
+                MPI_Allreduce(&rc, &most, 1, MPI_INT, MPI_MAX, MPI_COMM_WORLD);
+            }
+            check(title, least < 0 ? e.text : least != most ? "not every rank stopped" : NULL);
+            check(title, rc == 1 && row.status == ROW_OPTIMAL ? "stopped, yet proven" : NULL);
+            stopped_often += rc;
+            rc = rc ? search_row(&p, &row, &none, step % 2 ? m.comm : NULL, 1, &arena, &e) : 0;
+            check(title, rc ? e.text : difference(&alone, &row, false));
+        }
+    }
+    check("all", stopped_often >= 6 ? NULL : "hardly any search was stopped: the test has lost its subject");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(throughput),
+        cmocka_unit_test(throughput_within_a_budget),
+        cmocka_unit_test(cost),
+        cmocka_unit_test(cost_above_a_floor),
+        cmocka_unit_test(frontier),
+        cmocka_unit_test(no_plan_for_the_money),
+        cmocka_unit_test(one_rank_stops_all),
+    };
+    struct err e = {0};
+    if (mpx_start(&m, &e)) {
+        fprintf(stderr, "%s\n", e.text);
+        mpx_finish(&m);
+        return 1;
+    }
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    arena_free(&arena);
+    mpx_finish(&m);
+    return failed != 0;
+}

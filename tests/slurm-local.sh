@@ -1,0 +1,101 @@
+#!/usr/bin/env bash
+# A throw-away Slurm on this machine: munged, slurmctld and one slurmd per virtual node (4 x 72 cores each, whatever the
+# machine has), so that the scripts in jobs/ can really be submitted. Needs the packages slurm-wlm and munge; runs as
+# root or as a plain user; nothing of an installed Slurm is touched.
+#   tests/slurm-local.sh start DIR [NODES]    everything lies in DIR, a short path; then: export SLURM_CONF=DIR/slurm.conf
+#   tests/slurm-local.sh stop DIR             end the daemons (by their pid files) and delete DIR
+#   tests/slurm-local.sh logs DIR             the last lines of every log
+set -u
+usage() { sed -n '2,/^set/s/^# \{0,1\}//p' "$0" | sed '$d' >&2; exit 2; }
+[ $# -ge 2 ] || usage
+command=$1 dir=$2 nodes=${3:-2}
+export PATH=$PATH:/usr/sbin:/sbin SLURM_CONF=$dir/slurm.conf
+
+port_is_free() { ! (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+
+configure() {
+    local base=$((20000 + $$ % 10000)) p me names
+    while :; do # a controller port and one for each node, side by side
+        for ((p = base; p <= base + nodes; p++)); do port_is_free "$p" || { base=$((p + 1)); continue 2; }; done
+        break
+    done
+    me=$(id -un)
+    names="nid[000001-$(printf %06d "$nodes")]"
+    cat >"$dir/slurm.conf" <<EOF
+ClusterName=throwaway
+SlurmctldHost=$(hostname -s)(127.0.0.1)
+SlurmUser=$me
+SlurmdUser=$me
+SlurmctldPort=$base
+AuthType=auth/munge
+AuthInfo=socket=$dir/munge.sock
+CredType=cred/munge
+StateSaveLocation=$dir/state
+SlurmdSpoolDir=$dir/spool-%n
+SlurmctldPidFile=$dir/slurmctld.pid
+SlurmdPidFile=$dir/slurmd-%n.pid
+SlurmctldLogFile=$dir/slurmctld.log
+SlurmdLogFile=$dir/slurmd-%n.log
+MpiDefault=pmi2
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+JobAcctGatherType=jobacct_gather/none
+AccountingStorageType=accounting_storage/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core
+SchedulerParameters=sched_interval=2,batch_sched_delay=0,sched_min_interval=0
+SlurmdParameters=config_overrides
+ReturnToService=2
+KillWait=5
+MinJobAge=3600
+NodeName=$names NodeHostname=$(hostname -s) NodeAddr=127.0.0.1 Port=[$((base + 1))-$((base + nodes))] Sockets=4 CoresPerSocket=72 ThreadsPerCore=1 RealMemory=800000 State=UNKNOWN
+PartitionName=normal Nodes=ALL Default=YES MaxTime=12:00:00 State=UP
+EOF
+    # nothing here uses cgroups, but slurmd loads a plugin and stops where it finds no mounted hierarchy; newer ones can be
+    # told to do without, in the older ones v1 is the plugin that looks at nothing until it is used
+    case $(slurmd -V) in
+    *' 2'[0-3].*) echo 'CgroupPlugin=cgroup/v1' ;;
+    *) echo 'CgroupPlugin=disabled' ;;
+    esac >"$dir/cgroup.conf"
+}
+
+start() {
+    local i name
+    for name in munged slurmctld slurmd sbatch; do
+        command -v "$name" >/dev/null || { echo "slurm-local: $name not found (Debian: slurm-wlm munge)" >&2; return 3; }
+    done
+    mkdir -p "$dir/state" || return 1
+    chmod 755 "$dir"
+    (umask 077; head -c 1024 /dev/urandom >"$dir/munge.key")
+    configure
+    munged --force --key-file="$dir/munge.key" --socket="$dir/munge.sock" --pid-file="$dir/munged.pid" \
+        --log-file="$dir/munged.log" --seed-file="$dir/munged.seed" >"$dir/start.log" 2>&1 || return 1
+    slurmctld -c >>"$dir/start.log" 2>&1 || return 1
+    for ((i = 1; i <= nodes; i++)); do
+        name=$(printf nid%06d "$i")
+        mkdir -p "$dir/spool-$name"
+        slurmd -N "$name" >>"$dir/start.log" 2>&1 || return 1
+    done
+    for ((i = 0; i < 120; i++)); do
+        [ "$(sinfo --noheader --Node --states=idle --format=%N 2>/dev/null | sort -u | wc -l)" = "$nodes" ] && return 0
+        sleep 0.5
+    done
+    return 1
+}
+
+stop() {
+    local f pids=()
+    for f in "$dir"/slurmd-*.pid "$dir/slurmctld.pid" "$dir/munged.pid"; do
+        [ -s "$f" ] && pids+=("$(cat "$f")")
+    done
+    for f in "${pids[@]}"; do kill "$f" 2>/dev/null; done
+    for ((i = 0; i < 40; i++)); do kill -0 "${pids[@]}" 2>/dev/null || break; sleep 0.25; done
+    rm -rf "$dir"
+}
+
+case $command in
+start) start ;;
+stop) stop ;;
+logs) tail -n 15 "$dir"/*.log ;;
+*) usage ;;
+esac

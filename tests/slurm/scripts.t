@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# TAP. Every shell script of the project: bash reads it, and shellcheck (where it is installed) has nothing to say.
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+scripts=(quickstart .ci/run jobs/*.sbatch jobs/env/*.sh tests/run tests/*.sh tests/*/*.sh)
+while read -r t; do head -n 1 "$t" | grep -qE '\b(ba)?sh$' && scripts+=("$t"); done < <(find tests -name '*.t' | sort)
+n=0 failed=0
+ok() {
+    n=$((n + 1))
+    if [ "$1" = 0 ]; then echo "ok $n - $2"; else echo "not ok $n - $2"; failed=1; sed 's/^/# /'; fi
+}
+for s in "${scripts[@]}"; do
+    [ -e "$s" ] || continue
+    out=$(bash -n "$s" 2>&1); ok $? "bash -n $s" <<<"$out"
+    if command -v shellcheck >/dev/null; then
+        out=$(shellcheck --severity=style "$s" 2>&1); ok $? "shellcheck $s" <<<"$out"
+    else
+        n=$((n + 1)); echo "ok $n # SKIP shellcheck is not installed: $s"
+    fi
+done
+echo "1..$n"
+exit $failed
