@@ -42,6 +42,7 @@ HDF5_CPPFLAGS  ?= $(if $(hdf5_pc),$(call sys,$(hdf5_pc)))
 HDF5_LIBS      ?= $(if $(hdf5_pc),$(filter -L% -lhdf5%,$(shell $(PKG_CONFIG) --libs $(hdf5_pc))))
 CJSON_CPPFLAGS ?= $(patsubst %/cjson,%,$(filter-out -isystem/usr/include/cjson,$(call sys,libcjson)))
 CJSON_LIBS     ?= $(if $(call pc,libcjson),$(shell $(PKG_CONFIG) --libs libcjson))
+METIS_LIBS     ?= $(if $(wildcard /usr/include/metis.h),-lmetis)# optional: the planner flashflex (Debian: libmetis-dev)
 CMOCKA_LIBS    ?= $(if $(call pc,cmocka),$(shell $(PKG_CONFIG) --libs cmocka))
 missing := $(if $(CC),,mpicc (Debian: mpich);)$(if $(strip $(HDF5_LIBS)),, HDF5 (libhdf5-mpich-dev, or HDF5_CPPFLAGS= HDF5_LIBS=);)
 missing += $(if $(strip $(CJSON_LIBS)),, cJSON (libcjson-dev, or CJSON_CPPFLAGS= CJSON_LIBS=);)
@@ -60,12 +61,12 @@ endif
 OPT  ?= $(opt_$(mode))
 WARN ?= -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wformat=2 -Wundef -Wpointer-arith -Wcast-qual
 WARN += $(if $(filter 1,$(WERROR)),-Werror)
-CPPFLAGS   += -D_GNU_SOURCE -DH5_USE_110_API -Isrc $(HDF5_CPPFLAGS) $(CJSON_CPPFLAGS)
+CPPFLAGS   += -D_GNU_SOURCE -DH5_USE_110_API -Isrc $(HDF5_CPPFLAGS) $(CJSON_CPPFLAGS) $(if $(strip $(METIS_LIBS)),-DHAVE_METIS)
 ALL_CFLAGS := -std=c11 $(OPT) -fopenmp $(WARN) $(CFLAGS)
-LDLIBS     += $(HDF5_LIBS) $(CJSON_LIBS) -lm
+LDLIBS     += $(HDF5_LIBS) $(CJSON_LIBS) $(METIS_LIBS) -lm
 
-# ---- sources: base <- sim <- io <- search <- cli (tests/cli/layers.t watches over the direction) -----------------
-src     := $(sort $(foreach d,base sim io search cli,$(wildcard src/$(d)/*.c)))
+# ---- sources: base <- sim <- io <- planners <- search <- cli (tests/cli/layers.t watches over the direction) -----------------
+src     := $(sort $(foreach d,base sim io planners search cli,$(wildcard src/$(d)/*.c)))
 obj     := $(src:%.c=$(B)/%.o)
 lib_o   := $(filter-out $(B)/src/cli/main.o,$(obj))
 programs := $(BIN)/sailor

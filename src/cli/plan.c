@@ -241,7 +241,7 @@ static int load_job(struct session *s, const char *path, struct arena *a, struct
     size_t size = 0;
     char *text = mpx_read(&s->mpi, read_text, path, &size, a, e);
     if (!text) return -1;
-    if (mpx_agree(&s->mpi, job_load(path, text, o.inputs, &s->job, a, e), e)) return -1;
+    if (mpx_agree(&s->mpi, job_load(path, text, o.inputs, strcmp(o.planner, "exact") != 0, &s->job, a, e), e)) return -1;
     if (o.objective >= 0) {
         s->job.objective = (enum objective)o.objective;
         if (job_check_prices(&s->job, path, e)) return -1; /* the same on every rank */

@@ -68,7 +68,7 @@ static int simulate(const char **file, int n_file, struct arena *a, struct err *
     struct plan_entry **part = ARENA_ARRAY(a, struct plan_entry *, n_file);
     int *n_part = ARENA_ARRAY(a, int, n_file), n = 0;
     if (o.job) {
-        if (job_load(o.job, NULL, o.inputs, &job, a, e)) return -1;
+        if (job_load(o.job, NULL, o.inputs, false, &job, a, e)) return -1;
         if (o.row >= job.n_pool)
             return err_set(e, EXIT_INPUT, "%s: has no row %d; expected 0 to %d", o.job, o.row,
                            job.n_pool - 1);

@@ -1,4 +1,5 @@
 #include "io/import.h"
+#include "io/import_priv.h"
 #include "io/inputs.h"
 #include "io/json.h"
 #include "io/planjson.h"
@@ -14,44 +15,16 @@
 /* Reading collects trees of our own formats in a list of outputs; only when all input has been read are they
  * written. */
 
-enum { PUBLISHED_MODELS_MAX = 64, TIMES_MAX = 4096, VALIDATION_MAX = 10000, PATH_TEXT = 4096 };
+enum { TIMES_MAX = 4096, VALIDATION_MAX = 10000, PATH_TEXT = 4096 };
 
-/** Layer sizes of one model, from llm_info.json. */
-struct sizes {
-    const char *published;
-    int n_layer;
-    const double *params[TP_N], *act_mem[TP_N], *act_out; /* [n_layer] */
-};
-
-struct output {
-    const char *path; /* below the output directory */
-    cJSON *tree;
-    struct output *next;
-};
-
-struct import {
-    struct json_at facts;
-    const char *source; /* of all published figures */
-    const char *zone[ZONES_MAX], *gpu[GPUS_MAX];
-    int n_zone, n_gpu;
-    const char *model[PUBLISHED_MODELS_MAX], *published[PUBLISHED_MODELS_MAX]; /* our name, theirs */
-    const cJSON *model_facts[PUBLISHED_MODELS_MAX];
-    int n_model;
-    struct sizes *sizes; /* [n_sizes]; n_sizes = -1 if there is no llm_info.json */
-    int n_sizes;
-    struct output *first, **last;
-    struct arena arena;
-    struct err *e;
-};
-
-static int find(const char *const *names, int n, const char *name) {
+int import_find(const char *const *names, int n, const char *name) {
     for (int i = 0; i < n; i++)
         if (strcmp(names[i], name) == 0) return i;
     return -1;
 }
 
 /** Names become file names: nothing that could lead elsewhere. */
-static bool safe_name(const char *s) {
+bool import_safe_name(const char *s) {
     if (!*s || *s == '.' || strlen(s) > 100) return false;
     for (; *s; s++)
         if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._+-", *s)) return false;
@@ -59,7 +32,7 @@ static bool safe_name(const char *s) {
 }
 
 static int check_safe(const struct json_at *at, const char *name, struct err *e) {
-    return safe_name(name)
+    return import_safe_name(name)
                ? 0
                : json_fail(at, e, "\"%.60s\" as a name; expected letters, digits, '.', '_', '+' and '-'",
                            name);
@@ -75,7 +48,7 @@ static int name_list(const struct json_at *at, const char *key, int max, const c
     for (const cJSON *x = at->node->child; x; x = x->next, i++) {
         struct json_at here = json_element(at, i, x), inner = key ? json_member(&here, key) : here;
         if (json_string(&inner, &names[i], &m->arena, m->e) || check_safe(&inner, names[i], m->e)) return -1;
-        if (find(names, i, names[i]) >= 0)
+        if (import_find(names, i, names[i]) >= 0)
             return json_fail(&inner, m->e, "\"%.60s\" appears twice; expected it once", names[i]);
     }
     return 0;
@@ -109,7 +82,7 @@ static int read_facts(struct import *m) {
 /* ---- building trees --------------------------------------------------------------------------------------
  */
 
-static cJSON *new_file(const char *format, const char *name, const char *source) {
+cJSON *import_new_file(const char *format, const char *name, const char *source) {
     cJSON *o = cJSON_CreateObject();
     cJSON_AddStringToObject(o, "format", format);
     if (name) cJSON_AddStringToObject(o, "name", name);
@@ -122,13 +95,13 @@ static void add_copy(cJSON *to, const char *key, const cJSON *from, const char *
     if (x) cJSON_AddItemToObject(to, key, cJSON_Duplicate(x, 1));
 }
 
-static cJSON *reals(const double *v, int n) {
+cJSON *import_reals(const double *v, int n) {
     cJSON *array = cJSON_CreateArray();
     for (int i = 0; i < n; i++) cJSON_AddItemToArray(array, json_double(v[i]));
     return array;
 }
 
-static void put(struct import *m, const char *path, cJSON *tree) {
+void import_put(struct import *m, const char *path, cJSON *tree) {
     struct output *o = ARENA_NEW(&m->arena, struct output);
     o->path = path, o->tree = tree;
     *m->last = o;
@@ -139,7 +112,7 @@ static void put(struct import *m, const char *path, cJSON *tree) {
  */
 
 /** Members "0", "1", ... of an object, in numerical order whatever their order in the file. */
-static int layer_nodes(const struct json_at *at, const cJSON *node[LAYERS_MAX], int *n, struct err *e) {
+int import_layers(const struct json_at *at, const cJSON *node[LAYERS_MAX], int *n, struct err *e) {
     if (!cJSON_IsObject(at->node)) return json_fail(at, e, "no object; expected one with layers as keys");
     int i = 0, count = cJSON_GetArraySize(at->node);
     if (count < 1 || count > LAYERS_MAX)
@@ -162,7 +135,7 @@ static int degree_key(const char *key) { return strlen(key) == 1 ? tp_index(key[
 static int read_sizes_of(const struct json_at *at, int ti, struct sizes *s, struct import *m) {
     const cJSON *node[LAYERS_MAX];
     int n;
-    if (layer_nodes(at, node, &n, m->e)) return -1;
+    if (import_layers(at, node, &n, m->e)) return -1;
     if (s->n_layer && n != s->n_layer)
         return json_fail(at, m->e, "%d layers; expected %d as for the other degrees", n, s->n_layer);
     s->n_layer = n;
@@ -189,7 +162,7 @@ static int read_sizes(const struct json_at *at, struct import *m) {
         struct json_at model = json_element(at, i, x);
         struct sizes *s = &m->sizes[m->n_sizes++];
         s->published = arena_strdup(&m->arena, x->string);
-        if (find(m->published, m->n_model, x->string) < 0)
+        if (import_find(m->published, m->n_model, x->string) < 0)
             return json_fail(
                 &model, m->e,
                 "model without an entry in the facts file; expected its sizes under /models there");
@@ -219,23 +192,23 @@ static void put_models(struct import *m) {
         const struct sizes *s = sizes_of(m, m->published[i]);
         if (!s) continue;
         const cJSON *own = cJSON_GetObjectItemCaseSensitive(m->model_facts[i], "source");
-        cJSON *o = new_file("sailor-model/1", m->model[i],
+        cJSON *o = import_new_file("sailor-model/1", m->model[i],
                             arena_printf(&m->arena, "%s; layer sizes: Planner/llm_info.json%s%s", m->source,
                                          own ? "; " : "", cJSON_IsString(own) ? own->valuestring : ""));
         cJSON_AddItemToObject(o, "num_layers", json_double(s->n_layer));
         for (size_t k = 0; k < sizeof copied / sizeof *copied; k++)
             add_copy(o, copied[k], m->model_facts[i], copied[k]);
         cJSON *memory = cJSON_AddObjectToObject(o, "memory");
-        cJSON_AddItemToObject(memory, "act_out", reals(s->act_out, s->n_layer));
+        cJSON_AddItemToObject(memory, "act_out", import_reals(s->act_out, s->n_layer));
         cJSON *tps = cJSON_AddObjectToObject(memory, "tp");
         for (int ti = 0; ti < TP_N; ti++) {
             if (!s->params[ti]) continue;
             char key[2] = {(char)('0' + (1 << ti)), '\0'};
             cJSON *tp = cJSON_AddObjectToObject(tps, key);
-            cJSON_AddItemToObject(tp, "params", reals(s->params[ti], s->n_layer));
-            cJSON_AddItemToObject(tp, "act_mem", reals(s->act_mem[ti], s->n_layer));
+            cJSON_AddItemToObject(tp, "params", import_reals(s->params[ti], s->n_layer));
+            cJSON_AddItemToObject(tp, "act_mem", import_reals(s->act_mem[ti], s->n_layer));
         }
-        put(m, arena_printf(&m->arena, "models/%s.json", m->model[i]), o);
+        import_put(m, arena_printf(&m->arena, "models/%s.json", m->model[i]), o);
     }
 }
 
@@ -260,7 +233,7 @@ static cJSON *read_times_row(const struct json_at *at, int micro_batch, int ti, 
     double v[3][LAYERS_MAX];
     int n, three;
     bool one_update = true;
-    if (layer_nodes(at, node, &n, m->e)) return NULL;
+    if (import_layers(at, node, &n, m->e)) return NULL;
     if (n_layer && n != n_layer)
         return json_fail(at, m->e, "%d layers; expected %d, as the model has", n, n_layer), NULL;
     for (int l = 0; l < n; l++) {
@@ -276,9 +249,9 @@ static cJSON *read_times_row(const struct json_at *at, int micro_batch, int ti, 
     cJSON *row = cJSON_CreateObject();
     cJSON_AddItemToObject(row, "micro_batch_size", json_double(micro_batch));
     cJSON_AddItemToObject(row, "tp", json_double(1 << ti));
-    cJSON_AddItemToObject(row, "forward_s", reals(v[0], n));
-    cJSON_AddItemToObject(row, "backward_s", reals(v[1], n));
-    cJSON_AddItemToObject(row, "update_s", one_update ? json_double(v[2][0]) : reals(v[2], n));
+    cJSON_AddItemToObject(row, "forward_s", import_reals(v[0], n));
+    cJSON_AddItemToObject(row, "backward_s", import_reals(v[1], n));
+    cJSON_AddItemToObject(row, "update_s", one_update ? json_double(v[2][0]) : import_reals(v[2], n));
     return row;
 }
 
@@ -312,7 +285,7 @@ static int read_times(const struct json_at *at, const struct sizes *s, struct ti
 /** microbatch -> tp -> layer -> times of one (model, GPU type). */
 static int read_profile(const struct json_at *at, const char *published, const char *gpu, const char *file,
                         struct import *m) {
-    int known = find(m->published, m->n_model, published), n = 0;
+    int known = import_find(m->published, m->n_model, published), n = 0;
     const char *model = known >= 0 ? m->model[known] : published;
     struct times *t = ARENA_ARRAY(&m->arena, struct times, TIMES_MAX);
     if (check_safe(at, model, m->e) || check_safe(at, gpu, m->e)) return -1;
@@ -322,12 +295,12 @@ static int read_profile(const struct json_at *at, const char *published, const c
         return rc;
     }
     qsort(t, (size_t)n, sizeof *t, by_micro_batch);
-    cJSON *o = new_file("sailor-profile/1", NULL, arena_printf(&m->arena, "%s, %s", m->source, file));
+    cJSON *o = import_new_file("sailor-profile/1", NULL, arena_printf(&m->arena, "%s, %s", m->source, file));
     cJSON_AddStringToObject(o, "model", model);
     cJSON_AddStringToObject(o, "gpu", gpu);
     cJSON *rows = cJSON_AddArrayToObject(o, "times");
     for (int i = 0; i < n; i++) cJSON_AddItemToArray(rows, t[i].row);
-    put(m, arena_printf(&m->arena, "profiles/%s/%s.json", model, gpu), o);
+    import_put(m, arena_printf(&m->arena, "profiles/%s/%s.json", model, gpu), o);
     return 0;
 }
 
@@ -385,8 +358,8 @@ static int read_links(const struct json_at *at, int level, int path[6], bool equ
     int i = 0;
     for (const cJSON *x = at->node->child; x; x = x->next, i++) {
         struct json_at here = json_element(at, i, x);
-        path[level] = level % 3 == 0   ? find(m->zone, m->n_zone, x->string)
-                      : level % 3 == 1 ? find(m->gpu, m->n_gpu, x->string)
+        path[level] = level % 3 == 0   ? import_find(m->zone, m->n_zone, x->string)
+                      : level % 3 == 1 ? import_find(m->gpu, m->n_gpu, x->string)
                                        : degree_key(x->string);
         if (path[level] < 0)
             return json_fail(&here, m->e, "unknown name; expected one of the %s", what[level % 3]);
@@ -397,7 +370,7 @@ static int read_links(const struct json_at *at, int level, int path[6], bool equ
 
 static cJSON *fit_array(const struct link *l) {
     const double v[4] = {l->c2, l->c1, l->c0, l->peak_Bps};
-    return reals(v, 4);
+    return import_reals(v, 4);
 }
 
 static bool same_fit(const struct link *a, const struct link *b) {
@@ -437,7 +410,7 @@ static int read_intra(const struct json_at *at, cJSON **tree, struct import *m) 
     int i = 0;
     for (const cJSON *x = at->node->child; x; x = x->next, i++) {
         struct json_at gpu = json_element(at, i, x);
-        int g = find(m->gpu, m->n_gpu, x->string), j = 0;
+        int g = import_find(m->gpu, m->n_gpu, x->string), j = 0;
         if (g < 0)
             return json_fail(&gpu, m->e, "unknown name; expected one of the GPU types of the facts file");
         if (!cJSON_IsObject(x)) return json_fail(&gpu, m->e, "no object; expected one with counts as keys");
@@ -469,12 +442,12 @@ static int read_egress(const struct json_at *at, cJSON **tree, struct import *m)
     int i = 0;
     for (const cJSON *x = at->node->child; x; x = x->next, i++) {
         struct json_at from = json_element(at, i, x);
-        int z = find(m->zone, m->n_zone, x->string), j = 0;
+        int z = import_find(m->zone, m->n_zone, x->string), j = 0;
         if (z < 0) return json_fail(&from, m->e, "unknown name; expected one of the zones of the facts file");
         if (!cJSON_IsObject(x)) return json_fail(&from, m->e, "no object; expected one with zones as keys");
         for (const cJSON *y = x->child; y; y = y->next, j++) {
             struct json_at to = json_element(&from, j, y);
-            int t = find(m->zone, m->n_zone, y->string);
+            int t = import_find(m->zone, m->n_zone, y->string);
             if (t < 0)
                 return json_fail(&to, m->e, "unknown name; expected one of the zones of the facts file");
             if (json_real(&to, 0, 1e6, &usd[z][t], m->e)) return -1;
@@ -518,7 +491,7 @@ static int put_site(const struct json_at *het, const struct json_at *plain, cons
     if (plain->node && read_links(plain, 0, path, true, &s, table, m)) return -1;
     if (intra->node && read_intra(intra, &in, m)) return -1;
     if (egress->node && read_egress(egress, &out, m)) return cJSON_Delete(in), -1;
-    cJSON *o = new_file("sailor-site/1", own, arena_printf(&m->arena, "%s; %s", m->source, about));
+    cJSON *o = import_new_file("sailor-site/1", own, arena_printf(&m->arena, "%s; %s", m->source, about));
     add_copy(o, "zones", facts.node, "zones");
     add_copy(o, "gpus", facts.node, "gpus");
     cJSON_AddItemToObject(o, "usd_per_gpu_hour",
@@ -526,7 +499,7 @@ static int put_site(const struct json_at *het, const struct json_at *plain, cons
     if (out) cJSON_AddItemToObject(o, "egress_usd_per_GB", out);
     if (in) cJSON_AddItemToObject(o, "intra_node", in);
     cJSON_AddItemToObject(o, "links", links_tree(table, m));
-    put(m, arena_printf(&m->arena, "sites/%s.json", own), o);
+    import_put(m, arena_printf(&m->arena, "sites/%s.json", own), o);
     return 0;
 }
 
@@ -572,7 +545,7 @@ static int read_header(char *line, const char *file, struct column col[], int ma
         char *cut = strchr(field, '_');
         if (!cut || n == max) return trace_fail(file, 1, m->e, "expected a column named GPU_zone", field);
         *cut = '\0';
-        col[n].gpu = find(m->gpu, m->n_gpu, field), col[n].zone = find(m->zone, m->n_zone, cut + 1);
+        col[n].gpu = import_find(m->gpu, m->n_gpu, field), col[n].zone = import_find(m->zone, m->n_zone, cut + 1);
         if (col[n].gpu < 0) return trace_fail(file, 1, m->e, "expected a GPU type of the facts file", field);
         if (col[n].zone < 0) return trace_fail(file, 1, m->e, "expected a zone of the facts file", cut + 1);
         n++;
@@ -709,7 +682,7 @@ static cJSON *read_pipeline(const struct json_at *at, struct import *m) {
         if (!list) return cJSON_Delete(o), NULL;
         cJSON *stage = cJSON_CreateObject();
         ends[0] = first, ends[1] = end;
-        cJSON_AddItemToObject(stage, "layers", reals(ends, 2));
+        cJSON_AddItemToObject(stage, "layers", import_reals(ends, 2));
         cJSON_AddItemToObject(stage, "replicas", list);
         cJSON_AddItemToArray(stages, stage);
     }
@@ -764,7 +737,7 @@ static cJSON *read_plan(const struct json_at *at, const char *name, const char *
 
 /** The artifact's folder holds sailor/; inside it files have the paths below. Shorter paths serve partial
  * copies. */
-static const char *find_under(const char *dir, const char *rel, struct arena *a) {
+const char *import_find_under(const char *dir, const char *rel, struct arena *a) {
     static const char *const roots[] = {"", "sailor/"};
     for (const char *tail = rel; tail; tail = strchr(tail, '/') ? strchr(tail, '/') + 1 : NULL)
         for (size_t r = 0; r < sizeof roots / sizeof *roots; r++) {
@@ -777,7 +750,7 @@ static const char *find_under(const char *dir, const char *rel, struct arena *a)
 static int by_path(const void *x, const void *y) { return strcmp(*(char *const *)x, *(char *const *)y); }
 
 /** Sorted names in a directory, without hidden ones. */
-static int list_dir(const char *path, const char ***names, struct arena *a) {
+int import_list_dir(const char *path, const char ***names, struct arena *a) {
     DIR *d = opendir(path);
     int n = 0, room = 64;
     if (!d) return 0;
@@ -798,9 +771,9 @@ static int list_dir(const char *path, const char ***names, struct arena *a) {
 }
 
 /** Tree of a file below dir, or NULL: not there (*missing), or *e set. */
-static cJSON *open_tree(const char *dir, const char *rel, struct json_at *at, bool *missing,
+cJSON *import_open(const char *dir, const char *rel, struct json_at *at, bool *missing,
                         struct import *m) {
-    const char *path = find_under(dir, rel, &m->arena);
+    const char *path = import_find_under(dir, rel, &m->arena);
     size_t size;
     *missing = !path;
     *at = json_root(path, NULL);
@@ -813,7 +786,7 @@ static cJSON *open_tree(const char *dir, const char *rel, struct json_at *at, bo
 static int import_sizes(const char *dir, struct import *m) {
     struct json_at at;
     bool missing;
-    cJSON *tree = open_tree(dir, "Planner/llm_info.json", &at, &missing, m);
+    cJSON *tree = import_open(dir, "Planner/llm_info.json", &at, &missing, m);
     if (!tree) return missing ? 0 : -1;
     int rc = read_sizes(&at, m);
     cJSON_Delete(tree);
@@ -829,11 +802,11 @@ static bool have_output(const struct import *m, const char *path) {
 
 /** profiles/MODEL/GPU/profile.json, for pairs that the common file does not have. */
 static int import_single_profiles(const char *dir, struct import *m) {
-    const char *root = find_under(dir, "Planner/sailor_planner/profiles", &m->arena), **models, **gpus;
-    int n_model = root ? list_dir(root, &models, &m->arena) : 0;
+    const char *root = import_find_under(dir, "Planner/sailor_planner/profiles", &m->arena), **models, **gpus;
+    int n_model = root ? import_list_dir(root, &models, &m->arena) : 0;
     for (int i = 0; i < n_model; i++) {
         const char *folder = arena_printf(&m->arena, "%s/%s", root, models[i]);
-        int known = find(m->published, m->n_model, models[i]), n_gpu = list_dir(folder, &gpus, &m->arena);
+        int known = import_find(m->published, m->n_model, models[i]), n_gpu = import_list_dir(folder, &gpus, &m->arena);
         for (int j = 0; j < n_gpu; j++) {
             const char *path = arena_printf(&m->arena, "%s/%s/profile.json", folder, gpus[j]);
             const char *to = arena_printf(&m->arena, "profiles/%s/%s.json",
@@ -860,7 +833,7 @@ static int import_profiles(const char *dir, struct import *m) {
     static const char rel[] = "Planner/simulations/profiles_tmp.json";
     struct json_at at;
     bool missing;
-    cJSON *tree = open_tree(dir, rel, &at, &missing, m);
+    cJSON *tree = import_open(dir, rel, &at, &missing, m);
     if (!tree && !missing) return -1;
     int rc = tree ? read_all_times(&at, rel, m) : 0;
     cJSON_Delete(tree);
@@ -876,7 +849,7 @@ static int import_site(const char *dir, struct import *m) {
     int rc = 0;
     for (int i = 0; i < 4 && rc == 0; i++) {
         bool missing;
-        tree[i] = open_tree(dir, rel[i], &at[i], &missing, m);
+        tree[i] = import_open(dir, rel[i], &at[i], &missing, m);
         if (!tree[i] && !missing) rc = -1;
     }
     if (rc == 0 && (tree[0] || tree[1])) rc = put_site(&at[0], &at[1], &at[2], &at[3], m);
@@ -901,18 +874,18 @@ static int import_job(const char *dir, const struct json_at *at, struct import *
         return -1;
     if (json_string(&trace, &file, &m->arena, m->e) || check_safe(&trace, file, m->e)) return -1;
     const char *rel = arena_printf(&m->arena, "Planner/simulations/configs/%s", file);
-    const char *path = find_under(dir, rel, &m->arena);
+    const char *path = import_find_under(dir, rel, &m->arena);
     if (!path) return 0;
     char *text = read_text(path, &size, &m->arena, m->e);
     cJSON *pools = text ? read_trace(path, text, m) : NULL;
     if (!pools) return -1;
     const cJSON *about = cJSON_GetObjectItemCaseSensitive(at->node, "source");
-    cJSON *o = new_file("sailor-job/1", own,
+    cJSON *o = import_new_file("sailor-job/1", own,
                         arena_printf(&m->arena, "%s, %s%s%s", m->source, rel, about ? "; " : "",
                                      cJSON_IsString(about) ? about->valuestring : ""));
     for (int i = 1; keys[i]; i++) add_copy(o, keys[i], at->node, keys[i]);
     cJSON_AddItemToObject(o, "pools", pools);
-    put(m, arena_printf(&m->arena, "%s.json", own), o);
+    import_put(m, arena_printf(&m->arena, "%s.json", own), o);
     return 0;
 }
 
@@ -931,7 +904,7 @@ static int import_jobs(const char *dir, struct import *m) {
 /** plan_config_*.json below a folder and its subfolders, sorted by path. */
 static void find_plans(const char *folder, int depth, const char **paths, int *n, struct arena *a) {
     const char **names;
-    int count = list_dir(folder, &names, a);
+    int count = import_list_dir(folder, &names, a);
     for (int i = 0; i < count; i++) {
         char *path = arena_printf(a, "%s/%s", folder, names[i]);
         size_t len = strlen(names[i]);
@@ -958,7 +931,7 @@ static int import_plans(const char *dir, const struct json_at *at, struct import
         return -1;
     if (json_string(&site, &site_name, &m->arena, m->e)) return -1;
     if (about.node && json_string(&about, &text_about, &m->arena, m->e)) return -1;
-    const char *root = find_under(dir, rel, &m->arena),
+    const char *root = import_find_under(dir, rel, &m->arena),
                **paths = ARENA_ARRAY(&m->arena, const char *, VALIDATION_MAX);
     int n = 0;
     if (!root) return 0;
@@ -982,7 +955,7 @@ static int import_plans(const char *dir, const struct json_at *at, struct import
         if (!plan) return cJSON_Delete(o), -1;
         cJSON_AddItemToArray(plans, plan);
     }
-    put(m, arena_printf(&m->arena, "validation/%s.json", own), o);
+    import_put(m, arena_printf(&m->arena, "validation/%s.json", own), o);
     return 0;
 }
 

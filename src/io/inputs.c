@@ -751,6 +751,7 @@ static int read_pool(const struct json_at *at, struct job_reader *r, struct pool
     int *count = ARENA_ARRAY(r->arena, int, s->n_zone * s->n_gpu), n, i = 0;
     bool seen[ZONES_MAX * GPUS_MAX] = {false};
     if (json_array(&gpus, 0, ZONES_MAX * GPUS_MAX, &n, r->e)) return -1;
+    struct pool_entry *entry = ARENA_ARRAY(r->arena, struct pool_entry, n);
     for (const cJSON *x = gpus.node->child; x; x = x->next, i++) {
         struct json_at here = json_element(&gpus, i, x);
         if (json_object(&here, gpu_keys, r->e)) return -1;
@@ -766,8 +767,9 @@ static int read_pool(const struct json_at *at, struct job_reader *r, struct pool
                              s->zone[z], r->gpu[g]);
         seen[z * s->n_gpu + g] = true;
         count[z * s->n_gpu + g] = c;
+        entry[i] = (struct pool_entry){z, g, c};
     }
-    pool->count = count;
+    pool->count = count, pool->entry = entry, pool->n_entry = n;
     return 0;
 }
 
@@ -894,8 +896,8 @@ static const char *job_text(const struct job *j, const char *text, const struct 
     return out;
 }
 
-static int job_from_tree(const char *path, const cJSON *tree, const char *text, struct lookup *k,
-                         struct job *job) {
+static int job_from_tree(const char *path, const cJSON *tree, const char *text, bool every_profile,
+                         struct lookup *k, struct job *job) {
     struct loaded l = {0};
     struct job_reader r = {.job = job, .l = &l, .arena = k->arena, .e = k->e};
     struct json_at root = json_root(path, tree), model = json_member(&root, "model"),
@@ -905,23 +907,24 @@ static int job_from_tree(const char *path, const cJSON *tree, const char *text, 
     *job = (struct job){.name = stem_of(path, k->arena)};
     if (load_model(&model, k, &l) || load_site(&site, k, &l) || read_job(&root, &r)) return -1;
     for (int g = 0; g < l.site->n_gpu; g++) {
-        if (!pools_have(job, l.site, g, &row, &zone)) continue;
+        bool needed = pools_have(job, l.site, g, &row, &zone);
+        if (!needed && !every_profile) continue;
         if (load_profile(g, k, &l)) return -1;
-        if (!l.profile[g]) return no_profile(&root, row, &l, g, k->e);
+        if (needed && !l.profile[g]) return no_profile(&root, row, &l, g, k->e);
     }
     if (job_check_prices(job, path, k->e)) return -1;
     job->json = job_text(job, text, &l, k->arena);
     return 0;
 }
 
-int job_load(const char *path, const char *text, const char *inputs, struct job *job, struct arena *a,
-             struct err *e) {
+int job_load(const char *path, const char *text, const char *inputs, bool every_profile, struct job *job,
+             struct arena *a, struct err *e) {
     struct lookup k = {.inputs = inputs, .beside = dir_of(path, a), .arena = a, .e = e};
     size_t size = text ? strlen(text) : 0;
     if (!text && !(text = read_text(path, &size, a, e))) return -1;
     cJSON *tree = json_parse(path, text, size, e);
     if (!tree) return -1;
-    int rc = job_from_tree(path, tree, text, &k, job);
+    int rc = job_from_tree(path, tree, text, every_profile, &k, job);
     cJSON_Delete(tree);
     return rc;
 }

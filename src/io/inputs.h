@@ -21,6 +21,10 @@ struct pin {
 struct pool {
     double time_s;    /* NAN if not given */
     const int *count; /* [n_zone * n_gpu] GPUs at hand */
+    int n_entry;      /* the same as the file lists it, zero counts included: some planners look at the order */
+    const struct pool_entry {
+        int zone, gpu, count;
+    } *entry; /* [n_entry] */
 };
 
 struct job {
@@ -52,8 +56,10 @@ int workload_load(const char *model, const char *site, const char *inputs, struc
                   struct err *e);
 
 /** A job file with everything it names. `text` is the content of the file `path` (so that one MPI rank can read and
- *  the others parse the same bytes); NULL = read it here. */
-int job_load(const char *path, const char *text, const char *inputs, struct job *job, struct arena *a, struct err *e);
+ *  the others parse the same bytes); NULL = read it here. Profiles: of the GPU types in its pools, which must exist; with
+ *  `every_profile` also those of the site's other types, where they exist (some published planners look at them). */
+int job_load(const char *path, const char *text, const char *inputs, bool every_profile, struct job *job, struct arena *a,
+             struct err *e);
 
 /** A job rebuilt from job->json alone: no file is read. */
 int job_from_json(const char *text, struct job *job, struct arena *a, struct err *e);

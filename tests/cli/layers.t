@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# TAP. The layers of src/ know only what lies below them: base <- sim <- io <- search <- cli; only io, search and cli may
+# TAP. The layers of src/ know only what lies below them: base <- sim <- io <- planners <- search <- cli; only io and what lies above it may
 # see MPI and HDF5. Every header compiles alone. Every test program is named t_*.c, so that the Makefile runs it.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
@@ -11,7 +11,7 @@ ok() { # status, what, and on stdin the reasons
 # lines FILE:LINE:#include ... in layer $1 that name something matching $2
 includes() { grep -rnE --include='*.[ch]' "^[[:space:]]*#[[:space:]]*include[[:space:]]*[<\"]($2)" "src/$1" 2>/dev/null; }
 
-layers=(base sim io search cli)
+layers=(base sim io planners search cli)
 for i in "${!layers[@]}"; do
     layer=${layers[$i]}
     [ -d "src/$layer" ] || continue
@@ -29,7 +29,7 @@ done
 bad=$(grep -nE '(^|[^[:alnum:]_])(exit|abort|printf|puts|perror|fprintf)[[:space:]]*\(' src/base/*.[ch] src/sim/*.[ch] |
       grep -vE '^src/base/arena\.c:|^[^:]*:[0-9]+:[[:space:]]*(/?\*|//)')
 ok $((${#bad} > 0)) "base and sim neither print nor exit" <<<"$bad"
-bad=$(find src -mindepth 1 -maxdepth 1 -type d | sed 's,src/,,' | grep -vxE 'base|sim|io|search|cli|train')
+bad=$(find src -mindepth 1 -maxdepth 1 -type d | sed 's,src/,,' | grep -vxE 'base|sim|io|planners|search|cli|train')
 ok $((${#bad} > 0)) "every directory of src/ is a known layer" <<<"$bad"
 
 read -ra flags <<<"${CPPFLAGS:--Isrc}"

@@ -6,7 +6,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct arena a = {0};
     struct err e = {0};
     struct job job, again;
-    if (job_load(FUZZ_INPUTS "/job.json", fuzz_text(data, size, &a), FUZZ_INPUTS, &job, &a, &e)) {
+    if (job_load(FUZZ_INPUTS "/job.json", fuzz_text(data, size, &a), FUZZ_INPUTS, false, &job, &a, &e)) {
         fuzz_error(&e);
     } else {
         REQUIRE(job_from_json(job.json, &again, &a, &e) == 0);

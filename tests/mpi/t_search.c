@@ -98,7 +98,7 @@ static struct job *load(const char *objective, const char *limits) {
                      "{\"format\": \"sailor-job/1\", \"model\": \"opt-350m\", \"site\": \"gcp\", "
                      "\"global_batch_size\": 64, \"objective\": \"%s\", %s \"pools\": [%s]}",
                      objective, limits, rows);
-    if (job_load("memory", text, "inputs", job, &arena, &e)) fail_msg("%s", e.text);
+    if (job_load("memory", text, "inputs", false, job, &arena, &e)) fail_msg("%s", e.text);
     return job;
 }
 

@@ -396,7 +396,7 @@ static void profiles_have_the_published_times(void **state) {
 static struct job load_job(const char *path) {
     struct job j;
     struct err e;
-    if (job_load(path, NULL, NULL, &j, &arena, &e)) fail_msg("%s", e.text);
+    if (job_load(path, NULL, NULL, false, &j, &arena, &e)) fail_msg("%s", e.text);
     return j;
 }
 
@@ -551,7 +551,7 @@ static void bad_jobs_are_refused(void **state) {
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct err e = {0};
         struct job j;
-        int rc = job_load("FILE", with(base_job, bad[i].from, bad[i].to), NULL, &j, &arena, &e);
+        int rc = job_load("FILE", with(base_job, bad[i].from, bad[i].to), NULL, false, &j, &arena, &e);
         if (!*bad[i].word) {
             assert_int_equal(rc, 0);
             continue;
@@ -568,14 +568,14 @@ static void money_needs_prices(void **state) {
     struct job j;
     (void)state;
     const char *rtx = with(base_job, "A100-40", "RTX-3090");
-    assert_int_equal(job_load("FILE", rtx, NULL, &j, &arena, &e), 0);
+    assert_int_equal(job_load("FILE", rtx, NULL, false, &j, &arena, &e), 0);
     j.objective = OBJECTIVE_COST; /* as a program does that overrides it */
     assert_int_equal(job_check_prices(&j, "FILE", &e), -1);
     for (size_t i = 0; i < sizeof money / sizeof *money; i++) {
         const char *text = with(rtx, "64,", arena_printf(&arena, "64, %s,", money[i]));
-        assert_int_equal(job_load("FILE", text, NULL, &j, &arena, &e), -1);
+        assert_int_equal(job_load("FILE", text, NULL, false, &j, &arena, &e), -1);
         check_error(&e, "FILE: /pools/0/gpus", "no price of GPU RTX-3090 in zone us-central1-a");
-        assert_int_equal(job_load("FILE", with(text, "8}", "0}"), NULL, &j, &arena, &e), 0);
+        assert_int_equal(job_load("FILE", with(text, "8}", "0}"), NULL, false, &j, &arena, &e), 0);
     }
 }
 
@@ -591,15 +591,15 @@ static void a_path_names_a_model(void **state) {
     char *job = with(base_job, "opt-350m", "../models/mine.json");
     write_text(in_tmp("own/models/mine.json"), model, strlen(model));
     write_text(in_tmp("own/jobs/j.json"), job, strlen(job));
-    assert_int_equal(job_load(in_tmp("own/jobs/j.json"), NULL, NULL, &j, &arena, &e), -1);
+    assert_int_equal(job_load(in_tmp("own/jobs/j.json"), NULL, NULL, false, &j, &arena, &e), -1);
     check_error(&e, in_tmp("own/jobs/j.json"), "model mine has no profile on GPU A100-40");
     write_text(in_tmp("own/profiles/mine/A100-40.json"), profile, strlen(profile));
-    if (job_load(in_tmp("own/jobs/j.json"), NULL, NULL, &j, &arena, &e)) fail_msg("%s", e.text);
+    if (job_load(in_tmp("own/jobs/j.json"), NULL, NULL, false, &j, &arena, &e)) fail_msg("%s", e.text);
     assert_string_equal(j.workload.model->name, "mine");
     assert_string_equal(j.name, "j");
     profile = with(profile, "\"A100-40\"", "\"V100-16\"");
     write_text(in_tmp("own/profiles/mine/A100-40.json"), profile, strlen(profile));
-    assert_int_equal(job_load(in_tmp("own/jobs/j.json"), NULL, NULL, &j, &arena, &e), -1);
+    assert_int_equal(job_load(in_tmp("own/jobs/j.json"), NULL, NULL, false, &j, &arena, &e), -1);
     check_error(&e, tmp, "profiles/mine/A100-40.json: /gpu: \"V100-16\"; expected \"A100-40\"");
 }
 

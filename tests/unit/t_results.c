@@ -79,7 +79,7 @@ static struct job *make_job(void) {
     int *count = ARENA_ARRAY(a, int, ZONES *GPUS);
     for (int i = 0; i < ZONES * GPUS; i++) count[i] = 8 * (i + 1);
     struct pool *pool = ARENA_ARRAY(a, struct pool, 3);
-    for (int i = 0; i < 3; i++) pool[i] = (struct pool){i == 1 ? 17.25 : NAN, count};
+    for (int i = 0; i < 3; i++) pool[i] = (struct pool){.time_s = i == 1 ? 17.25 : NAN, .count = count};
     *job = (struct job){
         .name = "test",
         .global_batch_size = 32,

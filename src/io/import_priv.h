@@ -1,0 +1,58 @@
+#ifndef SAILOR_IO_IMPORT_PRIV_H
+#define SAILOR_IO_IMPORT_PRIV_H
+#include "io/json.h"
+#include "sim/tables.h"
+/* What the parts of the import share (import.c and import_*.c), and nobody else. */
+
+enum { PUBLISHED_MODELS_MAX = 64 };
+
+/** Layer sizes of one model, from llm_info.json. */
+struct sizes {
+    const char *published;
+    int n_layer;
+    const double *params[TP_N], *act_mem[TP_N], *act_out; /* [n_layer] */
+};
+
+struct output {
+    const char *path; /* below the output directory */
+    cJSON *tree;
+    struct output *next;
+};
+
+struct import {
+    struct json_at facts;
+    const char *source; /* of all published figures */
+    const char *zone[ZONES_MAX], *gpu[GPUS_MAX];
+    int n_zone, n_gpu;
+    const char *model[PUBLISHED_MODELS_MAX], *published[PUBLISHED_MODELS_MAX]; /* our name, theirs */
+    const cJSON *model_facts[PUBLISHED_MODELS_MAX];
+    int n_model;
+    struct sizes *sizes; /* [n_sizes]; n_sizes = -1 if there is no llm_info.json */
+    int n_sizes;
+    struct output *first, **last;
+    struct arena arena;
+    struct err *e;
+};
+
+/** Index of a name, or -1. */
+int import_find(const char *const *names, int n, const char *name);
+/** Names become file names: nothing that could lead elsewhere. */
+bool import_safe_name(const char *s);
+
+/** A tree {"format", "name" (unless NULL), "source"} for import_put(). */
+cJSON *import_new_file(const char *format, const char *name, const char *source);
+cJSON *import_reals(const double *v, int n);
+/** Keep a tree for the output file `path` (below the output directory). Takes the tree. */
+void import_put(struct import *m, const char *path, cJSON *tree);
+
+/** The artifact's folder holds sailor/; inside it files have the published paths. Shorter paths serve partial copies.
+ *  NULL: not there. */
+const char *import_find_under(const char *dir, const char *rel, struct arena *a);
+/** Sorted names in a directory, without hidden ones; their number (0: no such directory). */
+int import_list_dir(const char *path, const char ***names, struct arena *a);
+/** Tree of a file below dir (cJSON_Delete it), or NULL: not there (*missing), or *e set. */
+cJSON *import_open(const char *dir, const char *rel, struct json_at *at, bool *missing, struct import *m);
+/** Members "0", "1", ... of an object, in numerical order whatever their order in the file. */
+int import_layers(const struct json_at *at, const cJSON *node[LAYERS_MAX], int *n, struct err *e);
+
+#endif

@@ -1,0 +1,53 @@
+#include "planners/planner.h"
+
+#include <string.h>
+
+double plain_allreduce_s(const struct link *l, double bytes, int n) {
+    return n <= 1 || bytes == 0 ? 0 : 2 * (n - 1) * link_time_s(l, bytes / n, ESTIMATOR_SAILOR);
+}
+
+void even_layers(int L, int P, bool last_longer, int i, int *first, int *end) {
+    int each = L / P, more = L % P, plain = last_longer ? P - more : more; /* where the length changes */
+    int size_before = last_longer ? each : each + 1, size_after = last_longer ? each + 1 : each;
+    *first = i <= plain ? i * size_before : plain * size_before + (i - plain) * size_after;
+    *end = *first + (i < plain ? size_before : size_after);
+}
+
+struct plan *grid_plan(const struct workload *w, int zone, int gpu, int D, int P, int tp, int m, struct arena *a) {
+    struct plan *p = ARENA_NEW(a, struct plan);
+    *p = (struct plan){.model = w->model->name, .site = w->site->name, .global_batch_size = w->global_batch_size,
+                       .micro_batch_size = m, .n_pipeline = 1, .pipeline = ARENA_NEW(a, struct pipeline)};
+    *p->pipeline = (struct pipeline){P, ARENA_ARRAY(a, struct stage, P)};
+    for (int i = 0; i < P; i++) {
+        struct stage *s = &p->pipeline->stage[i];
+        even_layers(w->model->n_layer, P, false, i, &s->first, &s->end);
+        s->n_group = 1, s->group = ARENA_NEW(a, struct replicas);
+        *s->group = (struct replicas){.gpu = gpu, .zone = zone, .tp = tp, .count = D};
+    }
+    return p;
+}
+
+double rental_usd(const struct workload *w, const struct plan *p, double time_s) {
+    double usd_per_s = 0;
+    for (int i = 0; i < p->n_pipeline; i++)
+        for (int k = 0; k < p->pipeline[i].n_stage; k++)
+            for (int g = 0; g < p->pipeline[i].stage[k].n_group; g++) {
+                const struct replicas *r = &p->pipeline[i].stage[k].group[g];
+                usd_per_s += w->site->usd_per_gpu_hour[r->zone * w->site->n_gpu + r->gpu] / 3600 * r->tp * r->count;
+            }
+    return usd_per_s * time_s;
+}
+
+int shown_types(const struct pool *pool, bool corrected, struct shown out[GPUS_MAX]) {
+    int n = 0;
+    for (int i = 0; i < pool->n_entry; i++) {
+        const struct pool_entry *x = &pool->entry[i];
+        int k = 0;
+        while (k < n && out[k].gpu != x->gpu) k++;
+        if (k == n) out[n++] = (struct shown){x->gpu, x->zone, x->count};
+        else if (!corrected || x->count > out[k].gpus) out[k].gpus = x->count, out[k].zone = x->zone;
+    }
+    if (!corrected && pool->n_entry)
+        for (int k = 0; k < n; k++) out[k].zone = pool->entry[pool->n_entry - 1].zone;
+    return n;
+}

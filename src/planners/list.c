@@ -1,0 +1,6 @@
+#include "planners/planner.h"
+
+/* In the order of the paper's figures. */
+const struct planner *const planners[] = {
+    NULL,
+};
