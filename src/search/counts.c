@@ -15,6 +15,7 @@ struct staged {
     double comp, update, act, grad, sync;  /* act to the next stage, grad to the one before; sync: forced ring steps */
     int n_step;                            /* staircase with the stage before: 0 = any */
     unsigned char step[2 * CELLS_MAX][2];  /* visited pairs (cell of the stage before, own cell) */
+    int count[CELLS_MAX];                  /* when all counts are tried */
 };
 
 struct resolver {
@@ -23,6 +24,10 @@ struct resolver {
     const struct goal *goal;
     int P, n_var;
     int orders;
+    bool few;                       /* counts: so few that all are tried */
+    double usd_per_s, egress_usd;   /* at least */
+    int (*pack)[TP_N];              /* [cell] replicas of each degree taken by the stages in front, when all are tried */
+    unsigned tried;
     int *programs; /* left to solve; below 0: given up */
     struct staged *st;
     double update;
@@ -63,6 +68,12 @@ static double forced_sync(const struct resolver *r) {
     double y = 0;
     for (int i = 0; i < r->P; i++) y = fmax(y, r->st[i].sync);
     return y;
+}
+
+/* Can nothing come of it? With the transfers known so far, and the least that the GPUs and the traffic cost. */
+static bool hopeless(const struct resolver *r) {
+    double T = time_without_sync(r) + forced_sync(r);
+    return goal_excludes(r->goal, T, r->s->money ? T * r->usd_per_s + r->egress_usd : 0);
 }
 
 static double ring(const struct resolver *r, const struct staged *x, int a, int b) {
@@ -232,7 +243,7 @@ static void resolve_sync(const struct resolver *r) {
     double base = time_without_sync(r), y = forced_sync(r);
     for (;;) {
         double T = base + y, next = INFINITY;
-        if (goal_excludes(r->goal, T, 0)) return;
+        if (goal_excludes(r->goal, T, r->s->money ? T * r->usd_per_s + r->egress_usd : 0)) return;
         bool found = solve_counts(r, T, y);
         if ((found && !r->s->money) || *r->programs < 0) return;
         for (int i = 0; i < r->P; i++)
@@ -257,7 +268,7 @@ static void walk_staircase(struct resolver *r, int i, int ka, int kb, double act
     if (!(act < INFINITY) || !(grad < INFINITY)) return;
     double keep_act = a->act, keep_grad = b->grad;
     a->act = act, b->grad = grad;
-    if (!goal_excludes(r->goal, time_without_sync(r) + forced_sync(r), 0)) {
+    if (!hopeless(r)) {
         int at = b->n_step++;
         b->step[at][0] = (unsigned char)ka, b->step[at][1] = (unsigned char)kb;
         if (ka == a->n - 1 && kb == b->n - 1) {
@@ -279,29 +290,134 @@ static void resolve_pairs(struct resolver *r, int i) {
         return;
     }
     struct staged *a = &r->st[i - 1], *b = &r->st[i];
-    double act = 0, grad = 0, act_lo = INFINITY, grad_lo = INFINITY;
+    double act = 0, grad = 0;
     bool same_price = true;
     for (int x = 0; x < a->n; x++)
         for (int y = 0; y < b->n; y++) {
             double f = transfer(r, a->c.end - 1, a, x, b, y), g = transfer(r, b->c.first, b, y, a, x);
-            act = fmax(act, f), grad = fmax(grad, g), act_lo = fmin(act_lo, f), grad_lo = fmin(grad_lo, g);
+            act = fmax(act, f), grad = fmax(grad, g);
             same_price &= price(r, a->cell[x], b->cell[y]) == price(r, a->cell[0], b->cell[0]) &&
                           price(r, b->cell[y], a->cell[x]) == price(r, b->cell[0], a->cell[0]);
         }
     b->n_step = 0;
     bool open = a->var >= 0 && b->var >= 0, priced = r->s->money && !same_price;
-    /* first meets first and last meets last in any case */
-    double act_forced = fmax(transfer(r, a->c.end - 1, a, 0, b, 0), transfer(r, a->c.end - 1, a, a->n - 1, b, b->n - 1));
-    double grad_forced = fmax(transfer(r, b->c.first, b, 0, a, 0), transfer(r, b->c.first, b, b->n - 1, a, a->n - 1));
-    if (open && (priced || act_forced < act || grad_forced < grad)) {
-        walk_staircase(r, i, 0, 0, 0, 0);
+    if (open && (priced || a->act < act || b->grad < grad)) {
+        walk_staircase(r, i, 0, 0, a->act, b->grad);
         return;
     }
     if (!(act < INFINITY) || !(grad < INFINITY)) return;
     double keep_act = a->act, keep_grad = b->grad;
     a->act = act, b->grad = grad;
-    if (!goal_excludes(r->goal, time_without_sync(r) + forced_sync(r), 0)) resolve_pairs(r, i + 1);
+    if (!hopeless(r)) resolve_pairs(r, i + 1);
     a->act = keep_act, b->grad = keep_grad;
+}
+
+/* ---- few counts: all of them -------------------------------------------------------------------------------------- */
+
+enum { FEW_MAX = 100000, FEW_PER_STAIRCASE = 100, FEW_PER_PROGRAM = 128 };
+
+/* Ways to share D replicas among n cells, one at least in each. */
+static double shares(int D, int n) {
+    double x = 1;
+    for (int k = 1; k < n; k++) x = x * (D - k) / k;
+    return x;
+}
+
+/* Staircases through a grid of a x b cells (Delannoy numbers). */
+static double staircases(int a, int b) {
+    double row[CELLS_MAX];
+    for (int j = 0; j < b; j++) row[j] = 1;
+    for (int i = 1; i < a; i++)
+        for (double j = 1, corner = 1; j < b; j++) {
+            double above = row[(int)j];
+            row[(int)j] += row[(int)j - 1] + corner;
+            corner = above;
+        }
+    return row[b - 1];
+}
+
+/* An integer program costs as much as trying some hundred counts. */
+static bool counts_are_few(const struct resolver *r) {
+    double all = 1, programs = 1;
+    for (int i = 0; i < r->P; i++) {
+        int n = r->st[i].p->n;
+        all *= shares(r->u->D, n);
+        if (i > 0 && n > 1 && r->st[i - 1].p->n > 1) programs *= staircases(r->st[i - 1].p->n, n);
+    }
+    return all <= FEW_MAX && all <= FEW_PER_STAIRCASE * programs;
+}
+
+/* Transfers and traffic between stage i and the one before it, both with their counts. False: no such link. */
+static bool meet(struct resolver *r, int i, double *egress) {
+    struct staged *a = &r->st[i - 1], *b = &r->st[i];
+    double GB = r->s->p->w->model->act_out[b->c.first - 1] * r->s->p->w->element_bytes * r->u->mb->m / 1e9 * r->u->M;
+    for (int ka = 0, kb = 0, left_a = a->count[0], left_b = b->count[0]; ka < a->n && kb < b->n;) {
+        int n = left_a < left_b ? left_a : left_b;
+        a->act = fmax(a->act, transfer(r, a->c.end - 1, a, ka, b, kb));
+        b->grad = fmax(b->grad, transfer(r, b->c.first, b, kb, a, ka));
+        if (r->s->money) *egress += n * GB * (price(r, a->cell[ka], b->cell[kb]) + price(r, b->cell[kb], a->cell[ka]));
+        if (!(left_a -= n) && ++ka < a->n) left_a = a->count[ka];
+        if (!(left_b -= n) && ++kb < b->n) left_b = b->count[kb];
+    }
+    return a->act < INFINITY && b->grad < INFINITY;
+}
+
+/* The all-reduce of stage i with its counts: time beyond what the order forces, and traffic. */
+static void close_ring(struct resolver *r, int i, double *egress) {
+    struct staged *x = &r->st[i];
+    int D = r->u->D;
+    if (D == 1) return;
+    double GB = params_GB(r, x) / D * 2 * (D - 1);
+    for (int k = 0; k < x->n; k++) {
+        if (x->count[k] > 1) x->sync = fmax(x->sync, ring(r, x, k, k));
+        if (r->s->money)
+            *egress += GB * ((x->count[k] - 1) * price(r, x->cell[k], x->cell[k]) + price(r, x->cell[k], x->cell[(k + 1) % x->n]));
+    }
+}
+
+static void try_stage(struct resolver *r, int i, double egress);
+
+/* Counts of stage i from cell k on, `left` replicas to place. */
+static void try_counts(struct resolver *r, int i, int k, int left, double egress) {
+    struct staged *x = &r->st[i];
+    if (*r->programs < 0) return;
+    if (k < x->n) {
+        const struct cell *c = &r->s->cell[x->cell[k]];
+        int *taken = &r->pack[x->cell[k]][x->ti[k]], first = k == x->n - 1 ? left : 1, before = *taken;
+        for (int n = first; n <= left - (x->n - 1 - k); n++) {
+            x->count[k] = n, *taken = before + n;
+            if (!node_packing_fits(r->pack[x->cell[k]], c->gpus, c->gpus_per_node)) break;
+            try_counts(r, i, k + 1, left - n, egress);
+        }
+        *taken = before;
+        return;
+    }
+    if (++r->tried % FEW_PER_PROGRAM == 0) --*r->programs;
+    double sync = x->sync, grad = x->grad, act = i > 0 ? r->st[i - 1].act : 0;
+    bool linked = i == 0 || meet(r, i, &egress);
+    close_ring(r, i, &egress);
+    if (linked && x->sync < INFINITY && !hopeless(r)) try_stage(r, i + 1, egress);
+    x->sync = sync, x->grad = grad;
+    if (i > 0) r->st[i - 1].act = act;
+}
+
+/* All counts of the stages from i on; `egress`: USD of the stages in front. */
+static void try_stage(struct resolver *r, int i, double egress) {
+    if (i < r->P) {
+        try_counts(r, i, 0, r->u->D, egress);
+        return;
+    }
+    double T = time_without_sync(r) + forced_sync(r), usd_per_s = 0;
+    long x[r->n_var + 1];
+    for (int k = 0; k < r->P; k++)
+        for (int j = 0; j < r->st[k].n; j++) {
+            usd_per_s += r->s->cell[r->st[k].cell[j]].usd_per_s * (1 << r->st[k].ti[j]) * r->st[k].count[j];
+            if (r->st[k].var >= 0) x[r->st[k].var + j] = r->st[k].count[j] - 1;
+        }
+    if (goal_excludes(r->goal, T, r->s->money ? T * usd_per_s + egress : 0)) return;
+    struct arena_mark mark = arena_mark(r->scratch);
+    emit(r, x);
+    arena_release(r->scratch, mark);
 }
 
 /* ---- zone orders ------------------------------------------------------------------------------------------------ */
@@ -322,7 +438,17 @@ static void resolve_order(struct resolver *r, const int *rank) {
         if (x->n == 1) x->sync = ring(r, x, 0, 0);
         if (!(x->sync < INFINITY)) return;
     }
-    if (!goal_excludes(r->goal, time_without_sync(r) + forced_sync(r), 0)) resolve_pairs(r, 1);
+    for (int i = 1; i < r->P; i++) { /* first meets first and last meets last in any case */
+        struct staged *a = &r->st[i - 1], *b = &r->st[i];
+        a->act = fmax(transfer(r, a->c.end - 1, a, 0, b, 0), transfer(r, a->c.end - 1, a, a->n - 1, b, b->n - 1));
+        b->grad = fmax(transfer(r, b->c.first, b, 0, a, 0), transfer(r, b->c.first, b, b->n - 1, a, a->n - 1));
+        if (!(a->act < INFINITY) || !(b->grad < INFINITY)) return;
+    }
+    if (hopeless(r)) return;
+    if (r->few)
+        try_stage(r, 0, 0);
+    else
+        resolve_pairs(r, 1);
 }
 
 static void permute(struct resolver *r, int *zone, int n, int at, int *rank) {
@@ -340,14 +466,18 @@ static void permute(struct resolver *r, int *zone, int n, int at, int *rank) {
     }
 }
 
-/* Is there room at all, whatever the order and the pairing? */
+/* Is there room at all, whatever the order and the pairing? And if so, for what least rate? */
 static bool has_room(struct resolver *r) {
     struct arena_mark mark = arena_mark(r->scratch);
+    double usd_per_s = 0;
     struct ilp *p = ilp_new(r->n_var, r->s->n_cell * TP_N + r->P, r->scratch);
     for (int i = 0; i < r->P; i++) {
         struct staged *x = &r->st[i];
         x->n = x->p->n;
-        for (int k = 0; k < x->n; k++) x->cell[k] = x->p->cell[k], x->ti[k] = x->p->ti[k];
+        for (int k = 0; k < x->n; k++) {
+            x->cell[k] = x->p->cell[k], x->ti[k] = x->p->ti[k];
+            if (r->s->money) add_count(x, r->u->D, k, r->s->cell[x->cell[k]].usd_per_s * (1 << x->ti[k]), p->cost, &usd_per_s);
+        }
         if (x->var < 0) continue;
         double c = 0, *row = ilp_row(p, true, 0);
         add_prefix(x, r->u->D, x->n - 1, 1, row, &c);
@@ -356,14 +486,17 @@ static bool has_room(struct resolver *r) {
     add_capacity(r, p);
     long x[r->n_var + 1];
     double cost;
-    bool room = ilp_solve(p, x, &cost, r->scratch) || p->unsure;
+    bool room = ilp_solve(p, x, &cost, r->scratch);
+    if (room) r->usd_per_s = usd_per_s + cost;
+    room |= p->unsure;
     arena_release(r->scratch, mark);
     return room;
 }
 
-bool counts_resolve(const struct unit *u, const struct goal *goal, const struct choice *stage, int P, int *programs,
-                    offer_fn *offer, void *ctx, struct arena *scratch) {
-    struct resolver r = {.u = u, .s = u->s, .goal = goal, .P = P, .programs = programs, .offer = offer, .ctx = ctx, .scratch = scratch};
+bool counts_resolve(const struct unit *u, const struct goal *goal, const struct choice *stage, int P, double egress_usd,
+                    int *programs, offer_fn *offer, void *ctx, struct arena *scratch) {
+    struct resolver r = {.u = u, .s = u->s, .goal = goal, .P = P, .egress_usd = egress_usd, .programs = programs,
+                         .offer = offer, .ctx = ctx, .scratch = scratch};
     struct arena_mark mark = arena_mark(scratch);
     r.st = ARENA_ARRAY(r.scratch, struct staged, P);
     unsigned zones = 0;
@@ -382,6 +515,8 @@ bool counts_resolve(const struct unit *u, const struct goal *goal, const struct 
     for (int z = 0; z < ZONES_MAX; z++)
         if (zones >> z & 1) zone[n++] = z;
     --*programs;
+    r.few = counts_are_few(&r);
+    r.pack = arena_alloc(scratch, sizeof *r.pack * (size_t)u->s->n_cell);
     if (has_room(&r)) permute(&r, zone, n, 0, rank);
     arena_release(scratch, mark);
     return *programs >= 0;

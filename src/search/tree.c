@@ -208,7 +208,7 @@ static void leaf(struct workspace *v, const struct node *n) {
     struct choice stage[LAYERS_MAX];
     int P = n->depth, most = v->effort.tolerance > 0 ? PROGRAMS_MORE : v->effort.limit ? PROGRAMS_CUT : PROGRAMS_MAX, programs = most;
     for (int i = 0; i < P; i++) stage[i] = v->path[P - 1 - i];
-    if (!counts_resolve(v->u, &v->goal, stage, P, &programs, offer, v, &v->scratch))
+    if (!counts_resolve(v->u, &v->goal, stage, P, v->s->money ? n->egress : 0, &programs, offer, v, &v->scratch))
         window_leave_open(v, n->lb, node_cost(v, n));
     v->examined += (uint64_t)(most - programs) * PROGRAM_COST;
 }
