@@ -46,6 +46,7 @@ void show_row_json(const struct results *r, int i, FILE *out) {
     real(o, "lower_bound", f ? row->lower_bound : NAN);
     real(o, "gap", f ? row->gap : NAN);
     real(o, "search_s", row->search_s);
+    if (!strcmp(r->planner, "exact")) real(o, "within_1_percent_s", row->near_s);
     real(o, "plans_evaluated", (double)row->plans_evaluated);
     if (strcmp(r->planner, "exact")) {
         real(o, "oom_plans", row->oom_plans);
