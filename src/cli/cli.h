@@ -21,10 +21,11 @@ extern const struct opt_command plan_command, simulate_command, validate_command
 const char *cli_version(void);
 /** Everything --version prints. */
 void cli_print_version(FILE *out);
-/** The planners that this build has, NULL-terminated. */
-extern const char *const cli_planners[];
-/** Names of the estimators, NULL-terminated, in the order of enum estimator. */
-const char *const *cli_estimators(void);
+/** The planners that this build has, NULL-terminated: exact first, then those of planners/list.c. */
+const char *const *cli_planners(void);
+/** Names of the estimators, NULL-terminated: first those of enum estimator, then (`baselines`) those of the planners that have
+ *  one of their own. */
+const char *const *cli_estimators(bool baselines);
 
 /* ---- common.c ---- */
 
@@ -38,6 +39,23 @@ bool cli_parse(const struct opt_command *c, int argc, char **argv, const char **
 int cli_write_text(const char *path, const char *text, bool force, struct err *e);
 /** Index of a row: `wanted`, or the first row with a plan if it is -1. -1 with *e set. */
 int cli_pick_row(const struct results *r, const char *path, int wanted, struct err *e);
+
+/* ---- estimators.c ---- */
+
+/** An estimator by its place in cli_estimators(true), with what it loaded. Zero but for the first three; free with
+ *  cli_estimator_free(). */
+struct cli_estimator {
+    int index;
+    bool corrected;     /* a baseline's, without the defects of the published code */
+    const char *inputs; /* --inputs, or NULL */
+    const void *extra;  /* the baseline's own inputs for this model and site */
+    const struct model *model;
+    const struct site *site;
+    struct arena arena;
+};
+/** As estimate_plan(); a baseline's estimator gives iteration_time_s and peak_memory_bytes alone, the rest is NAN. */
+int cli_estimate(struct cli_estimator *k, const struct workload *w, const struct plan *p, struct estimate *out, struct err *e);
+void cli_estimator_free(struct cli_estimator *k);
 
 /* ---- show.c: results for people and for programs ---- */
 

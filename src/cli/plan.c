@@ -1,5 +1,6 @@
 #include "cli/cli.h"
 #include "io/mpx.h"
+#include "planners/planner.h"
 #include "search/search.h"
 
 #include <errno.h>
@@ -16,8 +17,8 @@
 
 static struct {
     const char *out, *resume, *planner, *inputs;
-    bool force, json, quiet;
-    int objective, estimator, top, threads;
+    bool force, json, quiet, corrected;
+    int objective, estimator, top, threads, states;
     double time_limit, gap;
 } o;
 
@@ -28,9 +29,12 @@ static struct opt options[] = {
      "overrides the job's; frontier: every time/cost trade-off in one search", &o.objective, 0, 0,
      objectives},
     {0, "planner", OPT_TEXT, "NAME",
-     "exact (the default): the optimum of the declared plan space, with a proof", &o.planner, 0, 0, NULL},
+     "exact (the default): the optimum of the declared plan space, with a proof; or a published planner, see below", &o.planner, 0, 0, NULL},
     {0, "estimator", OPT_CHOICE, NULL,
-     "native (the default): the project's own; sailor: the published simulator", &o.estimator, 0, 0, NULL},
+     "native: the project's own, the default of exact; sailor: the published simulator, by which the plans of the other planners are "
+     "judged by default", &o.estimator, 0, 0, NULL},
+    {0, "corrected", OPT_FLAG, NULL, "a published planner without the defects of its code", &o.corrected, 0, 0, NULL},
+    {0, "states", OPT_INT, "N", "states that metis and aceso evaluate (the originals stop by the clock); default: each its own", &o.states, 1, 1e9, NULL},
     {0, "top", OPT_INT, "K", "keep the K best plans of every row; default 1", &o.top, 1, 1000, NULL},
     {0, "gap", OPT_REAL, "G",
      "where an exact proof takes long, one within this relative gap will do; default 0.01; 0 = exact", &o.gap,
@@ -69,6 +73,10 @@ const struct opt_command plan_command = {
                "SIGTERM, SIGINT and SIGUSR1 stop the search like --time-limit does: with -o the file holds "
                "all that was proven.\n"
                "A second signal ends the program at once.\n\n"
+               "published planners (--planner; each proposes its list of plans, the first that fits and meets the limits under\n"
+               "the common simulator is the answer, and the plans that did not fit are counted):\n"
+               "  varuna piper amp galvatron aceso metis flashflex dtfm atlas sailor\n"
+               "  e.g. sailor plan inputs/fig8b.json --planner metis; docs/planners.md tells what each looks at\n\n"
                "exit status: 0 done; 1 internal failure or unwritable output; 2 bad usage or input; 3 no row "
                "has a plan;\n"
                "75 stopped early\n",
@@ -167,14 +175,33 @@ static int on_checkpoint(void *ctx, const struct row_result *row, struct err *e)
 
 /* ---- preparing ---- */
 
+static bool exact(void) { return !strcmp(o.planner, "exact"); }
+
 static int check_planner(struct err *e) {
-    char list[200] = "";
-    for (int i = 0; cli_planners[i]; i++) {
-        if (!strcmp(o.planner, cli_planners[i])) return 0;
-        snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", i ? ", " : "", cli_planners[i]);
-    }
-    return err_set(e, EXIT_INPUT, "plan: --planner '%s': this build has no such planner; expected one of: %s",
-                   o.planner, list);
+    char list[400] = "";
+    const char *const *p = cli_planners();
+    for (int i = 0; p[i] && strcmp(o.planner, p[i]); i++)
+        snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", i ? ", " : "", p[i]);
+    if (!exact() && !planner_find(o.planner))
+        return err_set(e, EXIT_INPUT, "plan: --planner '%s': this build has no such planner; expected one of: %s",
+                       o.planner, list);
+    if (!exact() && (o.resume || o.top > 1))
+        return err_set(e, EXIT_INPUT, "plan: %s: only for the planner exact; expected --planner exact", o.resume ? "--resume" : "--top");
+    if (exact() && (o.corrected || o.states))
+        return err_set(e, EXIT_INPUT, "plan: %s: only for the published planners; expected --planner NAME", o.corrected ? "--corrected" : "--states");
+    return 0;
+}
+
+/* What a job may ask of the published planners. */
+static int check_baseline_job(const struct job *j, const char *path, struct err *e) {
+    const struct pin *p = &j->pin;
+    bool pinned = p->micro_batch_size || p->stages || p->data_parallel || p->zones;
+    for (int g = 0; g < GPUS_MAX; g++) pinned |= p->tp[g] != 0;
+    if (j->objective == OBJECTIVE_FRONTIER)
+        return err_set(e, EXIT_INPUT, "%s: /objective: the planner %s has no frontier; expected throughput or cost", path, o.planner);
+    if (pinned || j->exact_batch)
+        return err_set(e, EXIT_INPUT, "%s: /%s: the planner %s cannot keep to it; expected a job without", path, pinned ? "pin" : "exact_batch", o.planner);
+    return 0;
 }
 
 static int differs(const char *what, const char *there, const char *here, struct err *e) {
@@ -224,7 +251,7 @@ static void describe_run(struct session *s, int argc, char **argv, struct arena 
                           .host = arena_strdup(a, host),
                           .started_utc = arena_strdup(a, date),
                           .planner = o.planner,
-                          .estimator = cli_estimators()[o.estimator],
+                          .estimator = cli_estimators(false)[o.estimator],
                           .objective = s->job.objective,
                           .ranks = s->mpi.size,
                           .threads = o.threads,
@@ -241,12 +268,12 @@ static int load_job(struct session *s, const char *path, struct arena *a, struct
     size_t size = 0;
     char *text = mpx_read(&s->mpi, read_text, path, &size, a, e);
     if (!text) return -1;
-    if (mpx_agree(&s->mpi, job_load(path, text, o.inputs, strcmp(o.planner, "exact") != 0, &s->job, a, e), e)) return -1;
+    if (mpx_agree(&s->mpi, job_load(path, text, o.inputs, !exact(), &s->job, a, e), e)) return -1;
     if (o.objective >= 0) {
         s->job.objective = (enum objective)o.objective;
         if (job_check_prices(&s->job, path, e)) return -1; /* the same on every rank */
     }
-    return 0;
+    return exact() ? 0 : check_baseline_job(&s->job, path, e);
 }
 
 static int load_earlier(struct session *s, struct arena *a, struct err *e) {
@@ -317,12 +344,42 @@ static int search_rows(struct session *s, struct arena *a, struct err *e) {
                 if (show_best(row)) show(s, i);
                 return 1;
             }
+            if (!s->mpi.rank && !o.quiet && isfinite(row->near_s))
+                fprintf(stderr, "[%6.1f s] row %d/%d  done after %.3f s; a plan within 1 %% of it after %.3f s\n",
+                        now_s() - s->started_s, i + 1, job->n_pool, row->search_s, row->near_s);
         }
         show(s, i);
         int rc = s->mpi.rank == 0 && i + 1 < job->n_pool ? on_checkpoint(s, row, e) : 0;
         if (mpx_agree(&s->mpi, rc, e)) return -1;
     }
     return 0;
+}
+
+/* The published planners have no parallel search: rank 0 does it all. 1 = stopped early. */
+static int walk_rows(struct session *s, struct arena *a, struct err *e) {
+    const struct job *job = &s->job;
+    const struct planner *pl = planner_find(o.planner);
+    struct question q = {.w = &job->workload, .objective = job->objective, .max_usd_per_iteration = job->max_usd_per_iteration,
+                         .min_iterations_per_s = job->min_iterations_per_s, .corrected = o.corrected, .states = o.states,
+                         .stop = should_stop, .stop_ctx = s};
+    if (pl->load) {
+        const char *inputs = inputs_dir(o.inputs, a, e);
+        if (!inputs || pl->load(q.w, inputs, &q.extra, a, e)) return -1;
+    }
+    for (int i = 0; i < job->n_pool; i++) {
+        q.pool = &job->pool[i];
+        int rc = planner_walk(pl, &q, (enum estimator)o.estimator, &s->results.row[i], a, e);
+        if (rc) return rc;
+        show(s, i);
+    }
+    return 0;
+}
+
+static int run_rows(struct session *s, struct arena *a, struct err *e) {
+    if (exact()) return search_rows(s, a, e);
+    int rc = s->mpi.rank == 0 ? walk_rows(s, a, e) : 0;
+    if (mpx_agree(&s->mpi, rc < 0 ? -1 : 0, e)) return -1;
+    return mpx_same_int(&s->mpi, rc);
 }
 
 static void say_stopped(const struct session *s, const char *job_path) {
@@ -362,10 +419,11 @@ static int plan(struct session *s, int argc, char **argv, const char *job_path, 
     if (answered)
         for (int i = 0; i < s->job.n_pool; i++) show(s, i);
     else
-        rc = search_rows(s, a, e);
+        rc = run_rows(s, a, e);
     if (rc < 0) return -1;
     if (s->path && rewrite && mpx_agree(m, m->rank == 0 ? store(s, rc == 0, e) : 0, e)) return -1;
-    if (rc == 0) return check_any_plan(s, job_path, e);
+    if (rc == 0) /* only rank 0 has the rows of a published planner */
+        return exact() ? check_any_plan(s, job_path, e) : mpx_agree(m, m->rank == 0 ? check_any_plan(s, job_path, e) : 0, e);
     if (m->rank == 0) say_stopped(s, job_path);
     e->code = EXIT_STOPPED;
     return 1;
@@ -379,12 +437,13 @@ int cmd_plan(int argc, char **argv) {
     int n, status = EXIT_OK;
     for (int i = 0; i < OBJECTIVE_N; i++) objectives[i] = objective_name[i];
     for (size_t i = 0; i < sizeof options / sizeof *options; i++)
-        if (!strcmp(options[i].name, "estimator")) options[i].choices = cli_estimators();
-    o.objective = -1, o.estimator = ESTIMATOR_NATIVE, o.planner = cli_planners[0], o.top = 1,
+        if (!strcmp(options[i].name, "estimator")) options[i].choices = cli_estimators(false);
+    o.objective = o.estimator = -1, o.planner = "exact", o.top = 1,
     o.time_limit = INFINITY, o.gap = 0.01;
     switch (opt_parse(&plan_command, argc, argv, &file, &n, &a, &e)) {
     case OPT_OK:
         status = check_planner(&e) ? EXIT_INPUT : EXIT_OK;
+        if (o.estimator < 0) o.estimator = exact() ? ESTIMATOR_NATIVE : ESTIMATOR_SAILOR;
         break;
     case OPT_ERROR:
         status = EXIT_INPUT;

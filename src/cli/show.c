@@ -46,7 +46,6 @@ void show_row_json(const struct results *r, int i, FILE *out) {
     real(o, "lower_bound", f ? row->lower_bound : NAN);
     real(o, "gap", f ? row->gap : NAN);
     real(o, "search_s", row->search_s);
-    if (!strcmp(r->planner, "exact")) real(o, "within_1_percent_s", row->near_s);
     real(o, "plans_evaluated", (double)row->plans_evaluated);
     if (strcmp(r->planner, "exact")) {
         real(o, "oom_plans", row->oom_plans);
@@ -178,10 +177,15 @@ void show_row(const struct results *r, int i, FILE *out) {
                 row_status_name[row->status], table_number(e->iteration_time_s, 6, &a),
                 table_number(1 / e->iteration_time_s, 5, &a), table_number(e->cost_usd, 5, &a),
                 table_number(e->egress_usd, 4, &a), e->peak_memory_bytes / GiB);
-        fprintf(out, "bound %s %s, gap %s %%, %d work units, %s plans evaluated, %.3g s\n",
-                table_number(row->lower_bound, 6, &a), unit,
-                row->gap == 0 ? "0" : table_number(100 * row->gap, 3, &a), row->n_unit,
-                plans_text(row->plans_evaluated, &a), row->search_s);
+        if (!strcmp(r->planner, "exact"))
+            fprintf(out, "bound %s %s, gap %s %%, %d work units, %s plans evaluated, %.3g s\n",
+                    table_number(row->lower_bound, 6, &a), unit,
+                    row->gap == 0 ? "0" : table_number(100 * row->gap, 3, &a), row->n_unit,
+                    plans_text(row->plans_evaluated, &a), row->search_s);
+        else
+            fprintf(out, "%s expected %s s and %s USD; %d plans before it out of memory; %s plans evaluated, %.3g s\n",
+                    r->planner, table_number(f->planner_time_s, 6, &a), table_number(f->planner_cost_usd, 5, &a),
+                    row->oom_plans, plans_text(row->plans_evaluated, &a), row->search_s);
         if (iterations(r->job) > 0)
             fprintf(out, "training on %.4g tokens: %s iterations, %s hours, %s USD\n", r->job->train_tokens,
                     table_number(iterations(r->job), 6, &a),

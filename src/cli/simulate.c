@@ -7,14 +7,16 @@
 
 static struct {
     const char *inputs, *job;
-    bool json;
+    bool json, corrected;
     int row, estimator;
 } o;
 
 static struct opt options[] = {
     {0, "estimator", OPT_CHOICE, NULL,
-     "native (the default, as for `plan`): the project's own; sailor: the published simulator", &o.estimator,
-     0, 0, NULL},
+     "native (the default, as for `plan`): the project's own; sailor: the published simulator; the others (time and memory "
+     "only): of the planners of that name",
+     &o.estimator, 0, 0, NULL},
+    {0, "corrected", OPT_FLAG, NULL, "a baseline's estimator without the defects of its published code", &o.corrected, 0, 0, NULL},
     {0, "json", OPT_FLAG, NULL, "one JSON object per plan, one per line, instead of tables", &o.json, 0, 0,
      NULL},
     {0, "job", OPT_TEXT, "JOB.json",
@@ -77,6 +79,7 @@ static int simulate(const char **file, int n_file, struct arena *a, struct err *
         if (plans_load(file[i], o.inputs, &part[i], &n_part[i], a, e)) return -1;
         n += n_part[i];
     }
+    struct cli_estimator by = {.index = o.estimator, .corrected = o.corrected, .inputs = o.inputs};
     struct table *t = table_new(
         "<plan|s/iteration|iterations/s|pipeline s|sync s|USD/iteration|egress USD|peak GiB|<fits", a);
     for (int i = 0; i < n_file; i++)
@@ -86,7 +89,7 @@ static int simulate(const char **file, int n_file, struct arena *a, struct err *
             struct estimate est = {.stage = ARENA_ARRAY(&scratch, struct stage_estimate, stages_of(x->plan))};
             struct err why;
             int rc = check_site(x, &scratch, e) || (o.job && check_job(x, &job, e)) ? -1 : 0;
-            if (!rc && estimate_plan(x->workload, x->plan, (enum estimator)o.estimator, &est, &why))
+            if (!rc && cli_estimate(&by, x->workload, x->plan, &est, &why))
                 rc = err_set(e, why.code, "%s: %s", x->where, why.text);
             if (!rc && o.json) {
                 cJSON *json = estimate_to_json(&est, x->plan);
@@ -103,6 +106,8 @@ static int simulate(const char **file, int n_file, struct arena *a, struct err *
                 table_cell(t, "%.2f", est.peak_memory_bytes / (1024.0 * 1024 * 1024));
                 if (est.fits)
                     table_cell(t, "yes");
+                else if (est.unfit_stage < 0)
+                    table_cell(t, "no");
                 else if (x->plan->n_pipeline == 1)
                     table_cell(t, "no: stage %d", est.unfit_stage);
                 else
@@ -113,8 +118,9 @@ static int simulate(const char **file, int n_file, struct arena *a, struct err *
                 }
             }
             arena_free(&scratch);
-            if (rc) return -1;
+            if (rc) return cli_estimator_free(&by), -1;
         }
+    cli_estimator_free(&by);
     if (!o.json && n) table_print(t, stdout);
     return 0;
 }
@@ -124,7 +130,7 @@ int cmd_simulate(int argc, char **argv) {
     struct err e;
     const char **file;
     int n, status = EXIT_OK;
-    options[0].choices = cli_estimators();
+    options[0].choices = cli_estimators(true);
     o.estimator = ESTIMATOR_NATIVE;
     if (cli_parse(&simulate_command, argc, argv, &file, &n, &a, &status) && simulate(file, n, &a, &e))
         status = cli_fail(&e);

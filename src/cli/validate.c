@@ -8,13 +8,15 @@
 
 static struct {
     const char *inputs;
-    bool json;
+    bool json, corrected;
     int estimator;
 } o;
 
 static struct opt options[] = {
     {0, "estimator", OPT_CHOICE, NULL,
-     "native (the default): the project's own; sailor: the published simulator", &o.estimator, 0, 0, NULL},
+     "native (the default): the project's own; sailor: the published simulator; the others: of the planners of that name",
+     &o.estimator, 0, 0, NULL},
+    {0, "corrected", OPT_FLAG, NULL, "a baseline's estimator without the defects of its published code", &o.corrected, 0, 0, NULL},
     {0, "json", OPT_FLAG, NULL, "one JSON object per run and a last one with the summary", &o.json, 0, 0,
      NULL},
     {0, "inputs", OPT_TEXT, "DIR",
@@ -80,7 +82,7 @@ static int check_format(const char *path, const char *text, size_t size, struct 
     return 0;
 }
 
-static int run_all(const char *path, struct plan_entry *entry, int n, struct run *run, struct err *e) {
+static int run_all(const char *path, struct plan_entry *entry, int n, struct run *run, struct cli_estimator *k, struct err *e) {
     for (int i = 0; i < n; i++) {
         const struct plan_entry *x = &entry[i];
         struct err why;
@@ -90,7 +92,7 @@ static int run_all(const char *path, struct plan_entry *entry, int n, struct run
                            "\"peak_memory_bytes\": ...}",
                            x->where);
         run[i].entry = x;
-        if (estimate_plan(x->workload, x->plan, (enum estimator)o.estimator, &run[i].est, &why))
+        if (cli_estimate(k, x->workload, x->plan, &run[i].est, &why))
             return err_set(e, why.code, "%s: %s", x->where ? x->where : path, why.text);
         run[i].time_error = 100 * fabs(run[i].est.iteration_time_s - x->measured_time_s) / x->measured_time_s;
         run[i].memory_error =
@@ -126,7 +128,7 @@ static void show_json(const struct run *run, int n, struct summary t, struct sum
     }
     cJSON *x = cJSON_CreateObject();
     real(x, "runs", n);
-    cJSON_AddStringToObject(x, "estimator", cli_estimators()[o.estimator]);
+    cJSON_AddStringToObject(x, "estimator", cli_estimators(true)[o.estimator]);
     real(x, "time_error_mean_percent", t.mean);
     real(x, "time_error_median_percent", t.median);
     real(x, "time_error_max_percent", t.max);
@@ -156,7 +158,7 @@ static void show_table(const struct run *run, int n, struct summary t, struct su
     printf("\n%d runs, estimator %s: time error mean %s %%, median %s %%, max %s %%; memory error mean %s "
            "%%, median %s %%, "
            "max %s %%\n",
-           n, cli_estimators()[o.estimator], percent(t.mean, a), percent(t.median, a), percent(t.max, a),
+           n, cli_estimators(true)[o.estimator], percent(t.mean, a), percent(t.median, a), percent(t.max, a),
            percent(m.mean, a), percent(m.median, a), percent(m.max, a));
 }
 
@@ -173,8 +175,11 @@ static int validate(const char **file, int n_file, struct arena *a, struct err *
         n += n_part[i];
     }
     struct run *run = ARENA_ARRAY(a, struct run, n);
-    for (int i = 0, at = 0; i < n_file; at += n_part[i++])
-        if (run_all(file[i], part[i], n_part[i], run + at, e)) return -1;
+    struct cli_estimator k = {.index = o.estimator, .corrected = o.corrected, .inputs = o.inputs};
+    int rc = 0;
+    for (int i = 0, at = 0; i < n_file && !rc; at += n_part[i++]) rc = run_all(file[i], part[i], n_part[i], run + at, &k, e);
+    cli_estimator_free(&k);
+    if (rc) return -1;
     struct summary t = summarise(run, n, false, a), m = summarise(run, n, true, a);
     if (o.json)
         show_json(run, n, t, m);
@@ -188,7 +193,7 @@ int cmd_validate(int argc, char **argv) {
     struct err e;
     const char **file;
     int n, status = EXIT_OK;
-    options[0].choices = cli_estimators();
+    options[0].choices = cli_estimators(true);
     o.estimator = ESTIMATOR_NATIVE;
     if (cli_parse(&validate_command, argc, argv, &file, &n, &a, &status) && validate(file, n, &a, &e))
         status = cli_fail(&e);

@@ -8,15 +8,7 @@
 #define SAILOR_VERSION "unknown"
 #endif
 
-const char *const cli_planners[] = {"exact", NULL};
-
 const char *cli_version(void) { return SAILOR_VERSION; }
-
-const char *const *cli_estimators(void) {
-    static const char *names[ESTIMATOR_N + 1];
-    for (int i = 0; i < ESTIMATOR_N; i++) names[i] = estimator_name[i];
-    return names;
-}
 
 void cli_print_version(FILE *out) {
     unsigned major = 0, minor = 0, release = 0;
@@ -42,8 +34,8 @@ void cli_print_version(FILE *out) {
 #endif
     fprintf(out, "cJSON       %s\n", cJSON_Version());
     fprintf(out, "planners   ");
-    for (int i = 0; cli_planners[i]; i++) fprintf(out, " %s", cli_planners[i]);
+    for (const char *const *p = cli_planners(); *p; p++) fprintf(out, " %s", *p);
     fprintf(out, "\nestimators ");
-    for (int i = 0; i < ESTIMATOR_N; i++) fprintf(out, " %s", estimator_name[i]);
+    for (const char *const *p = cli_estimators(true); *p; p++) fprintf(out, " %s", *p);
     fputc('\n', out);
 }

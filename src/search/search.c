@@ -591,7 +591,7 @@ static const char *why_infeasible(struct engine *x) {
 }
 
 static int solve_all(struct engine *x, int *stopped, struct err *e) {
-    enum { ROUND = 16, ROUND_AGAIN = 4, EXACT_LIMIT = 1000000, GAP_LIMIT = 20000000 };
+    enum { ROUND = 16, ROUND_AGAIN = 4, EXACT_LIMIT = 1000000, GAP_LIMIT = 100000000 };
     int round[ROUND], n;
     sort_units(x);
     set_goal(x);

@@ -8,7 +8,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 bin=${BIN:-build} runs=${RUNS:-5} python=${PYTHON:-python3}
-limit=${LIMIT:-900} # seconds; a row that takes longer is stopped there and shown with the gap it had reached
+estimator=${ESTIMATOR:-sailor} limit=${LIMIT:-900} # seconds; a row that takes longer is stopped there and shown with the gap it had reached
 [ $# -gt 0 ] || set -- inputs/fig7.json inputs/fig8b.json inputs/fig10.json inputs/fig11.json inputs/fig12.json
 cores=$(nproc); [ "$cores" -lt 2 ] || cores=2
 pin=()
@@ -21,11 +21,11 @@ tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 
 echo "# $("$bin/sailor" --version | head -n 1); $(date -u +%FT%TZ); $(uname -sm); $(awk -F': ' '/^model name/ { print $2; exit }' /proc/cpuinfo 2>/dev/null)"
-echo "# $cores cores of $(nproc), $runs runs; load average at the start: $(cut -d' ' -f1-3 /proc/loadavg 2>/dev/null)"
-"${pin[@]}" "$python" - "$bin/sailor" "$runs" "$limit" "$tmp" "$@" <<'PY'
-import copy, json, os, statistics, subprocess, sys, time
+echo "# $cores cores of $(nproc), $runs runs, estimator $estimator; load average at the start: $(cut -d' ' -f1-3 /proc/loadavg 2>/dev/null)"
+"${pin[@]}" "$python" - "$bin/sailor" "$runs" "$limit" "$estimator" "$tmp" "$@" <<'PY'
+import copy, json, os, re, statistics, subprocess, sys, time
 
-sailor, runs, limit, tmp, *jobs = sys.argv[1:]
+sailor, runs, limit, estimator, tmp, *jobs = sys.argv[1:]
 cases = []  # one per row: [name, job file, wall seconds, peak KiB, last answer]
 for path in jobs:
     if not os.path.exists(path):
@@ -54,7 +54,7 @@ failed = 0
 for _ in range(int(runs)):
     for case in cases:
         out = case[1] + ".out"
-        wall, rss, status = measure([sailor, "plan", case[1], "--json", "--time-limit", limit], out)
+        wall, rss, status = measure([sailor, "plan", case[1], "--json", "--estimator", estimator, "--time-limit", limit], out)
         print(f"{case[0]}: {wall:.3f} s", file=sys.stderr)
         with open(out) as f:
             text = f.read().strip()
@@ -74,8 +74,10 @@ def cell(answer, key, form):
     return form % value if isinstance(value, (int, float)) else "-"
 for name, path, wall, rss, answer in cases:
     if wall:
+        with open(path + ".out.err") as f:
+            within = (re.findall(r"within 1 % of it after ([0-9.]+) s", f.read()) or ["-"])[-1]
         print("%-10s %10.3f %9.3f %9.3f %10.1f %8s %10s %12s %10s %9s" % (
-            name, statistics.median(wall), min(wall), max(wall), max(rss) / 1024, cell(answer, "within_1_percent_s", "%.3f"), cell(answer, "search_s", "%.3f"),
+            name, statistics.median(wall), min(wall), max(wall), max(rss) / 1024, within, cell(answer, "search_s", "%.3f"),
             cell(answer, "plans_evaluated", "%d"), answer.get("status", "-"), cell(answer, "gap", "%.2g")))
 sys.exit(1 if failed else 0)
 PY

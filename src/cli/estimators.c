@@ -1,0 +1,63 @@
+/* Planners and estimators by name: the project's own, and those of the published planners. */
+#include "cli/cli.h"
+#include "planners/planner.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { NAMES_MAX = 40 };
+
+const char *const *cli_planners(void) {
+    static const char *names[NAMES_MAX];
+    int n = 0;
+    names[n++] = "exact";
+    for (int i = 0; planners[i] && n < NAMES_MAX - 1; i++) names[n++] = planners[i]->name;
+    names[n] = NULL;
+    return names;
+}
+
+const char *const *cli_estimators(bool baselines) {
+    static const char *own[ESTIMATOR_N + 1], *all[NAMES_MAX];
+    int n = 0;
+    for (; n < ESTIMATOR_N; n++) own[n] = all[n] = estimator_name[n];
+    for (int i = 0; planners[i] && n < NAMES_MAX - 1; i++)
+        if (planners[i]->estimate) all[n++] = planners[i]->name;
+    all[n] = NULL;
+    return baselines ? all : own;
+}
+
+/* What a baseline reads beyond the profile is read once per model and site. */
+static int load_extra(struct cli_estimator *k, const struct planner *pl, const struct workload *w, struct err *e) {
+    if (!pl->load || (k->model == w->model && k->site == w->site)) return 0;
+    arena_free(&k->arena);
+    k->arena = (struct arena){0}, k->model = NULL;
+    const char *inputs = inputs_dir(k->inputs, &k->arena, e);
+    if (!inputs || pl->load(w, inputs, &k->extra, &k->arena, e)) return -1;
+    k->model = w->model, k->site = w->site;
+    return 0;
+}
+
+int cli_estimate(struct cli_estimator *k, const struct workload *w, const struct plan *p, struct estimate *out, struct err *e) {
+    if (k->index < ESTIMATOR_N) return estimate_plan(w, p, (enum estimator)k->index, out, e);
+    const struct planner *pl = planner_find(cli_estimators(true)[k->index]);
+    struct guess guess = {NAN, NAN};
+    struct arena scratch = {0};
+    int rc = load_extra(k, pl, w, e) || pl->estimate(w, k->extra, p, k->corrected, &guess, &scratch, e) ? -1 : 0;
+    arena_free(&scratch);
+    if (rc) return -1;
+    struct stage_estimate *stage = out->stage;
+    double room = INFINITY; /* of the smallest GPU in use */
+    for (int i = 0; i < p->n_pipeline; i++)
+        for (int s = 0; s < p->pipeline[i].n_stage; s++)
+            for (int g = 0; g < p->pipeline[i].stage[s].n_group; g++)
+                room = fmin(room, w->site->gpu[p->pipeline[i].stage[s].group[g].gpu].memory_bytes);
+    *out = (struct estimate){.iteration_time_s = guess.time_s, .pipeline_time_s = NAN, .sync_time_s = NAN, .compute_usd = NAN,
+                             .egress_usd = NAN, .cost_usd = NAN, .fits = !(guess.peak_bytes > room), .peak_memory_bytes = guess.peak_bytes,
+                             .unfit_pipeline = -1, .unfit_stage = -1, .stage = stage};
+    int n = 0;
+    for (int i = 0; i < p->n_pipeline; i++) n += p->pipeline[i].n_stage;
+    for (int i = 0; stage && i < n; i++) stage[i] = (struct stage_estimate){NAN, NAN, NAN, NAN};
+    return 0;
+}
+
+void cli_estimator_free(struct cli_estimator *k) { arena_free(&k->arena); }
