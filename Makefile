@@ -181,11 +181,11 @@ fuzz:
 	else echo "fuzz: skipped: clang with libFuzzer and OpenMP not found (Debian: clang libclang-rt-dev libomp-dev)"; fi
 
 # ---- measurements --------------------------------------------------------------------------------------------
-$(BIN)/bench_eval: tests/bench/bench_eval.c $(lib_o)
+$(BIN)/bench_%: tests/bench/bench_%.c $(lib_o)
 	@mkdir -p $(@D); echo "  LINK  $@"
 	$(test_link)
 ## bench: time the published experiments and the estimator, BENCH_RUNS=5 runs each
-bench: all $(if $(wildcard tests/bench/bench_eval.c),$(BIN)/bench_eval)
+bench: all $(patsubst tests/bench/%.c,$(BIN)/%,$(wildcard tests/bench/bench_*.c))
 	$(Q)BIN=$(CURDIR)/$(BIN) RUNS=$(BENCH_RUNS) PYTHON="$(PYTHON)" tests/bench/bench.sh
 
 # ---- installation --------------------------------------------------------------------------------------------

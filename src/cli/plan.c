@@ -344,9 +344,6 @@ static int search_rows(struct session *s, struct arena *a, struct err *e) {
                 if (show_best(row)) show(s, i);
                 return 1;
             }
-            if (!s->mpi.rank && !o.quiet && isfinite(row->near_s))
-                fprintf(stderr, "[%6.1f s] row %d/%d  done after %.3f s; a plan within 1 %% of it after %.3f s\n",
-                        now_s() - s->started_s, i + 1, job->n_pool, row->search_s, row->near_s);
         }
         show(s, i);
         int rc = s->mpi.rank == 0 && i + 1 < job->n_pool ? on_checkpoint(s, row, e) : 0;

@@ -3,7 +3,7 @@
 # of the inputs included, RUNS times (5) on at most two cores; then the estimator alone, on one core.
 #   make bench        or: BIN=build RUNS=9 tests/bench/bench.sh [JOB.json...]
 # One line per row: median, minimum and maximum of the wall time, the largest peak memory of any run, and when the first
-# plan within 1 % of the answer was there (seconds of the search, without start and reading). The runs go round by round
+# plan within 1 % of the answer was there (seconds of the search, without start and reading, of one more run). The runs go round by round
 # over all rows, so that a busy spell of the machine is spread over them. Lines with # are not data.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -22,10 +22,10 @@ trap 'rm -rf "$tmp"' EXIT
 
 echo "# $("$bin/sailor" --version | head -n 1); $(date -u +%FT%TZ); $(uname -sm); $(awk -F': ' '/^model name/ { print $2; exit }' /proc/cpuinfo 2>/dev/null)"
 echo "# $cores cores of $(nproc), $runs runs, estimator $estimator; load average at the start: $(cut -d' ' -f1-3 /proc/loadavg 2>/dev/null)"
-"${pin[@]}" "$python" - "$bin/sailor" "$runs" "$limit" "$estimator" "$tmp" "$@" <<'PY'
-import copy, json, os, re, statistics, subprocess, sys, time
+"${pin[@]}" "$python" - "$bin/sailor" "$bin/bench_near" "$runs" "$limit" "$estimator" "$tmp" "$@" <<'PY'
+import copy, json, os, statistics, subprocess, sys, time
 
-sailor, runs, limit, estimator, tmp, *jobs = sys.argv[1:]
+sailor, near, runs, limit, estimator, tmp, *jobs = sys.argv[1:]
 cases = []  # one per row: [name, job file, wall seconds, peak KiB, last answer]
 for path in jobs:
     if not os.path.exists(path):
@@ -74,8 +74,7 @@ def cell(answer, key, form):
     return form % value if isinstance(value, (int, float)) else "-"
 for name, path, wall, rss, answer in cases:
     if wall:
-        with open(path + ".out.err") as f:
-            within = (re.findall(r"within 1 % of it after ([0-9.]+) s", f.read()) or ["-"])[-1]
+        within = subprocess.run([near, path, estimator], capture_output=True, text=True).stdout.strip() if os.path.exists(near) else "-"
         print("%-10s %10.3f %9.3f %9.3f %10.1f %8s %10s %12s %10s %9s" % (
             name, statistics.median(wall), min(wall), max(wall), max(rss) / 1024, within, cell(answer, "search_s", "%.3f"),
             cell(answer, "plans_evaluated", "%d"), answer.get("status", "-"), cell(answer, "gap", "%.2g")))
