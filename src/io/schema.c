@@ -1,8 +1,5 @@
 #include "io/schema.h"
 
-#include <stdio.h>
-#include <string.h>
-
 const char schema_name[] = "sailor-results/1";
 
 #define COLUMN(table, name, type, units, about)                                                              \
@@ -139,67 +136,3 @@ const struct table_def table_def[TABLES] = {
     DEF(zone, "zones of the site"),
     DEF(gpu, "GPU types of the site"),
 };
-
-size_t column_size(enum column_type t) { return t == COLUMN_U8 ? 1 : t == COLUMN_I32 ? 4 : 8; }
-
-hid_t column_native(enum column_type t) {
-    return t == COLUMN_U8    ? H5T_NATIVE_UCHAR
-           : t == COLUMN_I32 ? H5T_NATIVE_INT
-           : t == COLUMN_U64 ? H5T_NATIVE_UINT64
-                             : H5T_NATIVE_DOUBLE;
-}
-
-hid_t column_on_disk(enum column_type t) {
-    return t == COLUMN_U8    ? H5T_STD_U8LE
-           : t == COLUMN_I32 ? H5T_STD_I32LE
-           : t == COLUMN_U64 ? H5T_STD_U64LE
-                             : H5T_IEEE_F64LE;
-}
-
-hid_t text_type(size_t width) {
-    hid_t t = H5Tcopy(H5T_C_S1);
-    H5Tset_size(t, width);
-    H5Tset_cset(t, H5T_CSET_UTF8);
-    H5Tset_strpad(t, H5T_STR_NULLPAD);
-    return t;
-}
-
-static herr_t deepest(unsigned n, const H5E_error2_t *err, void *text) {
-    (void)n; /* walked upwards: the first entry is where it happened */
-    char *out = text;
-    if (!*out && err->desc) snprintf(out, 200, "%s", err->desc);
-    return 0;
-}
-
-const char *hdf5_why(char text[200]) {
-    *text = 0;
-    H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, deepest, text);
-    H5Eclear2(H5E_DEFAULT);
-    return *text ? text : "unknown reason";
-}
-
-/* HDF5 1.10 checks its headers, but a flipped bit in a heap can still crash it. So a line of text follows the
- * end of the HDF5 data, where every reader leaves it alone: a checksum of all that precedes it. Tools that
- * rewrite the file (h5repack, h5py in mode "a") drop the line; such a file is read without this check. */
-static const char seal_word[] = "\nsailor-results checksum ";
-_Static_assert(SEAL_BYTES == sizeof seal_word - 1 + 16 + 1, "length of the checksum line");
-
-void seal_make(const char *bytes, size_t size, char seal[SEAL_BYTES + 1]) {
-    uint64_t h = 0xcbf29ce484222325u ^ size;
-    while (size) {
-        uint64_t word = 0;
-        size_t n = size < 8 ? size : 8;
-        for (size_t i = 0; i < n; i++) word |= (uint64_t)(unsigned char)bytes[i] << (8 * i);
-        h = (h ^ word) * 0x9e3779b97f4a7c15u;
-        h ^= h >> 29;
-        bytes += n, size -= n;
-    }
-    snprintf(seal, SEAL_BYTES + 1, "%s%016llx\n", seal_word, (unsigned long long)h);
-}
-
-int seal_holds(const char *bytes, size_t size) {
-    char seal[SEAL_BYTES + 1];
-    if (size < SEAL_BYTES || memcmp(bytes + size - SEAL_BYTES, seal_word, sizeof seal_word - 1)) return 1;
-    seal_make(bytes, size - SEAL_BYTES, seal);
-    return !memcmp(seal, bytes + size - SEAL_BYTES, SEAL_BYTES);
-}

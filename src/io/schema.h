@@ -1,32 +1,11 @@
 #ifndef SAILOR_IO_SCHEMA_H
 #define SAILOR_IO_SCHEMA_H
-#include "base/arena.h"
-#include <hdf5.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "io/h5tables.h"
 /* The tables of a file of results (docs/results.md): every table is a C struct, one per entry, and a list of
  * columns. That list is both the writer and the reader. Only for results.c and results_read.c. */
 
 extern const char schema_name[]; /* "sailor-results/1" */
 enum { SCHEMA_VERSION = 1 };
-
-enum column_type { COLUMN_I32, COLUMN_U8, COLUMN_U64, COLUMN_F64, COLUMN_TEXT };
-
-struct column {
-    const char *name;
-    enum column_type type;
-    const char *units; /* NULL: that of the search's objective, s or USD */
-    const char *about;
-    size_t at;         /* offset in the record */
-    const char *flags; /* meanings of 0, 1, 2, ..., or NULL */
-};
-
-struct table_def {
-    const char *name, *about;
-    const struct column *column;
-    int n_column;
-    size_t record; /* bytes */
-};
 
 enum table_id {
     TABLE_ROW,
@@ -98,30 +77,5 @@ struct gpu_rec {
     const char *name;
     double memory_bytes;
 };
-
-/* The entries of one table in memory. */
-struct rows {
-    int n, room;
-    char *rec;
-};
-
-/** Entry i of table t as a struct TYPE. */
-#define REC(t, id, type, i) (&((struct type *)(void *)(t)[id].rec)[i])
-
-/** Bytes in a record; not for COLUMN_TEXT, which is a const char * there. */
-size_t column_size(enum column_type t);
-/** HDF5 types of a column in memory and in the file; not for COLUMN_TEXT. */
-hid_t column_native(enum column_type t);
-hid_t column_on_disk(enum column_type t);
-/** Fixed-length UTF-8, to be closed: pandas and xarray read no variable-length strings from a column. */
-hid_t text_type(size_t width);
-/** Why the last HDF5 call failed, in its own words. */
-const char *hdf5_why(char text[200]);
-
-/** The checksum line after the HDF5 data. */
-enum { SEAL_BYTES = 42 };
-void seal_make(const char *bytes, size_t size, char seal[SEAL_BYTES + 1]);
-/** Is the seal, if there is one, right? */
-int seal_holds(const char *bytes, size_t size);
 
 #endif

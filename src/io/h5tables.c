@@ -1,0 +1,425 @@
+#include "io/h5tables.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Writing. The file is made in memory (HDF5's core driver) and written with write(2): HDF5 1.10 cannot be
+ * closed cleanly once a disk is full, and bytes in memory can be renamed into place, read by one rank and
+ * broadcast. */
+
+size_t column_size(enum column_type t) { return t == COLUMN_U8 ? 1 : t == COLUMN_I32 ? 4 : 8; }
+
+hid_t column_native(enum column_type t) {
+    return t == COLUMN_U8    ? H5T_NATIVE_UCHAR
+           : t == COLUMN_I32 ? H5T_NATIVE_INT
+           : t == COLUMN_U64 ? H5T_NATIVE_UINT64
+                             : H5T_NATIVE_DOUBLE;
+}
+
+hid_t column_on_disk(enum column_type t) {
+    return t == COLUMN_U8    ? H5T_STD_U8LE
+           : t == COLUMN_I32 ? H5T_STD_I32LE
+           : t == COLUMN_U64 ? H5T_STD_U64LE
+                             : H5T_IEEE_F64LE;
+}
+
+hid_t text_type(size_t width) {
+    hid_t t = H5Tcopy(H5T_C_S1);
+    H5Tset_size(t, width);
+    H5Tset_cset(t, H5T_CSET_UTF8);
+    H5Tset_strpad(t, H5T_STR_NULLPAD);
+    return t;
+}
+
+static herr_t deepest(unsigned n, const H5E_error2_t *err, void *text) {
+    (void)n; /* walked upwards: the first entry is where it happened */
+    char *out = text;
+    if (!*out && err->desc) snprintf(out, 200, "%s", err->desc);
+    return 0;
+}
+
+const char *hdf5_why(char text[200]) {
+    *text = 0;
+    H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, deepest, text);
+    H5Eclear2(H5E_DEFAULT);
+    return *text ? text : "unknown reason";
+}
+
+/* HDF5 1.10 checks its headers, but a flipped bit in a heap can still crash it. So a line of text follows the
+ * end of the HDF5 data, where every reader leaves it alone: a checksum of all that precedes it. Tools that
+ * rewrite the file (h5repack, h5py in mode "a") drop the line; such a file is read without this check. */
+static const char seal_word[] = "\nsailor-results checksum ";
+_Static_assert(SEAL_BYTES == sizeof seal_word - 1 + 16 + 1, "length of the checksum line");
+
+void seal_make(const char *bytes, size_t size, char seal[SEAL_BYTES + 1]) {
+    uint64_t h = 0xcbf29ce484222325u ^ size;
+    while (size) {
+        uint64_t word = 0;
+        size_t n = size < 8 ? size : 8;
+        for (size_t i = 0; i < n; i++) word |= (uint64_t)(unsigned char)bytes[i] << (8 * i);
+        h = (h ^ word) * 0x9e3779b97f4a7c15u;
+        h ^= h >> 29;
+        bytes += n, size -= n;
+    }
+    snprintf(seal, SEAL_BYTES + 1, "%s%016llx\n", seal_word, (unsigned long long)h);
+}
+
+int seal_holds(const char *bytes, size_t size) {
+    char seal[SEAL_BYTES + 1];
+    if (size < SEAL_BYTES || memcmp(bytes + size - SEAL_BYTES, seal_word, sizeof seal_word - 1)) return 1;
+    seal_make(bytes, size - SEAL_BYTES, seal);
+    return !memcmp(seal, bytes + size - SEAL_BYTES, SEAL_BYTES);
+}
+
+void *rows_add(struct rows *t, const struct table_def *d, struct arena *a) {
+    size_t size = d->record;
+    if (t->n == t->room) {
+        int room = t->room ? 2 * t->room : 64;
+        char *more = arena_alloc(a, size * (size_t)room);
+        if (t->n) memcpy(more, t->rec, size * (size_t)t->n);
+        t->rec = more, t->room = room;
+    }
+    return t->rec + size * (size_t)t->n++;
+}
+
+/* ---- HDF5, writing ---- */
+
+/* Writing into memory fails only for want of memory: one flag is enough. */
+struct writer {
+    hid_t file, vl_text, space;
+    bool failed;
+    const char *objective_units;
+};
+
+static hid_t ok(struct writer *w, hid_t id) {
+    if (id < 0) w->failed = true;
+    return id;
+}
+
+static void attr(struct writer *w, hid_t at, const char *name, hid_t file_type, hid_t memory_type,
+                 const void *value) {
+    hid_t id = ok(w, H5Acreate2(at, name, file_type, w->space, H5P_DEFAULT, H5P_DEFAULT));
+    if (id < 0) return;
+    if (H5Awrite(id, memory_type, value) < 0) w->failed = true;
+    H5Aclose(id);
+}
+
+static void attr_text(struct writer *w, hid_t at, const char *name, const char *value) {
+    if (!value) value = "";
+    attr(w, at, name, w->vl_text, w->vl_text, &value);
+}
+
+static void write_attribute(struct writer *w, const struct h5_attr *a) {
+    if (a->type == COLUMN_TEXT) {
+        attr_text(w, w->file, a->name, a->text);
+    } else if (a->type == COLUMN_F64) {
+        attr(w, w->file, a->name, H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, &a->number);
+    } else {
+        int64_t v = (int64_t)a->number;
+        attr(w, w->file, a->name, column_on_disk(a->type), H5T_NATIVE_INT64, &v);
+    }
+}
+
+static hid_t write_column(struct writer *w, hid_t group, const struct column *c, const struct rows *t,
+                          size_t record) {
+    size_t width = column_size(c->type);
+    hid_t file_type = column_on_disk(c->type), memory_type = column_native(c->type);
+    if (c->type == COLUMN_TEXT) {
+        width = 1;
+        for (int i = 0; i < t->n; i++) {
+            size_t n = strlen(*(const char **)(t->rec + record * (size_t)i + c->at));
+            if (n > width) width = n;
+        }
+        file_type = memory_type = text_type(width);
+    }
+    char *buf = calloc((size_t)t->n + 1, width);
+    if (!buf) w->failed = true;
+    for (int i = 0; buf && i < t->n; i++) {
+        const char *from = t->rec + record * (size_t)i + c->at;
+        if (c->type == COLUMN_TEXT)
+            memcpy(buf + width * (size_t)i, *(const char *const *)from, strlen(*(const char *const *)from));
+        else
+            memcpy(buf + width * (size_t)i, from, width);
+    }
+    hsize_t n = (hsize_t)t->n;
+    hid_t space = H5Screate_simple(1, &n, NULL), create = H5Pcreate(H5P_DATASET_CREATE);
+    H5Pset_attr_creation_order(create, H5P_CRT_ORDER_TRACKED | H5P_CRT_ORDER_INDEXED);
+    hid_t id = ok(w, H5Dcreate2(group, c->name, file_type, space, H5P_DEFAULT, create, H5P_DEFAULT));
+    if (id >= 0) {
+        if (n && buf && H5Dwrite(id, memory_type, H5S_ALL, H5S_ALL, H5P_DEFAULT, buf) < 0) w->failed = true;
+        attr_text(w, id, "units", c->units ? c->units : w->objective_units);
+        attr_text(w, id, "description", c->about);
+        if (c->flags) { /* CF conventions for enumerations */
+            unsigned char value[16];
+            hsize_t k = 1;
+            for (const char *p = c->flags; *p; p++) k += *p == ' ';
+            for (unsigned i = 0; i < k; i++) value[i] = (unsigned char)i;
+            hid_t s = H5Screate_simple(1, &k, NULL);
+            hid_t at = ok(w, H5Acreate2(id, "flag_values", H5T_STD_U8LE, s, H5P_DEFAULT, H5P_DEFAULT));
+            if (at >= 0) {
+                H5Awrite(at, H5T_NATIVE_UCHAR, value);
+                H5Aclose(at);
+            }
+            H5Sclose(s);
+            attr_text(w, id, "flag_meanings", c->flags);
+        }
+    }
+    free(buf);
+    H5Pclose(create);
+    H5Sclose(space);
+    if (c->type == COLUMN_TEXT) H5Tclose(file_type);
+    return id;
+}
+
+/* The first column is the dimension scale of the others (netCDF, xarray). Written by hand: H5DSattach_scale()
+ * rewrites the scale's list for every column, and libhdf5_hl would be needed for nothing else. */
+static void attach_scale(struct writer *w, const hid_t *column, const struct table_def *d) {
+    struct back {
+        hobj_ref_t dataset;
+        unsigned dimension;
+    } back[32];
+    hobj_ref_t scale;
+    hid_t name = H5Tcopy(H5T_C_S1), vl = H5Tvlen_create(H5T_STD_REF_OBJ);
+    hsize_t one = 1, others = (hsize_t)d->n_column - 1;
+    hid_t line = H5Screate_simple(1, &one, NULL), list = H5Screate_simple(1, &others, NULL);
+    H5Tset_size(name, sizeof "DIMENSION_SCALE");
+    attr(w, column[0], "CLASS", name, name, "DIMENSION_SCALE");
+    H5Tset_size(name, strlen(d->name) + 1);
+    attr(w, column[0], "NAME", name, name, d->name);
+    if (H5Rcreate(&scale, column[0], ".", H5R_OBJECT, -1) < 0) w->failed = true;
+    for (int i = 1; i < d->n_column; i++) {
+        hvl_t v = {1, &scale};
+        hid_t at = ok(w, H5Acreate2(column[i], "DIMENSION_LIST", vl, line, H5P_DEFAULT, H5P_DEFAULT));
+        if (at >= 0) {
+            if (H5Awrite(at, vl, &v) < 0) w->failed = true;
+            H5Aclose(at);
+        }
+        if (H5Rcreate(&back[i - 1].dataset, column[i], ".", H5R_OBJECT, -1) < 0) w->failed = true;
+        back[i - 1].dimension = 0;
+    }
+    hid_t pair = H5Tcreate(H5T_COMPOUND, sizeof(struct back));
+    H5Tinsert(pair, "dataset", offsetof(struct back, dataset), H5T_STD_REF_OBJ);
+    H5Tinsert(pair, "dimension", offsetof(struct back, dimension), H5T_NATIVE_UINT);
+    hid_t at = ok(w, H5Acreate2(column[0], "REFERENCE_LIST", pair, list, H5P_DEFAULT, H5P_DEFAULT));
+    if (at >= 0) {
+        if (H5Awrite(at, pair, back) < 0) w->failed = true;
+        H5Aclose(at);
+    }
+    H5Tclose(pair);
+    H5Tclose(vl);
+    H5Tclose(name);
+    H5Sclose(line);
+    H5Sclose(list);
+}
+
+static void write_table(struct writer *w, const struct table_def *d, const struct rows *t) {
+    hid_t column[32], create = H5Pcreate(H5P_GROUP_CREATE);
+    H5Pset_link_creation_order(create, H5P_CRT_ORDER_TRACKED | H5P_CRT_ORDER_INDEXED);
+    hid_t group = ok(w, H5Gcreate2(w->file, d->name, H5P_DEFAULT, create, H5P_DEFAULT));
+    H5Pclose(create);
+    if (group < 0) return;
+    attr_text(w, group, "description", d->about);
+    for (int i = 0; i < d->n_column; i++) column[i] = write_column(w, group, &d->column[i], t, d->record);
+    if (!w->failed) attach_scale(w, column, d);
+    for (int i = 0; i < d->n_column; i++)
+        if (column[i] >= 0) H5Dclose(column[i]);
+    H5Gclose(group);
+}
+
+/* A scalar dataset, not an attribute, so that h5dump -A stays readable. */
+static void write_text(struct writer *w, const struct h5_text *t) {
+    hid_t type = text_type(*t->text ? strlen(t->text) : 1);
+    hid_t id = ok(w, H5Dcreate2(w->file, t->name, type, w->space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT));
+    if (id >= 0) {
+        if (H5Dwrite(id, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, t->text) < 0) w->failed = true;
+        attr_text(w, id, "units", "1");
+        attr_text(w, id, "description", t->about);
+        H5Dclose(id);
+    }
+    H5Tclose(type);
+}
+
+/* Where the core driver keeps the file. H5Fget_file_image() would be the simple way, but in 1.10 it clears a
+ * flag in its copy of the superblock and leaves the checksum as it was, so that no one can open the copy. The
+ * driver lets us own its memory instead: what it would free when the closed file is complete, we keep. */
+struct image {
+    char *bytes;
+    size_t size, room;
+};
+
+static void *image_malloc(size_t size, H5FD_file_image_op_t op, void *ctx) {
+    (void)op;
+    ((struct image *)ctx)->room = size;
+    return calloc(1, size);
+}
+
+static void *image_realloc(void *old, size_t size, H5FD_file_image_op_t op, void *ctx) {
+    struct image *im = ctx;
+    char *p = realloc(old, size);
+    (void)op;
+    if (!p) return NULL;
+    if (size > im->room)
+        memset(p + im->room, 0, size - im->room); /* gaps in a file are zeros, not our memory */
+    im->room = size;
+    return p;
+}
+
+static herr_t image_free(void *bytes, H5FD_file_image_op_t op, void *ctx) {
+    if (op == H5FD_FILE_IMAGE_OP_FILE_CLOSE)
+        ((struct image *)ctx)->bytes = bytes;
+    else
+        free(bytes);
+    return 0;
+}
+
+static void *same_ctx(void *ctx) { return ctx; }
+static herr_t keep_ctx(void *ctx) { return (void)ctx, 0; }
+
+/* The superblock (version 2) has the end of the file at byte 28. */
+static size_t end_of_file(const struct image *im) {
+    uint64_t end = 0;
+    if (!im->bytes || im->room < 48 || im->bytes[8] != 2) return 0;
+    for (int i = 0; i < 8; i++) end |= (uint64_t)(unsigned char)im->bytes[28 + i] << (8 * i);
+    return end <= im->room ? (size_t)end : 0;
+}
+
+/* The whole file in memory; free() the bytes, which are NULL if HDF5 failed: why[] says how. */
+static struct image build_image(const struct h5_file *f, char why[200]) {
+    struct writer w = {.objective_units = f->objective_units};
+    struct image im = {0};
+    H5FD_file_image_callbacks_t own = {image_malloc, NULL, image_realloc, image_free, same_ctx,
+                                       keep_ctx,     &im};
+    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+    hid_t access = H5Pcreate(H5P_FILE_ACCESS), create = H5Pcreate(H5P_FILE_CREATE);
+    H5Pset_fapl_core(access, 1 << 18, 0);
+    H5Pset_file_image_callbacks(access, &own);
+    H5Pset_libver_bounds(access, H5F_LIBVER_V18,
+                         H5F_LIBVER_V18); /* checksums on metadata; any reader since 1.8 */
+    H5Pset_link_creation_order(create, H5P_CRT_ORDER_TRACKED | H5P_CRT_ORDER_INDEXED);
+    H5Pset_attr_creation_order(create, H5P_CRT_ORDER_TRACKED | H5P_CRT_ORDER_INDEXED);
+    w.vl_text = H5Tcopy(H5T_C_S1);
+    H5Tset_size(w.vl_text, H5T_VARIABLE);
+    H5Tset_cset(w.vl_text, H5T_CSET_UTF8);
+    w.space = H5Screate(H5S_SCALAR);
+    w.file = ok(&w, H5Fcreate("sailor", H5F_ACC_TRUNC, create, access));
+    if (w.file >= 0) {
+        for (int i = 0; i < f->n_attr; i++) write_attribute(&w, &f->attr[i]);
+        for (int i = 0; i < f->n_table; i++) write_table(&w, &f->def[i], &f->rows[i]);
+        for (int i = 0; i < f->n_text; i++) write_text(&w, &f->text[i]);
+        if (H5Fclose(w.file) < 0) w.failed = true;
+    }
+    if (w.failed) hdf5_why(why);
+    im.size = w.failed ? 0 : end_of_file(&im);
+    char *sealed = im.size ? realloc(im.bytes, im.size + SEAL_BYTES + 1) : NULL;
+    if (sealed) {
+        seal_make(sealed, im.size, sealed + im.size);
+        im.bytes = sealed, im.size += SEAL_BYTES;
+    } else {
+        free(im.bytes);
+        im.bytes = NULL;
+    }
+    H5Sclose(w.space);
+    H5Tclose(w.vl_text);
+    H5Pclose(create);
+    H5Pclose(access);
+    return im;
+}
+
+/* ---- files ---- */
+
+static void parent_of(const char *path, char dir[4096]) {
+    snprintf(dir, 4096, "%s", path);
+    char *slash = strrchr(dir, '/');
+    if (!slash)
+        strcpy(dir, ".");
+    else if (slash == dir)
+        dir[1] = 0;
+    else
+        *slash = 0;
+}
+
+/* The temporary name beside `path`; the process id keeps two runs apart. */
+static void temporary_of(const char *path, char temp[4096]) {
+    const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
+    snprintf(temp, 4096, "%.*s.%.200s.%ld", (int)(base - path), path, base, (long)getpid());
+}
+
+static int open_temporary(const char *path, char temp[4096], struct err *e) {
+    temporary_of(path, temp);
+    unlink(temp); /* left by a killed run that had our process id */
+    int fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (fd < 0) err_set(e, EXIT_INTERNAL, "%s: cannot be written: %s", path, strerror(errno));
+    return fd;
+}
+
+int h5_can_create(const char *path, bool force, const char *hint, struct err *e) {
+    struct stat st;
+    char temp[4096];
+    if (strlen(path) > 3800) return err_set(e, EXIT_INPUT, "%.80s...: file name too long", path);
+    if (!stat(path, &st)) {
+        if (S_ISCHR(st.st_mode)) return 0; /* /dev/null and its like are written, not replaced */
+        if (!S_ISREG(st.st_mode))
+            return err_set(e, EXIT_INTERNAL, "%s: cannot be written: not a regular file", path);
+        if (!force)
+            return err_set(e, EXIT_INPUT, "%s: exists; %s", path, hint);
+    } else if (errno != ENOENT) {
+        return err_set(e, EXIT_INTERNAL, "%s: cannot be written: %s", path, strerror(errno));
+    }
+    int fd = open_temporary(path, temp, e); /* the surest test of a directory is to use it */
+    if (fd < 0) return -1;
+    close(fd);
+    unlink(temp);
+    return 0;
+}
+
+static int write_all(int fd, const char *p, size_t n) {
+    while (n) {
+        ssize_t k = write(fd, p, n > (1 << 30) ? 1 << 30 : n);
+        if (k < 0 && errno == EINTR) continue;
+        if (k <= 0) return -1;
+        p += k, n -= (size_t)k;
+    }
+    return 0;
+}
+
+int h5_write(const char *path, const struct h5_file *f, struct err *e) {
+    char why[200] = "", temp[4096], target[4096], dir[4096];
+    struct stat st;
+    struct image im = build_image(f, why);
+    if (!im.bytes) return err_set(e, EXIT_INTERNAL, "%s: cannot be written: HDF5: %s", path, why);
+    if (!stat(path, &st) && S_ISCHR(st.st_mode)) {
+        int fd = open(path, O_WRONLY | O_CLOEXEC);
+        int bad = fd < 0 || write_all(fd, im.bytes, im.size) ? errno : 0;
+        if (fd >= 0 && close(fd) && !bad) bad = errno;
+        free(im.bytes);
+        return bad ? err_set(e, EXIT_INTERNAL, "%s: cannot be written: %s", path, strerror(bad)) : 0;
+    }
+    char *real = realpath(path, NULL); /* a symbolic link keeps pointing to its file */
+    snprintf(target, sizeof target, "%s", real ? real : path);
+    free(real);
+    int fd = open_temporary(target, temp, e), bad = 0;
+    if (fd < 0) {
+        free(im.bytes);
+        return -1;
+    }
+    if (write_all(fd, im.bytes, im.size) || fsync(fd)) bad = errno;
+    if (close(fd) && !bad) bad = errno;
+    free(im.bytes);
+    if (!bad && rename(temp, target)) bad = errno;
+    if (bad) {
+        unlink(temp);
+        return err_set(e, EXIT_INTERNAL, "%s: cannot be written: %s", path, strerror(bad));
+    }
+    parent_of(target, dir);
+    if ((fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) >=
+        0) { /* the new name, too, survives a power cut */
+        fsync(fd);
+        close(fd);
+    }
+    return 0;
+}

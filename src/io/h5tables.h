@@ -1,0 +1,86 @@
+#ifndef SAILOR_IO_H5TABLES_H
+#define SAILOR_IO_H5TABLES_H
+#include "base/arena.h"
+#include "base/err.h"
+#include <hdf5.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+/* HDF5 files made of tables: a group per table, a dataset per column with units and description, readable by h5py, pandas,
+ * xarray and h5dump. A table is a C struct, one per entry, and a list of columns; that list is both the writer and the
+ * reader. A file is made in memory, sealed with a checksum line and renamed into place: never half written. */
+
+enum column_type { COLUMN_I32, COLUMN_U8, COLUMN_U64, COLUMN_F64, COLUMN_TEXT };
+
+struct column {
+    const char *name;
+    enum column_type type;
+    const char *units; /* NULL: that of the search's objective, s or USD */
+    const char *about;
+    size_t at;         /* offset in the record */
+    const char *flags; /* meanings of 0, 1, 2, ..., or NULL */
+};
+
+struct table_def {
+    const char *name, *about;
+    const struct column *column;
+    int n_column;
+    size_t record; /* bytes */
+};
+
+/* The entries of one table in memory. */
+struct rows {
+    int n, room;
+    char *rec;
+};
+
+/** Entry i of table t as a struct TYPE. */
+#define REC(t, id, type, i) (&((struct type *)(void *)(t)[id].rec)[i])
+
+/** Bytes in a record; not for COLUMN_TEXT, which is a const char * there. */
+size_t column_size(enum column_type t);
+/** HDF5 types of a column in memory and in the file; not for COLUMN_TEXT. */
+hid_t column_native(enum column_type t);
+hid_t column_on_disk(enum column_type t);
+/** Fixed-length UTF-8, to be closed: pandas and xarray read no variable-length strings from a column. */
+hid_t text_type(size_t width);
+/** Why the last HDF5 call failed, in its own words. */
+const char *hdf5_why(char text[200]);
+
+/** The checksum line after the HDF5 data. */
+enum { SEAL_BYTES = 42 };
+void seal_make(const char *bytes, size_t size, char seal[SEAL_BYTES + 1]);
+/** Is the seal, if there is one, right? */
+int seal_holds(const char *bytes, size_t size);
+
+/** Room for one more entry, zeroed. */
+void *rows_add(struct rows *t, const struct table_def *d, struct arena *a);
+
+struct h5_attr { /* of the file */
+    const char *name;
+    enum column_type type; /* TEXT: text; else number */
+    const char *text;
+    double number;
+};
+
+struct h5_text { /* a scalar dataset of text: may be megabytes */
+    const char *name, *about, *text;
+};
+
+struct h5_file {
+    const struct h5_attr *attr;
+    const struct table_def *def;
+    const struct rows *rows; /* [n_table] */
+    const struct h5_text *text;
+    int n_attr, n_table, n_text;
+    const char *objective_units; /* of columns that name none */
+};
+
+/** Can `path` be created? The directory must exist and be writable, and nothing may be there (unless force). `hint` ends the
+ *  message about an existing file. Returns 0, or -1 with *e set (EXIT_INPUT if it exists, EXIT_INTERNAL if unwritable). */
+int h5_can_create(const char *path, bool force, const char *hint, struct err *e);
+
+/** Write everything (temporary file, flush, rename). -1: *e set (EXIT_INTERNAL), and what stood at `path` is untouched. */
+int h5_write(const char *path, const struct h5_file *f, struct err *e);
+
+#endif
