@@ -13,6 +13,7 @@ static const struct {
 } commands[] = {
     {&plan_command, cmd_plan},     {&simulate_command, cmd_simulate}, {&validate_command, cmd_validate},
     {&export_command, cmd_export}, {&report_command, cmd_report},     {&import_command, cmd_import},
+    {&figures_command, cmd_figures},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 

@@ -1,0 +1,446 @@
+/* The published comparison, run again: every planner of each figure under one simulator, every estimator on the measured
+ * runs, and the time/cost frontier that the exact search adds. One HDF5 file of flat tables, which analysis/figures.py
+ * draws; the tables on stdout put the published numbers beside ours. */
+#include "cli/cli.h"
+#include "io/h5tables.h"
+#include "io/planjson.h"
+#include "io/published.h"
+#include "io/table.h"
+#include "planners/planner.h"
+#include "search/search.h"
+
+#include <math.h>
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static struct {
+    const char *out, *inputs, *figure;
+    bool force, corrected, quiet;
+    int threads;
+    double frontier_s;
+} o;
+
+static struct opt options[] = {
+    {'o', "output", OPT_TEXT, "OUT.h5", "where the numbers go; default figures.h5", &o.out, 0, 0, NULL},
+    {'f', "force", OPT_FLAG, NULL, "overwrite an existing OUT.h5", &o.force, 0, 0, NULL},
+    {0, "figure", OPT_TEXT, "NAME", "only this one: fig5, fig7, fig8b, fig10, fig11 or fig12", &o.figure, 0, 0, NULL},
+    {0, "corrected", OPT_FLAG, NULL, "the published planners and estimators without the defects of their code", &o.corrected, 0, 0, NULL},
+    {0, "frontier-limit", OPT_REAL, "S", "seconds for each time/cost frontier; default 60; 0: none", &o.frontier_s, 0, 1e9, NULL},
+    {0, "threads", OPT_INT, "N", "threads of the exact search; default $OMP_NUM_THREADS, then all CPUs", &o.threads, 1, 4096, NULL},
+    {'q', "quiet", OPT_FLAG, NULL, "no progress lines", &o.quiet, 0, 0, NULL},
+    {0, "inputs", OPT_TEXT, "DIR", "where the inputs are; default $SAILOR_INPUTS, then beside the program", &o.inputs, 0, 0, NULL},
+};
+const struct opt_command figures_command = {
+    .name = "figures",
+    .usage = "[-o OUT.h5] [options]",
+    .about = "Run the published comparison again: all planners of figures 7, 8b, 10, 11 and 12 under one simulator, all estimators on the "
+             "measured runs of figures 5a and 5b.",
+    .details = "examples:\n"
+               "  sailor figures -o figures.h5 && analysis/figures.py figures.h5 -o figures/\n"
+               "  sailor figures --figure fig7 --corrected -o fig7.h5\n",
+    .opts = options,
+    .n_opt = sizeof options / sizeof *options,
+    .min_files = 0,
+    .max_files = 0,
+};
+
+/* What the paper shows, and the exact search. */
+static const struct figure {
+    const char *name, *planner[12];
+} figures[] = {
+    {"fig7", {"varuna", "amp", "piper", "galvatron", "aceso", "flashflex", "metis", "dtfm", "sailor", "exact", NULL}},
+    {"fig8b", {"amp", "flashflex", "metis", "sailor", "exact", NULL}},
+    {"fig10", {"dtfm", "sailor", "exact", NULL}},
+    {"fig11", {"galvatron", "amp", "flashflex", "metis", "dtfm", "sailor", "exact", NULL}},
+    {"fig12", {"galvatron", "amp", "flashflex", "metis", "dtfm", "sailor", "exact", NULL}},
+};
+/* Rows whose frontier is drawn: figures 11 and 12 share their pool. */
+static const struct {
+    const char *figure;
+    int row;
+} frontiers[] = {{"fig7", 2}, {"fig8b", 0}, {"fig12", 0}};
+
+/* ---- tables of the file ---- */
+
+struct walk_rec {
+    int walk, row, oom_plans, published_oom_plans, micro_batch_size, n_pipeline, n_stage, data_parallel, gpus;
+    unsigned char status;
+    const char *figure, *pool, *planner, *reason, *note, *plan;
+    double iteration_time_s, throughput_per_s, cost_usd_per_iteration, egress_usd, planner_time_s, planner_cost_usd, lower_bound, gap, search_s;
+    double published_throughput_per_s, published_cost_usd, published_search_s;
+    uint64_t plans_evaluated;
+};
+struct estimate_rec {
+    int estimate;
+    const char *run, *estimator;
+    double measured_time_s, measured_peak_bytes, iteration_time_s, peak_memory_bytes, time_error_percent, memory_error_percent;
+    double published_time_s, published_peak_bytes;
+};
+struct frontier_rec {
+    int point, row;
+    const char *figure, *types, *plan;
+    double iteration_time_s, throughput_per_s, cost_usd_per_iteration, gap, search_s;
+};
+
+#define COLUMN(table, name, type, units, about) {#name, COLUMN_##type, units, about, offsetof(struct table##_rec, name), NULL}
+static const struct column walk_columns[] = {
+    COLUMN(walk, walk, I32, "1", "running number"),
+    COLUMN(walk, figure, TEXT, "1", "figure of the paper, and job file in inputs/"),
+    COLUMN(walk, row, I32, "1", "pool row of the job"),
+    COLUMN(walk, pool, TEXT, "1", "GPUs at hand"),
+    COLUMN(walk, planner, TEXT, "1", "planner"),
+    {"status", COLUMN_U8, "1", "what came of it; optimal only from exact", offsetof(struct walk_rec, status), "todo optimal feasible infeasible"},
+    COLUMN(walk, throughput_per_s, F64, "1/s", "iterations per second under the common simulator, 0 = no plan"),
+    COLUMN(walk, iteration_time_s, F64, "s", "the same as time of an iteration"),
+    COLUMN(walk, cost_usd_per_iteration, F64, "USD", "GPUs and egress of an iteration under the common simulator"),
+    COLUMN(walk, egress_usd, F64, "USD", "egress alone"),
+    COLUMN(walk, oom_plans, I32, "1", "plans that the planner ranked before and that do not fit into memory"),
+    COLUMN(walk, planner_time_s, F64, "s", "time of an iteration as the planner itself estimates it"),
+    COLUMN(walk, planner_cost_usd, F64, "USD", "cost as the planner itself estimates it"),
+    COLUMN(walk, lower_bound, F64, "s or USD", "exact: no plan is better than this, by the job's objective"),
+    COLUMN(walk, gap, F64, "1", "exact: (value - lower_bound) / value"),
+    COLUMN(walk, search_s, F64, "s", "wall time of the search"),
+    COLUMN(walk, plans_evaluated, U64, "1", "plans or states that the search looked at"),
+    COLUMN(walk, micro_batch_size, I32, "1", "sequences of a microbatch"),
+    COLUMN(walk, n_pipeline, I32, "1", "pipelines"),
+    COLUMN(walk, n_stage, I32, "1", "stages of the first pipeline"),
+    COLUMN(walk, data_parallel, I32, "1", "replicas of its first stage"),
+    COLUMN(walk, gpus, I32, "1", "GPUs in use"),
+    COLUMN(walk, published_throughput_per_s, F64, "1/s", "what the published code answers, 0 = no plan, NaN = not published"),
+    COLUMN(walk, published_cost_usd, F64, "USD", "cost of that plan"),
+    COLUMN(walk, published_oom_plans, I32, "1", "plans out of memory before it, -1 = not published"),
+    COLUMN(walk, published_search_s, F64, "s", "its search time, on another machine"),
+    COLUMN(walk, reason, TEXT, "1", "why there is no plan"),
+    COLUMN(walk, note, TEXT, "1", "what is odd about the plan"),
+    COLUMN(walk, plan, TEXT, "1", "the plan as JSON, sailor-plan/1"),
+};
+static const struct column estimate_columns[] = {
+    COLUMN(estimate, estimate, I32, "1", "running number"),
+    COLUMN(estimate, run, TEXT, "1", "measured run of inputs/validation/opt-350m-gh200.json"),
+    COLUMN(estimate, estimator, TEXT, "1", "estimator"),
+    COLUMN(estimate, measured_time_s, F64, "s", "measured time of an iteration"),
+    COLUMN(estimate, measured_peak_bytes, F64, "B", "measured peak memory"),
+    COLUMN(estimate, iteration_time_s, F64, "s", "estimated time"),
+    COLUMN(estimate, peak_memory_bytes, F64, "B", "estimated memory, NaN = no such model"),
+    COLUMN(estimate, time_error_percent, F64, "percent", "|estimated - measured| / measured"),
+    COLUMN(estimate, memory_error_percent, F64, "percent", "the same of the memory"),
+    COLUMN(estimate, published_time_s, F64, "s", "what the published code says"),
+    COLUMN(estimate, published_peak_bytes, F64, "B", "what the published code says"),
+};
+static const struct column frontier_columns[] = {
+    COLUMN(frontier, point, I32, "1", "running number"),
+    COLUMN(frontier, figure, TEXT, "1", "figure whose pool it is about"),
+    COLUMN(frontier, row, I32, "1", "pool row of the job"),
+    COLUMN(frontier, iteration_time_s, F64, "s", "time of an iteration"),
+    COLUMN(frontier, throughput_per_s, F64, "1/s", "iterations per second"),
+    COLUMN(frontier, cost_usd_per_iteration, F64, "USD", "cost of an iteration"),
+    COLUMN(frontier, types, TEXT, "1", "GPUs in use"),
+    COLUMN(frontier, gap, F64, "1", "proof: no plan lies further than this, relatively, beyond the frontier"),
+    COLUMN(frontier, search_s, F64, "s", "wall time of the search of this frontier"),
+    COLUMN(frontier, plan, TEXT, "1", "the plan as JSON, sailor-plan/1"),
+};
+#define DEF(name, about) {#name, about, name##_columns, (int)(sizeof name##_columns / sizeof *name##_columns), sizeof(struct name##_rec)}
+enum { WALKS, ESTIMATES, FRONTIERS, TABLES };
+static const struct table_def defs[TABLES] = {
+    DEF(walk, "planners: one entry per figure, pool row and planner"),
+    DEF(estimate, "estimators: one entry per measured run and estimator"),
+    DEF(frontier, "points of the exact time/cost frontiers"),
+};
+
+/* ---- running ---- */
+
+struct figures {
+    struct published published;
+    struct rows table[TABLES];
+    struct arena *a;
+    struct err *e;
+};
+
+static const char *plan_text(const struct plan *p, const struct workload *w, struct arena *a) {
+    cJSON *json = plan_to_json(p, w);
+    char *text = cJSON_PrintUnformatted(json);
+    const char *out = arena_strdup(a, text ? text : "");
+    cJSON_free(text);
+    cJSON_Delete(json);
+    return out;
+}
+
+static const char *gpus_text(const int *count, const struct site *s, struct arena *a) {
+    const char *text = "";
+    for (int k = 0; k < s->n_zone * s->n_gpu; k++)
+        if (count[k] > 0)
+            text = arena_printf(a, "%s%s%d %s %s", text, *text ? " + " : "", count[k], s->gpu[k % s->n_gpu].name, s->zone[k / s->n_gpu]);
+    return text;
+}
+
+static struct search_problem exact_problem(const struct job *j, int row) {
+    return (struct search_problem){.w = &j->workload,
+                                   .pool = j->pool[row].count,
+                                   .estimator = ESTIMATOR_SAILOR,
+                                   .objective = j->objective,
+                                   .max_usd_per_iteration = j->max_usd_per_iteration,
+                                   .min_iterations_per_s = j->min_iterations_per_s,
+                                   .pin = &j->pin,
+                                   .exact_batch = j->exact_batch,
+                                   .top_k = 1,
+                                   .gap = .01};
+}
+
+static int run_planner(struct figures *f, const struct job *j, const char *inputs, int row, const char *name, struct row_result *out) {
+    *out = (struct row_result){0};
+    if (!strcmp(name, "exact")) {
+        struct search_problem p = exact_problem(j, row);
+        return search_row(&p, out, NULL, NULL, o.threads, f->a, f->e);
+    }
+    const struct planner *pl = planner_find(name);
+    struct question q = {.w = &j->workload, .pool = &j->pool[row], .objective = j->objective, .max_usd_per_iteration = j->max_usd_per_iteration,
+                         .min_iterations_per_s = j->min_iterations_per_s, .corrected = o.corrected};
+    if (pl->load && pl->load(q.w, inputs, &q.extra, f->a, f->e)) return -1;
+    return planner_walk(pl, &q, ESTIMATOR_SAILOR, out, f->a, f->e);
+}
+
+static void keep_walk(struct figures *f, const char *figure, const struct job *j, int row, const char *planner, const struct row_result *r) {
+    const struct published_walk *was = published_walk(&f->published, figure, row, planner);
+    const struct found_plan *best = show_best(r);
+    const struct site *s = j->workload.site;
+    struct walk_rec *w = rows_add(&f->table[WALKS], &defs[WALKS], f->a);
+    *w = (struct walk_rec){.walk = f->table[WALKS].n - 1,
+                           .figure = figure,
+                           .row = row,
+                           .pool = gpus_text(j->pool[row].count, s, f->a),
+                           .planner = planner,
+                           .status = (unsigned char)r->status,
+                           .reason = r->reason ? r->reason : "",
+                           .note = "",
+                           .plan = "",
+                           .iteration_time_s = NAN,
+                           .cost_usd_per_iteration = NAN,
+                           .egress_usd = NAN,
+                           .planner_time_s = NAN,
+                           .planner_cost_usd = NAN,
+                           .lower_bound = strcmp(planner, "exact") ? NAN : r->lower_bound,
+                           .gap = strcmp(planner, "exact") ? NAN : r->gap,
+                           .oom_plans = r->oom_plans,
+                           .search_s = r->search_s,
+                           .plans_evaluated = r->plans_evaluated,
+                           .published_throughput_per_s = was ? was->throughput_per_s : NAN,
+                           .published_cost_usd = was && was->throughput_per_s > 0 ? was->cost_usd_per_iteration : NAN,
+                           .published_oom_plans = was ? was->oom_plans : -1,
+                           .published_search_s = was ? was->search_s : NAN};
+    if (!best) return;
+    const struct plan *p = best->plan;
+    int *used = ARENA_ARRAY(f->a, int, s->n_zone * s->n_gpu);
+    plan_gpus(p, s, used);
+    for (int k = 0; k < s->n_zone * s->n_gpu; k++) w->gpus += used[k];
+    w->iteration_time_s = best->est.iteration_time_s, w->throughput_per_s = 1 / best->est.iteration_time_s;
+    w->cost_usd_per_iteration = best->est.cost_usd, w->egress_usd = best->est.egress_usd;
+    w->planner_time_s = best->planner_time_s, w->planner_cost_usd = best->planner_cost_usd;
+    w->micro_batch_size = p->micro_batch_size, w->n_pipeline = p->n_pipeline;
+    w->n_stage = p->pipeline[0].n_stage, w->data_parallel = stage_replicas(&p->pipeline[0].stage[0]);
+    w->plan = plan_text(p, &j->workload, f->a);
+}
+
+static int run_figure(struct figures *f, const struct figure *fig, const char *inputs) {
+    struct job j;
+    if (job_load(arena_printf(f->a, "%s/%s.json", inputs, fig->name), NULL, inputs, true, &j, f->a, f->e)) return -1;
+    for (int row = 0; row < j.n_pool; row++)
+        for (int k = 0; fig->planner[k]; k++) {
+            const char *name = fig->planner[k];
+            struct row_result r;
+            if (strcmp(name, "exact") && !planner_find(name)) continue;
+            if (run_planner(f, &j, inputs, row, name, &r)) return -1;
+            keep_walk(f, fig->name, &j, row, name, &r);
+            if (!o.quiet) fprintf(stderr, "%s row %d %s: %s in %.3g s\n", fig->name, row, name, row_status_name[r.status], r.search_s);
+        }
+    return 0;
+}
+
+struct deadline {
+    struct timespec from;
+    double seconds;
+};
+
+static bool over(void *ctx) {
+    const struct deadline *d = ctx;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)(now.tv_sec - d->from.tv_sec) + 1e-9 * (double)(now.tv_nsec - d->from.tv_nsec) > d->seconds;
+}
+
+static int run_frontier(struct figures *f, const char *figure, int row, const char *inputs) {
+    struct job j;
+    struct deadline d = {.seconds = o.frontier_s};
+    struct search_hooks hooks = {.ctx = &d, .stop = over};
+    struct row_result r = {0};
+    if (job_load(arena_printf(f->a, "%s/%s.json", inputs, figure), NULL, inputs, false, &j, f->a, f->e)) return -1;
+    struct search_problem p = exact_problem(&j, row);
+    p.objective = OBJECTIVE_FRONTIER, p.max_usd_per_iteration = INFINITY, p.min_iterations_per_s = 0;
+    clock_gettime(CLOCK_MONOTONIC, &d.from);
+    if (search_row(&p, &r, &hooks, NULL, o.threads, f->a, f->e) < 0) return -1;
+    if (!o.quiet) fprintf(stderr, "%s row %d frontier: %d points, gap %.3g %%, %.3g s\n", figure, row, r.n_frontier, 100 * r.gap, r.search_s);
+    const struct site *s = j.workload.site;
+    int *used = ARENA_ARRAY(f->a, int, s->n_zone * s->n_gpu);
+    for (int k = 0; k < r.n_frontier; k++) {
+        const struct found_plan *x = &r.frontier[k];
+        struct frontier_rec *q = rows_add(&f->table[FRONTIERS], &defs[FRONTIERS], f->a);
+        plan_gpus(x->plan, s, used);
+        *q = (struct frontier_rec){.point = f->table[FRONTIERS].n - 1, .row = row, .figure = figure, .types = gpus_text(used, s, f->a),
+                                   .plan = plan_text(x->plan, &j.workload, f->a), .iteration_time_s = x->est.iteration_time_s,
+                                   .throughput_per_s = 1 / x->est.iteration_time_s, .cost_usd_per_iteration = x->est.cost_usd,
+                                   .gap = r.gap, .search_s = r.search_s};
+    }
+    return 0;
+}
+
+static double error_percent(double estimate, double measured) { return 100 * fabs(estimate - measured) / measured; }
+
+static int run_estimators(struct figures *f, const char *inputs) {
+    const char *const *names = cli_estimators(true);
+    struct plan_entry *run;
+    int n;
+    if (plans_load(arena_printf(f->a, "%s/validation/opt-350m-gh200.json", inputs), inputs, &run, &n, f->a, f->e)) return -1;
+    for (int k = 0; names[k]; k++) {
+        struct cli_estimator by = {.index = k, .corrected = o.corrected, .inputs = inputs};
+        for (int i = 0; i < n; i++) {
+            struct estimate est = {0};
+            const char *name = run[i].plan->name ? run[i].plan->name : run[i].where;
+            if (cli_estimate(&by, run[i].workload, run[i].plan, &est, f->e)) return cli_estimator_free(&by), -1;
+            const struct published_estimate *was = published_estimate(&f->published, name, names[k]);
+            struct estimate_rec *x = rows_add(&f->table[ESTIMATES], &defs[ESTIMATES], f->a);
+            *x = (struct estimate_rec){.estimate = f->table[ESTIMATES].n - 1, .run = name, .estimator = names[k],
+                                       .measured_time_s = run[i].measured_time_s, .measured_peak_bytes = run[i].measured_peak_bytes,
+                                       .iteration_time_s = est.iteration_time_s, .peak_memory_bytes = est.peak_memory_bytes,
+                                       .time_error_percent = error_percent(est.iteration_time_s, run[i].measured_time_s),
+                                       .memory_error_percent = error_percent(est.peak_memory_bytes, run[i].measured_peak_bytes),
+                                       .published_time_s = was ? was->iteration_time_s : NAN,
+                                       .published_peak_bytes = was ? was->peak_memory_bytes : NAN};
+        }
+        cli_estimator_free(&by);
+    }
+    return 0;
+}
+
+/* ---- showing and storing ---- */
+
+static void show_walks(const struct figures *f) {
+    struct table *t = table_new("<figure|row|<planner|iterations/s|published|USD/iteration|published|OOM|published|search s|published|gap %|<note", f->a);
+    for (int i = 0; i < f->table[WALKS].n; i++) {
+        const struct walk_rec *w = REC(f->table, WALKS, walk_rec, i);
+        table_cell(t, "%s", w->figure), table_cell(t, "%d", w->row), table_cell(t, "%s", w->planner);
+        table_cell(t, "%s", w->throughput_per_s > 0 ? arena_printf(f->a, "%.5f", w->throughput_per_s) : "no plan");
+        table_cell(t, "%s", isnan(w->published_throughput_per_s) ? "-" : arena_printf(f->a, "%.5f", w->published_throughput_per_s));
+        table_cell(t, "%s", isnan(w->cost_usd_per_iteration) ? "-" : arena_printf(f->a, "%.4f", w->cost_usd_per_iteration));
+        table_cell(t, "%s", isnan(w->published_cost_usd) ? "-" : arena_printf(f->a, "%.4f", w->published_cost_usd));
+        table_cell(t, "%d", w->oom_plans);
+        table_cell(t, "%s", w->published_oom_plans < 0 ? "-" : arena_printf(f->a, "%d", w->published_oom_plans));
+        table_cell(t, "%s", table_number(w->search_s, 3, f->a)), table_cell(t, "%s", table_number(w->published_search_s, 3, f->a));
+        table_cell(t, "%s", isnan(w->gap) ? "" : w->gap == 0 ? "0" : table_number(100 * w->gap, 2, f->a));
+        table_cell(t, "%s", w->note);
+    }
+    if (f->table[WALKS].n) table_print(t, stdout);
+}
+
+static int by_value(const void *x, const void *y) {
+    double a = *(const double *)x, b = *(const double *)y;
+    return (a > b) - (a < b);
+}
+
+static void error_cells(struct table *t, double *v, int n, struct arena *a) {
+    double sum = 0, max = 0;
+    for (int i = 0; i < n; i++) sum += v[i], max = fmax(max, v[i]);
+    qsort(v, (size_t)n, sizeof *v, by_value);
+    double median = n ? (v[(n - 1) / 2] + v[n / 2]) / 2 : NAN, cell[3] = {n ? sum / n : NAN, median, n ? max : NAN};
+    for (int i = 0; i < 3; i++) table_cell(t, "%s", isnan(cell[i]) ? "-" : arena_printf(a, "%.1f", cell[i]));
+}
+
+static void show_estimates(const struct figures *f) {
+    struct table *t = table_new("<estimator|runs|time error mean %|median|max|published mean|memory error mean %|median|max|published mean", f->a);
+    int n = f->table[ESTIMATES].n;
+    double *v = ARENA_ARRAY(f->a, double, n), *was = ARENA_ARRAY(f->a, double, n);
+    for (int i = 0; i < n;) {
+        const struct estimate_rec *first = REC(f->table, ESTIMATES, estimate_rec, i);
+        int end = i;
+        while (end < n && !strcmp(REC(f->table, ESTIMATES, estimate_rec, end)->estimator, first->estimator)) end++;
+        table_cell(t, "%s", first->estimator), table_cell(t, "%d", end - i);
+        for (int memory = 0; memory < 2; memory++) {
+            int k = 0, p = 0;
+            double sum = 0;
+            for (int q = i; q < end; q++) {
+                const struct estimate_rec *x = REC(f->table, ESTIMATES, estimate_rec, q);
+                double e = memory ? x->memory_error_percent : x->time_error_percent;
+                was[0] = memory ? error_percent(x->published_peak_bytes, x->measured_peak_bytes) : error_percent(x->published_time_s, x->measured_time_s);
+                if (!isnan(e)) v[k++] = e;
+                if (!isnan(was[0])) sum += was[0], p++;
+            }
+            error_cells(t, v, k, f->a);
+            table_cell(t, "%s", p ? arena_printf(f->a, "%.1f", sum / p) : "-");
+        }
+        i = end;
+    }
+    if (n) putchar('\n'), table_print(t, stdout);
+}
+
+static int store(const struct figures *f, double wall_s) {
+    char host[256] = "", date[32];
+    time_t now = time(NULL);
+    struct tm tm;
+    gmtime_r(&now, &tm);
+    strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", &tm);
+    gethostname(host, sizeof host - 1);
+    const struct h5_attr attr[] = {
+        {"schema", COLUMN_TEXT, "sailor-figures/1", 0},
+        {"title", COLUMN_TEXT, "the published comparison of planners and estimators, run again by sailor figures", 0},
+        {"version", COLUMN_TEXT, cli_version(), 0},
+        {"host", COLUMN_TEXT, host, 0},
+        {"written_utc", COLUMN_TEXT, date, 0},
+        {"mode", COLUMN_TEXT, o.corrected ? "corrected" : "faithful", 0},
+        {"estimator", COLUMN_TEXT, estimator_name[ESTIMATOR_SAILOR], 0},
+        {"threads", COLUMN_I32, NULL, o.threads},
+        {"wall_s", COLUMN_F64, NULL, wall_s},
+    };
+    struct h5_file file = {.attr = attr, .n_attr = sizeof attr / sizeof *attr, .def = defs, .rows = f->table, .n_table = TABLES, .objective_units = "s"};
+    return h5_write(o.out, &file, f->e);
+}
+
+static int run(struct arena *a, struct err *e) {
+    struct figures f = {.a = a, .e = e};
+    struct timespec from, to;
+    bool any = false;
+    const char *inputs = inputs_dir(o.inputs, a, e);
+    clock_gettime(CLOCK_MONOTONIC, &from);
+    if (!inputs || h5_can_create(o.out, o.force, "-f overwrites it", e)) return -1;
+    if (published_load(arena_printf(a, "%s/published/figures.json", inputs), &f.published, a, e)) return -1;
+    for (size_t i = 0; i < sizeof figures / sizeof *figures; i++)
+        if (!o.figure || !strcmp(o.figure, figures[i].name)) {
+            any = true;
+            if (run_figure(&f, &figures[i], inputs)) return -1;
+        }
+    for (size_t i = 0; i < sizeof frontiers / sizeof *frontiers && o.frontier_s > 0; i++)
+        if ((!o.figure || !strcmp(o.figure, frontiers[i].figure)) && run_frontier(&f, frontiers[i].figure, frontiers[i].row, inputs)) return -1;
+    if (!o.figure || !strcmp(o.figure, "fig5")) {
+        any = true;
+        if (run_estimators(&f, inputs)) return -1;
+    }
+    if (!any) return err_set(e, EXIT_INPUT, "figures: --figure '%s': expected fig5, fig7, fig8b, fig10, fig11 or fig12", o.figure);
+    clock_gettime(CLOCK_MONOTONIC, &to);
+    show_walks(&f);
+    show_estimates(&f);
+    return store(&f, (double)(to.tv_sec - from.tv_sec) + 1e-9 * (double)(to.tv_nsec - from.tv_nsec));
+}
+
+int cmd_figures(int argc, char **argv) {
+    struct arena a = {0};
+    struct err e;
+    const char **file;
+    int n, status = EXIT_OK;
+    o.out = "figures.h5", o.frontier_s = 60, o.threads = 0;
+    if (cli_parse(&figures_command, argc, argv, &file, &n, &a, &status)) {
+        if (!o.threads) o.threads = omp_get_max_threads();
+        if (run(&a, &e)) status = cli_fail(&e);
+    }
+    arena_free(&a);
+    return status;
+}
