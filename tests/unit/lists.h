@@ -12,7 +12,8 @@ struct answer list_of(const struct planner *pl, const struct question *q, bool z
 struct pool *list_pool(const struct site *s, unsigned seed, struct arena *a);
 
 /** All rows of all figures and 24 arbitrary pools with several batch sizes, faithful and corrected: see(q, list). */
-void list_each(const struct planner *pl, bool zones_hold, void (*see)(const struct question *q, const struct answer *x));
+void list_each(const struct planner *pl, bool zones_hold,
+               void (*see)(const struct question *q, const struct answer *x));
 
 /** "7x8,6x8,13x16": layers x replicas of each stage of a plan of one pipeline. */
 const char *list_shape(const struct plan *p, struct arena *a);

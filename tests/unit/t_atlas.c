@@ -1,5 +1,6 @@
-/* Atlas: no answers of it were published. Its lists against its rules, its figures against the common simulator, its plans against
- * what the published Sailor planner (which looks at more) and the exact search found for the same rows. */
+/* Atlas: no answers of it were published. Its lists against its rules, its figures against the common simulator,
+ * its plans against what the published Sailor planner (which looks at more) and the exact search found for the same
+ * rows. */
 #include "lists.h"
 
 #include <math.h>
@@ -7,8 +8,8 @@
 
 extern const struct planner atlas_planner;
 
-/* One zone: the best grid of nodes is what the published Sailor planner found, too. Five zones: between 97 % of the best plan
- * there is (the exact search's) and all of it. */
+/* One zone: the best grid of nodes is what the published Sailor planner found, too. Five zones: between 97 % of the
+ * best plan there is (the exact search's) and all of it. */
 static void test_figures(void **state) {
     (void)state;
     static const struct {
@@ -27,10 +28,11 @@ static void test_figures(void **state) {
         assert_true(r.plan->planner_time_s == r.plan->est.iteration_time_s);
         if (!(throughput >= rows[i].least && throughput <= rows[i].most)) fail_msg("row %d: %.6f", i, throughput);
     }
-    /* [Q1] cheapest by egress alone is the first plan that meets the floor; in full, near the exact search's 0.27733 USD */
+    /* [Q1] cheapest by egress alone: the first plan that meets the floor; in full, near the exact search's 0.27733 */
     struct row_result r = fig_walk(&atlas_planner, "fig11", 0, false, &a);
     assert_int_equal(r.n_plan, 1);
-    assert_true(r.plan->planner_cost_usd == 0 && r.plan->est.cost_usd > 0.5 && 1 / r.plan->est.iteration_time_s >= 0.2);
+    assert_true(r.plan->planner_cost_usd == 0 && r.plan->est.cost_usd > 0.5);
+    assert_true(1 / r.plan->est.iteration_time_s >= 0.2);
     r = fig_walk(&atlas_planner, "fig11", 0, true, &a);
     assert_int_equal(r.n_plan, 1);
     assert_true(r.plan->planner_cost_usd == r.plan->est.cost_usd);
@@ -101,26 +103,38 @@ static void test_lists(void **state) {
     assert_true(seen > 10000 && several > 100);
 }
 
-/* One zone of 8 nodes: every P, every m up to the first that does not fit, every D that there is room for. */
+/* One zone of 8 nodes of several memory sizes: every P, every m up to the first that does not fit, every D that there
+ * is room for. */
 static void test_complete(void **state) {
     (void)state;
     struct arena a = {0};
     struct question q = fig_question(&atlas_planner, fig_job("fig7", &a), 0, false, &a);
     const struct model *mo = q.w->model;
-    int n = 0;
-    for (int P = 1; P < 26; P++)
-        for (int m = 1; m <= 8; m *= 2) {
-            bool fits = true;
-            for (int i = 0, l = 0; i < P; i++) {
-                double bytes = 5.06e9;
-                for (int end = l + 26 / P + (i >= P - 26 % P); l < end; l++)
-                    bytes += 24 * mo->params[2][l] + 4 * mo->act_mem[2][l] * m * (P - i);
-                fits = fits && bytes <= 42949672960;
+    struct workload w = *q.w;
+    struct site site = *w.site;
+    struct gpu_type *gpu = ARENA_ARRAY(&a, struct gpu_type, site.n_gpu);
+    memcpy(gpu, site.gpu, sizeof *gpu * (size_t)site.n_gpu);
+    site.gpu = gpu, w.site = &site, q.w = &w;
+    int last = 0, changes = 0;
+    for (double memory = 6e9; memory < 50e9; memory += 0.5e9) {
+        int n = 0;
+        gpu[q.pool->entry->gpu].memory_bytes = memory;
+        for (int P = 1; P < 26; P++)
+            for (int m = 1; m <= 8; m *= 2) {
+                bool fits = true;
+                for (int i = 0, l = 0; i < P; i++) {
+                    double bytes = 5.06e9;
+                    for (int end = l + 26 / P + (i >= P - 26 % P); l < end; l++)
+                        bytes += 24 * mo->params[2][l] + 4 * mo->act_mem[2][l] * m * (P - i);
+                    fits = fits && bytes <= memory;
+                }
+                if (!fits) break;
+                for (int D = 1; D * P <= 8; D++) n++;
             }
-            if (!fits) break;
-            for (int D = 1; D * P <= 8; D++) n++;
-        }
-    assert_int_equal(list_of(&atlas_planner, &q, true, &a).n, n);
+        assert_int_equal(list_of(&atlas_planner, &q, true, &a).n, n);
+        changes += n != last, last = n;
+    }
+    assert_true(changes > 10);
     arena_free(&a);
 }
 

@@ -177,8 +177,8 @@ static double three_axes(const struct question *q) {
                     for (int d = 1; d <= k && d <= s; d++) {
                         if (B % d || 4 * act * ((s + d - 1) / d) + 20 * params > w->site->gpu[pool->gpu].memory_bytes)
                             continue;
-                        double cost = (2 * 4 * edges / d + 4. * (d - 1) * 4 * params / (d * (double)B)) / bw + compute / d;
-                        least = fmin(least, fmax(cost, table[i][k - d][s - d]));
+                        double comm = 2 * 4 * edges / d + 4. * (d - 1) * 4 * params / (d * (double)B);
+                        least = fmin(least, fmax(comm / bw + compute / d, table[i][k - d][s - d]));
                     }
                 }
                 if (k) least = fmin(least, table[j][k - 1][s]);
