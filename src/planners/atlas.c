@@ -35,7 +35,7 @@ static bool same_region(const char *a, const char *b) {
 static void collect(struct space *x, const struct question *q) {
     const struct pool *pool = q->pool;
     const struct site *s = q->w->site;
-    struct region found[ZONES_MAX];
+    struct region found[ZONES_MAX] = {0};
     *x = (struct space){.q = q, .gpu = pool->entry[0].gpu};
     x->tp = s->gpu[x->gpu].gpus_per_node;
     for (int i = 0; i < pool->n_entry; i++) {
