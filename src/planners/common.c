@@ -1,5 +1,6 @@
 #include "planners/planner.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 double plain_allreduce_s(const struct link *l, double bytes, int n) {
@@ -50,4 +51,49 @@ int shown_types(const struct pool *pool, bool corrected, struct shown out[GPUS_M
     if (!corrected && pool->n_entry)
         for (int k = 0; k < n; k++) out[k].zone = pool->entry[pool->n_entry - 1].zone;
     return n;
+}
+
+/* Links know 1, 2, 4 and 8 GPUs a side. */
+static int talking(const struct gpu_type *g) {
+    int n = TP_MAX;
+    while (n > g->gpus_per_node) n /= 2;
+    return n;
+}
+
+const struct link *node_link(const struct site *s, int zone, int gpu, int zone2, int gpu2) {
+    return site_link(s, zone, gpu, talking(&s->gpu[gpu]), zone2, gpu2, talking(&s->gpu[gpu2]));
+}
+
+/* NAN sorts last, so that the order is total. */
+static int compare(double x, double y) {
+    if (isnan(x) || isnan(y)) return !!isnan(x) - !!isnan(y);
+    return (x > y) - (x < y);
+}
+
+static int by_time(const void *a, const void *b) {
+    const struct proposal *x = a, *y = b;
+    int c = compare(x->time_s, y->time_s);
+    return c ? c : (x->id > y->id) - (x->id < y->id);
+}
+
+static int by_usd(const void *a, const void *b) {
+    const struct proposal *x = a, *y = b;
+    int c = compare(x->cost_usd, y->cost_usd);
+    return c ? c : (x->id > y->id) - (x->id < y->id);
+}
+
+void rank_proposals(struct proposal *x, int n, bool by_cost) {
+    if (n > 1) qsort(x, (size_t)n, sizeof *x, by_cost ? by_usd : by_time);
+}
+
+int divisors(int n, const int **out, struct arena *a) {
+    int half = 0, k = 0;
+    for (int d = 1; d <= n / d; d++) half += n % d == 0;
+    int *v = ARENA_ARRAY(a, int, 2 * half);
+    for (int d = 1; d <= n / d; d++)
+        if (n % d == 0) v[k++] = d;
+    for (int i = half - 1; i >= 0; i--)
+        if (v[i] != n / v[i]) v[k++] = n / v[i];
+    *out = v;
+    return k;
 }

@@ -92,4 +92,13 @@ struct shown {
 };
 int shown_types(const struct pool *pool, bool corrected, struct shown out[GPUS_MAX]);
 
+/** The link between two nodes with all their GPUs talking, as planners count it; NULL: not known. */
+const struct link *node_link(const struct site *s, int zone, int gpu, int zone2, int gpu2);
+
+/** Sort a list in place: least time (or cost) first, unknown ones last; ties keep the order of the ids. */
+void rank_proposals(struct proposal *x, int n, bool by_cost);
+
+/** All divisors of n >= 1, ascending, in `a`. Returns their number. */
+int divisors(int n, const int **out, struct arena *a);
+
 #endif
