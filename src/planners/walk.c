@@ -51,8 +51,13 @@ int planner_walk(const struct planner *pl, const struct question *q, enum estima
         struct stage_estimate *stage = ARENA_ARRAY(&scratch, struct stage_estimate, stages_of(p));
         struct estimate est = {.stage = stage};
         struct err why;
-        int rc = pl->judge ? pl->judge(q, &x, y, p, &est, &why)
-                           : plan_check(p, q->w, pl->name, &why) || estimate_plan(q->w, p, common, &est, &why);
+        int rc = 0; /* memory comes first: what does not fit need not be profiled */
+        if (pl->judge)
+            rc = pl->judge(q, &x, y, p, &est, &why);
+        else if (plan_fits(q->w, p, common))
+            rc = plan_check(p, q->w, pl->name, &why) || estimate_plan(q->w, p, common, &est, &why);
+        else
+            est.fits = false;
         bool good = false;
         if (rc) broken++;
         else if (!est.fits) row->oom_plans++;

@@ -284,3 +284,19 @@ int estimate_plan(const struct workload *w, const struct plan *p, enum estimator
     out->cost_usd = out->compute_usd + out->egress_usd;
     return 0;
 }
+
+bool plan_fits(const struct workload *w, const struct plan *p, enum estimator est) {
+    struct context c = {.w = w, .est = est, .m = p->micro_batch_size, .M = microbatches(p, est)};
+    bool fits = true;
+    double peak = 0;
+    for (int i = 0; i < p->n_pipeline; i++) {
+        c.P = p->pipeline[i].n_stage;
+        for (int k = 0; k < c.P; k++) {
+            const struct stage *st = &p->pipeline[i].stage[k];
+            bool known = true;
+            for (int g = 0; g < st->n_group; g++) known &= w->model->params[tp_index(st->group[g].tp)] != NULL;
+            if (known) memory(&c, st, k, &peak, &fits);
+        }
+    }
+    return fits;
+}

@@ -51,4 +51,8 @@ double allreduce_time_s(const struct link *l, double bytes, int k, enum estimato
 int estimate_plan(const struct workload *w, const struct plan *p, enum estimator est, struct estimate *out,
                   struct err *e);
 
+/** The memory check of estimate_plan() alone: needs the model's sizes, but neither a profile nor links. Degrees that the model
+ *  does not know count as fitting. */
+bool plan_fits(const struct workload *w, const struct plan *p, enum estimator est);
+
 #endif
