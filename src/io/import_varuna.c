@@ -3,8 +3,8 @@
 
 #include <stdlib.h>
 
-/* Varuna's profiles: only the memory of single layers is more than what the common profile says. It was measured at degree 4
- * and copied to the files of the other degrees. */
+/* Varuna's profiles: only the memory of single layers is more than what the common profile says. It was measured at
+ * degree 4 and copied to the files of the other degrees. */
 
 struct size {
     int mb;
@@ -17,19 +17,22 @@ static int by_size(const void *x, const void *y) {
 }
 
 /** layer -> microbatch -> {mem_required, ...}, or {} where it was not measured. */
-static int read_profile(const struct json_at *at, const char *model, const char *gpu, const char *source, struct import *m) {
+static int read_profile(const struct json_at *at, const char *model, const char *gpu, const char *source,
+                        struct import *m) {
     const cJSON *node[LAYERS_MAX];
     double bytes[LAYERS_MAX];
     int n_layer, n = 0, i = 0;
     if (import_layers(at, node, &n_layer, m->e)) return -1;
     struct json_at first = json_element(at, 0, node[0]);
-    if (!cJSON_IsObject(node[0])) return json_fail(&first, m->e, "no object; expected one with microbatch sizes as keys");
+    if (!cJSON_IsObject(node[0]))
+        return json_fail(&first, m->e, "no object; expected one with microbatch sizes as keys");
     struct size *size = ARENA_ARRAY(&m->arena, struct size, cJSON_GetArraySize(node[0]) + 1);
     for (const cJSON *x = node[0]->child; x; x = x->next, i++) {
         struct json_at here = json_element(&first, i, x);
         char *end;
         long mb = strtol(x->string, &end, 10);
-        if (*end || mb < 1 || mb > 65536) return json_fail(&here, m->e, "not a microbatch size; expected \"1\" to \"65536\"");
+        if (*end || mb < 1 || mb > 65536)
+            return json_fail(&here, m->e, "not a microbatch size; expected \"1\" to \"65536\"");
         size[n++] = (struct size){(int)mb, x};
     }
     if (!n) return json_fail(&first, m->e, "no microbatch; expected one at least");

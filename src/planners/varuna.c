@@ -5,9 +5,9 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Varuna: one GPU type in one zone, every number of stages that divides the layers, the largest microbatch that its memory
- * model lets through, and a simulation of the pipeline event by event, noise included. Quirks of the published code are
- * numbered as Q1, Q2, ...; corrected mode mends them. */
+/* Varuna: one GPU type in one zone, every number of stages that divides the layers, the largest microbatch that its
+ * memory model lets through, and a simulation of the pipeline event by event, noise included. Quirks of the published
+ * code are numbered as Q1, Q2, ...; corrected mode mends them. */
 
 /* ---- inputs: the peak of each layer when it trains alone ------------------------------------------------------- */
 
@@ -21,7 +21,8 @@ struct extra {
     const struct peaks *gpu[GPUS_MAX]; /* NULL: not measured, layer_peak() fits */
 };
 
-static int read_row(const struct json_at *at, int n_layer, int *mb, const double **bytes, struct arena *a, struct err *e) {
+static int read_row(const struct json_at *at, int n_layer, int *mb, const double **bytes, struct arena *a,
+                    struct err *e) {
     static const char *const keys[] = {"micro_batch_size", "layer_bytes", NULL};
     struct json_at size = json_member(at, "micro_batch_size"), list = json_member(at, "layer_bytes");
     double *v = ARENA_ARRAY(a, double, n_layer);
@@ -37,8 +38,8 @@ static int read_row(const struct json_at *at, int n_layer, int *mb, const double
     return 0;
 }
 
-static int read_peaks(const struct json_at *at, const struct model *m, const char *gpu, struct peaks *k, struct arena *a,
-                      struct err *e) {
+static int read_peaks(const struct json_at *at, const struct model *m, const char *gpu, struct peaks *k,
+                      struct arena *a, struct err *e) {
     static const char *const keys[] = {"format", "model", "gpu", "tp", "peaks", NULL};
     struct json_at model = json_member(at, "model"), type = json_member(at, "gpu"), tp = json_member(at, "tp"),
                    rows = json_member(at, "peaks");
@@ -52,7 +53,8 @@ static int read_peaks(const struct json_at *at, const struct model *m, const cha
     for (const cJSON *x = rows.node->child; x; x = x->next, i++) {
         struct json_at here = json_element(&rows, i, x);
         if (read_row(&here, m->n_layer, &mb[i], &bytes[i], a, e)) return -1;
-        if (i && mb[i] <= mb[i - 1]) return json_fail(&here, e, "microbatch %d after %d; expected ascending ones", mb[i], mb[i - 1]);
+        if (i && mb[i] <= mb[i - 1])
+            return json_fail(&here, e, "microbatch %d after %d; expected ascending ones", mb[i], mb[i - 1]);
     }
     k->mb = mb, k->bytes = bytes;
     return 0;
@@ -80,8 +82,9 @@ static int load(const struct workload *w, const char *inputs, const void **extra
 
 /* ---- the order of work in each stage --------------------------------------------------------------------------- */
 
-/* One forward, one backward, made in lock-step: what a stage does in one round its neighbours see in the next. Microbatches
- * come in ascending order everywhere, so counts are enough. order[stage * 2M ...]: microbatch, or its complement if backward. */
+/* One forward, one backward, made in lock-step: what a stage does in one round its neighbours see in the next.
+ * Microbatches come in ascending order everywhere, so counts are enough. order[stage * 2M ...]: microbatch, or its
+ * complement if backward. */
 static void make_order(int P, int M, bool corrected, int *order, int *n_order, struct arena *a) {
     enum { ROUNDS_MAX = 20000 }; /* of the published code */
     int *fwd = ARENA_ARRAY(a, int, 4 * P), *bwd = fwd + P, *fwd_seen = bwd + P, *bwd_seen = fwd_seen + P;
@@ -93,7 +96,8 @@ static void make_order(int P, int M, bool corrected, int *order, int *n_order, s
             int warm = P - 1 - i, *next = &order[i * 2 * M + n_order[i]];
             if (corrected && warm > M) warm = M; /* Q8: with fewer microbatches a stage never leaves its warm-up */
             bool backward = fwd[i] >= warm && (bwd[i] >= M - warm || (n_order[i] - warm) % 2);
-            if (backward ? bwd[i] == (i == P - 1 ? fwd_seen[i] : bwd_seen[i + 1]) : fwd[i] == (i ? fwd_seen[i - 1] : M)) continue;
+            if (backward ? bwd[i] == (i == P - 1 ? fwd_seen[i] : bwd_seen[i + 1]) : fwd[i] == (i ? fwd_seen[i - 1] : M))
+                continue;
             *next = backward ? ~bwd[i]++ : fwd[i]++;
             n_order[i]++, busy = true;
         }
@@ -186,7 +190,8 @@ static void post(struct sim *s, int64_t at_us, struct event x) {
     int at;
     x.key = at_us * 1000;
     for (int tries = 0;; tries++) {
-        for (at = s->n_event; at && s->event[at - 1].key < x.key; at--) {}
+        at = s->n_event;
+        while (at && s->event[at - 1].key < x.key) at--;
         if (!at || s->event[at - 1].key != x.key) break;
         if (s->corrected || tries == 10) { /* no noise: first come, first served */
             while (at && s->event[at - 1].key == x.key) at--;
@@ -218,7 +223,8 @@ static void serve(struct sim *s, int i) {
         struct queue *q = &x->ready[backward];
         if (q->head < q->end && q->mb[q->head] == (backward ? ~task : task)) {
             x->busy = true, x->next++;
-            post(s, s->clock_us, (struct event){.kind = START, .stage = i, .mb = q->mb[q->head++], .backward = backward});
+            post(s, s->clock_us,
+                 (struct event){.kind = START, .stage = i, .mb = q->mb[q->head++], .backward = backward});
         }
     }
     for (int backward = 0; backward < 2; backward++) {
@@ -241,8 +247,10 @@ static void handle(struct sim *s, struct event x) {
     }
     case DONE:
         own->busy = false;
-        if (!x.backward && x.stage == s->P - 1) insert(&own->ready[1], x.mb, false);
-        else if (!x.backward || x.stage) own->out[x.backward].mb[own->out[x.backward].end++] = x.mb;
+        if (!x.backward && x.stage == s->P - 1)
+            insert(&own->ready[1], x.mb, false);
+        else if (!x.backward || x.stage)
+            own->out[x.backward].mb[own->out[x.backward].end++] = x.mb;
         break;
     case SEND: {
         int64_t at_us = s->clock_us + jitter(s, x.backward ? us[-1].send : us->send, JITTER_NETWORK_US, true);
@@ -388,16 +396,18 @@ static double iteration_s(const struct grid *g, struct arena *a) {
         if (i == g->P - 1) break;
         /* Q6: always the same layer, not that of the cut. Q10: within a node a message takes no time but its noise */
         double bytes = out_bytes(g, g->corrected ? g->first[i + 1] - 1 : g->first[g->P] / g->P);
+        if (!link_usable(net, bytes, ESTIMATOR_SAILOR)) return NAN; /* the noise would be drawn for ever */
         bool near = i / per_node == (i + 1) / per_node;
-        us[i].send = near && !g->corrected ? 0 : (int64_t)(link_time_s(near ? own : net, bytes, ESTIMATOR_SAILOR) * 1e6);
+        double send_s = near && !g->corrected ? 0 : link_time_s(near ? own : net, bytes, ESTIMATOR_SAILOR);
+        us[i].send = (int64_t)(send_s * 1e6);
     }
     int64_t pipeline_us = simulate_us(g->P, M, us, g->corrected, a);
     int64_t sync_us = (int64_t)(plain_allreduce_s(net, gradient_bytes(g), g->D) * 1e6);
     return pipeline_us ? 1e-6 * (double)(pipeline_us + sync_us) : 0;
 }
 
-static int estimate(const struct workload *w, const void *extra, const struct plan *p, bool corrected, struct guess *out,
-                    struct arena *scratch, struct err *e) {
+static int estimate(const struct workload *w, const void *extra, const struct plan *p, bool corrected,
+                    struct guess *out, struct arena *scratch, struct err *e) {
     (void)e;
     *out = (struct guess){NAN, NAN};
     const struct pipeline *x = p->pipeline;
@@ -440,6 +450,10 @@ static int largest_microbatch(struct grid *g) {
     return g->m > 1 ? g->m / 2 * 2 : g->m;
 }
 
+static double rank(const struct question *q, const struct proposal *y) {
+    return q->objective == OBJECTIVE_COST ? y->cost_usd : y->time_s;
+}
+
 static int search(const struct question *q, struct answer *out, struct arena *a, struct err *e) {
     (void)e;
     const struct workload *w = q->w;
@@ -466,8 +480,7 @@ static int search(const struct question *q, struct answer *out, struct arena *a,
         int D = q->corrected ? g.D : nodes * node / P, at = n++;
         const struct plan *p = grid_plan(w, x->zone, x->gpu, D, P, g.tp, g.m, a);
         struct proposal y = {.time_s = time_s, .cost_usd = rental_usd(w, p, time_s), .plan = p};
-        bool by_cost = q->objective == OBJECTIVE_COST;
-        for (; at && (by_cost ? list[at - 1].cost_usd > y.cost_usd : list[at - 1].time_s > time_s); at--) list[at] = list[at - 1];
+        for (; at && rank(q, &list[at - 1]) > rank(q, &y); at--) list[at] = list[at - 1];
         list[at] = y;
     }
     out->n = n, out->proposal = list;
@@ -476,7 +489,7 @@ static int search(const struct question *q, struct answer *out, struct arena *a,
 
 const struct planner varuna_planner = {
     .name = "varuna",
-    .about = "one GPU type in one zone; stages that divide the layers, the largest microbatch, simulated event by event",
+    .about = "one GPU type and zone; stages that divide the layers, the largest microbatch, simulated event by event",
     .load = load,
     .search = search,
     .estimate = estimate,
