@@ -313,7 +313,7 @@ static bool grid_start(struct grid *g, const struct workload *w, const struct ex
     return g->ti >= 0 && w->model->params[g->ti];
 }
 
-/* Bytes per sequence that one GPU sends on after layer l. */
+/* Bytes of a microbatch that one GPU sends on after layer l. */
 static double out_bytes(const struct grid *g, int l) {
     return (double)g->w->element_bytes * g->w->model->act_out[l] * g->m / g->t;
 }

@@ -37,6 +37,13 @@ static struct answer ask(const struct question *q) {
     return x;
 }
 
+static struct guess estimate(const struct question *q, const struct plan *p) {
+    struct guess g;
+    struct err e;
+    if (varuna->estimate(q->w, q->extra, p, q->corrected, &g, &arena, &e)) fail_msg("%s", e.text);
+    return g;
+}
+
 static const struct stage *stage_of(const struct proposal *y) { return y->plan->pipeline->stage; }
 
 /* ---- what the original says -------------------------------------------------------------------------------------- */
@@ -94,6 +101,31 @@ static void test_fig7(void **state) {
         assert_int_equal(w.oom_plans, fig7[r].n);
         assert_int_equal(w.n_plan, 0);
     }
+}
+
+/* Longer runs: with 2048 sequences in 13 stages the order of events within a microsecond matters, which hangs on libc's
+ * random(); after 16.7 s the clock of 32-bit floats is coarser than a microsecond. The values are those of a separate
+ * replay of the published rules, whose generators were compared with the libraries'. */
+static void test_long(void **state) {
+    (void)state;
+    static const struct {
+        int D, P, m, B;
+        double time_s;
+    } run[] = {{1, 13, 8, 2048, 15.984641}, {2, 2, 1, 1024, 33.112582}};
+    const struct job *j = fig_job("fig7", &arena);
+    struct question q = fig_question(varuna, j, 0, false, &arena);
+    const struct pool_entry *x = q.pool->entry;
+    for (int i = 0; i < 2; i++) {
+        struct plan *p = grid_plan(q.w, x->zone, x->gpu, run[i].D, run[i].P, 1, run[i].m, &arena);
+        p->global_batch_size = run[i].B;
+        assert_true(fabs(estimate(&q, p).time_s - run[i].time_s) < 5e-7);
+    }
+    /* the published order of work ends after 20000 rounds: 10000 microbatches, forward and backward */
+    struct plan *p = grid_plan(q.w, x->zone, x->gpu, 1, 1, 1, 1, &arena);
+    p->global_batch_size = 12000;
+    double cut_s = estimate(&q, p).time_s;
+    q.corrected = true, p->pipeline->stage->group->tp = 4;
+    fig_near(cut_s / estimate(&q, p).time_s, 10. / 12, 0.01, "part of the batch", 0);
 }
 
 /* ---- plans ------------------------------------------------------------------------------------------------------- */
@@ -213,15 +245,7 @@ static void test_nothing(void **state) {
     }
 }
 
-/* ---- the estimator ------------------------------------------------------------------------------------------------
- */
-
-static struct guess estimate(const struct question *q, const struct plan *p) {
-    struct guess g;
-    struct err e;
-    if (varuna->estimate(q->w, q->extra, p, q->corrected, &g, &arena, &e)) fail_msg("%s", e.text);
-    return g;
-}
+/* ---- the estimator ----------------------------------------------------------------------------------------------- */
 
 /* Without noise: a stage alone takes M microbatches one after the other, a pipeline of one microbatch takes each stage
  * and each message once there and once back. The published order forgets the way back when there are fewer microbatches
@@ -275,6 +299,72 @@ static void test_pipeline_bounds(void **state) {
     }
 }
 
+/* The workload with another site: what a test changes is its own. */
+static struct site *own_site(struct question *q) {
+    struct workload *w = ARENA_NEW(&arena, struct workload);
+    struct site *s = ARENA_NEW(&arena, struct site);
+    *w = *q->w, *s = *w->site, w->site = s, q->w = w;
+    return s;
+}
+
+/* Two stages in one node of four GPUs talk inside it. */
+static void test_inside_node(void **state) {
+    (void)state;
+    const struct job *j = fig_job("fig7", &arena);
+    struct question q = fig_question(varuna, j, 0, true, &arena);
+    const struct pool_entry *x = q.pool->entry;
+    const struct link *inside = &q.w->site->intra[x->gpu * TP_N + 1];
+    const struct layer_times *t = profile_times(q.w->profile[x->gpu], 8, 2);
+    struct plan *p = grid_plan(q.w, x->zone, x->gpu, 1, 2, 2, 8, &arena);
+    double all_s = 2 * link_time_s(inside, q.w->model->act_out[12] * 4 * 8 / 2, ESTIMATOR_SAILOR);
+    for (int l = 0; l < q.w->model->n_layer; l++) all_s += t->fwd_s[l] + t->bwd_s[l];
+    p->global_batch_size = 8;
+    assert_true(inside->known);
+    assert_true(fabs(estimate(&q, p).time_s - all_s) < 1e-5);
+}
+
+/* A slow first stage: gradients wait for it in a queue, and it takes them in order. */
+static void test_uneven(void **state) {
+    (void)state;
+    const struct job *j = fig_job("fig7", &arena);
+    struct question q = fig_question(varuna, j, 0, true, &arena);
+    const struct pool_entry *x = q.pool->entry;
+    const struct layer_times *t = profile_times(q.w->profile[x->gpu], 4, 4);
+    struct plan *p = grid_plan(q.w, x->zone, x->gpu, 1, 6, 4, 4, &arena);
+    struct stage *s = p->pipeline->stage;
+    double slowest_s = 0;
+    for (int i = 0; i < 6; i++) s[i].first = i ? 20 + i : 0, s[i].end = 21 + i;
+    for (int l = 0; l < 21; l++) slowest_s += t->fwd_s[l] + t->bwd_s[l];
+    p->global_batch_size = 4 * 40;
+    double time_s = estimate(&q, p).time_s;
+    assert_true(time_s > 39.99 * slowest_s && time_s < 40.5 * slowest_s);
+}
+
+/* The largest microbatch follows the memory that the planner is told. */
+static void test_memory_limit(void **state) {
+    (void)state;
+    const struct job *j = fig_job("fig7", &arena);
+    for (int c = 0; c < 2; c++) {
+        struct question q = fig_question(varuna, j, 0, c, &arena);
+        struct site *s = own_site(&q);
+        struct gpu_type *gpu = ARENA_ARRAY(&arena, struct gpu_type, s->n_gpu);
+        memcpy(gpu, s->gpu, sizeof *gpu * (size_t)s->n_gpu);
+        s->gpu = gpu;
+        /* the whole model at m = 2, layers alone: 18.4e9 bytes; at m = 1: 10.3e9 */
+        struct gpu_type *own = &gpu[q.pool->entry->gpu];
+        own->memory_bytes = 1e12, own->planner_memory_bytes = 20e9;
+        struct answer x = ask(&q);
+        assert_int_equal(x.n, 2);
+        for (int i = 0; i < 2; i++) { /* Q2: divided by the stages; mended: what is in flight counts */
+            const struct plan *p = x.proposal[i].plan;
+            assert_int_equal(p->micro_batch_size, p->pipeline->n_stage == 1 || c ? 2 : 4);
+        }
+        own->planner_memory_bytes = 9e9; /* too little for one stage: the published code stops, the other looks on */
+        x = ask(&q);
+        assert_int_equal(x.n, c);
+    }
+}
+
 /* Corrected memory keeps what each degree holds, and more of it in the first stages. */
 static void test_corrected_memory(void **state) {
     (void)state;
@@ -285,6 +375,21 @@ static void test_corrected_memory(void **state) {
         if (strncmp(measured[i].run, "N1_", 3) == 0)
             assert_true(is < 4 * was + 4); /* one stage: divided by 4, no more */
     }
+}
+
+/* As many microbatches in flight as there are stages from here on. */
+static void test_in_flight(void **state) {
+    (void)state;
+    const struct job *j = fig_job("fig7", &arena);
+    struct question q = fig_question(varuna, j, 0, false, &arena);
+    const struct pool_entry *x = q.pool->entry;
+    struct plan *p = grid_plan(q.w, x->zone, x->gpu, 1, 3, 4, 2, &arena);
+    static const int end[] = {24, 25, 26}; /* the first stage is the fullest */
+    for (int i = 0; i < 3; i++) p->pipeline->stage[i].first = i ? end[i - 1] : 0, p->pipeline->stage[i].end = end[i];
+    double faithful = estimate(&q, p).peak_bytes, kept = 0;
+    for (int l = 0; l < 24; l++) kept += q.w->model->act_mem[2][l];
+    q.corrected = true;
+    assert_true(fabs(estimate(&q, p).peak_bytes - 4 * faithful - 2 * 4 * 2 * kept) <= 4);
 }
 
 static void test_not_a_grid(void **state) {
@@ -302,8 +407,7 @@ static void test_not_a_grid(void **state) {
     assert_true(isnan(estimate(&q, p).time_s));
 }
 
-/* ---- inputs -------------------------------------------------------------------------------------------------------
- */
+/* ---- inputs ------------------------------------------------------------------------------------------------------ */
 
 /* Without the measured file the fit stands in, close to it. */
 static void test_fit(void **state) {
@@ -373,13 +477,18 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_measured, forget),
         cmocka_unit_test_teardown(test_fig7, forget),
+        cmocka_unit_test_teardown(test_long, forget),
         cmocka_unit_test_teardown(test_figures, forget),
         cmocka_unit_test_teardown(test_corrected_fig7, forget),
         cmocka_unit_test_teardown(test_random_pools, forget),
         cmocka_unit_test_teardown(test_nothing, forget),
         cmocka_unit_test_teardown(test_small, forget),
         cmocka_unit_test_teardown(test_pipeline_bounds, forget),
+        cmocka_unit_test_teardown(test_inside_node, forget),
+        cmocka_unit_test_teardown(test_uneven, forget),
+        cmocka_unit_test_teardown(test_memory_limit, forget),
         cmocka_unit_test_teardown(test_corrected_memory, forget),
+        cmocka_unit_test_teardown(test_in_flight, forget),
         cmocka_unit_test_teardown(test_not_a_grid, forget),
         cmocka_unit_test_teardown(test_fit, forget),
         cmocka_unit_test_teardown(test_load, forget),
