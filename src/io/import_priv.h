@@ -55,7 +55,8 @@ cJSON *import_open(const char *dir, const char *rel, struct json_at *at, bool *m
 /** Members "0", "1", ... of an object, in numerical order whatever their order in the file. */
 int import_layers(const struct json_at *at, const cJSON *node[LAYERS_MAX], int *n, struct err *e);
 
-/** The planners' own measurements: import_PLANNER.c each. */
+/** The inputs of published planners, planners/PLANNER/..., as far as `dir` has them (import_*.c). */
+int import_galvatron(const char *dir, struct import *m);
 int import_varuna(const char *dir, struct import *m);
 
 #endif

@@ -1,12 +1,15 @@
 #include "planners/planner.h"
 
-extern const struct planner varuna_planner, piper_planner, amp_planner, atlas_planner;
+extern const struct planner varuna_planner, piper_planner, amp_planner, galvatron_planner, dtfm_planner,
+    atlas_planner;
 
 /* In the order of the paper's figures. */
 const struct planner *const planners[] = {
     &varuna_planner,
     &piper_planner,
     &amp_planner,
+    &galvatron_planner,
+    &dtfm_planner,
     &atlas_planner,
     NULL,
 };
