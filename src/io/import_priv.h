@@ -55,4 +55,7 @@ cJSON *import_open(const char *dir, const char *rel, struct json_at *at, bool *m
 /** Members "0", "1", ... of an object, in numerical order whatever their order in the file. */
 int import_layers(const struct json_at *at, const cJSON *node[LAYERS_MAX], int *n, struct err *e);
 
+/** The parts of import_all() that fill inputs/planners/. Return 0, or -1 with *m->e set. */
+int import_aceso(const char *dir, struct import *m);
+
 #endif
