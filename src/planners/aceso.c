@@ -356,7 +356,8 @@ static double rounds(const struct search *s, const struct config *c) {
 static void evaluate(struct search *s, struct state *x) {
     const struct config *c = &x->c;
     double slowest = 0, sum = 0, sync = 0;
-    bool even = true;
+    /* Corrected: one dp; and no stage of the head alone, whose logits the common simulator sends backwards. */
+    bool sound = !s->costs->corrected || c->border[c->S - 1] < s->costs->n - 1;
     x->peak_MiB = 0;
     for (int i = 0, gpu = 0; i < c->S; gpu += 1 << gpus_log(c, i), i++) {
         struct place p = place_of(s, c, i, gpu);
@@ -364,10 +365,10 @@ static void evaluate(struct search *s, struct state *x) {
         struct cost v = x->stage[i] = stage_cost(s->costs, &p, bi, c->tp[i]);
         slowest = fmax(slowest, v.time_us), sum += v.time_us, x->peak_MiB = fmax(x->peak_MiB, v.memory_MiB);
         if (s->costs->corrected && v.time_us < INFINITY) sync = fmax(sync, sync_us(s->costs, &p, bi, c->tp[i], 1 << c->dp[i]));
-        even = even && c->dp[i] == c->dp[0];
+        sound = sound && (!s->costs->corrected || c->dp[i] == c->dp[0]);
     }
     x->time_us = sum < INFINITY ? slowest * (rounds(s, c) - 1) + sum + sync : INFINITY;
-    x->fits = x->peak_MiB < s->limit_MiB && (even || !s->costs->corrected);
+    x->fits = x->peak_MiB < s->limit_MiB && sound;
     s->states++, s->left--;
 }
 
@@ -830,7 +831,6 @@ static int judge(const struct question *q, const struct answer *x, const struct 
     const struct gpu_type *g = &q->w->site->gpu[ctx->gpu];
     int node = g->gpus_per_node, P = c->S;
     const struct link *l = site_link(q->w->site, ctx->zone, ctx->gpu, node, ctx->zone, ctx->gpu, node);
-    if (q->corrected) return plan_check(plan, q->w, "aceso", e) || estimate_plan(q->w, plan, ESTIMATOR_SAILOR, est, e);
     if (!l) return err_set(e, EXIT_INPUT, "aceso: no link between nodes of %s", g->name);
     struct stage_estimate *stage = est->stage;
     *est = (struct estimate){.fits = true, .unfit_pipeline = -1, .unfit_stage = -1, .stage = stage};

@@ -51,7 +51,7 @@ int planner_walk(const struct planner *pl, const struct question *q, enum estima
         struct stage_estimate *stage = ARENA_ARRAY(&scratch, struct stage_estimate, stages_of(p));
         struct estimate est = {.stage = stage};
         struct err why;
-        int rc = pl->judge ? pl->judge(q, &x, y, p, &est, &why)
+        int rc = pl->judge && !q->corrected ? pl->judge(q, &x, y, p, &est, &why)
                            : plan_check(p, q->w, pl->name, &why) || estimate_plan(q->w, p, common, &est, &why);
         bool good = false;
         if (rc) broken++;
