@@ -7,14 +7,15 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Aceso's operator profiles: one table per (GPU type, microbatch, degree) -> inputs/planners/aceso/MODEL/GPU.json, one per
- * GPU type. The operators of a transformer block are listed once. The published row of links between nodes is left out: it
- * is the site's fit at those sizes. */
+/* Aceso's operator profiles: one table per (GPU type, microbatch, degree) -> inputs/planners/aceso/MODEL/GPU.json, one
+ * per GPU type. The operators of a transformer block are listed once. The published row of links between nodes is left
+ * out: it is the site's fit at those sizes. */
 
 enum { OPS_MAX = 64, COLUMNS = 8, LINK_SIZES = 11 };
 
-static const char *const column_key[COLUMNS] = {"forward_us",  "backward_us",     "input_MiB",            "output_MiB",
-                                                "weights_MiB", "activations_MiB", "forward_reserved_MiB", "backward_reserved_MiB"};
+static const char *const column_key[COLUMNS] = {"forward_us",           "backward_us",          "input_MiB",
+                                                "output_MiB",           "weights_MiB",          "activations_MiB",
+                                                "forward_reserved_MiB", "backward_reserved_MiB"};
 
 struct op_table {
     int n;
@@ -43,13 +44,15 @@ static int read_ops(const char *path, struct op_table *t, struct import *m) {
     *t = (struct op_table){0};
     int line = 1;
     char *p = strtok_r(text, "\r\n", &save);
-    if (!p || strncmp(p, "op_name,", 8)) return table_fail(path, 1, "expected the columns op_name, forward-compute, ...", m);
+    if (!p || strncmp(p, "op_name,", 8))
+        return table_fail(path, 1, "expected the columns op_name, forward-compute, ...", m);
     while ((p = strtok_r(NULL, "\r\n", &save))) {
         char *comma = strchr(p, ',');
         double v[COLUMNS];
         line++;
         if (t->n == OPS_MAX) return table_fail(path, line, "more operators than expected", m);
-        if (!comma || !read_numbers(comma + 1, v, COLUMNS)) return table_fail(path, line, "expected a name and 8 numbers", m);
+        if (!comma || !read_numbers(comma + 1, v, COLUMNS))
+            return table_fail(path, line, "expected a name and 8 numbers", m);
         *comma = '\0';
         for (int c = 0; c < COLUMNS; c++) t->column[c][t->n] = v[c];
         t->name[t->n++] = p;
@@ -75,7 +78,9 @@ static int block_ends(const struct op_table *t, int ends[2], const char *path, s
     ends[0] = i;
     while (i < t->n && !strncmp(t->name[i], "enc-", 4)) i++;
     ends[1] = i;
-    return 0 < ends[0] && ends[0] < ends[1] && ends[1] < t->n ? 0 : table_fail(path, 2, "expected \"enc-\" operators in the middle", m);
+    return 0 < ends[0] && ends[0] < ends[1] && ends[1] < t->n
+               ? 0
+               : table_fail(path, 2, "expected \"enc-\" operators in the middle", m);
 }
 
 static cJSON *table_row(const struct op_table *t, int micro_batch, int tp) {
@@ -93,7 +98,8 @@ static int import_pair(const char *folder, int model, const char *gpu, struct im
     cJSON *rows = cJSON_CreateArray();
     for (int mb = 1; mb <= 1024; mb *= 2)
         for (int tp = 1; tp <= TP_MAX; tp *= 2) {
-            const char *path = arena_printf(&m->arena, "%s/%s_mbs%d_tp%d_algo0.csv", folder, m->published[model], mb, tp);
+            const char *path =
+                arena_printf(&m->arena, "%s/%s_mbs%d_tp%d_algo0.csv", folder, m->published[model], mb, tp);
             if (access(path, F_OK)) continue;
             int rc = read_ops(path, &t, m);
             if (!rc && !first.n) first = t, rc = block_ends(&t, ends, path, m);
@@ -105,11 +111,12 @@ static int import_pair(const char *folder, int model, const char *gpu, struct im
         }
     if (!first.n || read_intra(arena_printf(&m->arena, "%s/p2p_intra_node.csv", folder), GBps, m))
         return cJSON_Delete(rows), first.n ? -1 : 0;
-    cJSON *o = import_new_file("sailor-aceso/1", NULL,
-                               arena_printf(&m->arena,
-                                            "%s, Planner/baselines/Aceso/profiler/%s/profiled-data-fp32: %s_mbs*_tp*_algo0.csv, "
-                                            "p2p_intra_node.csv",
-                                            m->source, gpu, m->published[model]));
+    cJSON *o = import_new_file(
+        "sailor-aceso/1", NULL,
+        arena_printf(&m->arena,
+                     "%s, Planner/baselines/Aceso/profiler/%s/profiled-data-fp32: %s_mbs*_tp*_algo0.csv, "
+                     "p2p_intra_node.csv",
+                     m->source, gpu, m->published[model]));
     const double block[2] = {ends[0], ends[1]};
     cJSON_AddStringToObject(o, "model", m->model[model]);
     cJSON_AddStringToObject(o, "gpu", gpu);
@@ -126,6 +133,7 @@ int import_aceso(const char *dir, struct import *m) {
     int n = root ? import_list_dir(root, &gpus, &m->arena) : 0;
     for (int i = 0; i < n; i++)
         for (int k = 0; k < m->n_model && import_find(m->gpu, m->n_gpu, gpus[i]) >= 0; k++)
-            if (import_pair(arena_printf(&m->arena, "%s/%s/profiled-data-fp32", root, gpus[i]), k, gpus[i], m)) return -1;
+            if (import_pair(arena_printf(&m->arena, "%s/%s/profiled-data-fp32", root, gpus[i]), k, gpus[i], m))
+                return -1;
     return 0;
 }

@@ -4,9 +4,9 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Aceso: one GPU type in one zone; a model is a row of operators. For every number of stages a search of its own goes from
- * plan to plan: it takes the slowest stage (or the fullest, while memory is short), tries what relieves it, and follows
- * what it finds for a few steps.
+/* Aceso: one GPU type in one zone; a model is a row of operators. For every number of stages a search of its own goes
+ * from plan to plan: it takes the slowest stage (or the fullest, while memory is short), tries what relieves it, and
+ * follows what it finds for a few steps.
  *
  * Faithful: stages are ranges of operators; the estimator knows neither gradient all-reduce nor update, and its memory
  * holds what the allocator reserved and dropout's masks. Corrected: stages are ranges of layers with one degree of data
@@ -29,8 +29,8 @@ enum column { FORWARD, BACKWARD, INPUT, OUTPUT, WEIGHTS, ACTIVATIONS, FWD_RESERV
 
 /* Operators of one GPU type as listed: those of a block once. */
 struct ops {
-    int n_listed, block, block_end, n_block; /* [block, block_end) stands n_block times */
-    const char **name;                       /* [n_listed] */
+    int n_listed, block, block_end, n_block;      /* [block, block_end) stands n_block times */
+    const char **name;                            /* [n_listed] */
     const double *column[BATCHES][TP_N][COLUMNS]; /* [n_listed] us, MiB; NULL = not measured */
     const double *intra_GBps;                     /* [LINK_SIZES]; NULL = not measured */
 };
@@ -51,13 +51,22 @@ static const double *read_reals(const struct json_at *at, int n, struct arena *a
 }
 
 static int read_profile(const struct json_at *at, struct ops *o, struct arena *a, struct err *e) {
-    static const char *const keys[] = {"micro_batch_size", "tp",          "forward_us",    "backward_us",          "input_MiB",
-                                       "output_MiB",       "weights_MiB", "activations_MiB", "forward_reserved_MiB", "backward_reserved_MiB",
+    static const char *const keys[] = {"micro_batch_size",
+                                       "tp",
+                                       "forward_us",
+                                       "backward_us",
+                                       "input_MiB",
+                                       "output_MiB",
+                                       "weights_MiB",
+                                       "activations_MiB",
+                                       "forward_reserved_MiB",
+                                       "backward_reserved_MiB",
                                        NULL};
     struct json_at mb = json_member(at, "micro_batch_size"), tp = json_member(at, "tp");
     int b, t;
     if (json_object(at, keys, e) || json_int(&mb, 1, 8, &b, e) || json_int(&tp, 1, TP_MAX, &t, e)) return -1;
-    if (tp_index(b) < 0 || tp_index(t) < 0) return json_fail(at, e, "microbatch %d, tp %d; expected 1, 2, 4 or 8", b, t);
+    if (tp_index(b) < 0 || tp_index(t) < 0)
+        return json_fail(at, e, "microbatch %d, tp %d; expected 1, 2, 4 or 8", b, t);
     const double **column = o->column[tp_index(b)][tp_index(t)];
     if (*column) return json_fail(at, e, "microbatch %d at tp %d appears twice; expected it once", b, t);
     for (int c = 0; c < COLUMNS; c++) {
@@ -67,10 +76,13 @@ static int read_profile(const struct json_at *at, struct ops *o, struct arena *a
     return 0;
 }
 
-static int read_ops(const struct json_at *at, const struct workload *w, int gpu, struct ops *o, struct arena *a, struct err *e) {
-    static const char *const keys[] = {"format", "model", "gpu", "intra_node_GBps", "operators", "block", "profiles", NULL};
-    struct json_at model = json_member(at, "model"), type = json_member(at, "gpu"), intra = json_member(at, "intra_node_GBps"),
-                   names = json_member(at, "operators"), block = json_member(at, "block"), list = json_member(at, "profiles");
+static int read_ops(const struct json_at *at, const struct workload *w, int gpu, struct ops *o, struct arena *a,
+                    struct err *e) {
+    static const char *const keys[] = {"format",    "model", "gpu",      "intra_node_GBps",
+                                       "operators", "block", "profiles", NULL};
+    struct json_at model = json_member(at, "model"), type = json_member(at, "gpu"),
+                   intra = json_member(at, "intra_node_GBps"), names = json_member(at, "operators"),
+                   block = json_member(at, "block"), list = json_member(at, "profiles");
     int n, i = 0, chosen;
     if (json_object(at, keys, e) || json_format(at, "sailor-aceso/1", e)) return -1;
     if (json_name(&model, &w->model->name, 1, "the model asked for", &chosen, e)) return -1;
@@ -85,7 +97,8 @@ static int read_ops(const struct json_at *at, const struct workload *w, int gpu,
         if (json_string(&here, &o->name[i], a, e)) return -1;
     }
     if (json_array(&block, 2, 2, &n, e)) return -1;
-    struct json_at from = json_element(&block, 0, block.node->child), to = json_element(&block, 1, block.node->child->next);
+    struct json_at from = json_element(&block, 0, block.node->child),
+                   to = json_element(&block, 1, block.node->child->next);
     if (json_int(&from, 1, o->n_listed - 2, &o->block, e)) return -1;
     if (json_int(&to, o->block + 1, o->n_listed - 1, &o->block_end, e)) return -1;
     o->n_block = w->model->n_block;
@@ -104,7 +117,11 @@ static int read_ops(const struct json_at *at, const struct workload *w, int gpu,
 static const struct ops *layers_as_ops(const struct workload *w, int gpu, struct arena *a) {
     const struct model *m = w->model;
     struct ops *o = ARENA_NEW(a, struct ops);
-    *o = (struct ops){.n_listed = m->n_layer, .block = 1, .block_end = 1, .n_block = 0, .name = ARENA_ARRAY(a, const char *, m->n_layer)};
+    *o = (struct ops){.n_listed = m->n_layer,
+                      .block = 1,
+                      .block_end = 1,
+                      .n_block = 0,
+                      .name = ARENA_ARRAY(a, const char *, m->n_layer)};
     for (int l = 0; l < m->n_layer; l++) o->name[l] = "layer";
     for (int bi = 0; bi < BATCHES; bi++)
         for (int ti = 0; ti < TP_N; ti++) {
@@ -125,7 +142,8 @@ static const struct ops *layers_as_ops(const struct workload *w, int gpu, struct
 static int load(const struct workload *w, const char *inputs, const void **extra, struct arena *a, struct err *e) {
     struct aceso *x = ARENA_NEW(a, struct aceso);
     for (int g = 0; g < w->site->n_gpu; g++) {
-        const char *path = arena_printf(a, "%s/planners/aceso/%s/%s.json", inputs, w->model->name, w->site->gpu[g].name);
+        const char *path =
+            arena_printf(a, "%s/planners/aceso/%s/%s.json", inputs, w->model->name, w->site->gpu[g].name);
         if (access(path, F_OK)) {
             if (w->profile[g]) x->gpu[g] = layers_as_ops(w, g, a);
             continue;
@@ -148,18 +166,18 @@ static int load(const struct workload *w, const char *inputs, const void **extra
 
 /* Units are what borders lie between: operators, or layers in corrected mode. */
 struct table {
-    const double *time_us, *weights_MiB, *kept_MiB, *judged_MiB; /* [n + 1] sums of the units before */
-    const double *in_MiB, *out_MiB, *in_us[2], *out_us[2];       /* [n] on links inside a node, between nodes */
+    const double *time_us, *weights_MiB, *kept_MiB, *judged_MiB;       /* [n + 1] sums of the units before */
+    const double *in_MiB, *out_MiB, *in_us[2], *out_us[2];             /* [n] on links inside a node, between nodes */
     const double *fwd_reserved[MAX_LEVELS], *bwd_reserved[MAX_LEVELS]; /* [k][u]: maximum of 2^k units from u on */
     double update_us;
 };
 
 struct costs {
-    int n, n_layer;       /* units, layers */
-    const int *layer;     /* [n_layer + 1] first unit of a layer */
+    int n, n_layer;                           /* units, layers */
+    const int *layer;                         /* [n_layer + 1] first unit of a layer */
     const struct table *table[BATCHES][TP_N]; /* NULL = not measured */
     const struct link *link[TP_N];            /* between nodes, by degree */
-    double memory_per_weight; /* bytes held per byte of weights */
+    double memory_per_weight;                 /* bytes held per byte of weights */
     bool corrected;
 };
 
@@ -200,7 +218,7 @@ static int listed(const struct ops *o, int i) {
 }
 
 static struct table *make_table(const struct ops *o, const double *const column[COLUMNS], const int *first, int n,
-                                      const double *const GBps[2], bool corrected, struct arena *a) {
+                                const double *const GBps[2], bool corrected, struct arena *a) {
     struct table *t = ARENA_NEW(a, struct table);
     double *sum[4], *end[2], *us[2][2], *reserved[2];
     for (int k = 0; k < 4; k++) sum[k] = ARENA_ARRAY(a, double, n + 1);
@@ -222,18 +240,25 @@ static struct table *make_table(const struct ops *o, const double *const column[
         end[0][u] = column[INPUT][listed(o, first[u])], end[1][u] = column[OUTPUT][listed(o, first[u + 1] - 1)];
         for (int k = 0; k < 4; k++) us[k / 2][k % 2][u] = transfer_us(end[k / 2][u], GBps[k % 2], corrected);
     }
-    *t = (struct table){.time_us = sum[0], .weights_MiB = sum[1], .kept_MiB = sum[2], .judged_MiB = sum[3],
-                        .in_MiB = end[0], .out_MiB = end[1],
-                        .in_us = {us[0][0], us[0][1]}, .out_us = {us[1][0], us[1][1]}};
+    *t = (struct table){.time_us = sum[0],
+                        .weights_MiB = sum[1],
+                        .kept_MiB = sum[2],
+                        .judged_MiB = sum[3],
+                        .in_MiB = end[0],
+                        .out_MiB = end[1],
+                        .in_us = {us[0][0], us[0][1]},
+                        .out_us = {us[1][0], us[1][1]}};
     range_maxima(t->fwd_reserved, reserved[0], n, a);
     range_maxima(t->bwd_reserved, reserved[1], n, a);
     return t;
 }
 
-static double fit_GBps(const struct link *l, double bytes) { return bytes / 1e9 / link_time_s(l, bytes, ESTIMATOR_SAILOR); }
+static double fit_GBps(const struct link *l, double bytes) {
+    return bytes / 1e9 / link_time_s(l, bytes, ESTIMATOR_SAILOR);
+}
 
-static int make_costs(const struct workload *w, const struct aceso *x, int zone, int gpu, bool corrected, struct costs *c,
-                      struct arena *a, struct err *e) {
+static int make_costs(const struct workload *w, const struct aceso *x, int zone, int gpu, bool corrected,
+                      struct costs *c, struct arena *a, struct err *e) {
     const struct ops *o = x->gpu[gpu];
     const struct site *s = w->site;
     const struct link *inter = site_link(s, zone, gpu, 1, zone, gpu, 1), *own = &s->intra[gpu * TP_N + 1];
@@ -249,7 +274,9 @@ static int make_costs(const struct workload *w, const struct aceso *x, int zone,
     int L = w->model->n_layer, *layer = ARENA_ARRAY(a, int, L + 1);
     for (int l = 0; l <= L; l++)
         layer[l] = o->n_block == 0 ? l : l == 0 ? 0 : l == L ? n_op : o->block + (l - 1) * (o->block_end - o->block);
-    *c = (struct costs){.n = corrected ? L : n_op, .n_layer = L, .corrected = corrected,
+    *c = (struct costs){.n = corrected ? L : n_op,
+                        .n_layer = L,
+                        .corrected = corrected,
                         .memory_per_weight = corrected ? w->state_bytes_per_param / w->element_bytes : 4};
     for (int u = 0; u <= c->n; u++) first[u] = corrected ? layer[u] : u;
     for (int l = 0; corrected && l <= L; l++) layer[l] = l;
@@ -282,10 +309,12 @@ static struct cost stage_cost(const struct costs *c, const struct place *p, int 
     if (!t) return (struct cost){INFINITY, INFINITY};
     double weights = t->weights_MiB[p->end] - t->weights_MiB[p->first];
     double kept = t->in_MiB[p->first] + t->kept_MiB[p->end] - t->kept_MiB[p->first];
-    double reserved = range_max(t->fwd_reserved, p->first, p->end - 1) + range_max(t->bwd_reserved, p->first, p->end - 1);
+    double reserved =
+        range_max(t->fwd_reserved, p->first, p->end - 1) + range_max(t->bwd_reserved, p->first, p->end - 1);
     return (struct cost){t->time_us[p->end] - t->time_us[p->first] + t->in_us[p->from_node][p->first] +
                              t->out_us[p->to_node][p->end - 1],
-                         c->memory_per_weight * weights + kept * (p->behind + 1) + (c->corrected ? 0 : fmax(reserved, weights))};
+                         c->memory_per_weight * weights + kept * (p->behind + 1) +
+                             (c->corrected ? 0 : fmax(reserved, weights))};
 }
 
 /* Corrected: what the original leaves out of an iteration, gradient all-reduce and update of a stage. */
@@ -298,7 +327,16 @@ static double sync_us(const struct costs *c, const struct place *p, int bi, int 
 
 /* ---- the search ---- */
 
-enum { HOPS = 7, TRIALS = 100, OPENED_MAX = 5, MOVES = 5, LISTED_MAX = 5, KEPT_MAX = 4096, GROUP_MAX = 9, DEFAULT_STATES = 10000 };
+enum {
+    HOPS = 7,
+    TRIALS = 100,
+    OPENED_MAX = 5,
+    MOVES = 5,
+    LISTED_MAX = 5,
+    KEPT_MAX = 4096,
+    GROUP_MAX = 9,
+    DEFAULT_STATES = 10000
+};
 
 struct config {
     int S, mb_log; /* mb: microbatch of all replicas together */
@@ -326,9 +364,9 @@ struct search {
     double limit_MiB;
     long left, states;
     bool stopped;
-    struct state best, seen;      /* of all trials, of this one */
+    struct state best, seen;         /* of all trials, of this one */
     struct state (*cand)[GROUP_MAX]; /* [HOPS] */
-    struct kept *pool, *explored; /* [KEPT_MAX] */
+    struct kept *pool, *explored;    /* [KEPT_MAX] */
     int n_pool, n_explored;
     uint64_t *known; /* hashes of states visited and, with the lowest bit, pooled */
     uint64_t mask;
@@ -364,7 +402,8 @@ static void evaluate(struct search *s, struct state *x) {
         int bi = c->mb_log - c->dp[i];
         struct cost v = x->stage[i] = stage_cost(s->costs, &p, bi, c->tp[i]);
         slowest = fmax(slowest, v.time_us), sum += v.time_us, x->peak_MiB = fmax(x->peak_MiB, v.memory_MiB);
-        if (s->costs->corrected && v.time_us < INFINITY) sync = fmax(sync, sync_us(s->costs, &p, bi, c->tp[i], 1 << c->dp[i]));
+        if (s->costs->corrected && v.time_us < INFINITY)
+            sync = fmax(sync, sync_us(s->costs, &p, bi, c->tp[i], 1 << c->dp[i]));
         sound = sound && (!s->costs->corrected || c->dp[i] == c->dp[0]);
     }
     x->time_us = sum < INFINITY ? slowest * (rounds(s, c) - 1) + sum + sync : INFINITY;
@@ -409,7 +448,9 @@ static int bottleneck(const struct search *s, const struct state *x, const bool 
     int b = -1;
     for (int i = 0; i < x->c.S; i++) {
         if (tried && tried[i]) continue;
-        if (b < 0 || (oom ? x->stage[i].memory_MiB > x->stage[b].memory_MiB : x->stage[i].time_us > x->stage[b].time_us)) b = i;
+        if (b < 0 ||
+            (oom ? x->stage[i].memory_MiB > x->stage[b].memory_MiB : x->stage[i].time_us > x->stage[b].time_us))
+            b = i;
     }
     return b;
 }
@@ -469,7 +510,8 @@ static bool move_ops(struct search *s, const struct state *x, int b, double shar
         int to = partner_of(s, out, b);
         struct state next;
         if (to < 0) return k > 0;
-        double worst = out->stage[b].time_us, goal = oom ? s->limit_MiB : worst - share * (worst - out->stage[to].time_us);
+        double worst = out->stage[b].time_us,
+               goal = oom ? s->limit_MiB : worst - share * (worst - out->stage[to].time_us);
         next.c = out->c;
         if (!pass_on(s, &next.c, b, to, oom, goal)) return k > 0;
         evaluate(s, &next);
@@ -481,7 +523,8 @@ static bool move_ops(struct search *s, const struct state *x, int b, double shar
 
 static bool change(struct config *c, int i, int dp, int tp, const struct search *s) {
     int d = c->dp[i] + dp, t = c->tp[i] + tp, bi = c->mb_log - d;
-    if (d < 0 || t < 0 || t > s->max_tp || d + t > 3 || bi < 0 || bi >= BATCHES || !s->costs->table[bi][t]) return false;
+    if (d < 0 || t < 0 || t > s->max_tp || d + t > 3 || bi < 0 || bi >= BATCHES || !s->costs->table[bi][t])
+        return false;
     c->dp[i] = (uint8_t)d, c->tp[i] = (uint8_t)t;
     return true;
 }
@@ -497,7 +540,8 @@ static bool placed_well(const struct search *s, const struct config *c) {
     return gpu == s->gpus;
 }
 
-/* Doubles or halves a stage in one dimension; the GPUs come from, or go to, the stages that will be fastest after it. */
+/* Doubles or halves a stage in one dimension; the GPUs come from, or go to, the stages that will be fastest after it.
+ */
 static bool resize(const struct search *s, const struct state *x, int b, int dp, int tp, struct state *out) {
     struct config *c = &out->c;
     bool changed[STAGES_MAX] = {false};
@@ -513,7 +557,8 @@ static bool resize(const struct search *s, const struct state *x, int b, int dp,
             for (int dim = 0; dim < 2; dim++) {
                 struct config y = *c;
                 int n = 1 << gpus_log(c, i), delta = sign > 0 ? n / 2 : n;
-                if (changed[i] || delta < 1 || delta > open || !change(&y, i, dim ? 0 : -sign, dim ? -sign : 0, s)) continue;
+                if (changed[i] || delta < 1 || delta > open || !change(&y, i, dim ? 0 : -sign, dim ? -sign : 0, s))
+                    continue;
                 struct place p = place_of(s, &y, i, first_gpu(&y, i));
                 double us = stage_cost(s->costs, &p, y.mb_log - y.dp[i], y.tp[i]).time_us;
                 if (us < least) least = us, best = y, which = i, moved = delta;
@@ -524,7 +569,8 @@ static bool resize(const struct search *s, const struct state *x, int b, int dp,
     return placed_well(s, c);
 }
 
-/* The degrees of stage i, its GPUs unchanged, that take least at the microbatch; dp < 0: any. INFINITY if there are none. */
+/* The degrees of stage i, its GPUs unchanged, that take least at the microbatch; dp < 0: any. INFINITY if there are
+ * none. */
 static double pick_degrees(const struct search *s, struct config *c, int i, int dp, bool oom) {
     int n = gpus_log(c, i), gpu = first_gpu(c, i), chosen = -1;
     double least = INFINITY;
@@ -586,8 +632,8 @@ static void add_group(struct policy *p, unsigned *left, unsigned want) {
     p->n++, *left &= ~want;
 }
 
-/* While memory is short: what relieves it. Else first what lowers that in which the bottleneck has the larger share of all
- * stages: work, or what is lost on top of it. */
+/* While memory is short: what relieves it. Else first what lowers that in which the bottleneck has the larger share of
+ * all stages: work, or what is lost on top of it. */
 static struct policy policy_of(const struct search *s, const struct state *x, int b) {
     struct policy p = {0};
     unsigned left = (1u << ACTIONS) - 1, less_time = 0, less_comm = 0, less_memory = 0, more_time = 0, more_comm = 0;
@@ -600,7 +646,8 @@ static struct policy policy_of(const struct search *s, const struct state *x, in
     if (short_of_memory(s, x)) return add_group(&p, &left, less_memory), p;
     const struct table *t = s->costs->table[x->c.mb_log][0];
     for (int i = 0; i < x->c.S; i++) {
-        double ideal = t ? (t->time_us[x->c.border[i + 1]] - t->time_us[x->c.border[i]]) / (1 << gpus_log(&x->c, i)) : 0;
+        double ideal =
+            t ? (t->time_us[x->c.border[i + 1]] - t->time_us[x->c.border[i]]) / (1 << gpus_log(&x->c, i)) : 0;
         double lost = x->stage[i].time_us - ideal;
         work += ideal, loss += lost;
         if (i == b) own_work = ideal, own_loss = lost;
@@ -624,7 +671,8 @@ static struct policy policy_of(const struct search *s, const struct state *x, in
 static void note(struct search *s, const struct state *x) {
     if (better(x, &s->seen)) s->seen = *x;
     if (!(x->time_us <= 1.2 * s->best.time_us) && s->best.fits) return;
-    if (x->time_us < INFINITY && !visited(s, &x->c, false) && !known(s, hash_of(&x->c) | 1, true)) keep(s->pool, &s->n_pool, x);
+    if (x->time_us < INFINITY && !visited(s, &x->c, false) && !known(s, hash_of(&x->c) | 1, true))
+        keep(s->pool, &s->n_pool, x);
 }
 
 /* True: s->seen is faster than the best. */
@@ -670,7 +718,9 @@ static bool next_start(struct search *s, struct state *x) {
     }
     for (int i = 0; i < s->n_explored; i++) {
         const struct kept *k = &s->explored[i], *b = best < 0 ? NULL : &s->explored[best];
-        if (k->opened < OPENED_MAX && (!b || k->opened < b->opened || (k->opened == b->opened && k->time_us < b->time_us))) best = i;
+        if (k->opened < OPENED_MAX &&
+            (!b || k->opened < b->opened || (k->opened == b->opened && k->time_us < b->time_us)))
+            best = i;
     }
     if (best < 0) return false;
     s->explored[best].opened++;
@@ -679,7 +729,8 @@ static bool next_start(struct search *s, struct state *x) {
     return true;
 }
 
-/* One GPU per stage, then passes that double what can be doubled; tp = GPUs. Single-GPU nodes: from the back, dp beyond tp. */
+/* One GPU per stage, then passes that double what can be doubled; tp = GPUs. Single-GPU nodes: from the back, dp beyond
+ * tp. */
 static bool start_state(struct search *s, int S, struct state *x) {
     struct config *c = &x->c;
     int total = S, units = s->costs->n, largest = s->per_node == 1 ? 3 : s->max_tp;
@@ -715,8 +766,10 @@ static bool search_stages(struct search *s, int S, long states) {
         s->seen = now;
         for (int k = 0; k < S && s->left > 0; k++)
             if (expand(s, &now, 0, tried)) break;
-        if (better(&s->seen, &s->best)) s->best = now = s->seen;
-        else if (!next_start(s, &now)) break;
+        if (better(&s->seen, &s->best))
+            s->best = now = s->seen;
+        else if (!next_start(s, &now))
+            break;
     }
     return s->best.fits;
 }
@@ -730,7 +783,8 @@ struct context {
 };
 
 /* In layers: the borders go to the nearest layer's, and every stage keeps a layer. */
-static const struct plan *make_plan(const struct search *s, const struct config *c, int zone, int gpu, struct arena *a) {
+static const struct plan *make_plan(const struct search *s, const struct config *c, int zone, int gpu,
+                                    struct arena *a) {
     const struct workload *w = s->q->w;
     struct plan *p = grid_plan(w, zone, gpu, 1, c->S, 1, 1 << (c->mb_log - c->dp[0]), a);
     int end = 0;
@@ -755,9 +809,14 @@ static int aceso_search(const struct question *q, struct answer *out, struct are
     struct costs *costs = ARENA_NEW(a, struct costs);
     if (make_costs(q->w, q->extra, first->zone, first->gpu, q->corrected, costs, a, e)) return -1;
     struct search *s = ARENA_NEW(a, struct search);
-    *s = (struct search){.q = q, .costs = costs, .gpus = first->count, .per_node = g->gpus_per_node,
-                         .limit_MiB = g->planner_memory_bytes / MiB, .cand = arena_alloc(a, sizeof *s->cand * HOPS),
-                         .pool = ARENA_ARRAY(a, struct kept, KEPT_MAX), .explored = ARENA_ARRAY(a, struct kept, KEPT_MAX)};
+    *s = (struct search){.q = q,
+                         .costs = costs,
+                         .gpus = first->count,
+                         .per_node = g->gpus_per_node,
+                         .limit_MiB = g->planner_memory_bytes / MiB,
+                         .cand = arena_alloc(a, sizeof *s->cand * HOPS),
+                         .pool = ARENA_ARRAY(a, struct kept, KEPT_MAX),
+                         .explored = ARENA_ARRAY(a, struct kept, KEPT_MAX)};
     for (int ti = 0; ti < TP_N && 1 << ti <= g->gpus_per_node; ti++)
         if (costs->table[0][ti]) s->max_tp = ti;
     /* The original goes on to 128 stages; a plan has a layer for each, so those beyond could not be said. */
@@ -787,8 +846,8 @@ static int aceso_search(const struct question *q, struct answer *out, struct are
 
 /* ---- the estimator on any plan, and the simulator that judges the published ones ---- */
 
-static int estimate(const struct workload *w, const void *extra, const struct plan *p, bool corrected, struct guess *out,
-                    struct arena *scratch, struct err *e) {
+static int estimate(const struct workload *w, const void *extra, const struct plan *p, bool corrected,
+                    struct guess *out, struct arena *scratch, struct err *e) {
     *out = (struct guess){0, 0};
     for (int k = 0; k < p->n_pipeline; k++) {
         const struct pipeline *pipe = &p->pipeline[k];
@@ -836,16 +895,21 @@ static int judge(const struct question *q, const struct answer *x, const struct 
     *est = (struct estimate){.fits = true, .unfit_pipeline = -1, .unfit_stage = -1, .stage = stage};
     double sum = 0, slowest = 0;
     for (int i = 0; i < P; i++) {
-        const struct table *t = ctx->costs->table[c->mb_log - c->dp[i]][c->tp[i]], *one = ctx->costs->table[0][c->tp[i]];
+        const struct table *t = ctx->costs->table[c->mb_log - c->dp[i]][c->tp[i]],
+                           *one = ctx->costs->table[0][c->tp[i]];
         int from = c->border[i], to = c->border[i + 1], m = 1 << (c->mb_log - c->dp[i]);
-        double weights = (one->weights_MiB[to] - one->weights_MiB[from]) * MiB, kept = one->in_MiB[from] + one->judged_MiB[to] - one->judged_MiB[from];
-        struct stage_estimate v = {.compute_s = (t->time_us[to] - t->time_us[from]) * 1e-6,
-                                   .comm_s = i == P - 1 ? 0 : 2 * link_time_s(l, m * one->out_MiB[to - 1] * MiB, ESTIMATOR_SAILOR),
-                                   .sync_s = allreduce_time_s(l, weights * (1 << c->tp[i]), 1 << c->dp[i], ESTIMATOR_SAILOR),
-                                   .memory_bytes = 5 * weights + (P - i) * m * kept * MiB + 3 * 1024 * MiB};
+        double weights = (one->weights_MiB[to] - one->weights_MiB[from]) * MiB,
+               kept = one->in_MiB[from] + one->judged_MiB[to] - one->judged_MiB[from];
+        struct stage_estimate v = {
+            .compute_s = (t->time_us[to] - t->time_us[from]) * 1e-6,
+            .comm_s = i == P - 1 ? 0 : 2 * link_time_s(l, m * one->out_MiB[to - 1] * MiB, ESTIMATOR_SAILOR),
+            .sync_s = allreduce_time_s(l, weights * (1 << c->tp[i]), 1 << c->dp[i], ESTIMATOR_SAILOR),
+            .memory_bytes = 5 * weights + (P - i) * m * kept * MiB + 3 * 1024 * MiB};
         sum += v.compute_s + v.comm_s, slowest = fmax(slowest, v.compute_s + v.comm_s);
-        est->sync_time_s = fmax(est->sync_time_s, v.sync_s), est->peak_memory_bytes = fmax(est->peak_memory_bytes, v.memory_bytes);
-        if (est->fits && v.memory_bytes > g->memory_bytes) est->fits = false, est->unfit_pipeline = 0, est->unfit_stage = i;
+        est->sync_time_s = fmax(est->sync_time_s, v.sync_s),
+        est->peak_memory_bytes = fmax(est->peak_memory_bytes, v.memory_bytes);
+        if (est->fits && v.memory_bytes > g->memory_bytes)
+            est->fits = false, est->unfit_pipeline = 0, est->unfit_stage = i;
         if (stage) stage[i] = v;
     }
     int mb = 1 << c->mb_log;
@@ -858,7 +922,8 @@ static int judge(const struct question *q, const struct answer *x, const struct 
 
 const struct planner aceso_planner = {
     .name = "aceso",
-    .about = "first GPU type of the row, in its zone: bottlenecks relieved step by step, on operators, a search per number of stages",
+    .about = "first GPU type of the row, in its zone: bottlenecks relieved step by step, on operators, a search per "
+             "number of stages",
     .load = load,
     .search = aceso_search,
     .estimate = estimate,

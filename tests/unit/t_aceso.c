@@ -1,5 +1,5 @@
-/* Aceso: its published estimates and judged plans on the ranges of operators themselves, hence its source here; then what
- * every plan, list and search has to be. */
+/* Aceso: its published estimates and judged plans on the ranges of operators themselves, hence its source here; then
+ * what every plan, list and search has to be. */
 #define aceso_planner aceso
 #include "planners/aceso.c"
 #undef aceso_planner
@@ -20,20 +20,27 @@ static int forget(void **state) {
 
 /* ---- the estimator ---- */
 
-/* Published estimates of Aceso's own measured runs on GH-96, tp 4; six and three decimals. Where its stages ended is not
- * published: these are the ends at which time and memory of all rows of a shape come out together. */
+/* Published estimates of Aceso's own measured runs on GH-96, tp 4; six and three decimals. Where its stages ended is
+ * not published: these are the ends at which time and memory of all rows of a shape come out together. */
 static const struct published_run {
     int D, P, m, B, end[4];
     double time_s, GB;
     const char *run; /* one stage: the same plan in layers */
 } published_run[] = {
-    {1, 1, 1, 32, {315}, 2.810553, 8.769, "N1_D1_M4_G32"},  {1, 2, 8, 32, {166, 315}, 0.639371, 58.786, NULL},
-    {2, 1, 2, 32, {315}, 0.835714, 15.428, "N2_D2"},        {1, 4, 1, 64, {79, 163, 250, 315}, 1.680101, 7.358, NULL},
-    {2, 2, 1, 64, {166, 315}, 1.538790, 8.146, NULL},       {4, 1, 4, 128, {315}, 1.137923, 29.171, "N4_D4"},
-    {2, 4, 8, 512, {79, 163, 250, 315}, 2.451670, 54.844, NULL}, {4, 2, 8, 512, {166, 315}, 2.199482, 58.786, NULL},
-    {16, 1, 8, 1024, {315}, 1.904126, 56.680, "N16_D16"},   {4, 4, 8, 1024, {78, 156, 237, 315}, 2.428333, 54.508, NULL},
-    {8, 2, 8, 1024, {159, 315}, 2.131064, 55.225, NULL},    {16, 2, 8, 1024, {159, 315}, 1.126956, 55.225, NULL},
-    {32, 1, 8, 1024, {315}, 0.952063, 56.680, "N32_D32"},   {8, 4, 8, 1024, {78, 156, 237, 315}, 1.314881, 54.508, NULL},
+    {1, 1, 1, 32, {315}, 2.810553, 8.769, "N1_D1_M4_G32"},
+    {1, 2, 8, 32, {166, 315}, 0.639371, 58.786, NULL},
+    {2, 1, 2, 32, {315}, 0.835714, 15.428, "N2_D2"},
+    {1, 4, 1, 64, {79, 163, 250, 315}, 1.680101, 7.358, NULL},
+    {2, 2, 1, 64, {166, 315}, 1.538790, 8.146, NULL},
+    {4, 1, 4, 128, {315}, 1.137923, 29.171, "N4_D4"},
+    {2, 4, 8, 512, {79, 163, 250, 315}, 2.451670, 54.844, NULL},
+    {4, 2, 8, 512, {166, 315}, 2.199482, 58.786, NULL},
+    {16, 1, 8, 1024, {315}, 1.904126, 56.680, "N16_D16"},
+    {4, 4, 8, 1024, {78, 156, 237, 315}, 2.428333, 54.508, NULL},
+    {8, 2, 8, 1024, {159, 315}, 2.131064, 55.225, NULL},
+    {16, 2, 8, 1024, {159, 315}, 1.126956, 55.225, NULL},
+    {32, 1, 8, 1024, {315}, 0.952063, 56.680, "N32_D32"},
+    {8, 4, 8, 1024, {78, 156, 237, 315}, 1.314881, 54.508, NULL},
 };
 
 static int gpu_named(const struct workload *w, const char *name) {
@@ -72,8 +79,10 @@ static void test_layers(void **state) {
     static const struct {
         const char *run;
         double time_s, bytes;
-    } by_hand[] = {{"N2_D1", 0.6457739267893758, 50564465426.432},   {"N4_D2", 1.5899717633482775, 7040948764.672002},
-                   {"N4_D1", 1.7181349213854855, 6326763651.072001}, {"N32_D8", 1.3487895739073779, 47971565568.0},
+    } by_hand[] = {{"N2_D1", 0.6457739267893758, 50564465426.432},
+                   {"N4_D2", 1.5899717633482775, 7040948764.672002},
+                   {"N4_D1", 1.7181349213854855, 6326763651.072001},
+                   {"N32_D8", 1.3487895739073779, 47971565568.0},
                    {"N16_D8", 2.2531576110931204, 50564465426.432}};
     for (int i = 0; i < 5; i++) {
         struct guess g = fig_measured(&aceso, by_hand[i].run, false, &arena);
@@ -138,11 +147,27 @@ static const struct published_plan {
     int S, gpus, end[24], dp[24];
     double throughput, usd, search_s;
 } published_plan[] = {
-    {8, 32, {39, 78, 117, 156, 195, 234, 274, 315}, {2, 2, 2, 2, 2, 2, 2, 2}, 0.11527316040691148, 0.28326030964926474, 203.409},
-    {24, 80, {13, 26, 39, 52, 65, 78, 91, 104, 117, 130, 143, 156, 169, 182, 196, 215, 226, 234, 247, 260, 273, 286, 299, 315},
-     {2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 1, 1, 1, 1, 1, 1, 1, 1}, 0.01869271453401431, 4.366983598301779, 219.754},
-    {24, 96, {13, 26, 39, 52, 65, 78, 91, 104, 117, 130, 143, 156, 169, 182, 195, 208, 221, 234, 247, 260, 273, 286, 300, 315},
-     {2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2}, 0.22695420700475702, 0.4316154109946952, 260.406},
+    {8,
+     32,
+     {39, 78, 117, 156, 195, 234, 274, 315},
+     {2, 2, 2, 2, 2, 2, 2, 2},
+     0.11527316040691148,
+     0.28326030964926474,
+     203.409},
+    {24,
+     80,
+     {13, 26, 39, 52, 65, 78, 91, 104, 117, 130, 143, 156, 169, 182, 196, 215, 226, 234, 247, 260, 273, 286, 299, 315},
+     {2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 1, 1, 1, 1, 1, 1, 1, 1},
+     0.01869271453401431,
+     4.366983598301779,
+     219.754},
+    {24,
+     96,
+     {13, 26, 39, 52, 65, 78, 91, 104, 117, 130, 143, 156, 169, 182, 195, 208, 221, 234, 247, 260, 273, 286, 300, 315},
+     {2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2},
+     0.22695420700475702,
+     0.4316154109946952,
+     260.406},
 };
 
 static void test_judge(void **state) {
@@ -164,7 +189,7 @@ static void test_judge(void **state) {
         struct stage_estimate stage[24];
         struct estimate est = {.stage = stage};
         const struct plan *plan = make_plan(&s, &x, pool->zone, pool->gpu, &arena);
-        int *used = ARENA_ARRAY(&arena, int, q.w->site->n_zone * q.w->site->n_gpu);
+        int *used = ARENA_ARRAY(&arena, int, q.w->site->n_zone *q.w->site->n_gpu);
         assert_int_equal(plan_check(plan, q.w, "plan", &e), 0);
         plan_gpus(plan, q.w->site, used);
         assert_int_equal(used[pool->zone * q.w->site->n_gpu + pool->gpu], r->gpus);
@@ -189,7 +214,8 @@ static void test_fig7(void **state) {
         /* the walk was told by judge(), not by the common simulator */
         struct estimate common;
         struct err e;
-        assert_int_equal(estimate_plan(&fig_job("fig7", &arena)->workload, r.plan->plan, ESTIMATOR_SAILOR, &common, &e), 0);
+        assert_int_equal(estimate_plan(&fig_job("fig7", &arena)->workload, r.plan->plan, ESTIMATOR_SAILOR, &common, &e),
+                         0);
         assert_true(fabs(common.iteration_time_s / r.plan->est.iteration_time_s - 1) > 0.01);
     }
 }
@@ -216,7 +242,8 @@ static void check_list(const struct question *q) {
         assert_true(y->time_s == again.proposal[k].time_s && y->time_s > 0);
         double usd = rental_usd(q->w, p, y->time_s);
         assert_true(isnan(usd) ? isnan(y->cost_usd) : y->cost_usd == usd);
-        if (plan_check(p, q->w, "plan", &e) || plan_check_pool(p, q->w->site, count, "plan", &e)) fail_msg("%s", e.text);
+        if (plan_check(p, q->w, "plan", &e) || plan_check_pool(p, q->w->site, count, "plan", &e))
+            fail_msg("%s", e.text);
         assert_int_equal(p->pipeline->n_stage, c->S);
         assert_int_equal(c->border[0], 0);
         assert_int_equal(c->border[c->S], ctx->costs->n);
@@ -228,7 +255,8 @@ static void check_list(const struct question *q) {
             assert_int_equal(stage->group->count, 1 << c->dp[i]);
             assert_int_equal(stage->group->tp, 1 << c->tp[i]);
             /* the layer's border nearest to the operator's, or as near as the neighbours' layers let it be */
-            if (in_layers) assert_int_equal(ctx->costs->layer[stage->end], c->border[i + 1]);
+            if (in_layers)
+                assert_int_equal(ctx->costs->layer[stage->end], c->border[i + 1]);
             else if (i < c->S - 1 && stage->end - stage->first > 1 && p->pipeline->stage[i + 1].end - stage->end > 1)
                 assert_true(abs(ctx->costs->layer[stage->end] - c->border[i + 1]) <= 7);
             if (q->corrected) assert_int_equal(c->dp[i], c->dp[0]);
@@ -239,7 +267,8 @@ static void check_list(const struct question *q) {
         struct estimate est = {0};
         if (!q->corrected) {
             assert_int_equal(judge(q, &x, y, p, &est, &e), 0);
-            assert_true(est.iteration_time_s > 0 && est.iteration_time_s >= est.pipeline_time_s && est.peak_memory_bytes > 3e9);
+            assert_true(est.iteration_time_s > 0 && est.iteration_time_s >= est.pipeline_time_s &&
+                        est.peak_memory_bytes > 3e9);
             assert_int_equal(est.fits, est.peak_memory_bytes <= q->w->site->gpu[first->gpu].memory_bytes);
             assert_int_equal(est.n_microbatch, M);
         }
