@@ -540,8 +540,7 @@ static bool placed_well(const struct search *s, const struct config *c) {
     return gpu == s->gpus;
 }
 
-/* Doubles or halves a stage in one dimension; the GPUs come from, or go to, the stages that will be fastest after it.
- */
+/* Doubles or halves a stage in one dimension; the GPUs come from, or go to, the stages that are fastest after it. */
 static bool resize(const struct search *s, const struct state *x, int b, int dp, int tp, struct state *out) {
     struct config *c = &out->c;
     bool changed[STAGES_MAX] = {false};
@@ -569,8 +568,7 @@ static bool resize(const struct search *s, const struct state *x, int b, int dp,
     return placed_well(s, c);
 }
 
-/* The degrees of stage i, its GPUs unchanged, that take least at the microbatch; dp < 0: any. INFINITY if there are
- * none. */
+/* Gives stage i the degrees that take least, its GPUs unchanged (dp < 0: any dp). INFINITY: there are none. */
 static double pick_degrees(const struct search *s, struct config *c, int i, int dp, bool oom) {
     int n = gpus_log(c, i), gpu = first_gpu(c, i), chosen = -1;
     double least = INFINITY;
@@ -729,8 +727,7 @@ static bool next_start(struct search *s, struct state *x) {
     return true;
 }
 
-/* One GPU per stage, then passes that double what can be doubled; tp = GPUs. Single-GPU nodes: from the back, dp beyond
- * tp. */
+/* One GPU per stage, then passes that double what can be doubled, as tp. Nodes of one GPU: from the back, as dp. */
 static bool start_state(struct search *s, int S, struct state *x) {
     struct config *c = &x->c;
     int total = S, units = s->costs->n, largest = s->per_node == 1 ? 3 : s->max_tp;
@@ -848,6 +845,8 @@ static int aceso_search(const struct question *q, struct answer *out, struct are
 
 static int estimate(const struct workload *w, const void *extra, const struct plan *p, bool corrected,
                     struct guess *out, struct arena *scratch, struct err *e) {
+    struct costs c;
+    int zone = -1, type = -1; /* that c is for */
     *out = (struct guess){0, 0};
     for (int k = 0; k < p->n_pipeline; k++) {
         const struct pipeline *pipe = &p->pipeline[k];
@@ -860,16 +859,16 @@ static int estimate(const struct workload *w, const void *extra, const struct pl
             for (int r = 0; r < stage->n_group; r++) gpus += stage->group[r].tp * stage->group[r].count;
             for (int r = 0; r < stage->n_group; r++) {
                 const struct replicas *y = &stage->group[r];
-                struct costs c;
-                struct arena_mark mark = arena_mark(scratch);
-                if (make_costs(w, extra, y->zone, y->gpu, corrected, &c, scratch, e)) return -1;
+                if (y->zone != zone || y->gpu != type) {
+                    if (make_costs(w, extra, y->zone, y->gpu, corrected, &c, scratch, e)) return -1;
+                    zone = y->zone, type = y->gpu;
+                }
                 int per_node = w->site->gpu[y->gpu].gpus_per_node;
                 struct place at = {c.layer[stage->first], c.layer[stage->end], pipe->n_stage - 1 - i,
                                    gpu > 0 && gpu % per_node == 0, (gpu + gpus) % per_node == 0};
                 struct cost v = stage_cost(&c, &at, bi, tp_index(y->tp));
                 worst.time_us = fmax(worst.time_us, v.time_us), worst.memory_MiB = fmax(worst.memory_MiB, v.memory_MiB);
                 if (corrected && v.time_us < INFINITY) sync = fmax(sync, sync_us(&c, &at, bi, tp_index(y->tp), D));
-                arena_release(scratch, mark);
             }
             slowest = fmax(slowest, worst.time_us), sum += worst.time_us, gpu += gpus;
             out->peak_bytes = fmax(out->peak_bytes, worst.memory_MiB * MiB);
@@ -906,7 +905,7 @@ static int judge(const struct question *q, const struct answer *x, const struct 
             .sync_s = allreduce_time_s(l, weights * (1 << c->tp[i]), 1 << c->dp[i], ESTIMATOR_SAILOR),
             .memory_bytes = 5 * weights + (P - i) * m * kept * MiB + 3 * 1024 * MiB};
         sum += v.compute_s + v.comm_s, slowest = fmax(slowest, v.compute_s + v.comm_s);
-        est->sync_time_s = fmax(est->sync_time_s, v.sync_s),
+        est->sync_time_s = fmax(est->sync_time_s, v.sync_s);
         est->peak_memory_bytes = fmax(est->peak_memory_bytes, v.memory_bytes);
         if (est->fits && v.memory_bytes > g->memory_bytes)
             est->fits = false, est->unfit_pipeline = 0, est->unfit_stage = i;
