@@ -56,6 +56,7 @@ cJSON *import_open(const char *dir, const char *rel, struct json_at *at, bool *m
 int import_layers(const struct json_at *at, const cJSON *node[LAYERS_MAX], int *n, struct err *e);
 
 /** The inputs of published planners, planners/PLANNER/..., as far as `dir` has them (import_*.c). */
+int import_aceso(const char *dir, struct import *m);
 int import_galvatron(const char *dir, struct import *m);
 int import_varuna(const char *dir, struct import *m);
 

@@ -53,7 +53,7 @@ struct planner {
     int (*estimate)(const struct workload *w, const void *extra, const struct plan *p, bool corrected, struct guess *out,
                     struct arena *scratch, struct err *e);
     /** The simulator that judges this planner's plans in the published comparison if it is not the common one (Aceso):
-     *  fills est as estimate_plan() does. NULL: the common one. */
+     *  fills est as estimate_plan() does; not asked in corrected mode. NULL: the common one. */
     int (*judge)(const struct question *q, const struct answer *x, const struct proposal *p, const struct plan *plan,
                  struct estimate *est, struct err *e);
 };

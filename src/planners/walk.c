@@ -52,7 +52,7 @@ int planner_walk(const struct planner *pl, const struct question *q, enum estima
         struct estimate est = {.stage = stage};
         struct err why;
         int rc = 0; /* memory comes first: what does not fit need not be profiled */
-        if (pl->judge)
+        if (pl->judge && !q->corrected)
             rc = pl->judge(q, &x, y, p, &est, &why);
         else if (plan_fits(q->w, p, common))
             rc = plan_check(p, q->w, pl->name, &why) || estimate_plan(q->w, p, common, &est, &why);
