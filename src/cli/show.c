@@ -37,6 +37,7 @@ void show_row_json(const struct results *r, int i, FILE *out) {
     real(o, "row", i);
     cJSON_AddStringToObject(o, "status", row_status_name[row->status]);
     if (row->reason) cJSON_AddStringToObject(o, "reason", row->reason);
+    if (row->note) cJSON_AddStringToObject(o, "note", row->note);
     cJSON_AddItemToObject(o, "plan", f ? plan_to_json(f->plan, w) : cJSON_CreateNull());
     real(o, "iteration_time_s", f ? f->est.iteration_time_s : NAN);
     real(o, "throughput_per_s", f ? 1 / f->est.iteration_time_s : 0);
@@ -181,6 +182,7 @@ void show_row(const struct results *r, int i, FILE *out) {
                 table_number(row->lower_bound, 6, &a), unit,
                 row->gap == 0 ? "0" : table_number(100 * row->gap, 3, &a), row->n_unit,
                 plans_text(row->plans_evaluated, &a), row->search_s);
+        if (row->note) fprintf(out, "note: %s\n", row->note);
         if (iterations(r->job) > 0)
             fprintf(out, "training on %.4g tokens: %s iterations, %s hours, %s USD\n", r->job->train_tokens,
                     table_number(iterations(r->job), 6, &a),

@@ -65,6 +65,8 @@ int planner_walk(const struct planner *pl, const struct question *q, enum estima
             f->est.stage = ARENA_ARRAY(a, struct stage_estimate, stages_of(p));
             memcpy(f->est.stage, stage, sizeof *stage * (size_t)stages_of(p));
             row->n_plan = 1, row->status = ROW_FEASIBLE;
+            /* Judged like any other: the published comparison took such plans too. */
+            if (plan_check_pool(p, q->w->site, q->pool->count, pl->name, &why)) row->note = arena_strdup(a, why.text);
         }
         arena_free(&scratch);
         if (good) break;
