@@ -54,7 +54,14 @@ struct rest {
     struct run *run;
 };
 
-enum { BUCKETS = 1 << 12 };
+/* A time between two slots that a stage asked for before. */
+struct known {
+    long epoch;
+    int stage, from, to;
+    double time_s;
+};
+
+enum { BUCKETS = 1 << 12, KNOWN = 1 << 10 };
 struct bucket {
     long epoch;
     struct rest *head;
@@ -64,17 +71,19 @@ struct search {
     const struct question *q;
     const struct workload *w;
     int K, gpu[GPUS_MAX]; /* types at hand, by name */
-    int n_slot, n_region, n_tour;
+    int n_slot, n_region, n_tour, gpus;
     struct slot *slot;
     uint16_t *full;                       /* [n_slot] */
     int begin[REGIONS_MAX][GPUS_MAX + 1]; /* first slot of (region, kind) */
     struct tour *tour;
     int P, m, D, M;
+    bool frugal;           /* the first type has to do with the least degree that fits */
     struct layers *layers; /* [P] */
     struct use *use;       /* [P * K] */
     bool out[GPUS_MAX];    /* a stage does not fit into this type */
-    long epoch;            /* (P, m, D) that the memo is about */
-    struct bucket *bucket;
+    long epoch;            /* (P, m, D) that the memo and the times are about */
+    struct bucket *bucket; /* [BUCKETS] */
+    struct known *ring, *transfer; /* [KNOWN] */
     struct arena memo;
     uint64_t states;
     bool stopped;
@@ -131,6 +140,7 @@ static void read_pool(struct search *x, struct arena *a) {
             int have = count[z * s->n_gpu + x->gpu[k]];
             if (!have) continue;
             if (r == x->n_region) name[x->n_region++] = s->zone[z];
+            x->gpus += have;
             x->slot[x->n_slot++] = (struct slot){r, k, z, have < INT16_MAX ? have : INT16_MAX, price(x, z, x->gpu[k])};
         }
     }
@@ -195,8 +205,7 @@ static void list_tours(struct search *x, struct arena *a) {
 
 /* ---- stages alone --------------------------------------------------------------------------------------------- */
 
-/* The degree of stage i on kind k: the least that fits, or the highest to which each doubling still gains 1.5 times.
- * [Q5] With several types the first has to do with the least. */
+/* The degree of stage i on kind k: the highest to which each doubling still gains 1.5 times, or the least that fits. */
 static bool choose_degree(const struct search *x, int k, int i, struct use *u) {
     const struct model *mo = x->w->model;
     const struct gpu_type *g = &x->w->site->gpu[x->gpu[k]];
@@ -220,8 +229,7 @@ static bool choose_degree(const struct search *x, int k, int i, struct use *u) {
         at[tp] = (struct use){tp, comp, (y->end - y->first) * t->update_s[y->first]};
     }
     if (!least) return false;
-    bool first_of_several = k == 0 && x->K > 1 && !x->q->corrected;
-    *u = at[first_of_several || least > fastest ? least : fastest];
+    *u = at[(x->frugal && k == 0) || least > fastest ? least : fastest];
     return true;
 }
 
@@ -247,23 +255,43 @@ static double ring_s(const struct link *l, double bytes, int D) {
     return 2 * (D - 1) * (n * each + link_time_s(l, floor((bytes - n * BUCKET_BYTES) / D), ESTIMATOR_SAILOR));
 }
 
-static double sync_s(const struct search *x, int i, const struct run *run, int n) {
+/* Where the time between slots a and b for stage i stands or is to be put (then NAN). */
+static double *look_up(const struct search *x, struct known *table, int i, int a, int b) {
+    struct known *y = &table[(unsigned)((i * x->n_slot + a) * x->n_slot + b) % KNOWN];
+    if (y->epoch != x->epoch || y->stage != i || y->from != a || y->to != b)
+        *y = (struct known){x->epoch, i, a, b, NAN};
+    return &y->time_s;
+}
+
+static double own_peak_Bps(const struct search *x, int i, int a) {
+    int tp = x->use[i * x->K + x->slot[a].kind].tp;
+    const struct link *l = slot_link(x, a, tp, a, tp);
+    return l ? l->peak_Bps : 0;
+}
+
+/* All-reduce of stage i over all replicas if every link were that from slot a to slot b. */
+static double slot_ring_s(const struct search *x, int i, int a, int b) {
     const struct use *u = &x->use[i * x->K];
-    const struct link *slowest = NULL;
+    double *t = look_up(x, x->ring, i, a, b);
+    if (isnan(*t))
+        *t = ring_s(slot_link(x, a, u[x->slot[a].kind].tp, b, u[x->slot[b].kind].tp), x->layers[i].params_bytes, x->D);
+    return *t;
+}
+
+static double sync_s(const struct search *x, int i, const struct run *run, int n) {
+    int slowest = -1;
     double t = 0;
     for (int r = 0; r < n; r++) {
-        int a = run[r].slot, b = r + 1 < n ? run[r + 1].slot : a, tp = u[x->slot[a].kind].tp;
-        const struct link *own = slot_link(x, a, tp, a, tp);
+        int a = run[r].slot, kind = x->slot[a].kind;
         if (x->q->corrected) {
-            if (run[r].count > 1) t = fmax(t, ring_s(own, x->layers[i].params_bytes, x->D));
-            if (b != a) t = fmax(t, ring_s(slot_link(x, a, tp, b, u[x->slot[b].kind].tp), x->layers[i].params_bytes, x->D));
-        } else { /* [Q3] the first zone of each type stands for all; the slowest type counts */
-            if (r > 0 && x->slot[run[r - 1].slot].kind == x->slot[a].kind) continue;
-            if (!own) return INFINITY;
-            if (!slowest || own->peak_Bps < slowest->peak_Bps) slowest = own;
+            if (run[r].count > 1) t = fmax(t, slot_ring_s(x, i, a, a));
+            if (r + 1 < n) t = fmax(t, slot_ring_s(x, i, a, run[r + 1].slot));
+        } else if (r == 0 || x->slot[run[r - 1].slot].kind != kind) {
+            /* [Q3] the first zone of each type stands for all its zones; of the types the slowest counts */
+            if (slowest < 0 || own_peak_Bps(x, i, a) < own_peak_Bps(x, i, slowest)) slowest = a;
         }
     }
-    return x->q->corrected ? t : ring_s(slowest, x->layers[i].params_bytes, x->D);
+    return x->q->corrected ? t : slot_ring_s(x, i, slowest, slowest);
 }
 
 /* Money for the all-reduce between zones. [Q2] One price for all. */
@@ -337,8 +365,12 @@ static double transfer_s(const struct search *x, int i, const struct run *a, con
     for (int todo = x->D, at = a->count, bt = b->count, n; todo > 0; todo -= n) {
         n = at < bt ? at : bt;
         const struct slot *p = &x->slot[a->slot], *q = &x->slot[b->slot];
-        const struct link *l = slot_link(x, a->slot, u[p->kind].tp, b->slot, v[q->kind].tp);
-        worst = fmax(worst, l ? link_time_s(l, x->layers[i].out_bytes, ESTIMATOR_SAILOR) : INFINITY);
+        double *t = look_up(x, x->transfer, i, a->slot, b->slot);
+        if (isnan(*t)) {
+            const struct link *l = slot_link(x, a->slot, u[p->kind].tp, b->slot, v[q->kind].tp);
+            *t = l ? link_time_s(l, x->layers[i].out_bytes, ESTIMATOR_SAILOR) : INFINITY;
+        }
+        if (*t > worst) worst = *t;
         *usd_per_GB += n * s->egress_usd_per_GB[p->zone * s->n_zone + q->zone];
         if (todo > n && !(at -= n)) at = (++a)->count;
         if (todo > n && !(bt -= n)) bt = (++b)->count;
@@ -443,6 +475,10 @@ static const struct rest *solve(struct search *x, int i, const struct tour *t, i
         if (++at == t->n) return NULL;
         left = &x->full[x->begin[t->region[at]][0]];
     }
+    if (x->q->corrected && !isinf(budget_usd)) { /* without limit, if it does not matter: far fewer states */
+        const struct rest *r = solve(x, i, t, at, left, INFINITY);
+        if (!r || affordable(r->T_s * r->usd_per_s + r->egress_usd, budget_usd)) return r;
+    }
     bool fresh;
     struct rest *best = recall(x, i, t, at, left, to_cents(budget_usd), &fresh);
     if (!fresh) return best->T_s < INFINITY ? best : NULL;
@@ -525,9 +561,9 @@ static int by_cost(const void *pa, const void *pb) {
 
 /* Where the number of microbatches changes with D: ascending. */
 static int replica_counts(const struct search *x, int *d) {
-    int n = 0, B = x->w->global_batch_size, gpus = x->n_tour ? x->tour[x->n_tour - 1].gpus : 0;
+    int n = 0, B = x->w->global_batch_size;
     d[n++] = 1;
-    for (int D = 2, M = (B + x->m - 1) / x->m; D < gpus && M > 1; D++) {
+    for (int D = 2, M = (B + x->m - 1) / x->m; D < x->gpus && M > 1; D++) {
         int fewer = (B + x->m * D - 1) / (x->m * D);
         if (fewer != M) d[n++] = D, M = fewer;
     }
@@ -556,26 +592,30 @@ static int search(const struct question *q, struct answer *out, struct arena *a,
     x.layers = ARENA_ARRAY(a, struct layers, L);
     x.use = ARENA_ARRAY(a, struct use, L * x.K);
     x.bucket = ARENA_ARRAY(a, struct bucket, BUCKETS);
+    x.ring = ARENA_ARRAY(a, struct known, KNOWN), x.transfer = ARENA_ARRAY(a, struct known, KNOWN);
     arena_alloc(&x.memo, 1); /* a block that stays */
     const struct arena_mark empty = arena_mark(&x.memo);
-    /* [Q1] for cost the published planner takes no plan of several stages */
-    int deepest = cheap && !q->corrected ? 1 : L;
-    for (x.P = 1; x.P <= deepest && !x.stopped; x.P++)
-        for (x.m = 0; (x.m = next_micro_batch(&x, x.m)) && !x.stopped;) {
-            stage_tables(&x);
-            int n = replica_counts(&x, d);
-            double best = INFINITY;
-            for (int i = 0; i < n && !x.stopped; i++) { /* upwards for cost, downwards for time, until it gets no better */
-                x.D = d[cheap ? i : n - 1 - i], x.M = (q->w->global_batch_size + x.m * x.D - 1) / (x.m * x.D);
-                arena_release(&x.memo, empty);
-                const struct rest *r = solve_tours(&x);
-                if (!r) continue;
-                propose(&x, out, r, &room, &list, a);
-                double value = cheap ? list[out->n - 1].cost_usd : r->T_s;
-                if (!(value < best)) break;
-                if (!cheap || 1 / r->T_s >= q->min_iterations_per_s) best = value;
+    /* [Q1] For cost the published planner takes no plan of several stages. [Q5] Of several types the first has always to be
+     * frugal, so that more GPUs can make a plan slower; corrected: it is tried both ways. */
+    int deepest = cheap && !q->corrected ? 1 : L, ways = x.K > 1 && q->corrected ? 2 : 1;
+    for (x.P = 1; x.P <= deepest; x.P++)
+        for (x.m = 0; (x.m = next_micro_batch(&x, x.m));)
+            for (int way = 0; way < ways; way++) {
+                x.frugal = x.K > 1 && way == 0;
+                stage_tables(&x);
+                int n = replica_counts(&x, d);
+                double best = INFINITY;
+                for (int i = 0; i < n && !x.stopped; i++) { /* up for cost, down for time, until it gets no better */
+                    x.D = d[cheap ? i : n - 1 - i], x.M = (q->w->global_batch_size + x.m * x.D - 1) / (x.m * x.D);
+                    arena_release(&x.memo, empty);
+                    const struct rest *r = solve_tours(&x);
+                    if (!r) continue;
+                    propose(&x, out, r, &room, &list, a);
+                    double value = cheap ? list[out->n - 1].cost_usd : r->T_s;
+                    if (!(value < best)) break;
+                    if (!cheap || 1 / r->T_s >= q->min_iterations_per_s) best = value;
+                }
             }
-        }
     if (out->n) qsort(list, (size_t)out->n, sizeof *list, cheap ? by_cost : by_time);
     out->states = x.states;
     arena_free(&x.memo);

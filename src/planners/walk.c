@@ -38,6 +38,10 @@ int planner_walk(const struct planner *pl, const struct question *q, enum estima
         arena_free(&kept);
         return -1;
     }
+    if (q->stop && q->stop(q->stop_ctx)) { /* an empty list of a search that gave up is no answer */
+        arena_free(&kept);
+        return 1;
+    }
     *row = (struct row_result){.status = ROW_INFEASIBLE, .search_s = now_s() - t0, .plans_evaluated = x.states,
                                .lower_bound = 0, .gap = 1};
     for (int i = 0; i < x.n; i++) {
