@@ -37,6 +37,7 @@ void show_row_json(const struct results *r, int i, FILE *out) {
     real(o, "row", i);
     cJSON_AddStringToObject(o, "status", row_status_name[row->status]);
     if (row->reason) cJSON_AddStringToObject(o, "reason", row->reason);
+    if (row->note) cJSON_AddStringToObject(o, "note", row->note);
     cJSON_AddItemToObject(o, "plan", f ? plan_to_json(f->plan, w) : cJSON_CreateNull());
     real(o, "iteration_time_s", f ? f->est.iteration_time_s : NAN);
     real(o, "throughput_per_s", f ? 1 / f->est.iteration_time_s : 0);
@@ -186,6 +187,7 @@ void show_row(const struct results *r, int i, FILE *out) {
             fprintf(out, "%s expected %s s and %s USD; %d plans before it out of memory; %s plans evaluated, %.3g s\n",
                     r->planner, table_number(f->planner_time_s, 6, &a), table_number(f->planner_cost_usd, 5, &a),
                     row->oom_plans, plans_text(row->plans_evaluated, &a), row->search_s);
+        if (row->note) fprintf(out, "note: %s\n", row->note);
         if (iterations(r->job) > 0)
             fprintf(out, "training on %.4g tokens: %s iterations, %s hours, %s USD\n", r->job->train_tokens,
                     table_number(iterations(r->job), 6, &a),

@@ -133,6 +133,7 @@ static void flatten(const struct results *r, struct rows t[TABLES], struct arena
         *rr = (struct row_rec){.row = i,
                                .status = (unsigned char)q->status,
                                .reason = q->reason ? q->reason : "",
+                               .note = q->note ? q->note : "",
                                .time_s = r->job->pool[i].time_s,
                                .lower_bound = q->lower_bound,
                                .gap = q->gap,

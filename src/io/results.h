@@ -36,6 +36,7 @@ extern const char *const row_status_name[4]; /* "todo", "optimal", "feasible", "
 struct row_result {
     enum row_status status;
     const char *reason; /* why infeasible; NULL otherwise */
+    const char *note;   /* what to know about the plan (a published planner over-uses a zone); NULL otherwise */
     double lower_bound, gap, search_s;
     double near_s; /* of this run: when a plan within 1 % of the best was there; NAN = unknown. Not in the file */
     uint64_t plans_evaluated;

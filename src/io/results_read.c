@@ -347,6 +347,7 @@ static int read_rows(struct reader *r, struct rows t[TABLES], const struct job *
         if (q->status > ROW_INFEASIBLE) return bad(r, "row/status", "unknown status");
         out->row[i] = (struct row_result){.status = (enum row_status)q->status,
                                           .reason = *q->reason ? q->reason : NULL,
+                                          .note = *q->note ? q->note : NULL,
                                           .lower_bound = q->lower_bound,
                                           .gap = q->gap,
                                           .search_s = q->search_s,

@@ -19,6 +19,7 @@ static const struct column row_columns[] = {
     COLUMN(row, oom_plans, I32, "1",
            "plans that a baseline planner proposed and the check rejected for memory"),
     COLUMN(row, reason, TEXT, "1", "why there is no plan, empty otherwise"),
+    COLUMN(row, note, TEXT, "1", "what is wrong with the plan of a published planner, empty otherwise"),
 };
 
 static const struct column pool_columns[] = {

@@ -24,7 +24,7 @@ extern const struct table_def table_def[TABLES];
 struct row_rec {
     int row, oom_plans;
     unsigned char status;
-    const char *reason;
+    const char *reason, *note;
     double time_s, lower_bound, gap, search_s;
     uint64_t plans_evaluated;
 };

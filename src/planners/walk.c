@@ -38,6 +38,10 @@ int planner_walk(const struct planner *pl, const struct question *q, enum estima
         arena_free(&kept);
         return -1;
     }
+    if (q->stop && q->stop(q->stop_ctx)) { /* an empty list of a search that gave up is no answer */
+        arena_free(&kept);
+        return 1;
+    }
     *row = (struct row_result){.status = ROW_INFEASIBLE, .search_s = now_s() - t0, .plans_evaluated = x.states,
                                .lower_bound = 0, .gap = 1};
     for (int i = 0; i < x.n; i++) {
@@ -70,6 +74,8 @@ int planner_walk(const struct planner *pl, const struct question *q, enum estima
             f->est.stage = ARENA_ARRAY(a, struct stage_estimate, stages_of(p));
             memcpy(f->est.stage, stage, sizeof *stage * (size_t)stages_of(p));
             row->n_plan = 1, row->status = ROW_FEASIBLE;
+            /* Judged like any other: the published comparison took such plans too. */
+            if (plan_check_pool(p, q->w->site, q->pool->count, pl->name, &why)) row->note = arena_strdup(a, why.text);
         }
         arena_free(&scratch);
         if (good) break;

@@ -155,7 +155,8 @@ static struct results make_results(const struct job *job) {
                              .n_plan = 3,
                              .n_frontier = 2,
                              .n_unit = 4,
-                             .oom_plans = 9};
+                             .oom_plans = 9,
+                             .note = "uses 132 of 128 GPUs"};
     q->plan = ARENA_ARRAY(&arena, struct found_plan, 3);
     q->frontier = ARENA_ARRAY(&arena, struct found_plan, 2);
     for (int i = 0; i < 3; i++) q->plan[i] = make_plan(job, 1 + i, 1 + i, i == 2, (unsigned)i);
@@ -213,6 +214,8 @@ static void same_row(const struct row_result *x, const struct row_result *y) {
     assert_int_equal(x->status, y->status);
     assert_int_equal(!x->reason, !y->reason);
     if (x->reason) assert_string_equal(x->reason, y->reason);
+    assert_int_equal(!x->note, !y->note);
+    if (x->note) assert_string_equal(x->note, y->note);
     same(x->lower_bound, y->lower_bound);
     same(x->gap, y->gap);
     same(x->search_s, y->search_s);
