@@ -116,14 +116,14 @@ static const double *measured(const struct kind *k, int m, int ti) {
     return m <= k->m_max ? k->before_ms[m * TP_N + ti] : NULL;
 }
 
-/* Forward and backward of m sequences through layers [first, end), in the largest parts that were measured. NAN if that
- * cannot be. */
+/* Forward and backward of m sequences through layers [first, end), in the largest parts that were measured; INFINITY if
+ * that cannot be. */
 static double layers_ms(const struct kind *k, int m, int ti, int first, int end) {
     double sum = 0;
     for (int part = m < k->m_max ? m : k->m_max; m > 0; m -= part) {
         if (part > m) part = m;
         while (part > 0 && !measured(k, part, ti)) part--;
-        if (!part) return NAN;
+        if (!part) return INFINITY;
         sum += measured(k, part, ti)[end] - measured(k, part, ti)[first];
     }
     return sum;
@@ -169,7 +169,8 @@ static int estimate(const struct workload *w, const void *extra, const struct pl
         }
         if (!corrected) v[i].update_ms = update_ms / v[i].tp;
     }
-    *out = (struct guess){iteration_ms(w, v, S, nb, corrected) / 1000, worst_MiB * (1 << 20)};
+    double ms = iteration_ms(w, v, S, nb, corrected);
+    *out = (struct guess){ms < INFINITY ? ms / 1000 : NAN, worst_MiB * (1 << 20)};
     return 0;
 }
 
@@ -214,36 +215,31 @@ static void trial_sequence(struct trial *t, const unsigned char *order) {
     }
 }
 
+/* GPUs of the k-th type of the sequence in a stage. */
+static int part_gpus(const struct trial *t, const struct part *x, int k) {
+    const struct kind *y = &t->seq[k];
+    int from = x->first_rank > y->first ? x->first_rank : y->first, to = x->first_rank + x->gpus;
+    return (to < y->end ? to : y->end) - from;
+}
+
 /* Stages of 2^size[i] GPUs. */
 static void trial_stages(struct trial *t, const unsigned char *size, int S) {
     t->S = S;
-    for (int i = 0, rank = 0, k = 0; i < S; rank += t->part[i++].gpus) {
+    for (int i = 0, rank = 0, k = 0; i < S; i++) {
         struct part *x = &t->part[i];
-        x->first_rank = rank, x->gpus = 1 << size[i];
+        *x = (struct part){.first_rank = rank, .gpus = 1 << size[i]};
         while (rank >= t->seq[k].end) k++;
-        x->kind = k;
-        while (rank + x->gpus > t->seq[k].end) k++;
+        x->kind = k, rank += x->gpus;
+        while (rank > t->seq[k].end) k++;
         x->last_kind = k;
-        x->memory_MiB = 0;
-        for (int j = x->kind; j <= k; j++) {
-            int from = t->seq[j].first > rank ? t->seq[j].first : rank;
-            int to = t->seq[j].end < rank + x->gpus ? t->seq[j].end : rank + x->gpus;
-            /* [Q4] all GPUs taken for the type of rank 0 */
-            x->memory_MiB += (to - from) * t->seq[t->w->q->corrected ? j : 0].memory_MiB;
-        }
+        for (int j = x->kind; j <= k; j++) /* [Q4] all GPUs are taken for the type of rank 0 */
+            x->memory_MiB += part_gpus(t, x, j) * t->seq[t->w->q->corrected ? j : 0].memory_MiB;
     }
 }
 
 static void trial_batches(struct trial *t, int nb) {
     t->nb = nb, t->tried = 0, t->over = t->cut = false;
     for (int i = 0; i < t->S; i++) t->part[i].dp = t->part[i].gpus, t->part[i].ti = 0;
-}
-
-/* GPUs of the k-th type of the sequence in a stage. */
-static int part_gpus(const struct trial *t, const struct part *x, int k) {
-    const struct kind *y = &t->seq[k];
-    int from = x->first_rank > y->first ? x->first_rank : y->first, to = x->first_rank + x->gpus;
-    return (to < y->end ? to : y->end) - from;
 }
 
 enum verdict { HOPELESS, INVALID, VALID };
@@ -540,9 +536,9 @@ static bool try_split(struct finder *f, const unsigned char *size, int S) {
             keep(f, code, ms);
         }
         f->states += f->trial.tried;
-        if (f->states >= f->budget || (q->stop && q->stop(q->stop_ctx))) return true;
+        if (f->states >= f->budget) return true;
     }
-    return false;
+    return q->stop && q->stop(q->stop_ctx);
 }
 
 /* Stages that are permuted as one: `count` of 2^size GPUs each. */
@@ -559,20 +555,17 @@ static int unit_compare(struct unit a, struct unit b) {
 /* Bundles pairs of the smallest units until there are few enough. Units rise, and still do. Returns their number. */
 static int bundle(struct unit *u, int n) {
     while (n > UNITS_MAX) {
-        int excess = n - UNITS_MAX, equal = 1, m = 0, i = 0;
-        struct unit least = u[0];
-        while (equal < n && !unit_compare(u[equal], least)) equal++;
-        if ((equal + (equal < n)) / 2 > excess) excess = (equal + (equal < n)) / 2;
-        for (int looked = 0; i < n; looked++) {
-            bool both = looked < excess && i + 1 < n && !unit_compare(u[i], least) && !unit_compare(u[i + 1], least);
-            u[m] = u[i++];
-            if (both) u[m].count *= 2, i++;
+        int pairs = n - UNITS_MAX, least = 1, m = 0;
+        while (least < n && !unit_compare(u[least], u[0])) least++;
+        if ((least + (least < n)) / 2 > pairs) pairs = (least + (least < n)) / 2;
+        for (int i = 0; i < n; i++) {
+            u[m] = u[i];
+            if (i % 2 == 0 && i / 2 < pairs && i + 1 < least) u[m].count *= 2, i++;
             m++;
-            if (!both && i < n && looked < excess) u[m++] = u[i++];
         }
         if (m == n) break;
         n = m;
-        for (int j = 1; j < n; j++) /* stable */
+        for (int j = 1; j < n; j++)
             for (int k = j; k > 0 && unit_compare(u[k - 1], u[k]) > 0; k--) {
                 struct unit x = u[k];
                 u[k] = u[k - 1], u[k - 1] = x;
@@ -581,24 +574,21 @@ static int bundle(struct unit *u, int n) {
     return n;
 }
 
-/* All orders of the S stages of f->size (rising) by prefix shifts: the first falls, and each next one takes an element behind
- * the longest falling prefix to the front (the order of Williams, "Loopless generation of multiset permutations", 2009). */
+/* All orders of the S stages of f->size (rising) by prefix shifts: the first falls; each next one takes to the front what
+ * follows the longest falling prefix, or the one after (Williams, "Loopless generation of multiset permutations", 2009). */
 static bool try_orders(struct finder *f, int S) {
-    struct unit u[LAYERS_MAX];
+    struct unit u[LAYERS_MAX], x;
     unsigned char size[LAYERS_MAX];
     for (int i = 0; i < S; i++) u[i] = (struct unit){f->size[i], 1};
-    int n = bundle(u, S);
-    for (int i = 0; i < n / 2; i++) {
-        struct unit x = u[i];
-        u[i] = u[n - 1 - i], u[n - 1 - i] = x;
-    }
-    for (int prefix = n - 1;;) { /* elements of the falling prefix, the last of all left out at first */
+    int n = bundle(u, S), prefix = n - 1; /* length of the falling prefix; at first without the last */
+    for (int i = 0; i < n / 2; i++) x = u[i], u[i] = u[n - 1 - i], u[n - 1 - i] = x;
+    for (;;) {
         for (int i = 0, k = 0; i < n; i++)
             for (int c = 0; c < u[i].count; c++) size[k++] = u[i].size;
         if (try_split(f, size, S)) return true;
-        if (prefix >= n || prefix < 1 || (prefix == n - 1 && unit_compare(u[n - 1], u[0]) >= 0)) return false;
+        if (prefix == n - 1 && unit_compare(u[n - 1], u[0]) >= 0) return false;
         int from = prefix + 1 < n && unit_compare(u[prefix + 1], u[prefix - 1]) <= 0 ? prefix + 1 : prefix;
-        struct unit x = u[from];
+        x = u[from];
         memmove(u + 1, u, sizeof *u * (size_t)from);
         u[0] = x;
         prefix = unit_compare(u[0], u[1]) < 0 ? 1 : prefix + 1;
@@ -607,6 +597,7 @@ static bool try_orders(struct finder *f, int S) {
 
 /* GPUs of stages i.. of S: powers of two that rise from 2^least and sum to `left`. */
 static bool try_sizes(struct finder *f, int S, int i, int least, int left) {
+    if (left % (1 << least)) return false;
     if (i == S) return left == 0 && try_orders(f, S);
     for (int z = least; (long)(S - i) << z <= left; z++) {
         if (i == S - 1 && 1 << z != left) continue;
