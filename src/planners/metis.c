@@ -12,23 +12,24 @@
  * here, and every plan uses all GPUs, so that the order by cost is the order by time. */
 
 enum {
-    SLICES = 7,            /* that a layer is cut into while the stages are filled */
-    UNITS_MAX = 10,        /* stages, or bundles of the smallest ones, that are permuted */
-    TP_LIMIT = 4,          /* largest degree */
-    ATTEMPTS = 3, MOVES = 3, /* at cutting the layers so that memory suffices; of layers across borders, each time */
-    DIVISORS_MAX = 1536,   /* of any int */
-    DEFAULT_STATES = 1000000
+    SLICES = 7,              /* that a layer is cut into while the stages are filled */
+    UNITS_MAX = 10,          /* stages, or bundles of the smallest ones, that are permuted */
+    TP_LIMIT = 4,            /* largest degree */
+    ATTEMPTS = 3,            /* at cutting the layers so that memory suffices */
+    MOVES = 3,               /* of layers across borders, in each attempt */
+    DIVISORS_MAX = 1536,     /* of any int */
+    DEFAULT_STATES = 1000000 /* about what the published search visits in its 300 s: some 10^5 plans at 32 GPUs */
 };
 
 /* A GPU type among those asked about, and the ranks it has. */
 struct kind {
     int gpu, zone, gpus, per_node;
-    int first, end, node;        /* ranks; node of the first */
-    double memory_MiB;           /* of one GPU, as the planner is told */
+    int first, end, node;     /* ranks; node of the first */
+    double memory_MiB;        /* of one GPU, as the planner is told */
     double inter_Bps, intra_Bps;
-    int m_max;                   /* largest microbatch measured */
-    const double **before_ms;    /* [m * TP_N + ti]: forward + backward of layers before l, [L + 1]; NULL = not measured */
-    const double *update_ms;     /* [m * TP_N + ti] */
+    int m_max;                /* largest microbatch measured */
+    const double **before_ms; /* [m * TP_N + ti]: forward + backward before layer l, [L + 1]; NULL = not measured */
+    const double *update_ms;  /* [m * TP_N + ti] */
 };
 
 /* ---- the estimator -------------------------------------------------------------------------------------------- */
@@ -55,14 +56,15 @@ static double iteration_ms(const struct workload *w, const struct view *v, int S
     for (int i = 0; i < S; i++) {
         const struct view *x = &v[i], *y = x + 1;
         int embedding = x->first == 0, head = x->end == L;
-        double bytes = (embedding * params[0] + head * params[L - 1] + (x->end - x->first - embedding - head) * params[1]) *
-                       w->element_bytes / x->tp;
+        int blocks = x->end - x->first - embedding - head;
+        double elements = embedding * params[0] + head * params[L - 1] + blocks * params[1];
         longest = fmax(longest, x->len_ms), sum += x->len_ms;
         update = fmax(update, x->update_ms * (x->end - x->first) / L);
         /* [Q9] The published "data-parallel groups" have tp members that are dp ranks apart, not dp that are tp apart.
          * If a stage crosses nodes, so does one of its groups, if these have more than one member. */
         bool crosses = x->node != x->last_node && (corrected ? x->dp : x->tp) > 1;
-        sync = fmax(sync, 1000 * 2.0 * (x->dp - 1) / (x->dp * (crosses ? x->inter_Bps : x->intra_Bps)) * bytes);
+        sync = fmax(sync, 1000 * 2.0 * (x->dp - 1) / (x->dp * (crosses ? x->inter_Bps : x->intra_Bps)) *
+                              (elements * w->element_bytes / x->tp));
         if (i == S - 1) break;
         /* [Q8] elements, taken for bytes */
         double sent = x->end == L - 1 ? (double)x->m * mo->sequence_length * mo->vocabulary / x->tp
@@ -74,14 +76,15 @@ static double iteration_ms(const struct workload *w, const struct view *v, int S
     return (nb - 1) * longest + sum + update + sync + sending;
 }
 
-/* [Q7] The update of whatever profile the directory lists first stands for all types; [Q11] it is one number for the whole
- * model, but summed as if it were a layer's, and doubled. A site without that GPU type: the first that there is. */
+/* [Q7] The update of whatever profile the directory lists first (`gpu`, microbatch 2, degree 1) stands for all types;
+ * [Q11] it is one number for the whole model, but summed as if it were a layer's, and doubled. Where that is not
+ * measured: the first profile that there is. */
 static double published_update_ms(const struct workload *w, const char *gpu) {
     const struct layer_times *found = NULL;
     for (int g = 0; g < w->site->n_gpu; g++) {
         const struct profile *p = w->profile[g];
-        bool named = !strcmp(w->site->gpu[g].name, gpu);
-        if (named && profile_times(p, 2, 1)) found = profile_times(p, 2, 1);
+        const struct layer_times *t = profile_times(p, 2, 1);
+        if (t && !strcmp(w->site->gpu[g].name, gpu)) found = t;
         for (int i = 0; p && !found && i < p->n_mb * TP_N; i++)
             if (p->times[i].fwd_s) found = &p->times[i];
     }
@@ -106,9 +109,10 @@ static struct kind kind_of(const struct workload *w, int gpu, int zone, int gpus
         int slot = p->mb[i / TP_N] * TP_N + i % TP_N;
         before_ms[slot] = before, update_ms[slot] = 1000 * x->update_s[0];
     }
-    return (struct kind){gpu, zone, gpus, t->gpus_per_node, .memory_MiB = t->planner_memory_bytes / (1 << 20),
-                         /* a link that is not known takes for ever, unless nothing is sent */
-                         .inter_Bps = inter ? inter->peak_Bps : DBL_MIN, .intra_Bps = intra->known ? intra->peak_Bps : DBL_MIN,
+    return (struct kind){.gpu = gpu, .zone = zone, .gpus = gpus, .per_node = t->gpus_per_node,
+                         .memory_MiB = t->planner_memory_bytes / (1 << 20),
+                         .inter_Bps = inter ? inter->peak_Bps : DBL_MIN, /* unknown: takes for ever */
+                         .intra_Bps = intra->known ? intra->peak_Bps : DBL_MIN,
                          .m_max = m_max, .before_ms = before_ms, .update_ms = update_ms};
 }
 
@@ -135,41 +139,41 @@ static double layers_MiB(const struct workload *w, int m, int ti, int first, int
     return (20 * params + (double)in_flight * m * w->element_bytes * act) / (1 << 20);
 }
 
-static int estimate(const struct workload *w, const void *extra, const struct plan *p, bool corrected, struct guess *out,
-                    struct arena *scratch, struct err *e) {
+static int estimate(const struct workload *w, const void *extra, const struct plan *p, bool corrected,
+                    struct guess *out, struct arena *scratch, struct err *e) {
     (void)extra, (void)e;
     *out = (struct guess){NAN, NAN};
     if (p->n_pipeline > 1) return 0; /* Metis knows one pipeline only */
-    const struct stage *stage = p->pipeline->stage;
-    int S = p->pipeline->n_stage, D0 = stage_replicas(stage), nb = (p->global_batch_size - 1) / (p->micro_batch_size * D0) + 1;
-    int node = 0, on_node = 0; /* GPUs taken of the node */
-    double update_ms = published_update_ms(w, "A100-80"), worst_MiB = 0;
+    const struct pipeline *line = p->pipeline;
     const struct replicas *last = NULL;
-    struct view *v = ARENA_ARRAY(scratch, struct view, S);
-    for (int i = 0; i < S; i++) {
-        const struct stage *s = &stage[i];
-        int dp = stage_replicas(s), m = p->micro_batch_size * D0 / dp;
-        v[i] = (struct view){s->first, s->end, dp, s->group->tp, m > 0 ? m : 1, .inter_Bps = INFINITY, .intra_Bps = INFINITY};
-        for (int g = 0; g < s->n_group; last = &s->group[g++]) {
+    long slots = (long)p->micro_batch_size * stage_replicas(line->stage);
+    double update_ms = published_update_ms(w, "A100-80"), worst_MiB = 0;
+    struct view *v = ARENA_ARRAY(scratch, struct view, line->n_stage);
+    for (int i = 0, node = 0, on_node = 0 /* GPUs taken */; i < line->n_stage; i++) {
+        const struct stage *s = &line->stage[i];
+        int dp = stage_replicas(s), m = slots > dp ? (int)(slots / dp) : 1;
+        v[i] = (struct view){s->first, s->end, dp, s->group->tp, m, .inter_Bps = INFINITY, .intra_Bps = INFINITY};
+        for (int g = 0; g < s->n_group; g++) {
             const struct replicas *r = &s->group[g];
             struct kind k = kind_of(w, r->gpu, r->zone, 0, scratch);
             int ti = tp_index(r->tp);
-            if (last && (last->gpu != r->gpu || last->zone != r->zone) && on_node) node++, on_node = 0;
-            if (on_node == k.per_node) node++, on_node = 0;
+            bool other = last && (last->gpu != r->gpu || last->zone != r->zone);
+            if (on_node && (other || on_node == k.per_node)) node++, on_node = 0;
             if (g == 0) v[i].node = node;
-            node += (on_node + r->count * r->tp - 1) / k.per_node, on_node = (on_node + r->count * r->tp - 1) % k.per_node + 1;
-            v[i].last_node = node;
+            int end = on_node + r->count * r->tp - 1;
+            v[i].last_node = node += end / k.per_node, on_node = end % k.per_node + 1, last = r;
             if (r->tp < v[i].tp) v[i].tp = r->tp;
             see_kind(&v[i], &k);
-            v[i].len_ms = fmax(v[i].len_ms, layers_ms(&k, v[i].m, ti, s->first, s->end));
-            if (corrected && measured(&k, p->micro_batch_size, ti))
+            v[i].len_ms = fmax(v[i].len_ms, layers_ms(&k, m, ti, s->first, s->end));
+            if (measured(&k, p->micro_batch_size, ti))
                 v[i].update_ms = fmax(v[i].update_ms, k.update_ms[p->micro_batch_size * TP_N + ti]);
-            /* [Q10] no microbatches in flight */
-            worst_MiB = fmax(worst_MiB, 0.001 + layers_MiB(w, v[i].m, ti, s->first, s->end, corrected ? S - i : 1));
+            int in_flight = corrected ? line->n_stage - i : 1; /* [Q10] */
+            worst_MiB = fmax(worst_MiB, 0.001 + layers_MiB(w, m, ti, s->first, s->end, in_flight));
         }
         if (!corrected) v[i].update_ms = update_ms / v[i].tp;
     }
-    double ms = iteration_ms(w, v, S, nb, corrected);
+    int nb = (int)((p->global_batch_size - 1) / slots + 1);
+    double ms = iteration_ms(w, v, line->n_stage, nb, corrected);
     *out = (struct guess){ms < INFINITY ? ms / 1000 : NAN, worst_MiB * (1 << 20)};
     return 0;
 }
@@ -179,7 +183,7 @@ static int estimate(const struct workload *w, const void *extra, const struct pl
 /* What the search knows throughout. */
 struct world {
     const struct question *q;
-    int L, S_max, n_kind, m_limit;
+    int L, n_kind, gpus, S_max, m_limit;
     struct kind *kind;           /* [n_kind] in the order shown */
     double update_ms;            /* [Q7] */
     const double *demand_before; /* [L + 1] share of the work of layers before l */
@@ -262,8 +266,8 @@ static enum verdict judge_degrees(struct trial *t) {
         if (!w->q->w->model->params[x->ti]) return INVALID;
         for (int k = x->kind; k <= x->last_kind; k++) {
             const double *before = measured(&t->seq[k], x->m, x->ti);
-            /* the plan will have stage 0's microbatch everywhere; and a replica is of one type */
-            if (!before || !measured(&t->seq[k], t->part[0].m, x->ti) || part_gpus(t, x, k) % (1 << x->ti)) return INVALID;
+            if (!before || !measured(&t->seq[k], t->part[0].m, x->ti)) return INVALID; /* the plan has stage 0's m */
+            if (part_gpus(t, x, k) % (1 << x->ti)) return INVALID; /* a replica of two types */
             slowest = fmax(slowest, before[w->L]);
         }
         sum += x->capacity = 1 / slowest;
@@ -344,7 +348,7 @@ static void balance(struct trial *t) {
     }
 }
 
-/* Memory against need; sets the slacks. True if all fit; else moves capacity to where there is room, unless there is none. */
+/* Memory against need; sets the slacks. True if all fit; else moves capacity to where there is room, if there is. */
 static bool memory_suffices(struct trial *t, bool *no_room) {
     const struct world *w = t->w;
     double need[LAYERS_MAX], freed = 0, room = 0;
@@ -413,27 +417,27 @@ static bool trial_next(struct trial *t) {
     return false;
 }
 
-/* ---- time and form of a trial's plan ---------------------------------------------------------------------------- */
+/* ---- time and form of a trial's plan -------------------------------------------------------------------------- */
 
-/* The sequences of a batch shared among the replicas of stage 0 by their speed, largest remainders first: the slowest replica. */
+/* The slowest replica of a stage 0 of several types, its share of a batch being by speed, largest remainders first. */
 static double shared_ms(const struct trial *t, const struct part *x) {
     const struct world *w = t->w;
-    double speed[GPUS_MAX], all = 0, slowest = 0;
+    double speed[GPUS_MAX], remainder[GPUS_MAX], all = 0, slowest = 0;
     int each[GPUS_MAX], total = w->q->w->global_batch_size / t->nb, rest = total;
     for (int k = x->kind; k <= x->last_kind; k++) {
         speed[k] = 1 / measured(&t->seq[k], x->m, x->ti)[w->L];
         all += speed[k] * (part_gpus(t, x, k) >> x->ti);
     }
     for (int k = x->kind; k <= x->last_kind; k++) {
-        each[k] = (int)(total * speed[k] / all);
+        double share = total * speed[k] / all;
+        each[k] = (int)share, remainder[k] = share - each[k];
         rest -= each[k] * (part_gpus(t, x, k) >> x->ti);
     }
-    for (bool given[GPUS_MAX] = {0}; rest > 0;) {
-        int best = -1;
-        for (int k = x->kind; k <= x->last_kind; k++)
-            if (!given[k] && (best < 0 || total * speed[k] / all - each[k] > total * speed[best] / all - each[best])) best = k;
-        if (best < 0) break;
-        given[best] = true, each[best]++, rest -= part_gpus(t, x, best) >> x->ti;
+    while (rest > 0) {
+        int best = x->kind;
+        for (int k = best + 1; k <= x->last_kind; k++)
+            if (remainder[k] > remainder[best]) best = k;
+        each[best]++, remainder[best] = -1, rest -= part_gpus(t, x, best) >> x->ti;
     }
     for (int k = x->kind; k <= x->last_kind; k++)
         slowest = fmax(slowest, layers_ms(&t->seq[k], each[k], x->ti, x->first, x->end));
@@ -473,7 +477,8 @@ static const struct plan *trial_plan(const struct trial *t, struct arena *a) {
         struct replicas *r = ARENA_ARRAY(a, struct replicas, n);
         p->pipeline->stage[i] = (struct stage){x->first, x->end, n, r};
         for (int k = x->kind; k <= x->last_kind; k++, r++) {
-            *r = (struct replicas){.gpu = t->seq[k].gpu, .zone = t->seq[k].zone, .tp = tp, .count = part_gpus(t, x, k) / tp};
+            const struct kind *y = &t->seq[k];
+            *r = (struct replicas){.gpu = y->gpu, .zone = y->zone, .tp = tp, .count = part_gpus(t, x, k) / tp};
             if (tp == 1 || t->w->q->corrected) continue;
             int *vm = ARENA_ARRAY(a, int, tp); /* [Q5] every GPU is listed as a machine */
             for (int j = 0; j < tp; j++) vm[j] = r->gpu;
@@ -483,7 +488,7 @@ static const struct plan *trial_plan(const struct trial *t, struct arena *a) {
     return p;
 }
 
-/* ---- the search --------------------------------------------------------------------------------------------------- */
+/* ---- the search ----------------------------------------------------------------------------------------------- */
 
 /* Where a plan of the list comes from: trial_next() again leads to it. */
 struct source {
@@ -574,8 +579,9 @@ static int bundle(struct unit *u, int n) {
     return n;
 }
 
-/* All orders of the S stages of f->size (rising) by prefix shifts: the first falls; each next one takes to the front what
- * follows the longest falling prefix, or the one after (Williams, "Loopless generation of multiset permutations", 2009). */
+/* All orders of the S stages of f->size (rising) by prefix shifts: the first one falls; for each next one, what follows
+ * the longest falling prefix, or the element after that, goes to the front (Williams, "Loopless generation of multiset
+ * permutations by prefix shifts", 2009). */
 static bool try_orders(struct finder *f, int S) {
     struct unit u[LAYERS_MAX], x;
     unsigned char size[LAYERS_MAX];
@@ -646,8 +652,9 @@ static int list_kinds(const struct question *q, struct kind *kind, struct arena 
         if (!strcmp(t->name, "A100-40") && shown[i].gpus / t->gpus_per_node == 20) twenty = !q->corrected;
     }
     for (int i = 0; i < n_shown; i++) {
-        int per_node = q->w->site->gpu[shown[i].gpu].gpus_per_node, nodes = twenty ? 16 : shown[i].gpus / per_node;
-        if (nodes && q->w->profile[shown[i].gpu]) kind[n++] = kind_of(q->w, shown[i].gpu, shown[i].zone, nodes * per_node, a);
+        int gpu = shown[i].gpu, per_node = q->w->site->gpu[gpu].gpus_per_node;
+        int nodes = twenty ? 16 : shown[i].gpus / per_node;
+        if (nodes && q->w->profile[gpu]) kind[n++] = kind_of(q->w, gpu, shown[i].zone, nodes * per_node, a);
     }
     return n;
 }
@@ -670,11 +677,11 @@ static const double *prefix_sums(const double *x, int n, double factor, struct a
 static int set_up(struct world *w, const struct question *q, struct arena *a, struct err *e) {
     const struct model *mo = q->w->model;
     const struct layer_times *times = NULL;
-    int L = mo->n_layer, gpus = 0;
+    int L = mo->n_layer;
     *w = (struct world){.q = q, .L = L, .m_limit = INT_MAX, .kind = ARENA_ARRAY(a, struct kind, GPUS_MAX)};
     w->n_kind = list_kinds(q, w->kind, a);
-    for (int i = 0; i < w->n_kind; i++) gpus += w->kind[i].gpus;
-    w->S_max = gpus < mo->n_block ? gpus : mo->n_block;
+    for (int i = 0; i < w->n_kind; i++) w->gpus += w->kind[i].gpus;
+    w->S_max = w->gpus < mo->n_block ? w->gpus : mo->n_block;
     if (!w->n_kind) return 0;
     for (int g = 0; g < q->w->site->n_gpu; g++) {
         const struct profile *p = q->w->profile[g];
@@ -686,8 +693,8 @@ static int set_up(struct world *w, const struct question *q, struct arena *a, st
         if (!times) times = profile_times(p, 1, 1); /* the layers' shares of the work are those of the first type */
     }
     if (!times)
-        return err_set(e, EXIT_INPUT, "metis: no GPU type was profiled with %s at microbatch 1, degree 1; expected %s", mo->name,
-                       q->corrected ? "one of the pool's" : "A100-40 or V100-16");
+        return err_set(e, EXIT_INPUT, "metis: no profile of %s at microbatch 1, degree 1; expected one of %s", mo->name,
+                       q->corrected ? "a GPU type of the pool" : "A100-40 or V100-16");
     double *demand = ARENA_ARRAY(a, double, L), *slice = ARENA_ARRAY(a, double, L * SLICES), sum = 0;
     for (int l = 0; l < L; l++) sum += times->fwd_s[l] + times->bwd_s[l];
     for (int l = 0; l < L; l++) demand[l] = (times->fwd_s[l] + times->bwd_s[l]) / sum;
@@ -701,15 +708,15 @@ static int set_up(struct world *w, const struct question *q, struct arena *a, st
     return 0;
 }
 
-static bool search_sequence(struct finder *f, bool first) {
-    int gpus = 0;
+/* All splits for one order of the types. Returns true when the search is over. */
+static bool try_sequence(struct finder *f, bool first) {
+    const struct world *w = &f->world;
     trial_sequence(&f->trial, f->order);
-    for (int i = 0; i < f->world.n_kind; i++) gpus += f->world.kind[i].gpus;
     /* [Q2] The second sequence and later ones start with the splits for two stages. */
-    for (int S = first || f->world.q->corrected ? 1 : 2; S <= f->world.S_max; S++) {
-        int least = 0; /* powers of two from half of what a stage would get */
-        while (2L << least < gpus / S) least++;
-        if (try_sizes(f, S, 0, least, gpus)) return true;
+    for (int S = first || w->q->corrected ? 1 : 2; S <= w->S_max; S++) {
+        int least = 0; /* from half of what a stage would get on */
+        while (2L << least < w->gpus / S) least++;
+        if (try_sizes(f, S, 0, least, w->gpus)) return true;
     }
     return false;
 }
@@ -724,7 +731,7 @@ static int search(const struct question *q, struct answer *out, struct arena *a,
     for (int i = 1, k = 0; i <= B / i; i++)
         if (B % i == 0) f->divisor[k] = B / i, f->divisor[f->n_divisor - 1 - k++] = i;
     for (int i = 0; i < n_kind; i++) f->order[i] = (unsigned char)i;
-    for (bool first = true; n_kind && !search_sequence(f, first) && next_order(f->order, n_kind); first = false) {}
+    for (bool first = true; n_kind && !try_sequence(f, first) && next_order(f->order, n_kind); first = false) {}
     double usd_per_ms = 0;
     for (int i = 0; i < n_kind; i++) {
         const struct kind *k = &f->world.kind[i];

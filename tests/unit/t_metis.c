@@ -112,8 +112,8 @@ static struct answer ask(const struct question *q, struct arena *a) {
     return x;
 }
 
-/* Every plan of the list: valid, within the pool, all GPUs of the types shown used, the batch covered, ranked. Where the
- * estimator can say the same as the search (one GPU type in stage 0, one optimizer time), it does. Returns the plans. */
+/* Every plan of the list: valid, within the pool, using all GPUs of the types shown, the batch covered, ranked. Where
+ * estimator and search should agree (corrected, one GPU type in stage 0), they do. Returns the number of plans. */
 static int check_list(const struct question *q, bool may_overuse, struct arena *a) {
     struct answer x = ask(q, a);
     int used_first = -1, compared = 0;
