@@ -1,7 +1,7 @@
 #include "planners/planner.h"
 
 extern const struct planner varuna_planner, piper_planner, amp_planner, galvatron_planner, aceso_planner,
-    dtfm_planner, atlas_planner, sailor_planner;
+    metis_planner, dtfm_planner, atlas_planner, sailor_planner;
 
 /* In the order of the paper's figures. */
 const struct planner *const planners[] = {
@@ -10,6 +10,7 @@ const struct planner *const planners[] = {
     &amp_planner,
     &galvatron_planner,
     &aceso_planner,
+    &metis_planner,
     &dtfm_planner,
     &atlas_planner,
     &sailor_planner,
