@@ -55,4 +55,7 @@ cJSON *import_open(const char *dir, const char *rel, struct json_at *at, bool *m
 /** Members "0", "1", ... of an object, in numerical order whatever their order in the file. */
 int import_layers(const struct json_at *at, const cJSON *node[LAYERS_MAX], int *n, struct err *e);
 
+/** Parts of import_all(), one per planner with inputs of its own. */
+int import_flashflex(const char *dir, struct import *m);
+
 #endif
