@@ -421,20 +421,63 @@ static int group(const struct world *x, int *d, int n, int groups, int end[3], i
     return 0;
 }
 
+static int *hash_slot(int *table, unsigned mask, int key) {
+    unsigned hash = (unsigned)key - 1;
+    for (unsigned i = hash & mask;; i = (i * 5 + 1 + (hash >>= 5)) & mask)
+        for (unsigned k = i; k <= (i + 9 <= mask ? i + 9 : i); k++)
+            if (!table[k] || table[k] == key) return &table[k];
+}
+
+/* [Q] The GPUs of a group are counted by machine in the order of a hash set and dealt out in their own order: with unequal
+ * counts a "machine" can get GPUs of two. This is that order: open addressing by machine mod table size, runs of ten slots,
+ * growth at 3/5 to more than four times the number. Fills count[], returns how many machines. */
+static int count_hashed(const struct world *x, const int *d, int n, int *count, struct arena *a) {
+    unsigned mask = 7, some = 0;
+    int *table = ARENA_ARRAY(a, int, mask + 1), *old; /* machine + 1; 0 = free */
+    for (int i = 0; i < n; i++) {
+        int *slot = hash_slot(table, mask, x->device[d[i]].machine + 1);
+        if (*slot) continue;
+        *slot = x->device[d[i]].machine + 1;
+        if (++some * 5 < mask * 3) continue;
+        unsigned old_mask = mask;
+        while (mask + 1 <= some * 4) mask = 2 * mask + 1;
+        old = table, table = ARENA_ARRAY(a, int, mask + 1);
+        for (unsigned k = 0; k <= old_mask; k++)
+            if (old[k]) *hash_slot(table, mask, old[k]) = old[k];
+    }
+    int m = 0;
+    for (unsigned k = 0; k <= mask; k++)
+        if (table[k]) {
+            for (int i = count[m] = 0; i < n; i++) count[m] += x->device[d[i]].machine == table[k] - 1;
+            m++;
+        }
+    return m;
+}
+
+/* Corrected: in the order of the GPUs. */
+static int count_runs(const struct world *x, const int *d, int n, int *count) {
+    int m = 0;
+    for (int i = 0; i < n; i++) {
+        if (i == 0 || x->device[d[i]].machine != x->device[d[i - 1]].machine) count[m++] = 0;
+        count[m - 1]++;
+    }
+    return m;
+}
+
 /* The pipeline of d[0..n), which stays in use and is put in order. */
 static int line_make(const struct world *x, int *d, int n, int groups, int n_micro, struct line *p, struct arena *a,
                      struct err *e) {
     *p = (struct line){0, ARENA_ARRAY(a, struct team, n)};
     struct arena_mark mark = arena_mark(a);
-    int end[3] = {n}, some = 1;
+    int end[3] = {n}, some = 1, *count = ARENA_ARRAY(a, int, n);
     int rc = groups > 1 && n > 1 ? group(x, d, n, groups, end, &some, a, e) : 0;
+    for (int g = 0, at = 0; g < some && !rc; g++) {
+        int machines = x->corrected ? count_runs(x, d + at, end[g] - at, count) : count_hashed(x, d + at, end[g] - at, count, a);
+        for (int k = 0; k < machines; at += count[k++])
+            for (int i = 0; i < count[k]; i += TP_MAX) /* nodes of more than eight count as several */
+                add_machine(x, d + at + i, count[k] - i < TP_MAX ? count[k] - i : TP_MAX, n_micro, p);
+    }
     arena_release(a, mark);
-    for (int g = 0, at = 0; g < some && !rc; g++)
-        for (int run; at < end[g]; at += run) {
-            run = 1;
-            while (at + run < end[g] && run < TP_MAX && x->device[d[at + run]].machine == x->device[d[at]].machine) run++;
-            add_machine(x, d + at, run, n_micro, p);
-        }
     if (!rc && p->n <= LAYERS_MAX) share_layers(x, p);
     return rc;
 }
