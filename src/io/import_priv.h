@@ -57,6 +57,7 @@ int import_layers(const struct json_at *at, const cJSON *node[LAYERS_MAX], int *
 
 /** The inputs of published planners, planners/PLANNER/..., as far as `dir` has them (import_*.c). */
 int import_aceso(const char *dir, struct import *m);
+int import_flashflex(const char *dir, struct import *m);
 int import_galvatron(const char *dir, struct import *m);
 int import_varuna(const char *dir, struct import *m);
 

@@ -56,6 +56,9 @@ struct planner {
      *  fills est as estimate_plan() does; not asked in corrected mode. NULL: the common one. */
     int (*judge)(const struct question *q, const struct answer *x, const struct proposal *p, const struct plan *plan,
                  struct estimate *est, struct err *e);
+    /** Faithful mode: the published runs ask it for throughput whatever the figure's objective, so that a floor on the
+     *  throughput is not applied to it. */
+    bool always_throughput;
 };
 
 /** All planners of this build but `exact`, NULL-terminated, and the one of that name or NULL. */

@@ -33,6 +33,7 @@ int planner_walk(const struct planner *pl, const struct question *q, enum estima
     struct answer x = {0};
     struct arena kept = {0}; /* the list; only the plan chosen outlives it */
     int slow = 0, dear = 0, broken = 0;
+    bool cost = q->objective == OBJECTIVE_COST && (q->corrected || !pl->always_throughput);
     double t0 = now_s();
     if (pl->search(q, &x, &kept, e)) {
         arena_free(&kept);
@@ -65,8 +66,8 @@ int planner_walk(const struct planner *pl, const struct question *q, enum estima
         bool good = false;
         if (rc) broken++;
         else if (!est.fits) row->oom_plans++;
-        else if (q->objective == OBJECTIVE_COST && 1 / est.iteration_time_s < q->min_iterations_per_s) slow++;
-        else if (q->objective != OBJECTIVE_COST && est.cost_usd > q->max_usd_per_iteration) dear++;
+        else if (cost && 1 / est.iteration_time_s < q->min_iterations_per_s) slow++;
+        else if (!cost && est.cost_usd > q->max_usd_per_iteration) dear++;
         else good = true;
         if (good) {
             struct found_plan *f = row->plan = ARENA_NEW(a, struct found_plan);
