@@ -214,7 +214,7 @@ static void keep_walk(struct figures *f, const char *figure, const struct job *j
                            .planner = planner,
                            .status = (unsigned char)r->status,
                            .reason = r->reason ? r->reason : "",
-                           .note = "",
+                           .note = r->note ? r->note : "",
                            .plan = "",
                            .iteration_time_s = NAN,
                            .cost_usd_per_iteration = NAN,

@@ -1080,7 +1080,6 @@ static void import_free(struct import *m) {
 static int import_all(const char *dir, const char *out, struct import *m) {
     if (import_sizes(dir, m) || import_profiles(dir, m) || import_site(dir, m)) return -1;
     if (import_jobs(dir, m) || import_validation(dir, m)) return -1;
-    if (import_jobs(dir, m) || import_validation(dir, m)) return -1;
     if (import_aceso(dir, m) || import_flashflex(dir, m) || import_galvatron(dir, m) || import_varuna(dir, m)) return -1;
     if (!m->first)
         return err_set(m->e, EXIT_INPUT,
