@@ -4,5 +4,7 @@ extern const struct planner galvatron_planner, dtfm_planner;
 
 /* In the order of the paper's figures. */
 const struct planner *const planners[] = {
-    &galvatron_planner, &dtfm_planner, NULL,
+    &galvatron_planner,
+    &dtfm_planner,
+    NULL,
 };
