@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-/* What Galvatron measured, one folder of three files per (model, GPU type), and the slow-downs of overlap by GPU type. */
+/* What Galvatron measured: a folder of three files per (model, GPU type), and the slow-downs of overlap by GPU type. */
 
 enum { RING_MAX = 4096 };
 
@@ -26,7 +26,8 @@ static int read_compute(const struct json_at *at, cJSON *o, struct import *m) {
 static int read_memory(const struct json_at *at, cJSON *o, struct import *m) {
     static const char *const other[] = {"other_memory_pp_off", "other_memory_pp_on_first", "other_memory_pp_on_last"};
     static const char *const degree[] = {"1", "2", "4"};
-    struct json_at layer = json_member(at, "layertype_0"), by_degree = json_member(&layer, "tp_activation_per_bsz_dict");
+    struct json_at layer = json_member(at, "layertype_0");
+    struct json_at by_degree = json_member(&layer, "tp_activation_per_bsz_dict");
     if (add_real(o, "weights_MiB", &layer, "parameter_size", m->e)) return -1;
     cJSON *act = cJSON_AddArrayToObject(o, "activation_MiB");
     for (int i = 0; i < 3; i++)
@@ -35,7 +36,8 @@ static int read_memory(const struct json_at *at, cJSON *o, struct import *m) {
     act = cJSON_AddArrayToObject(o, "other_activation_MiB");
     for (int i = 0; i < 3; i++) {
         struct json_at part = json_member(at, other[i]);
-        if (add_real(states, NULL, &part, "model_states", m->e) || add_real(act, NULL, &part, "activation", m->e)) return -1;
+        if (add_real(states, NULL, &part, "model_states", m->e) || add_real(act, NULL, &part, "activation", m->e))
+            return -1;
     }
     return 0;
 }
@@ -76,14 +78,17 @@ static cJSON *open_file(const char *path, struct json_at *at, struct import *m) 
 }
 
 /* `folder` of one (model, GPU type), which the artifact has at `rel`. */
-static int import_pair(const char *folder, const char *rel, const char *model, const char *gpu, const struct json_at *overlaps,
-                       struct import *m) {
+static int import_pair(const char *folder, const char *rel, const char *model, const char *gpu,
+                       const struct json_at *overlaps, struct import *m) {
     static const char *const file[] = {"compute_profile", "memory_profile", "hw_prof"};
-    static int (*const read[])(const struct json_at *, cJSON *, struct import *) = {read_compute, read_memory, read_hardware};
+    static int (*const read[])(const struct json_at *, cJSON *, struct import *) = {read_compute, read_memory,
+                                                                                    read_hardware};
     struct json_at here = json_member(overlaps, gpu);
     cJSON *o = import_new_file("sailor-galvatron/1", NULL,
-                               arena_printf(&m->arena, "%s, Planner/baselines/Galvatron/%s/{compute_profile,memory_profile,"
-                                            "hw_prof}.json and overlap_coe_dicts.json", m->source, rel));
+                               arena_printf(&m->arena,
+                                            "%s, Planner/baselines/Galvatron/%s/{compute_profile,memory_profile,"
+                                            "hw_prof}.json and overlap_coe_dicts.json",
+                                            m->source, rel));
     int rc = 0;
     cJSON_AddStringToObject(o, "model", model);
     cJSON_AddStringToObject(o, "gpu", gpu);
@@ -103,7 +108,8 @@ int import_galvatron(const char *dir, struct import *m) {
     /* other folders are called profiles, too: this one lies beside a file that only Galvatron has */
     const char *path = import_find_under(dir, "Planner/baselines/Galvatron/overlap_coe_dicts.json", &m->arena);
     if (!path) return 0;
-    const char *root = arena_printf(&m->arena, "%.*sprofiles", (int)(strrchr(path, '/') + 1 - path), path), **models, **gpus;
+    const char *root = arena_printf(&m->arena, "%.*sprofiles", (int)(strrchr(path, '/') + 1 - path), path);
+    const char **models, **gpus;
     struct json_at overlaps;
     cJSON *tree = open_file(path, &overlaps, m);
     int n_model = import_list_dir(root, &models, &m->arena), rc = tree ? 0 : -1;
@@ -114,7 +120,8 @@ int import_galvatron(const char *dir, struct import *m) {
         for (int j = 0; j < n_gpu && !rc; j++)
             if (import_safe_name(model) && import_safe_name(gpus[j]))
                 rc = import_pair(arena_printf(&m->arena, "%s/%s", folder, gpus[j]),
-                                 arena_printf(&m->arena, "profiles/%s/%s", models[i], gpus[j]), model, gpus[j], &overlaps, m);
+                                 arena_printf(&m->arena, "profiles/%s/%s", models[i], gpus[j]), model, gpus[j],
+                                 &overlaps, m);
     }
     cJSON_Delete(tree);
     return rc;

@@ -3,14 +3,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* DT-FM: every GPU is a replica of its own. A genetic algorithm deals the GPUs of all zones and types into P groups of D, so that
- * the all-reduces within the groups and the messages along a path through them are cheap; the groups become the stages.
- * GPUs of one type in one zone differ only by their node, so sums and extrema go over classes and nodes, never over pairs of
- * GPUs: a trial costs O(G), not O(G^3). */
+/* DT-FM: every GPU is a replica of its own. A genetic algorithm deals the GPUs of all zones and types into P groups of
+ * D, so that the all-reduces within the groups and the messages along a path through them are cheap; the groups become
+ * the stages. GPUs of one type in one zone differ only by their node, so sums and extrema go over classes and nodes,
+ * never over pairs of GPUs: a trial costs O(G), not O(G^3). */
 
 enum { POPULATION = 10, TRIALS = 40, SWAPPED = 5, PATH_MAX_P = 17 };
 
-/* What a forbidden pair is given; 1e6 in the published unit of 1/64e9 s, where it was meant to be more than anything. */
+/* What a forbidden pair is given: 1e6 in the published unit of 1/64e9 s, meant to be more than anything. */
 static const double FORBIDDEN_S = 1e6 / 64e9;
 
 struct net {
@@ -47,8 +47,9 @@ static void shuffle(int *v, int n, int k, uint64_t *state) {
 /* Rows to columns at the least sum of cost[n * n], by shortest augmenting paths: match[row] = column. */
 static void least_matching(int n, const double *cost, int *match, struct arena *a) {
     struct arena_mark mark = arena_mark(a);
-    double *u = ARENA_ARRAY(a, double, n + 1), *v = ARENA_ARRAY(a, double, n + 1), *dist = ARENA_ARRAY(a, double, n + 1);
-    int *row = ARENA_ARRAY(a, int, n + 1), *via = ARENA_ARRAY(a, int, n + 1); /* of a column; n = the column of the new row */
+    double *u = ARENA_ARRAY(a, double, n + 1), *v = ARENA_ARRAY(a, double, n + 1);
+    double *dist = ARENA_ARRAY(a, double, n + 1);
+    int *row = ARENA_ARRAY(a, int, n + 1), *via = ARENA_ARRAY(a, int, n + 1); /* of a column; n: that of the new row */
     bool *done = ARENA_ARRAY(a, bool, n + 1);
     for (int j = 0; j <= n; j++) row[j] = -1;
     for (int i = 0; i < n; i++) {
@@ -105,10 +106,12 @@ static double nearest_path(int P, const double *d, int start, int *path) {
     return sum;
 }
 
-/* The shortest path through all P groups. Nearly all distances are equal, and then the nearest neighbour is as good as a
- * spanning tree; else by sets of groups. Past PATH_MAX_P groups that table is too large: the best nearest-neighbour path. */
+/* The shortest path through all P groups. Nearly all distances are equal, and then the nearest neighbour is as good as
+ * a spanning tree; else by sets of groups. Past PATH_MAX_P groups that table is too large: the best nearest-neighbour
+ * path. */
 static double shortest_path(int P, const double *d, int *path, struct arena *a) {
-    int try[LAYERS_MAX], sets = 1 << (P <= PATH_MAX_P ? P : 0);
+    int try[LAYERS_MAX];
+    unsigned n_group = (unsigned)P, sets = 1u << (P <= PATH_MAX_P ? P : 0);
     double best = INFINITY;
     for (int i = 0; i < P; i++) {
         double sum = nearest_path(P, d, i, try);
@@ -116,23 +119,29 @@ static double shortest_path(int P, const double *d, int *path, struct arena *a) 
     }
     if (P > PATH_MAX_P || best <= tree_weight(P, d) * (1 + 1e-12)) return best;
     struct arena_mark mark = arena_mark(a);
-    double *length = ARENA_ARRAY(a, double, sets *P);
-    for (int s = 1; s < sets; s++)
-        for (int j = 0; j < P; j++) {
-            double x = s == 1 << j ? 0 : INFINITY;
-            for (int i = 0; i < P && s >> j & 1; i++)
-                if (i != j && s >> i & 1) x = fmin(x, length[(s ^ 1 << j) * P + i] + d[i * P + j]);
-            length[s * P + j] = x;
+    double *length = ARENA_ARRAY(a, double, sets * n_group);
+    for (unsigned s = 1; s < sets; s++)
+        for (unsigned ends = s; ends; ends &= ends - 1) {
+            unsigned j = (unsigned)__builtin_ctz(ends), rest = s ^ 1u << j;
+            double least = rest ? INFINITY : 0;
+            for (unsigned r = rest; r; r &= r - 1) {
+                unsigned i = (unsigned)__builtin_ctz(r);
+                double x = length[rest * n_group + i] + d[i * n_group + j];
+                if (x < least) least = x;
+            }
+            length[s * n_group + j] = least;
         }
-    for (int s = sets - 1, n = P - 1, j = -1; n >= 0; s ^= 1 << j, n--) {
+    unsigned s = sets - 1;
+    for (int n = P - 1, j = -1; n >= 0; n--) {
         int k = -1;
         double least = INFINITY;
         for (int i = 0; i < P; i++) {
-            double x = s >> i & 1 ? length[s * P + i] + (j < 0 ? 0 : d[i * P + j]) : INFINITY;
+            if (!(s >> i & 1)) continue;
+            double x = length[s * n_group + (unsigned)i] + (j < 0 ? 0 : d[i * P + j]);
             if (x < least) least = x, k = i;
         }
         if (j < 0) best = least;
-        path[n] = j = k;
+        path[n] = j = k, s ^= 1u << k;
     }
     arena_release(a, mark);
     return best;
@@ -144,7 +153,7 @@ struct task {
     const struct question *q;
     const struct net *net;
     int P, D, m;
-    double gradient_bytes, message_bytes; /* message: all that goes one way over a border in an iteration, as C counts it */
+    double gradient_bytes, message_bytes; /* message: what goes one way over a border in an iteration, as C counts */
     int *count, *size, *mates; /* of the deal at hand: [P * K], [P], [P * N] */
     double *cross;             /* [P * P] s per byte */
     int *path;                 /* [P] */
@@ -183,8 +192,10 @@ static double group_cost(const struct task *t, int p) {
 
 /* Pairs of GPUs of two groups by class, none of them dearer than a limit. */
 struct flow {
-    int *pairs, *within, *spare; /* [K * K]; [K] pairs that a class can form inside its nodes; [K] GPUs of q without a partner */
-    bool *seen;                  /* [K] */
+    int *pairs;  /* [K * K] */
+    int *within; /* [K] pairs that a class can form inside its nodes */
+    int *spare;  /* [K] GPUs of q without a partner */
+    bool *seen;  /* [K] */
 };
 
 /* One more GPU of class k of group p finds a partner in q, if need be by moving other pairs. */
@@ -192,7 +203,8 @@ static bool pair_up(const struct task *t, double limit, int q, int k, const stru
     const struct net *x = t->net;
     f->seen[k] = true;
     for (int j = 0; j < x->K; j++) {
-        bool far = x->far[k * x->K + j] <= limit, near = j == k && x->near[k] <= limit && f->pairs[k * x->K + k] < f->within[k];
+        bool far = x->far[k * x->K + j] <= limit;
+        bool near = j == k && x->near[k] <= limit && f->pairs[k * x->K + k] < f->within[k];
         if (!(far || near) || !t->count[q * x->K + j]) continue;
         if (f->spare[j]) return f->pairs[k * x->K + j]++, f->spare[j]--, true;
         for (int i = 0; i < x->K; i++)
@@ -255,7 +267,8 @@ static double cost(struct task *t, const int *label, struct arena *a) {
     for (int p = 0; p < t->P; p++) {
         worst = fmax(worst, group_cost(t, p));
         for (int q = p + 1; q < t->P; q++)
-            t->cross[p * t->P + q] = t->cross[q * t->P + p] = t->q->corrected ? bottleneck(t, p, q, a) : dearest_pair(t, p, q);
+            t->cross[p * t->P + q] = t->cross[q * t->P + p] =
+                t->q->corrected ? bottleneck(t, p, q, a) : dearest_pair(t, p, q);
     }
     return worst * t->gradient_bytes + 2 * shortest_path(t->P, t->cross, t->path, a) * t->message_bytes;
 }
@@ -318,8 +331,8 @@ static void move_to(struct task *t, int *label, int v, int to) {
     label[v] = to;
 }
 
-/* A cycle of moves from the group with the best proposal: each group that gets a GPU passes one on. It is closed where the sum of
- * gains is best; those moved stay locked. Returns that sum, or -INFINITY if nothing is free. */
+/* A cycle of moves from the group with the best proposal: each group that gets a GPU passes one on. It is closed where
+ * the sum of gains is best; those moved stay locked. Returns that sum, or -INFINITY if nothing is free. */
 static double cycle(struct task *t, int *label, bool *locked, struct move *moves) {
     const int G = t->net->G;
     struct move y = {.v = -1};
@@ -385,8 +398,8 @@ static void members_of(const struct task *t, const int *label, int *member) {
 }
 
 /* A child has the groups of its second parent but for a few GPUs, which have those of the first. */
-static void breed(struct task *t, const struct deal *first, const struct deal *second, int *label, int *other, int *some,
-                  struct arena *a) {
+static void breed(struct task *t, const struct deal *first, const struct deal *second, int *label, int *other,
+                  int *some, struct arena *a) {
     const int G = t->net->G;
     label_of(t, second->member, label);
     label_of(t, first->member, other);
@@ -397,8 +410,8 @@ static void breed(struct task *t, const struct deal *first, const struct deal *s
     improve(t, label, a);
 }
 
-/* The best deal after all trials. Those that a trial does not put among the first ten are worse than one of them, so that
- * they need not be remembered. */
+/* The best deal after all trials. Those that a trial does not put among the first ten are worse than one of them, so
+ * that they need not be remembered. */
 static struct deal evolve(struct task *t, long trials, uint64_t *states, struct arena *a) {
     const int G = t->net->G;
     struct deal all[POPULATION], best;
@@ -448,7 +461,7 @@ static void align(const struct task *t, const int *from, int p, int q, int *to, 
             size_t k = (size_t)i * (size_t)D + (size_t)j;
             double s = pair_s(t->net, from[i], to[j]);
             c[k] = t->message_bytes * s;
-            if (t->q->corrected && s > limit) c[k] = 1e9; /* below the bottleneck there is a matching, if the way back costs the same */
+            if (t->q->corrected && s > limit) c[k] = 1e9; /* not needed, if both ways cost the same */
             if (c[k] > c[worst]) worst = k;
         }
     if (!t->q->corrected) c[worst] = FORBIDDEN_S; /* [Q1] so that the dearest pair is taken */
@@ -475,7 +488,9 @@ static struct plan *plan_of(struct task *t, const struct deal *x, struct arena *
         for (int j = 0; j < t->D; j++) {
             int k = t->net->class[v[j]];
             if (j && k == t->net->class[v[j - 1]]) s->group[s->n_group - 1].count++;
-            else s->group[s->n_group++] = (struct replicas){.gpu = t->net->gpu[k], .zone = t->net->zone[k], .tp = 1, .count = 1};
+            else
+                s->group[s->n_group++] =
+                    (struct replicas){.gpu = t->net->gpu[k], .zone = t->net->zone[k], .tp = 1, .count = 1};
         }
     }
     return p;

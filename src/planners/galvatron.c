@@ -58,17 +58,25 @@ static int read_rings(const struct json_at *root, struct costs *c, struct arena 
     return 0;
 }
 
-static int read_costs(const struct json_at *root, const char *gpu, struct costs *c, struct arena *a, struct err *e) {
+static int read_name(const struct json_at *root, const char *key, const char *want, struct arena *a, struct err *e) {
+    struct json_at at = json_member(root, key);
+    const char *name;
+    if (json_string(&at, &name, a, e)) return -1;
+    return strcmp(name, want) ? json_fail(&at, e, "\"%.60s\"; expected \"%.60s\", as the path says", name, want) : 0;
+}
+
+static int read_costs(const struct json_at *root, const struct workload *w, int gpu, struct costs *c, struct arena *a,
+                      struct err *e) {
     static const char *const keys[] = {"format", "model", "gpu", "forward_ms", "weights_MiB", "activation_MiB",
                                        "other_states_MiB", "other_activation_MiB", "overlap", "overlap_by_gpus",
                                        "ring_GiBps", NULL};
-    struct json_at name = json_member(root, "gpu"), forward = json_member(root, "forward_ms");
+    struct json_at forward = json_member(root, "forward_ms");
     struct json_at weights = json_member(root, "weights_MiB"), overlap = json_member(root, "overlap");
     double act[3];
-    const char *own;
     int n;
-    if (json_object(root, keys, e) || json_format(root, "sailor-galvatron/1", e) || json_string(&name, &own, a, e)) return -1;
-    if (strcmp(own, gpu)) return json_fail(&name, e, "\"%.60s\"; expected \"%.60s\", the name of the file", own, gpu);
+    if (json_object(root, keys, e) || json_format(root, "sailor-galvatron/1", e) ||
+        read_name(root, "model", w->model->name, a, e) || read_name(root, "gpu", w->site->gpu[gpu].name, a, e))
+        return -1;
     if (json_positive(&forward, &c->forward_ms, e) || json_positive(&weights, &c->weights_MiB, e) ||
         json_real(&overlap, 1, 100, &c->overlap, e) ||
         read_reals(root, "activation_MiB", DEGREES, DEGREES, c->act_MiB, &n, e) ||
@@ -84,14 +92,15 @@ static int read_costs(const struct json_at *root, const char *gpu, struct costs 
 static int load(const struct workload *w, const char *inputs, const void **extra, struct arena *a, struct err *e) {
     struct costs **all = ARENA_ARRAY(a, struct costs *, w->site->n_gpu);
     for (int g = 0; g < w->site->n_gpu; g++) {
-        const char *path = arena_printf(a, "%s/planners/galvatron/%s/%s.json", inputs, w->model->name, w->site->gpu[g].name);
+        const char *path =
+            arena_printf(a, "%s/planners/galvatron/%s/%s.json", inputs, w->model->name, w->site->gpu[g].name);
         size_t size;
         if (access(path, F_OK)) continue;
         char *text = read_text(path, &size, a, e);
         cJSON *tree = text ? json_parse(path, text, size, e) : NULL;
         if (!tree) return -1;
         struct json_at root = json_root(path, tree);
-        int rc = read_costs(&root, w->site->gpu[g].name, all[g] = ARENA_NEW(a, struct costs), a, e);
+        int rc = read_costs(&root, w, g, all[g] = ARENA_NEW(a, struct costs), a, e);
         cJSON_Delete(tree);
         if (rc) return -1;
     }
@@ -108,7 +117,7 @@ static const double *forward_s(const struct workload *w, int gpu, int *mb) {
     return NULL;
 }
 
-/* The costs to work with: those measured, else (and always in corrected mode, [Q7] files go stale) those of the common tables. */
+/* The costs to work with: measured, else (and always in corrected mode: [Q7] files go stale) from the common tables. */
 static int costs_of(const struct workload *w, const void *extra, int zone, int gpu, bool corrected, struct costs *c,
                     struct err *e) {
     const struct costs *stored = extra ? ((const struct costs *const *)extra)[gpu] : NULL;
@@ -119,9 +128,10 @@ static int costs_of(const struct workload *w, const void *extra, int zone, int g
     const double *f = forward_s(w, gpu, &mb);
     if (stored && !corrected) return *c = *stored, 0;
     if (!far || !f)
-        return err_set(e, EXIT_INPUT, "galvatron: %s of %s in %s; expected one", far ? "no profile" : "no link", type->name,
-                       w->site->zone[zone]);
-    *c = (struct costs){.forward_ms = 1e3 * f[1] / mb, .weights_MiB = w->element_bytes * m->params[0][1] / MiB, .overlap = 1};
+        return err_set(e, EXIT_INPUT, "galvatron: %s of %s in %s; expected one", far ? "no profile" : "no link",
+                       type->name, w->site->zone[zone]);
+    *c = (struct costs){
+        .forward_ms = 1e3 * f[1] / mb, .weights_MiB = w->element_bytes * m->params[0][1] / MiB, .overlap = 1};
     c->link[0] = *far, c->link[1] = near->known ? *near : *far;
     for (int ti = 0; ti < DEGREES; ti++)
         if (m->act_mem[ti]) c->act_MiB[ti] = w->element_bytes * m->act_mem[ti][1] / MiB;
@@ -146,7 +156,7 @@ static double ring_GiBps(const struct costs *c, bool consecutive, int n, int gpu
 
 struct strategy {
     int tp, dp;
-    bool consecutive; /* a tensor-parallel group has neighbouring GPUs, a data-parallel one those between; or the reverse */
+    bool consecutive; /* the GPUs of a tensor-parallel group are neighbours; else those of a data-parallel one */
 };
 
 /* A stage or a layer per chunk: with the all-reduce of its gradients, and without. */
@@ -164,7 +174,7 @@ static double overlapped_ms(double size, double ms_per_size, double work_ms, dou
 /* A block of layers: forward time, weights on a GPU, activations that a GPU passes to its tensor-parallel group. */
 static struct pace pace_of(const struct costs *c, const struct strategy *s, int gpus_per_node, double forward_ms,
                            double weights_MiB, double passed_MiB, bool corrected) {
-    /* [Q4] the bandwidth of an all-reduce already has the factor 2(n-1)/n. Corrected also minds that 1 GiB/s is not 1 MiB/ms. */
+    /* [Q4] the bandwidths already have the factor 2(n-1)/n; corrected also minds that 1 GiB/s is not 1 MiB/ms. */
     double unit = corrected ? 1000.0 / 1024 : 1;
     double dp_MiB = corrected ? weights_MiB : 2.0 * (s->dp - 1) / s->dp * weights_MiB;
     double tp_MiB = corrected ? passed_MiB : 2.0 * (s->tp - 1) / s->tp * passed_MiB;
@@ -172,7 +182,7 @@ static struct pace pace_of(const struct costs *c, const struct strategy *s, int 
     double dp_ms = s->dp > 1 ? unit / ring_GiBps(c, dp_near, s->dp, gpus_per_node) : 0;
     double tp_ms = s->tp > 1 ? tp_MiB * unit / ring_GiBps(c, tp_near, s->tp, gpus_per_node) : 0;
     double backward = 2 * forward_ms, compute = forward_ms + backward + tp_ms;
-    double hidden = both && s->tp >= s->tp * s->dp / 2 ? backward / 2 : backward; /* what the gradients may run beside */
+    double hidden = both && s->tp >= s->tp * s->dp / 2 ? backward / 2 : backward; /* beside it run the gradients */
     double full = s->dp > 1 ? compute - hidden + overlapped_ms(dp_MiB, dp_ms, hidden, c->overlap) : compute;
     return (struct pace){1e-3 * full, 1e-3 * compute};
 }
@@ -180,9 +190,9 @@ static struct pace pace_of(const struct costs *c, const struct strategy *s, int 
 /* MiB that a sequence passes in a transformer layer: two all-reduces each way of fp32. */
 static double passed_MiB(const struct model *m) { return m->sequence_length * (double)m->hidden_size * 16 / MiB; }
 
-/* A stage of layers [first, end) as it will run: [Q3] with the layers at both ends and with what goes between the stages. */
-static struct pace stage_pace(const struct workload *w, const struct costs *c, int zone, int gpu, const struct strategy *s,
-                              double sequences, int first, int end) {
+/* A stage of layers [first, end) as it will run: [Q3] with the layers at both ends and the messages between stages. */
+static struct pace stage_pace(const struct workload *w, const struct costs *c, int zone, int gpu,
+                              const struct strategy *s, double sequences, int first, int end) {
     const struct model *m = w->model;
     int mb = 1, last = m->n_layer - 1, n_block = 0;
     const double *f = forward_s(w, gpu, &mb);
@@ -192,11 +202,14 @@ static struct pace stage_pace(const struct workload *w, const struct costs *c, i
         weights += w->element_bytes * m->params[tp_index(s->tp)][l] / MiB;
         n_block += l > 0 && l < last;
     }
-    struct pace x = pace_of(c, s, w->site->gpu[gpu].gpus_per_node, forward_ms, weights, n_block * sequences * passed_MiB(m), true);
+    struct pace x =
+        pace_of(c, s, w->site->gpu[gpu].gpus_per_node, forward_ms, weights, n_block * sequences * passed_MiB(m), true);
     double pass_s = 0;
     const struct link *l = site_link(w->site, zone, gpu, s->tp, zone, gpu, s->tp);
-    if (l && first > 0) pass_s += link_time_s(l, w->element_bytes * m->act_out[first - 1] * sequences, ESTIMATOR_NATIVE);
-    if (l && end <= last) pass_s += link_time_s(l, w->element_bytes * m->act_out[end - 1] * sequences, ESTIMATOR_NATIVE);
+    if (l && first > 0)
+        pass_s += link_time_s(l, w->element_bytes * m->act_out[first - 1] * sequences, ESTIMATOR_NATIVE);
+    if (l && end <= last)
+        pass_s += link_time_s(l, w->element_bytes * m->act_out[end - 1] * sequences, ESTIMATOR_NATIVE);
     return (struct pace){x.full_s + pass_s, x.compute_s + pass_s};
 }
 
@@ -215,9 +228,11 @@ static int pieces(int n, int chunks, int *size) {
     return (n + *size - 1) / *size;
 }
 
-/* One transformer layer of stage i of P: [Q5] of its states only the weights, [Q6] activations too high by the measurement. */
-static double layer_MiB(const struct workload *w, const struct costs *c, const struct strategy *s, int chunks, int P, int i) {
-    int B = w->global_batch_size, n = B / s->dp / s->tp > 0 ? B / s->dp / s->tp : 1, size, alive = pieces(n, chunks, &size);
+/* One transformer layer of stage i of P: [Q5] of its states only the weights, [Q6] activations measured too high. */
+static double layer_MiB(const struct workload *w, const struct costs *c, const struct strategy *s, int chunks, int P,
+                        int i) {
+    int B = w->global_batch_size, share = B / s->dp / s->tp, n = share > 0 ? share : 1, size;
+    int alive = pieces(n, chunks, &size);
     alive = (alive < P - i ? alive : P - i) * size;
     return c->weights_MiB / s->tp + c->act_MiB[tp_index(s->tp)] * ((double)B / s->dp) * (alive < n ? alive : n) / n;
 }
@@ -374,26 +389,20 @@ static struct choice uniform(const struct setting *x, int P, int chunks, struct 
     return y;
 }
 
-/* Sequences per chunk and data-parallel group of degree G / P, or 0 if P cannot have that many chunks. */
-static int chunk_size(const struct setting *x, int P, int chunks) {
-    int share = x->q->w->global_batch_size / (x->gpus / P);
-    return chunks <= share ? (share + chunks - 1) / chunks : 0;
-}
-
 static bool size_allowed(int n) { return n == 1 || n == 2 || n == CHUNK_MAX; }
 
 /* The cheapest number of stages for a number of chunks. */
-static struct choice best_of(const struct setting *x, int chunks, struct pace *stage, uint64_t *states, struct arena *a) {
+static struct choice best_of(const struct setting *x, int chunks, struct pace *stage, uint64_t *states,
+                             struct arena *a) {
     const struct workload *w = x->q->w;
     struct choice best = {.time_s = INFINITY};
     for (int P = 1; P <= w->model->n_block && P <= x->gpus; P *= 2) {
-        int size = x->gpus % P ? 0 : chunk_size(x, P, chunks);
-        if (!size) continue;
+        int share = w->global_batch_size / (x->gpus / P), size = (share + chunks - 1) / chunks;
+        if (x->gpus % P || chunks > share) continue;
         if (!size_allowed(size)) {
             if (x->q->corrected) continue;
             return (struct choice){.time_s = INFINITY}; /* [Q1] one P that cannot spoils the others */
         }
-        int share = w->global_batch_size / (x->gpus / P);
         if (chunks != (share + size - 1) / size) continue;
         struct arena_mark mark = arena_mark(a);
         struct choice y = x->q->corrected ? uniform(x, P, chunks, stage) : mixed(x, P, chunks, stage, a);
@@ -428,7 +437,8 @@ static int search(const struct question *q, struct answer *out, struct arena *a,
     for (int chunks = 1; chunks < w->global_batch_size; chunks++) {
         struct choice y = best_of(&x, chunks, stage, &out->states, a);
         if (isinf(y.time_s)) continue;
-        const struct plan *p = grid_plan(w, x.zone, x.gpu, y.s.dp, y.P, y.s.tp, w->global_batch_size / (chunks * y.s.dp), a);
+        const struct plan *p =
+            grid_plan(w, x.zone, x.gpu, y.s.dp, y.P, y.s.tp, w->global_batch_size / (chunks * y.s.dp), a);
         list[out->n++] = (struct proposal){y.time_s, rental_usd(w, p, y.time_s), chunks, p};
     }
     qsort(list, (size_t)out->n, sizeof *list, by_time);
@@ -438,8 +448,8 @@ static int search(const struct question *q, struct answer *out, struct arena *a,
 
 /* ---- its estimate of any plan: taken as a grid of the first stage's first replica ------------------------------ */
 
-static int estimate(const struct workload *w, const void *extra, const struct plan *p, bool corrected, struct guess *out,
-                    struct arena *scratch, struct err *e) {
+static int estimate(const struct workload *w, const void *extra, const struct plan *p, bool corrected,
+                    struct guess *out, struct arena *scratch, struct err *e) {
     const struct pipeline *pipe = &p->pipeline[0];
     const struct replicas *r = &pipe->stage[0].group[0];
     int P = pipe->n_stage, B = w->global_batch_size, each = w->model->n_block / P;

@@ -83,8 +83,8 @@ static void memory_of_a_stage(void **state) {
     arena_free(&a);
 }
 
-/* The published bandwidths, of machines with one GPU, follow from the site's links: those of GH-96. (Those of A100-40 and V100-16
- * are older than the links.) */
+/* The published bandwidths, of machines with one GPU, follow from the site's links: those of GH-96. (Those of A100-40
+ * and V100-16 are older than the links.) */
 static void rings_follow_from_links(void **state) {
     struct arena a = {0};
     struct question q = fig_question(&galvatron_planner, fig_job("fig7", &a), 0, false, &a);
@@ -93,9 +93,11 @@ static void rings_follow_from_links(void **state) {
     int g = 0;
     (void)state;
     while (strcmp(q.w->site->gpu[g].name, "GH-96")) g++;
-    if (costs_of(q.w, q.extra, 0, g, false, &stored, &e) || costs_of(q.w, q.extra, 0, g, true, &derived, &e)) fail_msg("%s", e.text);
+    if (costs_of(q.w, q.extra, 0, g, false, &stored, &e) || costs_of(q.w, q.extra, 0, g, true, &derived, &e))
+        fail_msg("%s", e.text);
     assert_int_equal(stored.n_ring, 127);
-    for (int n = 2; n <= 128; n++) fig_near(ring_GiBps(&derived, false, n, 1), ring_GiBps(&stored, true, n, 1), 1e-9, "ring", n);
+    for (int n = 2; n <= 128; n++)
+        fig_near(ring_GiBps(&derived, false, n, 1), ring_GiBps(&stored, true, n, 1), 1e-9, "ring", n);
     fig_near(derived.forward_ms, stored.forward_ms, 1e-9, "forward", 0);
     arena_free(&a);
 }
@@ -112,8 +114,8 @@ static void measured_run(void **state) {
 }
 
 /* The published table, over every MiB. */
-static double table(int L, int S, const struct pace *pace, const int *need, double change[STRATEGIES_MAX][STRATEGIES_MAX],
-                    int budget) {
+static double table(int L, int S, const struct pace *pace, const int *need,
+                    double change[STRATEGIES_MAX][STRATEGIES_MAX], int budget) {
     enum { BUDGET_MAX = 128 };
     static double f[2][BUDGET_MAX + 1][STRATEGIES_MAX];
     memset(f, 0, sizeof f);
@@ -139,7 +141,8 @@ static void fronts_give_the_table(void **state) {
         struct pace pace[STRATEGIES_MAX];
         double change[STRATEGIES_MAX][STRATEGIES_MAX];
         int v[64], need[STRATEGIES_MAX];
-        for (int i = 0; i < 64; i++) v[i] = (int)((random = random * 6364136223846793005u + 1442695040888963407u) >> 40);
+        for (int i = 0; i < 64; i++)
+            v[i] = (int)((random = random * 6364136223846793005u + 1442695040888963407u) >> 40);
         int L = 1 + v[0] % 8, S = 1 + v[1] % STRATEGIES_MAX, budget = v[2] % 128;
         for (int s = 0; s < S; s++) {
             pace[s] = (struct pace){1 + v[3 + s] % 9, 1};
@@ -185,16 +188,20 @@ static void without_a_file(void **state) {
 static void bad_files(void **state) {
     static const struct {
         const char *text, *says;
-    } bad[] = {{"{}", "format"},
-               {"{\"format\": \"sailor-galvatron/1\", \"model\": \"opt-350m\", \"gpu\": \"V100-16\"}", "name of the file"},
-               {"{\"format\": \"sailor-galvatron/1\", \"model\": \"m\", \"gpu\": \"A100-40\", \"forward_ms\": 0}", "/forward_ms"},
-               {"{\"format\": \"sailor-galvatron/1\", \"gpu\": \"A100-40\", \"speed\": 0}", "speed"}};
+    } bad[] = {
+        {"{}", "format"},
+        {"{\"format\": \"sailor-galvatron/1\", \"model\": \"opt-350m\", \"gpu\": \"V100-16\"}", "expected \"A100-40\""},
+        {"{\"format\": \"sailor-galvatron/1\", \"model\": \"opt-350m\", \"gpu\": \"A100-40\", \"forward_ms\": 0}",
+         "/forward_ms"},
+        {"{\"format\": \"sailor-galvatron/1\", \"model\": \"m\", \"gpu\": \"A100-40\"}", "/model"},
+        {"{\"format\": \"sailor-galvatron/1\", \"gpu\": \"A100-40\", \"speed\": 0}", "speed"}};
     struct arena a = {0};
     const struct job *j = fig_job("fig7", &a);
     char dir[] = "/tmp/t_galvatron.XXXXXX";
     (void)state;
     assert_non_null(mkdtemp(dir));
-    const char *planners_dir = arena_printf(&a, "%s/planners", dir), *own = arena_printf(&a, "%s/galvatron", planners_dir);
+    const char *planners_dir = arena_printf(&a, "%s/planners", dir),
+               *own = arena_printf(&a, "%s/galvatron", planners_dir);
     const char *model = arena_printf(&a, "%s/opt-350m", own), *file = arena_printf(&a, "%s/A100-40.json", model);
     assert_int_equal(mkdir(planners_dir, 0700) | mkdir(own, 0700) | mkdir(model, 0700), 0);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -217,7 +224,8 @@ static void check_list(const struct question *q, const struct answer *x, struct 
     for (int i = 0; i < x->n; i++) {
         const struct plan *p = x->proposal[i].plan;
         const struct replicas *r = p->pipeline[0].stage[0].group;
-        if (plan_check(p, q->w, "plan", &e) || plan_check_pool(p, q->w->site, q->pool->count, "plan", &e)) fail_msg("%s", e.text);
+        if (plan_check(p, q->w, "plan", &e) || plan_check_pool(p, q->w->site, q->pool->count, "plan", &e))
+            fail_msg("%s", e.text);
         assert_true(r->zone == q->pool->entry[0].zone && r->gpu == q->pool->entry[0].gpu);
         assert_true(p->micro_batch_size * r->count <= q->w->global_batch_size);
         if (i) assert_true(x->proposal[i].time_s >= x->proposal[i - 1].time_s);
@@ -280,10 +288,11 @@ static void plans_of_other_pools(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(published_plans),      cmocka_unit_test(published_results), cmocka_unit_test(memory_of_a_stage),
-        cmocka_unit_test(rings_follow_from_links), cmocka_unit_test(measured_run),   cmocka_unit_test(fronts_give_the_table),
-        cmocka_unit_test(without_a_file),       cmocka_unit_test(bad_files),         cmocka_unit_test(plans_of_the_figures),
-        cmocka_unit_test(plans_of_other_pools),
+        cmocka_unit_test(published_plans),      cmocka_unit_test(published_results),
+        cmocka_unit_test(memory_of_a_stage),    cmocka_unit_test(rings_follow_from_links),
+        cmocka_unit_test(measured_run),         cmocka_unit_test(fronts_give_the_table),
+        cmocka_unit_test(without_a_file),       cmocka_unit_test(bad_files),
+        cmocka_unit_test(plans_of_the_figures), cmocka_unit_test(plans_of_other_pools),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
