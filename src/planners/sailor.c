@@ -482,7 +482,7 @@ static const struct rest *solve(struct search *x, int i, const struct tour *t, i
     bool fresh;
     struct rest *best = recall(x, i, t, at, left, to_cents(budget_usd), &fresh);
     if (!fresh) return best->T_s < INFINITY ? best : NULL;
-    if (++x->states % 1024 == 0 && x->q->stop && x->q->stop(x->q->stop_ctx)) x->stopped = true;
+    if (!x->stopped && ++x->states % 1024 == 0 && x->q->stop) x->stopped = x->q->stop(x->q->stop_ctx);
     if (x->stopped) return NULL;
     double alone_s = NAN;
     unsigned types = 0, types_before = 0;
