@@ -15,12 +15,13 @@ static void test_measured_runs(void **state) {
     static const struct {
         const char *run;
         double time_s, memory_GB;
+        int stages;
     } gold[] = {
-        {"N1_D1_M4_G1", 0.115714, 4.919}, {"N1_D1_M4_G32", 2.673586, 4.919}, {"N2_D1", 0.635790, 14.168},
-        {"N2_D2", 0.746900, 7.764},       {"N4_D1", 1.564585, 1.511},        {"N4_D2", 1.526104, 2.716},
-        {"N4_D4", 1.049461, 13.454},      {"N8_D2", 2.252902, 7.618},        {"N8_D4", 2.186643, 14.168},
-        {"N16_D16", 1.888576, 24.832},    {"N16_D4", 2.253589, 7.618},       {"N16_D8", 2.187225, 14.168},
-        {"N32_D16", 1.155939, 14.168},    {"N32_D32", 0.965291, 24.832},     {"N32_D8", 1.215916, 7.618},
+        {"N1_D1_M4_G1", 0.115714, 4.919, 1}, {"N1_D1_M4_G32", 2.673586, 4.919, 1}, {"N2_D1", 0.635790, 14.168, 2},
+        {"N2_D2", 0.746900, 7.764, 1}, {"N4_D1", 1.564585, 1.511, 4}, {"N4_D2", 1.526104, 2.716, 2},
+        {"N4_D4", 1.049461, 13.454, 1}, {"N8_D2", 2.252902, 7.618, 4}, {"N8_D4", 2.186643, 14.168, 2},
+        {"N16_D16", 1.888576, 24.832, 1}, {"N16_D4", 2.253589, 7.618, 4}, {"N16_D8", 2.187225, 14.168, 2},
+        {"N32_D16", 1.155939, 14.168, 2}, {"N32_D32", 0.965291, 24.832, 1}, {"N32_D8", 1.215916, 7.618, 4},
     };
     struct arena a = {0};
     for (int i = 0; i < 15; i++) {
@@ -28,8 +29,10 @@ static void test_measured_runs(void **state) {
         fig_near(g.time_s, gold[i].time_s, 0.6e-6 / gold[i].time_s, gold[i].run, i);
         fig_near(g.peak_bytes / 1e9, gold[i].memory_GB, 0.6e-3 / gold[i].memory_GB, gold[i].run, i);
         struct guess mended = fig_measured(&metis_planner, gold[i].run, true, &a);
-        if (!(mended.time_s > 0 && mended.time_s < g.time_s * 1.2 && mended.peak_bytes >= g.peak_bytes))
-            fail_msg("%s: mended %g s, %g bytes", gold[i].run, mended.time_s, mended.peak_bytes);
+        if (!(mended.time_s > 0 && mended.time_s < g.time_s * 1.2))
+            fail_msg("%s: mended %g s", gold[i].run, mended.time_s);
+        /* [Q10] microbatches in flight: more memory where there are several stages */
+        assert_true(gold[i].stages > 1 ? mended.peak_bytes > 1.2 * g.peak_bytes : mended.peak_bytes == g.peak_bytes);
     }
     arena_free(&a);
 }
@@ -82,6 +85,33 @@ static void test_published_answers(void **state) {
     arena_free(&a);
 }
 
+static struct answer ask(const struct question *q, struct arena *a) {
+    struct answer x;
+    struct err e;
+    if (metis_planner.search(q, &x, a, &e)) fail_msg("%s", e.text);
+    return x;
+}
+
+/* The whole list of a row, by its length and the sum of its times: of this program, so that a change of any cut of layers
+ * is seen; the published lists are not known. */
+static void test_whole_lists(void **state) {
+    (void)state;
+    static const struct {
+        int corrected, n;
+        double sum_s;
+    } gold[] = {{0, 12142, 79830.93728342}, {1, 12207, 80864.99015998}};
+    struct arena a = {0};
+    for (int i = 0; i < 2; i++) {
+        struct question q = fig_question(&metis_planner, fig_job("fig8b", &a), 0, gold[i].corrected, &a);
+        struct answer x = ask(&q, &a);
+        double sum_s = 0;
+        for (int k = 0; k < x.n; k++) sum_s += x.proposal[k].time_s;
+        fig_near(sum_s, gold[i].sum_s, 1e-9, "sum of the times", i);
+        assert_int_equal(x.n, gold[i].n);
+    }
+    arena_free(&a);
+}
+
 /* The published answer of figure 12 came from the other order of the types (there a hash set's, here the pool's). */
 static void test_other_order(void **state) {
     (void)state;
@@ -103,13 +133,6 @@ static void test_other_order(void **state) {
     const struct pipeline *p = r.plan->plan->pipeline;
     assert_true(p->n_stage == 2 && p->stage[0].end == 7 && p->stage[0].group->gpu == V100);
     arena_free(&a);
-}
-
-static struct answer ask(const struct question *q, struct arena *a) {
-    struct answer x;
-    struct err e;
-    if (metis_planner.search(q, &x, a, &e)) fail_msg("%s", e.text);
-    return x;
 }
 
 /* Every plan of the list: valid, within the pool, using all GPUs of the types shown, the batch covered, ranked. Where
@@ -323,6 +346,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_measured_runs),
         cmocka_unit_test(test_published_answers),
+        cmocka_unit_test(test_whole_lists),
         cmocka_unit_test(test_other_order),
         cmocka_unit_test(test_lists),
         cmocka_unit_test(test_random_pools),
