@@ -38,7 +38,7 @@ struct world {
     int *peer, *on_machine; /* [n], [n_machine] room for dp_s(); on_machine is zero between calls */
 };
 
-/** The GPUs of one stage, all of one machine, and its transformer blocks. */
+/** The GPUs of one stage and its transformer blocks. */
 struct team {
     const int *device;
     int n, layers;
@@ -288,20 +288,23 @@ struct graph {
     idx_t n, *start, *to, *edge, *vertex;
 };
 
-/** The complete graph of n GPUs. `apart`: an edge is dear where the link is slow, so that the cut goes inside machines (in
- *  the original 1e10 / bandwidth); else where it is fast. The original has 64-bit weights, TFLOPS x 2^40 and bytes/s;
- *  Debian's METIS has 32 bits: TFLOPS x 10 and GiB/s x 100, edges clipped so that their sum stays below 2^30. */
+/** The complete graph of n GPUs. `apart`: an edge is dear where the link is slow, so that the cut goes inside machines; else
+ *  where it is fast. Weights are FLOPS, 1e10 / bandwidth and bandwidth where METIS has 64 bits, as published; [Q] products of
+ *  them overflow in its k-way balancing, so that some parts become far too heavy. With 32 bits: TFLOPS x 10 and GiB/s x 100,
+ *  edges clipped so that all sums stay below 2^30; nothing overflows, and pools of several types are cut otherwise. */
 static struct graph graph_make(const struct world *x, const int *d, int n, bool apart, struct arena *a) {
     size_t edges = (size_t)n * (size_t)(n - 1), k = 0;
     struct graph g = {n, ARENA_ARRAY(a, idx_t, n + 1), ARENA_ARRAY(a, idx_t, edges), ARENA_ARRAY(a, idx_t, edges),
                       ARENA_ARRAY(a, idx_t, n)};
-    double most = edges ? floor((0x1p30 - 1) / (double)edges) : 0;
+    bool wide = sizeof(idx_t) == 8;
+    double most = wide ? 0x1p53 : edges ? floor((0x1p30 - 1) / (double)edges) : 0;
     for (int i = 0; i < n; i++) {
-        g.vertex[i] = (idx_t)rint(x->flops[x->device[d[i]].gpu] / 0x1p40 * 10);
+        double flops = x->flops[x->device[d[i]].gpu];
+        g.vertex[i] = (idx_t)rint(wide ? flops : flops / 0x1p40 * 10);
         for (int j = 0; j < n; j++)
             if (j != i) {
                 double Bps = link_Bps(x, d[i], d[j]);
-                g.to[k] = j, g.edge[k++] = (idx_t)fmin(rint(apart ? 1e10 / Bps : 100 * Bps / 0x1p30), most);
+                g.to[k] = j, g.edge[k++] = (idx_t)fmin(rint(apart ? 1e10 / Bps : wide ? Bps : 100 * Bps / 0x1p30), most);
             }
         g.start[i + 1] = (idx_t)k;
     }
@@ -510,6 +513,13 @@ static void show(const struct question *q, struct world *x, struct arena *a) {
     x->peer = ARENA_ARRAY(a, int, n), x->on_machine = ARENA_ARRAY(a, int, n);
 }
 
+/* A stage of two types, which the counting of machines may make, is no plan here. */
+static bool one_type(const struct world *x, const struct team *t) {
+    for (int i = 1; i < t->n; i++)
+        if (x->device[t->device[i]].gpu != x->device[t->device[0]].gpu) return false;
+    return true;
+}
+
 enum verdict { GOOD, DROPPED, BROKEN }; /* BROKEN: where the published program ends without an answer */
 
 /* The plan of c->n pipelines; K[j]: groups of pipeline j. */
@@ -527,22 +537,23 @@ static int candidate_make(const struct world *x, struct graph *g, const int *K, 
     }
     for (int i = 0; i < x->n; i++) d[end[part[i]]++] = i; /* now end[j] is the end of part j */
     c->line = ARENA_ARRAY(a, struct line, c->n);
-    bool fits = true, empty = false;
+    bool fits = true, dropped = false;
     for (int j = 0; j < c->n; j++) {
         struct line *p = &c->line[j];
         int first = j ? end[j - 1] : 0;
         if (line_make(x, d + first, end[j] - first, K[j], n_micro, p, a, e)) return -1;
         if (p->n > m->n_layer) {
-            empty = true;
+            dropped = true;
             continue;
         }
         fits = fits && line_fits(x, p);
         for (int i = 0; i < p->n; i++) /* embedding and head are layers, too */
-            empty = empty || p->team[i].layers + (i == 0) + (i == p->n - 1 ? m->n_layer - m->n_block - 1 : 0) == 0;
+            dropped = dropped || p->team[i].layers + (i == 0) + (i == p->n - 1 ? m->n_layer - m->n_block - 1 : 0) == 0 ||
+                    !one_type(x, &p->team[i]);
     }
     if (!fits) return 0; /* [Q3] it goes on with a pipeline that is none */
-    *v = empty ? DROPPED : GOOD;
-    if (!empty) c->time_s = time_s(x, c->line, c->n, n_micro);
+    *v = dropped ? DROPPED : GOOD;
+    if (!dropped) c->time_s = time_s(x, c->line, c->n, n_micro);
     return 0;
 }
 
