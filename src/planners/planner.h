@@ -67,8 +67,8 @@ const struct planner *planner_find(const char *name);
 
 /** The walk (walk.c): down the list to the first plan that fits and meets the limits under the common simulator;
  *  counts what does not fit. Fills row: status feasible or infeasible (with the reason), the plan with its estimates,
- *  oom_plans, plans_evaluated, search_s (the planner's search alone), note if the plan does not fit into the pool. With q->stop firing: 1 (row untouched). Returns 0,
- *  or -1 with *e set. The plan lives in `a`. */
+ *  oom_plans, plans_evaluated, search_s (the planner's search alone), note if the plan does not fit into the pool. With
+ *  q->stop firing: 1 (row untouched). Returns 0, or -1 with *e set. The plan lives in `a`. */
 int planner_walk(const struct planner *pl, const struct question *q, enum estimator common, struct row_result *row,
                  struct arena *a, struct err *e);
 

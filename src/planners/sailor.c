@@ -3,9 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The published heuristic of Sailor. For every number of stages P (even layers), microbatch m and replicas D: a recursion
- * over the stages that splits the D replicas of each among the GPU types and keeps, for what is then left of the pool, only
- * the rest with the least time. Zones are grouped into regions; a stage stays within one.
+/* The published heuristic of Sailor. For every number of stages P (even layers), microbatch m and replicas D: a
+ * recursion over the stages that splits the D replicas of each among the GPU types and keeps, for what is then left of
+ * the pool, only the rest with the least time. Zones are grouped into regions; a stage stays within one.
  * [Q1] to [Q6] mark the defects that question.corrected mends. */
 
 enum { DEGREES = 3, /* 1, 2, 4 */ REGIONS_MAX = 8 /* all their subsets are tried */, SLOTS_MAX = ZONES_MAX * GPUS_MAX };
@@ -85,6 +85,8 @@ struct search {
     struct bucket *bucket; /* [BUCKETS] */
     struct known *ring, *transfer; /* [KNOWN] */
     struct arena memo;
+    int n_list, list_room;
+    struct proposal *list;
     uint64_t states;
     bool stopped;
 };
@@ -337,8 +339,8 @@ static bool next_split(int *n, const int *room, int K) {
     return false;
 }
 
-/* Lay n[k] replicas of each type into its zones in order: runs, and what is left. [Q4] In the last stage only one exhausted
- * zone is skipped per replica; then it is put where nothing is left. */
+/* Lay n[k] replicas of each type into its zones in order: runs, and what is left. [Q4] In the last stage only one
+ * exhausted zone is skipped per replica; behind two of them it is put where nothing is left. */
 static int place(const struct search *x, int i, int region, const int *n, uint16_t *left, struct run *run) {
     int n_run = 0, base = x->begin[region][0];
     bool sloppy = i == x->P - 1 && !x->q->corrected;
@@ -383,14 +385,16 @@ static double transfer_s(const struct search *x, int i, const struct run *a, con
 static long to_cents(double usd) { return isinf(usd) ? -1 : lround(100 * usd); }
 
 /* The entry for this state; *fresh if it is new. The published memo rounds the budget to cents, so do we. */
-static struct rest *recall(struct search *x, int i, const struct tour *t, int at, const uint16_t *left, long cents, bool *fresh) {
+static struct rest *recall(struct search *x, int i, const struct tour *t, int at, const uint16_t *left, long cents,
+                           bool *fresh) {
     int n = x->begin[t->region[at]][x->K] - x->begin[t->region[at]][0];
     uint64_t h = (uint64_t)i * 31 + (uint64_t)at + (uint64_t)(t - x->tour) * 977 + (uint64_t)cents * 65537;
     for (int s = 0; s < n; s++) h = (h ^ left[s]) * UINT64_C(0x9e3779b97f4a7c15), h ^= h >> 29;
     struct bucket *b = &x->bucket[h % BUCKETS];
     if (b->epoch != x->epoch) *b = (struct bucket){x->epoch, NULL};
     for (struct rest *y = b->head; y; y = y->chain)
-        if (y->stage == i && y->place == at && y->tour == t && y->cents == cents && !memcmp(y->left, left, sizeof *left * (size_t)n)) {
+        if (y->stage == i && y->place == at && y->tour == t && y->cents == cents &&
+            !memcmp(y->left, left, sizeof *left * (size_t)n)) {
             *fresh = false;
             return y;
         }
@@ -405,15 +409,17 @@ static struct rest *recall(struct search *x, int i, const struct tour *t, int at
 
 static bool affordable(double usd, double budget_usd) { return isinf(budget_usd) || usd <= budget_usd; }
 
-static const struct rest *solve(struct search *x, int i, const struct tour *t, int at, const uint16_t *left, double budget_usd);
+static const struct rest *solve(struct search *x, int i, const struct tour *t, int at, const uint16_t *left,
+                                double budget_usd);
 
-/* The whole of a stage and the best rest behind it, if the budget allows one. */
-static bool merge(struct search *x, const struct rest *own, double T_s, const struct run *run, const uint16_t *left,
+/* A stage and the best rest behind it, if the budget allows one. */
+static bool merge(struct search *x, const struct rest *own, const struct run *run, const uint16_t *left,
                   double budget_usd, struct rest *out) {
     int i = own->stage;
-    for (double keep = T_s * own->usd_per_s + own->egress_usd, kept = -INFINITY; keep > kept;) {
-        if (!affordable(keep, budget_usd)) return false;
-        const struct rest *r = solve(x, i + 1, own->tour, own->place, left, isinf(budget_usd) ? budget_usd : budget_usd - keep);
+    double keep = own->T_s * own->usd_per_s + own->egress_usd; /* of the budget, for this stage */
+    while (affordable(keep, budget_usd)) {
+        double others = isinf(budget_usd) ? budget_usd : budget_usd - keep;
+        const struct rest *r = solve(x, i + 1, own->tour, own->place, left, others);
         if (!r) return false;
         double usd_per_GB, act_s = transfer_s(x, i, run, r->run, &usd_per_GB);
         *out = *own;
@@ -426,16 +432,17 @@ static bool merge(struct search *x, const struct rest *own, double T_s, const st
         out->T_s = (x->M - 1) * out->straggler_s + out->comm_s + out->comp_s + out->sync_s;
         out->usd_per_s += r->usd_per_s;
         out->egress_usd = r->egress_usd + 2 * x->M * usd_per_GB * x->layers[i].out_bytes / 1e9;
-        if (x->q->corrected) out->egress_usd += own->egress_usd; /* [Q6] only the last stage's all-reduce is paid for */
+        if (x->q->corrected) out->egress_usd += own->egress_usd; /* [Q6] only the last stage pays for its all-reduce */
         if (affordable(out->T_s * out->usd_per_s + out->egress_usd, budget_usd)) return true;
-        if (out->straggler_s > r->straggler_s) return false;
-        /* the rest is so slow that this stage costs more than thought: a faster rest for less */
-        kept = keep, keep = out->T_s * own->usd_per_s + own->egress_usd;
+        /* A rest so slow that this stage costs more than thought: again, with less for the rest. */
+        double more = out->T_s * own->usd_per_s + own->egress_usd;
+        if (out->straggler_s > r->straggler_s || !(more > keep)) return false;
+        keep = more;
     }
     return false;
 }
 
-/* One way to run stage i; better ones replace what *best holds. *alone_s: time of the stage alone in the split before. */
+/* One way to run a stage; the better replaces what *best holds. *alone_s: its time alone in the split before. */
 static void try_split(struct search *x, struct rest *best, const int *n, double budget_usd, double *alone_s) {
     struct run run[SLOTS_MAX];
     uint16_t left[SLOTS_MAX];
@@ -459,7 +466,7 @@ static void try_split(struct search *x, struct rest *best, const int *n, double 
     if (own.T_s == *alone_s) return;
     *alone_s = own.T_s;
     if (i < x->P - 1) {
-        if (!merge(x, &own, own.T_s, run, left, budget_usd, &whole)) return;
+        if (!merge(x, &own, run, left, budget_usd, &whole)) return;
     } else {
         if (!affordable(own.T_s * own.usd_per_s + own.egress_usd, budget_usd)) return;
         whole = own;
@@ -469,7 +476,8 @@ static void try_split(struct search *x, struct rest *best, const int *n, double 
     memcpy(best->run, run, sizeof *run * (size_t)own.n_run);
 }
 
-static const struct rest *solve(struct search *x, int i, const struct tour *t, int at, const uint16_t *left, double budget_usd) {
+static const struct rest *solve(struct search *x, int i, const struct tour *t, int at, const uint16_t *left,
+                                double budget_usd) {
     int room[GPUS_MAX], n[GPUS_MAX];
     while (count_room(x, i, t->region[at], left, room) < x->D) {
         if (++at == t->n) return NULL;
@@ -500,11 +508,13 @@ static const struct rest *solve(struct search *x, int i, const struct tour *t, i
 
 static const struct plan *make_plan(const struct search *x, const struct rest *r, struct arena *a) {
     struct plan *p = ARENA_NEW(a, struct plan);
-    *p = (struct plan){.model = x->w->model->name, .site = x->w->site->name, .global_batch_size = x->w->global_batch_size,
-                       .micro_batch_size = x->m, .n_pipeline = 1, .pipeline = ARENA_NEW(a, struct pipeline)};
+    *p = (struct plan){.model = x->w->model->name, .site = x->w->site->name,
+                       .global_batch_size = x->w->global_batch_size, .micro_batch_size = x->m,
+                       .n_pipeline = 1, .pipeline = ARENA_NEW(a, struct pipeline)};
     *p->pipeline = (struct pipeline){x->P, ARENA_ARRAY(a, struct stage, x->P)};
     for (struct stage *s = p->pipeline->stage; r; r = r->next, s++) {
-        *s = (struct stage){x->layers[r->stage].first, x->layers[r->stage].end, r->n_run, ARENA_ARRAY(a, struct replicas, r->n_run)};
+        const struct layers *y = &x->layers[r->stage];
+        *s = (struct stage){y->first, y->end, r->n_run, ARENA_ARRAY(a, struct replicas, r->n_run)};
         for (int g = 0; g < r->n_run; g++) {
             const struct slot *t = &x->slot[r->run[g].slot];
             s->group[g] = (struct replicas){.gpu = x->gpu[t->kind], .zone = t->zone,
@@ -538,15 +548,15 @@ static const struct rest *solve_tours(struct search *x) {
     return best;
 }
 
-static void propose(struct search *x, struct answer *out, const struct rest *r, int *room, struct proposal **list, struct arena *a) {
-    if (out->n == *room) {
-        struct proposal *more = ARENA_ARRAY(a, struct proposal, *room = 2 * *room + 64);
-        if (out->n) memcpy(more, *list, sizeof *more * (size_t)out->n);
-        out->proposal = *list = more;
+static void propose(struct search *x, const struct rest *r, struct arena *a) {
+    if (x->n_list == x->list_room) {
+        struct proposal *more = ARENA_ARRAY(a, struct proposal, x->list_room = 2 * x->list_room + 64);
+        if (x->n_list) memcpy(more, x->list, sizeof *more * (size_t)x->n_list);
+        x->list = more;
     }
-    (*list)[out->n] = (struct proposal){.time_s = r->T_s, .cost_usd = r->T_s * r->usd_per_s + r->egress_usd, .id = out->n,
-                                        .plan = make_plan(x, r, a)};
-    out->n++;
+    double usd = r->T_s * r->usd_per_s + r->egress_usd;
+    struct proposal *y = &x->list[x->n_list];
+    *y = (struct proposal){.time_s = r->T_s, .cost_usd = usd, .id = x->n_list++, .plan = make_plan(x, r, a)};
 }
 
 static int by_time(const void *pa, const void *pb) {
@@ -585,8 +595,7 @@ static int search(const struct question *q, struct answer *out, struct arena *a,
     (void)e;
     struct search x = {.q = q, .w = q->w};
     bool cheap = q->objective == OBJECTIVE_COST;
-    int room = 0, L = q->w->model->n_layer, *d = ARENA_ARRAY(a, int, q->w->global_batch_size + 2);
-    struct proposal *list = NULL;
+    int L = q->w->model->n_layer, *d = ARENA_ARRAY(a, int, q->w->global_batch_size + 2);
     read_pool(&x, a);
     list_tours(&x, a);
     x.layers = ARENA_ARRAY(a, struct layers, L);
@@ -595,8 +604,8 @@ static int search(const struct question *q, struct answer *out, struct arena *a,
     x.ring = ARENA_ARRAY(a, struct known, KNOWN), x.transfer = ARENA_ARRAY(a, struct known, KNOWN);
     arena_alloc(&x.memo, 1); /* a block that stays */
     const struct arena_mark empty = arena_mark(&x.memo);
-    /* [Q1] For cost the published planner takes no plan of several stages. [Q5] Of several types the first has always to be
-     * frugal, so that more GPUs can make a plan slower; corrected: it is tried both ways. */
+    /* [Q1] For cost the published planner takes no plan of several stages. [Q5] Of several types the first has always
+     * to be frugal, so that more GPUs can make a plan slower; corrected: it is tried both ways. */
     int deepest = cheap && !q->corrected ? 1 : L, ways = x.K > 1 && q->corrected ? 2 : 1;
     for (x.P = 1; x.P <= deepest; x.P++)
         for (x.m = 0; (x.m = next_micro_batch(&x, x.m));)
@@ -610,14 +619,14 @@ static int search(const struct question *q, struct answer *out, struct arena *a,
                     arena_release(&x.memo, empty);
                     const struct rest *r = solve_tours(&x);
                     if (!r) continue;
-                    propose(&x, out, r, &room, &list, a);
-                    double value = cheap ? list[out->n - 1].cost_usd : r->T_s;
+                    propose(&x, r, a);
+                    double value = cheap ? x.list[x.n_list - 1].cost_usd : r->T_s;
                     if (!(value < best)) break;
                     if (!cheap || 1 / r->T_s >= q->min_iterations_per_s) best = value;
                 }
             }
-    if (out->n) qsort(list, (size_t)out->n, sizeof *list, cheap ? by_cost : by_time);
-    out->states = x.states;
+    if (x.n_list) qsort(x.list, (size_t)x.n_list, sizeof *x.list, cheap ? by_cost : by_time);
+    *out = (struct answer){.n = x.n_list, .proposal = x.list, .states = x.states};
     arena_free(&x.memo);
     return 0;
 }

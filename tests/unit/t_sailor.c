@@ -20,7 +20,7 @@ static const char *text_of(const struct plan *p, const struct site *s, struct ar
     return t;
 }
 
-/* What the original answered (search of seconds there, all without a plan out of memory). Its own cost is a 32-bit float. */
+/* What the original answered, never with a plan out of memory. Its own cost is a 32-bit float. */
 static const struct {
     const char *job;
     int row;
@@ -186,7 +186,8 @@ static void proposes_valid_plans(void **state) {
     for (int i = 0; i < PUBLISHED; i++)
         for (int corrected = 0; corrected < 2; corrected++) {
             struct arena a = {0};
-            struct question q = fig_question(&sailor_planner, fig_job(published[i].job, &a), published[i].row, corrected, &a);
+            const struct job *j = fig_job(published[i].job, &a);
+            struct question q = fig_question(&sailor_planner, j, published[i].row, corrected, &a);
             assert_true(ask(&q, &a).n > 0);
             check_all(&q, !corrected && !strcmp(published[i].job, "fig10"));
             arena_free(&a);
@@ -204,10 +205,11 @@ static void proposes_valid_plans_for_random_pools(void **state) {
     unsigned seed = 1;
     int with_plans = 0;
     for (int trial = 0; trial < 40; trial++) {
-        int *count = ARENA_ARRAY(&a, int, s->n_zone * s->n_gpu), zones = 0;
+        int *count = ARENA_ARRAY(&a, int, s->n_zone * s->n_gpu);
         for (int z = 0; z < s->n_zone; z++)
             for (int k = 0; k < 3; k++)
-                if (next_random(&seed) % 5 < 2) count[z * s->n_gpu + (k == 2 ? 3 : k)] = (int)(next_random(&seed) % 11), zones++;
+                if (next_random(&seed) % 5 < 2)
+                    count[z * s->n_gpu + (k == 2 ? 3 : k)] = (int)(next_random(&seed) % 11);
         struct pool pool = {.count = count};
         struct question q = fig_question(&sailor_planner, j, 0, trial & 1, &a);
         q.pool = &pool;
@@ -301,6 +303,29 @@ static void prices_are_the_site_s_when_corrected(void **state) {
     arena_free(&a);
 }
 
+/* A type without a price: pipelines all the same, at an unknown cost; none within a budget. */
+static void an_unknown_price_limits_only_budgets(void **state) {
+    (void)state;
+    struct arena a = {0};
+    const struct job *j = fig_job("fig7", &a);
+    struct pool pool;
+    int count[ZONES_MAX * GPUS_MAX] = {0}, deep = 0;
+    count[2] = 16;
+    assert_true(isnan(j->workload.site->usd_per_gpu_hour[2]));
+    for (int corrected = 0; corrected < 2; corrected++, deep = 0) {
+        struct question q = asked(j, count, &pool, corrected, &a);
+        struct answer x = ask(&q, &a);
+        for (int i = 0; i < x.n; i++) {
+            deep += x.proposal[i].plan->pipeline->n_stage > 1;
+            assert_true(isnan(x.proposal[i].cost_usd));
+        }
+        assert_true(deep > 0);
+        q.max_usd_per_iteration = 100;
+        assert_int_equal(ask(&q, &a).n, 0);
+    }
+    arena_free(&a);
+}
+
 static bool at_once(void *ctx) {
     ++*(int *)ctx;
     return true;
@@ -331,6 +356,7 @@ int main(void) {
         cmocka_unit_test(a_second_type_does_no_harm_when_corrected),
         cmocka_unit_test(cheap_plans_may_have_stages_when_corrected),
         cmocka_unit_test(prices_are_the_site_s_when_corrected),
+        cmocka_unit_test(an_unknown_price_limits_only_budgets),
         cmocka_unit_test(gives_up_when_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
