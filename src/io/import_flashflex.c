@@ -5,7 +5,8 @@
 
 /* machine_amounts.json: what FlashFlex takes from data sheets -> planners/flashflex.json. */
 
-/* fp32 figures of the data sheets where the published ones are of another kind or wrong: the planner's corrected mode. */
+/* fp32 figures of the data sheets where the published ones are of another kind or wrong: the planner's
+ * corrected mode. */
 static const struct {
     const char *gpu;
     double tflops;
@@ -14,10 +15,11 @@ static const struct {
 static int put_sheets(const struct json_at *at, struct import *m) {
     static const char *const keys[] = {"tflops", "memory_GB", "intra_node_GBps"};
     struct json_at specs = json_member(at, "machine_specs");
-    const char *source = arena_printf(&m->arena,
-                                      "%s, Planner/baselines/FlashFlex/src/machine_amounts.json; corrected_tflops: "
-                                      "fp32, the vendors' data sheets",
-                                      m->source);
+    const char *source =
+        arena_printf(&m->arena,
+                     "%s, Planner/baselines/FlashFlex/src/machine_amounts.json; corrected_tflops: "
+                     "fp32, the vendors' data sheets",
+                     m->source);
     cJSON *o = import_new_file("sailor-flashflex/1", NULL, source);
     cJSON *list = cJSON_AddArrayToObject(o, "gpus");
     import_put(m, "planners/flashflex.json", o);

@@ -11,12 +11,13 @@
 #include <metis.h>
 #endif
 
-/* FlashFlex: cuts the complete graph of the GPUs into n balanced pipelines, those into stages, and weighs the plan by
- * data-sheet figures alone: no measured times. One plan per n; microbatch 1, no replicas inside a pipeline. */
+/* FlashFlex: cuts the complete graph of the GPUs into n balanced pipelines, those into stages, and weighs the
+ * plan by data-sheet figures alone: no measured times. One plan per n; microbatch 1, no replicas inside a
+ * pipeline. */
 
 enum { GPUS_LIMIT = 4096 /* the complete graph of more does not fit */ };
 
-/* ---- what it knows: data sheets and the slowest link ---------------------------------------------------------- */
+/* ---- what it knows: data sheets and the slowest link --------------------------------- */
 
 struct sheet {
     double tflops, true_tflops, memory_GiB, intra_GiBps; /* tflops 0: type not listed */
@@ -33,8 +34,8 @@ struct world {
     int n, n_machine, micro_batch;
     struct device *device;
     double flops[GPUS_MAX], memory_bytes[GPUS_MAX], intra_Bps[GPUS_MAX];
-    double inter_Bps; /* one for all: the least of all pairs of types */
-    double act_bytes; /* one activation: microbatch x sequence x hidden size */
+    double inter_Bps;       /* one for all: the least of all pairs of types */
+    double act_bytes;       /* one activation: microbatch x sequence x hidden size */
     int *peer, *on_machine; /* [n], [n_machine] room for dp_s(); on_machine is zero between calls */
 };
 
@@ -49,9 +50,11 @@ struct line { /* a pipeline */
     struct team *team;
 };
 
-static int load(const struct workload *w, const char *inputs, const void **extra, struct arena *a, struct err *e) {
+static int load(const struct workload *w, const char *inputs, const void **extra, struct arena *a,
+                struct err *e) {
     static const char *const keys[] = {"format", "gpus", NULL};
-    static const char *const gpu_keys[] = {"gpu", "tflops", "corrected_tflops", "memory_GB", "intra_node_GBps", NULL};
+    static const char *const gpu_keys[] = {"gpu",       "tflops",          "corrected_tflops",
+                                           "memory_GB", "intra_node_GBps", NULL};
     struct sheet *sheet = ARENA_ARRAY(a, struct sheet, GPUS_MAX);
     const char *path = arena_printf(a, "%s/planners/flashflex.json", inputs);
     size_t size;
@@ -60,15 +63,17 @@ static int load(const struct workload *w, const char *inputs, const void **extra
     cJSON *tree = text ? json_parse(path, text, size, e) : NULL;
     if (!tree) return -1;
     struct json_at root = json_root(path, tree), list = json_member(&root, "gpus");
-    int rc = json_object(&root, keys, e) || json_format(&root, "sailor-flashflex/1", e) || json_array(&list, 1, 1000, &n, e);
+    int rc = json_object(&root, keys, e) || json_format(&root, "sailor-flashflex/1", e) ||
+             json_array(&list, 1, 1000, &n, e);
     for (const cJSON *x = rc ? NULL : list.node->child; x && !rc; x = x->next, i++) {
-        struct json_at at = json_element(&list, i, x), name = json_member(&at, "gpu"), t = json_member(&at, "tflops"),
-                       fixed = json_member(&at, "corrected_tflops"), m = json_member(&at, "memory_GB"),
-                       bw = json_member(&at, "intra_node_GBps");
+        struct json_at at = json_element(&list, i, x), name = json_member(&at, "gpu"),
+                       t = json_member(&at, "tflops"), fixed = json_member(&at, "corrected_tflops"),
+                       m = json_member(&at, "memory_GB"), bw = json_member(&at, "intra_node_GBps");
         struct sheet s;
         const char *gpu;
-        rc = json_object(&at, gpu_keys, e) || json_string(&name, &gpu, a, e) || json_positive(&t, &s.tflops, e) ||
-             json_positive(&m, &s.memory_GiB, e) || json_positive(&bw, &s.intra_GiBps, e);
+        rc = json_object(&at, gpu_keys, e) || json_string(&name, &gpu, a, e) ||
+             json_positive(&t, &s.tflops, e) || json_positive(&m, &s.memory_GiB, e) ||
+             json_positive(&bw, &s.intra_GiBps, e);
         s.true_tflops = s.tflops;
         if (!rc && fixed.node) rc = json_positive(&fixed, &s.true_tflops, e);
         for (int g = 0; g < w->site->n_gpu && !rc; g++)
@@ -97,8 +102,10 @@ static int world_know(struct world *x, const struct sheet *sheet, struct err *e)
         int zone = i / s->n_gpu, gpu = i % s->n_gpu;
         const struct sheet *k = &sheet[gpu];
         if (!k->tflops)
-            return err_set(e, EXIT_INPUT, "planners/flashflex.json: no GPU type \"%s\"; the planner flashflex needs its data sheet",
-                           s->gpu[gpu].name);
+            return err_set(
+                e, EXIT_INPUT,
+                "planners/flashflex.json: no GPU type \"%s\"; the planner flashflex needs its data sheet",
+                s->gpu[gpu].name);
         x->flops[gpu] = (x->corrected ? k->true_tflops : k->tflops) * 0x1p40;
         x->memory_bytes[gpu] = k->memory_GiB * 0x1p30;
         x->intra_Bps[gpu] = k->intra_GiBps * 0x1p30;
@@ -107,8 +114,9 @@ static int world_know(struct world *x, const struct sheet *sheet, struct err *e)
             int zone2 = j / s->n_gpu, gpu2 = j % s->n_gpu;
             const struct link *l = site_link(s, zone, gpu, widest(s, gpu), zone2, gpu2, widest(s, gpu2));
             if (!l)
-                return err_set(e, EXIT_INPUT, "site %s: no link from %s in %s to %s in %s; the planner flashflex needs it", s->name,
-                               s->gpu[gpu].name, s->zone[zone], s->gpu[gpu2].name, s->zone[zone2]);
+                return err_set(e, EXIT_INPUT,
+                               "site %s: no link from %s in %s to %s in %s; the planner flashflex needs it",
+                               s->name, s->gpu[gpu].name, s->zone[zone], s->gpu[gpu2].name, s->zone[zone2]);
             double Bps = l->peak_Bps / 1e9 * 0x1p30; /* 1e9 and 2^30 taken for the same, as published */
             if (Bps < x->inter_Bps) x->inter_Bps = Bps;
         }
@@ -122,7 +130,7 @@ static double link_Bps(const struct world *x, int a, int b) {
     return x->device[a].machine == x->device[b].machine ? x->intra_Bps[x->device[a].gpu] : x->inter_Bps;
 }
 
-/* ---- the estimator -------------------------------------------------------------------------------------------- */
+/* ---- the estimator ------------------------------------------------------------------- */
 
 /* One microbatch through a stage, forward and backward. */
 static double stage_s(const struct world *x, const struct team *t) {
@@ -153,8 +161,8 @@ static double border_s(const struct world *x, const struct team *from, const str
     return 2 * best;
 }
 
-/* A pipeline's columns: in column c stage i works on microbatch c - i; each column takes as long as its slowest stage.
- * At most LAYERS_MAX stages. */
+/* A pipeline's columns: in column c stage i works on microbatch c - i; each column takes as long as its
+ * slowest stage. At most LAYERS_MAX stages. */
 static double line_s(const struct world *x, const struct line *p, int n_micro) {
     double cost[LAYERS_MAX], slowest = 0, sum = 0;
     for (int i = 0; i < p->n; i++) {
@@ -181,7 +189,8 @@ static const struct team *team_of(const struct line *p, int layer) {
     return t;
 }
 
-/* Gradients, layer by layer between the pipelines. A rank speaks to all others in turn, fast within its machine. */
+/* Gradients, layer by layer between the pipelines. A rank speaks to all others in turn, fast within its
+ * machine. */
 static double dp_s(const struct world *x, const struct line *p, int D) {
     double H = x->w->model->hidden_size, bytes = 12 * H * H * x->w->element_bytes, sum = 0;
     for (int l = 0; l < x->w->model->n_block; l++) {
@@ -228,10 +237,10 @@ static double memory_bytes(const struct world *x, int layers, int tp, bool first
     return 4 * x->w->element_bytes * params + layers * x->act_bytes / tp + 2 * x->act_bytes;
 }
 
-/* Any plan: replica j of each stage makes a pipeline with replica j of the others; nodes are filled in the order of the
- * plan. [V] As published, embedding and head count as blocks. */
-static int estimate(const struct workload *w, const void *extra, const struct plan *p, bool corrected, struct guess *out,
-                    struct arena *a, struct err *e) {
+/* Any plan: replica j of each stage makes a pipeline with replica j of the others; nodes are filled in the
+ * order of the plan. [V] As published, embedding and head count as blocks. */
+static int estimate(const struct workload *w, const void *extra, const struct plan *p, bool corrected,
+                    struct guess *out, struct arena *a, struct err *e) {
     const struct site *s = w->site;
     int n = 0, D = 0, next = 0, done = 0, machine[ZONES_MAX * GPUS_MAX], room[ZONES_MAX * GPUS_MAX] = {0};
     for (int i = 0; i < p->n_pipeline; i++) {
@@ -240,25 +249,33 @@ static int estimate(const struct workload *w, const void *extra, const struct pl
             for (int g = 0; g < p->pipeline[i].stage[k].n_group; g++)
                 n += p->pipeline[i].stage[k].group[g].tp * p->pipeline[i].stage[k].group[g].count;
     }
-    struct world x = {.w = w, .corrected = corrected, .n = n, .micro_batch = p->micro_batch_size,
-                      .device = ARENA_ARRAY(a, struct device, n), .peer = ARENA_ARRAY(a, int, n), .on_machine = ARENA_ARRAY(a, int, n)};
+    struct world x = {.w = w,
+                      .corrected = corrected,
+                      .n = n,
+                      .micro_batch = p->micro_batch_size,
+                      .device = ARENA_ARRAY(a, struct device, n),
+                      .peer = ARENA_ARRAY(a, int, n),
+                      .on_machine = ARENA_ARRAY(a, int, n)};
     struct line *line = ARENA_ARRAY(a, struct line, D);
     int *number = ARENA_ARRAY(a, int, n);
     out->peak_bytes = 0;
     for (int i = 0; i < p->n_pipeline; i++) {
         const struct pipeline *q = &p->pipeline[i];
         int here = stage_replicas(q->stage);
-        for (int j = 0; j < here; j++) line[done + j] = (struct line){q->n_stage, ARENA_ARRAY(a, struct team, q->n_stage)};
+        for (int j = 0; j < here; j++)
+            line[done + j] = (struct line){q->n_stage, ARENA_ARRAY(a, struct team, q->n_stage)};
         for (int k = 0; k < q->n_stage; k++) {
             const struct stage *st = &q->stage[k];
             int end = st->end, first = st->first, replicas = stage_replicas(st), j = 0;
-            if (corrected) first = first > 1 ? first : 1, end = end <= w->model->n_block ? end : w->model->n_block + 1;
+            if (corrected)
+                first = first > 1 ? first : 1, end = end <= w->model->n_block ? end : w->model->n_block + 1;
             struct team *team = ARENA_ARRAY(a, struct team, replicas);
             for (int g = 0; g < st->n_group; g++)
                 for (int c = 0; c < st->group[g].count; c++, j++) {
                     const struct replicas *r = &st->group[g];
                     int slot = r->zone * s->n_gpu + r->gpu;
-                    if (room[slot] < r->tp) machine[slot] = x.n_machine++, room[slot] = s->gpu[r->gpu].gpus_per_node;
+                    if (room[slot] < r->tp)
+                        machine[slot] = x.n_machine++, room[slot] = s->gpu[r->gpu].gpus_per_node;
                     room[slot] -= r->tp;
                     team[j] = (struct team){number + next, r->tp, end > first ? end - first : 0};
                     for (int d = 0; d < r->tp; d++, next++)
@@ -282,20 +299,21 @@ static int estimate(const struct workload *w, const void *extra, const struct pl
 }
 
 #ifdef HAVE_METIS
-/* ---- cutting graphs --------------------------------------------------------------------------------------------- */
+/* ---- cutting graphs ------------------------------------------------------------------ */
 
 struct graph {
     idx_t n, *start, *to, *edge, *vertex;
 };
 
-/** The complete graph of n GPUs. `apart`: an edge is dear where the link is slow, so that the cut goes inside machines; else
- *  where it is fast. Weights are FLOPS, 1e10 / bandwidth and bandwidth where METIS has 64 bits, as published; [Q] products of
- *  them overflow in its k-way balancing, so that some parts become far too heavy. With 32 bits: TFLOPS x 10 and GiB/s x 100,
- *  edges clipped so that all sums stay below 2^30; nothing overflows, and pools of several types are cut otherwise. */
+/** The complete graph of n GPUs. `apart`: an edge is dear where the link is slow, so that the cut goes inside
+ * machines; else where it is fast. Weights are FLOPS, 1e10 / bandwidth and bandwidth where METIS has 64 bits,
+ * as published; [Q] products of them overflow in its k-way balancing, so that some parts become far too
+ * heavy. With 32 bits: TFLOPS x 10 and GiB/s x 100, edges clipped so that all sums stay below 2^30; nothing
+ * overflows, and pools of several types are cut otherwise. */
 static struct graph graph_make(const struct world *x, const int *d, int n, bool apart, struct arena *a) {
     size_t edges = (size_t)n * (size_t)(n - 1), k = 0;
-    struct graph g = {n, ARENA_ARRAY(a, idx_t, n + 1), ARENA_ARRAY(a, idx_t, edges), ARENA_ARRAY(a, idx_t, edges),
-                      ARENA_ARRAY(a, idx_t, n)};
+    struct graph g = {n, ARENA_ARRAY(a, idx_t, n + 1), ARENA_ARRAY(a, idx_t, edges),
+                      ARENA_ARRAY(a, idx_t, edges), ARENA_ARRAY(a, idx_t, n)};
     bool wide = sizeof(idx_t) == 8;
     double most = wide ? 0x1p53 : edges ? floor((0x1p30 - 1) / (double)edges) : 0;
     for (int i = 0; i < n; i++) {
@@ -304,15 +322,18 @@ static struct graph graph_make(const struct world *x, const int *d, int n, bool 
         for (int j = 0; j < n; j++)
             if (j != i) {
                 double Bps = link_Bps(x, d[i], d[j]);
-                g.to[k] = j, g.edge[k++] = (idx_t)fmin(rint(apart ? 1e10 / Bps : wide ? Bps : 100 * Bps / 0x1p30), most);
+                g.to[k] = j, g.edge[k++] = (idx_t)fmin(rint(apart  ? 1e10 / Bps
+                                                            : wide ? Bps
+                                                                   : 100 * Bps / 0x1p30),
+                                                       most);
             }
         g.start[i + 1] = (idx_t)k;
     }
     return g;
 }
 
-/** Balanced parts of least cut, into part[g->n]; some may be empty. The answer depends on the C library's rand(), which
- *  METIS seeds itself at each call. */
+/** Balanced parts of least cut, into part[g->n]; some may be empty. The answer depends on the C library's
+ * rand(), which METIS seeds itself at each call. */
 static int graph_cut(struct graph *g, int parts, idx_t *part, struct err *e) {
     if (parts > g->n) parts = g->n;
     memset(part, 0, sizeof *part * (size_t)g->n);
@@ -326,10 +347,12 @@ static int graph_cut(struct graph *g, int parts, idx_t *part, struct err *e) {
     int rc = (parts > 8 ? METIS_PartGraphKway : METIS_PartGraphRecursive)(
         &g->n, &constraints, g->start, g->to, g->vertex, NULL, g->edge, &n, NULL, NULL, NULL, &cut, part);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return rc == METIS_OK ? 0 : err_set(e, EXIT_INTERNAL, "METIS failed (%d) on %d GPUs in %d parts", rc, (int)g->n, parts);
+    return rc == METIS_OK
+               ? 0
+               : err_set(e, EXIT_INTERNAL, "METIS failed (%d) on %d GPUs in %d parts", rc, (int)g->n, parts);
 }
 
-/* ---- from a set of GPUs to a pipeline ----------------------------------------------------------------------------- */
+/* ---- from a set of GPUs to a pipeline ------------------------------------------------ */
 
 /* The stages that GPUs of one machine may make, as degrees. */
 static const signed char ways[TP_MAX + 1][3][4] = {
@@ -343,7 +366,8 @@ static const signed char ways[TP_MAX + 1][3][4] = {
     [8] = {{8}, {4, 4}, {4, 2, 2}},
 };
 
-/* Appends the stages of d[0..n), GPUs of one machine: the way that would be fastest alone with the whole model. */
+/* Appends the stages of d[0..n), GPUs of one machine: the way that would be fastest alone with the whole
+ * model. */
 static void add_machine(const struct world *x, const int *d, int n, int n_micro, struct line *p) {
     struct team best[4] = {{0}};
     double least = INFINITY;
@@ -363,8 +387,9 @@ static void add_machine(const struct world *x, const int *d, int n, int n_micro,
     p->n += n_best;
 }
 
-/* The order of three groups, given the bandwidth between them (that of fewer makes no difference). Published [Q2]: of the
- * paths that start with 0 or 2 and go on from the highest number down, the slower one. Corrected: the fastest path. */
+/* The order of three groups, given the bandwidth between them (that of fewer makes no difference). Published
+ * [Q2]: of the paths that start with 0 or 2 and go on from the highest number down, the slower one.
+ * Corrected: the fastest path. */
 static const int *order_groups(const double Bps[3][3], bool corrected) {
     static const int down[3] = {2, 1, 0}, via[3][3] = {{1, 0, 2}, {0, 1, 2}, {0, 2, 1}};
     if (!corrected) return Bps[0][2] <= Bps[0][1] ? via[2] : down;
@@ -372,7 +397,8 @@ static const int *order_groups(const double Bps[3][3], bool corrected) {
     return s[1] >= s[0] && s[1] >= s[2] ? via[1] : s[0] >= s[2] ? via[0] : via[2];
 }
 
-/* Blocks by share of memory, rounded down; what is left over one each to the largest, of equal ones to the last. */
+/* Blocks by share of memory, rounded down; what is left over one each to the largest, of equal ones to the
+ * last. */
 static void share_layers(const struct world *x, struct line *p) {
     int L = x->w->model->n_block, left = L;
     bool more[LAYERS_MAX] = {false};
@@ -404,7 +430,8 @@ static bool line_fits(const struct world *x, const struct line *p) {
 }
 
 /* Cuts d[0..n) into groups, puts these in order and d with them; the groups end at end[0..*some). */
-static int group(const struct world *x, int *d, int n, int groups, int end[3], int *some, struct arena *a, struct err *e) {
+static int group(const struct world *x, int *d, int n, int groups, int end[3], int *some, struct arena *a,
+                 struct err *e) {
     static const int as_is[3] = {0, 1, 2};
     struct graph g = graph_make(x, d, n, false, a);
     idx_t *part = ARENA_ARRAY(a, idx_t, n);
@@ -431,9 +458,10 @@ static int *hash_slot(int *table, unsigned mask, int key) {
             if (!table[k] || table[k] == key) return &table[k];
 }
 
-/* [Q] The GPUs of a group are counted by machine in the order of a hash set and dealt out in their own order: with unequal
- * counts a "machine" can get GPUs of two. This is that order: open addressing by machine mod table size, runs of ten slots,
- * growth at 3/5 to more than four times the number. Fills count[], returns how many machines. */
+/* [Q] The GPUs of a group are counted by machine in the order of a hash set and dealt out in their own order:
+ * with unequal counts a "machine" can get GPUs of two. This is that order: open addressing by machine mod
+ * table size, runs of ten slots, growth at 3/5 to more than four times the number. Fills count[], returns how
+ * many machines. */
 static int count_hashed(const struct world *x, const int *d, int n, int *count, struct arena *a) {
     unsigned mask = 7, some = 0;
     int *table = ARENA_ARRAY(a, int, mask + 1), *old; /* machine + 1; 0 = free */
@@ -468,14 +496,15 @@ static int count_runs(const struct world *x, const int *d, int n, int *count) {
 }
 
 /* The pipeline of d[0..n), which stays in use and is put in order. */
-static int line_make(const struct world *x, int *d, int n, int groups, int n_micro, struct line *p, struct arena *a,
-                     struct err *e) {
+static int line_make(const struct world *x, int *d, int n, int groups, int n_micro, struct line *p,
+                     struct arena *a, struct err *e) {
     *p = (struct line){0, ARENA_ARRAY(a, struct team, n)};
     struct arena_mark mark = arena_mark(a);
     int end[3] = {n}, some = 1, *count = ARENA_ARRAY(a, int, n);
     int rc = groups > 1 && n > 1 ? group(x, d, n, groups, end, &some, a, e) : 0;
     for (int g = 0, at = 0; g < some && !rc; g++) {
-        int machines = x->corrected ? count_runs(x, d + at, end[g] - at, count) : count_hashed(x, d + at, end[g] - at, count, a);
+        int machines = x->corrected ? count_runs(x, d + at, end[g] - at, count)
+                                    : count_hashed(x, d + at, end[g] - at, count, a);
         for (int k = 0; k < machines; at += count[k++])
             for (int i = 0; i < count[k]; i += TP_MAX) /* nodes of more than eight count as several */
                 add_machine(x, d + at + i, count[k] - i < TP_MAX ? count[k] - i : TP_MAX, n_micro, p);
@@ -485,7 +514,7 @@ static int line_make(const struct world *x, int *d, int n, int groups, int n_mic
     return rc;
 }
 
-/* ---- the search --------------------------------------------------------------------------------------------------- */
+/* ---- the search ---------------------------------------------------------------------- */
 
 struct candidate {
     int n; /* pipelines */
@@ -508,7 +537,8 @@ static void show(const struct question *q, struct world *x, struct arena *a) {
     for (int i = 0; i < n_type; i++) {
         int per_node = q->w->site->gpu[shown[i].gpu].gpus_per_node;
         for (int node = 0; node < shown[i].gpus / per_node; node++, x->n_machine++)
-            for (int k = 0; k < per_node; k++) x->device[x->n++] = (struct device){shown[i].gpu, shown[i].zone, x->n_machine};
+            for (int k = 0; k < per_node; k++)
+                x->device[x->n++] = (struct device){shown[i].gpu, shown[i].zone, x->n_machine};
     }
     x->peer = ARENA_ARRAY(a, int, n), x->on_machine = ARENA_ARRAY(a, int, n);
 }
@@ -523,10 +553,11 @@ static bool one_type(const struct world *x, const struct team *t) {
 enum verdict { GOOD, DROPPED, BROKEN }; /* BROKEN: where the published program ends without an answer */
 
 /* The plan of c->n pipelines; K[j]: groups of pipeline j. */
-static int candidate_make(const struct world *x, struct graph *g, const int *K, struct candidate *c, enum verdict *v,
-                          struct arena *a, struct err *e) {
+static int candidate_make(const struct world *x, struct graph *g, const int *K, struct candidate *c,
+                          enum verdict *v, struct arena *a, struct err *e) {
     const struct model *m = x->w->model;
-    int n_micro = x->w->global_batch_size / c->n, *d = ARENA_ARRAY(a, int, x->n), *end = ARENA_ARRAY(a, int, c->n + 1);
+    int n_micro = x->w->global_batch_size / c->n, *d = ARENA_ARRAY(a, int, x->n),
+        *end = ARENA_ARRAY(a, int, c->n + 1);
     idx_t *part = ARENA_ARRAY(a, idx_t, x->n);
     *v = BROKEN;
     if (graph_cut(g, c->n, part, e)) return -1;
@@ -548,8 +579,9 @@ static int candidate_make(const struct world *x, struct graph *g, const int *K, 
         }
         fits = fits && line_fits(x, p);
         for (int i = 0; i < p->n; i++) /* embedding and head are layers, too */
-            dropped = dropped || p->team[i].layers + (i == 0) + (i == p->n - 1 ? m->n_layer - m->n_block - 1 : 0) == 0 ||
-                    !one_type(x, &p->team[i]);
+            dropped = dropped ||
+                      p->team[i].layers + (i == 0) + (i == p->n - 1 ? m->n_layer - m->n_block - 1 : 0) == 0 ||
+                      !one_type(x, &p->team[i]);
     }
     if (!fits) return 0; /* [Q3] it goes on with a pipeline that is none */
     *v = dropped ? DROPPED : GOOD;
@@ -562,8 +594,12 @@ static const struct plan *build(const struct answer *answer, long id, struct are
     const struct workload *w = f->x.w;
     const struct candidate *c = &f->candidate[id];
     struct plan *p = ARENA_NEW(a, struct plan);
-    *p = (struct plan){.model = w->model->name, .site = w->site->name, .global_batch_size = w->global_batch_size,
-                       .micro_batch_size = 1, .n_pipeline = c->n, .pipeline = ARENA_ARRAY(a, struct pipeline, c->n)};
+    *p = (struct plan){.model = w->model->name,
+                       .site = w->site->name,
+                       .global_batch_size = w->global_batch_size,
+                       .micro_batch_size = 1,
+                       .n_pipeline = c->n,
+                       .pipeline = ARENA_ARRAY(a, struct pipeline, c->n)};
     for (int j = 0; j < c->n; j++) {
         const struct line *l = &c->line[j];
         p->pipeline[j] = (struct pipeline){l->n, ARENA_ARRAY(a, struct stage, l->n)};
@@ -600,11 +636,13 @@ static int search(const struct question *q, struct answer *out, struct arena *a,
     show(q, x, a);
     if (x->n < 5) return 0;
     if (x->n > GPUS_LIMIT)
-        return err_set(e, EXIT_INPUT, "%d GPUs in a row; the planner flashflex takes at most %d", x->n, GPUS_LIMIT);
+        return err_set(e, EXIT_INPUT, "%d GPUs in a row; the planner flashflex takes at most %d", x->n,
+                       GPUS_LIMIT);
     if (world_know(x, q->extra, e)) return -1;
     double usd_per_s = 0;
     for (int i = 0; i < x->n; i++)
-        usd_per_s += q->w->site->usd_per_gpu_hour[x->device[i].zone * q->w->site->n_gpu + x->device[i].gpu] / 3600;
+        usd_per_s +=
+            q->w->site->usd_per_gpu_hour[x->device[i].zone * q->w->site->n_gpu + x->device[i].gpu] / 3600;
     int most = x->n / 5, *K = ARENA_ARRAY(a, int, most), *all = ARENA_ARRAY(a, int, x->n);
     f->candidate = ARENA_ARRAY(a, struct candidate, most);
     struct proposal *list = ARENA_ARRAY(a, struct proposal, most);
@@ -631,13 +669,16 @@ static int search(const struct question *q, struct answer *out, struct arena *a,
 #else
 static int search(const struct question *q, struct answer *out, struct arena *a, struct err *e) {
     (void)q, (void)out, (void)a;
-    return err_set(e, EXIT_INPUT, "the planner flashflex was built without METIS; install it (Debian: libmetis-dev) and build again");
+    return err_set(
+        e, EXIT_INPUT,
+        "the planner flashflex was built without METIS; install it (Debian: libmetis-dev) and build again");
 }
 #endif
 
 const struct planner flashflex_planner = {
     .name = "flashflex",
-    .about = "mixed GPU types in one zone; graph partitioning, data-sheet figures, one GPU per machine in a pipeline",
+    .about = "mixed GPU types in one zone; graph partitioning, data-sheet figures, one GPU per machine in a "
+             "pipeline",
     .always_throughput = true,
     .load = load,
     .search = search,

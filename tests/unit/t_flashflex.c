@@ -1,4 +1,5 @@
-/* FlashFlex: its estimator, its random stream, the published figures, and what holds for every plan it proposes. */
+/* FlashFlex: its estimator, its random stream, the published figures, and what holds for every plan it
+ * proposes. */
 #include "fig.h"
 
 #include <math.h>
@@ -20,9 +21,11 @@ static void test_twister(void **state) {
     for (int i = 1; i < 10000; i++) x = mt19937_next(&t);
     assert_true(x == 4123659995u); /* the 10000th, as the C++ standard states it */
 
-    static const int groups[] = {1, /* before the loop */ 1, /* n = 1 */ 2, 2, 1, 2, 1, 1, 3, 1, 1 /* n = 4 */};
+    static const int groups[] = {1, /* before the loop */ 1, /* n = 1 */ 2, 2, 1, 2, 1, 1, 3, 1,
+                                 1 /* n = 4 */};
     mt19937_seed(&t, 40404);
-    for (size_t i = 0; i < sizeof groups / sizeof *groups; i++) assert_int_equal(1 + mt19937_binomial(&t, 2, 0.2), groups[i]);
+    for (size_t i = 0; i < sizeof groups / sizeof *groups; i++)
+        assert_int_equal(1 + mt19937_binomial(&t, 2, 0.2), groups[i]);
 }
 
 static void test_estimator(void **state) {
@@ -69,14 +72,16 @@ static int check_all(const struct question *q, const struct answer *x) {
         for (int z = 0; z < s->n_zone; z++)
             for (int g = 0; g < s->n_gpu; g++) {
                 int have = q->pool->count[z * s->n_gpu + g];
-                if (used[z * s->n_gpu + g] > have) fail_msg("plan %d: %d of %d GPUs", i, used[z * s->n_gpu + g], have);
+                if (used[z * s->n_gpu + g] > have)
+                    fail_msg("plan %d: %d of %d GPUs", i, used[z * s->n_gpu + g], have);
             }
         for (int k = 0; k < p->n_pipeline; k++)
             for (int j = 0; j < p->pipeline[k].n_stage; j++) {
                 const struct stage *st = &p->pipeline[k].stage[j];
                 assert_int_equal(stage_replicas(st), 1);
                 assert_int_equal(st->group->n_vm, !q->corrected && st->group->tp > 1 ? st->group->tp : 0);
-                for (int v = 0; v < st->group->n_vm; v++) assert_int_equal(st->group->vm_gpu[v], st->group->gpu);
+                for (int v = 0; v < st->group->n_vm; v++)
+                    assert_int_equal(st->group->vm_gpu[v], st->group->gpu);
             }
         if (q->corrected && plan_check_pool(p, s, q->pool->count, "plan", &e)) fail_msg("%s", e.text);
         arena_free(&a);
@@ -84,8 +89,8 @@ static int check_all(const struct question *q, const struct answer *x) {
     return x->n;
 }
 
-/* With 64-bit METIS the published partitions, and so the published plans, come out. Debian's has 32 bits: with several
- * types the cuts differ, and the row is only held within 25 %. */
+/* With 64-bit METIS the published partitions, and so the published plans, come out. Debian's has 32 bits:
+ * with several types the cuts differ, and the row is only held within 25 %. */
 static void test_figures(void **state) {
     (void)state;
     bool wide = sizeof(idx_t) == 8;
@@ -95,16 +100,25 @@ static void test_figures(void **state) {
         bool mixed;
         double own, common;
     } golden[] = {
-        {"fig7", 0, false, 0.108653, 0.084443}, {"fig7", 1, false, 0.246466, 0.208297}, {"fig7", 2, false, 0.349716, 0.296255},
-        {"fig8b", 0, true, 0.204315, 0.117497}, {"fig8b", 1, true, 0.489056, 0.238929}, {"fig8b", 2, true, 0.686203, 0.308151},
+        {"fig7", 0, false, 0.108653, 0.084443}, {"fig7", 1, false, 0.246466, 0.208297},
+        {"fig7", 2, false, 0.349716, 0.296255}, {"fig8b", 0, true, 0.204315, 0.117497},
+        {"fig8b", 1, true, 0.489056, 0.238929}, {"fig8b", 2, true, 0.686203, 0.308151},
         {"fig11", 0, true, 0.433650, 0.216549}, {"fig12", 0, true, 0.433650, 0.216549},
     };
     for (int i = 0; i < 8; i++) {
         struct arena a = {0};
         struct row_result r = fig_walk(&flashflex_planner, golden[i].job, golden[i].row, false, &a);
         if (r.n_plan != 1) fail_msg("%s %d: %s", golden[i].job, golden[i].row, r.reason);
-        fig_near(1 / r.plan->est.iteration_time_s, golden[i].common, wide ? 1e-4 : golden[i].mixed ? 0.25 : 0.1, golden[i].job, i);
-        fig_near(1 / r.plan->planner_time_s, golden[i].own, wide ? 1e-3 : golden[i].mixed ? 0.25 : 0.1, "own estimate", i);
+        fig_near(1 / r.plan->est.iteration_time_s, golden[i].common,
+                 wide              ? 1e-4
+                 : golden[i].mixed ? 0.25
+                                   : 0.1,
+                 golden[i].job, i);
+        fig_near(1 / r.plan->planner_time_s, golden[i].own,
+                 wide              ? 1e-3
+                 : golden[i].mixed ? 0.25
+                                   : 0.1,
+                 "own estimate", i);
         assert_int_equal(r.oom_plans, 0);
         arena_free(&a);
     }
@@ -115,10 +129,12 @@ static void test_lists(void **state) {
     static const struct {
         const char *job;
         int row;
-    } row[] = {{"fig7", 0}, {"fig7", 1}, {"fig7", 2}, {"fig8b", 0}, {"fig8b", 1}, {"fig10", 0}, {"fig10", 2}, {"fig11", 0}};
+    } row[] = {{"fig7", 0},  {"fig7", 1},  {"fig7", 2},  {"fig8b", 0},
+               {"fig8b", 1}, {"fig10", 0}, {"fig10", 2}, {"fig11", 0}};
     for (size_t i = 0; i < 2 * sizeof row / sizeof *row; i++) {
         struct arena a = {0};
-        struct question q = fig_question(&flashflex_planner, fig_job(row[i / 2].job, &a), row[i / 2].row, i % 2, &a);
+        struct question q =
+            fig_question(&flashflex_planner, fig_job(row[i / 2].job, &a), row[i / 2].row, i % 2, &a);
         struct answer x;
         struct err e;
         if (flashflex_planner.search(&q, &x, &a, &e)) fail_msg("%s", e.text);
