@@ -825,7 +825,7 @@ static void import_makes_the_committed_inputs(void **state) {
             fail_msg("%s", e.text);
         n_compared = 0;
         compare_dirs(out, "inputs");
-        assert_int_equal(n_compared, 28);
+        assert_int_equal(n_compared, 29);
     }
 }
 
