@@ -374,14 +374,21 @@ static void report_progress(struct engine *x, int running_done) {
 
 /* ---- rounds ------------------------------------------------------------------------------------------------------- */
 
-/* The next units to prove: first those not yet searched, then (`again`) those that one attempt left open. */
-static int next_round(struct engine *x, int *round, int most, bool again) {
+/* Is what the last attempt left open within the gap that will do? */
+static bool close_enough(const struct engine *x, const struct unit_result *r) {
+    if (x->p->objective == OBJECTIVE_FRONTIER) return r->gap <= x->p->gap;
+    return r->lower_bound >= x->goal.best * (1 - x->p->gap);
+}
+
+/* The next units to prove: first those not yet searched, then those that so many attempts left open. */
+static int next_round(struct engine *x, int *round, int most, int attempts) {
     int n = 0;
     for (int i = 0; i < x->n_unit && n < most; i++) {
         struct ranked *u = &x->unit[i];
         struct unit_result *r = u->result;
         if (r->status == UNIT_TODO && goal_excludes(&x->goal, u->time_lb, u->cost_lb)) r->status = UNIT_PRUNED;
-        if (again ? r->status == UNIT_OPEN && r->attempts == 1 : r->status == UNIT_TODO) round[n++] = i;
+        bool open = r->status == UNIT_OPEN && r->attempts == attempts && (attempts == 1 || !close_enough(x, r));
+        if (attempts ? open : r->status == UNIT_TODO) round[n++] = i;
     }
     return n;
 }
@@ -591,7 +598,8 @@ static const char *why_infeasible(struct engine *x) {
 }
 
 static int solve_all(struct engine *x, int *stopped, struct err *e) {
-    enum { ROUND = 16, ROUND_AGAIN = 4, EXACT_LIMIT = 1000000, GAP_LIMIT = 100000000 };
+    enum { ROUND = 16, ROUND_AGAIN = 4, ATTEMPTS = 3 };
+    static const uint64_t limit[ATTEMPTS] = {1000000, 20000000, 100000000}; /* of each attempt at a proof, in a gap mode */
     int round[ROUND], n;
     sort_units(x);
     set_goal(x);
@@ -609,19 +617,21 @@ static int solve_all(struct engine *x, int *stopped, struct err *e) {
             return 0;
         }
     }
-    bool again = false;
-    for (;;) {
-        struct unit_effort effort = {.limit = x->p->gap > 0 ? EXACT_LIMIT : 0};
+    /* A frontier has many open units: a third attempt at each would take too long for what it proves. */
+    int last = x->p->gap == 0 ? 1 : x->p->objective == OBJECTIVE_FRONTIER ? 2 : ATTEMPTS;
+    for (int attempts = 0; attempts < last; attempts++) {
+        struct unit_effort effort = {.limit = x->p->gap > 0 ? limit[attempts] : 0, .tolerance = attempts ? 0.9 * x->p->gap : 0};
         set_goal(x);
-        set_bounds(x);
-        n = next_round(x, round, again ? ROUND_AGAIN : round_size(x, ROUND), again);
-        if (!n && !again && x->p->gap > 0) again = true, sort_open(x), n = next_round(x, round, ROUND_AGAIN, again);
-        if (!n) break;
-        if (again) effort = (struct unit_effort){.limit = GAP_LIMIT, .tolerance = 0.9 * x->p->gap};
-        if ((*stopped = run_round(x, round, n, effort, false))) break;
-        set_bounds(x);
-        report_progress(x, 0);
-        if (checkpoint(x, e)) return -1;
+        if (attempts) sort_open(x);
+        for (;;) {
+            set_goal(x);
+            set_bounds(x);
+            if (!(n = next_round(x, round, attempts ? ROUND_AGAIN : round_size(x, ROUND), attempts))) break;
+            if ((*stopped = run_round(x, round, n, effort, false))) return 0;
+            set_bounds(x);
+            report_progress(x, 0);
+            if (checkpoint(x, e)) return -1;
+        }
     }
     return 0;
 }
