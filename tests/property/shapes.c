@@ -2,6 +2,15 @@
 
 #include "brute.h"
 
+const struct shape medium_shape[MEDIUM_SHAPES] = {
+    {.gpu_types = 1, .zones = 1, .layers_min = 8, .layers_max = 14, .gpus_min = 8, .gpus_max = 24, .plain = true},
+    {.gpu_types = 2, .zones = 1, .layers_min = 6, .layers_max = 10, .gpus_min = 8, .gpus_max = 16, .plain = true},
+    {.gpu_types = 1, .zones = 2, .layers_min = 6, .layers_max = 10, .gpus_min = 8, .gpus_max = 14, .plain = true},
+    {.gpu_types = 2, .zones = 2, .layers_min = 5, .layers_max = 8, .gpus_min = 6, .gpus_max = 12, .plain = true},
+    {.gpu_types = 3, .zones = 1, .layers_min = 5, .layers_max = 8, .gpus_min = 6, .gpus_max = 12},
+    {.gpu_types = 1, .zones = 3, .layers_min = 4, .layers_max = 8, .gpus_min = 6, .gpus_max = 10},
+};
+
 struct instance *small_instance(uint64_t seed, long plans_max, struct arena *a) {
     static const struct shape shapes[] = {
         {.gpu_types = 1, .zones = 1, .layers_min = 1, .layers_max = 8, .gpus_min = 1, .gpus_max = 12},

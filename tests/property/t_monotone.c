@@ -262,50 +262,6 @@ static void one_instance(struct instance *in, struct rng *r, struct arena *a) {
 }
 
 int main(int argc, char **argv) {
-    static const struct shape shapes[] = {
-        {.gpu_types = 1,
-         .zones = 1,
-         .layers_min = 8,
-         .layers_max = 14,
-         .gpus_min = 8,
-         .gpus_max = 24,
-         .plain = true},
-        {.gpu_types = 2,
-         .zones = 1,
-         .layers_min = 6,
-         .layers_max = 10,
-         .gpus_min = 8,
-         .gpus_max = 16,
-         .plain = true},
-        {.gpu_types = 1,
-         .zones = 2,
-         .layers_min = 6,
-         .layers_max = 10,
-         .gpus_min = 8,
-         .gpus_max = 14,
-         .plain = true},
-        {.gpu_types = 2,
-         .zones = 2,
-         .layers_min = 5,
-         .layers_max = 8,
-         .gpus_min = 6,
-         .gpus_max = 12,
-         .plain = true},
-        {.gpu_types = 3,
-         .zones = 1,
-         .layers_min = 5,
-         .layers_max = 8,
-         .gpus_min = 6,
-         .gpus_max = 12,
-         .plain = false},
-        {.gpu_types = 1,
-         .zones = 3,
-         .layers_min = 4,
-         .layers_max = 8,
-         .gpus_min = 6,
-         .gpus_max = 10,
-         .plain = false},
-    };
     int want = argc > 1 ? atoi(argv[1]) : getenv("SAILOR_LONG") ? 300 : 36, failed = 0, done = 0;
     uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
     setvbuf(stdout, NULL, _IOLBF, 0);
@@ -315,7 +271,7 @@ int main(int argc, char **argv) {
         uint64_t s = seed + (uint64_t)done;
         struct instance *in = NULL;
         for (uint64_t attempt = 0; !in || !in->prices_known; attempt++)
-            in = instance_random(s * 1000 + attempt, &shapes[s % (sizeof shapes / sizeof *shapes)], &a);
+            in = instance_random(s * 1000 + attempt, &medium_shape[s % MEDIUM_SHAPES], &a);
         struct rng r = {.seed = s ^ 0x30303};
         fault = NULL;
         one_instance(in, &r, &a);

@@ -39,38 +39,8 @@ static const char *difference(const struct row_result *a, const struct row_resul
 }
 
 static struct instance *draw(uint64_t seed, struct arena *a) {
-    static const struct shape medium[] = {
-        {.gpu_types = 1,
-         .zones = 1,
-         .layers_min = 8,
-         .layers_max = 16,
-         .gpus_min = 8,
-         .gpus_max = 24,
-         .plain = true},
-        {.gpu_types = 2,
-         .zones = 1,
-         .layers_min = 6,
-         .layers_max = 12,
-         .gpus_min = 8,
-         .gpus_max = 16,
-         .plain = true},
-        {.gpu_types = 1,
-         .zones = 2,
-         .layers_min = 6,
-         .layers_max = 10,
-         .gpus_min = 8,
-         .gpus_max = 14,
-         .plain = true},
-        {.gpu_types = 2,
-         .zones = 2,
-         .layers_min = 5,
-         .layers_max = 8,
-         .gpus_min = 6,
-         .gpus_max = 12,
-         .plain = true},
-    };
     if (seed % 2) return small_instance(seed, 80000, a);
-    return instance_random(seed, &medium[seed / 2 % 4], a);
+    return instance_random(seed, &medium_shape[seed / 2 % 4], a);
 }
 
 int main(int argc, char **argv) {
