@@ -43,9 +43,12 @@ HDF5_LIBS      ?= $(if $(hdf5_pc),$(filter -L% -lhdf5%,$(shell $(PKG_CONFIG) --l
 CJSON_CPPFLAGS ?= $(patsubst %/cjson,%,$(filter-out -isystem/usr/include/cjson,$(call sys,libcjson)))
 CJSON_LIBS     ?= $(if $(call pc,libcjson),$(shell $(PKG_CONFIG) --libs libcjson))
 METIS_LIBS     ?= $(if $(wildcard /usr/include/metis.h),-lmetis)# optional: the planner flashflex (Debian: libmetis-dev)
+BLAS_CPPFLAGS  ?= $(if $(call pc,openblas),$(call sys,openblas))
+BLAS_LIBS      ?= $(if $(call pc,openblas),$(shell $(PKG_CONFIG) --libs openblas))# any BLAS with cblas.h
 CMOCKA_LIBS    ?= $(if $(call pc,cmocka),$(shell $(PKG_CONFIG) --libs cmocka))
 missing := $(if $(CC),,mpicc (Debian: mpich);)$(if $(strip $(HDF5_LIBS)),, HDF5 (libhdf5-mpich-dev, or HDF5_CPPFLAGS= HDF5_LIBS=);)
 missing += $(if $(strip $(CJSON_LIBS)),, cJSON (libcjson-dev, or CJSON_CPPFLAGS= CJSON_LIBS=);)
+missing += $(if $(strip $(BLAS_LIBS)),, BLAS (libopenblas-dev, or BLAS_CPPFLAGS= BLAS_LIBS=);)
 
 ifeq ($(mode),fuzz)
 export MPICH_CC := clang
@@ -61,15 +64,18 @@ endif
 OPT  ?= $(opt_$(mode))
 WARN ?= -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wformat=2 -Wundef -Wpointer-arith -Wcast-qual
 WARN += $(if $(filter 1,$(WERROR)),-Werror)
-CPPFLAGS   += -D_GNU_SOURCE -DH5_USE_110_API -Isrc $(HDF5_CPPFLAGS) $(CJSON_CPPFLAGS) $(if $(strip $(METIS_LIBS)),-DHAVE_METIS)
+CPPFLAGS   += -D_GNU_SOURCE -DH5_USE_110_API -Isrc $(HDF5_CPPFLAGS) $(CJSON_CPPFLAGS) $(BLAS_CPPFLAGS) $(if $(strip $(METIS_LIBS)),-DHAVE_METIS)
 ALL_CFLAGS := -std=c11 $(OPT) -fopenmp $(WARN) $(CFLAGS)
 LDLIBS     += $(HDF5_LIBS) $(CJSON_LIBS) $(METIS_LIBS) -lm
 
-# ---- sources: base <- sim <- io <- planners <- search <- cli (tests/cli/layers.t watches over the direction) -----------------
-src     := $(sort $(foreach d,base sim io planners search cli,$(wildcard src/$(d)/*.c)))
-obj     := $(src:%.c=$(B)/%.o)
-lib_o   := $(filter-out $(B)/src/cli/main.o,$(obj))
-programs := $(BIN)/sailor
+# ---- sources: base <- sim <- io <- planners <- search <- cli, and base <- sim <- io <- train; tests/cli/layers.t watches over it
+src_of   = $(sort $(foreach d,$(1),$(wildcard src/$(d)/*.c)))
+planner := $(call src_of,base sim io planners search cli)
+trainer := $(call src_of,base sim io train)
+src     := $(sort $(planner) $(trainer))
+lib_o   := $(filter-out %/main.o,$(planner:%.c=$(B)/%.o))
+train_o := $(filter-out %/main.o,$(trainer:%.c=$(B)/%.o))
+programs := $(BIN)/sailor $(BIN)/sailor-train
 
 # A test program is tests/SUITE/t_*.c; the other .c files beside it are its helpers.
 progs_of   = $(patsubst tests/%.c,$(B)/tests/%,$(sort $(wildcard tests/$(1)/t_*.c)))
@@ -85,12 +91,15 @@ fuzzers  := $(patsubst tests/fuzz/%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 .PHONY: all tests config check check-unit check-property check-mpi check-cli check-jobs check-fuzz check-long \
         check-slurm replay fuzz fuzz-all bench install uninstall format lint clean help FORCE
 
-## all: build the planner, build/sailor (the default)
+## all: build the planner, build/sailor, and the trainer, build/sailor-train (the default)
 all: $(programs)
 
-$(BIN)/sailor: $(obj)
+$(BIN)/sailor: $(planner:%.c=$(B)/%.o)
 	@mkdir -p $(@D); echo "  LINK  $@"
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(LDLIBS)
+$(BIN)/sailor-train: $(trainer:%.c=$(B)/%.o)
+	@mkdir -p $(@D); echo "  LINK  $@ (backend cpu; CUDA and NCCL: not built)"
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(BLAS_LIBS) $(LDLIBS)
 
 $(B)/%.o: %.c $(B)/flags
 	@mkdir -p $(@D); echo "  CC    $<"

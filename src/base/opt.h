@@ -26,6 +26,7 @@ struct opt {
 };
 
 struct opt_command {
+    const char *program;    /* NULL: "sailor" */
     const char *name;       /* "plan" */
     const char *usage;      /* after "sailor plan": "JOB.json [options]" */
     const char *about;      /* one line: what it does */

@@ -258,6 +258,12 @@ static int read_model(const struct json_at *at, const char *name, const char *st
         if (free_form.node && !cJSON_IsObject(free_form.node))
             return json_fail(&free_form, e, "no object; expected one");
     }
+    const cJSON *built = cJSON_GetObjectItemCaseSensitive(at->node, "architecture");
+    if (built) {
+        char *text = cJSON_PrintUnformatted(built);
+        m->architecture = arena_strdup(a, text);
+        cJSON_free(text);
+    }
     return read_memory(&memory, m, a, e);
 }
 
@@ -981,6 +987,65 @@ int job_from_json(const char *text, struct job *job, struct arena *a, struct err
 /* ---- plan files ------------------------------------------------------------------------------------------
  */
 
+/** plan_check() appends ": /pipelines/..." to what it is given; one path reads better than two. */
+static void join_paths(const char *where, struct err *e) {
+    size_t n = strlen(where);
+    if (strncmp(e->text, where, n) != 0 || strncmp(e->text + n, ": /", 3) != 0) return;
+    bool at_root = n >= 3 && strcmp(where + n - 3, ": /") == 0;
+    char *to = e->text + n - (at_root ? 1 : 0), *from = e->text + n + 2;
+    memmove(to, from, strlen(from) + 1);
+}
+
+/** A plan with its model and site, without profiles. */
+static int read_training_plan(const struct json_at *plan, struct loaded *l, struct training *t, struct arena *a,
+                              struct err *e) {
+    t->workload = workload_of(l);
+    t->workload.profile = NULL;
+    if (plan_read(plan, l->site, &t->plan, a, e)) return -1;
+    if (read_training(plan, &t->dtype, &t->optimizer, &t->workload, e)) return -1;
+    t->workload.global_batch_size = t->plan->global_batch_size;
+    const char *where = json_where(plan, a);
+    if (plan_check(t->plan, &t->workload, where, e)) return join_paths(where, e), -1;
+    return 0;
+}
+
+int training_load(const char *path, const char *inputs, struct training *t, struct arena *a, struct err *e) {
+    struct lookup k = {.inputs = inputs, .beside = dir_of(path, a), .arena = a, .e = e};
+    struct loaded l = {0};
+    const char *text;
+    cJSON *tree = read_tree(path, &text, a, e);
+    if (!tree) return -1;
+    struct json_at root = json_root(path, tree), model = json_member(&root, "model"), site = json_member(&root, "site");
+    int rc = 0;
+    if (cJSON_IsArray(tree) || cJSON_GetObjectItemCaseSensitive(tree, "plans"))
+        rc = json_fail(&root, e, "several plans; expected one");
+    else if (!cJSON_IsObject(tree))
+        rc = json_fail(&root, e, "no object; expected a plan");
+    if (rc || json_format(&root, "sailor-plan/1", e) || load_model(&model, &k, &l) || load_site(&site, &k, &l) ||
+        read_training_plan(&root, &l, t, a, e))
+        rc = -1;
+    cJSON_Delete(tree);
+    if (rc) return -1;
+    t->json = arena_printf(a, "{\"plan\":%s,\"model\":%s,\"site\":%s}", json_compact(text, a),
+                           json_compact(l.model_text, a), json_compact(l.site_text, a));
+    return 0;
+}
+
+int training_from_json(const char *text, const char *where, struct training *t, struct arena *a, struct err *e) {
+    static const char *const keys[] = {"plan", "model", "site", NULL};
+    struct loaded l = {.model = ARENA_NEW(a, struct model), .site = ARENA_NEW(a, struct site)};
+    cJSON *tree = json_parse(where, text, strlen(text), e);
+    if (!tree) return -1;
+    struct json_at root = json_root(where, tree), plan = json_member(&root, "plan"), model = json_member(&root, "model"),
+                   site = json_member(&root, "site");
+    int rc = json_object(&root, keys, e) || json_format(&plan, "sailor-plan/1", e) ||
+             read_model(&model, NULL, "model", l.model, a, e) || read_site(&site, NULL, "site", l.site, a, e) ||
+             read_training_plan(&plan, &l, t, a, e);
+    cJSON_Delete(tree);
+    t->json = arena_strdup(a, text);
+    return rc ? -1 : 0;
+}
+
 /* Workloads already loaded for the plans of one file. */
 struct known {
     const char *model, *site;
@@ -1011,15 +1076,6 @@ static int read_measured(const struct json_at *at, struct plan_entry *p, struct 
     if (time.node && !json_null(&time) && json_positive(&time, &p->measured_time_s, e)) return -1;
     if (peak.node && !json_null(&peak) && json_positive(&peak, &p->measured_peak_bytes, e)) return -1;
     return 0;
-}
-
-/** plan_check() appends ": /pipelines/..." to what it is given; one path reads better than two. */
-static void join_paths(const char *where, struct err *e) {
-    size_t n = strlen(where);
-    if (strncmp(e->text, where, n) != 0 || strncmp(e->text + n, ": /", 3) != 0) return;
-    bool at_root = n >= 3 && strcmp(where + n - 3, ": /") == 0;
-    char *to = e->text + n - (at_root ? 1 : 0), *from = e->text + n + 2;
-    memmove(to, from, strlen(from) + 1);
 }
 
 static int read_entry(const struct json_at *at, struct lookup *k, struct known **list, struct plan_entry *p) {

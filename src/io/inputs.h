@@ -77,6 +77,21 @@ struct plan_entry {
     double measured_time_s, measured_peak_bytes; /* NAN if absent */
 };
 
+/** A plan to be run: with the model and the site it names, and everything as one JSON text, from which the other ranks
+ *  and later readers get the same. A plan that is run needs no profile. */
+struct training {
+    struct plan *plan;
+    struct workload workload;      /* profile is NULL */
+    const char *dtype, *optimizer; /* "fp32", "adam" by default */
+    const char *json;              /* {"plan": ..., "model": ..., "site": ...} */
+};
+
+/** A plan file that holds one plan. */
+int training_load(const char *path, const char *inputs, struct training *t, struct arena *a, struct err *e);
+
+/** The same from t->json alone: no file is read. `where` starts messages. */
+int training_from_json(const char *text, const char *where, struct training *t, struct arena *a, struct err *e);
+
 /** A plan file: one plan, an array of plans, or {"plans": [...]}. Every plan has passed plan_check(). */
 int plans_load(const char *path, const char *inputs, struct plan_entry **entries, int *n, struct arena *a,
                struct err *e);

@@ -34,7 +34,7 @@ static int check_group(const struct replicas *r, int micro_batch, const struct w
                        g->gpus_per_node, g->name);
     if (!w->model->params[ti])
         return err_set(e, EXIT_INPUT, "%s: tp %d; model %s has no layer sizes for it", where, r->tp, w->model->name);
-    if (!profile_times(w->profile[r->gpu], micro_batch, r->tp))
+    if (w->profile && !profile_times(w->profile[r->gpu], micro_batch, r->tp))
         return err_set(e, EXIT_INPUT, "%s: no profile of %s on %s at microbatch %d and tp %d", where, w->model->name,
                        g->name, micro_batch, r->tp);
     return 0;

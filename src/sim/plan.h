@@ -39,8 +39,8 @@ int stage_replicas(const struct stage *s);
 /** GPUs of each (zone, gpu) that the plan uses, into used[n_zone * n_gpu]. */
 void plan_gpus(const struct plan *p, const struct site *s, int *used);
 
-/** Structural check: layers covered once and in order, counts >= 1, degrees 1/2/4/8 within a node and profiled,
- *  all indices valid. `where` starts the message (a file name and JSON path). Returns 0, or -1 with *e set
+/** Structural check: layers covered once and in order, counts >= 1, degrees 1/2/4/8 within a node and profiled
+ *  (w->profile NULL: a plan to be run, not estimated, needs no profile), all indices valid. `where` starts the message (a file name and JSON path). Returns 0, or -1 with *e set
  *  (EXIT_INPUT). */
 int plan_check(const struct plan *p, const struct workload *w, const char *where, struct err *e);
 

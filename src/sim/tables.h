@@ -59,6 +59,7 @@ struct model {
     const double *params[TP_N];  /* [ti][n_layer] elements on one GPU; NULL = degree not known */
     const double *act_mem[TP_N]; /* [ti][n_layer] elements kept per sequence; NULL like params */
     const double *act_out;       /* [n_layer] output elements per sequence at tp = 1 */
+    const char *architecture;    /* JSON object as the file has it, NULL if it has none: for the trainer */
 };
 
 /** Seconds of each layer for one microbatch. */

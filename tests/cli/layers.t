@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# TAP. The layers of src/ know only what lies below them: base <- sim <- io <- planners <- search <- cli; only io and what lies above it may
-# see MPI and HDF5. Every header compiles alone. Every test program is named t_*.c, so that the Makefile runs it.
+# TAP. The layers of src/ know only what lies below them: base <- sim <- io <- planners <- search <- cli, and base <- sim <- io <- train;
+# only io and what lies above it may see MPI and HDF5. Every header compiles alone. Every test program is named t_*.c, so that the Makefile runs it.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 n=0 failed=0
@@ -15,12 +15,14 @@ layers=(base sim io planners search cli)
 for i in "${!layers[@]}"; do
     layer=${layers[$i]}
     [ -d "src/$layer" ] || continue
-    above=$(IFS='|'; echo "${layers[*]:i+1}")
+    above=$(IFS='|'; echo "${layers[*]:i+1}|train")
     [ -z "$above" ] || { bad=$(includes "$layer" "(\.\./)*($above)/"); ok $((${#bad} > 0)) "$layer includes no layer above it" <<<"$bad"; }
     # "x.h" without a directory would hide where it comes from
     bad=$(includes "$layer" '[^/"<>]*"')
     ok $((${#bad} > 0)) "$layer names its headers with their directory" <<<"$bad"
 done
+bad=$(includes train '(planners|search|cli)/'; includes train '[^/"<>]*"')
+ok $((${#bad} > 0)) "train includes base, sim, io and itself only" <<<"$bad"
 for layer in base sim; do
     bad=$(includes "$layer" 'mpi\.h|hdf5|H5|hdf5_hl')
     ok $((${#bad} > 0)) "$layer knows neither MPI nor HDF5" <<<"$bad"

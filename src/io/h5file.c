@@ -1,0 +1,233 @@
+#include "io/h5file.h"
+#include "io/schema.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int temporary(const char *path, char temp[4200], struct err *e) {
+    if (strlen(path) > 4000) return err_set(e, EXIT_INPUT, "%.80s...: file name too long", path);
+    snprintf(temp, 4200, "%s.%ld.tmp", path, (long)getpid());
+    int fd = open(temp, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (fd < 0) return err_set(e, EXIT_INTERNAL, "%s: cannot be written: %s", path, strerror(errno));
+    close(fd);
+    return 0;
+}
+
+int h5_can_create(const char *path, bool force, struct err *e) {
+    struct stat st;
+    char temp[4200];
+    if (!stat(path, &st)) {
+        if (!S_ISREG(st.st_mode))
+            return err_set(e, EXIT_INTERNAL, "%s: cannot be written: not a regular file", path);
+        if (!force) return err_set(e, EXIT_INPUT, "%s: exists; -f overwrites it", path);
+    }
+    if (temporary(path, temp, e)) return -1; /* the surest test of a directory is to use it */
+    unlink(temp);
+    return 0;
+}
+
+/* ---- writing ---- */
+
+static void check(struct h5file *f, long long status) {
+    if (status >= 0 || f->failed) return;
+    f->failed = true;
+    hdf5_why(f->why);
+}
+
+int h5_begin(struct h5file *f, const char *path, struct err *e) {
+    *f = (struct h5file){.id = -1, .path = path};
+    if (temporary(path, f->temp, e)) return -1;
+    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+    hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+    H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V110);
+    f->id = H5Fcreate(f->temp, H5F_ACC_TRUNC, H5P_DEFAULT, access);
+    check(f, f->id);
+    H5Pclose(access);
+    return 0;
+}
+
+int h5_finish(struct h5file *f, struct err *e) {
+    if (f->id >= 0) check(f, H5Fclose(f->id));
+    f->id = -1;
+    int bad = 0;
+    if (!f->failed) {
+        int fd = open(f->temp, O_RDONLY | O_CLOEXEC);
+        if (fd < 0 || fsync(fd)) bad = errno;
+        if (fd >= 0) close(fd);
+        if (!bad && rename(f->temp, f->path)) bad = errno;
+    }
+    if (!f->failed && !bad) return 0;
+    unlink(f->temp);
+    return err_set(e, EXIT_INTERNAL, "%s: cannot be written: %s", f->path,
+                   f->failed ? f->why : strerror(bad));
+}
+
+static void attribute(struct h5file *f, hid_t at, const char *name, hid_t disk, hid_t memory,
+                      const void *value) {
+    hid_t space = H5Screate(H5S_SCALAR), id = H5Acreate2(at, name, disk, space, H5P_DEFAULT, H5P_DEFAULT);
+    check(f, id);
+    if (id >= 0) check(f, H5Awrite(id, memory, value)), H5Aclose(id);
+    H5Sclose(space);
+}
+
+static void text_attribute(struct h5file *f, hid_t at, const char *name, const char *value) {
+    hid_t type = H5Tcopy(H5T_C_S1);
+    H5Tset_size(type, H5T_VARIABLE);
+    H5Tset_cset(type, H5T_CSET_UTF8);
+    attribute(f, at, name, type, type, &value);
+    H5Tclose(type);
+}
+
+void h5_text(struct h5file *f, const char *name, const char *value) {
+    if (!f->failed) text_attribute(f, f->id, name, value);
+}
+
+void h5_number(struct h5file *f, const char *name, double value) {
+    if (!f->failed) attribute(f, f->id, name, H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, &value);
+}
+
+void h5_integer(struct h5file *f, const char *name, long long value) {
+    if (!f->failed) attribute(f, f->id, name, H5T_STD_I64LE, H5T_NATIVE_LLONG, &value);
+}
+
+void h5_group(struct h5file *f, const char *name, const char *description) {
+    if (f->failed) return;
+    hid_t id = H5Gcreate2(f->id, name, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    check(f, id);
+    if (id < 0) return;
+    text_attribute(f, id, "description", description);
+    H5Gclose(id);
+}
+
+void h5_dataset(struct h5file *f, const char *name, const char *units, const char *description, int n_dim,
+                const hsize_t *dims, hid_t memory, hid_t disk, const void *data) {
+    if (f->failed) return;
+    hid_t space = H5Screate_simple(n_dim, dims, NULL), create = H5Pcreate(H5P_DATASET_CREATE);
+    if (!data) H5Pset_fill_time(create, H5D_FILL_TIME_NEVER);
+    hid_t id = H5Dcreate2(f->id, name, disk, space, H5P_DEFAULT, create, H5P_DEFAULT);
+    check(f, id);
+    if (id >= 0) {
+        if (data) check(f, H5Dwrite(id, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, data));
+        text_attribute(f, id, "units", units);
+        text_attribute(f, id, "description", description);
+        check(f, H5Dclose(id));
+    }
+    H5Pclose(create);
+    H5Sclose(space);
+}
+
+void h5_texts(struct h5file *f, const char *name, const char *description, int n, const char *const *text) {
+    size_t width = 1;
+    for (int i = 0; i < n; i++) width = strlen(text[i]) > width ? strlen(text[i]) : width;
+    char *all = calloc((size_t)n + 1, width);
+    if (!all) {
+        f->failed = true;
+        snprintf(f->why, sizeof f->why, "out of memory");
+        return;
+    }
+    for (int i = 0; i < n; i++) memcpy(all + (size_t)i * width, text[i], strlen(text[i]));
+    hid_t type = text_type(width);
+    h5_dataset(f, name, "1", description, 1, &(hsize_t){(hsize_t)n}, type, type, all);
+    H5Tclose(type);
+    free(all);
+}
+
+/* One call for both directions. */
+static herr_t rows(hid_t id, hsize_t first, hsize_t n, hid_t memory, const void *from, void *to) {
+    hid_t disk = H5Dget_space(id), mem = H5Screate_simple(1, &n, NULL);
+    herr_t rc = H5Sselect_hyperslab(disk, H5S_SELECT_SET, &first, NULL, &n, NULL);
+    if (rc >= 0)
+        rc = from ? H5Dwrite(id, memory, mem, disk, H5P_DEFAULT, from)
+                  : H5Dread(id, memory, mem, disk, H5P_DEFAULT, to);
+    H5Sclose(mem);
+    H5Sclose(disk);
+    return rc;
+}
+
+void h5_rows(struct h5file *f, const char *name, hsize_t first, hsize_t n, hid_t memory, const void *data) {
+    if (f->failed || !n) return;
+    hid_t id = H5Dopen2(f->id, name, H5P_DEFAULT);
+    check(f, id);
+    if (id < 0) return;
+    check(f, rows(id, first, n, memory, data, NULL));
+    check(f, H5Dclose(id));
+}
+
+/* ---- reading ---- */
+
+int h5_open(struct h5file *f, const char *path, const char *schema, struct err *e) {
+    struct stat st;
+    *f = (struct h5file){.id = -1, .path = path};
+    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+    if (stat(path, &st))
+        return err_set(e, EXIT_INPUT, "%s: %s; expected a file that can be read", path, strerror(errno));
+    f->id = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
+    if (f->id < 0)
+        return err_set(e, EXIT_INPUT, "%s: not an HDF5 file, or cut short; expected %s", path, schema);
+    struct arena a = {0};
+    struct err none;
+    const char *is = h5_read_text(f, "schema", &a, &none);
+    int rc = 0;
+    if (!is || strcmp(is, schema))
+        rc = err_set(e, EXIT_INPUT, "%s: schema %.40s; expected %s", path, is ? is : "missing", schema);
+    arena_free(&a);
+    if (rc) h5_close(f);
+    return rc;
+}
+
+void h5_close(struct h5file *f) {
+    if (f->id >= 0) H5Fclose(f->id);
+    f->id = -1;
+}
+
+const char *h5_read_text(struct h5file *f, const char *name, struct arena *a, struct err *e) {
+    const char *text = NULL;
+    hid_t id = H5Aexists(f->id, name) > 0 ? H5Aopen(f->id, name, H5P_DEFAULT) : -1,
+          type = id >= 0 ? H5Aget_type(id) : -1;
+    if (type >= 0 && H5Tis_variable_str(type) > 0) {
+        char *value = NULL;
+        if (H5Aread(id, type, &value) >= 0 && value) text = arena_strdup(a, value);
+        H5free_memory(value);
+    }
+    if (type >= 0) H5Tclose(type);
+    if (id >= 0) H5Aclose(id);
+    if (!text) err_set(e, EXIT_INPUT, "%s: attribute %s: missing or damaged; expected a text", f->path, name);
+    return text;
+}
+
+int h5_read_number(struct h5file *f, const char *name, double *value, struct err *e) {
+    hid_t id = H5Aexists(f->id, name) > 0 ? H5Aopen(f->id, name, H5P_DEFAULT) : -1,
+          type = id >= 0 ? H5Aget_type(id) : -1;
+    H5T_class_t kind = type >= 0 ? H5Tget_class(type) : H5T_NO_CLASS;
+    hid_t space = id >= 0 ? H5Aget_space(id) : -1;
+    bool one = space >= 0 && H5Sget_simple_extent_npoints(space) == 1;
+    bool ok = one && (kind == H5T_FLOAT || kind == H5T_INTEGER) && H5Aread(id, H5T_NATIVE_DOUBLE, value) >= 0;
+    if (space >= 0) H5Sclose(space);
+    if (type >= 0) H5Tclose(type);
+    if (id >= 0) H5Aclose(id);
+    return ok ? 0
+              : err_set(e, EXIT_INPUT, "%s: attribute %s: missing or damaged; expected a number", f->path,
+                        name);
+}
+
+int h5_read_rows(struct h5file *f, const char *name, hsize_t size, hsize_t first, hsize_t n, hid_t memory,
+                 void *data, struct err *e) {
+    hid_t id = H5Dopen2(f->id, name, H5P_DEFAULT), space = id >= 0 ? H5Dget_space(id) : -1;
+    hsize_t have = 0;
+    bool line = space >= 0 && H5Sget_simple_extent_ndims(space) == 1 &&
+                H5Sget_simple_extent_dims(space, &have, NULL) == 1;
+    bool ok = line && have == size && (!n || rows(id, first, n, memory, NULL, data) >= 0);
+    if (space >= 0) H5Sclose(space);
+    if (id >= 0) H5Dclose(id);
+    if (ok) return 0;
+    if (line && have != size)
+        return err_set(e, EXIT_INPUT, "%s: %s has %llu elements; expected %llu", f->path, name,
+                       (unsigned long long)have, (unsigned long long)size);
+    return err_set(e, EXIT_INPUT, "%s: %s: missing or damaged; expected %llu numbers", f->path, name,
+                   (unsigned long long)size);
+}

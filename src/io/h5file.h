@@ -1,0 +1,54 @@
+#ifndef SAILOR_IO_H5FILE_H
+#define SAILOR_IO_H5FILE_H
+#include "base/arena.h"
+#include "base/err.h"
+#include <hdf5.h>
+#include <stdbool.h>
+/* HDF5 files of the trainer: measurements and checkpoints. A file is written by one rank under a temporary
+ * name in its directory, flushed to the disk and renamed, so that what stands under its name is whole. Calls
+ * after a failure do nothing; the first failure is what h5_finish() reports. */
+
+struct h5file {
+    hid_t id;
+    const char *path;
+    char temp[4200];
+    bool failed;
+    char why[200];
+};
+
+/** Can `path` be created? -1 with *e set when something is there (EXIT_INPUT; not with force), or when its
+ * directory cannot be written (EXIT_INTERNAL). */
+int h5_can_create(const char *path, bool force, struct err *e);
+
+/** Begin a file. -1 with *e set (EXIT_INTERNAL). */
+int h5_begin(struct h5file *f, const char *path, struct err *e);
+/** Flush, close, rename. -1 with *e set, the temporary file removed, what stood at the path untouched. */
+int h5_finish(struct h5file *f, struct err *e);
+
+/** Attributes of the file's root. */
+void h5_text(struct h5file *f, const char *name, const char *value);
+void h5_number(struct h5file *f, const char *name, double value);
+void h5_integer(struct h5file *f, const char *name, long long value);
+
+/** A group (and those above it are there). */
+void h5_group(struct h5file *f, const char *name, const char *description);
+/** A dataset of n_dim dimensions with its units and description. `memory` is the type of `data`; NULL data:
+ * reserved, to be written by h5_rows(). */
+void h5_dataset(struct h5file *f, const char *name, const char *units, const char *description, int n_dim,
+                const hsize_t *dims, hid_t memory, hid_t disk, const void *data);
+/** A column of texts (fixed length, as wide as the longest). */
+void h5_texts(struct h5file *f, const char *name, const char *description, int n, const char *const *text);
+/** Elements [first, first + n) of a dataset of one dimension. */
+void h5_rows(struct h5file *f, const char *name, hsize_t first, hsize_t n, hid_t memory, const void *data);
+
+/* ---- reading: -1 with *e set (EXIT_INPUT), naming the file and what is missing ---- */
+
+/** Open for reading; refuses what is not an HDF5 file whose attribute "schema" is this one. */
+int h5_open(struct h5file *f, const char *path, const char *schema, struct err *e);
+void h5_close(struct h5file *f);
+const char *h5_read_text(struct h5file *f, const char *name, struct arena *a, struct err *e);
+int h5_read_number(struct h5file *f, const char *name, double *value, struct err *e);
+/** Elements [first, first + n) of a dataset of one dimension that has `size` elements. */
+int h5_read_rows(struct h5file *f, const char *name, hsize_t size, hsize_t first, hsize_t n, hid_t memory,
+                 void *data, struct err *e);
+#endif

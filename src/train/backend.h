@@ -1,0 +1,111 @@
+#ifndef SAILOR_TRAIN_BACKEND_H
+#define SAILOR_TRAIN_BACKEND_H
+#include "base/err.h"
+#include "train/arch.h"
+#include "train/elem.h"
+#include <stdbool.h>
+/* The seam to the device that computes: memory and the operations of the model, each on whole buffers. A rank
+ * has one. Calls may only queue their work, in order; sync() waits for it. Buffers are the device's own: the
+ * host reads and writes them with upload() and download() only. Matrices are row-major; n rows are the tokens
+ * of a microbatch.
+ *
+ * Every operation gives the same bits for the same arguments, whatever the number of threads, as long as the
+ * library of matrix products does.
+ *
+ * Types: `elem` is that of parameters, activations and what travels between ranks; `acc` that of gradients,
+ * optimizer state, statistics and losses. */
+
+/* Sequences x tokens of the attention of one rank. */
+struct attention {
+    int sequences, length, heads, size; /* microbatch, tokens, heads on this rank, size of a head */
+};
+
+/* The optimizer's constants for one step, bias corrections included. */
+struct adamw {
+    double rate, beta1, beta2, epsilon, decay; /* decay of the weights, 0 for biases and norms */
+    double correction1, correction2;           /* 1 - beta^step */
+};
+
+struct backend {
+    const char *name;
+    char device[128]; /* what it runs on, for people */
+    enum elem elem, acc;
+    bool host;          /* buffers are plain memory of the host: a communicator may use them as they are */
+    double flops_per_s; /* peak of the device in this type, 0 if unknown */
+    void *own;
+
+    /* ---- memory: alloc() gives NULL when there is no more; contents are undefined ---- */
+    void *(*alloc)(struct backend *b, size_t bytes);
+    void (*release)(struct backend *b, void *p);
+    void (*upload)(struct backend *b, void *to, const void *from_host, size_t bytes);
+    void (*download)(struct backend *b, void *to_host, const void *from, size_t bytes);
+    void (*zero)(struct backend *b, void *p, size_t bytes);
+
+    /* ---- time: stamps are numbered 0, 1, 2, ... by the caller; stamp_s() waits for what was queued before
+     * it ---- */
+    void (*sync)(struct backend *b);
+    void (*stamp)(struct backend *b, int i);
+    double (*stamp_s)(struct backend *b, int i); /* seconds since stamp 0 */
+
+    /* ---- linear maps: y[n][out] = x[n][in] W (+ bias[out]); W is [out][in], or [in][out] where inputs_first
+     * ---- */
+    void (*linear)(struct backend *b, void *y, const void *x, const void *w, const void *bias, int n, int in,
+                   int out, bool inputs_first);
+    /** dx = dy W'; dw += dy' x; dbias += column sums of dy. Each is skipped for NULL. */
+    void (*linear_back)(struct backend *b, void *dx, void *dw, void *dbias, const void *dy, const void *x,
+                        const void *w, int n, int in, int out, bool inputs_first);
+    /** dbias[h] += column sums of dy[n][h]. */
+    void (*bias_back)(struct backend *b, void *dbias, const void *dy, int n, int h);
+    /** y = x + part + bias, all [n][h] but bias[h]. y may be part. */
+    void (*residual)(struct backend *b, void *y, const void *x, const void *part, const void *bias, int n,
+                     int h);
+
+    /* ---- layer norm over h; mean and rstd [n] in acc ---- */
+    void (*norm)(struct backend *b, void *y, void *mean, void *rstd, const void *x, const void *gain,
+                 const void *bias, int n, int h);
+    /** dx += ..., dgain += ..., dbias += ... */
+    void (*norm_back)(struct backend *b, void *dx, void *dgain, void *dbias, const void *dy, const void *x,
+                      const void *gain, const void *mean, const void *rstd, int n, int h);
+
+    /* ---- causal attention: qkv [sequences * length][heads][3][size], out [sequences * length][heads][size]
+     * ---- */
+    /** Bytes kept from forward to backward, and bytes of work space. */
+    void (*attention_bytes)(struct backend *b, struct attention a, size_t *saved, size_t *work);
+    void (*attention)(struct backend *b, void *out, void *saved, void *work, const void *qkv,
+                      struct attention a);
+    void (*attention_back)(struct backend *b, void *dqkv, const void *dout, const void *out,
+                           const void *saved, void *work, const void *qkv, struct attention a);
+
+    /* ---- activation function, elementwise ---- */
+    void (*activate)(struct backend *b, void *y, const void *x, enum activation f, size_t n);
+    /** dx = dy f'(x) in place of dy; y = f(x) once more, so that forward need not keep it. */
+    void (*activate_back)(struct backend *b, void *dy, void *y, const void *x, enum activation f, size_t n);
+
+    /* ---- embedding: rows [first, first + rows) of the table are here; positions NULL: not added ---- */
+    void (*embed)(struct backend *b, void *y, const void *table, const void *positions, const int *token,
+                  int first, int rows, int n, int length, int h);
+    void (*embed_back)(struct backend *b, void *dtable, void *dpositions, const void *dy, const int *token,
+                       int first, int rows, int n, int length, int h);
+
+    /* ---- cross entropy over a vocabulary of which columns [first, first + rows) are here, the first `rows`
+     * of `room` columns of logits [n][room]; the others are padding. Between the calls the ranks take the
+     * largest max and the sum of sums over all parts. ---- */
+    void (*loss_max)(struct backend *b, void *max, const void *logits, int n, int rows, int room);
+    /** logits = exp(logits - max); sums[0..n) their sums, sums[n..2n) logit - max of the target, 0 if it is
+     * not here. */
+    void (*loss_sums)(struct backend *b, void *sums, void *logits, const void *max, const int *target,
+                      int first, int n, int rows, int room);
+    /** *loss += weight * sum of the losses of the first n_valid rows; logits become weight * gradient, 0 in
+     * the other rows and in padding. */
+    void (*loss_back)(struct backend *b, void *loss, void *logits, const void *sums, const int *target,
+                      int first, int n, int n_valid, int rows, int room, double weight);
+
+    /* ---- optimizer, n elements: p in elem, g, m, v in acc ---- */
+    void (*adamw)(struct backend *b, void *p, const void *g, void *m, void *v, size_t n, struct adamw step);
+
+    void (*close)(struct backend *b);
+};
+
+/** CPU: OpenMP with `threads` threads and the BLAS that was linked, in single precision. -1 with *e set. */
+int backend_cpu_open(struct backend *b, int threads, struct err *e);
+#endif

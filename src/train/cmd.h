@@ -1,0 +1,30 @@
+#ifndef SAILOR_TRAIN_CMD_H
+#define SAILOR_TRAIN_CMD_H
+#include "base/opt.h"
+#include "io/mpx.h"
+#include "train/backend.h"
+#include "train/comm.h"
+/* The commands of `sailor-train`. Each takes its own argv (argv[0] is the command) and returns the exit
+ * status. */
+
+int cmd_run(int argc, char **argv);
+
+extern const struct opt_command run_command;
+
+/* ---- main.c ---- */
+
+/** "0.1.0+gabc123", as the build found it. */
+const char *train_version(void);
+/** Print "sailor-train: error: ..." in one line and return its exit status. */
+int train_fail(const struct err *e);
+/** Parse the command line; messages come from one process only. Sets *status where the command is to end
+ * (then false is returned). Before MPI starts. */
+bool train_parse(const struct opt_command *c, int argc, char **argv, const char ***files, int *n_file,
+                 struct arena *a, int *status);
+
+/** Open backend and communicator of this rank, `threads` 0: the CPUs it may count as its own. -1 with *e set.
+ */
+int train_open(const struct mpx *m, int threads, struct backend *b, struct comm *c, struct err *e);
+/** The choices of --backend and --comm in this build, NULL-terminated. */
+extern const char *const train_backends[], *const train_comms[];
+#endif

@@ -1,0 +1,42 @@
+#ifndef SAILOR_TRAIN_COMM_H
+#define SAILOR_TRAIN_COMM_H
+#include "base/arena.h"
+#include "base/err.h"
+#include "train/elem.h"
+/* The seam between ranks: sums over groups of ranks, and messages from one to another, on buffers of the
+ * backend. Ranks are those of the training job, 0 to size - 1. A failure of the transport ends the job: its
+ * peers cannot be told. */
+
+struct group; /* some ranks, of which this one is one */
+
+/* A message under way; its buffer must stay until wait(). */
+struct pending {
+    void *request;
+};
+
+struct comm {
+    const char *name;
+    int rank, size;
+    void *own;
+
+    /** The group of these ranks, ascending, at least two, this one among them. Collective over them; every
+     * rank creates its groups in an order that agrees with that of the others. The group lives in a until
+     * close(). */
+    struct group *(*group)(struct comm *c, const int *ranks, int n, struct arena *a);
+    /** Element by element over the group, in place; the same bits on every rank. Collective over the group.
+     */
+    void (*sum)(struct comm *c, struct group *g, void *buffer, size_t n, enum elem t);
+    void (*max)(struct comm *c, struct group *g, void *buffer, size_t n, enum elem t);
+    /** Messages between two ranks arrive in the order in which they were sent. send() returns at once. */
+    void (*send)(struct comm *c, const void *buffer, size_t n, enum elem t, int to, struct pending *p);
+    void (*recv)(struct comm *c, void *buffer, size_t n, enum elem t, int from);
+    /** Until the message has left its buffer; without one under way returns at once. */
+    void (*wait)(struct comm *c, struct pending *p);
+
+    void (*close)(struct comm *c);
+};
+
+/** Over MPI; mpi_comm is an MPI_Comm *, or NULL for a single rank without MPI. Buffers must be memory of the
+ * host. The communicator is duplicated: collective over it. */
+void comm_mpi_open(struct comm *c, void *mpi_comm);
+#endif

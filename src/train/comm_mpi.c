@@ -1,0 +1,110 @@
+/* The communicator over MPI. Errors are fatal there (MPI_ERRORS_ARE_FATAL): every rank that takes part would
+ * have to be told, and those that wait cannot be. */
+#include "train/comm.h"
+
+#include <mpi.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+enum { TAG = 1, PIECE = 1 << 28 }; /* MPI counts in int */
+
+struct group {
+    MPI_Comm comm;
+    struct group *next;
+};
+
+struct mpi {
+    MPI_Comm comm;
+    MPI_Group all;
+    struct group *groups; /* to be freed, latest first */
+    bool on;
+};
+
+static MPI_Datatype type_of(enum elem t) { return t == ELEM_F64 ? MPI_DOUBLE : MPI_FLOAT; }
+
+static struct group *mpi_group(struct comm *c, const int *ranks, int n, struct arena *a) {
+    struct mpi *m = c->own;
+    struct group *g = ARENA_NEW(a, struct group);
+    MPI_Group some;
+    MPI_Group_incl(m->all, n, ranks, &some);
+    MPI_Comm_create_group(m->comm, some, TAG, &g->comm);
+    MPI_Group_free(&some);
+    g->next = m->groups;
+    m->groups = g;
+    return g;
+}
+
+static void reduce(struct group *g, void *buffer, size_t n, enum elem t, MPI_Op op) {
+    for (size_t at = 0; at < n; at += PIECE) {
+        int part = n - at > PIECE ? PIECE : (int)(n - at);
+        MPI_Allreduce(MPI_IN_PLACE, elem_at(buffer, at, t), part, type_of(t), op, g->comm);
+    }
+}
+
+static void mpi_sum(struct comm *c, struct group *g, void *buffer, size_t n, enum elem t) {
+    (void)c;
+    reduce(g, buffer, n, t, MPI_SUM);
+}
+
+static void mpi_max(struct comm *c, struct group *g, void *buffer, size_t n, enum elem t) {
+    (void)c;
+    reduce(g, buffer, n, t, MPI_MAX);
+}
+
+/* One activation has less than 2^31 elements: grid_check() sees to it. */
+static void mpi_send(struct comm *c, const void *buffer, size_t n, enum elem t, int to, struct pending *p) {
+    struct mpi *m = c->own;
+    MPI_Request request;
+    MPI_Isend(buffer, (int)n, type_of(t), to, TAG, m->comm, &request);
+    p->request = malloc(sizeof request);
+    if (!p->request) {
+        MPI_Wait(&request, MPI_STATUS_IGNORE);
+        return;
+    }
+    *(MPI_Request *)p->request = request;
+}
+
+static void mpi_wait(struct comm *c, struct pending *p) {
+    (void)c;
+    if (!p->request) return;
+    MPI_Wait(p->request, MPI_STATUS_IGNORE);
+    free(p->request);
+    p->request = NULL;
+}
+
+static void mpi_recv(struct comm *c, void *buffer, size_t n, enum elem t, int from) {
+    struct mpi *m = c->own;
+    MPI_Recv(buffer, (int)n, type_of(t), from, TAG, m->comm, MPI_STATUS_IGNORE);
+}
+
+static void mpi_close(struct comm *c) {
+    struct mpi *m = c->own;
+    if (m && m->on) {
+        for (struct group *g = m->groups; g; g = g->next) MPI_Comm_free(&g->comm);
+        MPI_Group_free(&m->all);
+        MPI_Comm_free(&m->comm);
+    }
+    free(m);
+    c->own = NULL;
+}
+
+void comm_mpi_open(struct comm *c, void *mpi_comm) {
+    struct mpi *m = calloc(1, sizeof *m);
+    if (!m) abort();
+    *c = (struct comm){.name = "mpi",
+                       .size = 1,
+                       .own = m,
+                       .group = mpi_group,
+                       .sum = mpi_sum,
+                       .max = mpi_max,
+                       .send = mpi_send,
+                       .recv = mpi_recv,
+                       .wait = mpi_wait,
+                       .close = mpi_close};
+    if (!mpi_comm) return;
+    MPI_Comm_dup(*(MPI_Comm *)mpi_comm, &m->comm);
+    MPI_Comm_group(m->comm, &m->all);
+    MPI_Comm_rank(m->comm, &c->rank);
+    MPI_Comm_size(m->comm, &c->size);
+    m->on = true;
+}

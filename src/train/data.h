@@ -1,0 +1,37 @@
+#ifndef SAILOR_TRAIN_DATA_H
+#define SAILOR_TRAIN_DATA_H
+#include "base/arena.h"
+#include "base/err.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+/* Tokens to train on. Three sources: the bytes of any file (tokens 0 to 255); a .bin file of token ids in
+ * llm.c's form (256 ints of header: 20240520, 1, number of tokens; then the ids, 16 bits each, little
+ * endian); a made-up sequence whose next token is one of four that follow from the last, so that the best
+ * loss is ln 4.
+ *
+ * The last tenth is held out. Sequence q is S + 1 consecutive tokens (inputs, and the same one further on as
+ * targets) at a place drawn from q alone: the data position of a run is a number, and every plan reads the
+ * same. */
+
+struct data {
+    const uint16_t *token; /* [n] */
+    size_t n, train;       /* train: tokens [0, train) are for training */
+    const char *name;      /* of the file, or "synthetic" */
+    unsigned long long seed;
+    int length; /* S */
+};
+
+/** Bytes of a data file as they are, for mpx_read(): at most 2^31. NULL with *e set (EXIT_INPUT). */
+char *data_bytes(const char *path, size_t *size, struct arena *a, struct err *e);
+
+/** Tokens of what data_bytes() read. Every token must be below `vocabulary`, and both parts hold a sequence.
+ */
+int data_parse(struct data *d, const char *path, const char *bytes, size_t size, int vocabulary, int length,
+               unsigned long long seed, struct arena *a, struct err *e);
+
+void data_synthetic(struct data *d, int vocabulary, int length, unsigned long long seed, struct arena *a);
+
+/** Inputs and targets of sequence q, [S] each; held_out: from the last tenth. */
+void data_sequence(const struct data *d, bool held_out, unsigned long long q, int *token, int *target);
+#endif

@@ -1,0 +1,45 @@
+#include "train/ledger.h"
+
+const char *const memory_name[MEMORY_N] = {"parameters",    "gradients", "optimizer", "activations",
+                                           "communication", "workspace", "driver"};
+
+void ledger_open(struct ledger *l, struct backend *b, double limit_bytes) {
+    *l = (struct ledger){.backend = b, .limit_bytes = limit_bytes};
+}
+
+void *ledger_alloc(struct ledger *l, enum memory category, size_t bytes, struct err *e) {
+    void *p = NULL;
+    bytes = (bytes + 63) / 64 * 64;
+    if (l->n_block == (int)(sizeof l->block / sizeof *l->block))
+        return err_set(e, EXIT_INTERNAL, "the ledger is full"), NULL;
+    bool within = l->limit_bytes <= 0 || (double)l->total + (double)bytes <= l->limit_bytes;
+    if (within) p = l->backend->alloc(l->backend, bytes);
+    if (!p) {
+        if (l->limit_bytes > 0)
+            err_set(e, EXIT_NOPLAN, "out of memory: %zu bytes asked for %s, %zu held, limit %.0f", bytes,
+                    memory_name[category], l->total, l->limit_bytes);
+        else
+            err_set(e, EXIT_NOPLAN, "out of memory: %zu bytes asked for %s, %zu held", bytes,
+                    memory_name[category], l->total);
+        return NULL;
+    }
+    l->block[l->n_block++] = (struct block){category, p, bytes};
+    l->held[category] += bytes, l->total += bytes;
+    if (l->held[category] > l->peak[category]) l->peak[category] = l->held[category];
+    if (l->total > l->total_peak) l->total_peak = l->total;
+    return p;
+}
+
+void ledger_close(struct ledger *l) {
+    while (l->n_block) {
+        struct block *x = &l->block[--l->n_block];
+        l->backend->release(l->backend, x->p);
+        l->held[x->category] -= x->bytes, l->total -= x->bytes;
+    }
+}
+
+void *carve(struct carver *c, size_t n, size_t element_bytes) {
+    void *p = c->base ? c->base + c->used : NULL;
+    c->used += (n * element_bytes + 63) / 64 * 64;
+    return p;
+}

@@ -1,0 +1,42 @@
+#ifndef SAILOR_TRAIN_MEASURE_H
+#define SAILOR_TRAIN_MEASURE_H
+#include "train/trainer.h"
+/* What a run measured, gathered on rank 0 step by step, and its HDF5 file (schema: docs/trainer.md). */
+
+struct measured_step {
+    long step;
+    bool warmup;
+    double loss, held_out_loss;            /* NAN: not evaluated */
+    double iteration_time_s;               /* slowest rank */
+    double tokens_per_s, flops_per_s, mfu; /* mfu NAN where the device's peak is unknown */
+};
+
+struct measured_rank {
+    int pipeline, stage, replica, tp, tp_rank;
+    char host[64];
+    double peak_bytes[MEMORY_N], peak_total_bytes;
+    double process_peak_bytes; /* high-water mark of the process as the system counts it */
+};
+
+struct measure {
+    int ranks, steps, room;
+    struct measured_step *step; /* [steps] */
+    double *time_s;             /* [steps][ranks][1 + PHASE_N]: all, then by phase */
+    struct measured_rank *rank; /* [ranks] */
+    /* of the run */
+    const char *command_line, *version, *started_utc, *inputs_json, *backend, *comm, *device, *data;
+    const char *out_of_memory; /* the line that says so, or NULL */
+    int threads;
+    long long seed;
+};
+
+/** Room for one more step; its times are zero. NULL when memory is out. */
+struct measured_step *measure_add(struct measure *m);
+/** Mean of the steps that are no warm-up; NAN if there is none. */
+double measure_iteration_s(const struct measure *m);
+/** Largest total of any rank. */
+double measure_peak_bytes(const struct measure *m);
+/** Write everything to `path`. One rank calls it. -1: *e set (EXIT_INTERNAL). */
+int measure_write(const struct measure *m, const char *path, struct err *e);
+void measure_free(struct measure *m);
+#endif

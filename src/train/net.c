@@ -1,0 +1,314 @@
+#include "train/net.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+/* ---- memory ---- */
+
+static void place_layers(struct net *n) {
+    for (int i = n->first; i < n->end; i++) {
+        struct layer *l = &n->layer[i - n->first];
+        *l = (struct layer){.kind = arch_kind(n->arch, i), .index = i};
+        for (int t = 0; t < arch_tensors(l->kind); t++) {
+            struct param *p = &l->param[t];
+            p->tensor = &n->arch->tensor[l->kind][t];
+            p->part = arch_part(p->tensor, n->tp, n->tp_rank);
+            p->n = p->part.room * p->tensor->row;
+            p->offset = n->params;
+            n->params += p->n;
+        }
+    }
+}
+
+static struct attention attention_of(const struct net *n) {
+    const struct arch *a = n->arch;
+    return (struct attention){n->micro_batch, a->sequence, a->heads / n->tp, a->hidden / a->heads};
+}
+
+static void place_kept(const struct net *n, enum layer_kind kind, struct kept *k, struct carver *c) {
+    const struct arch *a = n->arch;
+    size_t N = (size_t)n->tokens, H = (size_t)a->hidden, tp = (size_t)n->tp, e = elem_bytes(n->backend->elem),
+           acc = elem_bytes(n->backend->acc), saved, work;
+    if (kind == LAYER_EMBEDDING) return;
+    k->x = carve(c, N * H, e);
+    k->mean1 = carve(c, N, acc), k->rstd1 = carve(c, N, acc), k->norm1 = carve(c, N * H, e);
+    if (kind == LAYER_HEAD) {
+        k->logits = carve(c, N * arch_part(&a->tensor[LAYER_HEAD][HEAD_MATRIX], n->tp, 0).room, e);
+        return;
+    }
+    n->backend->attention_bytes(n->backend, attention_of(n), &saved, &work);
+    k->qkv = carve(c, N * 3 * H / tp, e), k->saved = carve(c, saved, 1),
+    k->attention = carve(c, N * H / tp, e);
+    k->x2 = carve(c, N * H, e);
+    k->mean2 = carve(c, N, acc), k->rstd2 = carve(c, N, acc), k->norm2 = carve(c, N * H, e);
+    k->fc1 = carve(c, N * (size_t)a->ffn / tp, e);
+}
+
+static void place_slots(const struct net *n, struct carver *c) {
+    for (int i = 0; i < n->slots; i++) {
+        struct slot *s = &n->slot[i];
+        s->token = n->first == 0 ? carve(c, (size_t)n->tokens, sizeof(int)) : NULL;
+        s->target = n->end == n->arch->layers ? carve(c, (size_t)n->tokens, sizeof(int)) : NULL;
+        for (int l = 0; l < n->end - n->first; l++) place_kept(n, n->layer[l].kind, &s->kept[l], c);
+    }
+}
+
+static void place_messages(struct net *n, struct carver *c) {
+    size_t size = (size_t)n->tokens * (size_t)n->arch->hidden, e = elem_bytes(n->backend->elem);
+    for (int i = 0; i < n->slots; i++) n->slot[i].out = n->end < n->arch->layers ? carve(c, size, e) : NULL;
+    for (int i = 0; i < 2; i++) n->dy[i] = carve(c, size, e);
+}
+
+static void place_work(struct net *n, struct carver *c) {
+    const struct arch *a = n->arch;
+    size_t N = (size_t)n->tokens, H = (size_t)a->hidden, tp = (size_t)n->tp, e = elem_bytes(n->backend->elem),
+           acc = elem_bytes(n->backend->acc), saved, work;
+    bool blocks = n->first < a->layers - 1 && n->end > 1, head = n->end == a->layers;
+    n->loss = carve(c, 1, acc);
+    n->sums = head ? carve(c, 3 * N, acc) : NULL; /* max, sums, targets */
+    n->dnorm = blocks || head ? carve(c, N * H, e) : NULL;
+    if (!blocks) return;
+    n->backend->attention_bytes(n->backend, attention_of(n), &saved, &work);
+    n->dqkv = carve(c, N * 3 * H / tp, e), n->dattention = carve(c, N * H / tp, e);
+    n->dfc = carve(c, N * (size_t)a->ffn / tp, e), n->fc2_in = carve(c, N * (size_t)a->ffn / tp, e);
+    n->attention_work = carve(c, work, 1);
+}
+
+/* Sizes first, then one block, then the pointers. */
+#define ALLOCATE(category, call)                                                                             \
+    do {                                                                                                     \
+        struct carver c = {0};                                                                               \
+        call;                                                                                                \
+        c = (struct carver){.base = ledger_alloc(l, category, c.used, e)};                                   \
+        if (!c.base) return -1;                                                                              \
+        call;                                                                                                \
+    } while (0)
+
+int net_make(struct net *n, const struct arch *arch, struct net_shape shape, struct backend *b,
+             struct comm *comm, struct group *g, struct clock *clock, struct ledger *l, struct arena *arena,
+             struct err *e) {
+    *n = (struct net){.arch = arch,
+                      .backend = b,
+                      .comm = comm,
+                      .group = g,
+                      .clock = clock,
+                      .tp = shape.tp,
+                      .tp_rank = shape.tp_rank,
+                      .first = shape.first,
+                      .end = shape.end,
+                      .micro_batch = shape.micro_batch,
+                      .slots = shape.slots,
+                      .tokens = shape.micro_batch * arch->sequence};
+    n->layer = ARENA_ARRAY(arena, struct layer, n->end - n->first);
+    n->slot = ARENA_ARRAY(arena, struct slot, n->slots);
+    for (int i = 0; i < n->slots; i++) n->slot[i].kept = ARENA_ARRAY(arena, struct kept, n->end - n->first);
+    place_layers(n);
+    size_t acc = elem_bytes(b->acc);
+    if (!(n->weight = ledger_alloc(l, MEMORY_PARAMETERS, n->params * elem_bytes(b->elem), e))) return -1;
+    if (!(n->grad = ledger_alloc(l, MEMORY_GRADIENTS, n->params * acc, e))) return -1;
+    if (!(n->adam_m = ledger_alloc(l, MEMORY_OPTIMIZER, 2 * n->params * acc, e))) return -1;
+    n->adam_v = elem_at(n->adam_m, n->params, b->acc);
+    ALLOCATE(MEMORY_ACTIVATIONS, place_slots(n, &c));
+    ALLOCATE(MEMORY_COMMUNICATION, place_messages(n, &c));
+    ALLOCATE(MEMORY_WORKSPACE, place_work(n, &c));
+    return 0;
+}
+
+/* Host doubles to the device's elements, in pieces. */
+static void put(struct net *n, void *buffer, size_t at, const double *value, size_t count) {
+    float single[4096];
+    if (n->backend->elem == ELEM_F64) {
+        n->backend->upload(n->backend, elem_at(buffer, at, ELEM_F64), value, count * sizeof *value);
+        return;
+    }
+    for (size_t i = 0; i < count; i++) single[i] = (float)value[i];
+    n->backend->upload(n->backend, elem_at(buffer, at, ELEM_F32), single, count * sizeof *single);
+}
+
+void net_init(struct net *n, unsigned long long seed) {
+    enum { PIECE = 4096 };
+    n->backend->zero(n->backend, n->weight,
+                     n->params * elem_bytes(n->backend->elem)); /* padding stays zero */
+    n->backend->zero(n->backend, n->adam_m, 2 * n->params * elem_bytes(n->backend->acc));
+    n->backend->zero(n->backend, n->loss, elem_bytes(n->backend->acc));
+    for (int l = 0; l < n->end - n->first; l++)
+        for (int t = 0; t < arch_tensors(n->layer[l].kind); t++) {
+            const struct param *p = &n->layer[l].param[t];
+            size_t count = p->part.rows * p->tensor->row, from = p->part.first * p->tensor->row;
+            double value[PIECE];
+            for (size_t i = 0; i < count; i += PIECE) {
+                size_t piece = count - i < PIECE ? count - i : PIECE;
+                arch_init(n->arch, n->layer[l].index, t, seed, from + i, piece, value);
+                put(n, n->weight, p->offset + i, value, piece);
+            }
+        }
+}
+
+void net_tokens(struct net *n, struct slot *s, const int *token, const int *target) {
+    size_t bytes = (size_t)n->tokens * sizeof(int);
+    if (s->token && token) n->backend->upload(n->backend, s->token, token, bytes);
+    if (s->target && target) n->backend->upload(n->backend, s->target, target, bytes);
+}
+
+/* ---- passes ---- */
+
+static void *weight(const struct net *n, const struct layer *l, int t) {
+    return elem_at(n->weight, l->param[t].offset, n->backend->elem);
+}
+static void *grad(const struct net *n, const struct layer *l, int t) {
+    return elem_at(n->grad, l->param[t].offset, n->backend->acc);
+}
+
+/* Add up over the ranks of the replica what each has of an [N][H]. */
+static void replica_sum(struct net *n, void *x) {
+    if (!n->group) return;
+    enum phase before = clock_enter(n->clock, PHASE_TENSOR);
+    n->comm->sum(n->comm, n->group, x, (size_t)n->tokens * (size_t)n->arch->hidden, n->backend->elem);
+    clock_enter(n->clock, before);
+}
+
+static void embedding_forward(struct net *n, const struct layer *l, const struct slot *s, void *out) {
+    struct backend *b = n->backend;
+    const struct part *rows = &l->param[EMBEDDING_TOKENS].part;
+    /* one rank adds the positions: they are not split */
+    b->embed(b, out, weight(n, l, EMBEDDING_TOKENS),
+             n->tp_rank == 0 ? weight(n, l, EMBEDDING_POSITIONS) : NULL, s->token, (int)rows->first,
+             (int)rows->rows, n->tokens, n->arch->sequence, n->arch->hidden);
+    replica_sum(n, out);
+}
+
+static void embedding_backward(struct net *n, const struct layer *l, const struct slot *s, const void *dy) {
+    struct backend *b = n->backend;
+    const struct part *rows = &l->param[EMBEDDING_TOKENS].part;
+    b->embed_back(b, grad(n, l, EMBEDDING_TOKENS), grad(n, l, EMBEDDING_POSITIONS), dy, s->token,
+                  (int)rows->first, (int)rows->rows, n->tokens, n->arch->sequence, n->arch->hidden);
+}
+
+/* x2 = x + out(attention(qkv(norm1(x)))), y = x2 + fc2(f(fc1(norm2(x2)))) */
+static void block_forward(struct net *n, const struct layer *l, struct kept *k, void *y) {
+    struct backend *b = n->backend;
+    int N = n->tokens, H = n->arch->hidden, F = n->arch->ffn / n->tp, Ht = H / n->tp;
+    b->norm(b, k->norm1, k->mean1, k->rstd1, k->x, weight(n, l, BLOCK_NORM1_GAIN),
+            weight(n, l, BLOCK_NORM1_BIAS), N, H);
+    b->linear(b, k->qkv, k->norm1, weight(n, l, BLOCK_QKV), weight(n, l, BLOCK_QKV_BIAS), N, H, 3 * Ht,
+              false);
+    b->attention(b, k->attention, k->saved, n->attention_work, k->qkv, attention_of(n));
+    b->linear(b, k->x2, k->attention, weight(n, l, BLOCK_OUT), NULL, N, Ht, H, true);
+    replica_sum(n, k->x2);
+    b->residual(b, k->x2, k->x, k->x2, weight(n, l, BLOCK_OUT_BIAS), N, H);
+    b->norm(b, k->norm2, k->mean2, k->rstd2, k->x2, weight(n, l, BLOCK_NORM2_GAIN),
+            weight(n, l, BLOCK_NORM2_BIAS), N, H);
+    b->linear(b, k->fc1, k->norm2, weight(n, l, BLOCK_FC1), weight(n, l, BLOCK_FC1_BIAS), N, H, F, false);
+    b->activate(b, n->fc2_in, k->fc1, n->arch->activation, (size_t)N * (size_t)F);
+    b->linear(b, y, n->fc2_in, weight(n, l, BLOCK_FC2), NULL, N, F, H, true);
+    replica_sum(n, y);
+    b->residual(b, y, k->x2, y, weight(n, l, BLOCK_FC2_BIAS), N, H);
+}
+
+/* dy is the gradient of the block's output, and of its input when this returns. */
+static void block_backward(struct net *n, const struct layer *l, const struct kept *k, void *dy) {
+    struct backend *b = n->backend;
+    int N = n->tokens, H = n->arch->hidden, F = n->arch->ffn / n->tp, Ht = H / n->tp;
+    /* f(fc1) was not kept: it comes along with the derivative, so the two halves of fc2's backward stand
+     * around it */
+    b->linear_back(b, n->dfc, NULL, NULL, dy, NULL, weight(n, l, BLOCK_FC2), N, F, H, true);
+    b->activate_back(b, n->dfc, n->fc2_in, k->fc1, n->arch->activation, (size_t)N * (size_t)F);
+    b->linear_back(b, NULL, grad(n, l, BLOCK_FC2), grad(n, l, BLOCK_FC2_BIAS), dy, n->fc2_in, NULL, N, F, H,
+                   true);
+    b->linear_back(b, n->dnorm, grad(n, l, BLOCK_FC1), grad(n, l, BLOCK_FC1_BIAS), n->dfc, k->norm2,
+                   weight(n, l, BLOCK_FC1), N, H, F, false);
+    replica_sum(n, n->dnorm);
+    b->norm_back(b, dy, grad(n, l, BLOCK_NORM2_GAIN), grad(n, l, BLOCK_NORM2_BIAS), n->dnorm, k->x2,
+                 weight(n, l, BLOCK_NORM2_GAIN), k->mean2, k->rstd2, N, H);
+    b->linear_back(b, n->dattention, grad(n, l, BLOCK_OUT), grad(n, l, BLOCK_OUT_BIAS), dy, k->attention,
+                   weight(n, l, BLOCK_OUT), N, Ht, H, true);
+    b->attention_back(b, n->dqkv, n->dattention, k->attention, k->saved, n->attention_work, k->qkv,
+                      attention_of(n));
+    b->linear_back(b, n->dnorm, grad(n, l, BLOCK_QKV), grad(n, l, BLOCK_QKV_BIAS), n->dqkv, k->norm1,
+                   weight(n, l, BLOCK_QKV), N, H, 3 * Ht, false);
+    replica_sum(n, n->dnorm);
+    b->norm_back(b, dy, grad(n, l, BLOCK_NORM1_GAIN), grad(n, l, BLOCK_NORM1_BIAS), n->dnorm, k->x,
+                 weight(n, l, BLOCK_NORM1_GAIN), k->mean1, k->rstd1, N, H);
+}
+
+static void head_forward(struct net *n, const struct layer *l, struct kept *k) {
+    struct backend *b = n->backend;
+    int N = n->tokens, H = n->arch->hidden;
+    b->norm(b, k->norm1, k->mean1, k->rstd1, k->x, weight(n, l, HEAD_NORM_GAIN), weight(n, l, HEAD_NORM_BIAS),
+            N, H);
+    b->linear(b, k->logits, k->norm1, weight(n, l, HEAD_MATRIX), NULL, N, H,
+              (int)l->param[HEAD_MATRIX].part.room, false);
+}
+
+static void head_backward(struct net *n, const struct layer *l, const struct kept *k, void *dy) {
+    struct backend *b = n->backend;
+    int N = n->tokens, H = n->arch->hidden;
+    b->linear_back(b, n->dnorm, grad(n, l, HEAD_MATRIX), NULL, k->logits, k->norm1, weight(n, l, HEAD_MATRIX),
+                   N, H, (int)l->param[HEAD_MATRIX].part.room, false);
+    replica_sum(n, n->dnorm);
+    b->zero(b, dy, (size_t)N * (size_t)H * elem_bytes(b->elem));
+    b->norm_back(b, dy, grad(n, l, HEAD_NORM_GAIN), grad(n, l, HEAD_NORM_BIAS), n->dnorm, k->x,
+                 weight(n, l, HEAD_NORM_GAIN), k->mean1, k->rstd1, N, H);
+}
+
+void net_loss(struct net *n, struct slot *s, int valid, double weight_of_token) {
+    struct backend *b = n->backend;
+    const struct layer *l = &n->layer[n->end - n->first - 1];
+    const struct part *rows = &l->param[HEAD_MATRIX].part;
+    void *logits = s->kept[n->end - n->first - 1].logits, *sums = elem_at(n->sums, (size_t)n->tokens, b->acc);
+    int N = n->tokens, first = (int)rows->first, here = (int)rows->rows, room = (int)rows->room;
+    b->loss_max(b, n->sums, logits, N, here, room);
+    if (n->group) {
+        enum phase before = clock_enter(n->clock, PHASE_TENSOR);
+        n->comm->max(n->comm, n->group, n->sums, (size_t)N, b->acc);
+        clock_enter(n->clock, before);
+    }
+    b->loss_sums(b, sums, logits, n->sums, s->target, first, N, here, room);
+    if (n->group) {
+        enum phase before = clock_enter(n->clock, PHASE_TENSOR);
+        n->comm->sum(n->comm, n->group, sums, 2 * (size_t)N, b->acc);
+        clock_enter(n->clock, before);
+    }
+    b->loss_back(b, n->loss, logits, sums, s->target, first, N, valid, here, room, weight_of_token);
+}
+
+/* Where layer i puts its output: the input of the next one, or what is sent. */
+static void *output_of(const struct net *n, const struct slot *s, int i) {
+    return i + 1 < n->end - n->first ? s->kept[i + 1].x : s->out;
+}
+
+void net_forward(struct net *n, struct slot *s) {
+    for (int i = 0; i < n->end - n->first; i++) {
+        const struct layer *l = &n->layer[i];
+        if (l->kind == LAYER_EMBEDDING) embedding_forward(n, l, s, output_of(n, s, i));
+        if (l->kind == LAYER_BLOCK) block_forward(n, l, &s->kept[i], output_of(n, s, i));
+        if (l->kind == LAYER_HEAD) head_forward(n, l, &s->kept[i]);
+    }
+}
+
+void net_backward(struct net *n, struct slot *s, void *dy) {
+    for (int i = n->end - n->first - 1; i >= 0; i--) {
+        const struct layer *l = &n->layer[i];
+        if (l->kind == LAYER_EMBEDDING) embedding_backward(n, l, s, dy);
+        if (l->kind == LAYER_BLOCK) block_backward(n, l, &s->kept[i], dy);
+        if (l->kind == LAYER_HEAD) head_backward(n, l, &s->kept[i], dy);
+    }
+}
+
+void net_update(struct net *n, struct adam_options o, long step) {
+    struct backend *b = n->backend;
+    struct adamw a = {o.rate,
+                      o.beta1,
+                      o.beta2,
+                      o.epsilon,
+                      0,
+                      1 - pow(o.beta1, (double)step),
+                      1 - pow(o.beta2, (double)step)};
+    for (int i = 0; i < n->end - n->first; i++)
+        for (int t = 0; t < arch_tensors(n->layer[i].kind); t++) {
+            const struct param *p = &n->layer[i].param[t];
+            a.decay = p->tensor->decay ? o.decay : 0;
+            b->adamw(b, elem_at(n->weight, p->offset, b->elem), elem_at(n->grad, p->offset, b->acc),
+                     elem_at(n->adam_m, p->offset, b->acc), elem_at(n->adam_v, p->offset, b->acc), p->n, a);
+        }
+}

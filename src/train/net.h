@@ -1,0 +1,92 @@
+#ifndef SAILOR_TRAIN_NET_H
+#define SAILOR_TRAIN_NET_H
+#include "train/clock.h"
+#include "train/comm.h"
+#include "train/ledger.h"
+/* The part of the network that one rank holds: layers [first, end), of each the shard of rank tp_rank of tp.
+ * Its memory, and its forward and backward pass for one microbatch. N = microbatch * S tokens, H hidden size;
+ * what stands between layers is [N][H] and whole on every rank of the replica. */
+
+struct param {
+    const struct tensor *tensor;
+    struct part part;
+    size_t offset; /* of its first element in the flat buffers */
+    size_t n;      /* elements, padding included */
+};
+
+struct layer {
+    enum layer_kind kind;
+    int index;
+    struct param param[TENSORS_MAX];
+};
+
+/* What forward keeps for the backward pass of one microbatch. */
+struct kept {
+    void *x; /* [N][H] input; of the embedding: none */
+    void *mean1, *rstd1, *norm1;
+    void *qkv;       /* [N][heads / tp][3][H / heads] */
+    void *saved;     /* of the attention */
+    void *attention; /* [N][H / tp] */
+    void *x2;        /* [N][H] after the attention */
+    void *mean2, *rstd2, *norm2;
+    void *fc1;    /* [N][F / tp] before the activation function */
+    void *logits; /* [N][V / tp] of the head, later their gradient */
+};
+
+struct slot {            /* one microbatch in flight */
+    int *token, *target; /* [N] on the device: of the first stage; of the last one */
+    struct kept *kept;   /* [layers] */
+    void *out;           /* [N][H] what goes to the next stage; NULL in the last one */
+};
+
+struct net {
+    const struct arch *arch;
+    struct backend *backend;
+    struct comm *comm;
+    struct group *group; /* ranks of this replica; NULL for tp 1 */
+    struct clock *clock;
+    int tp, tp_rank, first, end, micro_batch, slots;
+    int tokens; /* N */
+
+    struct layer *layer; /* [end - first] */
+    size_t params;       /* elements in each flat buffer */
+    void *weight, *grad, *adam_m, *adam_v;
+    struct slot *slot; /* [slots] */
+    void *dy[2];       /* [N][H] gradient on its way back: one in work, one still being sent */
+    void *loss;        /* sum so far, one element of acc */
+    /* work space */
+    void *dnorm, *dqkv, *dattention, *dfc, *fc2_in, *attention_work, *sums;
+};
+
+/* Which part a rank holds. */
+struct net_shape {
+    int first, end, tp, tp_rank, micro_batch, slots;
+};
+
+/** Layers, offsets and memory, taken from the ledger in one block per category. `training`: with gradients
+ * and optimizer. Lives in `arena`. -1 with *e set when memory does not suffice. */
+int net_make(struct net *n, const struct arch *arch, struct net_shape shape, struct backend *b,
+             struct comm *c, struct group *g, struct clock *clock, struct ledger *l, struct arena *arena,
+             struct err *e);
+
+/** Initial weights; optimizer state zero. */
+void net_init(struct net *n, unsigned long long seed);
+
+/** Forward pass of the layers, from slot->kept[0].x or slot->token to slot->out or the logits. */
+void net_forward(struct net *n, struct slot *s);
+/** The loss of a head: after net_forward(), before net_backward(). Adds weight * loss of the first `valid`
+ * tokens to n->loss and turns the logits into their gradient. */
+void net_loss(struct net *n, struct slot *s, int valid, double weight);
+/** Backward pass, in place in `dy`: the gradient of slot->out becomes that of slot->kept[0].x. In the last
+ * stage dy need not be set. */
+void net_backward(struct net *n, struct slot *s, void *dy);
+
+/** One optimizer step on all parameters. */
+struct adam_options {
+    double rate, beta1, beta2, epsilon, decay;
+};
+void net_update(struct net *n, struct adam_options o, long step);
+
+/** Tokens of a slot: host arrays [N]; NULL is skipped. */
+void net_tokens(struct net *n, struct slot *s, const int *token, const int *target);
+#endif

@@ -1,0 +1,208 @@
+#include "train/trainer.h"
+
+#include <string.h>
+
+/* ---- who adds up gradients with whom ---- */
+
+static bool same_ranks(const struct span *x, const struct span *y) {
+    return x->n_rank == y->n_rank && !memcmp(x->rank, y->rank, sizeof(int) * (size_t)x->n_rank);
+}
+
+/* Groups are made in the order of the spans, on which all ranks agree. Spans that follow each other in memory
+ * become one sum; where degrees differ they need not follow each other on the other ranks, so there they stay
+ * apart. */
+static void share(struct trainer *t, struct arena *a) {
+    struct span *span;
+    int n = grid_spans(t->grid, t->comm->rank, &span, a);
+    struct group **group = ARENA_ARRAY(a, struct group *, n + 1);
+    t->shared = ARENA_ARRAY(a, struct shared, n + 1);
+    for (int i = 0; i < n; i++) {
+        const struct param *p = &t->net.layer[span[i].layer - t->net.first].param[span[i].tensor];
+        struct shared s = {.counts = span[i].counts,
+                           .offset = p->offset + (span[i].first - p->part.first) * p->tensor->row,
+                           .n = span[i].rows * p->tensor->row};
+        for (int j = 0; j < i && !group[i]; j++)
+            if (same_ranks(&span[i], &span[j])) group[i] = group[j];
+        if (!group[i]) group[i] = t->comm->group(t->comm, span[i].rank, span[i].n_rank, a);
+        s.group = group[i];
+        struct shared *last = t->n_shared ? &t->shared[t->n_shared - 1] : NULL;
+        if (last && last->group == s.group && span[i].uniform && span[i - 1].uniform &&
+            last->offset + last->n == s.offset)
+            last->n += s.n;
+        else
+            t->shared[t->n_shared++] = s;
+    }
+}
+
+static void sum_gradients(struct trainer *t) {
+    enum elem acc = t->backend->acc;
+    clock_enter(&t->clock, PHASE_DATA);
+    for (int i = 0; i < t->n_shared; i++) {
+        const struct shared *s = &t->shared[i];
+        void *g = elem_at(t->net.grad, s->offset, acc);
+        if (!s->counts) t->backend->zero(t->backend, g, s->n * elem_bytes(acc));
+        t->comm->sum(t->comm, s->group, g, s->n, acc);
+    }
+}
+
+/* ---- between stages: rank k of a replica of tp gets what it needs from rank k mod tp' of the other one ----
+ */
+
+static size_t message(const struct trainer *t) { return (size_t)t->net.tokens * (size_t)t->arch->hidden; }
+
+static void wait_for(struct trainer *t, struct sends *s) {
+    for (; s->n; s->n--) t->comm->wait(t->comm, &s->pending[s->n - 1]);
+}
+
+static void send_to(struct trainer *t, int stage, int w, const void *buffer, struct sends *s) {
+    const struct cell *other = grid_cell(t->grid, t->cell->pipeline, stage, w);
+    clock_enter(&t->clock, PHASE_WAIT);
+    for (int k = t->net.tp_rank; k < other->tp; k += t->cell->tp)
+        t->comm->send(t->comm, buffer, message(t), t->backend->elem, other->first_rank + k,
+                      &s->pending[s->n++]);
+}
+
+static void receive_from(struct trainer *t, int stage, int w, void *buffer) {
+    const struct cell *other = grid_cell(t->grid, t->cell->pipeline, stage, w);
+    clock_enter(&t->clock, PHASE_WAIT);
+    t->comm->recv(t->comm, buffer, message(t), t->backend->elem,
+                  other->first_rank + t->net.tp_rank % other->tp);
+}
+
+/* ---- passes ---- */
+
+static bool is_first(const struct trainer *t) { return t->net.first == 0; }
+static bool is_last(const struct trainer *t) { return t->net.end == t->arch->layers; }
+
+/* The tokens of microbatch w; those beyond the batch are zeros and do not count. Returns how many tokens
+ * count. */
+static int load_tokens(struct trainer *t, struct slot *s, int w, bool held_out) {
+    int S = t->arch->sequence, count, first = grid_sequences(t->grid, t->cell->pipeline, w, &count);
+    unsigned long long q = (unsigned long long)first;
+    if (!is_first(t) && !is_last(t)) return 0;
+    if (!held_out) q += (unsigned long long)t->step * (unsigned long long)t->grid->plan->global_batch_size;
+    clock_enter(&t->clock, PHASE_OTHER);
+    memset(t->token, 0, sizeof(int) * (size_t)t->net.tokens);
+    memset(t->target, 0, sizeof(int) * (size_t)t->net.tokens);
+    for (int i = 0; i < count; i++)
+        data_sequence(t->data, held_out, q + (unsigned long long)i, t->token + i * S, t->target + i * S);
+    net_tokens(&t->net, s, t->token, t->target);
+    return count * S;
+}
+
+static void forward(struct trainer *t, struct work x, bool held_out) {
+    struct slot *s = &t->net.slot[x.slot];
+    double G = t->grid->plan->global_batch_size, S = t->arch->sequence;
+    int valid = load_tokens(t, s, x.w, held_out);
+    if (!is_first(t)) receive_from(t, t->cell->stage - 1, x.w, s->kept[0].x);
+    if (!is_last(t)) {
+        clock_enter(&t->clock, PHASE_WAIT);
+        wait_for(t, &t->out[x.slot]); /* has long left, except when only forward passes are done */
+    }
+    clock_enter(&t->clock, PHASE_FORWARD);
+    net_forward(&t->net, s);
+    if (is_last(t))
+        net_loss(&t->net, s, valid, 1 / (G * S));
+    else
+        send_to(t, t->cell->stage + 1, x.w, s->out, &t->out[x.slot]);
+}
+
+static void backward(struct trainer *t, struct work x, int turn) {
+    struct sends *sent = &t->dy[turn];
+    void *dy = t->net.dy[turn];
+    clock_enter(&t->clock, PHASE_WAIT);
+    wait_for(t, sent);
+    if (!is_last(t)) receive_from(t, t->cell->stage + 1, x.w, dy);
+    clock_enter(&t->clock, PHASE_BACKWARD);
+    net_backward(&t->net, &t->net.slot[x.slot], dy);
+    if (!is_first(t)) send_to(t, t->cell->stage - 1, x.w, dy, sent);
+}
+
+static void finish_sends(struct trainer *t) {
+    clock_enter(&t->clock, PHASE_WAIT);
+    for (int i = 0; i < t->net.slots; i++) wait_for(t, &t->out[i]);
+    for (int i = 0; i < 2; i++) wait_for(t, &t->dy[i]);
+}
+
+/* This rank's share of the loss, and start again from zero. Of a replica's ranks, which all know it, the
+ * first counts. */
+static double take_loss(struct trainer *t) {
+    struct backend *b = t->backend;
+    double value = 0;
+    float single = 0;
+    if (b->acc == ELEM_F64) {
+        b->download(b, &value, t->net.loss, sizeof value);
+    } else {
+        b->download(b, &single, t->net.loss, sizeof single);
+        value = (double)single;
+    }
+    b->zero(b, t->net.loss, elem_bytes(b->acc));
+    return is_last(t) && t->net.tp_rank == 0 ? value : 0;
+}
+
+void trainer_step(struct trainer *t, struct step_result *r) {
+    int turn = 0;
+    clock_start(&t->clock);
+    t->backend->zero(t->backend, t->net.grad, t->net.params * elem_bytes(t->backend->acc));
+    for (int i = 0; i < t->n_work; i++) {
+        if (t->work[i].backward)
+            backward(t, t->work[i], turn), turn ^= 1;
+        else
+            forward(t, t->work[i], false);
+    }
+    finish_sends(t);
+    sum_gradients(t);
+    clock_enter(&t->clock, PHASE_UPDATE);
+    t->step++;
+    net_update(&t->net, t->options.adam, t->step);
+    r->time_s = clock_stop(&t->clock, r->phase_s);
+    r->loss = take_loss(t);
+}
+
+double trainer_evaluate(struct trainer *t) {
+    double seconds[PHASE_N];
+    clock_start(&t->clock);
+    for (int i = 0; i < t->n_work; i++)
+        if (!t->work[i].backward) forward(t, t->work[i], true);
+    finish_sends(t);
+    clock_stop(&t->clock, seconds);
+    return take_loss(t);
+}
+
+int trainer_make(struct trainer *t, const struct grid *g, const struct data *d, struct backend *b,
+                 struct comm *c, struct train_options o, struct arena *a, struct err *e) {
+    const struct cell *cell = &g->cell[g->cell_of[c->rank]];
+    struct net_shape shape = {
+        cell->first, cell->end, cell->tp, c->rank - cell->first_rank, g->plan->micro_batch_size, 0};
+    struct group *replica = NULL;
+    *t = (struct trainer){.arch = g->arch,
+                          .grid = g,
+                          .cell = cell,
+                          .data = d,
+                          .backend = b,
+                          .comm = c,
+                          .options = o,
+                          .clock = {.backend = b}};
+    t->n_work = grid_works(g, cell, NULL, &shape.slots);
+    t->work = ARENA_ARRAY(a, struct work, t->n_work);
+    grid_works(g, cell, t->work, &shape.slots);
+    if (cell->tp > 1) {
+        int rank[TP_MAX];
+        for (int k = 0; k < cell->tp; k++) rank[k] = cell->first_rank + k;
+        replica = c->group(c, rank, cell->tp, a);
+    }
+    ledger_open(&t->ledger, b, o.memory_limit_bytes);
+    int rc = net_make(&t->net, g->arch, shape, b, c, replica, &t->clock, &t->ledger, a, e);
+    share(t, a); /* also where memory did not suffice: the others make their groups with this rank */
+    if (rc) return -1;
+    t->out = ARENA_ARRAY(a, struct sends, shape.slots);
+    t->token = ARENA_ARRAY(a, int, t->net.tokens);
+    t->target = ARENA_ARRAY(a, int, t->net.tokens);
+    net_init(&t->net, o.seed);
+    return 0;
+}
+
+void trainer_free(struct trainer *t) {
+    ledger_close(&t->ledger);
+    clock_free(&t->clock);
+}
