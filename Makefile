@@ -83,12 +83,13 @@ helpers_of = $(patsubst %.c,$(B)/%.o,$(sort $(filter-out tests/$(1)/t_%,$(wildca
 unit     := $(call progs_of,unit)
 property := $(call progs_of,property)
 mpi      := $(call progs_of,mpi)
-tests    := $(unit) $(property) $(mpi)
+train    := $(call progs_of,train)
+tests    := $(unit) $(property) $(mpi) $(train)
 fuzzers  := $(patsubst tests/fuzz/%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all tests config check check-unit check-property check-mpi check-cli check-jobs check-fuzz check-long \
+.PHONY: all tests config check check-unit check-property check-mpi check-train check-cli check-jobs check-fuzz check-long \
         check-slurm replay fuzz fuzz-all bench install uninstall format lint clean help FORCE
 
 ## all: build the planner, build/sailor, and the trainer, build/sailor-train (the default)
@@ -126,6 +127,9 @@ endef
 $(eval $(call test_rule,unit,$(CMOCKA_LIBS)))
 $(eval $(call test_rule,mpi,$(CMOCKA_LIBS)))
 $(eval $(call test_rule,property,))
+$(B)/tests/train/t_%: tests/train/t_%.c $(call helpers_of,train) $(train_o)
+	@mkdir -p $(@D); echo "  TEST  $@"
+	$(test_link) $(BLAS_LIBS)
 
 ## tests: build the test programs
 tests: $(tests)
@@ -139,10 +143,10 @@ test_env := env -u OMP_NUM_THREADS OMP_THREAD_LIMIT=2 OMP_WAIT_POLICY=passive UC
             BIN=$(CURDIR)/$(BIN) MPIEXEC="$(MPIEXEC)" PYTHON="$(PYTHON)" CC="$(CC)" CPPFLAGS="$(CPPFLAGS)"
 run := $(test_env) tests/run
 
-## check: all quick tests: unit, property, mpi, cli, jobs
+## check: all quick tests: unit, property, mpi, train, cli, jobs
 check: all tests
 	$(Q)rm -rf $(B)/results
-	+$(Q)$(MAKE) --no-print-directory -j1 -k check-unit check-property check-mpi check-cli check-jobs; $(run) --sum
+	+$(Q)$(MAKE) --no-print-directory -j1 -k check-unit check-property check-mpi check-train check-cli check-jobs; $(run) --sum
 ## check-unit: cmocka programs tests/unit/t_*.c
 check-unit: $(unit)
 	$(Q)$(run) unit $(unit)
@@ -152,6 +156,11 @@ check-property: $(property)
 ## check-mpi: cmocka programs tests/mpi/t_*.c under mpirun -n $(NP)
 check-mpi: $(mpi)
 	$(Q)$(run) -n $(NP) mpi $(mpi)
+## check-train: the trainer's programs tests/train/t_*.c, and t_parallel under mpirun -n 2 and 4
+check-train: $(train)
+	$(Q)$(run) train $(train)
+	$(Q)$(run) -n 2 train-2 $(B)/tests/train/t_parallel
+	$(Q)$(run) -n 4 train-4 $(B)/tests/train/t_parallel
 ## check-cli: the program from outside, tests/cli/*.t (TAP)
 check-cli: all
 	$(Q)$(run) cli $(sort $(wildcard tests/cli/*.t))

@@ -11,7 +11,7 @@ int cmd_run(int argc, char **argv);
 
 extern const struct opt_command run_command;
 
-/* ---- main.c ---- */
+/* ---- common.c ---- */
 
 /** "0.1.0+gabc123", as the build found it. */
 const char *train_version(void);

@@ -9,13 +9,6 @@
 
 /* sailor-train COMMAND ...: finds the command, and makes sure that what it printed has arrived. */
 
-#ifndef SAILOR_VERSION
-#define SAILOR_VERSION "unknown"
-#endif
-
-const char *const train_backends[] = {"cpu", NULL};
-const char *const train_comms[] = {"mpi", NULL};
-
 /* the libraries of matrix products that say who they are */
 extern char *openblas_get_config(void) __attribute__((weak));
 extern char *bli_info_get_version_str(void) __attribute__((weak));
@@ -25,37 +18,6 @@ static const struct {
     int (*run)(int, char **);
 } commands[] = {{&run_command, cmd_run}};
 enum { COMMANDS = sizeof commands / sizeof *commands };
-
-const char *train_version(void) { return SAILOR_VERSION; }
-
-int train_fail(const struct err *e) {
-    fflush(stdout);
-    fprintf(stderr, "sailor-train: error: %s\n", e->text);
-    return e->code;
-}
-
-bool train_parse(const struct opt_command *c, int argc, char **argv, const char ***files, int *n_file,
-                 struct arena *a, int *status) {
-    struct err e;
-    switch (opt_parse(c, argc, argv, files, n_file, a, &e)) {
-    case OPT_OK:
-        return true;
-    case OPT_HELP:
-        if (mpx_launch_rank() == 0) fputs(opt_help(c, a), stdout);
-        *status = EXIT_OK;
-        return false;
-    case OPT_ERROR:
-        break;
-    }
-    *status = mpx_launch_rank() == 0 ? train_fail(&e) : (int)e.code;
-    return false;
-}
-
-int train_open(const struct mpx *m, int threads, struct backend *b, struct comm *c, struct err *e) {
-    if (backend_cpu_open(b, threads ? threads : m->cpus, e)) return -1;
-    comm_mpi_open(c, m->comm);
-    return 0;
-}
 
 static void help(FILE *out) {
     fputs("sailor-train trains a transformer by a plan of `sailor`: pipeline, data and tensor parallelism "
@@ -83,7 +45,7 @@ static void print_version(FILE *out) {
     char mpi[120];
     H5get_libversion(&major, &minor, &release);
     mpx_version(mpi, sizeof mpi);
-    fprintf(out, "sailor-train %s\n", SAILOR_VERSION);
+    fprintf(out, "sailor-train %s\n", train_version());
 #ifdef __clang__
     fprintf(out, "compiler    clang %s\n", __clang_version__);
 #else

@@ -1,0 +1,41 @@
+#include "train/cmd.h"
+
+#include <stdio.h>
+
+#ifndef SAILOR_VERSION
+#define SAILOR_VERSION "unknown"
+#endif
+
+const char *const train_backends[] = {"cpu", NULL};
+const char *const train_comms[] = {"mpi", NULL};
+
+const char *train_version(void) { return SAILOR_VERSION; }
+
+int train_fail(const struct err *e) {
+    fflush(stdout);
+    fprintf(stderr, "sailor-train: error: %s\n", e->text);
+    return e->code;
+}
+
+bool train_parse(const struct opt_command *c, int argc, char **argv, const char ***files, int *n_file,
+                 struct arena *a, int *status) {
+    struct err e;
+    switch (opt_parse(c, argc, argv, files, n_file, a, &e)) {
+    case OPT_OK:
+        return true;
+    case OPT_HELP:
+        if (mpx_launch_rank() == 0) fputs(opt_help(c, a), stdout);
+        *status = EXIT_OK;
+        return false;
+    case OPT_ERROR:
+        break;
+    }
+    *status = mpx_launch_rank() == 0 ? train_fail(&e) : (int)e.code;
+    return false;
+}
+
+int train_open(const struct mpx *m, int threads, struct backend *b, struct comm *c, struct err *e) {
+    if (backend_cpu_open(b, threads ? threads : m->cpus, e)) return -1;
+    comm_mpi_open(c, m->comm);
+    return 0;
+}

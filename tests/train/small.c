@@ -1,0 +1,90 @@
+#include "small.h"
+
+#include <mpi.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct arch small_arch(enum activation f) {
+    char text[120];
+    snprintf(text, sizeof text, "{\"family\":\"gpt\",\"activation\":\"%s\",\"ffn_size\":32}",
+             f == ACTIVATION_RELU ? "relu" : "gelu");
+    struct model m = {.name = "small",
+                      .n_layer = 4,
+                      .n_block = 2,
+                      .hidden_size = 16,
+                      .sequence_length = 8,
+                      .heads = 4,
+                      .vocabulary = 300,
+                      .architecture = text};
+    struct arch a;
+    struct err e;
+    if (arch_make(&a, &m, &e)) fprintf(stderr, "%s\n", e.text), exit(1);
+    return a;
+}
+
+static void read_stage(const char *text, struct stage *s, struct arena *a) {
+    int used = 0;
+    sscanf(text, "%d-%d:%n", &s->first, &s->end, &used);
+    s->group = ARENA_ARRAY(a, struct replicas, 16);
+    for (const char *p = text + used; *p >= '0' && *p <= '9'; p += p[1] == ',' ? 2 : 1)
+        s->group[s->n_group++] = (struct replicas){.tp = *p - '0', .count = 1};
+}
+
+struct plan *small_plan(const char *text, int batch, int micro_batch, struct arena *a) {
+    struct plan *p = ARENA_NEW(a, struct plan);
+    *p = (struct plan){
+        .model = "small", .site = "s", .global_batch_size = batch, .micro_batch_size = micro_batch};
+    p->pipeline = ARENA_ARRAY(a, struct pipeline, 8);
+    for (char end = '|'; end == '|'; text += end != 0) {
+        struct pipeline *pl = &p->pipeline[p->n_pipeline++];
+        pl->stage = ARENA_ARRAY(a, struct stage, 8);
+        for (end = ';'; end == ';';) {
+            read_stage(text, &pl->stage[pl->n_stage++], a);
+            text += strcspn(text, ";|");
+            end = *text;
+            if (end == ';') text++;
+        }
+    }
+    return p;
+}
+
+int small_train(const struct arch *arch, const struct plan *p, void *mpi_comm, int ranks, int steps,
+                int (*open)(struct backend *, int, struct err *), struct small_run *r) {
+    struct arena a = {0};
+    struct err e;
+    struct grid g;
+    struct backend b;
+    struct comm c;
+    struct data d;
+    struct trainer t;
+    /* so large an epsilon that a gradient which is wrong by a factor shows: Adam alone would hide it */
+    struct train_options o = {.adam = {3e-2, 0.9, 0.95, 1e-4, 0.1}, .seed = 7};
+    *r = (struct small_run){.steps = steps};
+    if (grid_make(&g, p, arch, ranks, "plan", &a, &e)) {
+        fprintf(stderr, "%s\n", e.text);
+        arena_free(&a);
+        return -1;
+    }
+    data_synthetic(&d, arch->vocabulary, arch->sequence, 3, &a);
+    open(&b, 1, &e);
+    comm_mpi_open(&c, mpi_comm);
+    if (trainer_make(&t, &g, &d, &b, &c, o, &a, &e)) fprintf(stderr, "%s\n", e.text), exit(1);
+    for (int i = 0; i <= steps; i++) {
+        struct step_result s;
+        double loss;
+        if (i < steps) trainer_step(&t, &s);
+        loss = i < steps ? s.loss : trainer_evaluate(&t);
+        if (mpi_comm) MPI_Allreduce(MPI_IN_PLACE, &loss, 1, MPI_DOUBLE, MPI_SUM, *(MPI_Comm *)mpi_comm);
+        if (i < steps)
+            r->loss[i] = loss;
+        else
+            r->held_out = loss;
+    }
+    r->peak_bytes = t.ledger.total_peak;
+    trainer_free(&t);
+    c.close(&c);
+    b.close(&b);
+    arena_free(&a);
+    return 0;
+}

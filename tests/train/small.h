@@ -1,0 +1,26 @@
+#ifndef TESTS_TRAIN_SMALL_H
+#define TESTS_TRAIN_SMALL_H
+#include "train/trainer.h"
+/* A model small enough for a test, plans written as text, and runs of them. */
+
+/** 2 blocks, H 16, 4 heads, S 8, vocabulary 300: padded differently for every degree. */
+struct arch small_arch(enum activation f);
+
+/** "0-2:1,2;2-4:1|0-4:1": layers:degrees of the replicas; ';' between stages, '|' between pipelines. */
+struct plan *small_plan(const char *text, int batch, int micro_batch, struct arena *a);
+
+/** Double precision, tests/train/backend_f64.c. */
+int backend_f64_open(struct backend *b, int threads, struct err *e);
+
+struct small_run {
+    int steps;
+    double loss[8];    /* [steps] of all ranks together */
+    double held_out;   /* after the last step */
+    size_t peak_bytes; /* of the ledger */
+};
+
+/** `steps` steps of a plan over an MPI_Comm * (NULL: this process alone). 0, or -1 when the plan was refused.
+ */
+int small_train(const struct arch *arch, const struct plan *p, void *mpi_comm, int ranks, int steps,
+                int (*open)(struct backend *, int, struct err *), struct small_run *r);
+#endif
