@@ -25,10 +25,10 @@ static struct opt options[] = {
 };
 const struct opt_command validate_command = {
     .name = "validate",
-    .usage = "FILE.json... [options]",
+    .usage = "FILE... [options]",
     .about =
-        "Compare estimates with measured runs. A file holds plans with \"measured\": {\"iteration_time_s\", "
-        "\"peak_memory_bytes\"} (either may be missing).",
+        "Compare estimates with measured runs. A file is what sailor-train run -o wrote, or holds plans with "
+        "\"measured\": {\"iteration_time_s\", \"peak_memory_bytes\"} (either may be missing).",
     .details = "example:\n  sailor validate inputs/validation/opt-350m-gh200.json --estimator sailor\n",
     .opts = options,
     .n_opt = sizeof options / sizeof *options,
@@ -70,10 +70,6 @@ static struct summary summarise(const struct run *run, int n, bool memory, struc
 /* Measurements in other formats get a line of their own, not a complaint about JSON. */
 static int check_format(const char *path, const char *text, size_t size, struct err *e) {
     static const char csv[] = "gpus,global_batch,micro_batch,";
-    if (size >= 8 && !memcmp(text, "\211HDF\r\n\032\n", 8))
-        return err_set(
-            e, EXIT_INPUT,
-            "%s: an HDF5 file; this version reads measurements only as JSON plans with \"measured\"", path);
     if (size >= sizeof csv - 1 && !memcmp(text, csv, sizeof csv - 1))
         return err_set(e, EXIT_INPUT,
                        "%s: a vTrain table; its models have no profile in inputs/, so there is nothing to "

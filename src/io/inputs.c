@@ -1,5 +1,6 @@
 #include "io/inputs.h"
 #include "io/json.h"
+#include "io/measured.h"
 #include "io/planjson.h"
 
 #include <dirent.h>
@@ -1118,9 +1119,27 @@ static int read_entries(const char *path, const cJSON *tree, struct lookup *k, s
     return 0;
 }
 
+/** What `sailor-train run -o` wrote is one plan, with what it measured beside it. */
+static int load_measured(const char *path, struct lookup *k, struct plan_entry **entries, int *n) {
+    struct measured m;
+    struct known *known = NULL;
+    if (measured_read(path, &m, k->arena, k->e)) return -1;
+    cJSON *tree = json_parse(path, m.inputs_json, strlen(m.inputs_json), k->e);
+    if (!tree) return -1;
+    struct json_at root = json_root(path, tree), plan = json_member(&root, "plan");
+    *n = 1;
+    *entries = ARENA_NEW(k->arena, struct plan_entry);
+    int rc = read_entry(&plan, k, &known, *entries);
+    cJSON_Delete(tree);
+    (*entries)->where = path;
+    (*entries)->measured_time_s = m.iteration_time_s, (*entries)->measured_peak_bytes = m.peak_memory_bytes;
+    return rc;
+}
+
 int plans_load(const char *path, const char *inputs, struct plan_entry **entries, int *n, struct arena *a,
                struct err *e) {
     struct lookup k = {.inputs = inputs, .beside = dir_of(path, a), .arena = a, .e = e};
+    if (measured_is_hdf5(path)) return load_measured(path, &k, entries, n);
     cJSON *tree = read_tree(path, NULL, a, e);
     if (!tree) return -1;
     int rc = read_entries(path, tree, &k, entries, n);

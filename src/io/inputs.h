@@ -92,7 +92,7 @@ int training_load(const char *path, const char *inputs, struct training *t, stru
 /** The same from t->json alone: no file is read. `where` starts messages. */
 int training_from_json(const char *text, const char *where, struct training *t, struct arena *a, struct err *e);
 
-/** A plan file: one plan, an array of plans, or {"plans": [...]}. Every plan has passed plan_check(). */
+/** A plan file: one plan, an array of plans, or {"plans": [...]}; or what `sailor-train run -o` measured (HDF5). Every plan has passed plan_check(). */
 int plans_load(const char *path, const char *inputs, struct plan_entry **entries, int *n, struct arena *a,
                struct err *e);
 

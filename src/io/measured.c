@@ -3,11 +3,14 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 const char measured_schema[] = "sailor-measurement/1";
 
 bool measured_is_hdf5(const char *path) {
     char magic[8] = "";
+    struct stat st;
+    if (stat(path, &st) || !S_ISREG(st.st_mode)) return false; /* what is read from a pipe is gone */
     FILE *f = fopen(path, "rb");
     size_t n = f ? fread(magic, 1, sizeof magic, f) : 0;
     if (f) fclose(f);
