@@ -95,6 +95,12 @@ void data_synthetic(struct data *d, int vocabulary, int length, unsigned long lo
         .token = token, .n = n, .train = n - n / 10, .name = "synthetic", .seed = seed, .length = length};
 }
 
+unsigned long long data_hash(const struct data *d) {
+    unsigned long long h = d->seed ^ d->n;
+    for (size_t i = 0; i < d->n; i++) h = (h ^ d->token[i]) * 0x100000001b3ull; /* FNV-1a, by token */
+    return arch_hash(h);
+}
+
 void data_sequence(const struct data *d, bool held_out, unsigned long long q, int *token, int *target) {
     size_t from = held_out ? d->train : 0, room = (held_out ? d->n - d->train : d->train) - (size_t)d->length;
     const uint16_t *t = d->token + from + arch_hash(arch_hash(d->seed + 1) + q) % room;

@@ -32,6 +32,9 @@ int data_parse(struct data *d, const char *path, const char *bytes, size_t size,
 
 void data_synthetic(struct data *d, int vocabulary, int length, unsigned long long seed, struct arena *a);
 
+/** A fingerprint of the tokens and the seed. */
+unsigned long long data_hash(const struct data *d);
+
 /** Inputs and targets of sequence q, [S] each; held_out: from the last tenth. */
 void data_sequence(const struct data *d, bool held_out, unsigned long long q, int *token, int *target);
 #endif

@@ -1,6 +1,7 @@
 #include "io/h5file.h"
 #include "io/inputs.h"
 #include "io/planjson.h"
+#include "train/checkpoint.h"
 #include "train/cmd.h"
 #include "train/measure.h"
 
@@ -15,8 +16,8 @@
 #include <unistd.h>
 
 static struct {
-    const char *inputs, *data, *output;
-    int backend, comm, steps, warmup, threads, seed, evaluate;
+    const char *inputs, *data, *output, *checkpoint, *resume;
+    int backend, comm, steps, warmup, threads, seed, evaluate, every;
     double rate, decay, memory_gib, peak_tflops;
     bool json, force, quiet;
 } o = {.steps = 10, .warmup = 3, .seed = 1, .rate = 1e-3, .decay = 0.1};
@@ -49,6 +50,13 @@ static struct opt options[] = {
     {'o', "output", OPT_TEXT, "MEAS.h5", "everything measured, for sailor validate and for h5py", &o.output,
      0, 0, NULL},
     {'f', "force", OPT_FLAG, NULL, "overwrite files", &o.force, 0, 0, NULL},
+    {0, "checkpoint", OPT_TEXT, "CKPT.h5",
+     "write parameters, optimizer and data position at the end, and after a signal; replaced whole, never in "
+     "part",
+     &o.checkpoint, 0, 0, NULL},
+    {0, "checkpoint-every", OPT_INT, "N", "also after every N steps", &o.every, 1, 1e9, NULL},
+    {0, "resume", OPT_TEXT, "CKPT.h5",
+     "go on from a checkpoint, under this or another plan; --steps counts from there", &o.resume, 0, 0, NULL},
     {0, "json", OPT_FLAG, NULL, "one JSON object per step on stdout", &o.json, 0, 0, NULL},
     {'q', "quiet", OPT_FLAG, NULL, "no progress on stderr", &o.quiet, 0, 0, NULL},
 };
@@ -279,6 +287,10 @@ static int train(struct session *j, struct err *e) {
             held_out = sum_of_ranks(j, trainer_evaluate(&j->trainer));
         stop = record(j, &r, held_out, i);
         if (j->mpx.rank == 0) show(j);
+        bool last = stop || i + 1 == o.steps;
+        if (o.checkpoint && (last || (o.every && (i + 1) % o.every == 0)) &&
+            checkpoint_write(&j->trainer, &j->mpx, o.checkpoint, j->measure.version, e))
+            return -1;
     }
     if (gather_ranks(j, e) || write_measurement(j, e)) return -1;
     if (stop) return err_set(e, EXIT_STOPPED, "stopped by a signal after step %ld", j->trainer.step);
@@ -287,7 +299,13 @@ static int train(struct session *j, struct err *e) {
 }
 
 static int run(struct session *j, struct err *e) {
-    int rc = j->mpx.rank == 0 && o.output ? h5_can_create(o.output, o.force, e) : 0;
+    int rc = 0;
+    if (o.every && !o.checkpoint)
+        return err_set(e, EXIT_INPUT, "run: --checkpoint-every without --checkpoint; expected both");
+    /* a run that goes on may replace the file it started from */
+    bool same = o.checkpoint && o.resume && !strcmp(o.checkpoint, o.resume);
+    if (j->mpx.rank == 0 && o.output) rc = h5_can_create(o.output, o.force, e);
+    if (j->mpx.rank == 0 && !rc && o.checkpoint) rc = h5_can_create(o.checkpoint, o.force || same, e);
     if (mpx_agree(&j->mpx, rc, e)) return -1;
     if (load_plan(j, e) || load_data(j, e)) return -1; /* the same on all ranks */
     if (mpx_agree(&j->mpx, train_open(&j->mpx, o.threads, &j->backend, &j->comm, e), e)) return -1;
@@ -305,7 +323,8 @@ static int run(struct session *j, struct err *e) {
     }
     if (!rc) {
         if (gather_ranks(j, e)) return -1;
-        rc = train(j, e);
+        if (o.resume) rc = checkpoint_read(&j->trainer, &j->mpx, o.resume, e);
+        if (!rc) rc = train(j, e);
     }
     trainer_free(&j->trainer);
     measure_free(m);

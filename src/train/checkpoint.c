@@ -1,0 +1,184 @@
+#include "train/checkpoint.h"
+#include "io/h5file.h"
+
+#include <math.h>
+#include <mpi.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char schema[] = "sailor-checkpoint/1";
+
+/* The three buffers of a parameter. */
+enum { WEIGHT, ADAM_M, ADAM_V, BUFFERS };
+static const char *const buffer_name[BUFFERS] = {"weight", "adam_m", "adam_v"};
+static const char *const buffer_about[BUFFERS] = {"parameters", "AdamW: mean of the gradients",
+                                                  "AdamW: mean of their squares"};
+
+static void *buffer_of(const struct net *n, int which) {
+    return which == WEIGHT ? n->weight : which == ADAM_M ? n->adam_m : n->adam_v;
+}
+
+static enum elem type_of(const struct net *n, int which) {
+    return which == WEIGHT ? n->backend->elem : n->backend->acc;
+}
+
+static hid_t native(enum elem t) { return t == ELEM_F64 ? H5T_NATIVE_DOUBLE : H5T_NATIVE_FLOAT; }
+static hid_t on_disk(enum elem t) { return t == ELEM_F64 ? H5T_IEEE_F64LE : H5T_IEEE_F32LE; }
+
+static void path_of(char path[96], const struct arch *a, int layer, int tensor, int which) {
+    snprintf(path, 96, "layer%d/%s/%s", layer, a->tensor[arch_kind(a, layer)][tensor].name,
+             buffer_name[which]);
+}
+
+/* What a run must have in common with the one it continues. */
+static void fingerprint(const struct trainer *t, char text[400]) {
+    const struct arch *a = t->arch;
+    snprintf(text, 400,
+             "layers %d, hidden %d, sequence %d, heads %d, vocabulary %d, ffn %d, activation %s; batch %d, "
+             "seed %llu, "
+             "data of %zu tokens with hash %016llx",
+             a->layers, a->hidden, a->sequence, a->heads, a->vocabulary, a->ffn,
+             a->activation == ACTIVATION_RELU ? "relu" : "gelu", t->grid->plan->global_batch_size,
+             t->options.seed, t->data->n, data_hash(t->data));
+}
+
+/* ---- writing ---- */
+
+/* The replica whose ranks give a layer's state: all replicas hold the same. */
+static const struct cell *giver(const struct grid *g, int layer) {
+    for (int i = 0; i < g->cells; i++)
+        if (g->cell[i].first <= layer && layer < g->cell[i].end) return &g->cell[i];
+    return NULL; /* no: the stages of a pipeline cover all layers */
+}
+
+/* One rank's part of one buffer goes to rank 0, and there into the file. */
+static void give(const struct trainer *t, const struct mpx *m, struct h5file *f, int layer, int tensor,
+                 int which, const struct cell *from, int k, void *host) {
+    enum { TAG = 2 };
+    const struct tensor *x = &t->arch->tensor[arch_kind(t->arch, layer)][tensor];
+    struct part part = arch_part(x, from->tp, k);
+    enum elem type = type_of(&t->net, which);
+    size_t bytes = part.rows * x->row * elem_bytes(type), piece = 1 << 30;
+    int rank = from->first_rank + k;
+    char path[96];
+    if (!part.rows) return;
+    if (m->rank == rank) {
+        const struct param *p = &t->net.layer[layer - t->net.first].param[tensor];
+        t->backend->download(t->backend, host, elem_at(buffer_of(&t->net, which), p->offset, type), bytes);
+    }
+    for (size_t at = 0; at < bytes && rank != 0; at += piece) {
+        int n = (int)(bytes - at < piece ? bytes - at : piece);
+        char *here = (char *)host + at;
+        if (m->rank == rank) MPI_Send(here, n, MPI_BYTE, 0, TAG, *(MPI_Comm *)m->comm);
+        if (m->rank == 0) MPI_Recv(here, n, MPI_BYTE, rank, TAG, *(MPI_Comm *)m->comm, MPI_STATUS_IGNORE);
+    }
+    if (m->rank != 0) return;
+    path_of(path, t->arch, layer, tensor, which);
+    h5_rows(f, path, part.first * x->row, part.rows * x->row, native(type), host);
+}
+
+static size_t largest_part(const struct trainer *t) {
+    size_t most = 0;
+    for (int kind = 0; kind < 3; kind++)
+        for (int i = 0; i < arch_tensors((enum layer_kind)kind); i++) {
+            const struct tensor *x = &t->arch->tensor[kind][i];
+            most = x->rows * x->row > most ? x->rows * x->row : most;
+        }
+    return most;
+}
+
+static void describe(const struct trainer *t, struct h5file *f, const char *version) {
+    char text[400];
+    fingerprint(t, text);
+    h5_text(f, "schema", schema);
+    h5_text(f, "title", "state of a training run: every tensor whole, whatever the plan");
+    h5_text(f, "source", version);
+    h5_text(f, "run", text);
+    h5_integer(f, "step", t->step);
+    for (int l = 0; l < t->arch->layers; l++) {
+        char name[96];
+        snprintf(name, sizeof name, "layer%d", l);
+        h5_group(f, name, l == 0 ? "embedding" : l == t->arch->layers - 1 ? "head" : "block");
+        for (int i = 0; i < arch_tensors(arch_kind(t->arch, l)); i++) {
+            const struct tensor *x = &t->arch->tensor[arch_kind(t->arch, l)][i];
+            snprintf(name, sizeof name, "layer%d/%s", l, x->name);
+            h5_group(f, name, "rows one after another");
+            for (int w = 0; w < BUFFERS; w++) {
+                path_of(name, t->arch, l, i, w);
+                h5_dataset(f, name, "1", buffer_about[w], 1, &(hsize_t){x->rows * x->row}, 0,
+                           on_disk(type_of(&t->net, w)), NULL);
+            }
+        }
+    }
+}
+
+int checkpoint_write(const struct trainer *t, const struct mpx *m, const char *path, const char *version,
+                     struct err *e) {
+    struct h5file f = {.failed = true};
+    void *host = malloc(largest_part(t) * sizeof(double));
+    int rc = host ? 0 : err_set(e, EXIT_INTERNAL, "%s: out of memory", path);
+    if (!rc && m->rank == 0) rc = h5_begin(&f, path, e);
+    if (mpx_agree(m, rc, e)) return free(host), -1;
+    if (m->rank == 0) describe(t, &f, version);
+    for (int l = 0; l < t->arch->layers; l++) {
+        const struct cell *from = giver(t->grid, l);
+        for (int i = 0; i < arch_tensors(arch_kind(t->arch, l)); i++)
+            for (int w = 0; w < BUFFERS; w++)
+                for (int k = 0; k < (t->arch->tensor[arch_kind(t->arch, l)][i].split ? from->tp : 1); k++)
+                    if (m->rank == 0 || m->rank == from->first_rank + k)
+                        give(t, m, &f, l, i, w, from, k, host);
+    }
+    free(host);
+    rc = m->rank == 0 ? h5_finish(&f, e) : 0;
+    return mpx_agree(m, rc, e);
+}
+
+/* ---- reading ---- */
+
+static int take(struct trainer *t, struct h5file *f, int layer, int tensor, int which, void *host,
+                struct err *e) {
+    const struct param *p = &t->net.layer[layer - t->net.first].param[tensor];
+    size_t row = p->tensor->row, n = p->part.rows * row;
+    enum elem type = type_of(&t->net, which);
+    char path[96];
+    path_of(path, t->arch, layer, tensor, which);
+    if (h5_read_rows(f, path, p->tensor->rows * row, p->part.first * row, n, native(type), host, e))
+        return -1;
+    for (size_t i = 0; i < n; i++)
+        if (!isfinite(type == ELEM_F64 ? ((double *)host)[i] : (double)((float *)host)[i]))
+            return err_set(e, EXIT_INPUT, "%s: %s: element %zu is no number; expected a whole checkpoint",
+                           f->path, path, p->part.first * row + i);
+    t->backend->upload(t->backend, elem_at(buffer_of(&t->net, which), p->offset, type), host,
+                       n * elem_bytes(type));
+    return 0;
+}
+
+static int take_all(struct trainer *t, const char *path, void *host, struct err *e) {
+    struct h5file f;
+    struct arena a = {0};
+    char mine[400];
+    double step;
+    fingerprint(t, mine);
+    if (h5_open(&f, path, schema, e)) return -1;
+    const char *theirs = h5_read_text(&f, "run", &a, e);
+    int rc = theirs ? h5_read_number(&f, "step", &step, e) : -1;
+    if (!rc && strcmp(theirs, mine))
+        rc = err_set(e, EXIT_INPUT, "%s: a run with %s; expected %s", path, theirs, mine);
+    if (!rc && (!(step >= 0) || step > 1e15 || step != floor(step)))
+        rc = err_set(e, EXIT_INPUT, "%s: attribute step: %g; expected a number of steps", path, step);
+    for (int l = t->net.first; l < t->net.end; l++)
+        for (int i = 0; i < arch_tensors(arch_kind(t->arch, l)); i++)
+            for (int w = 0; w < BUFFERS && !rc; w++) rc = take(t, &f, l, i, w, host, e);
+    if (!rc) t->step = (long)step;
+    h5_close(&f);
+    arena_free(&a);
+    return rc;
+}
+
+int checkpoint_read(struct trainer *t, const struct mpx *m, const char *path, struct err *e) {
+    void *host = malloc(largest_part(t) * sizeof(double));
+    int rc = host ? take_all(t, path, host, e) : err_set(e, EXIT_INTERNAL, "%s: out of memory", path);
+    free(host);
+    return mpx_agree(m, rc, e);
+}
