@@ -4,6 +4,7 @@
 #include "train/checkpoint.h"
 #include "train/cmd.h"
 #include "train/measure.h"
+#include "train/watch.h"
 
 #include <math.h>
 #include <mpi.h>
@@ -186,6 +187,7 @@ static bool record(struct session *j, const struct step_result *r, double held_o
     struct measured_step *s = measure_add(m);
     if (!all || !s) {
         fprintf(stderr, "sailor-train: error: out of memory\n");
+        watch_end();
         MPI_Abort(MPI_COMM_WORLD, EXIT_INTERNAL);
     }
     gather(j, mine, all, sizeof mine);
@@ -347,11 +349,13 @@ int cmd_run(int argc, char **argv) {
     j.measure.command_line = command_line(argc, argv, &a);
     j.measure.started_utc = started, j.measure.version = arena_printf(&a, "sailor-train %s", train_version());
     signal(SIGTERM, on_signal), signal(SIGINT, on_signal), signal(SIGUSR1, on_signal);
+    watch_begin();
     if (mpx_start(&j.mpx, &e) || run(&j, &e)) {
         status = e.code;
         if (j.mpx.rank == 0) train_fail(&e);
     }
     arena_free(&a);
+    watch_end();
     mpx_finish(&j.mpx);
     return status;
 }

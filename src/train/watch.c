@@ -1,0 +1,61 @@
+#include "train/watch.h"
+#include "io/mpx.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+static int farewell = -1; /* where the watcher listens */
+
+/* The first on this machine to find its rank dead reports it: `claim` is the same for all ranks that one launcher
+ * started here. It is removed once they must all be gone. */
+static void watch(int from, const char *claim, int rank) {
+    char c, host[64] = "";
+    ssize_t n;
+    do n = read(from, &c, 1);
+    while (n < 0 && errno == EINTR);
+    if (n == 1) return;
+    int fd = open(claim, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
+    if (fd < 0) return;
+    gethostname(host, sizeof host - 1);
+    fprintf(stderr, "sailor-train: error: rank %d on %s died; the job ends\n", rank, host);
+    fflush(stderr);
+    close(STDERR_FILENO); /* the launcher waits until nobody can write any more */
+    sleep(3);
+    unlink(claim);
+}
+
+void watch_begin(void) {
+    int ends[2];
+    char claim[80];
+    if (!getenv("PMI_RANK") && !getenv("PMIX_RANK") && !getenv("OMPI_COMM_WORLD_RANK") && !getenv("SLURM_PROCID")) return;
+    if (pipe2(ends, O_CLOEXEC)) return; /* then it is just not said */
+    snprintf(claim, sizeof claim, "/dev/shm/sailor-train.%ld.%ld", (long)getuid(), (long)getppid());
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        setsid(); /* out of reach of what ends the job */
+        signal(SIGPIPE, SIG_IGN);
+        /* the launcher sees that a rank is gone when its sockets close: none may stay open here */
+        for (int fd = 0; fd < 1024; fd++)
+            if (fd != ends[0] && fd != STDERR_FILENO) close(fd);
+        watch(ends[0], claim, mpx_launch_rank());
+        _exit(0);
+    }
+    close(ends[0]);
+    if (child < 0)
+        close(ends[1]);
+    else
+        farewell = ends[1];
+}
+
+void watch_end(void) {
+    if (farewell < 0) return;
+    if (write(farewell, "x", 1) != 1) return; /* the watcher is gone: nothing to tell */
+    close(farewell);
+    farewell = -1;
+}
