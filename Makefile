@@ -90,7 +90,7 @@ fuzzers  := $(patsubst tests/fuzz/%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: all tests config check check-unit check-property check-mpi check-train check-cli check-jobs check-fuzz check-long \
-        check-slurm replay fuzz fuzz-all bench install uninstall format lint clean help FORCE
+        check-slurm check-train replay fuzz fuzz-all bench loop install uninstall format lint clean help FORCE
 
 ## all: build the planner, build/sailor, and the trainer, build/sailor-train (the default)
 all: $(programs)
@@ -205,6 +205,11 @@ $(BIN)/bench_%: tests/bench/bench_%.c $(lib_o)
 ## bench: time the published experiments and the estimator, BENCH_RUNS=5 runs each
 bench: all $(patsubst tests/bench/%.c,$(BIN)/%,$(wildcard tests/bench/bench_*.c))
 	$(Q)BIN=$(CURDIR)/$(BIN) RUNS=$(BENCH_RUNS) PYTHON="$(PYTHON)" tests/bench/bench.sh
+
+## loop: profile and netbench on this machine's CPU ranks, plan, train, compare (some minutes)
+loop: all
+	$(Q)env HWLOC_PLUGINS_PATH=/nonexistent UCX_HANDLE_ERRORS=none OMP_WAIT_POLICY=passive BIN=$(CURDIR)/$(BIN) MPIEXEC="$(MPIEXEC)" \
+	    tests/bench/loop.sh
 
 # ---- installation --------------------------------------------------------------------------------------------
 man := $(sort $(wildcard man/*.1))

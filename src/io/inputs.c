@@ -674,6 +674,31 @@ int workload_load(const char *model, const char *site, const char *inputs, struc
     return rc;
 }
 
+int model_load(const char *model, const char *inputs, struct workload *w, struct arena *a, struct err *e) {
+    struct lookup k = {.inputs = inputs, .arena = a, .e = e};
+    struct json_at root = json_root("arguments", NULL), m = {.up = &root, .key = "model"};
+    struct loaded l = {0};
+    cJSON *node = cJSON_CreateString(model);
+    m.node = node;
+    int rc = load_model(&m, &k, &l);
+    cJSON_Delete(node);
+    *w = (struct workload){.model = l.model};
+    return rc;
+}
+
+int site_load(const char *site, const char *inputs, struct workload *w, const char **text, struct arena *a, struct err *e) {
+    struct lookup k = {.inputs = inputs, .arena = a, .e = e};
+    struct json_at root = json_root("arguments", NULL), s = {.up = &root, .key = "site"};
+    struct loaded l = {0};
+    cJSON *node = cJSON_CreateString(site);
+    s.node = node;
+    int rc = load_site(&s, &k, &l);
+    cJSON_Delete(node);
+    *w = (struct workload){.site = l.site};
+    *text = l.site_text;
+    return rc;
+}
+
 /** dtype and optimizer of a job or a plan. */
 static int read_training(const struct json_at *at, const char **dtype, const char **optimizer,
                          struct workload *w, struct err *e) {

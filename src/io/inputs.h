@@ -55,6 +55,12 @@ char *read_text(const char *path, size_t *size, struct arena *a, struct err *e);
 int workload_load(const char *model, const char *site, const char *inputs, struct workload *w, struct arena *a,
                   struct err *e);
 
+/** A model alone, by name or path, into w->model; the rest of *w is zero. */
+int model_load(const char *model, const char *inputs, struct workload *w, struct arena *a, struct err *e);
+
+/** A site alone, by name or path, into w->site, and its file's text; the rest of *w is zero. */
+int site_load(const char *site, const char *inputs, struct workload *w, const char **text, struct arena *a, struct err *e);
+
 /** A job file with everything it names. `text` is the content of the file `path` (so that one MPI rank can read and
  *  the others parse the same bytes); NULL = read it here. Profiles: of the GPU types in its pools, which must exist; with
  *  `every_profile` also those of the site's other types, where they exist (some published planners look at them). */

@@ -8,8 +8,10 @@
  * status. */
 
 int cmd_run(int argc, char **argv);
+int cmd_profile(int argc, char **argv);
+int cmd_netbench(int argc, char **argv);
 
-extern const struct opt_command run_command;
+extern const struct opt_command run_command, profile_command, netbench_command;
 
 /* ---- common.c ---- */
 
@@ -27,4 +29,8 @@ bool train_parse(const struct opt_command *c, int argc, char **argv, const char 
 int train_open(const struct mpx *m, int threads, struct backend *b, struct comm *c, struct err *e);
 /** The choices of --backend and --comm in this build, NULL-terminated. */
 extern const char *const train_backends[], *const train_comms[];
+
+/** Write a text to `path` (a temporary file, then renamed), or to stdout for NULL. -1 with *e set
+ * (EXIT_INTERNAL). */
+int train_write_text(const char *path, const char *text, struct err *e);
 #endif

@@ -1,6 +1,9 @@
 #include "train/cmd.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <string.h>
+#include <unistd.h>
 
 #ifndef SAILOR_VERSION
 #define SAILOR_VERSION "unknown"
@@ -38,4 +41,17 @@ int train_open(const struct mpx *m, int threads, struct backend *b, struct comm 
     if (backend_cpu_open(b, threads ? threads : m->cpus, e)) return -1;
     comm_mpi_open(c, m->comm);
     return 0;
+}
+
+int train_write_text(const char *path, const char *text, struct err *e) {
+    char temp[4200];
+    if (!path) return fputs(text, stdout), 0;
+    snprintf(temp, sizeof temp, "%.4000s.%ld.tmp", path, (long)getpid());
+    FILE *f = fopen(temp, "w");
+    int bad = !f || fputs(text, f) < 0 || fflush(f) || fsync(fileno(f)) ? errno : 0;
+    if (f && fclose(f) && !bad) bad = errno;
+    if (!bad && rename(temp, path)) bad = errno;
+    if (!bad) return 0;
+    if (f) unlink(temp);
+    return err_set(e, EXIT_INTERNAL, "%s: cannot be written: %s", path, strerror(bad));
 }

@@ -16,7 +16,7 @@ extern char *bli_info_get_version_str(void) __attribute__((weak));
 static const struct {
     const struct opt_command *command;
     int (*run)(int, char **);
-} commands[] = {{&run_command, cmd_run}};
+} commands[] = {{&run_command, cmd_run}, {&profile_command, cmd_profile}, {&netbench_command, cmd_netbench}};
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
 static void help(FILE *out) {

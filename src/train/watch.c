@@ -11,8 +11,8 @@
 
 static int farewell = -1; /* where the watcher listens */
 
-/* The first on this machine to find its rank dead reports it: `claim` is the same for all ranks that one launcher
- * started here. It is removed once they must all be gone. */
+/* The first on this machine to find its rank dead reports it: `claim` is the same for all ranks that one
+ * launcher started here. It is removed once they must all be gone. */
 static void watch(int from, const char *claim, int rank) {
     char c, host[64] = "";
     ssize_t n;
@@ -32,7 +32,9 @@ static void watch(int from, const char *claim, int rank) {
 void watch_begin(void) {
     int ends[2];
     char claim[80];
-    if (!getenv("PMI_RANK") && !getenv("PMIX_RANK") && !getenv("OMPI_COMM_WORLD_RANK") && !getenv("SLURM_PROCID")) return;
+    if (!getenv("PMI_RANK") && !getenv("PMIX_RANK") && !getenv("OMPI_COMM_WORLD_RANK") &&
+        !getenv("SLURM_PROCID"))
+        return;
     if (pipe2(ends, O_CLOEXEC)) return; /* then it is just not said */
     snprintf(claim, sizeof claim, "/dev/shm/sailor-train.%ld.%ld", (long)getuid(), (long)getppid());
     fflush(NULL);

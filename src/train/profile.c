@@ -1,0 +1,252 @@
+/* sailor-train profile: what the planner needs to know of a model on this device. The embedding, one block
+ * and the head are timed by themselves; all blocks are alike. As many replicas as the ranks make up work at
+ * the same time, as they do in training: neighbours share memory and caches. */
+#include "io/h5file.h"
+#include "io/inputs.h"
+#include "io/json.h"
+#include "train/cmd.h"
+#include "train/net.h"
+#include "train/watch.h"
+
+#include <math.h>
+#include <mpi.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static struct {
+    const char *inputs, *gpu, *output;
+    int backend, comm, repeat, largest, threads, tp;
+    double memory_gib;
+    bool force, quiet;
+} o = {.repeat = 7, .largest = 64, .memory_gib = 4};
+
+static struct opt options[] = {
+    {0, "gpu", OPT_TEXT, "NAME",
+     "the device's name in the site file, \"cpu\" for this machine's CPUs; required", &o.gpu, 0, 0, NULL},
+    {'o', "output", OPT_TEXT, "PROFILE.json", "the profile; default: stdout", &o.output, 0, 0, NULL},
+    {'f', "force", OPT_FLAG, NULL, "overwrite it", &o.force, 0, 0, NULL},
+    {0, "largest", OPT_INT, "M", "microbatches 1, 2, 4 ... up to M, or to the end of memory; default 64",
+     &o.largest, 1, 65536, NULL},
+    {0, "tp", OPT_INT, "T", "degrees 1, 2, 4, 8 up to T, as far as there are ranks; default: all", &o.tp, 1,
+     8, NULL},
+    {0, "repeat", OPT_INT, "N", "timed runs, of which the median counts; default 7", &o.repeat, 1, 1000,
+     NULL},
+    {0, "memory-limit", OPT_REAL, "GiB", "of each rank; default 4", &o.memory_gib, 1e-6, 1e6, NULL},
+    {0, "backend", OPT_CHOICE, NULL, "what computes", &o.backend, 0, 0, train_backends},
+    {0, "comm", OPT_CHOICE, NULL, "what carries messages between ranks", &o.comm, 0, 0, train_comms},
+    {0, "threads", OPT_INT, "N", "per rank; default: the CPUs of the machine, shared out among its ranks",
+     &o.threads, 1, 4096, NULL},
+    {0, "inputs", OPT_TEXT, "DIR", "where models/ are; default $SAILOR_INPUTS, then beside the program",
+     &o.inputs, 0, 0, NULL},
+    {'q', "quiet", OPT_FLAG, NULL, "no progress on stderr", &o.quiet, 0, 0, NULL},
+};
+const struct opt_command profile_command = {
+    .program = "sailor-train",
+    .name = "profile",
+    .usage = "MODEL --gpu NAME [-o PROFILE.json]     (under mpirun or srun, for degrees above 1)",
+    .about = "Time the layers of a model on this device. MODEL is a name in inputs/models or the path of a "
+             "model file.",
+    .details = "example:\n  mpirun -n 2 sailor-train profile gpt-tiny --gpu cpu -o "
+               "inputs/profiles/gpt-tiny/cpu.json\n",
+    .opts = options,
+    .n_opt = sizeof options / sizeof *options,
+    .min_files = 1,
+    .max_files = 1,
+};
+
+enum { TIMED = 3 }; /* forward, backward, update */
+struct row {        /* of one microbatch and degree: median and spread, by kind of layer */
+    int micro_batch, tp;
+    double median[3][TIMED], spread[3][TIMED];
+};
+
+struct profiler {
+    struct mpx mpx;
+    struct backend backend;
+    struct comm comm;
+    struct arch arch;
+    const char *model;
+    int rows;
+    struct row row[17 * TP_N];
+};
+
+static int by_value(const void *x, const void *y) {
+    double a = *(const double *)x, b = *(const double *)y;
+    return (a > b) - (a < b);
+}
+
+/* The slowest rank's time: what the others would wait for. */
+static double slowest(const struct profiler *p, double s) {
+    if (p->mpx.comm) MPI_Allreduce(MPI_IN_PLACE, &s, 1, MPI_DOUBLE, MPI_MAX, *(MPI_Comm *)p->mpx.comm);
+    return s;
+}
+
+static double since(struct profiler *p) {
+    p->backend.stamp(&p->backend, 1);
+    return p->backend.stamp_s(&p->backend, 1);
+}
+
+static void begin(struct profiler *p) {
+    if (p->mpx.comm) MPI_Barrier(*(MPI_Comm *)p->mpx.comm);
+    p->backend.stamp(&p->backend, 0);
+}
+
+/* One layer, `repeat` times after a first one that does not count. 1: memory has come to its end, on some
+ * rank. */
+static int time_layer(struct profiler *p, int layer, int micro_batch, int tp, struct group *g,
+                      struct row *row) {
+    struct arena a = {0};
+    struct err e;
+    struct ledger l;
+    struct net n;
+    struct clock clock = {.backend = &p->backend};
+    struct net_shape shape = {layer, layer + 1, tp, p->mpx.rank % tp, micro_batch, 1};
+    double *s = ARENA_ARRAY(&a, double, TIMED *o.repeat);
+    int kind = (int)arch_kind(&p->arch, layer), size = micro_batch * p->arch.sequence;
+    ledger_open(&l, &p->backend, o.memory_gib * (1 << 30));
+    int rc = net_make(&n, &p->arch, shape, &p->backend, &p->comm, g, &clock, &l, &a, &e);
+    rc = slowest(p, rc ? 1 : 0) > 0;
+    for (int r = -1; r < o.repeat && !rc; r++) {
+        if (r < 0) {
+            int *token = ARENA_ARRAY(&a, int, size);
+            for (int i = 0; i < size; i++)
+                token[i] = (int)(arch_hash((unsigned long long)i) % (unsigned)p->arch.vocabulary);
+            net_init(&n, 1);
+            net_tokens(&n, &n.slot[0], token, token);
+            p->backend.zero(&p->backend, n.grad, n.params * elem_bytes(p->backend.acc));
+            p->backend.zero(&p->backend, n.dy[0],
+                            (size_t)size * (size_t)p->arch.hidden * elem_bytes(p->backend.elem));
+            if (n.slot[0].kept[0].x)
+                p->backend.zero(&p->backend, n.slot[0].kept[0].x,
+                                (size_t)size * (size_t)p->arch.hidden * elem_bytes(p->backend.elem));
+        }
+        double t[TIMED];
+        clock_start(&clock);
+        begin(p);
+        net_forward(&n, &n.slot[0]);
+        if (kind == LAYER_HEAD) net_loss(&n, &n.slot[0], size, 1.0 / size);
+        t[0] = slowest(p, since(p));
+        begin(p);
+        net_backward(&n, &n.slot[0], n.dy[0]);
+        t[1] = slowest(p, since(p));
+        begin(p);
+        net_update(&n, (struct adam_options){1e-4, 0.9, 0.95, 1e-8, 0.1}, 1);
+        t[2] = slowest(p, since(p));
+        for (int i = 0; i < TIMED && r >= 0; i++) s[i * o.repeat + r] = t[i];
+    }
+    for (int i = 0; i < TIMED && !rc; i++) {
+        double *x = s + i * o.repeat;
+        qsort(x, (size_t)o.repeat, sizeof *x, by_value);
+        row->median[kind][i] = o.repeat % 2 ? x[o.repeat / 2] : (x[o.repeat / 2 - 1] + x[o.repeat / 2]) / 2;
+        row->spread[kind][i] = x[3 * o.repeat / 4] - x[o.repeat / 4];
+    }
+    ledger_close(&l);
+    clock_free(&clock);
+    arena_free(&a);
+    return rc;
+}
+
+static void time_all(struct profiler *p, struct arena *a) {
+    for (int tp = 1; tp <= p->mpx.size && tp <= TP_MAX && (!o.tp || tp <= o.tp); tp *= 2) {
+        struct group *g = NULL;
+        struct err e;
+        int rank[TP_MAX], first = p->mpx.rank / tp * tp;
+        if (arch_check_tp(&p->arch, tp, "", &e) || p->mpx.size % tp) continue;
+        for (int k = 0; k < tp; k++) rank[k] = first + k;
+        if (tp > 1) g = p->comm.group(&p->comm, rank, tp, a);
+        for (int m = 1; m <= o.largest; m *= 2) {
+            struct row *row = &p->row[p->rows];
+            *row = (struct row){.micro_batch = m, .tp = tp};
+            if ((long long)m * p->arch.sequence * p->arch.hidden > 1 << 30) break;
+            int end = time_layer(p, 0, m, tp, g, row) || time_layer(p, 1, m, tp, g, row) ||
+                      time_layer(p, p->arch.layers - 1, m, tp, g, row);
+            if (end) break;
+            p->rows++;
+            if (p->mpx.rank == 0 && !o.quiet)
+                fprintf(stderr, "tp %d, microbatch %3d: block %.3g s forward, %.3g s backward\n", tp, m,
+                        row->median[LAYER_BLOCK][0], row->median[LAYER_BLOCK][1]);
+        }
+    }
+}
+
+static void add_times(struct text *t, const struct arch *a, const char *key, double value[3][TIMED],
+                      int what) {
+    text_add(t, ", \"%s\": [", key);
+    for (int l = 0; l < a->layers; l++) {
+        if (l) text_add(t, ", ");
+        text_add(t, "%.5g", value[arch_kind(a, l)][what]);
+    }
+    text_add(t, "]");
+}
+
+static void write_text(const struct profiler *p, struct text *t) {
+    static const char *const keys[] = {"forward_s",        "backward_s",        "update_s",
+                                       "forward_spread_s", "backward_spread_s", "update_spread_s"};
+    char source[400], host[64] = "";
+    gethostname(host, sizeof host - 1);
+    snprintf(source, sizeof source,
+             "measured: sailor-train %s profile, backend %s on %s (%s), %d ranks at work; median of %d, "
+             "spread: between the "
+             "quartiles",
+             train_version(), p->backend.name, host, p->backend.device, p->mpx.size, o.repeat);
+    text_add(t, "{\n  \"format\": \"sailor-profile/1\",\n  \"source\": ");
+    text_string(t, source);
+    text_add(t, ",\n  \"model\": ");
+    text_string(t, p->model);
+    text_add(t, ",\n  \"gpu\": ");
+    text_string(t, o.gpu);
+    text_add(t, ",\n  \"times\": [\n");
+    for (int i = 0; i < p->rows; i++) {
+        struct row r = p->row[i];
+        text_add(t, "    {\"micro_batch_size\": %d, \"tp\": %d", r.micro_batch, r.tp);
+        for (int k = 0; k < 2 * TIMED; k++)
+            add_times(t, &p->arch, keys[k], k < TIMED ? r.median : r.spread, k % TIMED);
+        text_add(t, "}%s\n", i + 1 < p->rows ? "," : "");
+    }
+    text_add(t, "  ]\n}\n");
+}
+
+static int profile(struct profiler *p, const char *model, struct arena *a, struct err *e) {
+    int rc = p->mpx.rank == 0 && o.output ? h5_can_create(o.output, o.force, e) : 0;
+    struct workload w;
+    if (!o.gpu) return err_set(e, EXIT_INPUT, "profile: --gpu: missing; expected the name of the device");
+    if (!rc) rc = model_load(model, o.inputs, &w, a, e);
+    if (!rc) rc = arch_make(&p->arch, w.model, e);
+    if (mpx_agree(&p->mpx, rc, e)) return -1;
+    p->model = w.model->name;
+    if (mpx_agree(&p->mpx, train_open(&p->mpx, o.threads, &p->backend, &p->comm, e), e)) return -1;
+    time_all(p, a);
+    if (!p->rows)
+        rc =
+            err_set(e, EXIT_NOPLAN,
+                    "out of memory: microbatch 1 does not fit into %g GiB; see --memory-limit", o.memory_gib);
+    if (!rc && p->mpx.rank == 0) {
+        struct text t = {0};
+        write_text(p, &t);
+        rc = train_write_text(o.output, t.s, e);
+        text_free(&t);
+    }
+    p->comm.close(&p->comm);
+    p->backend.close(&p->backend);
+    return mpx_agree(&p->mpx, rc, e);
+}
+
+int cmd_profile(int argc, char **argv) {
+    struct arena a = {0};
+    static struct profiler p;
+    struct err e;
+    const char **file;
+    int n, status = EXIT_OK;
+    if (!train_parse(&profile_command, argc, argv, &file, &n, &a, &status)) return status;
+    watch_begin();
+    if (mpx_start(&p.mpx, &e) || profile(&p, file[0], &a, &e)) {
+        status = e.code;
+        if (p.mpx.rank == 0) train_fail(&e);
+    }
+    arena_free(&a);
+    watch_end();
+    mpx_finish(&p.mpx);
+    return status;
+}
