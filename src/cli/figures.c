@@ -401,8 +401,8 @@ static int store(const struct figures *f, double wall_s) {
         {"threads", COLUMN_I32, NULL, o.threads},
         {"wall_s", COLUMN_F64, NULL, wall_s},
     };
-    struct h5_file file = {.attr = attr, .n_attr = sizeof attr / sizeof *attr, .def = defs, .rows = f->table, .n_table = TABLES, .objective_units = "s"};
-    return h5_write(o.out, &file, f->e);
+    struct h5_tables file = {.attr = attr, .n_attr = sizeof attr / sizeof *attr, .def = defs, .rows = f->table, .n_table = TABLES, .objective_units = "s"};
+    return h5_write_tables(o.out, &file, f->e);
 }
 
 static int run(struct arena *a, struct err *e) {

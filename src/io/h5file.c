@@ -1,5 +1,4 @@
 #include "io/h5file.h"
-#include "io/schema.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,19 +14,6 @@ static int temporary(const char *path, char temp[4200], struct err *e) {
     int fd = open(temp, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (fd < 0) return err_set(e, EXIT_INTERNAL, "%s: cannot be written: %s", path, strerror(errno));
     close(fd);
-    return 0;
-}
-
-int h5_can_create(const char *path, bool force, struct err *e) {
-    struct stat st;
-    char temp[4200];
-    if (!stat(path, &st)) {
-        if (!S_ISREG(st.st_mode))
-            return err_set(e, EXIT_INTERNAL, "%s: cannot be written: not a regular file", path);
-        if (!force) return err_set(e, EXIT_INPUT, "%s: exists; -f overwrites it", path);
-    }
-    if (temporary(path, temp, e)) return -1; /* the surest test of a directory is to use it */
-    unlink(temp);
     return 0;
 }
 

@@ -1,9 +1,6 @@
 #ifndef SAILOR_IO_H5FILE_H
 #define SAILOR_IO_H5FILE_H
-#include "base/arena.h"
-#include "base/err.h"
-#include <hdf5.h>
-#include <stdbool.h>
+#include "io/h5tables.h"
 /* HDF5 files of the trainer: measurements and checkpoints. A file is written by one rank under a temporary
  * name in its directory, flushed to the disk and renamed, so that what stands under its name is whole. Calls
  * after a failure do nothing; the first failure is what h5_finish() reports. */
@@ -15,10 +12,6 @@ struct h5file {
     bool failed;
     char why[200];
 };
-
-/** Can `path` be created? -1 with *e set when something is there (EXIT_INPUT; not with force), or when its
- * directory cannot be written (EXIT_INTERNAL). */
-int h5_can_create(const char *path, bool force, struct err *e);
 
 /** Begin a file. -1 with *e set (EXIT_INTERNAL). */
 int h5_begin(struct h5file *f, const char *path, struct err *e);

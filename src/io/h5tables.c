@@ -289,7 +289,7 @@ static size_t end_of_file(const struct image *im) {
 }
 
 /* The whole file in memory; free() the bytes, which are NULL if HDF5 failed: why[] says how. */
-static struct image build_image(const struct h5_file *f, char why[200]) {
+static struct image build_image(const struct h5_tables *f, char why[200]) {
     struct writer w = {.objective_units = f->objective_units};
     struct image im = {0};
     H5FD_file_image_callbacks_t own = {image_malloc, NULL, image_realloc, image_free, same_ctx,
@@ -387,7 +387,7 @@ static int write_all(int fd, const char *p, size_t n) {
     return 0;
 }
 
-int h5_write(const char *path, const struct h5_file *f, struct err *e) {
+int h5_write_tables(const char *path, const struct h5_tables *f, struct err *e) {
     char why[200] = "", temp[4096], target[4096], dir[4096];
     struct stat st;
     struct image im = build_image(f, why);

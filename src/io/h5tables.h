@@ -67,7 +67,7 @@ struct h5_text { /* a scalar dataset of text: may be megabytes */
     const char *name, *about, *text;
 };
 
-struct h5_file {
+struct h5_tables {
     const struct h5_attr *attr;
     const struct table_def *def;
     const struct rows *rows; /* [n_table] */
@@ -81,6 +81,6 @@ struct h5_file {
 int h5_can_create(const char *path, bool force, const char *hint, struct err *e);
 
 /** Write everything (temporary file, flush, rename). -1: *e set (EXIT_INTERNAL), and what stood at `path` is untouched. */
-int h5_write(const char *path, const struct h5_file *f, struct err *e);
+int h5_write_tables(const char *path, const struct h5_tables *f, struct err *e);
 
 #endif

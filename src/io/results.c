@@ -183,9 +183,9 @@ int results_write(const char *path, const struct results *r, struct err *e) {
     struct h5_text inputs = {"inputs", "everything the search was given, as JSON text: job, model, site, profiles",
                              r->inputs_json ? r->inputs_json : ""};
     flatten(r, t, &a);
-    struct h5_file f = {.attr = attr, .n_attr = attributes(r, attr, &a), .def = table_def, .rows = t, .n_table = TABLES,
+    struct h5_tables f = {.attr = attr, .n_attr = attributes(r, attr, &a), .def = table_def, .rows = t, .n_table = TABLES,
                         .text = &inputs, .n_text = 1, .objective_units = r->objective == OBJECTIVE_COST ? "USD" : "s"};
-    int rc = h5_write(path, &f, e);
+    int rc = h5_write_tables(path, &f, e);
     arena_free(&a);
     return rc;
 }

@@ -231,7 +231,7 @@ static int netbench(const struct mpx *m, struct arena *a, struct err *e) {
     static struct samples x[TP_N];
     struct workload w = {0};
     const char *text = NULL, *gpu[GPUS_MAX];
-    int n = 0, rc = m->rank == 0 && o.output ? h5_can_create(o.output, o.force, e) : 0;
+    int n = 0, rc = m->rank == 0 && o.output ? h5_can_create(o.output, o.force, "-f overwrites it", e) : 0;
     if (m->size < 2)
         return err_set(e, EXIT_INPUT,
                        "netbench: 1 rank; expected at least 2 (mpirun -n 2 sailor-train netbench)");
