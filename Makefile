@@ -48,7 +48,7 @@ BLAS_LIBS      ?= $(if $(call pc,openblas),$(shell $(PKG_CONFIG) --libs openblas
 CMOCKA_LIBS    ?= $(if $(call pc,cmocka),$(shell $(PKG_CONFIG) --libs cmocka))
 missing := $(if $(CC),,mpicc (Debian: mpich);)$(if $(strip $(HDF5_LIBS)),, HDF5 (libhdf5-mpich-dev, or HDF5_CPPFLAGS= HDF5_LIBS=);)
 missing += $(if $(strip $(CJSON_LIBS)),, cJSON (libcjson-dev, or CJSON_CPPFLAGS= CJSON_LIBS=);)
-missing += $(if $(strip $(BLAS_LIBS)),, BLAS (libopenblas-dev, or BLAS_CPPFLAGS= BLAS_LIBS=);)
+blas    := $(strip $(BLAS_LIBS))# without one there is a planner and no trainer
 
 ifeq ($(mode),fuzz)
 export MPICH_CC := clang
@@ -75,7 +75,7 @@ trainer := $(call src_of,base sim io train)
 src     := $(sort $(planner) $(trainer))
 lib_o   := $(filter-out %/main.o,$(planner:%.c=$(B)/%.o))
 train_o := $(filter-out %/main.o,$(trainer:%.c=$(B)/%.o))
-programs := $(BIN)/sailor $(BIN)/sailor-train
+programs := $(BIN)/sailor $(if $(blas),$(BIN)/sailor-train)
 
 # A test program is tests/SUITE/t_*.c; the other .c files beside it are its helpers.
 progs_of   = $(patsubst tests/%.c,$(B)/tests/%,$(sort $(wildcard tests/$(1)/t_*.c)))
@@ -83,7 +83,7 @@ helpers_of = $(patsubst %.c,$(B)/%.o,$(sort $(filter-out tests/$(1)/t_%,$(wildca
 unit     := $(call progs_of,unit)
 property := $(call progs_of,property)
 mpi      := $(call progs_of,mpi)
-train    := $(call progs_of,train)
+train    := $(if $(blas),$(call progs_of,train))
 tests    := $(unit) $(property) $(mpi) $(train)
 fuzzers  := $(patsubst tests/fuzz/%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 
@@ -94,6 +94,7 @@ fuzzers  := $(patsubst tests/fuzz/%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 
 ## all: build the planner, build/sailor, and the trainer, build/sailor-train (the default)
 all: $(programs)
+	$(if $(blas),,@echo "  build/sailor-train: not built, for want of a BLAS (libopenblas-dev, or BLAS_CPPFLAGS= BLAS_LIBS=)")
 
 $(BIN)/sailor: $(planner:%.c=$(B)/%.o)
 	@mkdir -p $(@D); echo "  LINK  $@"
@@ -158,9 +159,9 @@ check-mpi: $(mpi)
 	$(Q)$(run) -n $(NP) mpi $(mpi)
 ## check-train: the trainer's programs tests/train/t_*.c, and t_parallel under mpirun -n 2 and 4
 check-train: $(train)
-	$(Q)$(run) train $(train)
-	$(Q)$(run) -n 2 train-2 $(B)/tests/train/t_parallel
-	$(Q)$(run) -n 4 train-4 $(B)/tests/train/t_parallel
+	$(if $(blas),$(Q)$(run) train $(train))
+	$(if $(blas),$(Q)$(run) -n 2 train-2 $(B)/tests/train/t_parallel)
+	$(if $(blas),$(Q)$(run) -n 4 train-4 $(B)/tests/train/t_parallel)
 ## check-cli: the program from outside, tests/cli/*.t (TAP)
 check-cli: all
 	$(Q)$(run) cli $(sort $(wildcard tests/cli/*.t))
