@@ -241,6 +241,7 @@ lint: check-jobs
 config:
 	@printf '%-9s %s\n' version '$(VERSION)' mode '$(mode) -> $(BIN)/sailor' compiler '$(or $(CC),not found)' flags '$(ALL_CFLAGS)' \
 	  hdf5 '$(or $(hdf5_pc),$(HDF5_LIBS),not found)' cjson '$(or $(CJSON_LIBS),not found)' \
+	  blas '$(or $(BLAS_LIBS),not found)' \
 	  cmocka '$(or $(CMOCKA_LIBS),not found: unit and MPI tests cannot be built)' mpiexec '$(or $(MPIEXEC),not found)' prefix '$(PREFIX)'
 ## clean: remove build/
 clean:

@@ -1,12 +1,12 @@
 # shellcheck shell=bash
 # Shell helpers of the TAP scripts: source it, run cases, end with `finish`.
 #   run CMD...            keeps stdout, stderr and the exit status in $tmp/out, $tmp/err, $rc
-#   expect RC TITLE       the last run left with RC; an error is one line "sailor: error: ..." on stderr, stdout empty
+#   expect RC TITLE       the last run left with RC; an error is one line "sailor: error: ..." (or sailor-train) on stderr, stdout empty
 #   has FILE TEXT TITLE   $tmp/FILE holds TEXT;  ok STATUS TITLE
 set -u
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
 # shellcheck disable=SC2034 # used by the scripts
-sailor=${BIN:-build}/sailor mpiexec=${MPIEXEC:-mpirun} python=${PYTHON:-/usr/bin/python3}
+sailor=${BIN:-build}/sailor train=${BIN:-build}/sailor-train mpiexec=${MPIEXEC:-mpirun} python=${PYTHON:-/usr/bin/python3}
 export UCX_HANDLE_ERRORS=none OMP_WAIT_POLICY=passive
 export SAILOR_INPUTS=${SAILOR_INPUTS:-$PWD/inputs}
 tmp=$(mktemp -d) || exit 1
@@ -28,7 +28,7 @@ expect() {
     local good=1
     [ "$rc" = "$1" ] && good=0
     case $1 in 1 | 2 | 3)
-        [ "$(grep -c '^sailor: error: ' "$tmp/err")" = 1 ] || good=1
+        [ "$(grep -c '^sailor\(-train\)\?: error: ' "$tmp/err")" = 1 ] || good=1
         [ "$1" = 3 ] || [ "$(wc -l <"$tmp/err")" = 1 ] || good=1
         ;;
     esac

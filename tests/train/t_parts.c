@@ -1,0 +1,269 @@
+/* The parts that need no training: sizes, the layout of a plan, the order of work, tokens, the ledger. Speaks
+ * TAP. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "io/inputs.h"
+#include "small.h"
+
+static int tests;
+static struct arena arena;
+
+static void ok(bool good, const char *what) { printf("%sok %d - %s\n", good ? "" : "not ", ++tests, what); }
+
+/* ---- sizes: to the parameter those of the model files, which are those of the published runs ---- */
+
+static void sizes(const char *name) {
+    struct workload w;
+    struct arch a;
+    struct err e;
+    bool good = !model_load(name, "inputs", &w, &arena, &e) && !arch_make(&a, w.model, &e);
+    for (int ti = 0; good && ti < TP_N; ti++)
+        for (int l = 0; l < a.layers && w.model->params[ti]; l++)
+            good = good && (double)arch_params(&a, l, 1 << ti) == w.model->params[ti][l];
+    ok(good, arena_printf(&arena, "%s has the parameters of its file, for every degree", name));
+}
+
+static void refused(const char *architecture, int layers, const char *word) {
+    struct model m = {.name = "m",
+                      .n_layer = layers,
+                      .n_block = 2,
+                      .hidden_size = 16,
+                      .sequence_length = 8,
+                      .heads = 4,
+                      .vocabulary = 300,
+                      .architecture = architecture};
+    struct arch a;
+    struct err e = {0};
+    ok(arch_make(&a, &m, &e) == -1 && e.code == EXIT_INPUT && strstr(e.text, word), e.text);
+}
+
+/* ---- parts: together the whole tensor, for every degree ---- */
+
+static void parts(void) {
+    struct arch a = small_arch(ACTIVATION_GELU);
+    bool good = true;
+    for (int kind = 0; kind < 3; kind++)
+        for (int t = 0; t < arch_tensors((enum layer_kind)kind); t++)
+            for (int tp = 1; tp <= 4; tp *= 2) {
+                const struct tensor *x = &a.tensor[kind][t];
+                size_t next = 0;
+                for (int k = 0; k < tp; k++) {
+                    struct part p = arch_part(x, tp, k);
+                    good = good && p.rows <= p.room && (x->split ? p.first == next : p.rows == x->rows);
+                    next = p.first + p.rows;
+                }
+                good = good && next == x->rows;
+            }
+    ok(good, "the parts of a tensor are its whole, without overlap");
+}
+
+/* ---- the order of work ---- */
+
+static struct grid *grid(const struct arch *a, const char *plan, int batch, int micro) {
+    struct grid *g = ARENA_NEW(&arena, struct grid);
+    struct err e;
+    if (grid_make(g, small_plan(plan, batch, micro, &arena), a, 0, "plan", &arena, &e))
+        fprintf(stderr, "%s\n", e.text);
+    return g;
+}
+
+/* Play all cells against each other: does everything get done, with no more in flight than slots? */
+static bool plays(const struct grid *g) {
+    struct work **work = ARENA_ARRAY(&arena, struct work *, g->cells);
+    int *n = ARENA_ARRAY(&arena, int, g->cells), *at = ARENA_ARRAY(&arena, int, g->cells), all = 0, done = 0;
+    char *fwd = ARENA_ARRAY(&arena, char, 8 * 8 * 4096), *bwd = ARENA_ARRAY(&arena, char, 8 * 8 * 4096);
+    for (int i = 0; i < g->cells; i++) {
+        int slots;
+        n[i] = grid_works(g, &g->cell[i], NULL, &slots);
+        work[i] = ARENA_ARRAY(&arena, struct work, n[i]);
+        grid_works(g, &g->cell[i], work[i], &slots);
+        int busy[64] = {0};
+        for (int k = 0; k < n[i]; k++) { /* a slot holds one microbatch at a time */
+            if (work[i][k].slot < 0 || work[i][k].slot >= slots) return false;
+            if (busy[work[i][k].slot] != work[i][k].backward) return false;
+            busy[work[i][k].slot] = !work[i][k].backward;
+        }
+        all += n[i];
+    }
+    for (bool moved = true; moved;) {
+        moved = false;
+        for (int i = 0; i < g->cells; i++) {
+            if (at[i] == n[i]) continue;
+            const struct cell *c = &g->cell[i];
+            struct work x = work[i][at[i]];
+            char *f = fwd + (c->pipeline * 8 + c->stage) * 4096,
+                 *b = bwd + (c->pipeline * 8 + c->stage) * 4096;
+            bool last = c->stage + 1 == g->line[c->pipeline].stages;
+            if (!x.backward && c->stage && !(f - 4096)[x.w]) continue;
+            if (x.backward && !(last ? f : b + 4096)[x.w]) continue;
+            (x.backward ? b : f)[x.w]++;
+            at[i]++, done++, moved = true;
+        }
+    }
+    return done == all;
+}
+
+static void order(void) {
+    struct arch a = small_arch(ACTIVATION_GELU);
+    struct work w[64];
+    int slots;
+    struct grid *g = grid(&a, "0-1:1;1-3:1;3-4:1", 5, 1);
+    char text[64];
+    const char *want[] = {"F0F1F2B0F3B1F4B2B3B4", "F0F1B0F2B1F3B2F4B3B4", "F0B0F1B1F2B2F3B3F4B4"};
+    for (int s = 0; s < 3; s++) {
+        int n = grid_works(g, &g->cell[s], w, &slots);
+        for (int i = 0; i < n; i++) snprintf(text + 2 * i, 3, "%c%d", w[i].backward ? 'B' : 'F', w[i].w);
+        ok(!strcmp(text, want[s]) && slots == 3 - s,
+           arena_printf(&arena, "1F1B, stage %d of 3: %s", s, text));
+    }
+    g = grid(&a, "0-1:1;1-3:1;3-4:1", 2, 1);
+    grid_works(g, &g->cell[0], w, &slots);
+    ok(slots == 2, "no more in flight than there are microbatches");
+    static const char *const plans[] = {"0-4:1",
+                                        "0-1:1;1-2:1;2-3:1;3-4:1",
+                                        "0-2:1,1,1;2-4:1",
+                                        "0-2:1;2-4:1,1",
+                                        "0-1:1,1;1-3:1,1,1;3-4:1",
+                                        "0-1:1;1-2:1,1,1,1;2-4:1,1,1",
+                                        "0-2:1;2-4:1|0-4:1,1"};
+    for (size_t i = 0; i < sizeof plans / sizeof *plans; i++)
+        for (int batch = 1; batch <= 13; batch += 4)
+            ok(plays(grid(&a, plans[i], batch, 1)),
+               arena_printf(&arena, "%s, batch %d: nothing waits for itself", plans[i], batch));
+}
+
+/* Every sequence of a step exactly once. */
+static void batches(const char *plan, int batch, int micro, int microbatches) {
+    struct arch a = small_arch(ACTIVATION_GELU);
+    struct grid *g = grid(&a, plan, batch, micro);
+    char *seen = ARENA_ARRAY(&arena, char, batch);
+    bool good = g->microbatches == microbatches;
+    for (int p = 0; p < g->lines; p++)
+        for (int w = 0; w < g->microbatches * g->line[p].width; w++) {
+            int count, first = grid_sequences(g, p, w, &count);
+            for (int i = 0; i < count; i++) seen[first + i]++;
+        }
+    for (int i = 0; i < batch; i++) good = good && seen[i] == 1;
+    ok(good, arena_printf(&arena, "%s, batch %d of %d: each sequence once, M = %d", plan, batch, micro,
+                          g->microbatches));
+}
+
+static void misfits(void) {
+    struct arch a = small_arch(ACTIVATION_GELU);
+    struct grid g;
+    struct err e = {0};
+    struct plan *p = small_plan("0-4:2,1", 8, 1, &arena);
+    ok(grid_make(&g, p, &a, 4, "plan.json", &arena, &e) == -1 && e.code == EXIT_INPUT &&
+           strstr(e.text, "3 ranks"),
+       e.text);
+    p = small_plan("0-4:8", 8, 1, &arena);
+    ok(grid_make(&g, p, &a, 8, "plan.json", &arena, &e) == -1 && strstr(e.text, "4 heads"), e.text);
+}
+
+/* ---- tokens ---- */
+
+static void tokens(void) {
+    struct data d, again;
+    struct err e = {0};
+    enum { N = 1000, S = 8 };
+    char bytes[N + 1], bin[1024 + 2 * N];
+    int x[S], y[S], x2[S], y2[S];
+    for (int i = 0; i < N; i++) bytes[i] = (char)(i % 251);
+    ok(!data_parse(&d, "text", bytes, N, 256, S, 1, &arena, &e) && d.n == N && d.train == 900,
+       "bytes of a file");
+    bool inside = true, held = true;
+    for (unsigned long long q = 0; q < 500; q++) {
+        data_sequence(&d, false, q, x, y), data_sequence(&d, true, q, x2, y2);
+        for (int i = 0; i + 1 < S; i++) inside = inside && y[i] == x[i + 1] && x[i + 1] == (x[i] + 1) % 251;
+        held = held && y2[S - 1] >= 0;
+    }
+    ok(inside && held, "targets are the inputs one further on");
+    memset(bin, 0, sizeof bin);
+    memcpy(bin, (int[]){20240520, 1, N}, 12);
+    for (int i = 0; i < N; i++)
+        memcpy(bin + 1024 + 2 * i, &(uint16_t){(uint16_t)((unsigned char)bytes[i])}, 2);
+    ok(!data_parse(&again, "x.bin", bin, sizeof bin, 256, S, 1, &arena, &e) && again.n == N &&
+           data_hash(&again) == data_hash(&d),
+       "the same tokens from a .bin");
+    ok(data_parse(&again, "x.bin", bin, sizeof bin - 1, 256, S, 1, &arena, &e) &&
+           strstr(e.text, "expected 2000"),
+       e.text);
+    ok(data_parse(&again, "x.bin", bin, 100, 256, S, 1, &arena, &e) && strstr(e.text, "no token file"),
+       e.text);
+    ok(data_parse(&again, "text", bytes, N, 200, S, 1, &arena, &e) && strstr(e.text, "vocabulary of 200"),
+       e.text);
+    ok(data_parse(&again, "text", bytes, 50, 256, S, 1, &arena, &e) && strstr(e.text, "at least"), e.text);
+}
+
+/* ---- the ledger against an allocator that counts ---- */
+
+static size_t counted, counted_peak;
+static void *(*real_alloc)(struct backend *, size_t);
+static void (*real_release)(struct backend *, void *);
+
+static void *counting_alloc(struct backend *b, size_t bytes) {
+    size_t *p = real_alloc(b, bytes + 64);
+    *p = bytes;
+    counted += bytes;
+    if (counted > counted_peak) counted_peak = counted;
+    return p + 8;
+}
+
+static void counting_release(struct backend *b, void *p) {
+    size_t *start = (size_t *)p - 8;
+    counted -= *start;
+    real_release(b, start);
+}
+
+static int counting_open(struct backend *b, int threads, struct err *e) {
+    int rc = backend_cpu_open(b, threads, e);
+    real_alloc = b->alloc, real_release = b->release;
+    b->alloc = counting_alloc, b->release = counting_release;
+    return rc;
+}
+
+static void ledger(void) {
+    struct arch a = small_arch(ACTIVATION_GELU);
+    struct small_run r;
+    struct backend b;
+    struct ledger l;
+    struct err e = {0};
+    small_train(&a, small_plan("0-4:1", 4, 2, &arena), NULL, 1, 2, counting_open, &r);
+    ok(counted_peak == r.peak_bytes && counted == 0,
+       "the ledger's peak is what was really held, and all was given back");
+    backend_cpu_open(&b, 1, &e);
+    ledger_open(&l, &b, 1000);
+    ok(ledger_alloc(&l, MEMORY_GRADIENTS, 600, &e) && l.held[MEMORY_GRADIENTS] == 640, "600 bytes are 640");
+    ok(!ledger_alloc(&l, MEMORY_ACTIVATIONS, 600, &e) && e.code == EXIT_NOPLAN &&
+           !strcmp(e.text, "out of memory: 640 bytes asked for activations, 640 held, limit 1000"),
+       e.text);
+    ok(l.total == 640 && l.total_peak == 640, "what was refused is not held");
+    ledger_close(&l);
+    b.close(&b);
+}
+
+int main(void) {
+    sizes("opt-350m"), sizes("gpt-tiny");
+    refused(NULL, 4, "architecture");
+    refused("{\"family\":\"llama\",\"activation\":\"relu\",\"ffn_size\":32}", 4, "family");
+    refused("{\"family\":\"gpt\",\"activation\":\"swiglu\",\"ffn_size\":32}", 4, "activation");
+    refused("{\"family\":\"gpt\",\"activation\":\"relu\",\"ffn_size\":32,\"attention_scaled\":false}", 4,
+            "attention_scaled");
+    refused("{\"family\":\"gpt\",\"activation\":\"relu\",\"ffn_size\":32,\"heads\":3}", 4, "heads");
+    refused("{\"family\":\"gpt\",\"activation\":\"relu\",\"ffn_size\":32}", 5, "5 layers");
+    parts();
+    order();
+    batches("0-4:1", 7, 2, 4);
+    batches("0-4:1,1,1", 7, 1, 3);
+    batches("0-2:1,1;2-4:1,1,1", 20, 2, 4);
+    batches("0-4:1,1|0-2:1;2-4:1", 11, 2, 2);
+    misfits();
+    tokens();
+    ledger();
+    arena_free(&arena);
+    printf("1..%d\n", tests);
+    return 0;
+}
