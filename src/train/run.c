@@ -248,6 +248,11 @@ static void summary(const struct session *j) {
                     m->time_s[((size_t)i * (size_t)m->ranks + (size_t)k) * (1 + PHASE_N) + 1 + (size_t)p];
                 phase[p] += s, all += s;
             }
+    if (!(all > 0)) {
+        printf("loss %.5f, peak memory %.4f GiB; nothing measured after %d warm-up steps\n",
+               m->step[m->steps - 1].loss, measure_peak_bytes(m) / GiB, m->steps);
+        return;
+    }
     printf("iteration %.5f s, %.0f tokens/s, loss %.5f, peak memory %.4f GiB\n", measure_iteration_s(m),
            j->training.plan->global_batch_size * (double)j->arch.sequence / measure_iteration_s(m),
            m->step[m->steps - 1].loss, measure_peak_bytes(m) / GiB);
