@@ -17,6 +17,8 @@ WERROR  ?= 0#         1: warnings are errors
 V       ?= 0#         1: show the commands
 FUZZ_SECONDS ?= 60#   per harness
 BENCH_RUNS   ?= 5
+FIGURES_DIR  ?= build/figures
+FIGURES_FLAGS ?=#     of sailor figures: --frontier-limit 600, --corrected, ...
 
 mode := $(strip $(MODE))
 Q    := $(if $(filter 1,$(V)),,@)
@@ -90,7 +92,7 @@ fuzzers  := $(patsubst tests/fuzz/%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: all tests config check check-unit check-property check-mpi check-train check-cli check-jobs check-fuzz check-long \
-        check-slurm check-train replay fuzz fuzz-all bench loop install uninstall format lint clean help FORCE
+        check-slurm replay fuzz fuzz-all bench figures loop install uninstall format lint clean help FORCE
 
 ## all: build the planner, build/sailor, and the trainer, build/sailor-train (the default)
 all: $(programs)
@@ -211,6 +213,12 @@ bench: all $(patsubst tests/bench/%.c,$(BIN)/%,$(wildcard tests/bench/bench_*.c)
 loop: all
 	$(Q)env HWLOC_PLUGINS_PATH=/nonexistent UCX_HANDLE_ERRORS=none OMP_WAIT_POLICY=passive BIN=$(CURDIR)/$(BIN) MPIEXEC="$(MPIEXEC)" \
 	    tests/bench/loop.sh
+
+## figures: run the published comparison again and draw it, into build/figures (FIGURES_DIR=, FIGURES_FLAGS=)
+figures: all
+	$(Q)mkdir -p $(FIGURES_DIR)
+	$(Q)$(BIN)/sailor figures -o $(FIGURES_DIR)/figures.h5 -f $(FIGURES_FLAGS)
+	$(Q)$(PYTHON) analysis/figures.py $(FIGURES_DIR)/figures.h5 -o $(FIGURES_DIR) --format png,pdf --table $(FIGURES_DIR)/figures.md
 
 # ---- installation --------------------------------------------------------------------------------------------
 man := $(sort $(wildcard man/*.1))
