@@ -273,13 +273,11 @@ int estimate_plan(const struct workload *w, const struct plan *p, enum estimator
     out->pipeline_time_s = pipe;
     out->sync_time_s = sync_s + inter;
     out->iteration_time_s = pipe + sync_s + inter;
-    double usd_per_hour = 0;
-    for (int i = 0; i < p->n_pipeline; i++)
-        for (int k = 0; k < p->pipeline[i].n_stage; k++)
-            for (int g = 0; g < p->pipeline[i].stage[k].n_group; g++) {
-                const struct replicas *r = &p->pipeline[i].stage[k].group[g];
-                usd_per_hour += r->count * r->tp * w->site->usd_per_gpu_hour[r->zone * w->site->n_gpu + r->gpu];
-            }
+    int used[ZONES_MAX * GPUS_MAX], n_cell = w->site->n_zone * w->site->n_gpu;
+    double usd_per_hour = 0; /* the same to the last digit for the same GPUs, whatever their order */
+    plan_gpus(p, w->site, used);
+    for (int k = 0; k < n_cell; k++)
+        if (used[k]) usd_per_hour += used[k] * w->site->usd_per_gpu_hour[k];
     out->compute_usd = out->iteration_time_s * usd_per_hour / 3600;
     out->cost_usd = out->compute_usd + out->egress_usd;
     return 0;
