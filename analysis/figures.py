@@ -554,7 +554,7 @@ def draw_frontier(attrs, figure, points, walks):
     figures = [f for f in FIGURES if any(w["figure"] == f for w in walks)] or [figure]
     pool = pool_text(walks[0]["pool"]) if walks else figure
     which = "Figure" if len(figures) == 1 else "Figures"
-    handles = [Line2D([], [], color=INK, linewidth=1.1, marker="o", markersize=2.2, label="exact frontier"),
+    handles = [Line2D([], [], color=INK, linewidth=1.1, marker="o", markersize=2.2, label="exact frontier" if gap <= 0.01 else "best frontier found"),
                Line2D([], [], color=SOFT, marker="o", markersize=5.5, markeredgecolor=INK, markeredgewidth=0.5, linestyle="none", label="planner's plan"),
                Line2D([], [], color=INK, marker="D", markersize=4.5, linestyle="none", label="exact, under the job's limits")]
     heading(ax, f"{which} {' and '.join(f[3:] for f in figures)}: {pool}", attrs, handles if marks else handles[:1])
