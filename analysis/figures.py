@@ -304,7 +304,7 @@ def draw_bars(attrs, groups, figure):
     heading(ax, TITLE[figure], attrs, keys(drawn))
     if labels:
         oom = figure == "fig8b" and any(w["oom_plans"] > 0 for _, w, _, _ in drawn)
-        ax.annotate(("OOM: plans rejected for memory before this one;  " if oom else "") + "$: USD per iteration", (1, 1), (0, 5),
+        ax.annotate(("OOM: plans rejected for memory before this one;  " if oom else "") + "$: USD per iteration", (1, 1), (0, 3),
                     xycoords="axes fraction", textcoords="offset points", ha="right", va="bottom", fontsize=7)
     return fig
 
@@ -329,8 +329,8 @@ def draw_limited(attrs, groups, figure):
             above(ax, x, high, lines, shift=4 if own and figure == "fig12" else 0)
         if not known(cost):
             continue
-        dear.plot([x], [cost], marker="*", color="white", markersize=12, markeredgewidth=0, linestyle="none", zorder=6)
-        dear.plot([x], [cost], marker="*", color="white", markersize=8.5, markeredgecolor=INK, markeredgewidth=0.8, linestyle="none", zorder=6)
+        dear.plot([x], [cost], marker="*", color="white", markersize=8.5, markeredgecolor=INK, markeredgewidth=0.8, linestyle="none", zorder=6,
+                  path_effects=[Stroke(linewidth=2.4, foreground="white"), Normal()])
         dear.annotate(f"{cost:.2f}", (x, cost), (0, 6.5), textcoords="offset points", ha="center", va="bottom", fontsize=6.5, zorder=7,
                       bbox=dict(boxstyle="round,pad=0.15", facecolor="white", edgecolor="none"))
         if figure == "fig11" and own and known(w["lower_bound"]):

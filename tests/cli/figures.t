@@ -3,7 +3,7 @@
 # shellcheck disable=SC1091,SC2154
 . "$(dirname "$0")/tap.sh"
 export LIMIT=200
-run "$sailor" figures --figure fig7 --frontier-limit 5 -o "$tmp/f.h5" --threads 2
+run "$sailor" figures --figure fig7 --frontier-limit 60 -o "$tmp/f.h5" --threads 2
 expect 0 "figures --figure fig7"
 [ "$(grep -c '^fig7 row . [a-z]*: ' "$tmp/err")" -ge 6 ] && has err "fig7 row 2 frontier: " "a line on stderr for each search"
 has out "0.41753" "the table has the published numbers"
