@@ -221,7 +221,7 @@ def footnotes(ax, groups, down):
     return {note: "†" * (i + 1) for i, note in enumerate(notes)}
 
 
-def bars(fig, ax, groups, rotate, gap=1.2, throughput_bound=True):
+def bars(fig, ax, groups, rotate, gap=1.2, throughput_bound=True, aside=0.0):
     """A bar per entry, a group per pool row; [(x, entry, height of all marks, dagger)]."""
     at, out, ticks, down = 0.0, [], [], 44 if rotate else 17
     marks = footnotes(ax, groups, down + 14 if len(groups) > 1 else down)
@@ -240,7 +240,7 @@ def bars(fig, ax, groups, rotate, gap=1.2, throughput_bound=True):
                 published_mark(ax, at, was, 0.48, was < 0.985 * high)
                 high = max(high, was)
             if own and is_plan(w) and throughput_bound and known(w["lower_bound"]) and w["lower_bound"] > 0:
-                caret(ax, at, 1 / w["lower_bound"])
+                caret(ax, at - aside, 1 / w["lower_bound"])
                 high = max(high, 1 / w["lower_bound"])
             out.append((at, w, high, marks.get(w["note"], "")))
             ticks.append(at)
@@ -312,7 +312,7 @@ def draw_bars(attrs, groups, figure):
 def draw_limited(attrs, groups, figure):
     """Figures 11 and 12: bars of throughput, stars of cost on an axis of their own."""
     fig, ax = plt.subplots(figsize=(min(7.1, 1.3 + 0.46 * sum(len(w) + 1 for _, w in groups)), 2.6))
-    drawn = bars(fig, ax, groups, False, throughput_bound=figure == "fig12")
+    drawn = bars(fig, ax, groups, False, throughput_bound=figure == "fig12", aside=0.29)
     dear = ax.twinx()
     costs = [w["cost_usd_per_iteration"] for _, w, _, _ in drawn if is_plan(w) and known(w["cost_usd_per_iteration"])]
     top, dearest = 1.25 * max([high for _, _, high, _ in drawn] + [FLOOR]), 1.25 * max(costs + [BUDGET])
