@@ -22,7 +22,6 @@ bool goal_excludes(const struct goal *g, double t, double c) {
 }
 
 bool goal_wants(const struct goal *g, double t, double c) {
-    /* the limits within rounding: the same plan with its zones in another order may differ in the last digit */
-    if (1 / t < g->min_per_s * (1 - PROOF_SLACK) || c > g->max_usd * (1 + PROOF_SLACK)) return false;
+    if (1 / t < g->min_per_s || c > g->max_usd) return false; /* the limits as the user gave them */
     return !goal_excludes(g, t, c);
 }

@@ -273,12 +273,9 @@ int estimate_plan(const struct workload *w, const struct plan *p, enum estimator
     out->pipeline_time_s = pipe;
     out->sync_time_s = sync_s + inter;
     out->iteration_time_s = pipe + sync_s + inter;
-    int used[ZONES_MAX * GPUS_MAX], n_cell = w->site->n_zone * w->site->n_gpu;
-    double usd_per_hour = 0; /* the same to the last digit for the same GPUs, whatever their order */
+    int used[ZONES_MAX * GPUS_MAX];
     plan_gpus(p, w->site, used);
-    for (int k = 0; k < n_cell; k++)
-        if (used[k]) usd_per_hour += used[k] * w->site->usd_per_gpu_hour[k];
-    out->compute_usd = out->iteration_time_s * usd_per_hour / 3600;
+    out->compute_usd = out->iteration_time_s * rent_usd_per_hour(w->site, used) / 3600;
     out->cost_usd = out->compute_usd + out->egress_usd;
     return 0;
 }

@@ -1,5 +1,6 @@
 #include "sim/plan.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -18,6 +19,27 @@ int stage_replicas(const struct stage *s) {
 void plan_gpus(const struct plan *p, const struct site *s, int *used) {
     memset(used, 0, sizeof *used * (size_t)(s->n_zone * s->n_gpu));
     FOR_EACH_GROUP(p, r) used[r->zone * s->n_gpu + r->gpu] += r->count * r->tp;
+}
+
+double rent_usd_per_hour(const struct site *s, const int *used) {
+    int cell[ZONES_MAX * GPUS_MAX], n_cell = 0;
+    for (int k = 0; k < s->n_zone * s->n_gpu; k++) {
+        if (!used[k]) continue;
+        if (isnan(s->usd_per_gpu_hour[k])) return NAN;
+        cell[n_cell++] = k;
+    }
+    for (double sum = 0, done = -INFINITY;;) { /* from the lowest price up, equal ones together */
+        double price = INFINITY;
+        int n = 0;
+        for (int i = 0; i < n_cell; i++) {
+            double usd = s->usd_per_gpu_hour[cell[i]];
+            if (usd <= done || usd > price) continue;
+            if (usd < price) price = usd, n = 0;
+            n += used[cell[i]];
+        }
+        if (!n) return sum;
+        sum += n * price, done = price;
+    }
 }
 
 static int check_group(const struct replicas *r, int micro_batch, const struct workload *w, const char *where,

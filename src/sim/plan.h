@@ -39,6 +39,10 @@ int stage_replicas(const struct stage *s);
 /** GPUs of each (zone, gpu) that the plan uses, into used[n_zone * n_gpu]. */
 void plan_gpus(const struct plan *p, const struct site *s, int *used);
 
+/** What used[n_zone * n_gpu] GPUs cost per hour: the same to the last digit for as many GPUs at each price,
+ *  wherever they stand. NAN where a price is unknown. */
+double rent_usd_per_hour(const struct site *s, const int *used);
+
 /** Structural check: layers covered once and in order, counts >= 1, degrees 1/2/4/8 within a node and profiled
  *  (w->profile NULL: a plan to be run, not estimated, needs no profile), all indices valid. `where` starts the message (a file name and JSON path). Returns 0, or -1 with *e set
  *  (EXIT_INPUT). */

@@ -75,9 +75,9 @@ static const char *plan_fault(const struct search_problem *p, const struct found
             f->est.stage[i].sync_s != stage[i].sync_s ||
             f->est.stage[i].memory_bytes != stage[i].memory_bytes)
             return "est.stage is not what estimate_plan() says";
-    if (p->max_usd_per_iteration < INFINITY && !(est.cost_usd <= p->max_usd_per_iteration * (1 + 1e-11))) /* PROOF_SLACK */
+    if (p->max_usd_per_iteration < INFINITY && !(est.cost_usd <= p->max_usd_per_iteration))
         return "over the budget";
-    if (p->min_iterations_per_s > 0 && !(1 / est.iteration_time_s >= p->min_iterations_per_s * (1 - 1e-11)))
+    if (p->min_iterations_per_s > 0 && !(1 / est.iteration_time_s >= p->min_iterations_per_s))
         return "below the floor";
     return NULL;
 }
