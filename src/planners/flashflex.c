@@ -305,20 +305,29 @@ struct graph {
     idx_t n, *start, *to, *edge, *vertex;
 };
 
+enum {
+    SCALE = 1024, /* of vertex weights, where METIS has 32 bits */
+    FINE = 8192,  /* how the best AGAIN plans are cut once more, for its balance hangs on how they round */
+    AGAIN = 4
+};
+
 /** The complete graph of n GPUs. `apart`: an edge is dear where the link is slow, so that the cut goes inside
  * machines; else where it is fast. Weights are FLOPS, 1e10 / bandwidth and bandwidth where METIS has 64 bits,
  * as published; [Q] products of them overflow in its k-way balancing, so that some parts become far too
- * heavy. With 32 bits: TFLOPS x 10 and GiB/s x 100, edges clipped so that all sums stay below 2^30; nothing
+ * heavy. With 32 bits: TFLOPS x `scale` and GiB/s x 100, both so that all sums stay below 2^30; nothing
  * overflows, and pools of several types are cut otherwise. */
-static struct graph graph_make(const struct world *x, const int *d, int n, bool apart, struct arena *a) {
+static struct graph graph_make(const struct world *x, const int *d, int n, bool apart, double scale,
+                               struct arena *a) {
     size_t edges = (size_t)n * (size_t)(n - 1), k = 0;
     struct graph g = {n, ARENA_ARRAY(a, idx_t, n + 1), ARENA_ARRAY(a, idx_t, edges),
                       ARENA_ARRAY(a, idx_t, edges), ARENA_ARRAY(a, idx_t, n)};
     bool wide = sizeof(idx_t) == 8;
-    double most = wide ? 0x1p53 : edges ? floor((0x1p30 - 1) / (double)edges) : 0;
+    double most = wide ? 0x1p53 : edges ? floor((0x1p30 - 1) / (double)edges) : 0, all = 0;
+    for (int i = 0; i < n; i++) all += x->flops[x->device[d[i]].gpu] / 0x1p40;
+    while (all * scale >= 0x1p30) scale /= 2;
     for (int i = 0; i < n; i++) {
         double flops = x->flops[x->device[d[i]].gpu];
-        g.vertex[i] = (idx_t)rint(wide ? flops : flops / 0x1p40 * 10);
+        g.vertex[i] = (idx_t)rint(wide ? flops : flops / 0x1p40 * scale);
         for (int j = 0; j < n; j++)
             if (j != i) {
                 double Bps = link_Bps(x, d[i], d[j]);
@@ -433,7 +442,7 @@ static bool line_fits(const struct world *x, const struct line *p) {
 static int group(const struct world *x, int *d, int n, int groups, int end[3], int *some, struct arena *a,
                  struct err *e) {
     static const int as_is[3] = {0, 1, 2};
-    struct graph g = graph_make(x, d, n, false, a);
+    struct graph g = graph_make(x, d, n, false, SCALE, a);
     idx_t *part = ARENA_ARRAY(a, idx_t, n);
     int *old = ARENA_ARRAY(a, int, n), size[3] = {0}, number[3], k = 0;
     double Bps[3][3] = {{0}};
@@ -517,7 +526,7 @@ static int line_make(const struct world *x, int *d, int n, int groups, int n_mic
 /* ---- the search ---------------------------------------------------------------------- */
 
 struct candidate {
-    int n; /* pipelines */
+    int n, *groups; /* pipelines; groups of each of them */
     struct line *line;
     double time_s;
 };
@@ -552,9 +561,9 @@ static bool one_type(const struct world *x, const struct team *t) {
 
 enum verdict { GOOD, DROPPED, BROKEN }; /* BROKEN: where the published program ends without an answer */
 
-/* The plan of c->n pipelines; K[j]: groups of pipeline j. */
-static int candidate_make(const struct world *x, struct graph *g, const int *K, struct candidate *c,
-                          enum verdict *v, struct arena *a, struct err *e) {
+/* The plan of c->n pipelines. */
+static int candidate_make(const struct world *x, struct graph *g, struct candidate *c, enum verdict *v,
+                          struct arena *a, struct err *e) {
     const struct model *m = x->w->model;
     int n_micro = x->w->global_batch_size / c->n, *d = ARENA_ARRAY(a, int, x->n),
         *end = ARENA_ARRAY(a, int, c->n + 1);
@@ -572,7 +581,7 @@ static int candidate_make(const struct world *x, struct graph *g, const int *K, 
     for (int j = 0; j < c->n; j++) {
         struct line *p = &c->line[j];
         int first = j ? end[j - 1] : 0;
-        if (line_make(x, d + first, end[j] - first, K[j], n_micro, p, a, e)) return -1;
+        if (line_make(x, d + first, end[j] - first, c->groups[j], n_micro, p, a, e)) return -1;
         if (p->n > m->n_layer) {
             dropped = true;
             continue;
@@ -626,6 +635,23 @@ static int by_time(const void *x, const void *y) {
     return a->time_s < b->time_s ? -1 : a->time_s > b->time_s ? 1 : a->id < b->id ? -1 : a->id > b->id;
 }
 
+/* The best plans once more with finer weights; the better one of the two stays. */
+static int cut_again(struct found *f, const int *all, struct proposal *list, int n, struct arena *a,
+                     struct err *e) {
+    const struct world *x = &f->x;
+    struct graph g = graph_make(x, all, x->n, true, FINE, a);
+    for (int i = 0; i < n; i++) {
+        struct candidate *old = &f->candidate[list[i].id], fine = {.n = old->n, .groups = old->groups};
+        enum verdict v;
+        if (candidate_make(x, &g, &fine, &v, a, e)) return -1;
+        if (v != GOOD || fine.time_s >= old->time_s) continue;
+        list[i].cost_usd *= fine.time_s / old->time_s;
+        list[i].time_s = fine.time_s;
+        *old = fine;
+    }
+    return 0;
+}
+
 /* Sorted by time for either objective: all plans use all GPUs, so the fastest is the cheapest. */
 static int search(const struct question *q, struct answer *out, struct arena *a, struct err *e) {
     struct found *f = ARENA_NEW(a, struct found);
@@ -643,26 +669,30 @@ static int search(const struct question *q, struct answer *out, struct arena *a,
     for (int i = 0; i < x->n; i++)
         usd_per_s +=
             q->w->site->usd_per_gpu_hour[x->device[i].zone * q->w->site->n_gpu + x->device[i].gpu] / 3600;
-    int most = x->n / 5, *K = ARENA_ARRAY(a, int, most), *all = ARENA_ARRAY(a, int, x->n);
+    int most = x->n / 5, *all = ARENA_ARRAY(a, int, x->n);
     f->candidate = ARENA_ARRAY(a, struct candidate, most);
     struct proposal *list = ARENA_ARRAY(a, struct proposal, most);
     for (int i = 0; i < x->n; i++) all[i] = i;
-    struct graph g = graph_make(x, all, x->n, true, a);
+    struct graph g = graph_make(x, all, x->n, true, SCALE, a);
     mt19937_seed(&random, 40404);
     mt19937_binomial(&random, 2, 0.2); /* spent before the loop */
     int n_list = 0;
     for (int n = 1; n <= most && n <= q->w->global_batch_size; n++) {
         struct candidate *c = &f->candidate[n - 1];
         enum verdict v;
-        c->n = n;
-        for (int j = 0; j < n; j++) K[j] = 1 + mt19937_binomial(&random, 2, 0.2);
+        c->n = n, c->groups = ARENA_ARRAY(a, int, n);
+        for (int j = 0; j < n; j++) c->groups[j] = 1 + mt19937_binomial(&random, 2, 0.2);
         if (q->stop && q->stop(q->stop_ctx)) break;
-        if (candidate_make(x, &g, K, c, &v, a, e)) return -1;
+        if (candidate_make(x, &g, c, &v, a, e)) return -1;
         out->states++;
         if (v == BROKEN && !q->corrected) return 0;
         if (v == GOOD) list[n_list++] = (struct proposal){c->time_s, c->time_s * usd_per_s, n - 1, NULL};
     }
     qsort(list, (size_t)n_list, sizeof *list, by_time);
+    if (sizeof(idx_t) == 4 && x->device[0].gpu != x->device[x->n - 1].gpu) {
+        if (cut_again(f, all, list, n_list < AGAIN ? n_list : AGAIN, a, e)) return -1;
+        qsort(list, (size_t)n_list, sizeof *list, by_time);
+    }
     out->n = n_list, out->proposal = list;
     return 0;
 }

@@ -90,35 +90,31 @@ static int check_all(const struct question *q, const struct answer *x) {
 }
 
 /* With 64-bit METIS the published partitions, and so the published plans, come out. Debian's has 32 bits:
- * with several types the cuts differ, and the row is only held within 25 %. */
+ * other cuts, and plans no more than 10 % slower than the published ones. */
 static void test_figures(void **state) {
     (void)state;
     bool wide = sizeof(idx_t) == 8;
     static const struct {
         const char *job;
         int row;
-        bool mixed;
         double own, common;
     } golden[] = {
-        {"fig7", 0, false, 0.108653, 0.084443}, {"fig7", 1, false, 0.246466, 0.208297},
-        {"fig7", 2, false, 0.349716, 0.296255}, {"fig8b", 0, true, 0.204315, 0.117497},
-        {"fig8b", 1, true, 0.489056, 0.238929}, {"fig8b", 2, true, 0.686203, 0.308151},
-        {"fig11", 0, true, 0.433650, 0.216549}, {"fig12", 0, true, 0.433650, 0.216549},
+        {"fig7", 0, 0.108653, 0.084443},  {"fig7", 1, 0.246466, 0.208297},  {"fig7", 2, 0.349716, 0.296255},
+        {"fig8b", 0, 0.204315, 0.117497}, {"fig8b", 1, 0.489056, 0.238929}, {"fig8b", 2, 0.686203, 0.308151},
+        {"fig11", 0, 0.433650, 0.216549}, {"fig12", 0, 0.433650, 0.216549},
     };
     for (int i = 0; i < 8; i++) {
         struct arena a = {0};
         struct row_result r = fig_walk(&flashflex_planner, golden[i].job, golden[i].row, false, &a);
         if (r.n_plan != 1) fail_msg("%s %d: %s", golden[i].job, golden[i].row, r.reason);
-        fig_near(1 / r.plan->est.iteration_time_s, golden[i].common,
-                 wide              ? 1e-4
-                 : golden[i].mixed ? 0.25
-                                   : 0.1,
-                 golden[i].job, i);
-        fig_near(1 / r.plan->planner_time_s, golden[i].own,
-                 wide              ? 1e-3
-                 : golden[i].mixed ? 0.25
-                                   : 0.1,
-                 "own estimate", i);
+        double common = 1 / r.plan->est.iteration_time_s, own = 1 / r.plan->planner_time_s;
+        if (wide) {
+            fig_near(common, golden[i].common, 1e-4, golden[i].job, i);
+            fig_near(own, golden[i].own, 1e-3, "own estimate", i);
+        } else if (common < 0.9 * golden[i].common || own < 0.9 * golden[i].own) {
+            fail_msg("%s %d: %g and %g, published %g and %g", golden[i].job, golden[i].row, common, own,
+                     golden[i].common, golden[i].own);
+        }
         assert_int_equal(r.oom_plans, 0);
         arena_free(&a);
     }
