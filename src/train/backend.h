@@ -13,7 +13,8 @@
  * library of matrix products does.
  *
  * Types: `elem` is that of parameters, activations and what travels between ranks; `acc` that of gradients,
- * optimizer state, statistics and losses. */
+ * optimizer state, statistics and losses. Both are single precision, or elem is bf16: then an operation
+ * computes in single precision from what is stored, and rounds what it stores to nearest even. */
 
 /* Sequences x tokens of the attention of one rank. */
 struct attention {
@@ -100,12 +101,17 @@ struct backend {
     void (*loss_back)(struct backend *b, void *loss, void *logits, const void *sums, const int *target,
                       int first, int n, int n_valid, int rows, int room, double weight);
 
-    /* ---- optimizer, n elements: p in elem, g, m, v in acc ---- */
-    void (*adamw)(struct backend *b, void *p, const void *g, void *m, void *v, size_t n, struct adamw step);
+    /* ---- optimizer, n elements: p in elem; master, g, m, v in acc ---- */
+    /** master NULL where elem is acc; otherwise the weights in full, which are updated, and p becomes their
+     * rounding to nearest even. */
+    void (*adamw)(struct backend *b, void *p, void *master, const void *g, void *m, void *v, size_t n,
+                  struct adamw step);
 
     void (*close)(struct backend *b);
 };
 
 /** CPU: OpenMP with `threads` threads and the BLAS that was linked, in single precision. -1 with *e set. */
 int backend_cpu_open(struct backend *b, int threads, struct err *e);
+/** The same with elem bf16. */
+int backend_cpu_bf16_open(struct backend *b, int threads, struct err *e);
 #endif

@@ -1,6 +1,9 @@
-/* The CPU backend: loops in OpenMP, matrix products by the BLAS that was linked. `real` is float; the tests
- * compile this file a second time with double, to compare gradients with differences. Rows or columns are
- * divided among threads, never a sum, so that results do not depend on their number. */
+/* The CPU backend: loops in OpenMP, matrix products by the BLAS that was linked. Rows or columns are divided
+ * among threads, never a sum, so that results do not depend on their number.
+ *
+ * `real` is what is computed with, and acc; `stored` is elem, read with get() and written with put(). This
+ * file has both as float. backend_cpu_bf16.c compiles it a second time and stores bf16; the tests a third
+ * time, with double, to compare gradients with differences. */
 #include "train/backend.h"
 
 #include <cblas.h>
@@ -24,6 +27,18 @@ typedef float real;
 enum { REAL = ELEM_F32 };
 #endif
 
+#ifdef BACKEND_STORES_BF16
+typedef bf16 stored;
+static inline real get(stored x) { return bf16_value(x); }
+static inline stored put(real x) { return bf16_round(x); }
+enum { MIXED = 1, STORED = ELEM_BF16 };
+#else
+typedef real stored;
+static inline real get(stored x) { return x; }
+static inline stored put(real x) { return x; }
+enum { MIXED = 0, STORED = REAL };
+#endif
+
 /* Libraries of matrix products bring threads of their own; the name of the knob is all they do not agree on.
  */
 extern void openblas_set_num_threads(int) __attribute__((weak));
@@ -36,6 +51,7 @@ static void blas_threads(int n) {
 
 struct cpu {
     int threads;
+    real *tiles;   /* [threads][3][TILE][TILE] where MIXED */
     double *stamp; /* [room] */
     int room;
 };
@@ -84,68 +100,171 @@ static double cpu_stamp_s(struct backend *b, int i) {
     return c->stamp[i < c->room ? i : c->room - 1] - c->stamp[0];
 }
 
+/* ---- matrix products ---- */
+
+struct matrix {
+    const stored *at;
+    int ld;
+    bool transposed;
+};
+struct product { /* scale * a b, [m][k] times [k][n] */
+    int m, n, k;
+    real scale;
+    struct matrix a, b;
+};
+enum { ALL = -1 }; /* in place of a thread: all of them share the work */
+
+static void gemm(struct product p, const void *a, int lda, const void *b, int ldb, real beta, real *to,
+                 int ld) {
+    GEMM(CblasRowMajor, p.a.transposed ? CblasTrans : CblasNoTrans,
+         p.b.transposed ? CblasTrans : CblasNoTrans, p.m, p.n, p.k, p.scale, a, lda, b, ldb, beta, to, ld);
+}
+
+#ifdef BACKEND_STORES_BF16
+/* Tile by tile: what is stored becomes floats just before BLAS needs it, so that the room for that is small
+ * and the same for every model. The sum over k stays in floats and is rounded once. */
+enum { TILE = 128 };
+
+static struct matrix corner(struct matrix x, int row, int column) {
+    x.at += x.transposed ? (size_t)column * (size_t)x.ld + (size_t)row
+                         : (size_t)row * (size_t)x.ld + (size_t)column;
+    return x;
+}
+
+/* The first rows and columns, as they are stored, into [TILE][TILE]. */
+static void load(real *to, struct matrix x, int rows, int columns) {
+    int n = x.transposed ? columns : rows, width = x.transposed ? rows : columns;
+    for (int i = 0; i < n; i++)
+        for (int j = 0; j < width; j++) to[i * TILE + j] = get(x.at[(size_t)i * (size_t)x.ld + (size_t)j]);
+}
+
+static void one_tile(real *work, struct product p, real beta, real *to, int ld) {
+    real *a = work, *b = work + TILE * TILE;
+    for (int from = 0, k = p.k; from < k; from += TILE, beta = 1) {
+        p.k = k - from < TILE ? k - from : TILE;
+        load(a, corner(p.a, 0, from), p.m, p.k), load(b, corner(p.b, from, 0), p.k, p.n);
+        gemm(p, a, TILE, b, TILE, beta, to, ld);
+    }
+}
+
+/* To `sum`, or rounded to `to`. */
+static void by_tiles(const struct backend *backend, int thread, struct product p, const stored *bias,
+                     real beta, real *sum, stored *to, int ld) {
+    const struct cpu *c = backend->own;
+#pragma omp parallel for collapse(2) num_threads(thread == ALL ? c->threads : 1)
+    for (int row = 0; row < p.m; row += TILE)
+        for (int column = 0; column < p.n; column += TILE) {
+            real *work = c->tiles + 3 * TILE * TILE * (thread == ALL ? omp_get_thread_num() : thread);
+            real *result = work + 2 * TILE * TILE;
+            size_t at = (size_t)row * (size_t)ld + (size_t)column;
+            struct product t = p;
+            t.m = p.m - row < TILE ? p.m - row : TILE, t.n = p.n - column < TILE ? p.n - column : TILE;
+            t.a = corner(p.a, row, 0), t.b = corner(p.b, 0, column);
+            if (sum) {
+                one_tile(work, t, beta, sum + at, ld);
+                continue;
+            }
+            for (int i = 0; i < t.m && bias; i++)
+                for (int j = 0; j < t.n; j++) result[i * TILE + j] = get(bias[column + j]);
+            one_tile(work, t, bias ? 1 : 0, result, TILE);
+            for (int i = 0; i < t.m; i++)
+                for (int j = 0; j < t.n; j++)
+                    to[at + (size_t)i * (size_t)ld + (size_t)j] = put(result[i * TILE + j]);
+        }
+}
+
+static void multiply_add(const struct backend *b, int thread, struct product p, real beta, real *to, int ld) {
+    by_tiles(b, thread, p, NULL, beta, to, NULL, ld);
+}
+
+static void multiply(const struct backend *b, int thread, struct product p, const stored *bias, stored *to,
+                     int ld) {
+    by_tiles(b, thread, p, bias, 0, NULL, to, ld);
+}
+
+static real *new_tiles(int threads) {
+    return aligned_alloc(64, sizeof(real) * 3 * TILE * TILE * (size_t)threads);
+}
+#else
+static void multiply_add(const struct backend *b, int thread, struct product p, real beta, real *to, int ld) {
+    (void)b, (void)thread;
+    gemm(p, p.a.at, p.a.ld, p.b.at, p.b.ld, beta, to, ld);
+}
+
+static void multiply(const struct backend *b, int thread, struct product p, const stored *bias, stored *to,
+                     int ld) {
+    if (bias) {
+#pragma omp parallel for num_threads(threads_of(b))
+        for (int i = 0; i < p.m; i++) memcpy(to + (size_t)i * (size_t)ld, bias, sizeof *bias * (size_t)p.n);
+    }
+    multiply_add(b, thread, p, bias ? 1 : 0, to, ld);
+}
+
+static real *new_tiles(int threads) {
+    (void)threads;
+    return NULL;
+}
+#endif
+
 /* ---- linear maps ---- */
 
 static void cpu_linear(struct backend *b, void *y, const void *x, const void *w, const void *bias, int n,
                        int in, int out, bool inputs_first) {
-    if (bias) {
-        real *to = y;
-#pragma omp parallel for num_threads(threads_of(b))
-        for (int i = 0; i < n; i++) memcpy(to + (size_t)i * (size_t)out, bias, sizeof(real) * (size_t)out);
-    }
-    GEMM(CblasRowMajor, CblasNoTrans, inputs_first ? CblasNoTrans : CblasTrans, n, out, in, 1, x, in, w,
-         inputs_first ? out : in, bias ? 1 : 0, y, out);
+    multiply(b, ALL,
+             (struct product){n, out, in, 1, {x, in, false}, {w, inputs_first ? out : in, !inputs_first}},
+             bias, y, out);
 }
 
 static void cpu_bias_back(struct backend *b, void *dbias, const void *dy, int n, int h) {
     enum { COLUMNS = 64 };
     real *db = dbias;
-    const real *d = dy;
+    const stored *d = dy;
 #pragma omp parallel for num_threads(threads_of(b))
     for (int from = 0; from < h; from += COLUMNS) {
         int to = from + COLUMNS < h ? from + COLUMNS : h;
         for (int i = 0; i < n; i++)
-            for (int j = from; j < to; j++) db[j] += d[(size_t)i * (size_t)h + (size_t)j];
+            for (int j = from; j < to; j++) db[j] += get(d[(size_t)i * (size_t)h + (size_t)j]);
     }
 }
 
 static void cpu_linear_back(struct backend *b, void *dx, void *dw, void *dbias, const void *dy, const void *x,
                             const void *w, int n, int in, int out, bool inputs_first) {
+    struct matrix whole = {dy, out, false}, flipped = {dy, out, true};
     if (dx)
-        GEMM(CblasRowMajor, CblasNoTrans, inputs_first ? CblasTrans : CblasNoTrans, n, in, out, 1, dy, out, w,
-             inputs_first ? out : in, 0, dx, in);
+        multiply(b, ALL, (struct product){n, in, out, 1, whole, {w, inputs_first ? out : in, inputs_first}},
+                 NULL, dx, in);
     if (dw && inputs_first)
-        GEMM(CblasRowMajor, CblasTrans, CblasNoTrans, in, out, n, 1, x, in, dy, out, 1, dw, out);
+        multiply_add(b, ALL, (struct product){in, out, n, 1, {x, in, true}, whole}, 1, dw, out);
     if (dw && !inputs_first)
-        GEMM(CblasRowMajor, CblasTrans, CblasNoTrans, out, in, n, 1, dy, out, x, in, 1, dw, in);
+        multiply_add(b, ALL, (struct product){out, in, n, 1, flipped, {x, in, false}}, 1, dw, in);
     if (dbias) cpu_bias_back(b, dbias, dy, n, out);
 }
 
 static void cpu_residual(struct backend *b, void *y, const void *x, const void *part, const void *bias, int n,
                          int h) {
-    real *to = y;
-    const real *p = x, *q = part, *r = bias;
+    stored *to = y;
+    const stored *p = x, *q = part, *r = bias;
 #pragma omp parallel for num_threads(threads_of(b))
     for (int i = 0; i < n; i++)
         for (size_t j = 0, at = (size_t)i * (size_t)h; j < (size_t)h; j++)
-            to[at + j] = p[at + j] + (q[at + j] + r[j]);
+            to[at + j] = put(get(p[at + j]) + (get(q[at + j]) + get(r[j])));
 }
 
 /* ---- layer norm ---- */
 
 static void cpu_norm(struct backend *b, void *y, void *mean, void *rstd, const void *x, const void *gain,
                      const void *bias, int n, int h) {
-    const real *g = gain, *o = bias;
+    const stored *g = gain, *o = bias;
 #pragma omp parallel for num_threads(threads_of(b))
     for (int i = 0; i < n; i++) {
-        const real *from = (const real *)x + (size_t)i * (size_t)h;
-        real *to = (real *)y + (size_t)i * (size_t)h;
+        const stored *from = (const stored *)x + (size_t)i * (size_t)h;
+        stored *to = (stored *)y + (size_t)i * (size_t)h;
         double sum = 0, square = 0;
-        for (int j = 0; j < h; j++) sum += from[j];
+        for (int j = 0; j < h; j++) sum += get(from[j]);
         double mu = sum / h;
-        for (int j = 0; j < h; j++) square += (from[j] - mu) * (from[j] - mu);
+        for (int j = 0; j < h; j++) square += (get(from[j]) - mu) * (get(from[j]) - mu);
         real m = (real)mu, r = (real)(1 / sqrt(square / h + 1e-5));
-        for (int j = 0; j < h; j++) to[j] = (from[j] - m) * r * g[j] + o[j];
+        for (int j = 0; j < h; j++) to[j] = put((get(from[j]) - m) * r * get(g[j]) + get(o[j]));
         ((real *)mean)[i] = m, ((real *)rstd)[i] = r;
     }
 }
@@ -153,23 +272,24 @@ static void cpu_norm(struct backend *b, void *y, void *mean, void *rstd, const v
 static void cpu_norm_back(struct backend *b, void *dx, void *dgain, void *dbias, const void *dy,
                           const void *x, const void *gain, const void *mean, const void *rstd, int n, int h) {
     enum { COLUMNS = 64 };
-    const real *g = gain, *mu = mean, *r = rstd, *from = x, *d = dy;
+    const stored *g = gain, *from = x, *d = dy;
+    const real *mu = mean, *r = rstd;
     real *dg = dgain, *db = dbias;
 #pragma omp parallel num_threads(threads_of(b))
     {
 #pragma omp for
         for (int i = 0; i < n; i++) {
             size_t at = (size_t)i * (size_t)h;
-            real *to = (real *)dx + at;
+            stored *to = (stored *)dx + at;
             double sum = 0, along = 0; /* of dnorm, and of dnorm * norm */
             for (int j = 0; j < h; j++) {
-                real dn = d[at + (size_t)j] * g[j];
-                sum += dn, along += dn * ((from[at + (size_t)j] - mu[i]) * r[i]);
+                real dn = get(d[at + (size_t)j]) * get(g[j]);
+                sum += dn, along += dn * ((get(from[at + (size_t)j]) - mu[i]) * r[i]);
             }
             real s = (real)(sum / h), a = (real)(along / h);
             for (int j = 0; j < h; j++) {
-                real norm = (from[at + (size_t)j] - mu[i]) * r[i];
-                to[j] += (d[at + (size_t)j] * g[j] - s - norm * a) * r[i];
+                real norm = (get(from[at + (size_t)j]) - mu[i]) * r[i];
+                to[j] = put(get(to[j]) + (get(d[at + (size_t)j]) * get(g[j]) - s - norm * a) * r[i]);
             }
         }
 #pragma omp for
@@ -178,8 +298,8 @@ static void cpu_norm_back(struct backend *b, void *dx, void *dgain, void *dbias,
             for (int i = 0; i < n; i++)
                 for (int j = first; j < end; j++) {
                     size_t at = (size_t)i * (size_t)h + (size_t)j;
-                    dg[j] += d[at] * ((from[at] - mu[i]) * r[i]);
-                    db[j] += d[at];
+                    dg[j] += get(d[at]) * ((get(from[at]) - mu[i]) * r[i]);
+                    db[j] += get(d[at]);
                 }
         }
     }
@@ -212,74 +332,95 @@ static inline real exp_real(real x) {
 }
 #endif
 
+/* Work space is one square of real per thread: of scores, where they are not stored as they are, later of
+ * gradients; and there one of what is stored. */
 static void cpu_attention_bytes(struct backend *b, struct attention a, size_t *saved, size_t *work) {
-    size_t square = (size_t)a.length * (size_t)a.length * sizeof(real);
-    *saved = square * (size_t)a.sequences * (size_t)a.heads;
-    *work = square * (size_t)threads_of(b);
+    size_t square = (size_t)a.length * (size_t)a.length;
+    *saved = square * sizeof(stored) * (size_t)a.sequences * (size_t)a.heads;
+    *work = square * (sizeof(real) + MIXED * sizeof(stored)) * (size_t)threads_of(b);
 }
 
-static void softmax_rows(real *p, int length) {
+/* Products of a single head are too small to be divided: BLAS works alone. Where MIXED it always does. */
+static void begin_heads(const struct backend *b) {
+    if (!MIXED && threads_of(b) > 1) blas_threads(1);
+}
+static void end_heads(const struct backend *b) {
+    if (!MIXED && threads_of(b) > 1) blas_threads(threads_of(b));
+}
+
+/* p may be the scores themselves */
+static void softmax_rows(stored *p, real *scores, int length) {
     for (int i = 0; i < length; i++) {
-        real *row = p + (size_t)i * (size_t)length, max = row[0], sum = 0;
+        real *row = scores + (size_t)i * (size_t)length, max = row[0], sum = 0;
+        stored *to = p + (size_t)i * (size_t)length;
         for (int j = 1; j <= i; j++) max = row[j] > max ? row[j] : max;
         for (int j = 0; j <= i; j++) row[j] = exp_real(row[j] - max);
         for (int j = 0; j <= i; j++) sum += row[j];
         real scale = 1 / sum;
-        for (int j = 0; j <= i; j++) row[j] *= scale;
-        memset(row + i + 1, 0, sizeof *row * (size_t)(length - 1 - i));
+        for (int j = 0; j <= i; j++) to[j] = put(row[j] * scale);
+        memset(to + i + 1, 0, sizeof *to * (size_t)(length - 1 - i));
     }
 }
 
-/* One thread takes one head of one sequence at a time; its products are too small to be divided further. */
+/* One thread takes one head of one sequence at a time. */
 static void cpu_attention(struct backend *b, void *out, void *saved, void *work, const void *qkv,
                           struct attention a) {
-    int L = a.length, d = a.size, ld = 3 * d * a.heads, threads = threads_of(b);
+    int L = a.length, d = a.size, ld = 3 * d * a.heads;
+    size_t square = (size_t)L * (size_t)L;
     real scale = (real)(1 / sqrt((double)d));
-    (void)work;
-    if (threads > 1) blas_threads(1);
-#pragma omp parallel for num_threads(threads)
+    begin_heads(b);
+#pragma omp parallel for num_threads(threads_of(b))
     for (int k = 0; k < a.sequences * a.heads; k++) {
+        int thread = omp_get_thread_num();
         size_t token = (size_t)(k / a.heads) * (size_t)L, head = (size_t)(k % a.heads);
-        const real *q = (const real *)qkv + token * (size_t)ld + head * 3 * (size_t)d;
-        real *p = (real *)saved + (size_t)k * (size_t)L * (size_t)L;
-        real *o = (real *)out + token * (size_t)(d * a.heads) + head * (size_t)d;
-        GEMM(CblasRowMajor, CblasNoTrans, CblasTrans, L, L, d, scale, q, ld, q + d, ld, 0, p, L);
-        softmax_rows(p, L);
-        GEMM(CblasRowMajor, CblasNoTrans, CblasNoTrans, L, d, L, 1, p, L, q + 2 * d, ld, 0, o, d * a.heads);
+        const stored *q = (const stored *)qkv + token * (size_t)ld + head * 3 * (size_t)d;
+        stored *p = (stored *)saved + (size_t)k * square;
+        stored *o = (stored *)out + token * (size_t)(d * a.heads) + head * (size_t)d;
+        void *scores = MIXED ? (void *)((real *)work + (size_t)thread * square) : (void *)p;
+        multiply_add(b, thread, (struct product){L, L, d, scale, {q, ld, false}, {q + d, ld, true}}, 0,
+                     scores, L);
+        softmax_rows(p, scores, L);
+        multiply(b, thread, (struct product){L, d, L, 1, {p, L, false}, {q + 2 * d, ld, false}}, NULL, o,
+                 d * a.heads);
     }
-    if (threads > 1) blas_threads(threads);
+    end_heads(b);
 }
 
 static void cpu_attention_back(struct backend *b, void *dqkv, const void *dout, const void *out,
                                const void *saved, void *work, const void *qkv, struct attention a) {
-    int L = a.length, d = a.size, ld = 3 * d * a.heads, lo = d * a.heads, threads = threads_of(b);
+    int L = a.length, d = a.size, ld = 3 * d * a.heads, lo = d * a.heads;
+    size_t square = (size_t)L * (size_t)L;
     real scale = (real)(1 / sqrt((double)d));
-    if (threads > 1) blas_threads(1);
-#pragma omp parallel for num_threads(threads)
+    begin_heads(b);
+#pragma omp parallel for num_threads(threads_of(b))
     for (int k = 0; k < a.sequences * a.heads; k++) {
+        int thread = omp_get_thread_num();
         size_t token = (size_t)(k / a.heads) * (size_t)L, head = (size_t)(k % a.heads);
-        const real *q = (const real *)qkv + token * (size_t)ld + head * 3 * (size_t)d;
-        const real *p = (const real *)saved + (size_t)k * (size_t)L * (size_t)L;
-        const real *go = (const real *)dout + token * (size_t)lo + head * (size_t)d;
-        const real *o = (const real *)out + token * (size_t)lo + head * (size_t)d;
-        real *dq = (real *)dqkv + token * (size_t)ld + head * 3 * (size_t)d;
-        real *ds = (real *)work + (size_t)omp_get_thread_num() * (size_t)L * (size_t)L;
-        GEMM(CblasRowMajor, CblasTrans, CblasNoTrans, L, d, L, 1, p, L, go, lo, 0, dq + 2 * d,
-             ld); /* dV = P' dO */
-        GEMM(CblasRowMajor, CblasNoTrans, CblasTrans, L, L, d, 1, go, lo, q + 2 * d, ld, 0, ds,
-             L);                      /* dP = dO V' */
+        const stored *q = (const stored *)qkv + token * (size_t)ld + head * 3 * (size_t)d;
+        const stored *p = (const stored *)saved + (size_t)k * square;
+        const stored *go = (const stored *)dout + token * (size_t)lo + head * (size_t)d;
+        const stored *o = (const stored *)out + token * (size_t)lo + head * (size_t)d;
+        stored *dq = (stored *)dqkv + token * (size_t)ld + head * 3 * (size_t)d;
+        real *dp = (real *)work + (size_t)thread * square;
+        stored *ds = MIXED
+                         ? (stored *)((real *)work + (size_t)threads_of(b) * square) + (size_t)thread * square
+                         : (void *)dp;
+        multiply(b, thread, (struct product){L, d, L, 1, {p, L, true}, {go, lo, false}}, NULL, dq + 2 * d,
+                 ld); /* dV = P' dO */
+        multiply_add(b, thread, (struct product){L, L, d, 1, {go, lo, false}, {q + 2 * d, ld, true}}, 0, dp,
+                     L);              /* dP = dO V' */
         for (int i = 0; i < L; i++) { /* dS = P (dP - dO . O): the row's sum of P dP is dO . O */
-            real *row = ds + (size_t)i * (size_t)L, along = 0;
-            for (int j = 0; j < d; j++)
-                along += go[(size_t)i * (size_t)lo + (size_t)j] * o[(size_t)i * (size_t)lo + (size_t)j];
-            for (int j = 0; j < L; j++) row[j] = p[(size_t)i * (size_t)L + (size_t)j] * (row[j] - along);
+            size_t row = (size_t)i * (size_t)L, at = (size_t)i * (size_t)lo;
+            real along = 0;
+            for (size_t j = 0; j < (size_t)d; j++) along += get(go[at + j]) * get(o[at + j]);
+            for (size_t j = row; j < row + (size_t)L; j++) ds[j] = put(get(p[j]) * (dp[j] - along));
         }
-        GEMM(CblasRowMajor, CblasNoTrans, CblasNoTrans, L, d, L, scale, ds, L, q + d, ld, 0, dq,
-             ld); /* dQ = dS K */
-        GEMM(CblasRowMajor, CblasTrans, CblasNoTrans, L, d, L, scale, ds, L, q, ld, 0, dq + d,
-             ld); /* dK = dS' Q */
+        multiply(b, thread, (struct product){L, d, L, scale, {ds, L, false}, {q + d, ld, false}}, NULL, dq,
+                 ld); /* dQ = dS K */
+        multiply(b, thread, (struct product){L, d, L, scale, {ds, L, true}, {q, ld, false}}, NULL, dq + d,
+                 ld); /* dK = dS' Q */
     }
-    if (threads > 1) blas_threads(threads);
+    end_heads(b);
 }
 
 /* ---- activation: ReLU, or GELU in GPT-2's form with tanh ---- */
@@ -293,37 +434,40 @@ static inline real tanh_real(real x) {
 }
 
 static void cpu_activate(struct backend *b, void *y, const void *x, enum activation f, size_t n) {
-    real *to = y;
-    const real *from = x;
-    if (f == ACTIVATION_RELU) {
-#pragma omp parallel for num_threads(threads_of(b))
-        for (size_t i = 0; i < n; i++) to[i] = from[i] > 0 ? from[i] : 0;
-        return;
-    }
-#pragma omp parallel for num_threads(threads_of(b))
-    for (size_t i = 0; i < n; i++) {
-        real v = from[i];
-        to[i] = (real)0.5 * v * (1 + tanh_real(GELU_A * (v + GELU_B * v * v * v)));
-    }
-}
-
-static void cpu_activate_back(struct backend *b, void *dy, void *y, const void *x, enum activation f,
-                              size_t n) {
-    real *to = y, *d = dy;
-    const real *from = x;
+    stored *to = y;
+    const stored *from = x;
     if (f == ACTIVATION_RELU) {
 #pragma omp parallel for num_threads(threads_of(b))
         for (size_t i = 0; i < n; i++) {
-            real v = from[i];
-            to[i] = v > 0 ? v : 0, d[i] = v > 0 ? d[i] : 0;
+            real v = get(from[i]);
+            to[i] = put(v > 0 ? v : 0);
         }
         return;
     }
 #pragma omp parallel for num_threads(threads_of(b))
     for (size_t i = 0; i < n; i++) {
-        real v = from[i], t = tanh_real(GELU_A * (v + GELU_B * v * v * v));
-        to[i] = (real)0.5 * v * (1 + t);
-        d[i] *= (real)0.5 * (1 + t) + (real)0.5 * v * (1 - t * t) * GELU_A * (1 + 3 * GELU_B * v * v);
+        real v = get(from[i]);
+        to[i] = put((real)0.5 * v * (1 + tanh_real(GELU_A * (v + GELU_B * v * v * v))));
+    }
+}
+
+static void cpu_activate_back(struct backend *b, void *dy, void *y, const void *x, enum activation f,
+                              size_t n) {
+    stored *to = y, *d = dy;
+    const stored *from = x;
+    if (f == ACTIVATION_RELU) {
+#pragma omp parallel for num_threads(threads_of(b))
+        for (size_t i = 0; i < n; i++) {
+            real v = get(from[i]), g = get(d[i]);
+            to[i] = put(v > 0 ? v : 0), d[i] = put(v > 0 ? g : 0);
+        }
+        return;
+    }
+#pragma omp parallel for num_threads(threads_of(b))
+    for (size_t i = 0; i < n; i++) {
+        real v = get(from[i]), t = tanh_real(GELU_A * (v + GELU_B * v * v * v));
+        real slope = (real)0.5 * (1 + t) + (real)0.5 * v * (1 - t * t) * GELU_A * (1 + 3 * GELU_B * v * v);
+        to[i] = put((real)0.5 * v * (1 + t)), d[i] = put(get(d[i]) * slope);
     }
 }
 
@@ -334,15 +478,15 @@ static void cpu_embed(struct backend *b, void *y, const void *table, const void 
     size_t H = (size_t)h;
 #pragma omp parallel for num_threads(threads_of(b))
     for (int i = 0; i < n; i++) {
-        real *to = (real *)y + (size_t)i * H;
+        stored *to = (stored *)y + (size_t)i * H;
         int row = token[i] - first;
         if (row >= 0 && row < rows)
-            memcpy(to, (const real *)table + (size_t)row * H, sizeof(real) * H);
+            memcpy(to, (const stored *)table + (size_t)row * H, sizeof *to * H);
         else
-            memset(to, 0, sizeof(real) * H);
+            memset(to, 0, sizeof *to * H);
         if (!positions) continue;
-        const real *at = (const real *)positions + (size_t)(i % length) * H;
-        for (size_t j = 0; j < H; j++) to[j] += at[j];
+        const stored *at = (const stored *)positions + (size_t)(i % length) * H;
+        for (size_t j = 0; j < H; j++) to[j] = put(get(to[j]) + get(at[j]));
     }
 }
 
@@ -354,13 +498,13 @@ static void cpu_embed_back(struct backend *b, void *dtable, void *dpositions, co
     for (int from = 0; from < h; from += COLUMNS) {
         int end = from + COLUMNS < h ? from + COLUMNS : h;
         for (int i = 0; i < n; i++) {
-            const real *d = (const real *)dy + (size_t)i * H;
+            const stored *d = (const stored *)dy + (size_t)i * H;
             real *at = (real *)dpositions + (size_t)(i % length) * H;
-            for (int j = from; j < end; j++) at[j] += d[j];
+            for (int j = from; j < end; j++) at[j] += get(d[j]);
             int row = token[i] - first;
             if (row < 0 || row >= rows) continue;
             real *to = (real *)dtable + (size_t)row * H;
-            for (int j = from; j < end; j++) to[j] += d[j];
+            for (int j = from; j < end; j++) to[j] += get(d[j]);
         }
     }
 }
@@ -370,23 +514,30 @@ static void cpu_embed_back(struct backend *b, void *dtable, void *dpositions, co
 static void cpu_loss_max(struct backend *b, void *max, const void *logits, int n, int rows, int room) {
 #pragma omp parallel for num_threads(threads_of(b))
     for (int i = 0; i < n; i++) {
-        const real *row = (const real *)logits + (size_t)i * (size_t)room;
+        const stored *row = (const stored *)logits + (size_t)i * (size_t)room;
         real most = (real)-INFINITY; /* a rank may hold nothing but padding */
-        for (int j = 0; j < rows; j++) most = row[j] > most ? row[j] : most;
+        for (int j = 0; j < rows; j++) most = get(row[j]) > most ? get(row[j]) : most;
         ((real *)max)[i] = most;
     }
 }
 
 static void cpu_loss_sums(struct backend *b, void *sums, void *logits, const void *max, const int *target,
                           int first, int n, int rows, int room) {
+    enum { COLUMNS = 64 };
 #pragma omp parallel for num_threads(threads_of(b))
     for (int i = 0; i < n; i++) {
-        real *row = (real *)logits + (size_t)i * (size_t)room, most = ((const real *)max)[i];
+        stored *row = (stored *)logits + (size_t)i * (size_t)room;
+        real most = ((const real *)max)[i], part[COLUMNS];
         int here = target[i] - first;
         double sum = 0;
-        ((real *)sums)[n + i] = here >= 0 && here < rows ? row[here] - most : 0;
-        for (int j = 0; j < rows; j++) row[j] = exp_real(row[j] - most);
-        for (int j = 0; j < rows; j++) sum += row[j];
+        ((real *)sums)[n + i] = here >= 0 && here < rows ? get(row[here]) - most : 0;
+        /* the sum is of what is not yet rounded */
+        for (int from = 0; from < rows; from += COLUMNS, row += COLUMNS) {
+            int m = rows - from < COLUMNS ? rows - from : COLUMNS;
+            for (int j = 0; j < m; j++) part[j] = exp_real(get(row[j]) - most);
+            for (int j = 0; j < m; j++) sum += part[j];
+            for (int j = 0; j < m; j++) row[j] = put(part[j]);
+        }
         ((real *)sums)[i] = (real)sum;
     }
 }
@@ -397,15 +548,16 @@ static void cpu_loss_back(struct backend *b, void *loss, void *logits, const voi
     double total = 0;
 #pragma omp parallel for num_threads(threads_of(b))
     for (int i = 0; i < n; i++) {
-        real *row = (real *)logits + (size_t)i * (size_t)room;
+        stored *row = (stored *)logits + (size_t)i * (size_t)room;
         int here = target[i] - first;
         if (i >= n_valid) {
             memset(row, 0, sizeof *row * (size_t)room);
             continue;
         }
         real scale = (real)weight / s[i];
-        for (int j = 0; j < rows; j++) row[j] *= scale;
-        if (here >= 0 && here < rows) row[here] -= (real)weight;
+        real of_target = here >= 0 && here < rows ? get(row[here]) * scale - (real)weight : 0;
+        for (int j = 0; j < rows; j++) row[j] = put(get(row[j]) * scale);
+        if (here >= 0 && here < rows) row[here] = put(of_target);
         memset(row + rows, 0, sizeof *row * (size_t)(room - rows));
     }
     for (int i = 0; i < n_valid; i++) total += log(s[i]) - s[n + i];
@@ -414,9 +566,10 @@ static void cpu_loss_back(struct backend *b, void *loss, void *logits, const voi
 
 /* ---- optimizer ---- */
 
-static void cpu_adamw(struct backend *b, void *p, const void *g, void *m, void *v, size_t n,
+static void cpu_adamw(struct backend *b, void *p, void *master, const void *g, void *m, void *v, size_t n,
                       struct adamw step) {
-    real *w = p, *first = m, *second = v;
+    real *w = MIXED ? master : p, *first = m, *second = v;
+    stored *rounded = p;
     const real *grad = g;
     real b1 = (real)step.beta1, b2 = (real)step.beta2, c1 = (real)(1 / step.correction1),
          c2 = (real)(1 / step.correction2);
@@ -426,6 +579,7 @@ static void cpu_adamw(struct backend *b, void *p, const void *g, void *m, void *
         first[i] = b1 * first[i] + (1 - b1) * grad[i];
         second[i] = b2 * second[i] + (1 - b2) * grad[i] * grad[i];
         w[i] = keep * w[i] - rate * (first[i] * c1) / (SQRT(second[i] * c2) + epsilon);
+        if (MIXED) rounded[i] = put(w[i]);
     }
 }
 
@@ -433,7 +587,7 @@ static void cpu_adamw(struct backend *b, void *p, const void *g, void *m, void *
 
 static void cpu_close(struct backend *b) {
     struct cpu *c = b->own;
-    if (c) free(c->stamp);
+    if (c) free(c->stamp), free(c->tiles);
     free(c);
     b->own = NULL;
 }
@@ -454,11 +608,12 @@ static void name_device(char *name, size_t size) {
 
 int backend_cpu_open(struct backend *b, int threads, struct err *e) {
     struct cpu *c = calloc(1, sizeof *c);
-    if (!c) return err_set(e, EXIT_INTERNAL, "out of memory");
+    if (c) c->tiles = new_tiles(threads);
+    if (!c || (MIXED && !c->tiles)) return free(c), err_set(e, EXIT_INTERNAL, "out of memory");
     c->threads = threads;
-    blas_threads(threads);
+    blas_threads(MIXED ? 1 : threads);
     *b = (struct backend){.name = "cpu",
-                          .elem = (enum elem)REAL,
+                          .elem = (enum elem)STORED,
                           .acc = (enum elem)REAL,
                           .host = true,
                           .own = c,

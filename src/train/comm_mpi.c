@@ -17,10 +17,28 @@ struct mpi {
     MPI_Comm comm;
     MPI_Group all;
     struct group *groups; /* to be freed, latest first */
+    MPI_Op bf16_sum, bf16_max;
     bool on;
 };
 
-static MPI_Datatype type_of(enum elem t) { return t == ELEM_F64 ? MPI_DOUBLE : MPI_FLOAT; }
+static MPI_Datatype type_of(enum elem t) {
+    return t == ELEM_F64 ? MPI_DOUBLE : t == ELEM_F32 ? MPI_FLOAT : MPI_UINT16_T; /* MPI knows no bf16 */
+}
+
+/* Each pair is added in floats and rounded: the same whichever comes first. */
+static void bf16_sum(void *in, void *inout, int *n, MPI_Datatype *t) {
+    const bf16 *x = in;
+    bf16 *y = inout;
+    (void)t;
+    for (int i = 0; i < *n; i++) y[i] = bf16_round(bf16_value(x[i]) + bf16_value(y[i]));
+}
+
+static void bf16_max(void *in, void *inout, int *n, MPI_Datatype *t) {
+    const bf16 *x = in;
+    bf16 *y = inout;
+    (void)t;
+    for (int i = 0; i < *n; i++) y[i] = bf16_value(x[i]) > bf16_value(y[i]) ? x[i] : y[i];
+}
 
 static struct group *mpi_group(struct comm *c, const int *ranks, int n, struct arena *a) {
     struct mpi *m = c->own;
@@ -42,13 +60,13 @@ static void reduce(struct group *g, void *buffer, size_t n, enum elem t, MPI_Op 
 }
 
 static void mpi_sum(struct comm *c, struct group *g, void *buffer, size_t n, enum elem t) {
-    (void)c;
-    reduce(g, buffer, n, t, MPI_SUM);
+    const struct mpi *m = c->own;
+    reduce(g, buffer, n, t, t == ELEM_BF16 ? m->bf16_sum : MPI_SUM);
 }
 
 static void mpi_max(struct comm *c, struct group *g, void *buffer, size_t n, enum elem t) {
-    (void)c;
-    reduce(g, buffer, n, t, MPI_MAX);
+    const struct mpi *m = c->own;
+    reduce(g, buffer, n, t, t == ELEM_BF16 ? m->bf16_max : MPI_MAX);
 }
 
 /* One activation has less than 2^31 elements: grid_check() sees to it. */
@@ -81,6 +99,7 @@ static void mpi_close(struct comm *c) {
     struct mpi *m = c->own;
     if (m && m->on) {
         for (struct group *g = m->groups; g; g = g->next) MPI_Comm_free(&g->comm);
+        MPI_Op_free(&m->bf16_sum), MPI_Op_free(&m->bf16_max);
         MPI_Group_free(&m->all);
         MPI_Comm_free(&m->comm);
     }
@@ -106,5 +125,7 @@ void comm_mpi_open(struct comm *c, void *mpi_comm) {
     MPI_Comm_group(m->comm, &m->all);
     MPI_Comm_rank(m->comm, &c->rank);
     MPI_Comm_size(m->comm, &c->size);
+    MPI_Op_create(bf16_sum, 1, &m->bf16_sum);
+    MPI_Op_create(bf16_max, 1, &m->bf16_max);
     m->on = true;
 }

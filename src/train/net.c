@@ -103,33 +103,32 @@ int net_make(struct net *n, const struct arch *arch, struct net_shape shape, str
     n->slot = ARENA_ARRAY(arena, struct slot, n->slots);
     for (int i = 0; i < n->slots; i++) n->slot[i].kept = ARENA_ARRAY(arena, struct kept, n->end - n->first);
     place_layers(n);
-    size_t acc = elem_bytes(b->acc);
+    size_t acc = elem_bytes(b->acc), mixed = b->elem != b->acc;
     if (!(n->weight = ledger_alloc(l, MEMORY_PARAMETERS, n->params * elem_bytes(b->elem), e))) return -1;
     if (!(n->grad = ledger_alloc(l, MEMORY_GRADIENTS, n->params * acc, e))) return -1;
-    if (!(n->adam_m = ledger_alloc(l, MEMORY_OPTIMIZER, 2 * n->params * acc, e))) return -1;
+    if (!(n->adam_m = ledger_alloc(l, MEMORY_OPTIMIZER, (2 + mixed) * n->params * acc, e))) return -1;
     n->adam_v = elem_at(n->adam_m, n->params, b->acc);
+    n->master = mixed ? elem_at(n->adam_m, 2 * n->params, b->acc) : NULL;
     ALLOCATE(MEMORY_ACTIVATIONS, place_slots(n, &c));
     ALLOCATE(MEMORY_COMMUNICATION, place_messages(n, &c));
     ALLOCATE(MEMORY_WORKSPACE, place_work(n, &c));
     return 0;
 }
 
-/* Host doubles to the device's elements, in pieces. */
-static void put(struct net *n, void *buffer, size_t at, const double *value, size_t count) {
-    float single[4096];
-    if (n->backend->elem == ELEM_F64) {
-        n->backend->upload(n->backend, elem_at(buffer, at, ELEM_F64), value, count * sizeof *value);
-        return;
-    }
-    for (size_t i = 0; i < count; i++) single[i] = (float)value[i];
-    n->backend->upload(n->backend, elem_at(buffer, at, ELEM_F32), single, count * sizeof *single);
+/* Host doubles to the device's elements. */
+enum { PIECE = 4096 };
+static void put(struct net *n, void *buffer, enum elem type, size_t at, const double *value, size_t count) {
+    float single[PIECE];
+    bf16 half[PIECE];
+    const void *from = type == ELEM_F64 ? (const void *)value : type == ELEM_F32 ? (void *)single : half;
+    for (size_t i = 0; i < count; i++) single[i] = (float)value[i], half[i] = bf16_round(single[i]);
+    n->backend->upload(n->backend, elem_at(buffer, at, type), from, count * elem_bytes(type));
 }
 
 void net_init(struct net *n, unsigned long long seed) {
-    enum { PIECE = 4096 };
-    n->backend->zero(n->backend, n->weight,
-                     n->params * elem_bytes(n->backend->elem)); /* padding stays zero */
-    n->backend->zero(n->backend, n->adam_m, 2 * n->params * elem_bytes(n->backend->acc));
+    /* padding stays zero */
+    n->backend->zero(n->backend, n->weight, n->params * elem_bytes(n->backend->elem));
+    n->backend->zero(n->backend, n->adam_m, (n->master ? 3 : 2) * n->params * elem_bytes(n->backend->acc));
     n->backend->zero(n->backend, n->loss, elem_bytes(n->backend->acc));
     for (int l = 0; l < n->end - n->first; l++)
         for (int t = 0; t < arch_tensors(n->layer[l].kind); t++) {
@@ -139,7 +138,8 @@ void net_init(struct net *n, unsigned long long seed) {
             for (size_t i = 0; i < count; i += PIECE) {
                 size_t piece = count - i < PIECE ? count - i : PIECE;
                 arch_init(n->arch, n->layer[l].index, t, seed, from + i, piece, value);
-                put(n, n->weight, p->offset + i, value, piece);
+                put(n, n->weight, n->backend->elem, p->offset + i, value, piece);
+                if (n->master) put(n, n->master, n->backend->acc, p->offset + i, value, piece);
             }
         }
 }
@@ -308,7 +308,8 @@ void net_update(struct net *n, struct adam_options o, long step) {
         for (int t = 0; t < arch_tensors(n->layer[i].kind); t++) {
             const struct param *p = &n->layer[i].param[t];
             a.decay = p->tensor->decay ? o.decay : 0;
-            b->adamw(b, elem_at(n->weight, p->offset, b->elem), elem_at(n->grad, p->offset, b->acc),
+            void *master = n->master ? elem_at(n->master, p->offset, b->acc) : NULL;
+            b->adamw(b, elem_at(n->weight, p->offset, b->elem), master, elem_at(n->grad, p->offset, b->acc),
                      elem_at(n->adam_m, p->offset, b->acc), elem_at(n->adam_v, p->offset, b->acc), p->n, a);
         }
 }

@@ -51,6 +51,7 @@ struct net {
     struct layer *layer; /* [end - first] */
     size_t params;       /* elements in each flat buffer */
     void *weight, *grad, *adam_m, *adam_v;
+    void *master;      /* weights in acc, of which `weight` is the rounding; NULL where elem is acc */
     struct slot *slot; /* [slots] */
     void *dy[2];       /* [N][H] gradient on its way back: one in work, one still being sent */
     void *loss;        /* sum so far, one element of acc */
