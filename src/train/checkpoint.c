@@ -9,18 +9,15 @@
 
 static const char schema[] = "sailor-checkpoint/1";
 
-/* The three buffers of a parameter. */
+/* The three buffers of a parameter, all in acc: of the weights those that the optimizer works on. */
 enum { WEIGHT, ADAM_M, ADAM_V, BUFFERS };
 static const char *const buffer_name[BUFFERS] = {"weight", "adam_m", "adam_v"};
 static const char *const buffer_about[BUFFERS] = {"parameters", "AdamW: mean of the gradients",
                                                   "AdamW: mean of their squares"};
 
 static void *buffer_of(const struct net *n, int which) {
-    return which == WEIGHT ? n->weight : which == ADAM_M ? n->adam_m : n->adam_v;
-}
-
-static enum elem type_of(const struct net *n, int which) {
-    return which == WEIGHT ? n->backend->elem : n->backend->acc;
+    void *weight = n->master ? n->master : n->weight;
+    return which == WEIGHT ? weight : which == ADAM_M ? n->adam_m : n->adam_v;
 }
 
 static hid_t native(enum elem t) { return t == ELEM_F64 ? H5T_NATIVE_DOUBLE : H5T_NATIVE_FLOAT; }
@@ -58,7 +55,7 @@ static void give(const struct trainer *t, const struct mpx *m, struct h5file *f,
     enum { TAG = 2 };
     const struct tensor *x = &t->arch->tensor[arch_kind(t->arch, layer)][tensor];
     struct part part = arch_part(x, from->tp, k);
-    enum elem type = type_of(&t->net, which);
+    enum elem type = t->backend->acc;
     size_t bytes = part.rows * x->row * elem_bytes(type), piece = 1 << 30;
     int rank = from->first_rank + k;
     char path[96];
@@ -107,7 +104,7 @@ static void describe(const struct trainer *t, struct h5file *f, const char *vers
             for (int w = 0; w < BUFFERS; w++) {
                 path_of(name, t->arch, l, i, w);
                 h5_dataset(f, name, "1", buffer_about[w], 1, &(hsize_t){x->rows * x->row}, 0,
-                           on_disk(type_of(&t->net, w)), NULL);
+                           on_disk(t->backend->acc), NULL);
             }
         }
     }
@@ -140,7 +137,7 @@ static int take(struct trainer *t, struct h5file *f, int layer, int tensor, int 
                 struct err *e) {
     const struct param *p = &t->net.layer[layer - t->net.first].param[tensor];
     size_t row = p->tensor->row, n = p->part.rows * row;
-    enum elem type = type_of(&t->net, which);
+    enum elem type = t->backend->acc;
     char path[96];
     path_of(path, t->arch, layer, tensor, which);
     if (h5_read_rows(f, path, p->tensor->rows * row, p->part.first * row, n, native(type), host, e))
@@ -151,6 +148,7 @@ static int take(struct trainer *t, struct h5file *f, int layer, int tensor, int 
                            f->path, path, p->part.first * row + i);
     t->backend->upload(t->backend, elem_at(buffer_of(&t->net, which), p->offset, type), host,
                        n * elem_bytes(type));
+    if (which == WEIGHT && t->net.master) net_round(&t->net, p, host);
     return 0;
 }
 

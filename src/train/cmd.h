@@ -24,9 +24,13 @@ int train_fail(const struct err *e);
 bool train_parse(const struct opt_command *c, int argc, char **argv, const char ***files, int *n_file,
                  struct arena *a, int *status);
 
-/** Open backend and communicator of this rank, `threads` 0: the CPUs it may count as its own. -1 with *e set.
- */
-int train_open(const struct mpx *m, int threads, struct backend *b, struct comm *c, struct err *e);
+/** Open backend and communicator of this rank, `threads` 0: the CPUs it may count as its own; `elem` is that
+ * of the backend. -1 with *e set. */
+int train_open(const struct mpx *m, int threads, enum elem elem, struct backend *b, struct comm *c,
+               struct err *e);
+/** The element types that are built, NULL-terminated; train_elem() in the same order. */
+extern const char *const train_dtypes[];
+enum elem train_elem(int dtype);
 /** The choices of --backend and --comm in this build, NULL-terminated. */
 extern const char *const train_backends[], *const train_comms[];
 

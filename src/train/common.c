@@ -11,6 +11,9 @@
 
 const char *const train_backends[] = {"cpu", NULL};
 const char *const train_comms[] = {"mpi", NULL};
+const char *const train_dtypes[] = {"fp32", "bf16", NULL};
+
+enum elem train_elem(int dtype) { return dtype ? ELEM_BF16 : ELEM_F32; }
 
 const char *train_version(void) { return SAILOR_VERSION; }
 
@@ -37,8 +40,10 @@ bool train_parse(const struct opt_command *c, int argc, char **argv, const char 
     return false;
 }
 
-int train_open(const struct mpx *m, int threads, struct backend *b, struct comm *c, struct err *e) {
-    if (backend_cpu_open(b, threads ? threads : m->cpus, e)) return -1;
+int train_open(const struct mpx *m, int threads, enum elem elem, struct backend *b, struct comm *c,
+               struct err *e) {
+    if (!threads) threads = m->cpus;
+    if ((elem == ELEM_BF16 ? backend_cpu_bf16_open : backend_cpu_open)(b, threads, e)) return -1;
     comm_mpi_open(c, m->comm);
     return 0;
 }

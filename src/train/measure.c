@@ -140,6 +140,7 @@ int measure_write(const struct measure *m, const char *path, struct err *e) {
     h5_text(&f, "started_utc", m->started_utc);
     h5_text(&f, "inputs_json", m->inputs_json);
     h5_text(&f, "backend", m->backend);
+    h5_text(&f, "dtype", m->dtype);
     h5_text(&f, "comm", m->comm);
     h5_text(&f, "device", m->device);
     h5_text(&f, "data", m->data);

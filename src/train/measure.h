@@ -24,7 +24,7 @@ struct measure {
     double *time_s;             /* [steps][ranks][1 + PHASE_N]: all, then by phase */
     struct measured_rank *rank; /* [ranks] */
     /* of the run */
-    const char *command_line, *version, *started_utc, *inputs_json, *backend, *comm, *device, *data;
+    const char *command_line, *version, *started_utc, *inputs_json, *backend, *dtype, *comm, *device, *data;
     const char *out_of_memory; /* the line that says so, or NULL */
     int threads;
     long long seed;

@@ -144,6 +144,15 @@ void net_init(struct net *n, unsigned long long seed) {
         }
 }
 
+void net_round(struct net *n, const struct param *p, const float *master) {
+    bf16 piece[PIECE];
+    for (size_t i = 0, count = p->part.rows * p->tensor->row, k; i < count; i += k) {
+        for (k = 0; k < PIECE && i + k < count; k++) piece[k] = bf16_round(master[i + k]);
+        n->backend->upload(n->backend, elem_at(n->weight, p->offset + i, ELEM_BF16), piece,
+                           k * sizeof *piece);
+    }
+}
+
 void net_tokens(struct net *n, struct slot *s, const int *token, const int *target) {
     size_t bytes = (size_t)n->tokens * sizeof(int);
     if (s->token && token) n->backend->upload(n->backend, s->token, token, bytes);

@@ -73,6 +73,9 @@ int net_make(struct net *n, const struct arch *arch, struct net_shape shape, str
 /** Initial weights; optimizer state zero. */
 void net_init(struct net *n, unsigned long long seed);
 
+/** The weights of a parameter from its masters, float [p->part.rows][row] on the host: where elem is bf16. */
+void net_round(struct net *n, const struct param *p, const float *master);
+
 /** Forward pass of the layers, from slot->kept[0].x or slot->token to slot->out or the logits. */
 void net_forward(struct net *n, struct slot *s);
 /** The loss of a head: after net_forward(), before net_backward(). Adds weight * loss of the first `valid`

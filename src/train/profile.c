@@ -17,7 +17,7 @@
 
 static struct {
     const char *inputs, *gpu, *output;
-    int backend, comm, repeat, largest, threads, tp;
+    int backend, comm, dtype, repeat, largest, threads, tp;
     double memory_gib;
     bool force, quiet;
 } o = {.repeat = 7, .largest = 64, .memory_gib = 4};
@@ -36,6 +36,7 @@ static struct opt options[] = {
     {0, "memory-limit", OPT_REAL, "GiB", "of each rank; default 4", &o.memory_gib, 1e-6, 1e6, NULL},
     {0, "backend", OPT_CHOICE, NULL, "what computes", &o.backend, 0, 0, train_backends},
     {0, "comm", OPT_CHOICE, NULL, "what carries messages between ranks", &o.comm, 0, 0, train_comms},
+    {0, "dtype", OPT_CHOICE, NULL, "of the elements, as in a job", &o.dtype, 0, 0, train_dtypes},
     {0, "threads", OPT_INT, "N", "per rank; default: the CPUs of the machine, shared out among its ranks",
      &o.threads, 1, 4096, NULL},
     {0, "inputs", OPT_TEXT, "DIR", "where models/ are; default $SAILOR_INPUTS, then beside the program",
@@ -197,6 +198,7 @@ static void write_text(const struct profiler *p, struct text *t) {
     text_string(t, p->model);
     text_add(t, ",\n  \"gpu\": ");
     text_string(t, o.gpu);
+    text_add(t, ",\n  \"dtype\": \"%s\"", train_dtypes[o.dtype]);
     text_add(t, ",\n  \"times\": [\n");
     for (int i = 0; i < p->rows; i++) {
         struct row r = p->row[i];
@@ -216,7 +218,8 @@ static int profile(struct profiler *p, const char *model, struct arena *a, struc
     if (!rc) rc = arch_make(&p->arch, w.model, e);
     if (mpx_agree(&p->mpx, rc, e)) return -1;
     p->model = w.model->name;
-    if (mpx_agree(&p->mpx, train_open(&p->mpx, o.threads, &p->backend, &p->comm, e), e)) return -1;
+    if (mpx_agree(&p->mpx, train_open(&p->mpx, o.threads, train_elem(o.dtype), &p->backend, &p->comm, e), e))
+        return -1;
     time_all(p, a);
     if (!p->rows)
         rc =

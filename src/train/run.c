@@ -87,6 +87,7 @@ static void on_signal(int number) {
 struct session {
     const char *path;
     struct training training;
+    int dtype; /* of train_dtypes */
     struct arch arch;
     struct grid grid;
     struct data data;
@@ -113,9 +114,10 @@ static int load_plan(struct session *j, struct err *e) {
     if (!text) return -1;
     text[size] = 0;
     if (training_from_json(text, j->path, &j->training, j->arena, e)) return -1;
-    if (strcmp(j->training.dtype, "fp32"))
-        return err_set(e, EXIT_INPUT, "%s: /dtype: \"%s\"; expected \"fp32\", what backend %s computes in",
-                       j->path, j->training.dtype, train_backends[o.backend]);
+    while (train_dtypes[j->dtype] && strcmp(j->training.dtype, train_dtypes[j->dtype])) j->dtype++;
+    if (!train_dtypes[j->dtype])
+        return err_set(e, EXIT_INPUT, "%s: /dtype: \"%s\"; expected \"fp32\" or \"bf16\"", j->path,
+                       j->training.dtype);
     if (strcmp(j->training.optimizer, "adam"))
         return err_set(e, EXIT_INPUT, "%s: /optimizer: \"%s\"; expected \"adam\"", j->path,
                        j->training.optimizer);
@@ -315,10 +317,11 @@ static int run(struct session *j, struct err *e) {
     if (j->mpx.rank == 0 && !rc && o.checkpoint) rc = h5_can_create(o.checkpoint, o.force || same, "-f overwrites it", e);
     if (mpx_agree(&j->mpx, rc, e)) return -1;
     if (load_plan(j, e) || load_data(j, e)) return -1; /* the same on all ranks */
-    if (mpx_agree(&j->mpx, train_open(&j->mpx, o.threads, &j->backend, &j->comm, e), e)) return -1;
+    if (mpx_agree(&j->mpx, train_open(&j->mpx, o.threads, train_elem(j->dtype), &j->backend, &j->comm, e), e))
+        return -1;
     struct measure *m = &j->measure;
     m->ranks = j->mpx.size, m->inputs_json = j->training.json, m->backend = j->backend.name,
-    m->comm = j->comm.name;
+    m->dtype = train_dtypes[j->dtype], m->comm = j->comm.name;
     m->device = j->backend.device, m->data = j->data.name, m->threads = o.threads ? o.threads : j->mpx.cpus,
     m->seed = o.seed;
     rc = mpx_agree(&j->mpx, take_part(j, e), e);
