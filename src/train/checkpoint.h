@@ -4,8 +4,8 @@
 #include "train/trainer.h"
 /* Parameters, optimizer state, step and data position in one HDF5 file (docs/trainer.md). Every tensor is
  * stored whole and without padding, so that any plan of the same model can go on from it: bit for bit under
- * the same plan, within rounding under another. Weights are those in acc, whatever type elem is. The file is written under another name and renamed: what
- * stands under its name is whole. */
+ * the same plan, within rounding under another. Weights are those in acc, whatever type elem is. The file is
+ * written under another name and renamed: what stands under its name is whole. */
 
 /** Write the state. Rank 0 gathers it tensor by tensor and writes. Collective; all ranks get the same
  * verdict. */

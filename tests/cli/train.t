@@ -4,7 +4,7 @@
 . "$(dirname "$0")/tap.sh"
 export OMP_NUM_THREADS=1
 two() { run "$mpiexec" -n 2 "$train" "$@"; }
-# plan FILE BATCH MICROBATCH STAGES: "FIRST, END: DEGREES" separated by ';'
+# plan FILE BATCH MICROBATCH STAGES [DTYPE]: "FIRST, END: DEGREES" separated by ';'
 plan() {
     "$python" - "$@" >"$1" <<'EOF'
 import json, sys
@@ -14,7 +14,7 @@ for s in sys.argv[4].split(";"):
     stages.append({"layers": [int(x) for x in layers.split(",")],
                    "replicas": [{"gpu": "cpu", "tp": int(t), "zone": "local"} for t in degrees.split(",")]})
 print(json.dumps({"format": "sailor-plan/1", "model": "gpt-tiny", "site": "local", "global_batch_size": int(sys.argv[2]),
-                  "micro_batch_size": int(sys.argv[3]), "pipelines": [{"stages": stages}]}))
+                  "dtype": sys.argv[5] if len(sys.argv) > 5 else "fp32", "micro_batch_size": int(sys.argv[3]), "pipelines": [{"stages": stages}]}))
 EOF
 }
 losses() { "$python" -c "import json,sys; print([json.loads(l)['loss'] for l in open('$tmp/out')])"; }
@@ -53,9 +53,13 @@ sed 's/"gpt-tiny"/"llama-3-8b"/; s/\[0, 6\]/[0, 35]/' "$tmp/one.json" >"$tmp/lla
 run "$train" run "$tmp/llama.json"
 expect 2 "a model that is not built"
 has err "/family" "it says why"
-sed 's/{"format"/{"dtype": "bf16", "format"/' "$tmp/one.json" >"$tmp/bf16.json"
-run "$train" run "$tmp/bf16.json"
+plan "$tmp/fp16.json" 4 2 "0,6:1" fp16
+run "$train" run "$tmp/fp16.json"
 expect 2 "an element type that is not built"
+has err '/dtype: "fp16"; expected "fp32" or "bf16"' "it says which are"
+sed 's/{"format"/{"optimizer": "sgd", "format"/' "$tmp/one.json" >"$tmp/sgd.json"
+run "$train" run "$tmp/sgd.json"
+expect 2 "an optimizer that is not built"
 run "$train" profile gpt-tiny
 expect 2 "profile without a device"
 run "$train" netbench
@@ -111,6 +115,36 @@ for p in tensor one; do
     "$python" -c "import sys; a, b = $want, $(losses); sys.exit(max(abs(x - y) / y for x, y in zip(a, b)) > 1e-6)"
     ok $? "the same under another plan ($p)"
 done
+
+# ---- bf16: its checkpoints hold the weights in single precision ----
+plan "$tmp/half.json" 4 2 "0,3:1;3,6:1" bf16
+plan "$tmp/half-one.json" 4 2 "0,6:1" bf16
+two run "$tmp/half.json" --steps 4 -q --json -o "$tmp/half.h5"
+expect 0 "a pipeline of two in bf16"
+half=$(losses)
+"$python" -c "import sys; a, b = $pipe, $half; sys.exit(a == b or max(abs(x - y) / y for x, y in zip(a, b)) > 3e-3)"
+ok $? "the losses of fp32 within its rounding"
+two run "$tmp/half.json" --steps 2 -q --checkpoint "$tmp/half-c.h5"
+[ "$half" = "$(two run "$tmp/half.json" --steps 2 -q --json && losses | sed 's/]//'), $(two run "$tmp/half.json" --steps 2 -q --json --resume "$tmp/half-c.h5" && losses | sed 's/\[//')" ]
+ok $? "2 + 2 steps are 4, bit for bit"
+run "$train" run "$tmp/half-one.json" --steps 2 -q --json --resume "$tmp/half-c.h5"
+"$python" -c "import sys; a, b = $half[2:], $(losses); sys.exit(max(abs(x - y) / y for x, y in zip(a, b)) > 1e-5)"
+ok $? "the same under another plan"
+run "$train" run "$tmp/one.json" --steps 2 -q --json --resume "$tmp/half-c.h5"
+"$python" -c "import sys; a, b = $half[2:], $(losses); sys.exit(max(abs(x - y) / y for x, y in zip(a, b)) > 3e-3)"
+ok $? "and in fp32 within rounding"
+if "$python" -c 'import h5py' 2>/dev/null; then
+    "$python" - "$tmp/m.h5" "$tmp/half.h5" <<'EOF'
+import h5py, sys
+full, half = (h5py.File(f) for f in sys.argv[1:])
+assert (full.attrs["dtype"], half.attrs["dtype"]) == ("fp32", "bf16")
+want = {"parameters": 1 / 2, "gradients": 1, "optimizer": 3 / 2, "communication": 1 / 2}
+bytes = [dict(zip(f["rank/category"].asstr()[:], f["rank/peak_bytes"][0])) for f in (full, half)]
+assert all(abs(bytes[1][c] / bytes[0][c] - x) < 1e-3 for c, x in want.items()), bytes
+assert 0.5 < bytes[1]["activations"] / bytes[0]["activations"] < 0.51, bytes
+EOF
+    ok $? "half the room for parameters, activations and messages; masters with the optimizer"
+fi
 run "$train" run "$tmp/one.json" --steps 1 -q --resume "$tmp/c.h5" --seed 2
 expect 2 "another seed would be another run"
 head -c 200000 "$tmp/c.h5" >"$tmp/cut.h5"

@@ -82,6 +82,7 @@ int small_train(const struct arch *arch, const struct plan *p, void *mpi_comm, i
             r->held_out = loss;
     }
     r->peak_bytes = t.ledger.total_peak;
+    memcpy(r->category_bytes, t.ledger.peak, sizeof r->category_bytes);
     trainer_free(&t);
     c.close(&c);
     b.close(&b);

@@ -17,6 +17,7 @@ struct small_run {
     double loss[8];    /* [steps] of all ranks together */
     double held_out;   /* after the last step */
     size_t peak_bytes; /* of the ledger */
+    size_t category_bytes[MEMORY_N];
 };
 
 /** `steps` steps of a plan over an MPI_Comm * (NULL: this process alone). 0, or -1 when the plan was refused.

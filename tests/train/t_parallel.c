@@ -1,6 +1,7 @@
 /* Every form of parallelism gives the losses of a single rank: under mpirun -n 1, 2 or 4, all plans below
- * that need so many ranks. Each rank also trains the reference, alone. Speaks TAP; what a rank saw is made
- * the same everywhere first. */
+ * that need so many ranks. So they do in bf16, but where tensors are split the sums of the parts are rounded,
+ * too. Each rank also trains the reference, alone. Speaks TAP; what a rank saw is made the same everywhere
+ * first. */
 #include <math.h>
 #include <mpi.h>
 #include <stdio.h>
@@ -14,19 +15,66 @@ enum { STEPS = 4 };
 static struct mpx m;
 static int tests;
 
-static void ok(bool good, const char *what, const char *plan, int batch, int micro_batch) {
+static bool everywhere(bool good) {
     int all = good;
     if (m.comm) MPI_Allreduce(MPI_IN_PLACE, &all, 1, MPI_INT, MPI_MIN, MPI_COMM_WORLD);
     tests++;
+    return all;
+}
+
+static void ok(bool good, const char *what, const char *plan, int batch, int micro_batch) {
+    good = everywhere(good);
     if (m.rank == 0)
-        printf("%sok %d - %s: %s, batch %d of %d\n", all ? "" : "not ", tests, what, plan, batch,
+        printf("%sok %d - %s: %s, batch %d of %d\n", good ? "" : "not ", tests, what, plan, batch,
                micro_batch);
 }
 
-static bool near(const struct small_run *x, const struct small_run *y) {
+static bool near(const struct small_run *x, const struct small_run *y, double tolerance) {
     double off = fabs(x->held_out - y->held_out) / y->held_out;
     for (int i = 0; i < STEPS; i++) off = fmax(off, fabs(x->loss[i] - y->loss[i]) / y->loss[i]);
-    return off <= 1e-5;
+    return off <= tolerance;
+}
+
+static bool same(const struct small_run *x, const struct small_run *y) {
+    return !memcmp(x->loss, y->loss, sizeof x->loss) && x->held_out == y->held_out;
+}
+
+static bool splits(const struct plan *p) {
+    for (int i = 0; i < p->n_pipeline; i++)
+        for (int k = 0; k < p->pipeline[i].n_stage; k++)
+            for (int g = 0; g < p->pipeline[i].stage[k].n_group; g++)
+                if (p->pipeline[i].stage[k].group[g].tp > 1) return true;
+    return false;
+}
+
+/* MPI knows no bf16: sums and maxima over all ranks, of messages short and long, are those of the numbers,
+ * and the same bits everywhere. */
+static void sums_of_bf16(int n, struct arena *a) {
+    struct comm c;
+    bf16 *sum = ARENA_ARRAY(a, bf16, n), *max = ARENA_ARRAY(a, bf16, n), *first = ARENA_ARRAY(a, bf16, n);
+    int rank[8];
+    bool good = true;
+    comm_mpi_open(&c, m.comm);
+    for (int k = 0; k < m.size; k++) rank[k] = k;
+    struct group *all = c.group(&c, rank, m.size, a);
+    for (int i = 0; i < n; i++) max[i] = sum[i] = bf16_round((float)sin(i + 17 * m.rank));
+    c.sum(&c, all, sum, (size_t)n, ELEM_BF16);
+    c.max(&c, all, max, (size_t)n, ELEM_BF16);
+    for (int i = 0; i < n; i++) {
+        double total = 0, most = -1;
+        for (int k = 0; k < m.size; k++) {
+            double x = (double)bf16_value(bf16_round((float)sin(i + 17 * k)));
+            total += x, most = fmax(most, x);
+        }
+        /* one rounding per addition, of what is no larger than the number of ranks */
+        good = good && fabs((double)bf16_value(sum[i]) - total) <= (m.size - 1) * m.size * 0x1p-9;
+        good = good && (double)bf16_value(max[i]) == most;
+    }
+    memcpy(first, sum, sizeof *sum * (size_t)n);
+    MPI_Bcast(first, n, MPI_UINT16_T, 0, MPI_COMM_WORLD);
+    good = everywhere(good && !memcmp(first, sum, sizeof *sum * (size_t)n));
+    if (m.rank == 0) printf("%sok %d - sums and maxima of %d bf16\n", good ? "" : "not ", tests, n);
+    c.close(&c);
 }
 
 /* ranks, plan, global batch, microbatch */
@@ -67,24 +115,32 @@ int main(void) {
         mpx_finish(&m);
         return 1;
     }
+    for (int n = 3; n <= 300000 && m.size > 1; n *= 100) sums_of_bf16(n, &a);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         if (cases[i].ranks != m.size) continue;
         int batch = cases[i].batch, micro = cases[i].micro_batch;
+        const struct plan *plan = small_plan(cases[i].plan, batch, micro, &a),
+                          *one = small_plan("0-4:1", batch, batch, &a);
         struct arch arch = small_arch(i % 2 ? ACTIVATION_RELU : ACTIVATION_GELU);
-        struct small_run alone, twice, whole, x;
+        struct small_run alone, twice, whole, half_alone, half, half_twice, x;
         /* the reference takes the whole batch as one microbatch: nothing is masked, nothing divided */
-        small_train(&arch, small_plan("0-4:1", batch, batch, &a), NULL, 1, STEPS, backend_cpu_open, &alone);
-        small_train(&arch, small_plan(cases[i].plan, batch, micro, &a), m.comm, m.size, STEPS,
-                    backend_cpu_open, &x);
-        small_train(&arch, small_plan(cases[i].plan, batch, micro, &a), m.comm, m.size, STEPS,
-                    backend_cpu_open, &twice);
-        ok(near(&x, &alone), "as one rank", cases[i].plan, batch, micro);
-        ok(!memcmp(x.loss, twice.loss, sizeof x.loss) && x.held_out == twice.held_out, "the same bits twice",
-           cases[i].plan, batch, micro);
+        small_train(&arch, one, NULL, 1, STEPS, backend_cpu_open, &alone);
+        small_train(&arch, plan, m.comm, m.size, STEPS, backend_cpu_open, &x);
+        small_train(&arch, plan, m.comm, m.size, STEPS, backend_cpu_open, &twice);
+        ok(near(&x, &alone, 1e-5), "as one rank", cases[i].plan, batch, micro);
+        ok(same(&x, &twice), "the same bits twice", cases[i].plan, batch, micro);
+        small_train(&arch, one, NULL, 1, STEPS, backend_cpu_bf16_open, &half_alone);
+        small_train(&arch, plan, m.comm, m.size, STEPS, backend_cpu_bf16_open, &half);
+        ok(near(&half, &half_alone, splits(plan) ? 1e-3 : 1e-5), "bf16 as one rank", cases[i].plan, batch,
+           micro);
+        if (splits(plan)) {
+            small_train(&arch, plan, m.comm, m.size, STEPS, backend_cpu_bf16_open, &half_twice);
+            ok(same(&half, &half_twice), "the same bits twice in bf16", cases[i].plan, batch, micro);
+        }
         if (m.size > 2) continue; /* four ranks on two cores wait for each other most of the time */
-        small_train(&arch, small_plan(cases[i].plan, batch, micro, &a), m.comm, m.size, STEPS,
-                    backend_f64_open, &whole);
-        ok(near(&alone, &whole), "single precision as double", cases[i].plan, batch, micro);
+        ok(near(&half_alone, &alone, 3e-3), "bf16 as single precision", cases[i].plan, batch, micro);
+        small_train(&arch, plan, m.comm, m.size, STEPS, backend_f64_open, &whole);
+        ok(near(&alone, &whole, 1e-5), "single precision as double", cases[i].plan, batch, micro);
     }
     if (m.rank == 0) printf("1..%d\n", tests);
     arena_free(&a);

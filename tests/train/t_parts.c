@@ -200,13 +200,15 @@ static void tokens(void) {
 
 /* ---- the ledger against an allocator that counts ---- */
 
-static size_t counted, counted_peak;
+static size_t counted, counted_peak, block_bytes[MEMORY_N];
+static int blocks;
 static void *(*real_alloc)(struct backend *, size_t);
 static void (*real_release)(struct backend *, void *);
 
 static void *counting_alloc(struct backend *b, size_t bytes) {
     size_t *p = real_alloc(b, bytes + 64);
     *p = bytes;
+    if (blocks < MEMORY_N) block_bytes[blocks++] = bytes;
     counted += bytes;
     if (counted > counted_peak) counted_peak = counted;
     return p + 8;
@@ -218,22 +220,46 @@ static void counting_release(struct backend *b, void *p) {
     real_release(b, start);
 }
 
-static int counting_open(struct backend *b, int threads, struct err *e) {
-    int rc = backend_cpu_open(b, threads, e);
+static int count(struct backend *b, int rc) {
     real_alloc = b->alloc, real_release = b->release;
     b->alloc = counting_alloc, b->release = counting_release;
+    counted = counted_peak = 0, blocks = 0;
     return rc;
+}
+static int counting_open(struct backend *b, int threads, struct err *e) {
+    return count(b, backend_cpu_open(b, threads, e));
+}
+static int counting_bf16_open(struct backend *b, int threads, struct err *e) {
+    return count(b, backend_cpu_bf16_open(b, threads, e));
+}
+
+/* F: bytes of an element. Sizes are multiples of 64 bytes, so that a sum of products is all there is. */
+static void ledger_of(size_t F, int (*open)(struct backend *, int, struct err *), const char *name) {
+    enum { m = 2, S = 8, N = m * S, H = 16, FFN = 32, HEADS = 4, V = 384 };
+    struct arch a = small_arch(ACTIVATION_GELU);
+    struct small_run r;
+    size_t params = 0, block = N * (8 * H + FFN) * F + 4 * N * 4 + m * HEADS * S * S * F,
+           head = N * (2 * H + V) * F + 2 * N * 4;
+    for (int l = 0; l < a.layers; l++) params += arch_params(&a, l, 1);
+    small_train(&a, small_plan("0-4:1", 4, m, &arena), NULL, 1, 2, open, &r);
+    ok(counted_peak == r.peak_bytes && counted == 0,
+       arena_printf(&arena, "%s: the ledger's peak is what was really held, and all was given back", name));
+    bool good = r.category_bytes[MEMORY_DRIVER] == 0;
+    for (int i = 0; i < MEMORY_DRIVER; i++) good = good && block_bytes[i] == r.category_bytes[i];
+    ok(good, arena_printf(&arena, "%s: category by category", name));
+    const size_t want[] = {params * F, params * 4, params * (F == 4 ? 8 : 12),
+                           2 * N * sizeof(int) + 2 * block + head, 2 * N * H * F};
+    for (int i = 0; i <= MEMORY_COMMUNICATION; i++)
+        ok(r.category_bytes[i] == (want[i] + 63) / 64 * 64,
+           arena_printf(&arena, "%s: %s are %zu bytes", name, memory_name[i], want[i]));
 }
 
 static void ledger(void) {
-    struct arch a = small_arch(ACTIVATION_GELU);
-    struct small_run r;
     struct backend b;
     struct ledger l;
     struct err e = {0};
-    small_train(&a, small_plan("0-4:1", 4, 2, &arena), NULL, 1, 2, counting_open, &r);
-    ok(counted_peak == r.peak_bytes && counted == 0,
-       "the ledger's peak is what was really held, and all was given back");
+    ledger_of(4, counting_open, "fp32");
+    ledger_of(2, counting_bf16_open, "bf16");
     backend_cpu_open(&b, 1, &e);
     ledger_open(&l, &b, 1000);
     ok(ledger_alloc(&l, MEMORY_GRADIENTS, 600, &e) && l.held[MEMORY_GRADIENTS] == 640, "600 bytes are 640");
