@@ -303,7 +303,9 @@ static int read_profile_row(const struct json_at *at, int n_layer, struct profil
     if ((row->ti = tp_index(degree)) < 0) return json_fail(&tp, e, "%d; expected 1, 2, 4 or 8", degree);
     if (!(row->times.fwd_s = read_reals(&fwd, n_layer, 1e6, a, e))) return -1;
     if (!(row->times.bwd_s = read_reals(&bwd, n_layer, 1e6, a, e))) return -1;
-    if (cJSON_IsArray(upd.node)) return (row->times.update_s = read_reals(&upd, n_layer, 1e6, a, e)) ? 0 : -1;
+    row->times.update_by_layer = cJSON_IsArray(upd.node);
+    if (row->times.update_by_layer)
+        return (row->times.update_s = read_reals(&upd, n_layer, 1e6, a, e)) ? 0 : -1;
     double one, *all = ARENA_ARRAY(a, double, n_layer);
     if (json_real(&upd, 0, 1e6, &one, e)) return -1;
     for (int l = 0; l < n_layer; l++) all[l] = one;
@@ -311,14 +313,19 @@ static int read_profile_row(const struct json_at *at, int n_layer, struct profil
     return 0;
 }
 
+static const char *const dtypes[] = {"fp32", "bf16", "fp16"};
+enum { DTYPES = sizeof dtypes / sizeof *dtypes };
+
 static int read_profile(const struct json_at *at, const struct model *m, struct profile *p, struct arena *a,
                         struct err *e) {
-    static const char *const keys[] = {"format", "model", "gpu", "times", NULL};
-    int n, i = 0;
+    static const char *const keys[] = {"format", "model", "gpu", "dtype", "times", NULL};
+    int n, i = 0, dtype;
     if (json_object(at, keys, e) || json_format(at, "sailor-profile/1", e)) return -1;
     struct json_at model = json_member(at, "model"), gpu = json_member(at, "gpu"),
                    times = json_member(at, "times");
-    struct json_at source = json_member(at, "source");
+    struct json_at source = json_member(at, "source"), in = json_member(at, "dtype");
+    if (in.node && json_name(&in, dtypes, DTYPES, "an element type", &dtype, e)) return -1;
+    if (in.node) p->dtype = dtypes[dtype];
     if (json_string(&model, &p->model, a, e) || json_string(&gpu, &p->gpu, a, e)) return -1;
     if (source.node && json_string(&source, &p->source, a, e)) return -1;
     if (strcmp(p->model, m->name) != 0)
@@ -622,20 +629,25 @@ static int load_site(const struct json_at *at, struct lookup *k, struct loaded *
     return rc;
 }
 
-/** The profile of one GPU type; stays NULL if there is no file. */
-static int load_profile(int gpu, struct lookup *k, struct loaded *l) {
+/** The profile of one GPU type, GPU.DTYPE.json or GPU.json; stays NULL if there is no file. */
+static int load_profile(int gpu, const char *dtype, struct lookup *k, struct loaded *l) {
     const char *name = l->site->gpu[gpu].name;
     if (strchr(name, '/')) return 0;
     for (int i = 0; i < 3 && l->profile_dir[i]; i++) {
-        char *path = arena_printf(k->arena, "%s/%s.json", l->profile_dir[i], name);
+        char *path = arena_printf(k->arena, "%s/%s.%s.json", l->profile_dir[i], name, dtype);
+        if (!exists(path)) path = arena_printf(k->arena, "%s/%s.json", l->profile_dir[i], name);
         if (!exists(path)) continue;
         cJSON *tree = read_tree(path, &l->profile_text[gpu], k->arena, k->e);
         if (!tree) return -1;
-        struct json_at root = json_root(path, tree), at = json_member(&root, "gpu");
+        struct json_at root = json_root(path, tree), at = json_member(&root, "gpu"),
+                       in = json_member(&root, "dtype");
         struct profile *p = ARENA_NEW(k->arena, struct profile);
         int rc = read_profile(&root, l->model, p, k->arena, k->e);
         if (rc == 0 && strcmp(p->gpu, name) != 0)
             rc = json_fail(&at, k->e, "\"%.60s\"; expected \"%.60s\", the name of the file", p->gpu, name);
+        if (rc == 0 && p->dtype && strcmp(p->dtype, dtype) != 0)
+            rc = json_fail(&in, k->e, "\"%s\"; expected \"%s\", what is planned in (or a file %s.%s.json)",
+                           p->dtype, dtype, name, dtype);
         cJSON_Delete(tree);
         l->profile[gpu] = p;
         return rc;
@@ -651,12 +663,12 @@ static struct workload workload_of(const struct loaded *l) {
                              .state_bytes_per_param = 24};
 }
 
-static int load_workload(const struct json_at *model, const struct json_at *site, struct lookup *k,
-                         struct workload *w) {
+static int load_workload(const struct json_at *model, const struct json_at *site, const char *dtype,
+                         struct lookup *k, struct workload *w) {
     struct loaded l = {0};
     if (load_model(model, k, &l) || load_site(site, k, &l)) return -1;
     for (int g = 0; g < l.site->n_gpu; g++)
-        if (load_profile(g, k, &l)) return -1;
+        if (load_profile(g, dtype, k, &l)) return -1;
     *w = workload_of(&l);
     return 0;
 }
@@ -668,7 +680,7 @@ int workload_load(const char *model, const char *site, const char *inputs, struc
                    s = {.up = &root, .key = "site"};
     cJSON *model_node = cJSON_CreateString(model), *site_node = cJSON_CreateString(site);
     m.node = model_node, s.node = site_node;
-    int rc = load_workload(&m, &s, &k, w);
+    int rc = load_workload(&m, &s, dtypes[0], &k, w);
     cJSON_Delete(model_node);
     cJSON_Delete(site_node);
     return rc;
@@ -702,10 +714,10 @@ int site_load(const char *site, const char *inputs, struct workload *w, const ch
 /** dtype and optimizer of a job or a plan. */
 static int read_training(const struct json_at *at, const char **dtype, const char **optimizer,
                          struct workload *w, struct err *e) {
-    static const char *const dtypes[] = {"fp32", "bf16", "fp16"}, *const optimizers[] = {"adam", "sgd"};
+    static const char *const optimizers[] = {"adam", "sgd"};
     struct json_at d = json_member(at, "dtype"), o = json_member(at, "optimizer");
     int di = 0, oi = 0;
-    if (d.node && json_name(&d, dtypes, 3, "an element type", &di, e)) return -1;
+    if (d.node && json_name(&d, dtypes, DTYPES, "an element type", &di, e)) return -1;
     if (o.node && json_name(&o, optimizers, 2, "an optimizer", &oi, e)) return -1;
     if (dtype) *dtype = dtypes[di];
     if (optimizer) *optimizer = optimizers[oi];
@@ -941,7 +953,7 @@ static int job_from_tree(const char *path, const cJSON *tree, const char *text, 
     for (int g = 0; g < l.site->n_gpu; g++) {
         bool needed = pools_have(job, l.site, g, &row, &zone);
         if (!needed && !every_profile) continue;
-        if (load_profile(g, k, &l)) return -1;
+        if (load_profile(g, job->dtype, k, &l)) return -1;
         if (needed && !l.profile[g]) return no_profile(&root, row, &l, g, k->e);
     }
     if (job_check_prices(job, path, k->e)) return -1;
@@ -1074,21 +1086,21 @@ int training_from_json(const char *text, const char *where, struct training *t, 
 
 /* Workloads already loaded for the plans of one file. */
 struct known {
-    const char *model, *site;
+    const char *model, *site, *dtype;
     struct workload w;
     struct known *next;
 };
 
-static const struct workload *workload_for(const struct json_at *plan, struct lookup *k,
+static const struct workload *workload_for(const struct json_at *plan, const char *dtype, struct lookup *k,
                                            struct known **list) {
     struct json_at model = json_member(plan, "model"), site = json_member(plan, "site");
     const char *m, *s;
     if (json_string(&model, &m, k->arena, k->e) || json_string(&site, &s, k->arena, k->e)) return NULL;
     for (struct known *x = *list; x; x = x->next)
-        if (strcmp(x->model, m) == 0 && strcmp(x->site, s) == 0) return &x->w;
+        if (!strcmp(x->model, m) && !strcmp(x->site, s) && !strcmp(x->dtype, dtype)) return &x->w;
     struct known *x = ARENA_NEW(k->arena, struct known);
-    if (load_workload(&model, &site, k, &x->w)) return NULL;
-    x->model = m, x->site = s, x->next = *list;
+    if (load_workload(&model, &site, dtype, k, &x->w)) return NULL;
+    x->model = m, x->site = s, x->dtype = dtype, x->next = *list;
     *list = x;
     return &x->w;
 }
@@ -1107,13 +1119,16 @@ static int read_measured(const struct json_at *at, struct plan_entry *p, struct 
 static int read_entry(const struct json_at *at, struct lookup *k, struct known **list, struct plan_entry *p) {
     if (!cJSON_IsObject(at->node)) return json_fail(at, k->e, "no object; expected a plan");
     if (json_format(at, "sailor-plan/1", k->e)) return -1;
-    const struct workload *base = workload_for(at, k, list);
-    if (!base) return -1;
-    struct workload *w = ARENA_NEW(k->arena, struct workload);
+    struct workload *w = ARENA_NEW(k->arena, struct workload), in;
     struct json_at measured = json_member(at, "measured");
+    const char *dtype;
+    if (read_training(at, &dtype, NULL, &in, k->e)) return -1;
+    const struct workload *base = workload_for(at, dtype, k, list);
+    if (!base) return -1;
     *w = *base;
+    w->element_bytes = in.element_bytes, w->state_bytes_per_param = in.state_bytes_per_param;
     if (plan_read(at, w->site, &p->plan, k->arena, k->e)) return -1;
-    if (read_training(at, NULL, NULL, w, k->e) || read_measured(&measured, p, k->e)) return -1;
+    if (read_measured(&measured, p, k->e)) return -1;
     w->global_batch_size = p->plan->global_batch_size;
     p->workload = w;
     p->where = json_where(at, k->arena);

@@ -504,7 +504,7 @@ bool counts_resolve(const struct unit *u, const struct goal *goal, const struct 
         struct staged *x = &r.st[i];
         x->c = stage[i], x->p = &u->mb->pattern[stage[i].pattern];
         x->comp = u->mb->comp[cfe(u->s, x->p->cls, x->c.first, x->c.end)];
-        r.update = fmax(r.update, u->mb->update[x->p->cls * u->s->L + x->c.first]);
+        r.update = fmax(r.update, u->mb->update[cfe(u->s, x->p->cls, x->c.first, x->c.end)]);
         x->var = x->p->n > 1 ? r.n_var : -1;
         unsigned mine = 0;
         for (int k = 0; k < x->p->n; k++) mine |= 1u << u->s->cell[x->p->cell[k]].zone;

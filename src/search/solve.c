@@ -67,7 +67,9 @@ static void begin_unit(struct workspace *v, struct unit *u, const struct mb_spac
     if (v->goal.n_front) memcpy(v->front_room, goal->front, sizeof *goal->front * (size_t)v->goal.n_front);
     v->goal.front = v->front_room;
     v->u_min = INFINITY;
-    for (int k = 0; k < mb->n_class * v->s->L; k++) v->u_min = fmin(v->u_min, mb->update[k]);
+    for (int c = 0; c < mb->n_class; c++)
+        for (int i = 0; i < v->s->L; i++)
+            for (int e = i + 1; e <= v->s->L; e++) v->u_min = fmin(v->u_min, mb->update[cfe(v->s, c, i, e)]);
     window_make_surrogates(v);
 }
 

@@ -224,7 +224,7 @@ static void build_class_tables(const struct space *s, struct mb_space *mb, struc
     size_t n = (size_t)mb->n_class * (size_t)(L + 1) * (size_t)(L + 1);
     mb->comp = ARENA_ARRAY(a, double, n);
     mb->depth = ARENA_ARRAY(a, int, n);
-    mb->update = ARENA_ARRAY(a, double, (size_t)mb->n_class * (size_t)L);
+    mb->update = ARENA_ARRAY(a, double, n);
     int *kind_depth[GPUS_MAX][TP_N] = {{0}};
     double *kind_comp[GPUS_MAX][TP_N] = {{0}};
     size_t square = (size_t)(L + 1) * (size_t)(L + 1);
@@ -250,10 +250,11 @@ static void build_class_tables(const struct space *s, struct mb_space *mb, struc
             for (int h = 0; h < g; h++)
                 if (mb->cls[k].ti[h] >= 0) first = false;
             for (int i = 0; i < L; i++) {
-                double *u = &mb->update[k * L + i];
-                *u = fmax(*u, t->update_s[i]);
+                double update = 0;
                 for (int e = i + 1; e <= L; e++) {
                     size_t x = cfe(s, k, i, e), y = (size_t)(i * (L + 1) + e);
+                    update = update_up_to(t, i, e - 1, update, s->p->estimator);
+                    mb->update[x] = fmax(mb->update[x], update);
                     mb->comp[x] = fmax(mb->comp[x], kind_comp[g][ti][y]);
                     if (first || kind_depth[g][ti][y] < mb->depth[x]) mb->depth[x] = kind_depth[g][ti][y];
                 }

@@ -65,7 +65,7 @@ struct mb_space {
     struct pattern *pattern;
     bool truncated;     /* too many patterns: those on many cells were left out, and the search cannot prove */
     double *comp;       /* [class][first][end]: forward + backward of a microbatch, slowest kind */
-    double *update;     /* [class][first] */
+    double *update;     /* [class][first][end] */
     int *depth;         /* [class][first][end]: most microbatches in flight that fit every kind; 0 = none */
     double *act_min, *grad_min; /* [class][layer]: least possible transfer of the layer's output forward / backward */
     double *weight;     /* [class][first][end]: comp + least possible communication */

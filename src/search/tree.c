@@ -222,7 +222,7 @@ static bool make_child(struct workspace *v, const struct node *n, int i, int e, 
     int L = s->L, cls = p->cls, depth = n ? n->depth : 0;
     *c = (struct node){.l = i, .pattern = pattern, .depth = depth + 1, .choice = {i, e, pattern}};
     c->comp = mb->comp[cfe(s, cls, i, e)];
-    c->u = mb->update[cls * L + i];
+    c->u = mb->update[cfe(s, cls, i, e)];
     struct span y = unit_sync(v->u, pattern, i, e);
     c->y = y.lo, c->y_hi = y.hi;
     if (!(y.lo <= v->w.y_hi)) return false;

@@ -13,7 +13,7 @@ static inline double max2(double a, double b) { return a > b ? a : b; }
 /* Running sums over layers, entry l = layers [0, l). What one replica group needs lies side by side. */
 struct time_sum {
     double fwd_bwd_s;
-    double update_s; /* of layer l itself */
+    double update_s; /* of layer l itself, or running, see end.by_layer */
 };
 struct size_sum {
     double params, act_mem;
@@ -25,7 +25,7 @@ struct end {
     double memory_bytes;         /* -INFINITY where not usable */
     double usd_per_hour;         /* of one replica: tp GPUs */
     unsigned short slot;         /* in batch_tables.transfer; 0: no link at all */
-    unsigned char zone, unusable;
+    unsigned char zone, unusable, by_layer; /* by_layer: updates add up over the layers of a stage */
 };
 
 struct batch_tables {
@@ -59,10 +59,14 @@ static double size_log(double bytes, bool native) {
     return log2(bytes / 1e6);
 }
 
-static const struct time_sum *time_sums(const struct layer_times *t, int n_layer, struct arena *a) {
+static const struct time_sum *time_sums(const struct layer_times *t, bool by_layer, int n_layer,
+                                        struct arena *a) {
     struct time_sum *sum = ARENA_ARRAY(a, struct time_sum, n_layer + 1);
     for (int l = 0; t && l < n_layer; l++) {
-        sum[l].update_s = t->update_s[l];
+        if (by_layer)
+            sum[l + 1].update_s = sum[l].update_s + t->update_s[l];
+        else
+            sum[l].update_s = t->update_s[l];
         sum[l + 1].fwd_bwd_s = sum[l].fwd_bwd_s + (t->fwd_s[l] + t->bwd_s[l]);
     }
     return sum;
@@ -90,13 +94,14 @@ static void build_sizes(struct batch_tables *t, const struct model *mo, struct a
 static void build_ends(struct batch_tables *t, const struct workload *w, int *slot_end, struct arena *a) {
     const struct site *s = w->site;
     struct end *ends = ARENA_ARRAY(a, struct end, s->n_zone * s->n_gpu * TP_N);
-    const struct time_sum *none = time_sums(NULL, t->n_layer, a);
+    const struct time_sum *none = time_sums(NULL, false, t->n_layer, a);
     t->end = ends, t->n_slot = 1;
     for (int ti = 0; ti < TP_N; ti++)
         for (int gpu = 0; gpu < s->n_gpu; gpu++) {
             const struct layer_times *times = profile_times(w->profile[gpu], t->m, 1 << ti);
             bool usable = times && t->size[ti] && 1 << ti <= s->gpu[gpu].gpus_per_node;
-            const struct time_sum *sums = usable ? time_sums(times, t->n_layer, a) : none;
+            bool by_layer = usable && t->native && times->update_by_layer;
+            const struct time_sum *sums = usable ? time_sums(times, by_layer, t->n_layer, a) : none;
             for (int zone = 0; zone < s->n_zone; zone++) {
                 int place = zone * s->n_gpu + gpu, i = place * TP_N + ti;
                 struct end *e = &ends[i];
@@ -104,7 +109,8 @@ static void build_ends(struct batch_tables *t, const struct workload *w, int *sl
                                   .memory_bytes = usable ? s->gpu[gpu].memory_bytes : -INFINITY,
                                   .usd_per_hour = (1 << ti) * s->usd_per_gpu_hour[place],
                                   .zone = (unsigned char)zone,
-                                  .unusable = !usable};
+                                  .unusable = !usable,
+                                  .by_layer = by_layer};
                 /* a slot only for those that can be at the end of a link: the table stays within the caches
                  */
                 if (usable && s->counts[place])
@@ -263,7 +269,9 @@ static inline double stage_compute(const struct batch_tables *t, const struct pl
         const struct end *e = end_of(t, b, g);
         const struct size_sum *size = t->size[tp_ti[b->tp[g]]];
         compute = max2(compute, e->time[end].fwd_bwd_s - e->time[first].fwd_bwd_s);
-        y->update_s = max2(y->update_s, e->time[first].update_s);
+        double update_s = e->time[first].update_s;
+        if (e->by_layer) update_s = e->time[end].update_s - update_s;
+        y->update_s = max2(y->update_s, update_s);
         double bytes = t->K * (size[end].params - size[first].params) +
                        act_bytes * (size[end].act_mem - size[first].act_mem);
         y->fits &= !(bytes + t->overhead[tp_ti[b->tp[g]]] > e->memory_bytes);

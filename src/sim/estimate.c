@@ -139,14 +139,15 @@ static int compute(const struct context *c, const struct stage *st, double *time
     for (int g = 0; g < st->n_group; g++) {
         const struct replicas *r = &st->group[g];
         const struct layer_times *t = profile_times(c->w->profile[r->gpu], c->m, r->tp);
-        double sum = 0;
+        double sum = 0, update = 0;
+        for (int l = st->first; l < st->end; l++) update = update_up_to(t, st->first, l, update, c->est);
         if (r->n_vm > 1 && c->est == ESTIMATOR_SAILOR) {
             if (vm_compute(c, st, r, &sum)) return -1;
         } else {
             for (int l = st->first; l < st->end; l++) sum += t->fwd_s[l] + t->bwd_s[l];
         }
         *time_s = fmax(*time_s, sum);
-        *update_s = fmax(*update_s, t->update_s[st->first]);
+        *update_s = fmax(*update_s, update);
     }
     return 0;
 }

@@ -46,6 +46,13 @@ bool allreduce_usable(const struct link *l, double bytes, int k, enum estimator 
  *  2(k-1)*time(s/k). k <= 1: 0. */
 double allreduce_time_s(const struct link *l, double bytes, int k, enum estimator est);
 
+/** Update of a stage, layer by layer: of the layers [first, l] from that of [first, l). Where the profile has
+ *  one number, it is a stage's, whatever its layers. Where it has one per layer they add up; the published
+ *  simulator takes the first one's. */
+static inline double update_up_to(const struct layer_times *t, int first, int l, double before_s, enum estimator est) {
+    return t->update_by_layer && est == ESTIMATOR_NATIVE ? before_s + t->update_s[l] : t->update_s[first];
+}
+
 /** Estimate a plan that passed plan_check(). out->stage may point to room for the per-stage breakdown.
  *  Returns 0, or -1 with *e set when the plan needs a link the site does not have (EXIT_INPUT). Thread-safe. */
 int estimate_plan(const struct workload *w, const struct plan *p, enum estimator est, struct estimate *out,

@@ -65,10 +65,12 @@ struct model {
 /** Seconds of each layer for one microbatch. */
 struct layer_times {
     const double *fwd_s, *bwd_s, *update_s; /* [n_layer]; all NULL = not measured */
+    bool update_by_layer; /* measured layer by layer; false: one number, that of a stage */
 };
 
 struct profile {
     const char *model, *gpu, *source;
+    const char *dtype; /* in which it was measured, NULL if not stated */
     int n_mb;
     const int *mb;                   /* [n_mb] microbatches, ascending */
     const struct layer_times *times; /* [mi * TP_N + ti] */

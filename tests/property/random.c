@@ -66,7 +66,7 @@ static const struct profile *draw_profile(struct instance *in, int gpu, const in
     struct layer_times *times = ARENA_ARRAY(a, struct layer_times, n_mb * TP_N);
     p->times = times;
     double *base = ARENA_ARRAY(a, double, n);
-    bool uneven_update = rng_chance(r, 0.5), zero_layer = rng_chance(r, 0.05);
+    bool uneven_update = rng_chance(r, 0.5), by_layer = rng_chance(r, 0.3), zero_layer = rng_chance(r, 0.05);
     for (int l = 0; l < n; l++) base[l] = in->model.params[0][l] / 1e7 * rng_range(r, 0.7, 1.3);
     for (int i = 0; i < p->n_mb; i++)
         for (int ti = 0; ti < TP_N; ti++) {
@@ -81,7 +81,7 @@ static const struct profile *draw_profile(struct instance *in, int gpu, const in
                 u[l] = uneven_update ? update * rng_range(r, 0.2, 3) : update;
                 if (zero_layer && l == n / 2) f[l] = b[l] = 0;
             }
-            times[i * TP_N + ti] = (struct layer_times){f, b, u};
+            times[i * TP_N + ti] = (struct layer_times){f, b, u, by_layer};
         }
     return p;
 }

@@ -142,7 +142,12 @@ static void judge_plan(struct judge *J, struct answer *A) {
             for (int j = 0; j < D; j++) {
                 struct one *r = &me[j];
                 comp = j ? max2(comp, layers_time(J, s, r)) : layers_time(J, s, r);
-                update = max2(update, profile_times(J->w->profile[r->gpu], J->m, r->tp)->update_s[s->first]);
+                const struct layer_times *of = profile_times(J->w->profile[r->gpu], J->m, r->tp);
+                double u = of->update_s[s->first];
+                if (J->est == ESTIMATOR_NATIVE &&
+                    of->update_by_layer) /* NATIVE: of all layers of the stage */
+                    for (int l = s->first + 1; l < s->end; l++) u += of->update_s[l];
+                update = max2(update, u);
                 if (r->tp < smallest) smallest = r->tp;
                 if (i < P - 1) {
                     struct one *q = &next[j % Dn];

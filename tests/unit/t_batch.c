@@ -257,7 +257,8 @@ static int small_world(void **state) {
     static const char *zones[] = {"a"};
     static const unsigned char counts[2] = {7, 1};
     static const int one[] = {1};
-    static const struct layer_times x[TP_N] = {{fwd, bwd, up}, {fwd, bwd, up}}, y[TP_N] = {{fwd, bwd, up}};
+    static const struct layer_times x[TP_N] = {{fwd, bwd, up, true}, {fwd, bwd, up, false}},
+                                    y[TP_N] = {{fwd, bwd, up, false}};
     static const struct profile profs[2] = {{.n_mb = 1, .mb = one, .times = x},
                                             {.n_mb = 1, .mb = one, .times = y}};
     static const struct profile *const profiles[2] = {&profs[0], &profs[1]};

@@ -603,6 +603,60 @@ static void a_path_names_a_model(void **state) {
     check_error(&e, tmp, "profiles/mine/A100-40.json: /gpu: \"V100-16\"; expected \"A100-40\"");
 }
 
+/* GPU.DTYPE.json wins over GPU.json, and what says another type is not taken for this one. */
+static void a_profile_has_an_element_type(void **state) {
+    struct err e = {0};
+    struct job j;
+    struct plan_entry *entry;
+    int n;
+    (void)state;
+    mkdir(in_tmp("typed"), 0777), mkdir(in_tmp("typed/profiles"), 0777);
+    mkdir(in_tmp("typed/profiles/mine"), 0777);
+    char *model = with(slurp("inputs/models/opt-350m.json"), "\"opt-350m\"", "\"mine\""),
+         *profile = with(slurp("inputs/profiles/opt-350m/A100-40.json"), "\"opt-350m\"", "\"mine\""),
+         *full = with(profile, "\"times\"", "\"dtype\": \"fp32\", \"times\""),
+         *half = with(profile, "\"times\"", "\"dtype\": \"bf16\", \"times\""),
+         *job = with(base_job, "opt-350m", "./mine.json"),
+         *job16 = with(job, "\"global_batch_size\"", "\"dtype\": \"bf16\", \"global_batch_size\"");
+    write_text(in_tmp("typed/mine.json"), model, strlen(model));
+    write_text(in_tmp("typed/j.json"), job, strlen(job));
+    write_text(in_tmp("typed/j16.json"), job16, strlen(job16));
+    /* a type that is not stated serves for all */
+    write_text(in_tmp("typed/profiles/mine/A100-40.json"), profile, strlen(profile));
+    if (job_load(in_tmp("typed/j16.json"), NULL, NULL, false, &j, &arena, &e)) fail_msg("%s", e.text);
+    assert_null(j.workload.profile[gpu_of(j.workload.site, "A100-40")]->dtype);
+    write_text(in_tmp("typed/profiles/mine/A100-40.json"), full, strlen(full));
+    if (job_load(in_tmp("typed/j.json"), NULL, NULL, false, &j, &arena, &e)) fail_msg("%s", e.text);
+    assert_int_equal(job_load(in_tmp("typed/j16.json"), NULL, NULL, false, &j, &arena, &e), -1);
+    check_error(&e, tmp, "A100-40.json: /dtype: \"fp32\"; expected \"bf16\"");
+    half =
+        with(half, "\"update_s\":",
+             "\"update_s\": [1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26], \"//\":");
+    write_text(in_tmp("typed/profiles/mine/A100-40.bf16.json"), half, strlen(half));
+    if (job_load(in_tmp("typed/j16.json"), NULL, NULL, false, &j, &arena, &e)) fail_msg("%s", e.text);
+    const struct profile *p = j.workload.profile[gpu_of(j.workload.site, "A100-40")];
+    assert_string_equal(p->dtype, "bf16");
+    assert_true(p->times[0].update_by_layer && p->times[0].update_s[25] == 26 &&
+                !p->times[1].update_by_layer);
+    if (job_load(in_tmp("typed/j.json"), NULL, NULL, false, &j, &arena, &e)) fail_msg("%s", e.text);
+    assert_string_equal(j.workload.profile[gpu_of(j.workload.site, "A100-40")]->dtype, "fp32");
+
+    /* plans of one file, each in its own type */
+    static const char plan[] =
+        "{\"format\": \"sailor-plan/1\", \"model\": \"./mine.json\", \"site\": \"gcp\", \"dtype\": \"%s\", "
+        "\"global_batch_size\": 8, \"micro_batch_size\": 1, \"pipelines\": [{\"stages\": [{\"layers\": [0, "
+        "26], \"replicas\": [{\"gpu\": \"A100-40\", \"tp\": 1, \"zone\": \"us-central1-a\"}]}]}]}";
+    char *plans = arena_printf(&arena, "[%s, %s]", arena_printf(&arena, plan, "bf16"),
+                               arena_printf(&arena, plan, "fp32"));
+    write_text(in_tmp("typed/plans.json"), plans, strlen(plans));
+    if (plans_load(in_tmp("typed/plans.json"), NULL, &entry, &n, &arena, &e)) fail_msg("%s", e.text);
+    int g = gpu_of(entry[0].workload->site, "A100-40");
+    assert_int_equal(n, 2);
+    assert_string_equal(entry[0].workload->profile[g]->dtype, "bf16");
+    assert_string_equal(entry[1].workload->profile[g]->dtype, "fp32");
+    assert_true(entry[0].workload->element_bytes == 2 && entry[1].workload->element_bytes == 4);
+}
+
 /* ---- broken models, sites, profiles: in a stored job, so that no files are needed
  * -------------------------- */
 
@@ -937,6 +991,7 @@ int main(void) {
         cmocka_unit_test(bad_jobs_are_refused),
         cmocka_unit_test(money_needs_prices),
         cmocka_unit_test(a_path_names_a_model),
+        cmocka_unit_test(a_profile_has_an_element_type),
         cmocka_unit_test(bad_parts_are_refused),
         cmocka_unit_test(plan_files_have_three_forms),
         cmocka_unit_test(bad_plans_are_refused),
