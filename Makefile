@@ -159,11 +159,12 @@ check-property: $(property)
 ## check-mpi: cmocka programs tests/mpi/t_*.c under mpirun -n $(NP)
 check-mpi: $(mpi)
 	$(Q)$(run) -n $(NP) mpi $(mpi)
-## check-train: the trainer's programs tests/train/t_*.c, and t_parallel under mpirun -n 2 and 4
+## check-train: the trainer's programs tests/train/t_*.c, and t_parallel under mpirun -n 2, 4 and 8
 check-train: $(train)
 	$(if $(blas),$(Q)$(run) train $(train))
 	$(if $(blas),$(Q)$(run) -n 2 train-2 $(B)/tests/train/t_parallel)
 	$(if $(blas),$(Q)$(run) -n 4 train-4 $(B)/tests/train/t_parallel)
+	$(if $(blas),$(Q)$(run) -n 8 train-8 $(B)/tests/train/t_parallel)
 ## check-cli: the program from outside, tests/cli/*.t (TAP)
 check-cli: all
 	$(Q)$(run) cli $(sort $(wildcard tests/cli/*.t))

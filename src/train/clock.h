@@ -17,10 +17,17 @@ enum phase {
 };
 extern const char *const phase_name[PHASE_N];
 
+struct mark { /* from here to the next one */
+    enum phase phase;
+    int item;
+};
+
 struct clock {
     struct backend *backend;
+    int item; /* of the marks to come: the microbatch of a pass, the layer of a data sum, -1: none */
     int n, room;
-    unsigned char *phase; /* [room] */
+    struct mark *mark; /* [room] mark i begins with stamp i, the last one ends with stamp n */
+    double began_s;    /* of the host's monotonic clock: when the step began */
 };
 
 /** Begin a step; what it does now is PHASE_OTHER. */
@@ -30,4 +37,7 @@ enum phase clock_enter(struct clock *c, enum phase p);
 /** End the step: seconds per phase, and their sum. */
 double clock_stop(struct clock *c, double seconds[PHASE_N]);
 void clock_free(struct clock *c);
+
+/** Seconds of the host's monotonic clock, the same one for all processes of a machine. */
+double clock_host_s(void);
 #endif

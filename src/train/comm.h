@@ -9,7 +9,7 @@
 
 struct group; /* some ranks, of which this one is one */
 
-/* A message under way; its buffer must stay until wait(). */
+/* A message or a sum under way; its buffer must be left alone until wait(). Zero: none. */
 struct pending {
     void *request;
 };
@@ -27,10 +27,16 @@ struct comm {
      */
     void (*sum)(struct comm *c, struct group *g, void *buffer, size_t n, enum elem t);
     void (*max)(struct comm *c, struct group *g, void *buffer, size_t n, enum elem t);
+    /** A sum() that returns at once, of less than 2^31 elements: the same bits for the same n, whatever else
+     * is under way. The ranks of a group start their sums in the same order. NULL where there is only sum().
+     */
+    void (*sum_start)(struct comm *c, struct group *g, void *buffer, size_t n, enum elem t,
+                      struct pending *p);
     /** Messages between two ranks arrive in the order in which they were sent. send() returns at once. */
     void (*send)(struct comm *c, const void *buffer, size_t n, enum elem t, int to, struct pending *p);
     void (*recv)(struct comm *c, void *buffer, size_t n, enum elem t, int from);
-    /** Until the message has left its buffer; without one under way returns at once. */
+    /** Until the message has left its buffer, or the sum is there; without one under way returns at once.
+     * Those of one rank are waited for in any order. */
     void (*wait)(struct comm *c, struct pending *p);
 
     void (*close)(struct comm *c);

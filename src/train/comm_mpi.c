@@ -5,6 +5,7 @@
 #include <mpi.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { TAG = 1, PIECE = 1 << 28 }; /* MPI counts in int */
 
@@ -69,24 +70,39 @@ static void mpi_max(struct comm *c, struct group *g, void *buffer, size_t n, enu
     reduce(g, buffer, n, t, t == ELEM_BF16 ? m->bf16_max : MPI_MAX);
 }
 
-/* One activation has less than 2^31 elements: grid_check() sees to it. */
+/* A request is an int or a pointer, by the library, and never zero: it is kept in the pending itself. */
+static void keep(struct pending *p, MPI_Request request) {
+    _Static_assert(sizeof request <= sizeof p->request, "a request does not fit into a pointer");
+    p->request = NULL;
+    memcpy(&p->request, &request, sizeof request);
+}
+
+static void mpi_sum_start(struct comm *c, struct group *g, void *buffer, size_t n, enum elem t,
+                          struct pending *p) {
+    struct mpi *m = c->own;
+    MPI_Request request;
+    int there;
+    MPI_Op op = t == ELEM_BF16 ? m->bf16_sum : MPI_SUM;
+    MPI_Iallreduce(MPI_IN_PLACE, buffer, (int)n, type_of(t), op, g->comm, &request);
+    keep(p, request);
+    /* most libraries move data within calls only: this one is for the sums that are under way already */
+    MPI_Iprobe(MPI_ANY_SOURCE, TAG, m->comm, &there, MPI_STATUS_IGNORE);
+}
+
+/* One activation has less than 2^31 elements: grid_make() sees to it. */
 static void mpi_send(struct comm *c, const void *buffer, size_t n, enum elem t, int to, struct pending *p) {
     struct mpi *m = c->own;
     MPI_Request request;
     MPI_Isend(buffer, (int)n, type_of(t), to, TAG, m->comm, &request);
-    p->request = malloc(sizeof request);
-    if (!p->request) {
-        MPI_Wait(&request, MPI_STATUS_IGNORE);
-        return;
-    }
-    *(MPI_Request *)p->request = request;
+    keep(p, request);
 }
 
 static void mpi_wait(struct comm *c, struct pending *p) {
+    MPI_Request request;
     (void)c;
     if (!p->request) return;
-    MPI_Wait(p->request, MPI_STATUS_IGNORE);
-    free(p->request);
+    memcpy(&request, &p->request, sizeof request);
+    MPI_Wait(&request, MPI_STATUS_IGNORE);
     p->request = NULL;
 }
 
@@ -116,6 +132,7 @@ void comm_mpi_open(struct comm *c, void *mpi_comm) {
                        .group = mpi_group,
                        .sum = mpi_sum,
                        .max = mpi_max,
+                       .sum_start = mpi_sum_start,
                        .send = mpi_send,
                        .recv = mpi_recv,
                        .wait = mpi_wait,

@@ -295,13 +295,15 @@ void net_forward(struct net *n, struct slot *s) {
     }
 }
 
+void net_backward_layer(struct net *n, struct slot *s, int i, void *dy) {
+    const struct layer *l = &n->layer[i];
+    if (l->kind == LAYER_EMBEDDING) embedding_backward(n, l, s, dy);
+    if (l->kind == LAYER_BLOCK) block_backward(n, l, &s->kept[i], dy);
+    if (l->kind == LAYER_HEAD) head_backward(n, l, &s->kept[i], dy);
+}
+
 void net_backward(struct net *n, struct slot *s, void *dy) {
-    for (int i = n->end - n->first - 1; i >= 0; i--) {
-        const struct layer *l = &n->layer[i];
-        if (l->kind == LAYER_EMBEDDING) embedding_backward(n, l, s, dy);
-        if (l->kind == LAYER_BLOCK) block_backward(n, l, &s->kept[i], dy);
-        if (l->kind == LAYER_HEAD) head_backward(n, l, &s->kept[i], dy);
-    }
+    for (int i = n->end - n->first - 1; i >= 0; i--) net_backward_layer(n, s, i, dy);
 }
 
 void net_update(struct net *n, struct adam_options o, long step) {

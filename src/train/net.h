@@ -84,6 +84,9 @@ void net_loss(struct net *n, struct slot *s, int valid, double weight);
 /** Backward pass, in place in `dy`: the gradient of slot->out becomes that of slot->kept[0].x. In the last
  * stage dy need not be set. */
 void net_backward(struct net *n, struct slot *s, void *dy);
+/** The backward pass of one layer, the i-th here; net_backward() is all of them, the last one first. When
+ * that of the last microbatch returns, the layer's gradients are final. */
+void net_backward_layer(struct net *n, struct slot *s, int i, void *dy);
 
 /** One optimizer step on all parameters. */
 struct adam_options {

@@ -314,7 +314,8 @@ static int run(struct session *j, struct err *e) {
     /* a run that goes on may replace the file it started from */
     bool same = o.checkpoint && o.resume && !strcmp(o.checkpoint, o.resume);
     if (j->mpx.rank == 0 && o.output) rc = h5_can_create(o.output, o.force, "-f overwrites it", e);
-    if (j->mpx.rank == 0 && !rc && o.checkpoint) rc = h5_can_create(o.checkpoint, o.force || same, "-f overwrites it", e);
+    if (j->mpx.rank == 0 && !rc && o.checkpoint)
+        rc = h5_can_create(o.checkpoint, o.force || same, "-f overwrites it", e);
     if (mpx_agree(&j->mpx, rc, e)) return -1;
     if (load_plan(j, e) || load_data(j, e)) return -1; /* the same on all ranks */
     if (mpx_agree(&j->mpx, train_open(&j->mpx, o.threads, train_elem(j->dtype), &j->backend, &j->comm, e), e))

@@ -8,16 +8,20 @@ static bool same_ranks(const struct span *x, const struct span *y) {
     return x->n_rank == y->n_rank && !memcmp(x->rank, y->rank, sizeof(int) * (size_t)x->n_rank);
 }
 
-/* Groups are made in the order of the spans, on which all ranks agree. Spans that follow each other in memory
- * become one sum; where degrees differ they need not follow each other on the other ranks, so there they stay
- * apart. */
+/* Groups are made in the order of the spans, on which all ranks agree. Spans of a layer that follow each
+ * other in memory become one sum; where degrees differ they need not follow each other on the other ranks, so
+ * there they stay apart. Layers stay apart because each is summed when it is ready; with and without overlap
+ * the sums are the same ones, so that they give the same bits. */
 static void share(struct trainer *t, struct arena *a) {
+    enum { MOST = 1 << 28 }; /* elements of one sum */
     struct span *span;
-    int n = grid_spans(t->grid, t->comm->rank, &span, a);
+    int n = grid_spans(t->grid, t->comm->rank, &span, a), layers = t->net.end - t->net.first, layer = 0;
     struct group **group = ARENA_ARRAY(a, struct group *, n + 1);
-    t->shared = ARENA_ARRAY(a, struct shared, n + 1);
+    t->shared = ARENA_ARRAY(a, struct shared, (size_t)n + t->net.params / MOST + 1);
+    t->first_shared = ARENA_ARRAY(a, int, layers + 1);
     for (int i = 0; i < n; i++) {
-        const struct param *p = &t->net.layer[span[i].layer - t->net.first].param[span[i].tensor];
+        int here = span[i].layer - t->net.first;
+        const struct param *p = &t->net.layer[here].param[span[i].tensor];
         struct shared s = {.counts = span[i].counts,
                            .offset = p->offset + (span[i].first - p->part.first) * p->tensor->row,
                            .n = span[i].rows * p->tensor->row};
@@ -25,24 +29,47 @@ static void share(struct trainer *t, struct arena *a) {
             if (same_ranks(&span[i], &span[j])) group[i] = group[j];
         if (!group[i]) group[i] = t->comm->group(t->comm, span[i].rank, span[i].n_rank, a);
         s.group = group[i];
-        struct shared *last = t->n_shared ? &t->shared[t->n_shared - 1] : NULL;
+        while (layer < here) t->first_shared[++layer] = t->n_shared;
+        struct shared *last = t->n_shared > t->first_shared[layer] ? &t->shared[t->n_shared - 1] : NULL;
         if (last && last->group == s.group && span[i].uniform && span[i - 1].uniform &&
-            last->offset + last->n == s.offset)
+            last->offset + last->n == s.offset && last->n + s.n <= MOST) {
             last->n += s.n;
-        else
+            continue;
+        }
+        for (size_t left = s.n; left; left -= s.n, s.offset += s.n) {
+            s.n = left < MOST ? left : MOST;
             t->shared[t->n_shared++] = s;
+        }
     }
+    while (layer < layers) t->first_shared[++layer] = t->n_shared;
 }
 
-static void sum_gradients(struct trainer *t) {
+static void start_sums(struct trainer *t, int layer) {
     enum elem acc = t->backend->acc;
-    clock_enter(&t->clock, PHASE_DATA);
-    for (int i = 0; i < t->n_shared; i++) {
-        const struct shared *s = &t->shared[i];
+    for (int i = t->first_shared[layer]; i < t->first_shared[layer + 1]; i++) {
+        struct shared *s = &t->shared[i];
         void *g = elem_at(t->net.grad, s->offset, acc);
         if (!s->counts) t->backend->zero(t->backend, g, s->n * elem_bytes(acc));
-        t->comm->sum(t->comm, s->group, g, s->n, acc);
+        if (t->comm->sum_start)
+            t->comm->sum_start(t->comm, s->group, g, s->n, acc, &s->pending);
+        else
+            t->comm->sum(t->comm, s->group, g, s->n, acc);
     }
+    t->unsummed = layer;
+}
+
+/* The sums of all layers, the last one first: those that are not under way are started, each when the one
+ * before it is there. */
+static void sum_gradients(struct trainer *t) {
+    for (int layer = t->net.end - t->net.first - 1; layer >= 0; layer--) {
+        int first = t->first_shared[layer], end = t->first_shared[layer + 1];
+        if (first == end) continue;
+        t->clock.item = t->net.first + layer;
+        clock_enter(&t->clock, PHASE_DATA);
+        if (layer < t->unsummed) start_sums(t, layer);
+        for (int i = first; i < end; i++) t->comm->wait(t->comm, &t->shared[i].pending);
+    }
+    t->clock.item = -1;
 }
 
 /* ---- between stages: rank k of a replica of tp gets what it needs from rank k mod tp' of the other one ----
@@ -93,6 +120,7 @@ static int load_tokens(struct trainer *t, struct slot *s, int w, bool held_out) 
 static void forward(struct trainer *t, struct work x, bool held_out) {
     struct slot *s = &t->net.slot[x.slot];
     double G = t->grid->plan->global_batch_size, S = t->arch->sequence;
+    t->clock.item = x.w;
     int valid = load_tokens(t, s, x.w, held_out);
     if (!is_first(t)) receive_from(t, t->cell->stage - 1, x.w, s->kept[0].x);
     if (!is_last(t)) {
@@ -107,18 +135,29 @@ static void forward(struct trainer *t, struct work x, bool held_out) {
         send_to(t, t->cell->stage + 1, x.w, s->out, &t->out[x.slot]);
 }
 
-static void backward(struct trainer *t, struct work x, int turn) {
+/* `last`: no more gradients will come to any layer here. */
+static void backward(struct trainer *t, struct work x, int turn, bool last) {
     struct sends *sent = &t->dy[turn];
     void *dy = t->net.dy[turn];
+    t->clock.item = x.w;
     clock_enter(&t->clock, PHASE_WAIT);
     wait_for(t, sent);
     if (!is_last(t)) receive_from(t, t->cell->stage + 1, x.w, dy);
     clock_enter(&t->clock, PHASE_BACKWARD);
-    net_backward(&t->net, &t->net.slot[x.slot], dy);
+    for (int i = t->net.end - t->net.first - 1; i >= 0; i--) {
+        net_backward_layer(&t->net, &t->net.slot[x.slot], i, dy);
+        if (!last || !t->options.overlap || t->first_shared[i] == t->first_shared[i + 1]) continue;
+        t->clock.item = t->net.first + i;
+        clock_enter(&t->clock, PHASE_DATA);
+        start_sums(t, i);
+        t->clock.item = x.w;
+        clock_enter(&t->clock, PHASE_BACKWARD);
+    }
     if (!is_first(t)) send_to(t, t->cell->stage - 1, x.w, dy, sent);
 }
 
 static void finish_sends(struct trainer *t) {
+    t->clock.item = -1;
     clock_enter(&t->clock, PHASE_WAIT);
     for (int i = 0; i < t->net.slots; i++) wait_for(t, &t->out[i]);
     for (int i = 0; i < 2; i++) wait_for(t, &t->dy[i]);
@@ -143,10 +182,11 @@ static double take_loss(struct trainer *t) {
 void trainer_step(struct trainer *t, struct step_result *r) {
     int turn = 0;
     clock_start(&t->clock);
+    t->unsummed = t->net.end - t->net.first;
     t->backend->zero(t->backend, t->net.grad, t->net.params * elem_bytes(t->backend->acc));
     for (int i = 0; i < t->n_work; i++) {
         if (t->work[i].backward)
-            backward(t, t->work[i], turn), turn ^= 1;
+            backward(t, t->work[i], turn, i == t->n_work - 1), turn ^= 1;
         else
             forward(t, t->work[i], false);
     }

@@ -9,12 +9,14 @@ struct train_options {
     struct adam_options adam;
     unsigned long long seed;
     double memory_limit_bytes; /* 0: what the device gives */
+    bool overlap;              /* gradient sums beside the backward pass of the last microbatch */
 };
 
-struct shared { /* gradients that are summed over replicas: one call each */
+struct shared { /* gradients of one layer that are summed over replicas: one call each */
     struct group *group;
     size_t offset, n;
     bool counts;
+    struct pending pending;
 };
 
 struct sends { /* of one buffer: to each rank of the other replica that wants it from this one */
@@ -35,7 +37,9 @@ struct trainer {
     struct net net;
     int n_work, n_shared;
     struct work *work;        /* [n_work] */
-    struct shared *shared;    /* [n_shared] */
+    struct shared *shared;    /* [n_shared] by layer */
+    int *first_shared;        /* [layers here + 1] */
+    int unsummed;             /* of the step: layers [0, unsummed) here whose sums have not been started */
     struct sends *out, dy[2]; /* out: [slots] */
     int *token, *target;      /* [N] on the host */
     long step;                /* steps done; the data position is step * global batch */

@@ -49,8 +49,18 @@ struct plan *small_plan(const char *text, int batch, int micro_batch, struct are
     return p;
 }
 
+static unsigned long long hash_of(struct net *n) {
+    size_t bytes = n->params * elem_bytes(n->backend->elem);
+    unsigned char *host = malloc(bytes);
+    unsigned long long h = 0;
+    n->backend->download(n->backend, host, n->weight, bytes);
+    for (size_t i = 0; i < bytes; i++) h = arch_hash(h ^ host[i]);
+    free(host);
+    return h;
+}
+
 int small_train(const struct arch *arch, const struct plan *p, void *mpi_comm, int ranks, int steps,
-                int (*open)(struct backend *, int, struct err *), struct small_run *r) {
+                bool overlap, int (*open)(struct backend *, int, struct err *), struct small_run *r) {
     struct arena a = {0};
     struct err e;
     struct grid g;
@@ -59,7 +69,7 @@ int small_train(const struct arch *arch, const struct plan *p, void *mpi_comm, i
     struct data d;
     struct trainer t;
     /* so large an epsilon that a gradient which is wrong by a factor shows: Adam alone would hide it */
-    struct train_options o = {.adam = {3e-2, 0.9, 0.95, 1e-4, 0.1}, .seed = 7};
+    struct train_options o = {.adam = {3e-2, 0.9, 0.95, 1e-4, 0.1}, .seed = 7, .overlap = overlap};
     *r = (struct small_run){.steps = steps};
     if (grid_make(&g, p, arch, ranks, "plan", &a, &e)) {
         fprintf(stderr, "%s\n", e.text);
@@ -83,6 +93,7 @@ int small_train(const struct arch *arch, const struct plan *p, void *mpi_comm, i
     }
     r->peak_bytes = t.ledger.total_peak;
     memcpy(r->category_bytes, t.ledger.peak, sizeof r->category_bytes);
+    r->weights = hash_of(&t.net);
     trainer_free(&t);
     c.close(&c);
     b.close(&b);

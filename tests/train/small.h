@@ -18,10 +18,11 @@ struct small_run {
     double held_out;   /* after the last step */
     size_t peak_bytes; /* of the ledger */
     size_t category_bytes[MEMORY_N];
+    unsigned long long weights; /* a hash of this rank's, after the last step */
 };
 
-/** `steps` steps of a plan over an MPI_Comm * (NULL: this process alone). 0, or -1 when the plan was refused.
- */
+/** `steps` steps of a plan over an MPI_Comm * (NULL: this process alone), gradient sums beside the backward
+ * pass or after it. 0, or -1 when the plan was refused. */
 int small_train(const struct arch *arch, const struct plan *p, void *mpi_comm, int ranks, int steps,
-                int (*open)(struct backend *, int, struct err *), struct small_run *r);
+                bool overlap, int (*open)(struct backend *, int, struct err *), struct small_run *r);
 #endif

@@ -241,7 +241,7 @@ static void ledger_of(size_t F, int (*open)(struct backend *, int, struct err *)
     size_t params = 0, block = N * (8 * H + FFN) * F + 4 * N * 4 + m * HEADS * S * S * F,
            head = N * (2 * H + V) * F + 2 * N * 4;
     for (int l = 0; l < a.layers; l++) params += arch_params(&a, l, 1);
-    small_train(&a, small_plan("0-4:1", 4, m, &arena), NULL, 1, 2, open, &r);
+    small_train(&a, small_plan("0-4:1", 4, m, &arena), NULL, 1, 2, false, open, &r);
     ok(counted_peak == r.peak_bytes && counted == 0,
        arena_printf(&arena, "%s: the ledger's peak is what was really held, and all was given back", name));
     bool good = r.category_bytes[MEMORY_DRIVER] == 0;
