@@ -4,6 +4,7 @@
 #include "train/checkpoint.h"
 #include "train/cmd.h"
 #include "train/measure.h"
+#include "train/trace.h"
 #include "train/watch.h"
 
 #include <math.h>
@@ -17,10 +18,10 @@
 #include <unistd.h>
 
 static struct {
-    const char *inputs, *data, *output, *checkpoint, *resume;
-    int backend, comm, steps, warmup, threads, seed, evaluate, every;
+    const char *inputs, *data, *output, *checkpoint, *resume, *trace;
+    int backend, comm, steps, warmup, threads, seed, evaluate, every, trace_step;
     double rate, decay, memory_gib, peak_tflops;
-    bool json, force, quiet;
+    bool json, force, quiet, overlap;
 } o = {.steps = 10, .warmup = 3, .seed = 1, .rate = 1e-3, .decay = 0.1};
 
 static struct opt options[] = {
@@ -34,6 +35,9 @@ static struct opt options[] = {
      "tokens: the bytes of any file, or a .bin of token ids as llm.c writes them; default: a made-up "
      "sequence",
      &o.data, 0, 0, NULL},
+    {0, "overlap", OPT_FLAG, NULL,
+     "sum a layer's gradients beside the backward pass of the others; default: after it", &o.overlap, 0, 0,
+     NULL},
     {0, "evaluate", OPT_INT, "N", "also the loss on held-out sequences, every N steps", &o.evaluate, 1, 1e9,
      NULL},
     {0, "learning-rate", OPT_REAL, "X", "of AdamW, constant; default 0.001", &o.rate, 0, 1, NULL},
@@ -58,6 +62,11 @@ static struct opt options[] = {
     {0, "checkpoint-every", OPT_INT, "N", "also after every N steps", &o.every, 1, 1e9, NULL},
     {0, "resume", OPT_TEXT, "CKPT.h5",
      "go on from a checkpoint, under this or another plan; --steps counts from there", &o.resume, 0, 0, NULL},
+    {0, "trace", OPT_TEXT, "FILE.json",
+     "the timeline of one step, of all ranks, for Perfetto (ui.perfetto.dev) or chrome://tracing", &o.trace,
+     0, 0, NULL},
+    {0, "trace-step", OPT_INT, "N", "which step, by its number; default: the last one", &o.trace_step, 1, 1e9,
+     NULL},
     {0, "json", OPT_FLAG, NULL, "one JSON object per step on stdout", &o.json, 0, 0, NULL},
     {'q', "quiet", OPT_FLAG, NULL, "no progress on stderr", &o.quiet, 0, 0, NULL},
 };
@@ -95,6 +104,7 @@ struct session {
     struct comm comm;
     struct trainer trainer;
     struct measure measure;
+    struct trace trace;
     struct mpx mpx;
     struct arena *arena;
 };
@@ -266,7 +276,8 @@ static void summary(const struct session *j) {
 /* ---- the run ---- */
 
 static int take_part(struct session *j, struct err *e) {
-    struct train_options t = {.adam = {o.rate, 0.9, 0.95, 1e-8, o.decay}, .seed = (unsigned long long)o.seed};
+    struct train_options t = {
+        .adam = {o.rate, 0.9, 0.95, 1e-8, o.decay}, .seed = (unsigned long long)o.seed, .overlap = o.overlap};
     const struct cell *c = &j->grid.cell[j->grid.cell_of[j->mpx.rank]];
     t.memory_limit_bytes =
         o.memory_gib > 0 ? o.memory_gib * (1 << 30) : j->training.workload.site->gpu[c->gpu].memory_bytes;
@@ -286,17 +297,36 @@ static int write_measurement(struct session *j, struct err *e) {
     return mpx_agree(&j->mpx, rc, e);
 }
 
+/* Keep each step until it is the one asked for: which is the last one is not known before a signal. */
+static void keep_trace(struct session *j) {
+    long step = j->trainer.step;
+    if (o.trace && (!o.trace_step || step <= o.trace_step)) trace_take(&j->trace, &j->trainer.clock, step);
+}
+
+static int write_trace(struct session *j, bool last, struct err *e) {
+    long step = j->trainer.step;
+    bool now = !o.trace_step ? last : step == o.trace_step || (last && step < o.trace_step);
+    if (!o.trace || !now) return 0;
+    return trace_write(&j->trace, &j->grid, &j->mpx, o.trace, j->measure.version, e);
+}
+
 static int train(struct session *j, struct err *e) {
     struct step_result r;
     bool stop = false;
+    long before = j->trainer.step;
+    if (o.trace_step && (o.trace_step <= before || o.trace_step > before + o.steps))
+        return err_set(e, EXIT_INPUT, "run: --trace-step %d; expected one of this run's, %ld to %ld",
+                       o.trace_step, before + 1, before + o.steps);
     for (int i = 0; i < o.steps && !stop; i++) {
         trainer_step(&j->trainer, &r);
+        keep_trace(j);
         double held_out = NAN;
         if (o.evaluate && (i + 1) % o.evaluate == 0)
             held_out = sum_of_ranks(j, trainer_evaluate(&j->trainer));
         stop = record(j, &r, held_out, i);
         if (j->mpx.rank == 0) show(j);
         bool last = stop || i + 1 == o.steps;
+        if (write_trace(j, last, e)) return -1;
         if (o.checkpoint && (last || (o.every && (i + 1) % o.every == 0)) &&
             checkpoint_write(&j->trainer, &j->mpx, o.checkpoint, j->measure.version, e))
             return -1;
@@ -311,11 +341,14 @@ static int run(struct session *j, struct err *e) {
     int rc = 0;
     if (o.every && !o.checkpoint)
         return err_set(e, EXIT_INPUT, "run: --checkpoint-every without --checkpoint; expected both");
+    if (o.trace_step && !o.trace)
+        return err_set(e, EXIT_INPUT, "run: --trace-step without --trace; expected both");
     /* a run that goes on may replace the file it started from */
     bool same = o.checkpoint && o.resume && !strcmp(o.checkpoint, o.resume);
     if (j->mpx.rank == 0 && o.output) rc = h5_can_create(o.output, o.force, "-f overwrites it", e);
     if (j->mpx.rank == 0 && !rc && o.checkpoint)
         rc = h5_can_create(o.checkpoint, o.force || same, "-f overwrites it", e);
+    if (j->mpx.rank == 0 && !rc && o.trace) rc = h5_can_create(o.trace, o.force, "-f overwrites it", e);
     if (mpx_agree(&j->mpx, rc, e)) return -1;
     if (load_plan(j, e) || load_data(j, e)) return -1; /* the same on all ranks */
     if (mpx_agree(&j->mpx, train_open(&j->mpx, o.threads, train_elem(j->dtype), &j->backend, &j->comm, e), e))
@@ -338,6 +371,7 @@ static int run(struct session *j, struct err *e) {
         if (!rc) rc = train(j, e);
     }
     trainer_free(&j->trainer);
+    trace_free(&j->trace);
     measure_free(m);
     j->comm.close(&j->comm);
     j->backend.close(&j->backend);
