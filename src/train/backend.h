@@ -31,8 +31,9 @@ struct backend {
     const char *name;
     char device[128]; /* what it runs on, for people */
     enum elem elem, acc;
-    bool host;          /* buffers are plain memory of the host: a communicator may use them as they are */
-    double flops_per_s; /* peak of the device in this type, 0 if unknown */
+    bool host;            /* buffers are plain memory of the host: a communicator may use them as they are */
+    const char *products; /* what matrices are multiplied in, a type of inputs/devices.json; NULL: no device
+                             of that file */
     void *own;
 
     /* ---- memory: alloc() gives NULL when there is no more; contents are undefined ---- */

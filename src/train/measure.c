@@ -151,6 +151,7 @@ int measure_write(const struct measure *m, const char *path, struct err *e) {
     h5_integer(&f, "seed", m->seed);
     h5_number(&f, "iteration_time_s", measure_iteration_s(m));
     h5_number(&f, "peak_memory_bytes", measure_peak_bytes(m));
+    h5_number(&f, "peak_flops_per_s", m->peak_flops_per_s);
     write_steps(&f, m);
     write_ranks(&f, m);
     write_times(&f, m);

@@ -28,6 +28,7 @@ struct measure {
     const char *out_of_memory; /* the line that says so, or NULL */
     int threads;
     long long seed;
+    double peak_flops_per_s; /* of all ranks together, NAN: unknown */
 };
 
 /** Room for one more step; its times are zero. NULL when memory is out. */

@@ -1,3 +1,4 @@
+#include "io/devices.h"
 #include "io/h5file.h"
 #include "io/inputs.h"
 #include "io/planjson.h"
@@ -47,8 +48,9 @@ static struct opt options[] = {
      &o.threads, 1, 4096, NULL},
     {0, "memory-limit", OPT_REAL, "GiB", "of each rank; default: what the plan's site says of its GPU type",
      &o.memory_gib, 1e-6, 1e6, NULL},
-    {0, "peak-tflops", OPT_REAL, "X", "peak of one device, for the utilisation (mfu)", &o.peak_tflops, 1e-6,
-     1e6, NULL},
+    {0, "peak-tflops", OPT_REAL, "X",
+     "peak of one device, for the utilisation (mfu); default: what inputs/devices.json says of a GPU",
+     &o.peak_tflops, 1e-6, 1e6, NULL},
     {0, "inputs", OPT_TEXT, "DIR",
      "where models/ and sites/ are; default $SAILOR_INPUTS, then beside the program", &o.inputs, 0, 0, NULL},
     {0, "output", OPT_GROUP, NULL, NULL, NULL, 0, 0, NULL},
@@ -153,6 +155,27 @@ static const char *command_line(int argc, char **argv, struct arena *a) {
     return line;
 }
 
+/* The file of what vendors promise; nothing if there is none. */
+static char *read_devices(const char *inputs, size_t *size, struct arena *a, struct err *e) {
+    const char *dir = inputs_dir(inputs, a, e), *path = dir ? arena_printf(a, "%s/devices.json", dir) : NULL;
+    *size = 0;
+    return path && !access(path, F_OK) ? read_text(path, size, a, e) : arena_strdup(a, "");
+}
+
+/* Peak of this rank's device, NAN if unknown. */
+static int find_peak(struct session *j, double *flops_per_s, struct err *e) {
+    const struct cell *c = &j->grid.cell[j->grid.cell_of[j->mpx.rank]];
+    size_t size = 0;
+    *flops_per_s = o.peak_tflops > 0 ? 1e12 * o.peak_tflops : NAN;
+    if (o.peak_tflops > 0 || !j->backend.products) return 0;
+    char *text = mpx_read(&j->mpx, read_devices, o.inputs, &size, j->arena, e);
+    if (!text) return -1;
+    text[size] = 0;
+    if (!size) return 0;
+    return devices_peak("devices.json", text, j->backend.device, j->training.workload.site->gpu[c->gpu].name,
+                        j->backend.products, flops_per_s, e);
+}
+
 /* ---- measuring ---- */
 
 /* Gather n bytes of every rank on rank 0. */
@@ -217,8 +240,7 @@ static bool record(struct session *j, const struct step_result *r, double held_o
         }
         s->tokens_per_s = batch * j->arch.sequence / s->iteration_time_s;
         s->flops_per_s = flops / s->iteration_time_s;
-        double peak = o.peak_tflops > 0 ? 1e12 * o.peak_tflops : j->backend.flops_per_s;
-        s->mfu = peak > 0 ? s->flops_per_s / (peak * m->ranks) : NAN;
+        s->mfu = s->flops_per_s / m->peak_flops_per_s;
     }
     free(all);
     return mpx_same_int(&j->mpx, stop);
@@ -358,7 +380,11 @@ static int run(struct session *j, struct err *e) {
     m->dtype = train_dtypes[j->dtype], m->comm = j->comm.name;
     m->device = j->backend.device, m->data = j->data.name, m->threads = o.threads ? o.threads : j->mpx.cpus,
     m->seed = o.seed;
-    rc = mpx_agree(&j->mpx, take_part(j, e), e);
+    rc = find_peak(j, &m->peak_flops_per_s, e); /* the same on all ranks */
+    if (!rc) {
+        m->peak_flops_per_s = sum_of_ranks(j, m->peak_flops_per_s);
+        rc = mpx_agree(&j->mpx, take_part(j, e), e);
+    }
     if (rc && e->code == EXIT_NOPLAN && o.output) { /* out of memory is a result */
         struct err why = *e;
         m->out_of_memory = why.text;
