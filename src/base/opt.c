@@ -45,12 +45,12 @@ const char *opt_nearest(const char *text, const char *const *names, int n) {
     return best;
 }
 
-static const char *program_of(const struct opt_command *c) { return c->program ? c->program : "sailor"; }
+const char *opt_program(const struct opt_command *c) { return c->program ? c->program : "sailor"; }
 
 static int misuse(const struct opt_command *c, struct err *e, const char *what, const char *name,
                   const char *hint) {
     return err_set(e, EXIT_INPUT, "%s: %s '%s'%s; see '%s %s --help'", c->name, what, name,
-                   hint ? hint : "", program_of(c), c->name);
+                   hint ? hint : "", opt_program(c), c->name);
 }
 
 static int unknown(const struct opt_command *c, const char *name, struct arena *a, struct err *e) {
@@ -161,7 +161,7 @@ enum opt_result opt_parse(const struct opt_command *c, int argc, char **argv, co
         }
     }
     if (n < c->min_files)
-        return err_set(e, EXIT_INPUT, "%s: missing argument; usage: %s %s %s", c->name, program_of(c), c->name,
+        return err_set(e, EXIT_INPUT, "%s: missing argument; usage: %s %s %s", c->name, opt_program(c), c->name,
                        c->usage);
     if (n > c->max_files) return misuse(c, e, "unexpected argument", f[c->max_files], NULL);
     *n_file = n;
@@ -230,7 +230,7 @@ static void option_help(const struct opt *o, struct out *out) {
 
 const char *opt_help(const struct opt_command *c, struct arena *a) {
     struct out out = {.arena = a};
-    add(&out, "usage: %s %s %s\n\n", program_of(c), c->name, c->usage);
+    add(&out, "usage: %s %s %s\n\n", opt_program(c), c->name, c->usage);
     wrap(c->about, 0, 0, &out);
     if (c->n_opt && c->opts[0].kind != OPT_GROUP) add(&out, "\noptions:\n");
     for (int i = 0; i < c->n_opt; i++) option_help(&c->opts[i], &out);

@@ -36,6 +36,9 @@ struct opt_command {
     int min_files, max_files; /* arguments that are not options */
 };
 
+/** The program that a command belongs to. */
+const char *opt_program(const struct opt_command *c);
+
 enum opt_result { OPT_OK = 0, OPT_ERROR = -1, OPT_HELP = 1 };
 
 /** Parse argv[1..] (argv[0] is the command's name). Options may stand anywhere, "--" ends them, long options

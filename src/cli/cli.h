@@ -1,8 +1,7 @@
 #ifndef SAILOR_CLI_CLI_H
 #define SAILOR_CLI_CLI_H
-#include "base/opt.h"
+#include "io/program.h"
 #include "io/results.h"
-#include <stdio.h>
 /* The commands of `sailor`. Each takes its own argv (argv[0] is the command) and returns the exit status. */
 
 int cmd_plan(int argc, char **argv);
@@ -16,32 +15,13 @@ int cmd_figures(int argc, char **argv);
 extern const struct opt_command plan_command, simulate_command, validate_command, export_command,
     report_command, import_command, figures_command;
 
-/* ---- version.c ---- */
+/* ---- estimators.c ---- */
 
-/** "0.1.0" or "0.1.0+gabc123" as the build found it. */
-const char *cli_version(void);
-/** Everything --version prints. */
-void cli_print_version(FILE *out);
 /** The planners that this build has, NULL-terminated: exact first, then those of planners/list.c. */
 const char *const *cli_planners(void);
 /** Names of the estimators, NULL-terminated: first those of enum estimator, then (`baselines`) those of the planners that have
  *  one of their own. */
 const char *const *cli_estimators(bool baselines);
-
-/* ---- common.c ---- */
-
-/** Print "sailor: error: ..." in one line and return its exit status. */
-int cli_fail(const struct err *e);
-/** Parse; for OPT_HELP the help was printed. Sets *status where the command is to end (then false is
- * returned). */
-bool cli_parse(const struct opt_command *c, int argc, char **argv, const char ***files, int *n_file,
-               struct arena *a, int *status);
-/** Write a text to `path` (never half of it), or to stdout for NULL. An existing file needs `force`. */
-int cli_write_text(const char *path, const char *text, bool force, struct err *e);
-/** Index of a row: `wanted`, or the first row with a plan if it is -1. -1 with *e set. */
-int cli_pick_row(const struct results *r, const char *path, int wanted, struct err *e);
-
-/* ---- estimators.c ---- */
 
 /** An estimator by its place in cli_estimators(true), with what it loaded. Zero but for the first three; free with
  *  cli_estimator_free(). */

@@ -1,5 +1,8 @@
 #include "cli/cli.h"
+#include "io/file.h"
 #include "io/planjson.h"
+
+#include <string.h>
 
 static struct {
     const char *out;
@@ -31,8 +34,18 @@ const struct opt_command export_command = {
     .max_files = 1,
 };
 
+/* Index of a row: `wanted`, or the first row with a plan if it is -1. -1 with *e set. */
+static int pick_row(const struct results *r, const char *path, int wanted, struct err *e) {
+    if (wanted >= r->n_row)
+        return err_set(e, EXIT_INPUT, "%s: has no row %d; expected 0 to %d", path, wanted, r->n_row - 1);
+    if (wanted >= 0) return wanted;
+    for (int i = 0; i < r->n_row; i++)
+        if (show_best(&r->row[i])) return i;
+    return err_set(e, EXIT_INPUT, "%s: holds no plan", path);
+}
+
 static const struct found_plan *pick(const struct results *r, const char *path, struct err *e) {
-    int i = cli_pick_row(r, path, o.row, e);
+    int i = pick_row(r, path, o.row, e);
     if (i < 0) return NULL;
     const struct row_result *row = &r->row[i];
     bool frontier = o.frontier >= 0 || (o.rank < 0 && row->n_plan == 0);
@@ -44,27 +57,24 @@ static const struct found_plan *pick(const struct results *r, const char *path, 
     return NULL;
 }
 
-static int export_plan(const char *path, struct arena *a, struct err *e) {
+static int export_plan(const char **file, int n, struct arena *a, struct err *e) {
+    (void)n;
     struct results r;
+    const char *path = file[0];
     if (results_read(path, NULL, &r, a, e)) return -1;
     const struct found_plan *f = pick(&r, path, e);
     if (!f) return -1;
+    if (o.out && h5_can_create(o.out, o.force, "-f overwrites it", e)) return -1;
     cJSON *json = plan_to_json(f->plan, &r.job->workload);
-    char *text = cJSON_Print(json);
-    int rc = cli_write_text(o.out, arena_printf(a, "%s\n", text), o.force, e);
-    cJSON_free(text);
+    char *json_text = cJSON_Print(json);
+    const char *text = arena_printf(a, "%s\n", json_text);
+    int rc = file_write(o.out, text, strlen(text), e);
+    cJSON_free(json_text);
     cJSON_Delete(json);
     return rc;
 }
 
 int cmd_export(int argc, char **argv) {
-    struct arena a = {0};
-    struct err e;
-    const char **file;
-    int n, status = EXIT_OK;
     o.row = o.rank = o.frontier = -1;
-    if (cli_parse(&export_command, argc, argv, &file, &n, &a, &status) && export_plan(file[0], &a, &e))
-        status = cli_fail(&e);
-    arena_free(&a);
-    return status;
+    return program_run(&export_command, argc, argv, export_plan);
 }

@@ -399,7 +399,7 @@ static int store(const struct figures *f, double wall_s) {
     const struct h5_attr attr[] = {
         {"schema", COLUMN_TEXT, "sailor-figures/1", 0},
         {"title", COLUMN_TEXT, "the published comparison of planners and estimators, run again by sailor figures", 0},
-        {"version", COLUMN_TEXT, cli_version(), 0},
+        {"version", COLUMN_TEXT, program_version(), 0},
         {"host", COLUMN_TEXT, host, 0},
         {"written_utc", COLUMN_TEXT, date, 0},
         {"mode", COLUMN_TEXT, o.corrected ? "corrected" : "faithful", 0},
@@ -411,10 +411,12 @@ static int store(const struct figures *f, double wall_s) {
     return h5_write_tables(o.out, &file, f->e);
 }
 
-static int run(struct arena *a, struct err *e) {
+static int run(const char **file, int n, struct arena *a, struct err *e) {
+    (void)file, (void)n;
     struct figures f = {.a = a, .e = e};
     struct timespec from, to;
     bool any = false;
+    if (!o.threads) o.threads = omp_get_max_threads();
     const char *inputs = inputs_dir(o.inputs, a, e);
     clock_gettime(CLOCK_MONOTONIC, &from);
     if (!inputs || h5_can_create(o.out, o.force, "-f overwrites it", e)) return -1;
@@ -438,15 +440,6 @@ static int run(struct arena *a, struct err *e) {
 }
 
 int cmd_figures(int argc, char **argv) {
-    struct arena a = {0};
-    struct err e;
-    const char **file;
-    int n, status = EXIT_OK;
     o.out = "figures.h5", o.frontier_s = 60, o.threads = 0;
-    if (cli_parse(&figures_command, argc, argv, &file, &n, &a, &status)) {
-        if (!o.threads) o.threads = omp_get_max_threads();
-        if (run(&a, &e)) status = cli_fail(&e);
-    }
-    arena_free(&a);
-    return status;
+    return program_run(&figures_command, argc, argv, run);
 }

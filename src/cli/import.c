@@ -22,16 +22,12 @@ const struct opt_command import_command = {
     .max_files = 1,
 };
 
+static int import(const char **dir, int n, struct arena *a, struct err *e) {
+    (void)n, (void)a;
+    if (!o.out) return err_set(e, EXIT_INPUT, "import: missing -o DIR: the directory of inputs to write");
+    return import_run(dir[0], o.facts, o.out, e);
+}
+
 int cmd_import(int argc, char **argv) {
-    struct arena a = {0};
-    struct err e;
-    const char **dir;
-    int n, status = EXIT_OK;
-    if (cli_parse(&import_command, argc, argv, &dir, &n, &a, &status)) {
-        int rc = o.out ? import_run(dir[0], o.facts, o.out, &e)
-                       : err_set(&e, EXIT_INPUT, "import: missing -o DIR: the directory of inputs to write");
-        if (rc) status = cli_fail(&e);
-    }
-    arena_free(&a);
-    return status;
+    return program_run(&import_command, argc, argv, import);
 }

@@ -247,7 +247,7 @@ static void describe_run(struct session *s, int argc, char **argv, struct arena 
     strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", &tm);
     gethostname(host, sizeof host - 1);
     *r = (struct results){.command_line = join_command(argc, argv, a),
-                          .version = cli_version(),
+                          .version = program_version(),
                           .host = arena_strdup(a, host),
                           .started_utc = arena_strdup(a, date),
                           .planner = o.planner,
@@ -431,34 +431,19 @@ int cmd_plan(int argc, char **argv) {
     struct err e = {0};
     struct session s = {.started_s = now_s(), .progress_s = now_s(), .checkpoint_s = now_s()};
     const char **file;
-    int n, status = EXIT_OK;
+    int n, status;
     for (int i = 0; i < OBJECTIVE_N; i++) objectives[i] = objective_name[i];
     for (size_t i = 0; i < sizeof options / sizeof *options; i++)
         if (!strcmp(options[i].name, "estimator")) options[i].choices = cli_estimators(false);
     o.objective = o.estimator = -1, o.planner = "exact", o.top = 1,
     o.time_limit = INFINITY, o.gap = 0.01;
-    switch (opt_parse(&plan_command, argc, argv, &file, &n, &a, &e)) {
-    case OPT_OK:
-        status = check_planner(&e) ? EXIT_INPUT : EXIT_OK;
-        if (o.estimator < 0) o.estimator = exact() ? ESTIMATOR_NATIVE : ESTIMATOR_SAILOR;
-        break;
-    case OPT_ERROR:
-        status = EXIT_INPUT;
-        break;
-    case OPT_HELP:
-        if (mpx_launch_rank() == 0) fputs(opt_help(&plan_command, &a), stdout);
-        arena_free(&a);
-        return EXIT_OK;
-    }
-    if (status != EXIT_OK) { /* before MPI: every rank sees the same command line */
-        if (mpx_launch_rank() == 0) cli_fail(&e);
-        arena_free(&a);
-        return status;
-    }
+    if (!program_parse(&plan_command, argc, argv, &file, &n, &a, &status)) return arena_free(&a), status;
+    if (check_planner(&e)) return arena_free(&a), program_misuse(&plan_command, &e);
+    if (o.estimator < 0) o.estimator = exact() ? ESTIMATOR_NATIVE : ESTIMATOR_SAILOR;
     int rc = mpx_start(&s.mpi, &e);
     if (!rc) rc = plan(&s, argc, argv, file[0], &a, &e);
     if (rc) status = e.code;
-    if (rc < 0 && s.mpi.rank == 0) cli_fail(&e);
+    if (rc < 0 && s.mpi.rank == 0) program_fail(&plan_command, &e);
     /* Under srun --kill-on-bad-exit the first rank to leave with 75 takes the others along: nothing may come
      * after this. */
     fflush(stdout);

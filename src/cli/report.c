@@ -39,32 +39,27 @@ static void show_head(const char *path, const struct results *r) {
     putchar('\n');
 }
 
-int cmd_report(int argc, char **argv) {
-    struct arena a = {0};
-    struct err e;
+static int report(const char **file, int n, struct arena *a, struct err *e) {
+    (void)n;
     struct results r;
-    const char **file;
-    int n, status = EXIT_OK;
-    o.row = -1;
-    if (!cli_parse(&report_command, argc, argv, &file, &n, &a, &status)) return arena_free(&a), status;
-    if (results_read(file[0], NULL, &r, &a, &e)) {
-        status = cli_fail(&e);
-    } else if (o.row >= r.n_row) {
-        err_set(&e, EXIT_INPUT, "%s: has no row %d; expected 0 to %d", file[0], o.row, r.n_row - 1);
-        status = cli_fail(&e);
-    } else {
+    if (results_read(file[0], NULL, &r, a, e)) return -1;
+    if (o.row >= r.n_row)
+        return err_set(e, EXIT_INPUT, "%s: has no row %d; expected 0 to %d", file[0], o.row, r.n_row - 1);
+    if (!o.json)
+        show_head(file[0], &r);
+    else if (!r.complete)
+        fprintf(stderr, "sailor: %s is incomplete: the search was stopped\n", file[0]);
+    for (int i = 0; i < r.n_row; i++) {
+        if (o.row >= 0 && i != o.row) continue;
         if (!o.json)
-            show_head(file[0], &r);
-        else if (!r.complete)
-            fprintf(stderr, "sailor: %s is incomplete: the search was stopped\n", file[0]);
-        for (int i = 0; i < r.n_row; i++) {
-            if (o.row >= 0 && i != o.row) continue;
-            if (!o.json)
-                show_row(&r, i, stdout);
-            else if (r.row[i].status != ROW_TODO || show_best(&r.row[i]))
-                show_row_json(&r, i, stdout);
-        }
+            show_row(&r, i, stdout);
+        else if (r.row[i].status != ROW_TODO || show_best(&r.row[i]))
+            show_row_json(&r, i, stdout);
     }
-    arena_free(&a);
-    return status;
+    return 0;
+}
+
+int cmd_report(int argc, char **argv) {
+    o.row = -1;
+    return program_run(&report_command, argc, argv, report);
 }

@@ -126,14 +126,7 @@ static int simulate(const char **file, int n_file, struct arena *a, struct err *
 }
 
 int cmd_simulate(int argc, char **argv) {
-    struct arena a = {0};
-    struct err e;
-    const char **file;
-    int n, status = EXIT_OK;
     options[0].choices = cli_estimators(true);
     o.estimator = ESTIMATOR_NATIVE;
-    if (cli_parse(&simulate_command, argc, argv, &file, &n, &a, &status) && simulate(file, n, &a, &e))
-        status = cli_fail(&e);
-    arena_free(&a);
-    return status;
+    return program_run(&simulate_command, argc, argv, simulate);
 }

@@ -185,14 +185,7 @@ static int validate(const char **file, int n_file, struct arena *a, struct err *
 }
 
 int cmd_validate(int argc, char **argv) {
-    struct arena a = {0};
-    struct err e;
-    const char **file;
-    int n, status = EXIT_OK;
     options[0].choices = cli_estimators(true);
     o.estimator = ESTIMATOR_NATIVE;
-    if (cli_parse(&validate_command, argc, argv, &file, &n, &a, &status) && validate(file, n, &a, &e))
-        status = cli_fail(&e);
-    arena_free(&a);
-    return status;
+    return program_run(&validate_command, argc, argv, validate);
 }

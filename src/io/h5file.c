@@ -1,21 +1,10 @@
 #include "io/h5file.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
-
-static int temporary(const char *path, char temp[4200], struct err *e) {
-    if (strlen(path) > 4000) return err_set(e, EXIT_INPUT, "%.80s...: file name too long", path);
-    snprintf(temp, 4200, "%s.%ld.tmp", path, (long)getpid());
-    int fd = open(temp, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (fd < 0) return err_set(e, EXIT_INTERNAL, "%s: cannot be written: %s", path, strerror(errno));
-    close(fd);
-    return 0;
-}
 
 /* ---- writing ---- */
 
@@ -27,11 +16,11 @@ static void check(struct h5file *f, long long status) {
 
 int h5_begin(struct h5file *f, const char *path, struct err *e) {
     *f = (struct h5file){.id = -1, .path = path};
-    if (temporary(path, f->temp, e)) return -1;
+    if (file_begin(&f->file, path, e)) return -1;
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);
     H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V110);
-    f->id = H5Fcreate(f->temp, H5F_ACC_TRUNC, H5P_DEFAULT, access);
+    f->id = H5Fcreate(f->file.temp, H5F_ACC_TRUNC, H5P_DEFAULT, access);
     check(f, f->id);
     H5Pclose(access);
     return 0;
@@ -40,17 +29,9 @@ int h5_begin(struct h5file *f, const char *path, struct err *e) {
 int h5_finish(struct h5file *f, struct err *e) {
     if (f->id >= 0) check(f, H5Fclose(f->id));
     f->id = -1;
-    int bad = 0;
-    if (!f->failed) {
-        int fd = open(f->temp, O_RDONLY | O_CLOEXEC);
-        if (fd < 0 || fsync(fd)) bad = errno;
-        if (fd >= 0) close(fd);
-        if (!bad && rename(f->temp, f->path)) bad = errno;
-    }
-    if (!f->failed && !bad) return 0;
-    unlink(f->temp);
-    return err_set(e, EXIT_INTERNAL, "%s: cannot be written: %s", f->path,
-                   f->failed ? f->why : strerror(bad));
+    if (!f->failed) return file_end(&f->file, e);
+    file_drop(&f->file);
+    return err_set(e, EXIT_INTERNAL, "%s: cannot be written: %s", f->path, f->why);
 }
 
 static void attribute(struct h5file *f, hid_t at, const char *name, hid_t disk, hid_t memory,

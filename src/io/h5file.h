@@ -1,14 +1,13 @@
 #ifndef SAILOR_IO_H5FILE_H
 #define SAILOR_IO_H5FILE_H
 #include "io/h5tables.h"
-/* HDF5 files of the trainer: measurements and checkpoints. A file is written by one rank under a temporary
- * name in its directory, flushed to the disk and renamed, so that what stands under its name is whole. Calls
- * after a failure do nothing; the first failure is what h5_finish() reports. */
+/* HDF5 files of the trainer: measurements and checkpoints. A file is written by one rank, and whole as
+ * io/file.h has it. Calls after a failure do nothing; the first failure is what h5_finish() reports. */
 
 struct h5file {
     hid_t id;
     const char *path;
-    char temp[4200];
+    struct file_temp file;
     bool failed;
     char why[200];
 };

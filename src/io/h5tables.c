@@ -1,12 +1,8 @@
 #include "io/h5tables.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 /* Writing. The file is made in memory (HDF5's core driver) and written with write(2): HDF5 1.10 cannot be
  * closed cleanly once a disk is full, and bytes in memory can be renamed into place, read by one rank and
@@ -332,94 +328,11 @@ static struct image build_image(const struct h5_tables *f, char why[200]) {
 
 /* ---- files ---- */
 
-static void parent_of(const char *path, char dir[4096]) {
-    snprintf(dir, 4096, "%s", path);
-    char *slash = strrchr(dir, '/');
-    if (!slash)
-        strcpy(dir, ".");
-    else if (slash == dir)
-        dir[1] = 0;
-    else
-        *slash = 0;
-}
-
-/* The temporary name beside `path`; the process id keeps two runs apart. */
-static void temporary_of(const char *path, char temp[4096]) {
-    const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
-    snprintf(temp, 4096, "%.*s.%.200s.%ld", (int)(base - path), path, base, (long)getpid());
-}
-
-static int open_temporary(const char *path, char temp[4096], struct err *e) {
-    temporary_of(path, temp);
-    unlink(temp); /* left by a killed run that had our process id */
-    int fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (fd < 0) err_set(e, EXIT_INTERNAL, "%s: cannot be written: %s", path, strerror(errno));
-    return fd;
-}
-
-int h5_can_create(const char *path, bool force, const char *hint, struct err *e) {
-    struct stat st;
-    char temp[4096];
-    if (strlen(path) > 3800) return err_set(e, EXIT_INPUT, "%.80s...: file name too long", path);
-    if (!stat(path, &st)) {
-        if (S_ISCHR(st.st_mode)) return 0; /* /dev/null and its like are written, not replaced */
-        if (!S_ISREG(st.st_mode))
-            return err_set(e, EXIT_INTERNAL, "%s: cannot be written: not a regular file", path);
-        if (!force)
-            return err_set(e, EXIT_INPUT, "%s: exists; %s", path, hint);
-    } else if (errno != ENOENT) {
-        return err_set(e, EXIT_INTERNAL, "%s: cannot be written: %s", path, strerror(errno));
-    }
-    int fd = open_temporary(path, temp, e); /* the surest test of a directory is to use it */
-    if (fd < 0) return -1;
-    close(fd);
-    unlink(temp);
-    return 0;
-}
-
-static int write_all(int fd, const char *p, size_t n) {
-    while (n) {
-        ssize_t k = write(fd, p, n > (1 << 30) ? 1 << 30 : n);
-        if (k < 0 && errno == EINTR) continue;
-        if (k <= 0) return -1;
-        p += k, n -= (size_t)k;
-    }
-    return 0;
-}
-
 int h5_write_tables(const char *path, const struct h5_tables *f, struct err *e) {
-    char why[200] = "", temp[4096], target[4096], dir[4096];
-    struct stat st;
+    char why[200] = "";
     struct image im = build_image(f, why);
     if (!im.bytes) return err_set(e, EXIT_INTERNAL, "%s: cannot be written: HDF5: %s", path, why);
-    if (!stat(path, &st) && S_ISCHR(st.st_mode)) {
-        int fd = open(path, O_WRONLY | O_CLOEXEC);
-        int bad = fd < 0 || write_all(fd, im.bytes, im.size) ? errno : 0;
-        if (fd >= 0 && close(fd) && !bad) bad = errno;
-        free(im.bytes);
-        return bad ? err_set(e, EXIT_INTERNAL, "%s: cannot be written: %s", path, strerror(bad)) : 0;
-    }
-    char *real = realpath(path, NULL); /* a symbolic link keeps pointing to its file */
-    snprintf(target, sizeof target, "%s", real ? real : path);
-    free(real);
-    int fd = open_temporary(target, temp, e), bad = 0;
-    if (fd < 0) {
-        free(im.bytes);
-        return -1;
-    }
-    if (write_all(fd, im.bytes, im.size) || fsync(fd)) bad = errno;
-    if (close(fd) && !bad) bad = errno;
+    int rc = file_write(path, im.bytes, im.size, e);
     free(im.bytes);
-    if (!bad && rename(temp, target)) bad = errno;
-    if (bad) {
-        unlink(temp);
-        return err_set(e, EXIT_INTERNAL, "%s: cannot be written: %s", path, strerror(bad));
-    }
-    parent_of(target, dir);
-    if ((fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) >=
-        0) { /* the new name, too, survives a power cut */
-        fsync(fd);
-        close(fd);
-    }
-    return 0;
+    return rc;
 }

@@ -1,10 +1,8 @@
 #ifndef SAILOR_IO_H5TABLES_H
 #define SAILOR_IO_H5TABLES_H
 #include "base/arena.h"
-#include "base/err.h"
+#include "io/file.h"
 #include <hdf5.h>
-#include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 /* HDF5 files made of tables: a group per table, a dataset per column with units and description, readable by h5py, pandas,
  * xarray and h5dump. A table is a C struct, one per entry, and a list of columns; that list is both the writer and the
@@ -76,11 +74,7 @@ struct h5_tables {
     const char *objective_units; /* of columns that name none */
 };
 
-/** Can `path` be created? The directory must exist and be writable, and nothing may be there (unless force). `hint` ends the
- *  message about an existing file. Returns 0, or -1 with *e set (EXIT_INPUT if it exists, EXIT_INTERNAL if unwritable). */
-int h5_can_create(const char *path, bool force, const char *hint, struct err *e);
-
-/** Write everything (temporary file, flush, rename). -1: *e set (EXIT_INTERNAL), and what stood at `path` is untouched. */
+/** Write everything, as file_write() does. -1: *e set (EXIT_INTERNAL), and what stood at `path` is untouched. */
 int h5_write_tables(const char *path, const struct h5_tables *f, struct err *e);
 
 #endif

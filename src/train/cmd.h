@@ -17,7 +17,7 @@ extern const struct opt_command run_command, profile_command, netbench_command;
 
 /** "0.1.0+gabc123", as the build found it. */
 const char *train_version(void);
-/** Print "sailor-train: error: ..." in one line and return its exit status. */
+/** As program_fail(). */
 int train_fail(const struct err *e);
 /** Parse the command line; messages come from one process only. Sets *status where the command is to end
  * (then false is returned). Before MPI starts. */

@@ -1,13 +1,8 @@
 #include "train/cmd.h"
+#include "io/file.h"
+#include "io/program.h"
 
-#include <errno.h>
-#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
-
-#ifndef SAILOR_VERSION
-#define SAILOR_VERSION "unknown"
-#endif
 
 const char *const train_backends[] = {"cpu", NULL};
 const char *const train_comms[] = {"mpi", NULL};
@@ -15,29 +10,13 @@ const char *const train_dtypes[] = {"fp32", "bf16", NULL};
 
 enum elem train_elem(int dtype) { return dtype ? ELEM_BF16 : ELEM_F32; }
 
-const char *train_version(void) { return SAILOR_VERSION; }
+const char *train_version(void) { return program_version(); }
 
-int train_fail(const struct err *e) {
-    fflush(stdout);
-    fprintf(stderr, "sailor-train: error: %s\n", e->text);
-    return e->code;
-}
+int train_fail(const struct err *e) { return program_fail(&run_command, e); }
 
 bool train_parse(const struct opt_command *c, int argc, char **argv, const char ***files, int *n_file,
                  struct arena *a, int *status) {
-    struct err e;
-    switch (opt_parse(c, argc, argv, files, n_file, a, &e)) {
-    case OPT_OK:
-        return true;
-    case OPT_HELP:
-        if (mpx_launch_rank() == 0) fputs(opt_help(c, a), stdout);
-        *status = EXIT_OK;
-        return false;
-    case OPT_ERROR:
-        break;
-    }
-    *status = mpx_launch_rank() == 0 ? train_fail(&e) : (int)e.code;
-    return false;
+    return program_parse(c, argc, argv, files, n_file, a, status);
 }
 
 int train_open(const struct mpx *m, int threads, enum elem elem, struct backend *b, struct comm *c,
@@ -49,14 +28,5 @@ int train_open(const struct mpx *m, int threads, enum elem elem, struct backend 
 }
 
 int train_write_text(const char *path, const char *text, struct err *e) {
-    char temp[4200];
-    if (!path) return fputs(text, stdout), 0;
-    snprintf(temp, sizeof temp, "%.4000s.%ld.tmp", path, (long)getpid());
-    FILE *f = fopen(temp, "w");
-    int bad = !f || fputs(text, f) < 0 || fflush(f) || fsync(fileno(f)) ? errno : 0;
-    if (f && fclose(f) && !bad) bad = errno;
-    if (!bad && rename(temp, path)) bad = errno;
-    if (!bad) return 0;
-    if (f) unlink(temp);
-    return err_set(e, EXIT_INTERNAL, "%s: cannot be written: %s", path, strerror(bad));
+    return file_write(path, text, strlen(text), e);
 }

@@ -1,0 +1,30 @@
+#ifndef SAILOR_IO_FILE_H
+#define SAILOR_IO_FILE_H
+#include "base/err.h"
+#include <stdbool.h>
+#include <stddef.h>
+/* Files that are written whole or not at all: under a temporary name in their directory, flushed to the disk
+ * and renamed, so that what stands under a name is never half of something. */
+
+/** Can `path` be created? The directory must exist and be writable, and nothing may be there (unless force).
+ * `hint` ends the message about an existing file. Returns 0, or -1 with *e set (EXIT_INPUT if it exists,
+ * EXIT_INTERNAL if unwritable). */
+int h5_can_create(const char *path, bool force, const char *hint, struct err *e);
+
+/** Write n bytes; NULL is stdout, a device is written as it is, a symbolic link keeps pointing to its file.
+ * -1: *e set (EXIT_INTERNAL), and what stood at `path` is untouched. */
+int file_write(const char *path, const char *bytes, size_t n, struct err *e);
+
+/* The same in steps, for a library that writes the file by itself. */
+struct file_temp {
+    const char *path;
+    char temp[4096], target[4096]; /* the name to write to, the name to replace */
+    int fd;                        /* of the empty file, for writing */
+};
+/** Make an empty file under the temporary name. -1 with *e set (EXIT_INTERNAL). `path` must outlive *f. */
+int file_begin(struct file_temp *f, const char *path, struct err *e);
+/** Flush, close, rename. -1 with *e set (EXIT_INTERNAL) and the temporary file removed. */
+int file_end(struct file_temp *f, struct err *e);
+/** Close and remove the temporary file. */
+void file_drop(struct file_temp *f);
+#endif

@@ -1,0 +1,131 @@
+#include "io/program.h"
+#include "io/mpx.h"
+
+#include <cjson/cJSON.h>
+#include <errno.h>
+#include <hdf5.h>
+#include <signal.h>
+#include <string.h>
+
+#ifndef SAILOR_VERSION
+#define SAILOR_VERSION "unknown"
+#endif
+
+enum { COMMANDS_MAX = 16 };
+
+const char *program_version(void) { return SAILOR_VERSION; }
+
+static int fail(const char *program, const struct err *e) {
+    fflush(stdout);
+    fprintf(stderr, "%s: error: %s\n", program, e->text);
+    return e->code;
+}
+
+static int misuse(const char *program, const struct err *e) {
+    return mpx_launch_rank() == 0 ? fail(program, e) : (int)e->code;
+}
+
+int program_fail(const struct opt_command *c, const struct err *e) { return fail(opt_program(c), e); }
+int program_misuse(const struct opt_command *c, const struct err *e) { return misuse(opt_program(c), e); }
+
+bool program_parse(const struct opt_command *c, int argc, char **argv, const char ***files, int *n_file,
+                   struct arena *a, int *status) {
+    struct err e;
+    enum opt_result parsed = opt_parse(c, argc, argv, files, n_file, a, &e);
+    *status = EXIT_OK;
+    if (parsed == OPT_HELP && mpx_launch_rank() == 0) fputs(opt_help(c, a), stdout);
+    if (parsed == OPT_ERROR) *status = program_misuse(c, &e);
+    return parsed == OPT_OK;
+}
+
+int program_run(const struct opt_command *c, int argc, char **argv,
+                int (*work)(const char **, int, struct arena *, struct err *)) {
+    struct arena a = {0};
+    struct err e;
+    const char **file;
+    int n, status;
+    if (program_parse(c, argc, argv, &file, &n, &a, &status) && work(file, n, &a, &e))
+        status = program_fail(c, &e);
+    arena_free(&a);
+    return status;
+}
+
+static void print_help(const struct program *p) {
+    fputs(p->head, stdout);
+    for (int i = 0; i < p->n_command; i++) {
+        const char *about = p->command[i].command->about, *stop = strchr(about, '.');
+        printf("  %-10s%.*s\n", p->command[i].command->name, stop ? (int)(stop - about) : (int)strlen(about),
+               about);
+    }
+    printf("  help      this text, or `%s help COMMAND`\n"
+           "  version   version and build features (also --version)\n\n%s",
+           p->name, p->end);
+}
+
+static void print_version(const struct program *p) {
+    unsigned major = 0, minor = 0, release = 0;
+    char mpi[120];
+    H5get_libversion(&major, &minor, &release);
+    mpx_version(mpi, sizeof mpi);
+    printf("%s %s\n", p->name, program_version());
+#ifdef __clang__
+    printf("compiler    clang %s\n", __clang_version__);
+#else
+    printf("compiler    gcc %s\n", __VERSION__);
+#endif
+#ifdef _OPENMP
+    printf("OpenMP      %d\n", _OPENMP);
+#else
+    printf("OpenMP      none\n");
+#endif
+    printf("MPI         %s\n", mpi);
+#ifdef H5_HAVE_PARALLEL
+    printf("HDF5        %u.%u.%u (parallel build)\n", major, minor, release);
+#else
+    printf("HDF5        %u.%u.%u\n", major, minor, release);
+#endif
+    printf("cJSON       %s\n", cJSON_Version());
+    p->print_features(stdout);
+}
+
+static int unknown(const struct program *p, const char *name) {
+    const char *names[COMMANDS_MAX + 2] = {"help", "version"};
+    int n = 2;
+    struct err e;
+    for (int i = 0; i < p->n_command && i < COMMANDS_MAX; i++) names[n++] = p->command[i].command->name;
+    const char *near = opt_nearest(name, names, n);
+    err_set(&e, EXIT_INPUT, "unknown command '%s'%s%s%s; see '%s --help'", name,
+            near ? " (did you mean " : "", near ? near : "", near ? "?)" : "", p->name);
+    return misuse(p->name, &e);
+}
+
+static int dispatch(const struct program *p, int argc, char **argv) {
+    struct err e;
+    if (argc < 2) {
+        err_set(&e, EXIT_INPUT, "expected a command; see '%s --help'", p->name);
+        return misuse(p->name, &e);
+    }
+    const char *name = argv[1];
+    bool help = !strcmp(name, "help") || !strcmp(name, "--help") || !strcmp(name, "-h");
+    bool version = !strcmp(name, "version") || !strcmp(name, "--version") || !strcmp(name, "-V");
+    if (version || (help && argc == 2)) {
+        if (mpx_launch_rank() == 0) version ? print_version(p) : print_help(p);
+        return EXIT_OK;
+    }
+    if (help) name = argv[2];
+    for (const struct program_command *c = p->command; c < p->command + p->n_command; c++)
+        if (!strcmp(name, c->command->name))
+            return help ? c->run(2, (char *[]){argv[2], "--help", NULL}) : c->run(argc - 1, argv + 1);
+    return unknown(p, name);
+}
+
+int program_main(const struct program *p, int argc, char **argv) {
+    signal(SIGXFSZ, SIG_IGN); /* a file size limit is an error like a full disk, not a crash */
+    int status = dispatch(p, argc, argv);
+    if (fflush(stdout) || ferror(stdout)) { /* a full disk behind a pipe or a redirection is a failure too */
+        fprintf(stderr, "%s: error: standard output: %s\n", p->name,
+                errno ? strerror(errno) : "cannot be written");
+        if (status == EXIT_OK) status = EXIT_INTERNAL;
+    }
+    return status;
+}
