@@ -54,9 +54,7 @@ int cli_estimate(struct cli_estimator *k, const struct workload *w, const struct
     *out = (struct estimate){.iteration_time_s = guess.time_s, .pipeline_time_s = NAN, .sync_time_s = NAN, .compute_usd = NAN,
                              .egress_usd = NAN, .cost_usd = NAN, .fits = !(guess.peak_bytes > room), .peak_memory_bytes = guess.peak_bytes,
                              .unfit_pipeline = -1, .unfit_stage = -1, .stage = stage};
-    int n = 0;
-    for (int i = 0; i < p->n_pipeline; i++) n += p->pipeline[i].n_stage;
-    for (int i = 0; stage && i < n; i++) stage[i] = (struct stage_estimate){NAN, NAN, NAN, NAN};
+    for (int i = 0, n = plan_stages(p); stage && i < n; i++) stage[i] = (struct stage_estimate){NAN, NAN, NAN, NAN};
     return 0;
 }
 

@@ -59,12 +59,6 @@ static int check_job(const struct plan_entry *x, const struct job *job, struct e
 
 static const char *name_of(const struct plan_entry *x) { return x->plan->name ? x->plan->name : x->where; }
 
-static int stages_of(const struct plan *p) {
-    int n = 0;
-    for (int i = 0; i < p->n_pipeline; i++) n += p->pipeline[i].n_stage;
-    return n;
-}
-
 static int simulate(const char **file, int n_file, struct arena *a, struct err *e) {
     struct job job;
     struct plan_entry **part = ARENA_ARRAY(a, struct plan_entry *, n_file);
@@ -86,7 +80,7 @@ static int simulate(const char **file, int n_file, struct arena *a, struct err *
         for (int k = 0; k < n_part[i]; k++) {
             const struct plan_entry *x = &part[i][k];
             struct arena scratch = {0};
-            struct estimate est = {.stage = ARENA_ARRAY(&scratch, struct stage_estimate, stages_of(x->plan))};
+            struct estimate est = {.stage = ARENA_ARRAY(&scratch, struct stage_estimate, plan_stages(x->plan))};
             struct err why;
             int rc = check_site(x, &scratch, e) || (o.job && check_job(x, &job, e)) ? -1 : 0;
             if (!rc && cli_estimate(&by, x->workload, x->plan, &est, &why))

@@ -474,12 +474,6 @@ static int same_inputs(struct reader *r, const char *stored, const char *now) {
     return rc;
 }
 
-static int stages_of(const struct plan *p) {
-    int n = 0;
-    for (int i = 0; i < p->n_pipeline; i++) n += p->pipeline[i].n_stage;
-    return n;
-}
-
 static bool close_to(double x, double y) {
     return x == y || (isnan(x) && isnan(y)) || fabs(x - y) <= 1e-9 * fabs(y);
 }
@@ -488,7 +482,7 @@ static bool close_to(double x, double y) {
 static int recheck(struct reader *r, const struct workload *w, const char *estimator,
                    const struct found_plan *f) {
     struct arena scratch = {0};
-    struct estimate est = {.stage = ARENA_ARRAY(&scratch, struct stage_estimate, stages_of(f->plan))};
+    struct estimate est = {.stage = ARENA_ARRAY(&scratch, struct stage_estimate, plan_stages(f->plan))};
     int which = 0, rc = 0;
     while (which < ESTIMATOR_N && strcmp(estimator, estimator_name[which])) which++;
     if (which < ESTIMATOR_N) { /* baselines have estimators of their own */

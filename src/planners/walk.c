@@ -15,12 +15,6 @@ static double now_s(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static int stages_of(const struct plan *p) {
-    int n = 0;
-    for (int i = 0; i < p->n_pipeline; i++) n += p->pipeline[i].n_stage;
-    return n;
-}
-
 /* Why nothing on the list will do, for people. */
 static const char *why_none(const struct answer *x, const struct row_result *row, int slow, int dear, int broken, struct arena *a) {
     if (!x->n) return "the planner proposes nothing";
@@ -53,7 +47,7 @@ int planner_walk(const struct planner *pl, const struct question *q, enum estima
         const struct proposal *y = &x.proposal[i];
         struct arena scratch = {0};
         const struct plan *p = y->plan ? y->plan : x.build(&x, y->id, &scratch);
-        struct stage_estimate *stage = ARENA_ARRAY(&scratch, struct stage_estimate, stages_of(p));
+        struct stage_estimate *stage = ARENA_ARRAY(&scratch, struct stage_estimate, plan_stages(p));
         struct estimate est = {.stage = stage};
         struct err why;
         int rc = 0; /* memory comes first: what does not fit need not be profiled */
@@ -72,8 +66,8 @@ int planner_walk(const struct planner *pl, const struct question *q, enum estima
         if (good) {
             struct found_plan *f = row->plan = ARENA_NEW(a, struct found_plan);
             *f = (struct found_plan){.plan = plan_copy(p, a), .est = est, .planner_time_s = y->time_s, .planner_cost_usd = y->cost_usd};
-            f->est.stage = ARENA_ARRAY(a, struct stage_estimate, stages_of(p));
-            memcpy(f->est.stage, stage, sizeof *stage * (size_t)stages_of(p));
+            f->est.stage = ARENA_ARRAY(a, struct stage_estimate, plan_stages(p));
+            memcpy(f->est.stage, stage, sizeof *stage * (size_t)plan_stages(p));
             row->n_plan = 1, row->status = ROW_FEASIBLE;
             /* Judged like any other: the published comparison took such plans too. */
             if (plan_check_pool(p, q->w->site, q->pool->count, pl->name, &why)) row->note = arena_strdup(a, why.text);

@@ -10,6 +10,12 @@ int stage_replicas(const struct stage *s) {
     return d;
 }
 
+int plan_stages(const struct plan *p) {
+    int n = 0;
+    for (int i = 0; i < p->n_pipeline; i++) n += p->pipeline[i].n_stage;
+    return n;
+}
+
 /* Visits every replica group of a plan. */
 #define FOR_EACH_GROUP(p, r)                                                                                           \
     for (const struct pipeline *pl_ = (p)->pipeline; pl_ < (p)->pipeline + (p)->n_pipeline; pl_++)                     \

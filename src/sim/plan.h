@@ -36,6 +36,9 @@ struct plan {
 /** D of a stage: the sum of its counts. */
 int stage_replicas(const struct stage *s);
 
+/** Stages of all pipelines: the entries of estimate.stage. */
+int plan_stages(const struct plan *p);
+
 /** GPUs of each (zone, gpu) that the plan uses, into used[n_zone * n_gpu]. */
 void plan_gpus(const struct plan *p, const struct site *s, int *used);
 
