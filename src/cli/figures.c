@@ -1,6 +1,7 @@
 /* The published comparison, run again: every planner of each figure under one simulator, every estimator on the measured
  * runs, and the time/cost frontier that the exact search adds. One HDF5 file of flat tables, which analysis/figures.py
  * draws; the tables on stdout put the published numbers beside ours. */
+#include "base/clock.h"
 #include "cli/cli.h"
 #include "io/h5tables.h"
 #include "io/planjson.h"
@@ -13,7 +14,6 @@
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 static struct {
@@ -264,27 +264,17 @@ static int run_figure(struct figures *f, const struct figure *fig, const char *i
     return 0;
 }
 
-struct deadline {
-    struct timespec from;
-    double seconds;
-};
-
-static bool over(void *ctx) {
-    const struct deadline *d = ctx;
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)(now.tv_sec - d->from.tv_sec) + 1e-9 * (double)(now.tv_nsec - d->from.tv_nsec) > d->seconds;
-}
+static bool over(void *ctx) { return now_s() > *(const double *)ctx; }
 
 static int run_frontier(struct figures *f, const char *figure, int row, const char *inputs) {
     struct job j;
-    struct deadline d = {.seconds = o.frontier_s};
-    struct search_hooks hooks = {.ctx = &d, .stop = over};
+    double deadline_s;
+    struct search_hooks hooks = {.ctx = &deadline_s, .stop = over};
     struct row_result r = {0};
     if (job_load(arena_printf(f->a, "%s/%s.json", inputs, figure), NULL, inputs, false, &j, f->a, f->e)) return -1;
     struct search_problem p = exact_problem(&j, row);
     p.objective = OBJECTIVE_FRONTIER, p.max_usd_per_iteration = INFINITY, p.min_iterations_per_s = 0;
-    clock_gettime(CLOCK_MONOTONIC, &d.from);
+    deadline_s = now_s() + o.frontier_s;
     if (search_row(&p, &r, &hooks, NULL, o.threads, f->a, f->e) < 0) return -1;
     if (!o.quiet) fprintf(stderr, "%s row %d frontier: %d points, gap %.3g %%, %.3g s\n", figure, row, r.n_frontier, 100 * r.gap, r.search_s);
     const struct site *s = j.workload.site;
@@ -390,11 +380,8 @@ static void show_estimates(const struct figures *f) {
 }
 
 static int store(const struct figures *f, double wall_s) {
-    char host[256] = "", date[32];
-    time_t now = time(NULL);
-    struct tm tm;
-    gmtime_r(&now, &tm);
-    strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", &tm);
+    char host[256] = "", date[UTC_SIZE];
+    now_utc(date);
     gethostname(host, sizeof host - 1);
     const struct h5_attr attr[] = {
         {"schema", COLUMN_TEXT, "sailor-figures/1", 0},
@@ -414,11 +401,10 @@ static int store(const struct figures *f, double wall_s) {
 static int run(const char **file, int n, struct arena *a, struct err *e) {
     (void)file, (void)n;
     struct figures f = {.a = a, .e = e};
-    struct timespec from, to;
+    double from_s = now_s();
     bool any = false;
     if (!o.threads) o.threads = omp_get_max_threads();
     const char *inputs = inputs_dir(o.inputs, a, e);
-    clock_gettime(CLOCK_MONOTONIC, &from);
     if (!inputs || h5_can_create(o.out, o.force, "-f overwrites it", e)) return -1;
     if (published_load(arena_printf(a, "%s/published/figures.json", inputs), &f.published, a, e)) return -1;
     for (size_t i = 0; i < sizeof figures / sizeof *figures; i++)
@@ -433,10 +419,9 @@ static int run(const char **file, int n, struct arena *a, struct err *e) {
         if (run_estimators(&f, inputs)) return -1;
     }
     if (!any) return err_set(e, EXIT_INPUT, "figures: --figure '%s': expected fig5, fig7, fig8b, fig10, fig11 or fig12", o.figure);
-    clock_gettime(CLOCK_MONOTONIC, &to);
     show_walks(&f);
     show_estimates(&f);
-    return store(&f, (double)(to.tv_sec - from.tv_sec) + 1e-9 * (double)(to.tv_nsec - from.tv_nsec));
+    return store(&f, now_s() - from_s);
 }
 
 int cmd_figures(int argc, char **argv) {

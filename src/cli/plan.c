@@ -1,3 +1,4 @@
+#include "base/clock.h"
 #include "cli/cli.h"
 #include "io/mpx.h"
 #include "planners/planner.h"
@@ -8,7 +9,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 /* The only command that may run on several ranks. Every rank does the same things in the same order; what can
@@ -89,20 +89,16 @@ const struct opt_command plan_command = {
 /* ---- stopping ---- */
 
 static volatile sig_atomic_t stop_signal;
-static struct timespec first_signal;
-
-static double seconds(struct timespec t) { return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec; }
+static double first_signal_s;
 
 /* One Ctrl-C can arrive twice (from the terminal and from mpirun): only a signal a second later means "at
  * once". */
 static void on_signal(int sig) {
     int saved = errno;
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
     if (!stop_signal) {
         stop_signal = sig;
-        first_signal = now;
-    } else if (seconds(now) - seconds(first_signal) >= 1) {
+        first_signal_s = now_s();
+    } else if (now_s() - first_signal_s >= 1) {
         signal(sig, SIG_DFL);
         raise(sig);
     }
@@ -114,12 +110,6 @@ static void catch_signals(void) {
     struct sigaction act = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
     sigemptyset(&act.sa_mask);
     for (size_t i = 0; i < sizeof which / sizeof *which; i++) sigaction(which[i], &act, NULL);
-}
-
-static double now_s(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return seconds(t);
 }
 
 /* ---- what the search calls while it runs ---- */
@@ -240,11 +230,8 @@ static const char *join_command(int argc, char **argv, struct arena *a) {
 
 static void describe_run(struct session *s, int argc, char **argv, struct arena *a) {
     struct results *r = &s->results;
-    char host[256] = "", date[32];
-    time_t t = time(NULL);
-    struct tm tm;
-    gmtime_r(&t, &tm);
-    strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", &tm);
+    char host[256] = "", date[UTC_SIZE];
+    now_utc(date);
     gethostname(host, sizeof host - 1);
     *r = (struct results){.command_line = join_command(argc, argv, a),
                           .version = program_version(),

@@ -1,19 +1,11 @@
 #include "io/results.h"
+#include "base/clock.h"
+#include "io/schema.h"
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
-
-#include "io/schema.h"
 
 const char *const row_status_name[4] = {"todo", "optimal", "feasible", "infeasible"};
-
-static void utc_now(char buf[32]) {
-    time_t now = time(NULL);
-    struct tm tm;
-    gmtime_r(&now, &tm);
-    strftime(buf, 32, "%Y-%m-%dT%H:%M:%SZ", &tm);
-}
 
 #define TEXT(name, value) ((struct h5_attr){name, COLUMN_TEXT, value, 0})
 #define REAL(name, value) ((struct h5_attr){name, COLUMN_F64, NULL, value})
@@ -24,8 +16,8 @@ enum { ATTRIBUTES_MAX = 40 };
 static int attributes(const struct results *r, struct h5_attr out[ATTRIBUTES_MAX], struct arena *a) {
     const struct workload *w = &r->job->workload;
     const struct model *m = w->model;
-    char buf[32];
-    utc_now(buf);
+    char buf[UTC_SIZE];
+    now_utc(buf);
     const char *now = arena_strdup(a, buf);
     const char *history = arena_printf(a, "%.30s %s", r->started_utc ? r->started_utc : now, r->command_line ? r->command_line : "");
     const struct h5_attr list[] = {

@@ -1,18 +1,12 @@
 #include "planners/planner.h"
+#include "base/clock.h"
 
 #include <string.h>
-#include <time.h>
 
 const struct planner *planner_find(const char *name) {
     for (int i = 0; planners[i]; i++)
         if (!strcmp(planners[i]->name, name)) return planners[i];
     return NULL;
-}
-
-static double now_s(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 /* Why nothing on the list will do, for people. */

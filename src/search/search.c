@@ -3,12 +3,12 @@
  * round began, and their answers are merged in unit order. So what is done, and the answer, do not depend on how many ranks
  * and threads share a round. Two short probing rounds find a good plan to beat before the proof begins. */
 #include "search/search.h"
+#include "base/clock.h"
 
 #include <mpi.h>
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "search/unit.h"
 
@@ -39,12 +39,6 @@ struct engine {
     int n_step;
     struct arena *a;
 };
-
-static double now_s(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static bool stop_wanted(void *ctx) {
     const struct search_hooks *h = ctx;

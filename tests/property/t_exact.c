@@ -4,8 +4,8 @@
  * instances. */
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "brute.h"
 #include "shapes.h"
 
@@ -19,14 +19,8 @@ static struct {
     uint64_t slowest_seed;
 } total;
 
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 /* A search that does not end is a fault, not a hang. */
-static bool stop(void *ctx) { return now() > *(double *)ctx; }
+static bool stop(void *ctx) { return now_s() > *(double *)ctx; }
 
 static bool near(double a, double b) { return a == b || fabs(a - b) <= EPS * fmax(fabs(a), fabs(b)); }
 static bool not_above(double a, double b) { return a <= b + EPS * fabs(b); }
@@ -138,12 +132,12 @@ static bool ask(const struct instance *in, const struct search_problem *p, const
                 uint64_t seed, bool verbose) {
     struct arena a = {0};
     struct row_result row = {0};
-    double began = now(), until = began + limit_s;
+    double began = now_s(), until = began + limit_s;
     struct search_hooks hooks = {.ctx = &until, .stop = stop};
     struct err e = {0};
     const char *fault = NULL;
     int rc = search_row(p, &row, &hooks, NULL, 1 + (int)(seed & 1), &a, &e);
-    double took = now() - began;
+    double took = now_s() - began;
     total.search_s += took;
     if (took > total.slowest_s) total.slowest_s = took, total.slowest_seed = seed;
     const struct brute_point *best = brute_best(b, p->objective, p->max_usd_per_iteration,
@@ -231,13 +225,13 @@ static bool one_instance(uint64_t seed, bool verbose) {
     struct search_problem p = instance_problem(in, OBJECTIVE_THROUGHPUT);
     struct brute b;
     struct err e = {0};
-    double began = now();
+    double began = now_s();
     if (brute_run(&p, &b, &e)) {
         printf("# brute force itself failed: %s\n", e.text);
         instance_print(stdout, in);
         return false;
     }
-    total.brute_s += now() - began;
+    total.brute_s += now_s() - began;
     total.plans += b.n_plan;
     total.points += b.n;
     if (verbose) {

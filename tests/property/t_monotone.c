@@ -3,21 +3,15 @@
  * of the space beats the answer; nothing is used beyond its count. Usage: t_monotone [INSTANCES [SEED]] */
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "brute.h"
 #include "shapes.h"
 
 static const double EPS = 1e-9;
 
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 /* A search that does not end is a fault, not a hang. */
-static bool stop(void *ctx) { return now() > *(double *)ctx; }
+static bool stop(void *ctx) { return now_s() > *(double *)ctx; }
 
 static struct {
     long searches, sampled, feasible_samples;
@@ -34,12 +28,12 @@ static void wrong(struct arena *a, const char *what, double x, double y) {
 /* Value of the answer: INFINITY if infeasible. */
 static double answer(const struct instance *in, const struct search_problem *p, struct row_result *row,
                      struct arena *a) {
-    double began = now(), until = began + 30;
+    double began = now_s(), until = began + 30;
     struct search_hooks hooks = {.ctx = &until, .stop = stop};
     struct err e = {0};
     *row = (struct row_result){0};
     int rc = search_row(p, row, &hooks, NULL, 2, a, &e);
-    double took = now() - began;
+    double took = now_s() - began;
     total.searches++;
     total.search_s += took;
     if (took > total.slowest_s) total.slowest_s = took, total.slowest_seed = in->seed;
