@@ -1,4 +1,5 @@
 #include "base/opt.h"
+#include "base/nearest.h"
 
 #include <errno.h>
 #include <math.h>
@@ -16,35 +17,6 @@ bool opt_number(const char *text, double *value) {
     return *text && !*end && *text != ' ' && isfinite(*value) && strpbrk(text, "xXpP") == NULL;
 }
 
-/* Levenshtein distance of two short words. */
-static int distance(const char *a, const char *b) {
-    int row[NAMES_MAX], n = (int)strlen(b);
-    if (n >= NAMES_MAX) return NAMES_MAX;
-    for (int j = 0; j <= n; j++) row[j] = j;
-    for (int i = 1; a[i - 1]; i++) {
-        int diagonal = row[0];
-        row[0] = i;
-        for (int j = 1; j <= n; j++) {
-            int best = diagonal + (a[i - 1] != b[j - 1]);
-            diagonal = row[j];
-            if (row[j] + 1 < best) best = row[j] + 1;
-            if (row[j - 1] + 1 < best) best = row[j - 1] + 1;
-            row[j] = best;
-        }
-    }
-    return row[n];
-}
-
-const char *opt_nearest(const char *text, const char *const *names, int n) {
-    const char *best = NULL;
-    int best_d = (int)strlen(text) / 2 + 1; /* half the letters wrong is no likeness */
-    for (int i = 0; i < n; i++) {
-        int d = names[i] ? distance(text, names[i]) : best_d;
-        if (d < best_d) best_d = d, best = names[i];
-    }
-    return best;
-}
-
 const char *opt_program(const struct opt_command *c) { return c->program ? c->program : "sailor"; }
 
 static int misuse(const struct opt_command *c, struct err *e, const char *what, const char *name,
@@ -58,7 +30,7 @@ static int unknown(const struct opt_command *c, const char *name, struct arena *
     int n = 1;
     for (int i = 0; i < c->n_opt && n < NAMES_MAX; i++)
         if (c->opts[i].kind != OPT_GROUP) names[n++] = c->opts[i].name;
-    const char *near = opt_nearest(name, names, n);
+    const char *near = nearest_name(name, names, n);
     return misuse(c, e, "unknown option", arena_printf(a, "--%s", name),
                   near ? arena_printf(a, " (did you mean --%s?)", near) : NULL);
 }

@@ -51,9 +51,6 @@ enum opt_result opt_parse(const struct opt_command *c, int argc, char **argv, co
 /** The help of a command, owned by a. */
 const char *opt_help(const struct opt_command *c, struct arena *a);
 
-/** The entry of names[n] (NULLs are skipped) that is spelt most like `text`, or NULL if none is near. */
-const char *opt_nearest(const char *text, const char *const *names, int n);
-
 /** Parse a finite decimal number that is the whole of text. */
 bool opt_number(const char *text, double *value);
 

@@ -38,6 +38,14 @@ struct cli_estimator {
 int cli_estimate(struct cli_estimator *k, const struct workload *w, const struct plan *p, struct estimate *out, struct err *e);
 void cli_estimator_free(struct cli_estimator *k);
 
+/** How far off an estimate is, in percent of what was measured; NAN where nothing was. */
+double error_percent(double estimate, double measured);
+/** Of those errors that are known; NAN if none is. */
+struct error_summary {
+    double mean, median, max;
+};
+struct error_summary error_summary(const double *error, int n, struct arena *scratch);
+
 /* ---- show.c: results for people and for programs ---- */
 
 /** One JSON object on one line: row i of the results (CONTRACT.md, plan --json). */
@@ -46,6 +54,10 @@ void show_row_json(const struct results *r, int i, FILE *out);
 void show_row(const struct results *r, int i, FILE *out);
 /** The stages of one plan as a table. */
 void show_stages(const struct plan *p, const struct estimate *est, const struct site *s, FILE *out);
+/** "32 A100-40 us-central1-a + 96 V100-16 us-central1-a" of count[n_zone * n_gpu], "" for none. */
+const char *show_gpus(const int *count, const struct site *s, struct arena *a);
+/** One decimal, "-" for NAN. */
+const char *show_percent(double v, struct arena *a);
 /** The best plan of a row (of its frontier: the fastest), or NULL. */
 const struct found_plan *show_best(const struct row_result *row);
 

@@ -1,8 +1,9 @@
-/* Planners and estimators by name: the project's own, and those of the published planners. */
+/* Planners and estimators by name: the project's own, and those of the published planners; and how far estimates are off. */
 #include "cli/cli.h"
 #include "planners/planner.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { NAMES_MAX = 40 };
@@ -59,3 +60,20 @@ int cli_estimate(struct cli_estimator *k, const struct workload *w, const struct
 }
 
 void cli_estimator_free(struct cli_estimator *k) { arena_free(&k->arena); }
+
+double error_percent(double estimate, double measured) { return 100 * fabs(estimate - measured) / measured; }
+
+static int by_value(const void *x, const void *y) {
+    double a = *(const double *)x, b = *(const double *)y;
+    return (a > b) - (a < b);
+}
+
+struct error_summary error_summary(const double *error, int n, struct arena *scratch) {
+    double *v = ARENA_ARRAY(scratch, double, n + 1), sum = 0;
+    int known = 0;
+    for (int i = 0; i < n; i++)
+        if (!isnan(error[i])) v[known++] = error[i], sum += error[i];
+    if (!known) return (struct error_summary){NAN, NAN, NAN};
+    qsort(v, (size_t)known, sizeof *v, by_value);
+    return (struct error_summary){sum / known, (v[(known - 1) / 2] + v[known / 2]) / 2, v[known - 1]};
+}

@@ -85,14 +85,13 @@ struct frontier_rec {
     double iteration_time_s, throughput_per_s, cost_usd_per_iteration, gap, search_s;
 };
 
-#define COLUMN(table, name, type, units, about) {#name, COLUMN_##type, units, about, offsetof(struct table##_rec, name), NULL}
 static const struct column walk_columns[] = {
     COLUMN(walk, walk, I32, "1", "running number"),
     COLUMN(walk, figure, TEXT, "1", "figure of the paper, and job file in inputs/"),
     COLUMN(walk, row, I32, "1", "pool row of the job"),
     COLUMN(walk, pool, TEXT, "1", "GPUs at hand"),
     COLUMN(walk, planner, TEXT, "1", "planner"),
-    {"status", COLUMN_U8, "1", "what came of it; optimal only from exact", offsetof(struct walk_rec, status), "todo optimal feasible infeasible"},
+    COLUMN_FLAGS(walk, status, "todo optimal feasible infeasible", "what came of it; optimal only from exact"),
     COLUMN(walk, throughput_per_s, F64, "1/s", "iterations per second under the common simulator, 0 = no plan"),
     COLUMN(walk, iteration_time_s, F64, "s", "the same as time of an iteration"),
     COLUMN(walk, cost_usd_per_iteration, F64, "USD", "GPUs and egress of an iteration under the common simulator"),
@@ -142,12 +141,11 @@ static const struct column frontier_columns[] = {
     COLUMN(frontier, search_s, F64, "s", "wall time of the search of this frontier"),
     COLUMN(frontier, plan, TEXT, "1", "the plan as JSON, sailor-plan/1"),
 };
-#define DEF(name, about) {#name, about, name##_columns, (int)(sizeof name##_columns / sizeof *name##_columns), sizeof(struct name##_rec)}
 enum { WALKS, ESTIMATES, FRONTIERS, TABLES };
 static const struct table_def defs[TABLES] = {
-    DEF(walk, "planners: one entry per figure, pool row and planner"),
-    DEF(estimate, "estimators: one entry per measured run and estimator"),
-    DEF(frontier, "points of the exact time/cost frontiers"),
+    TABLE_DEF(walk, "planners: one entry per figure, pool row and planner"),
+    TABLE_DEF(estimate, "estimators: one entry per measured run and estimator"),
+    TABLE_DEF(frontier, "points of the exact time/cost frontiers"),
 };
 
 /* ---- running ---- */
@@ -166,14 +164,6 @@ static const char *plan_text(const struct plan *p, const struct workload *w, str
     cJSON_free(text);
     cJSON_Delete(json);
     return out;
-}
-
-static const char *gpus_text(const int *count, const struct site *s, struct arena *a) {
-    const char *text = "";
-    for (int k = 0; k < s->n_zone * s->n_gpu; k++)
-        if (count[k] > 0)
-            text = arena_printf(a, "%s%s%d %s %s", text, *text ? " + " : "", count[k], s->gpu[k % s->n_gpu].name, s->zone[k / s->n_gpu]);
-    return text;
 }
 
 static struct search_problem exact_problem(const struct job *j, int row) {
@@ -210,7 +200,7 @@ static void keep_walk(struct figures *f, const char *figure, const struct job *j
     *w = (struct walk_rec){.walk = f->table[WALKS].n - 1,
                            .figure = figure,
                            .row = row,
-                           .pool = gpus_text(j->pool[row].count, s, f->a),
+                           .pool = show_gpus(j->pool[row].count, s, f->a),
                            .planner = planner,
                            .status = (unsigned char)r->status,
                            .reason = r->reason ? r->reason : "",
@@ -283,15 +273,13 @@ static int run_frontier(struct figures *f, const char *figure, int row, const ch
         const struct found_plan *x = &r.frontier[k];
         struct frontier_rec *q = rows_add(&f->table[FRONTIERS], &defs[FRONTIERS], f->a);
         plan_gpus(x->plan, s, used);
-        *q = (struct frontier_rec){.point = f->table[FRONTIERS].n - 1, .row = row, .figure = figure, .types = gpus_text(used, s, f->a),
+        *q = (struct frontier_rec){.point = f->table[FRONTIERS].n - 1, .row = row, .figure = figure, .types = show_gpus(used, s, f->a),
                                    .plan = plan_text(x->plan, &j.workload, f->a), .iteration_time_s = x->est.iteration_time_s,
                                    .throughput_per_s = 1 / x->est.iteration_time_s, .cost_usd_per_iteration = x->est.cost_usd,
                                    .gap = r.gap, .search_s = r.search_s};
     }
     return 0;
 }
-
-static double error_percent(double estimate, double measured) { return 100 * fabs(estimate - measured) / measured; }
 
 static int run_estimators(struct figures *f, const char *inputs) {
     const char *const *names = cli_estimators(true);
@@ -339,17 +327,10 @@ static void show_walks(const struct figures *f) {
     if (f->table[WALKS].n) table_print(t, stdout);
 }
 
-static int by_value(const void *x, const void *y) {
-    double a = *(const double *)x, b = *(const double *)y;
-    return (a > b) - (a < b);
-}
-
-static void error_cells(struct table *t, double *v, int n, struct arena *a) {
-    double sum = 0, max = 0;
-    for (int i = 0; i < n; i++) sum += v[i], max = fmax(max, v[i]);
-    qsort(v, (size_t)n, sizeof *v, by_value);
-    double median = n ? (v[(n - 1) / 2] + v[n / 2]) / 2 : NAN, cell[3] = {n ? sum / n : NAN, median, n ? max : NAN};
-    for (int i = 0; i < 3; i++) table_cell(t, "%s", isnan(cell[i]) ? "-" : arena_printf(a, "%.1f", cell[i]));
+static void error_cells(struct table *t, const double *v, int n, struct arena *a) {
+    struct error_summary x = error_summary(v, n, a);
+    double cell[3] = {x.mean, x.median, x.max};
+    for (int i = 0; i < 3; i++) table_cell(t, "%s", show_percent(cell[i], a));
 }
 
 static void show_estimates(const struct figures *f) {
@@ -362,17 +343,13 @@ static void show_estimates(const struct figures *f) {
         while (end < n && !strcmp(REC(f->table, ESTIMATES, estimate_rec, end)->estimator, first->estimator)) end++;
         table_cell(t, "%s", first->estimator), table_cell(t, "%d", end - i);
         for (int memory = 0; memory < 2; memory++) {
-            int k = 0, p = 0;
-            double sum = 0;
             for (int q = i; q < end; q++) {
                 const struct estimate_rec *x = REC(f->table, ESTIMATES, estimate_rec, q);
-                double e = memory ? x->memory_error_percent : x->time_error_percent;
-                was[0] = memory ? error_percent(x->published_peak_bytes, x->measured_peak_bytes) : error_percent(x->published_time_s, x->measured_time_s);
-                if (!isnan(e)) v[k++] = e;
-                if (!isnan(was[0])) sum += was[0], p++;
+                v[q] = memory ? x->memory_error_percent : x->time_error_percent;
+                was[q] = memory ? error_percent(x->published_peak_bytes, x->measured_peak_bytes) : error_percent(x->published_time_s, x->measured_time_s);
             }
-            error_cells(t, v, k, f->a);
-            table_cell(t, "%s", p ? arena_printf(f->a, "%.1f", sum / p) : "-");
+            error_cells(t, v + i, end - i, f->a);
+            table_cell(t, "%s", show_percent(error_summary(was + i, end - i, f->a).mean, f->a));
         }
         i = end;
     }

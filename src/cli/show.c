@@ -11,6 +11,17 @@ const struct found_plan *show_best(const struct row_result *row) {
     return row->n_plan ? &row->plan[0] : row->n_frontier ? &row->frontier[0] : NULL;
 }
 
+const char *show_gpus(const int *count, const struct site *s, struct arena *a) {
+    const char *text = "";
+    for (int k = 0; k < s->n_zone * s->n_gpu; k++)
+        if (count[k] > 0)
+            text = arena_printf(a, "%s%s%d %s %s", text, *text ? " + " : "", count[k], s->gpu[k % s->n_gpu].name,
+                                s->zone[k / s->n_gpu]);
+    return text;
+}
+
+const char *show_percent(double v, struct arena *a) { return isnan(v) ? "-" : arena_printf(a, "%.1f", v); }
+
 /* Iterations of the whole training run, 0 where the job does not say. */
 static double iterations(const struct job *job) {
     double per = (double)job->workload.global_batch_size * job->workload.model->sequence_length;
@@ -19,12 +30,10 @@ static double iterations(const struct job *job) {
 
 /* ---- JSON ---- */
 
-static void real(cJSON *o, const char *key, double v) { cJSON_AddItemToObject(o, key, json_double(v)); }
-
 static cJSON *point(const struct found_plan *f, const struct workload *w) {
     cJSON *o = cJSON_CreateObject();
-    real(o, "iteration_time_s", f->est.iteration_time_s);
-    real(o, "cost_usd_per_iteration", f->est.cost_usd);
+    json_add_number(o, "iteration_time_s", f->est.iteration_time_s);
+    json_add_number(o, "cost_usd_per_iteration", f->est.cost_usd);
     cJSON_AddItemToObject(o, "plan", plan_to_json(f->plan, w));
     return o;
 }
@@ -34,28 +43,28 @@ void show_row_json(const struct results *r, int i, FILE *out) {
     const struct workload *w = &r->job->workload;
     const struct found_plan *f = show_best(row);
     cJSON *o = cJSON_CreateObject();
-    real(o, "row", i);
+    json_add_number(o, "row", i);
     cJSON_AddStringToObject(o, "status", row_status_name[row->status]);
     if (row->reason) cJSON_AddStringToObject(o, "reason", row->reason);
     if (row->note) cJSON_AddStringToObject(o, "note", row->note);
     cJSON_AddItemToObject(o, "plan", f ? plan_to_json(f->plan, w) : cJSON_CreateNull());
-    real(o, "iteration_time_s", f ? f->est.iteration_time_s : NAN);
-    real(o, "throughput_per_s", f ? 1 / f->est.iteration_time_s : 0);
-    real(o, "cost_usd_per_iteration", f ? f->est.cost_usd : NAN);
-    real(o, "egress_usd", f ? f->est.egress_usd : NAN);
-    real(o, "peak_memory_bytes", f ? f->est.peak_memory_bytes : NAN);
-    real(o, "lower_bound", f ? row->lower_bound : NAN);
-    real(o, "gap", f ? row->gap : NAN);
-    real(o, "search_s", row->search_s);
-    real(o, "plans_evaluated", (double)row->plans_evaluated);
+    json_add_number(o, "iteration_time_s", f ? f->est.iteration_time_s : NAN);
+    json_add_number(o, "throughput_per_s", f ? 1 / f->est.iteration_time_s : 0);
+    json_add_number(o, "cost_usd_per_iteration", f ? f->est.cost_usd : NAN);
+    json_add_number(o, "egress_usd", f ? f->est.egress_usd : NAN);
+    json_add_number(o, "peak_memory_bytes", f ? f->est.peak_memory_bytes : NAN);
+    json_add_number(o, "lower_bound", f ? row->lower_bound : NAN);
+    json_add_number(o, "gap", f ? row->gap : NAN);
+    json_add_number(o, "search_s", row->search_s);
+    json_add_number(o, "plans_evaluated", (double)row->plans_evaluated);
     if (strcmp(r->planner, "exact")) {
-        real(o, "oom_plans", row->oom_plans);
-        real(o, "planner_iteration_time_s", f ? f->planner_time_s : NAN);
-        real(o, "planner_cost_usd", f ? f->planner_cost_usd : NAN);
+        json_add_number(o, "oom_plans", row->oom_plans);
+        json_add_number(o, "planner_iteration_time_s", f ? f->planner_time_s : NAN);
+        json_add_number(o, "planner_cost_usd", f ? f->planner_cost_usd : NAN);
     }
     if (f && iterations(r->job) > 0) {
-        real(o, "train_hours", iterations(r->job) * f->est.iteration_time_s / 3600);
-        real(o, "train_usd", iterations(r->job) * f->est.cost_usd);
+        json_add_number(o, "train_hours", iterations(r->job) * f->est.iteration_time_s / 3600);
+        json_add_number(o, "train_usd", iterations(r->job) * f->est.cost_usd);
     }
     if (r->top_k > 1 && row->n_plan) {
         cJSON *top = cJSON_AddArrayToObject(o, "top");
@@ -65,11 +74,7 @@ void show_row_json(const struct results *r, int i, FILE *out) {
         cJSON *frontier = cJSON_AddArrayToObject(o, "frontier");
         for (int k = 0; k < row->n_frontier; k++) cJSON_AddItemToArray(frontier, point(&row->frontier[k], w));
     }
-    char *text = cJSON_PrintUnformatted(o);
-    fprintf(out, "%s\n", text ? text : "null");
-    fflush(out); /* a line per row as it is known, also into a pipe */
-    cJSON_free(text);
-    cJSON_Delete(o);
+    json_line(o, out);
 }
 
 /* ---- tables ---- */
@@ -106,19 +111,6 @@ void show_stages(const struct plan *p, const struct estimate *est, const struct 
     arena_free(&a);
 }
 
-/* "32 A100-40 us-central1-a + 96 V100-16 us-central1-a" */
-static const char *pool_text(const struct results *r, int i, struct arena *a) {
-    const struct site *s = r->job->workload.site;
-    const char *text = "";
-    for (int k = 0; k < s->n_zone * s->n_gpu; k++) {
-        int n = r->job->pool[i].count[k];
-        if (n > 0)
-            text = arena_printf(a, "%s%s%d %s %s", text, *text ? " + " : "", n, s->gpu[k % s->n_gpu].name,
-                                s->zone[k / s->n_gpu]);
-    }
-    return *text ? text : "no GPUs";
-}
-
 static const char *plans_text(uint64_t n, struct arena *a) {
     return n < 100000 ? arena_printf(a, "%llu", (unsigned long long)n) : arena_printf(a, "%.3g", (double)n);
 }
@@ -127,20 +119,19 @@ static void show_list(const struct found_plan *f, int n, const struct site *s, F
     struct arena a = {0};
     struct table *t =
         table_new("#|s/iteration|iterations/s|USD/iteration|egress USD|stages|D|microbatch|GPUs|<types", &a);
+    int *used = ARENA_ARRAY(&a, int, s->n_zone * s->n_gpu);
     for (int k = 0; k < n; k++) {
         const struct plan *p = f[k].plan;
         const struct estimate *e = &f[k].est;
-        int used[GPUS_MAX] = {0}, total = 0;
-        for (int i = 0; i < p->n_pipeline; i++)
-            for (int j = 0; j < p->pipeline[i].n_stage; j++)
-                for (int g = 0; g < p->pipeline[i].stage[j].n_group; g++) {
-                    const struct replicas *q = &p->pipeline[i].stage[j].group[g];
-                    used[q->gpu] += q->count * q->tp, total += q->count * q->tp;
-                }
         const char *types = "";
-        for (int g = 0; g < s->n_gpu; g++)
-            if (used[g])
-                types = arena_printf(&a, "%s%s%d %s", types, *types ? " + " : "", used[g], s->gpu[g].name);
+        int total = 0;
+        plan_gpus(p, s, used);
+        for (int g = 0; g < s->n_gpu; g++) {
+            int gpus = 0;
+            for (int z = 0; z < s->n_zone; z++) gpus += used[z * s->n_gpu + g];
+            if (gpus) types = arena_printf(&a, "%s%s%d %s", types, *types ? " + " : "", gpus, s->gpu[g].name);
+            total += gpus;
+        }
         table_cell(t, "%d", k);
         table_cell(t, "%s", table_number(e->iteration_time_s, 5, &a));
         table_cell(t, "%s", table_number(1 / e->iteration_time_s, 5, &a));
@@ -162,7 +153,8 @@ void show_row(const struct results *r, int i, FILE *out) {
     const struct found_plan *f = show_best(row);
     const struct site *s = r->job->workload.site;
     const char *unit = r->objective == OBJECTIVE_COST ? "USD" : "s";
-    fprintf(out, "%srow %d: %s", i ? "\n" : "", i, pool_text(r, i, &a));
+    const char *gpus = show_gpus(r->job->pool[i].count, s, &a);
+    fprintf(out, "%srow %d: %s", i ? "\n" : "", i, *gpus ? gpus : "no GPUs");
     if (!isnan(r->job->pool[i].time_s)) fprintf(out, ", at %.15g s", r->job->pool[i].time_s);
     fputc('\n', out);
     if (!f) {

@@ -86,11 +86,7 @@ static int simulate(const char **file, int n_file, struct arena *a, struct err *
             if (!rc && cli_estimate(&by, x->workload, x->plan, &est, &why))
                 rc = err_set(e, why.code, "%s: %s", x->where, why.text);
             if (!rc && o.json) {
-                cJSON *json = estimate_to_json(&est, x->plan);
-                char *text = cJSON_PrintUnformatted(json);
-                puts(text);
-                cJSON_free(text);
-                cJSON_Delete(json);
+                json_line(estimate_to_json(&est, x->plan), stdout);
             } else if (!rc) {
                 table_cell(t, "%s", name_of(x));
                 double v[] = {est.iteration_time_s, 1 / est.iteration_time_s,

@@ -3,7 +3,6 @@
 #include "io/table.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 static struct {
@@ -43,30 +42,6 @@ struct run {
     double time_error, memory_error;
 };
 
-struct summary {
-    int n;
-    double mean, median, max;
-};
-
-static int by_value(const void *x, const void *y) {
-    double a = *(const double *)x, b = *(const double *)y;
-    return (a > b) - (a < b);
-}
-
-static struct summary summarise(const struct run *run, int n, bool memory, struct arena *a) {
-    double *v = ARENA_ARRAY(a, double, n + 1), sum = 0;
-    struct summary s = {0, NAN, NAN, NAN};
-    for (int i = 0; i < n; i++) {
-        double error = memory ? run[i].memory_error : run[i].time_error;
-        if (!isnan(error)) v[s.n++] = error, sum += error;
-    }
-    if (!s.n) return s;
-    qsort(v, (size_t)s.n, sizeof *v, by_value);
-    s.mean = sum / s.n, s.max = v[s.n - 1];
-    s.median = s.n % 2 ? v[s.n / 2] : (v[s.n / 2 - 1] + v[s.n / 2]) / 2;
-    return s;
-}
-
 /* Measurements in other formats get a line of their own, not a complaint about JSON. */
 static int check_format(const char *path, const char *text, size_t size, struct err *e) {
     static const char csv[] = "gpus,global_batch,micro_batch,";
@@ -90,53 +65,39 @@ static int run_all(const char *path, struct plan_entry *entry, int n, struct run
         run[i].entry = x;
         if (cli_estimate(k, x->workload, x->plan, &run[i].est, &why))
             return err_set(e, why.code, "%s: %s", x->where ? x->where : path, why.text);
-        run[i].time_error = 100 * fabs(run[i].est.iteration_time_s - x->measured_time_s) / x->measured_time_s;
-        run[i].memory_error =
-            100 * fabs(run[i].est.peak_memory_bytes - x->measured_peak_bytes) / x->measured_peak_bytes;
+        run[i].time_error = error_percent(run[i].est.iteration_time_s, x->measured_time_s);
+        run[i].memory_error = error_percent(run[i].est.peak_memory_bytes, x->measured_peak_bytes);
     }
     return 0;
 }
 
-static void print_json(cJSON *object) {
-    char *text = cJSON_PrintUnformatted(object);
-    puts(text ? text : "null");
-    cJSON_free(text);
-    cJSON_Delete(object);
-}
-
-static void real(cJSON *object, const char *key, double v) {
-    cJSON_AddItemToObject(object, key, json_double(v));
-}
-
-static void show_json(const struct run *run, int n, struct summary t, struct summary m) {
+static void show_json(const struct run *run, int n, struct error_summary t, struct error_summary m) {
     for (int i = 0; i < n; i++) {
         const struct run *r = &run[i];
         cJSON *x = cJSON_CreateObject();
         if (r->entry->plan->name) cJSON_AddStringToObject(x, "name", r->entry->plan->name);
         cJSON_AddStringToObject(x, "where", r->entry->where);
-        real(x, "iteration_time_s", r->est.iteration_time_s);
-        real(x, "measured_iteration_time_s", r->entry->measured_time_s);
-        real(x, "time_error_percent", r->time_error);
-        real(x, "peak_memory_bytes", r->est.peak_memory_bytes);
-        real(x, "measured_peak_memory_bytes", r->entry->measured_peak_bytes);
-        real(x, "memory_error_percent", r->memory_error);
-        print_json(x);
+        json_add_number(x, "iteration_time_s", r->est.iteration_time_s);
+        json_add_number(x, "measured_iteration_time_s", r->entry->measured_time_s);
+        json_add_number(x, "time_error_percent", r->time_error);
+        json_add_number(x, "peak_memory_bytes", r->est.peak_memory_bytes);
+        json_add_number(x, "measured_peak_memory_bytes", r->entry->measured_peak_bytes);
+        json_add_number(x, "memory_error_percent", r->memory_error);
+        json_line(x, stdout);
     }
     cJSON *x = cJSON_CreateObject();
-    real(x, "runs", n);
+    json_add_number(x, "runs", n);
     cJSON_AddStringToObject(x, "estimator", cli_estimators(true)[o.estimator]);
-    real(x, "time_error_mean_percent", t.mean);
-    real(x, "time_error_median_percent", t.median);
-    real(x, "time_error_max_percent", t.max);
-    real(x, "memory_error_mean_percent", m.mean);
-    real(x, "memory_error_median_percent", m.median);
-    real(x, "memory_error_max_percent", m.max);
-    print_json(x);
+    json_add_number(x, "time_error_mean_percent", t.mean);
+    json_add_number(x, "time_error_median_percent", t.median);
+    json_add_number(x, "time_error_max_percent", t.max);
+    json_add_number(x, "memory_error_mean_percent", m.mean);
+    json_add_number(x, "memory_error_median_percent", m.median);
+    json_add_number(x, "memory_error_max_percent", m.max);
+    json_line(x, stdout);
 }
 
-static const char *percent(double v, struct arena *a) { return isnan(v) ? "-" : arena_printf(a, "%.1f", v); }
-
-static void show_table(const struct run *run, int n, struct summary t, struct summary m, struct arena *a) {
+static void show_table(const struct run *run, int n, struct error_summary t, struct error_summary m, struct arena *a) {
     const double GiB = 1024.0 * 1024 * 1024;
     struct table *table =
         table_new("<run|measured s|estimate s|error %|measured GiB|estimate GiB|error %", a);
@@ -145,17 +106,17 @@ static void show_table(const struct run *run, int n, struct summary t, struct su
         table_cell(table, "%s", r->entry->plan->name ? r->entry->plan->name : r->entry->where);
         table_cell(table, "%s", table_number(r->entry->measured_time_s, 4, a));
         table_cell(table, "%s", table_number(r->est.iteration_time_s, 4, a));
-        table_cell(table, "%s", percent(r->time_error, a));
+        table_cell(table, "%s", show_percent(r->time_error, a));
         table_cell(table, "%s", table_number(r->entry->measured_peak_bytes / GiB, 4, a));
         table_cell(table, "%s", table_number(r->est.peak_memory_bytes / GiB, 4, a));
-        table_cell(table, "%s", percent(r->memory_error, a));
+        table_cell(table, "%s", show_percent(r->memory_error, a));
     }
     table_print(table, stdout);
     printf("\n%d runs, estimator %s: time error mean %s %%, median %s %%, max %s %%; memory error mean %s "
            "%%, median %s %%, "
            "max %s %%\n",
-           n, cli_estimators(true)[o.estimator], percent(t.mean, a), percent(t.median, a), percent(t.max, a),
-           percent(m.mean, a), percent(m.median, a), percent(m.max, a));
+           n, cli_estimators(true)[o.estimator], show_percent(t.mean, a), show_percent(t.median, a), show_percent(t.max, a),
+           show_percent(m.mean, a), show_percent(m.median, a), show_percent(m.max, a));
 }
 
 static int validate(const char **file, int n_file, struct arena *a, struct err *e) {
@@ -176,7 +137,9 @@ static int validate(const char **file, int n_file, struct arena *a, struct err *
     for (int i = 0, at = 0; i < n_file && !rc; at += n_part[i++]) rc = run_all(file[i], part[i], n_part[i], run + at, &k, e);
     cli_estimator_free(&k);
     if (rc) return -1;
-    struct summary t = summarise(run, n, false, a), m = summarise(run, n, true, a);
+    double *time = ARENA_ARRAY(a, double, n), *memory = ARENA_ARRAY(a, double, n);
+    for (int i = 0; i < n; i++) time[i] = run[i].time_error, memory[i] = run[i].memory_error;
+    struct error_summary t = error_summary(time, n, a), m = error_summary(memory, n, a);
     if (o.json)
         show_json(run, n, t, m);
     else

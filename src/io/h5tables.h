@@ -26,6 +26,17 @@ struct table_def {
     size_t record; /* bytes */
 };
 
+/* A column of `struct RECORD_rec`, of the member's name; one whose values have names; and the table of RECORD_columns. */
+#define COLUMN(record, name, type, units, about)                                                             \
+    { #name, COLUMN_##type, units, about, offsetof(struct record##_rec, name), NULL }
+#define COLUMN_FLAGS(record, name, meanings, about)                                                          \
+    { #name, COLUMN_U8, "1", about, offsetof(struct record##_rec, name), meanings }
+#define TABLE_DEF(record, about)                                                                             \
+    {                                                                                                        \
+        #record, about, record##_columns, (int)(sizeof record##_columns / sizeof *record##_columns),         \
+            sizeof(struct record##_rec)                                                                      \
+    }
+
 /* The entries of one table in memory. */
 struct rows {
     int n, room;

@@ -1,4 +1,5 @@
 #include "io/import.h"
+#include "io/file.h"
 #include "io/import_priv.h"
 #include "io/inputs.h"
 #include "io/json.h"
@@ -1042,18 +1043,6 @@ static int make_dirs(const char *path, struct err *e) {
     return 0;
 }
 
-/** Under another name first, so that nobody ever sees half a file. */
-static int write_file(const char *path, const struct text *t, struct import *m) {
-    char *tmp = arena_printf(&m->arena, "%s.tmp%ld", path, (long)getpid());
-    FILE *f = fopen(tmp, "w");
-    if (!f) return err_set(m->e, EXIT_INTERNAL, "%s: %s", tmp, strerror(errno));
-    bool ok = fwrite(t->s, 1, t->n, f) == t->n;
-    if (fclose(f) == 0 && ok && rename(tmp, path) == 0) return 0;
-    err_set(m->e, EXIT_INTERNAL, "%s: %s", path, strerror(errno));
-    unlink(tmp);
-    return -1;
-}
-
 static int write_outputs(const char *out, struct import *m) {
     for (const struct output *o = m->first; o; o = o->next) {
         struct text t = {0};
@@ -1062,7 +1051,7 @@ static int write_outputs(const char *out, struct import *m) {
         if (make_dirs(folder, m->e)) return -1;
         write_value(&t, o->tree, 0);
         text_add(&t, "\n");
-        int rc = write_file(path, &t, m);
+        int rc = file_write(path, t.s, t.n, m->e);
         text_free(&t);
         if (rc) return -1;
     }

@@ -1,4 +1,5 @@
 #include "io/inputs.h"
+#include "base/nearest.h"
 #include "io/json.h"
 #include "io/measured.h"
 #include "io/planjson.h"
@@ -746,7 +747,7 @@ static int read_pin_tp(const struct json_at *at, struct job_reader *r) {
         if (json_key_ignored(x->string)) continue;
         int g = find_name(r->gpu, r->l->site->n_gpu, x->string);
         if (g < 0) {
-            const char *near = json_nearest(x->string, r->gpu, r->l->site->n_gpu);
+            const char *near = nearest_name(x->string, r->gpu, r->l->site->n_gpu);
             return json_fail(&here, r->e, "unknown GPU type; expected %s%s%s", near ? "\"" : r->gpu_what,
                              near ? near : "", near ? "\"?" : "");
         }

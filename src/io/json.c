@@ -1,9 +1,8 @@
 #include "io/json.h"
-#include "io/planjson.h"
+#include "base/nearest.h"
 
 #include <math.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -380,34 +379,6 @@ bool json_key_ignored(const char *key) {
            strcmp(key, "measured") == 0 || strcmp(key, "expect") == 0;
 }
 
-/* Levenshtein distance of the first 40 characters. */
-static int distance(const char *a, const char *b) {
-    enum { LEN = 40 };
-    int row[LEN + 1], na = (int)strnlen(a, LEN), nb = (int)strnlen(b, LEN);
-    for (int j = 0; j <= nb; j++) row[j] = j;
-    for (int i = 1; i <= na; i++) {
-        int diagonal = row[0];
-        row[0] = i;
-        for (int j = 1; j <= nb; j++) {
-            int swap = diagonal + (a[i - 1] != b[j - 1]),
-                step = 1 + (row[j] < row[j - 1] ? row[j] : row[j - 1]);
-            diagonal = row[j];
-            row[j] = swap < step ? swap : step;
-        }
-    }
-    return row[nb];
-}
-
-const char *json_nearest(const char *name, const char *const *names, int n) {
-    const char *best = NULL;
-    int best_d = 3 + (int)strlen(name) / 4; /* further away is no typing error */
-    for (int i = 0; i < n; i++) {
-        int d = distance(name, names[i]);
-        if (d < best_d) best_d = d, best = names[i];
-    }
-    return best;
-}
-
 static int count_names(const char *const known[]) {
     int n = 0;
     while (known[n]) n++;
@@ -436,7 +407,7 @@ int json_object(const struct json_at *at, const char *const known[], struct err 
     for (const cJSON *x = at->node->child; x; x = x->next, i++) {
         if (name_in(x->string, known, n) || json_key_ignored(x->string)) continue;
         struct json_at here = json_element(at, i, x);
-        const char *near = json_nearest(x->string, known, n);
+        const char *near = nearest_name(x->string, known, n);
         if (near) return json_fail(&here, e, "unknown key \"%.60s\"; expected \"%s\"?", x->string, near);
         list_names(list, sizeof list, known, n);
         return json_fail(&here, e, "unknown key \"%.60s\"; expected one of %s", x->string, list);
@@ -520,6 +491,36 @@ bool json_null(const struct json_at *at) { return cJSON_IsNull(at->node); }
 
 /* ---- writing ---------------------------------------------------------------------------------------------
  */
+
+char *json_number(char buf[32], double v) {
+    if (!isfinite(v)) return memcpy(buf, "null", 5);
+    /* 15 digits survive the way to a double and back, so the first precision that reads back is the shortest */
+    for (int digits = 15; digits <= 17; digits++) {
+        snprintf(buf, 32, "%.*g", digits, v);
+        if (strtod(buf, NULL) == v) break;
+    }
+    return buf;
+}
+
+cJSON *json_double(double v) {
+    char buf[32];
+    if (!isfinite(v)) return cJSON_CreateNull();
+    cJSON *node = cJSON_CreateRaw(json_number(buf, v));
+    if (node) node->valuedouble = v;
+    return node;
+}
+
+void json_add_number(cJSON *object, const char *key, double v) {
+    cJSON_AddItemToObject(object, key, json_double(v));
+}
+
+void json_line(cJSON *value, FILE *out) {
+    char *text = cJSON_PrintUnformatted(value);
+    fprintf(out, "%s\n", text ? text : "null");
+    fflush(out);
+    cJSON_free(text);
+    cJSON_Delete(value);
+}
 
 static void text_room(struct text *t, size_t more) {
     if (t->n + more < t->size) return;

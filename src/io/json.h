@@ -5,6 +5,7 @@
 #include <cjson/cJSON.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 /* Strict JSON on top of cJSON. cJSON alone lets through what a planner must not swallow (duplicate keys, text
  * after the value, 01, 1e999, NUL bytes); json_parse() refuses all of it, and the getters below turn a wrong
  * type, a missing key, a fraction or a number out of range into one line "FILE: /json/path: what is wrong;
@@ -67,8 +68,13 @@ int json_format(const struct json_at *object, const char *format, struct err *e)
 /** JSON null? (a missing key is not) */
 bool json_null(const struct json_at *at);
 
-/** The nearest of names[n] to `name` by edit distance, or NULL if none is near. */
-const char *json_nearest(const char *name, const char *const *names, int n);
+/** Shortest text that reads back as the same double; "null" for NAN and infinities. Returns buf. */
+char *json_number(char buf[32], double v);
+/** A number node that prints by json_number() (cJSON's own printing loses digits in some versions). */
+cJSON *json_double(double v);
+void json_add_number(cJSON *object, const char *key, double v);
+/** Print a value on one line, flush (a line as soon as it is known, also into a pipe), and delete it. */
+void json_line(cJSON *value, FILE *out);
 
 /** A growing text in memory, for writing files. Zero-initialise; free with text_free(). */
 struct text {

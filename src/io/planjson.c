@@ -5,37 +5,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- numbers ---------------------------------------------------------------------------------------------
- */
-
-char *json_number(char buf[32], double v) {
-    if (!isfinite(v)) return memcpy(buf, "null", 5);
-    /* 15 digits survive the way to a double and back, so the first precision that reads back is the shortest
-     */
-    for (int digits = 15; digits <= 17; digits++) {
-        snprintf(buf, 32, "%.*g", digits, v);
-        if (strtod(buf, NULL) == v) break;
-    }
-    return buf;
-}
-
-cJSON *json_double(double v) {
-    char buf[32];
-    if (!isfinite(v)) return cJSON_CreateNull();
-    cJSON *node = cJSON_CreateRaw(json_number(buf, v));
-    if (node) node->valuedouble = v;
-    return node;
-}
-
 /* ---- writing ---------------------------------------------------------------------------------------------
  */
 
 static cJSON *group_to_json(const struct replicas *r, const struct site *s) {
     cJSON *o = cJSON_CreateObject();
     cJSON_AddStringToObject(o, "gpu", s->gpu[r->gpu].name);
-    cJSON_AddItemToObject(o, "tp", json_double(r->tp));
+    json_add_number(o, "tp", r->tp);
     cJSON_AddStringToObject(o, "zone", s->zone[r->zone]);
-    cJSON_AddItemToObject(o, "count", json_double(r->count));
+    json_add_number(o, "count", r->count);
     if (r->n_vm) {
         cJSON *vms = cJSON_AddArrayToObject(o, "vms");
         for (int v = 0; v < r->n_vm; v++)
@@ -59,8 +37,8 @@ cJSON *plan_to_json(const struct plan *p, const struct workload *w) {
     if (p->name) cJSON_AddStringToObject(o, "name", p->name);
     cJSON_AddStringToObject(o, "model", p->model);
     cJSON_AddStringToObject(o, "site", p->site);
-    cJSON_AddItemToObject(o, "global_batch_size", json_double(p->global_batch_size));
-    cJSON_AddItemToObject(o, "micro_batch_size", json_double(p->micro_batch_size));
+    json_add_number(o, "global_batch_size", p->global_batch_size);
+    json_add_number(o, "micro_batch_size", p->micro_batch_size);
     /* a workload knows the size of an element only: bf16 stands for both two-byte types */
     if (w->element_bytes == 2) cJSON_AddStringToObject(o, "dtype", "bf16");
     if (w->state_bytes_per_param == 20) cJSON_AddStringToObject(o, "optimizer", "sgd");
@@ -76,15 +54,15 @@ cJSON *plan_to_json(const struct plan *p, const struct workload *w) {
 
 cJSON *estimate_to_json(const struct estimate *est, const struct plan *p) {
     cJSON *o = cJSON_CreateObject();
-    cJSON_AddItemToObject(o, "iteration_time_s", json_double(est->iteration_time_s));
-    cJSON_AddItemToObject(o, "pipeline_time_s", json_double(est->pipeline_time_s));
-    cJSON_AddItemToObject(o, "sync_time_s", json_double(est->sync_time_s));
-    cJSON_AddItemToObject(o, "throughput_per_s", json_double(1 / est->iteration_time_s));
-    cJSON_AddItemToObject(o, "compute_usd", json_double(est->compute_usd));
-    cJSON_AddItemToObject(o, "egress_usd", json_double(est->egress_usd));
-    cJSON_AddItemToObject(o, "cost_usd_per_iteration", json_double(est->cost_usd));
+    json_add_number(o, "iteration_time_s", est->iteration_time_s);
+    json_add_number(o, "pipeline_time_s", est->pipeline_time_s);
+    json_add_number(o, "sync_time_s", est->sync_time_s);
+    json_add_number(o, "throughput_per_s", 1 / est->iteration_time_s);
+    json_add_number(o, "compute_usd", est->compute_usd);
+    json_add_number(o, "egress_usd", est->egress_usd);
+    json_add_number(o, "cost_usd_per_iteration", est->cost_usd);
     cJSON_AddBoolToObject(o, "fits", est->fits);
-    cJSON_AddItemToObject(o, "peak_memory_bytes", json_double(est->peak_memory_bytes));
+    json_add_number(o, "peak_memory_bytes", est->peak_memory_bytes);
     if (!est->stage) return o;
     cJSON *pipelines = cJSON_AddArrayToObject(o, "pipelines");
     const struct stage_estimate *s = est->stage;
@@ -92,10 +70,10 @@ cJSON *estimate_to_json(const struct estimate *est, const struct plan *p) {
         cJSON *pl = cJSON_CreateObject(), *stages = cJSON_AddArrayToObject(pl, "stages");
         for (int k = 0; k < p->pipeline[i].n_stage; k++, s++) {
             cJSON *st = cJSON_CreateObject();
-            cJSON_AddItemToObject(st, "compute_s", json_double(s->compute_s));
-            cJSON_AddItemToObject(st, "comm_s", json_double(s->comm_s));
-            cJSON_AddItemToObject(st, "sync_s", json_double(s->sync_s));
-            cJSON_AddItemToObject(st, "memory_bytes", json_double(s->memory_bytes));
+            json_add_number(st, "compute_s", s->compute_s);
+            json_add_number(st, "comm_s", s->comm_s);
+            json_add_number(st, "sync_s", s->sync_s);
+            json_add_number(st, "memory_bytes", s->memory_bytes);
             cJSON_AddItemToArray(stages, st);
         }
         cJSON_AddItemToArray(pipelines, pl);

@@ -3,8 +3,8 @@
 #include "io/json.h"
 #include "sim/estimate.h"
 #include <cjson/cJSON.h>
-/* Plans and estimates as JSON (cJSON trees owned by the caller: cJSON_Delete). Numbers are written with 17
- * digits where needed, so that reading gives the same double; NAN and infinities become null. */
+/* Plans and estimates as JSON (cJSON trees owned by the caller: cJSON_Delete). Numbers as
+ * json_double() has them. */
 
 /** {"format": "sailor-plan/1", ...}: what plans_load() reads. dtype and optimizer are written when not
  * fp32/adam. */
@@ -22,11 +22,5 @@ int plan_read(const struct json_at *at, const struct site *site, struct plan **p
 
 /** The object of `sailor simulate --json` (CONTRACT.md), per-stage breakdown from est->stage. */
 cJSON *estimate_to_json(const struct estimate *est, const struct plan *p);
-
-/** Shortest text that reads back as the same double; "null" for NAN and infinities. Returns buf. */
-char *json_number(char buf[32], double v);
-
-/** A number node that prints by json_number() (cJSON's own printing loses digits in some versions). */
-cJSON *json_double(double v);
 
 #endif

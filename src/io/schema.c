@@ -2,15 +2,10 @@
 
 const char schema_name[] = "sailor-results/1";
 
-#define COLUMN(table, name, type, units, about)                                                              \
-    { #name, COLUMN_##type, units, about, offsetof(struct table##_rec, name), NULL }
-#define FLAGS(table, name, meanings, about)                                                                  \
-    { #name, COLUMN_U8, "1", about, offsetof(struct table##_rec, name), meanings }
-
 static const struct column row_columns[] = {
     COLUMN(row, row, I32, "1", "pool row of the job, from 0"),
     COLUMN(row, time_s, F64, "s", "time of the row in the job's availability trace, NaN if it has none"),
-    FLAGS(row, status, "todo optimal feasible infeasible", "what the search knows about this row"),
+    COLUMN_FLAGS(row, status, "todo optimal feasible infeasible", "what the search knows about this row"),
     COLUMN(row, lower_bound, F64, NULL, "no plan of the declared space is better than this"),
     COLUMN(row, gap, F64, "1",
            "(value - lower_bound) / value; 0 = proven optimal; for a frontier the largest of its points"),
@@ -33,7 +28,7 @@ static const struct column pool_columns[] = {
 static const struct column plan_columns[] = {
     COLUMN(plan, plan, I32, "1", "number of the plan in this file, from 0"),
     COLUMN(plan, row, I32, "1", "pool row of the job that the plan answers"),
-    FLAGS(plan, kind, "top frontier", "top: best first by the objective; frontier: ascending iteration time"),
+    COLUMN_FLAGS(plan, kind, "top frontier", "top: best first by the objective; frontier: ascending iteration time"),
     COLUMN(plan, rank, I32, "1", "place among the plans of the same row and kind, from 0"),
     COLUMN(plan, iteration_time_s, F64, "s", "estimated time of one iteration"),
     COLUMN(plan, throughput_per_s, F64, "1/s", "estimated iterations per second"),
@@ -42,7 +37,7 @@ static const struct column plan_columns[] = {
     COLUMN(plan, compute_usd, F64, "USD", "GPU hours of one iteration"),
     COLUMN(plan, egress_usd, F64, "USD", "traffic between zones of one iteration"),
     COLUMN(plan, peak_memory_bytes, F64, "B", "predicted peak of the fullest GPU"),
-    FLAGS(plan, fits, "no yes", "does every replica fit into its GPU's memory"),
+    COLUMN_FLAGS(plan, fits, "no yes", "does every replica fit into its GPU's memory"),
     COLUMN(plan, pipeline_time_s, F64, "s", "part of the iteration before the all-reduce"),
     COLUMN(plan, sync_time_s, F64, "s", "gradient all-reduce of the slowest stage"),
     COLUMN(plan, micro_batch_size, I32, "1", "sequences of one microbatch"),
@@ -97,7 +92,7 @@ static const struct column unit_columns[] = {
     COLUMN(unit, row, I32, "1", "pool row that it belongs to"),
     COLUMN(unit, micro_batch_size, I32, "1", "microbatch size of all its plans"),
     COLUMN(unit, data_parallel, I32, "1", "replicas of every stage of all its plans"),
-    FLAGS(unit, status, "todo solved pruned open",
+    COLUMN_FLAGS(unit, status, "todo solved pruned open",
           "todo; solved: searched to the end; pruned: its bound is no better than the best plan; open: "
           "searched, not proven"),
     COLUMN(unit, lower_bound, F64, NULL, "bound on its plans"),
@@ -121,19 +116,14 @@ static const struct column gpu_columns[] = {
     COLUMN(gpu, gpus_per_node, I32, "1", "GPUs of one node"),
 };
 
-#define DEF(name, about)                                                                                     \
-    {                                                                                                        \
-#name, about, name##_columns, (int)(sizeof name##_columns / sizeof *name##_columns),                 \
-            sizeof(struct name##_rec)                                                                        \
-    }
 const struct table_def table_def[TABLES] = {
-    DEF(row, "one entry per pool row of the job"),
-    DEF(pool, "GPUs at hand, row by row"),
-    DEF(plan, "plans found, with their estimates"),
-    DEF(stage, "stages of the plans"),
-    DEF(replica, "replicas of the stages, in ring order"),
-    DEF(vm, "VM entries of replicas (published simulator only)"),
-    DEF(unit, "work units of the search: all plans of one (microbatch, data-parallel degree)"),
-    DEF(zone, "zones of the site"),
-    DEF(gpu, "GPU types of the site"),
+    TABLE_DEF(row, "one entry per pool row of the job"),
+    TABLE_DEF(pool, "GPUs at hand, row by row"),
+    TABLE_DEF(plan, "plans found, with their estimates"),
+    TABLE_DEF(stage, "stages of the plans"),
+    TABLE_DEF(replica, "replicas of the stages, in ring order"),
+    TABLE_DEF(vm, "VM entries of replicas (published simulator only)"),
+    TABLE_DEF(unit, "work units of the search: all plans of one (microbatch, data-parallel degree)"),
+    TABLE_DEF(zone, "zones of the site"),
+    TABLE_DEF(gpu, "GPU types of the site"),
 };

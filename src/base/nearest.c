@@ -1,0 +1,37 @@
+#include "base/nearest.h"
+
+#include <string.h>
+
+enum { LETTERS_MAX = 64 };
+
+/* Levenshtein distance of two short words. */
+static int distance(const char *a, const char *b) {
+    int row[LETTERS_MAX], n = (int)strlen(b);
+    if (n >= LETTERS_MAX) return LETTERS_MAX;
+    for (int j = 0; j <= n; j++) row[j] = j;
+    for (int i = 1; a[i - 1]; i++) {
+        int diagonal = row[0];
+        row[0] = i;
+        for (int j = 1; j <= n; j++) {
+            int best = diagonal + (a[i - 1] != b[j - 1]);
+            diagonal = row[j];
+            if (row[j] + 1 < best) best = row[j] + 1;
+            if (row[j - 1] + 1 < best) best = row[j - 1] + 1;
+            row[j] = best;
+        }
+    }
+    return row[n];
+}
+
+const char *nearest_name(const char *text, const char *const *names, int n) {
+    const char *best = NULL;
+    int best_d = LETTERS_MAX, letters = (int)strlen(text);
+    for (int i = 0; i < n; i++) {
+        if (!names[i]) continue;
+        int d = distance(text, names[i]), longer = (int)strlen(names[i]);
+        if (longer < letters) longer = letters;
+        if (d < best_d && 2 * d <= longer)
+            best_d = d, best = names[i]; /* more than half the letters wrong is no likeness */
+    }
+    return best;
+}
