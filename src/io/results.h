@@ -38,7 +38,6 @@ struct row_result {
     const char *reason; /* why infeasible; NULL otherwise */
     const char *note;   /* what to know about the plan (a published planner over-uses a zone); NULL otherwise */
     double lower_bound, gap, search_s;
-    double near_s; /* of this run: when a plan within 1 % of the best was there; NAN = unknown. Not in the file */
     uint64_t plans_evaluated;
     int n_plan; /* best first; n_plan >= 1 unless infeasible or todo */
     struct found_plan *plan;

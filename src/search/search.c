@@ -18,8 +18,6 @@ struct ranked {
     struct unit_result *result;
 };
 
-enum { STEPS_MAX = 64 };
-
 struct engine {
     const struct search_problem *p;
     const struct search_hooks *hooks;
@@ -33,10 +31,7 @@ struct engine {
     bool resumed;
     struct workspace **workspace; /* [threads] */
     double start, earlier_s, last_progress, last_checkpoint;
-    struct step {
-        double at_s, value;
-    } step[STEPS_MAX]; /* when the best plan became better */
-    int n_step;
+    double told; /* the best value that the hook knows */
     struct arena *a;
 };
 
@@ -187,24 +182,18 @@ static double value_of(const struct engine *x, const struct found_plan *f) {
     return x->p->objective == OBJECTIVE_COST ? f->est.cost_usd : f->est.iteration_time_s;
 }
 
-/* Remember when the best plan became better; when the room is used up the last step moves on. */
-static void note_step(struct engine *x) {
+static void report_best(struct engine *x) {
     double value = x->row->n_plan ? value_of(x, &x->row->plan[0]) : INFINITY;
-    if (value == INFINITY || (x->n_step && value >= x->step[x->n_step - 1].value)) return;
-    if (x->n_step < STEPS_MAX) x->n_step++;
-    x->step[x->n_step - 1] = (struct step){x->earlier_s + now_s() - x->start, value};
-}
-
-static double near_after_s(const struct engine *x) {
-    int i = 0;
-    while (i + 1 < x->n_step && x->step[i].value > 1.01 * x->step[x->n_step - 1].value) i++;
-    return x->n_step ? x->step[i].at_s : NAN;
+    if (value >= x->told) return;
+    x->told = value;
+    if (x->rank == 0 && x->hooks && x->hooks->improved)
+        x->hooks->improved(x->hooks->ctx, x->earlier_s + now_s() - x->start, value);
 }
 
 static void set_goal(struct engine *x) {
     const struct search_problem *p = x->p;
     struct goal *g = &x->goal;
-    note_step(x);
+    report_best(x);
     *g = (struct goal){.objective = p->objective, .min_per_s = p->min_iterations_per_s, .max_usd = p->max_usd_per_iteration, .best = INFINITY,
                        .max_time_s = longest_time(p)};
     if (p->objective == OBJECTIVE_FRONTIER) {
@@ -634,7 +623,7 @@ static int solve_all(struct engine *x, int *stopped, struct err *e) {
 
 int search_row(const struct search_problem *p, struct row_result *row, const struct search_hooks *hooks, void *comm,
                int threads, struct arena *a, struct err *e) {
-    struct engine x = {.p = p, .hooks = hooks, .row = row, .a = a, .size = 1, .threads = threads, .start = now_s(),
+    struct engine x = {.p = p, .hooks = hooks, .row = row, .a = a, .size = 1, .threads = threads, .told = INFINITY, .start = now_s(),
                        .earlier_s = row->search_s, .last_progress = now_s(), .last_checkpoint = now_s()};
     if (comm) {
         x.comm = *(MPI_Comm *)comm;
@@ -652,7 +641,6 @@ int search_row(const struct search_problem *p, struct row_result *row, const str
     if (rc) return -1;
     set_goal(&x);
     set_bounds(&x);
-    row->near_s = near_after_s(&x);
     row->status = !row->n_plan ? ROW_TODO : stopped || row->gap > 0 ? ROW_FEASIBLE : ROW_OPTIMAL;
     if (stopped) return 1;
     if (!row->n_plan) {

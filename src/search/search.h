@@ -28,6 +28,7 @@ struct search_hooks {
     void *ctx;
     void (*progress)(void *ctx, const struct search_progress *p);                    /* may be NULL */
     int (*checkpoint)(void *ctx, const struct row_result *row, struct err *e);       /* rank 0; may be NULL */
+    void (*improved)(void *ctx, double elapsed_s, double value); /* rank 0: the best plan is better; may be NULL */
     bool (*stop)(void *ctx); /* any rank; true = stop soon (signal or time limit); may be NULL */
 };
 
