@@ -167,16 +167,9 @@ static const char *plan_text(const struct plan *p, const struct workload *w, str
 }
 
 static struct search_problem exact_problem(const struct job *j, int row) {
-    return (struct search_problem){.w = &j->workload,
-                                   .pool = j->pool[row].count,
-                                   .estimator = ESTIMATOR_SAILOR,
-                                   .objective = j->objective,
-                                   .max_usd_per_iteration = j->max_usd_per_iteration,
-                                   .min_iterations_per_s = j->min_iterations_per_s,
-                                   .pin = &j->pin,
-                                   .exact_batch = j->exact_batch,
-                                   .top_k = 1,
-                                   .gap = .01};
+    struct search_problem p = search_problem_of(j, row);
+    p.estimator = ESTIMATOR_SAILOR, p.gap = .01;
+    return p;
 }
 
 static int run_planner(struct figures *f, const struct job *j, const char *inputs, int row, const char *name, struct row_result *out) {

@@ -16,9 +16,9 @@
  * the same status. */
 
 static struct {
-    const char *out, *resume, *planner, *inputs;
+    const char *out, *resume, *inputs;
     bool force, json, quiet, corrected;
-    int objective, estimator, top, threads, states;
+    int objective, planner, estimator, top, threads, states;
     double time_limit, gap;
 } o;
 
@@ -28,7 +28,7 @@ static struct opt options[] = {
     {0, "objective", OPT_CHOICE, NULL,
      "overrides the job's; frontier: every time/cost trade-off in one search", &o.objective, 0, 0,
      objectives},
-    {0, "planner", OPT_TEXT, "NAME",
+    {0, "planner", OPT_CHOICE, NULL,
      "exact (the default): the optimum of the declared plan space, with a proof; or a published planner, see below", &o.planner, 0, 0, NULL},
     {0, "estimator", OPT_CHOICE, NULL,
      "native: the project's own, the default of exact; sailor: the published simulator, by which the plans of the other planners are "
@@ -65,7 +65,18 @@ const struct opt_command plan_command = {
     .about = "Find the best plan for every GPU pool of a job and prove it. The answer does not depend on the "
              "number of ranks or "
              "threads.",
-    .details = "examples:\n"
+    .opts = options,
+    .n_opt = sizeof options / sizeof *options,
+    .min_files = 1,
+    .max_files = 1,
+};
+
+/* What stands after the options in the help. */
+static const char *details(struct arena *a) {
+    const char *list = "";
+    for (int i = 0; planners[i]; i++)
+        list = arena_printf(a, "%s  %-10s %s\n", list, planners[i]->name, planners[i]->about);
+    return arena_printf(a, "examples:\n"
                "  sailor plan inputs/fig7.json\n"
                "  mpirun -n 4 sailor plan JOB.json -o OUT.h5 --time-limit 3300     then, if it stopped "
                "(status 75):\n"
@@ -73,18 +84,13 @@ const struct opt_command plan_command = {
                "SIGTERM, SIGINT and SIGUSR1 stop the search like --time-limit does: with -o the file holds "
                "all that was proven.\n"
                "A second signal ends the program at once.\n\n"
-               "published planners (--planner; each proposes its list of plans, the first that fits and meets the limits under\n"
-               "the common simulator is the answer, and the plans that did not fit are counted):\n"
-               "  varuna piper amp galvatron aceso metis flashflex dtfm atlas sailor\n"
+               "published planners (each proposes its list of plans; the first that fits and meets the limits under the common\n"
+               "simulator is the answer, and the plans that did not fit are counted):\n%s"
                "  e.g. sailor plan inputs/fig8b.json --planner metis; docs/planners.md tells what each looks at\n\n"
                "exit status: 0 done; 1 internal failure or unwritable output; 2 bad usage or input; 3 no row "
                "has a plan;\n"
-               "75 stopped early\n",
-    .opts = options,
-    .n_opt = sizeof options / sizeof *options,
-    .min_files = 1,
-    .max_files = 1,
-};
+               "75 stopped early\n", list);
+}
 
 /* ---- stopping ---- */
 
@@ -165,16 +171,11 @@ static int on_checkpoint(void *ctx, const struct row_result *row, struct err *e)
 
 /* ---- preparing ---- */
 
-static bool exact(void) { return !strcmp(o.planner, "exact"); }
+static bool exact(void) { return o.planner == 0; }
 
-static int check_planner(struct err *e) {
-    char list[400] = "";
-    const char *const *p = cli_planners();
-    for (int i = 0; p[i] && strcmp(o.planner, p[i]); i++)
-        snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", i ? ", " : "", p[i]);
-    if (!exact() && !planner_find(o.planner))
-        return err_set(e, EXIT_INPUT, "plan: --planner '%s': this build has no such planner; expected one of: %s",
-                       o.planner, list);
+static const char *planner_name(void) { return cli_planners()[o.planner]; }
+
+static int check_options(struct err *e) {
     if (!exact() && (o.resume || o.top > 1))
         return err_set(e, EXIT_INPUT, "plan: %s: only for the planner exact; expected --planner exact", o.resume ? "--resume" : "--top");
     if (exact() && (o.corrected || o.states))
@@ -188,9 +189,9 @@ static int check_baseline_job(const struct job *j, const char *path, struct err 
     bool pinned = p->micro_batch_size || p->stages || p->data_parallel || p->zones;
     for (int g = 0; g < GPUS_MAX; g++) pinned |= p->tp[g] != 0;
     if (j->objective == OBJECTIVE_FRONTIER)
-        return err_set(e, EXIT_INPUT, "%s: /objective: the planner %s has no frontier; expected throughput or cost", path, o.planner);
+        return err_set(e, EXIT_INPUT, "%s: /objective: the planner %s has no frontier; expected throughput or cost", path, planner_name());
     if (pinned || j->exact_batch)
-        return err_set(e, EXIT_INPUT, "%s: /%s: the planner %s cannot keep to it; expected a job without", path, pinned ? "pin" : "exact_batch", o.planner);
+        return err_set(e, EXIT_INPUT, "%s: /%s: the planner %s cannot keep to it; expected a job without", path, pinned ? "pin" : "exact_batch", planner_name());
     return 0;
 }
 
@@ -237,7 +238,7 @@ static void describe_run(struct session *s, int argc, char **argv, struct arena 
                           .version = program_version(),
                           .host = arena_strdup(a, host),
                           .started_utc = arena_strdup(a, date),
-                          .planner = o.planner,
+                          .planner = planner_name(),
                           .estimator = cli_estimators(false)[o.estimator],
                           .objective = s->job.objective,
                           .ranks = s->mpi.size,
@@ -314,16 +315,8 @@ static int search_rows(struct session *s, struct arena *a, struct err *e) {
     for (int i = 0; i < job->n_pool; i++) {
         struct row_result *row = &s->results.row[i];
         if (!finished(row)) {
-            struct search_problem p = {.w = &job->workload,
-                                       .pool = job->pool[i].count,
-                                       .estimator = (enum estimator)o.estimator,
-                                       .objective = job->objective,
-                                       .max_usd_per_iteration = job->max_usd_per_iteration,
-                                       .min_iterations_per_s = job->min_iterations_per_s,
-                                       .pin = &job->pin,
-                                       .exact_batch = job->exact_batch,
-                                       .top_k = o.top,
-                                       .gap = o.gap};
+            struct search_problem p = search_problem_of(job, i);
+            p.estimator = (enum estimator)o.estimator, p.top_k = o.top, p.gap = o.gap;
             s->row = i, s->rate_at_s = 0, s->rate_plans = (double)row->plans_evaluated;
             int rc = search_row(&p, row, &hooks, s->mpi.comm, o.threads, a, e);
             if (rc < 0) return -1;
@@ -342,7 +335,7 @@ static int search_rows(struct session *s, struct arena *a, struct err *e) {
 /* The published planners have no parallel search: rank 0 does it all. 1 = stopped early. */
 static int walk_rows(struct session *s, struct arena *a, struct err *e) {
     const struct job *job = &s->job;
-    const struct planner *pl = planner_find(o.planner);
+    const struct planner *pl = planner_find(planner_name());
     struct question q = {.w = &job->workload, .objective = job->objective, .max_usd_per_iteration = job->max_usd_per_iteration,
                          .min_iterations_per_s = job->min_iterations_per_s, .corrected = o.corrected, .states = o.states,
                          .stop = should_stop, .stop_ctx = s};
@@ -420,12 +413,15 @@ int cmd_plan(int argc, char **argv) {
     const char **file;
     int n, status;
     for (int i = 0; i < OBJECTIVE_N; i++) objectives[i] = objective_name[i];
-    for (size_t i = 0; i < sizeof options / sizeof *options; i++)
+    for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
         if (!strcmp(options[i].name, "estimator")) options[i].choices = cli_estimators(false);
-    o.objective = o.estimator = -1, o.planner = "exact", o.top = 1,
-    o.time_limit = INFINITY, o.gap = 0.01;
-    if (!program_parse(&plan_command, argc, argv, &file, &n, &a, &status)) return arena_free(&a), status;
-    if (check_planner(&e)) return arena_free(&a), program_misuse(&plan_command, &e);
+        if (!strcmp(options[i].name, "planner")) options[i].choices = cli_planners();
+    }
+    struct opt_command command = plan_command;
+    command.details = details(&a);
+    o.objective = o.estimator = -1, o.top = 1, o.time_limit = INFINITY, o.gap = 0.01;
+    if (!program_parse(&command, argc, argv, &file, &n, &a, &status)) return arena_free(&a), status;
+    if (check_options(&e)) return arena_free(&a), program_misuse(&plan_command, &e);
     if (o.estimator < 0) o.estimator = exact() ? ESTIMATOR_NATIVE : ESTIMATOR_SAILOR;
     int rc = mpx_start(&s.mpi, &e);
     if (!rc) rc = plan(&s, argc, argv, file[0], &a, &e);

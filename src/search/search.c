@@ -619,6 +619,18 @@ static int solve_all(struct engine *x, int *stopped, struct err *e) {
     return 0;
 }
 
+struct search_problem search_problem_of(const struct job *job, int row) {
+    return (struct search_problem){.w = &job->workload,
+                                   .pool = job->pool[row].count,
+                                   .estimator = ESTIMATOR_NATIVE,
+                                   .objective = job->objective,
+                                   .max_usd_per_iteration = job->max_usd_per_iteration,
+                                   .min_iterations_per_s = job->min_iterations_per_s,
+                                   .pin = &job->pin,
+                                   .exact_batch = job->exact_batch,
+                                   .top_k = 1};
+}
+
 /* ---- a row -------------------------------------------------------------------------------------------------------- */
 
 int search_row(const struct search_problem *p, struct row_result *row, const struct search_hooks *hooks, void *comm,

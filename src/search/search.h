@@ -17,6 +17,9 @@ struct search_problem {
     double gap; /* a proof within this relative gap will do where an exact one takes long; 0 = exact, however long */
 };
 
+/** Row `row` of a job, whose memory it uses: estimator native, the best plan alone, gap 0. */
+struct search_problem search_problem_of(const struct job *job, int row);
+
 /** Progress of one row, given to the callback by rank 0 (about once a second at most). */
 struct search_progress {
     int units_done, n_unit;

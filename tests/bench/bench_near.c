@@ -1,5 +1,5 @@
-/* When was a plan within 1 % of the answer there? bench_near JOB.json ESTIMATOR: seconds of the search of row 0 on two
- * threads. */
+/* When was a plan within 1 % of the answer there? bench_near JOB.json ESTIMATOR: seconds of the search of row
+ * 0 on two threads. */
 #include "search/search.h"
 
 #include <stdio.h>
@@ -28,15 +28,8 @@ int main(int argc, char **argv) {
     struct search_hooks hooks = {.ctx = &steps, .improved = improved};
     int i = 0;
     if (argc != 3 || job_load(argv[1], NULL, NULL, false, &j, &a, &e)) return 2;
-    struct search_problem p = {.w = &j.workload,
-                               .pool = j.pool[0].count,
-                               .estimator = strcmp(argv[2], "sailor") ? ESTIMATOR_NATIVE : ESTIMATOR_SAILOR,
-                               .objective = j.objective,
-                               .max_usd_per_iteration = j.max_usd_per_iteration,
-                               .min_iterations_per_s = j.min_iterations_per_s,
-                               .pin = &j.pin,
-                               .top_k = 1,
-                               .gap = .01};
+    struct search_problem p = search_problem_of(&j, 0);
+    p.estimator = strcmp(argv[2], "sailor") ? ESTIMATOR_NATIVE : ESTIMATOR_SAILOR, p.gap = .01;
     if (search_row(&p, &row, &hooks, NULL, 2, &a, &e)) return 1;
     while (i < steps.n && steps.value[i] > 1.01 * steps.value[steps.n - 1]) i++;
     printf("%.3f\n", steps.n ? steps.at_s[i] : NAN);

@@ -103,16 +103,9 @@ static struct job *load(const char *objective, const char *limits) {
 }
 
 static struct search_problem problem(const struct job *job, int row, double gap) {
-    return (struct search_problem){.w = &job->workload,
-                                   .pool = job->pool[row].count,
-                                   .estimator = ESTIMATOR_NATIVE,
-                                   .objective = job->objective,
-                                   .max_usd_per_iteration = job->max_usd_per_iteration,
-                                   .min_iterations_per_s = job->min_iterations_per_s,
-                                   .pin = &job->pin,
-                                   .exact_batch = job->exact_batch,
-                                   .top_k = job->objective == OBJECTIVE_FRONTIER ? 1 : 3,
-                                   .gap = gap};
+    struct search_problem p = search_problem_of(job, row);
+    p.top_k = job->objective == OBJECTIVE_FRONTIER ? 1 : 3, p.gap = gap;
+    return p;
 }
 
 /* Every pool, alone on each rank and then together. */
