@@ -3,8 +3,8 @@
 #include "brute.h"
 
 const struct shape medium_shape[MEDIUM_SHAPES] = {
-    {.gpu_types = 1, .zones = 1, .layers_min = 8, .layers_max = 14, .gpus_min = 8, .gpus_max = 24, .plain = true},
-    {.gpu_types = 2, .zones = 1, .layers_min = 6, .layers_max = 10, .gpus_min = 8, .gpus_max = 16, .plain = true},
+    {.gpu_types = 1, .zones = 1, .layers_min = 8, .layers_max = 16, .gpus_min = 8, .gpus_max = 24, .plain = true},
+    {.gpu_types = 2, .zones = 1, .layers_min = 6, .layers_max = 12, .gpus_min = 8, .gpus_max = 16, .plain = true},
     {.gpu_types = 1, .zones = 2, .layers_min = 6, .layers_max = 10, .gpus_min = 8, .gpus_max = 14, .plain = true},
     {.gpu_types = 2, .zones = 2, .layers_min = 5, .layers_max = 8, .gpus_min = 6, .gpus_max = 12, .plain = true},
     {.gpu_types = 3, .zones = 1, .layers_min = 5, .layers_max = 8, .gpus_min = 6, .gpus_max = 12},
