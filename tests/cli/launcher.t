@@ -24,6 +24,11 @@ expect 1 "unwritable output: one line"
 run "$mpiexec" -n 2 "$sailor" plan --help
 [ "$rc" = 0 ] && [ "$(grep -c '^usage' "$tmp/out")" = 1 ]
 ok $? "--help is printed once"
+run "$mpiexec" -n 2 "$sailor" --version
+[ "$rc" = 0 ] && [ "$(grep -c '^sailor ' "$tmp/out")" = 1 ]
+ok $? "--version is printed once"
+run "$mpiexec" -n 2 "$sailor" pln
+expect 2 "unknown command: one line"
 run "$mpiexec" -n 2 "$sailor" plan "$tmp/job.json" -o "$tmp/s.h5" --time-limit 0
 [ "$rc" = 75 ] && [ "$(grep -c stopped "$tmp/err")" = 1 ]
 ok $? "stopped: status 75 and one message"

@@ -28,7 +28,7 @@ for layer in base sim; do
     ok $((${#bad} > 0)) "$layer knows neither MPI nor HDF5" <<<"$bad"
 done
 # the lowest two layers hold functions: they neither print nor end the process (but for the arena, when memory is out)
-bad=$(grep -nE '(^|[^[:alnum:]_])(exit|abort|printf|puts|perror|fprintf)[[:space:]]*\(' src/base/*.[ch] src/sim/*.[ch] |
+bad=$(grep -nE '(^|[^[:alnum:]_])(_?exit|abort|[vf]*printf|f?puts|f?putc|putchar|fwrite|perror)[[:space:]]*\(' src/base/*.[ch] src/sim/*.[ch] |
       grep -vE '^src/base/arena\.c:|^[^:]*:[0-9]+:[[:space:]]*(/?\*|//)')
 ok $((${#bad} > 0)) "base and sim neither print nor exit" <<<"$bad"
 bad=$(find src -mindepth 1 -maxdepth 1 -type d | sed 's,src/,,' | grep -vxE 'base|sim|io|planners|search|cli|train')
@@ -40,7 +40,7 @@ while read -r header; do
     ok $? "$header compiles alone" <<<"$out"
 done < <(find src -name '*.h' | sort)
 
-bad=$(grep -lE '^int[[:space:]]+main[[:space:]]*\(' tests/{unit,mpi,property}/*.c 2>/dev/null | grep -v '/t_[^/]*$')
+bad=$(grep -lE '^int[[:space:]]+main[[:space:]]*\(' tests/{unit,mpi,property,train}/*.c 2>/dev/null | grep -v '/t_[^/]*$')
 ok $((${#bad} > 0)) "every test program is named t_*.c" <<<"$bad"
 echo "1..$n"
 exit $failed
