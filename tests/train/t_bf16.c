@@ -220,6 +220,36 @@ static void optimizer(void) {
     ok(same, "AdamW: the weights are the masters, rounded");
 }
 
+/* Tiles are shared out among threads, sums are not. */
+static void threads(void) {
+    struct backend other;
+    struct err e;
+    struct attention a = {2, N, 3, 20};
+    struct buffer x = elements(N * IN, 1, 0), w = elements(IN * OUT, 1, 0), y = elements(N * OUT, 1, 0),
+                  dw = sums(IN * OUT, 1), qkv = elements(2 * N * 9 * 20, 3, 0),
+                  out = elements(2 * N * 3 * 20, 1, 0);
+    bf16 y1[N * OUT], out1[2 * N * 3 * 20];
+    float *dw1 = ARENA_ARRAY(&arena, float, IN *OUT);
+    bool same = true;
+    for (int n = 1; n <= 3; n++) {
+        size_t saved, work;
+        backend_cpu_bf16_open(&other, n, &e);
+        other.attention_bytes(&other, a, &saved, &work);
+        void *s = other.alloc(&other, saved), *room = other.alloc(&other, work);
+        memset(dw.single, 0, sizeof(float) * IN * OUT);
+        other.linear(&other, y.half, x.half, w.half, NULL, N, IN, OUT, true);
+        other.linear_back(&other, NULL, dw.single, NULL, y.half, x.half, NULL, N, IN, OUT, true);
+        other.attention(&other, out.half, s, room, qkv.half, a);
+        if (n == 1) memcpy(y1, y.half, sizeof y1), memcpy(out1, out.half, sizeof out1);
+        if (n == 1) memcpy(dw1, dw.single, sizeof(float) * IN * OUT);
+        same = same && !memcmp(y1, y.half, sizeof y1) && !memcmp(out1, out.half, sizeof out1) &&
+               !memcmp(dw1, dw.single, sizeof(float) * IN * OUT);
+        other.release(&other, s), other.release(&other, room);
+        other.close(&other);
+    }
+    ok(same, "the same bits for any number of threads");
+}
+
 int main(void) {
     struct err e;
     rounding();
@@ -230,6 +260,7 @@ int main(void) {
     activation(ACTIVATION_GELU, "gelu"), activation(ACTIVATION_RELU, "relu");
     embedding_and_loss();
     optimizer();
+    threads();
     half.close(&half), whole.close(&whole);
     arena_free(&arena);
     printf("1..%d\n", tests);
