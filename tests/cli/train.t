@@ -128,10 +128,10 @@ two run "$tmp/half.json" --steps 2 -q --checkpoint "$tmp/half-c.h5"
 [ "$half" = "$(two run "$tmp/half.json" --steps 2 -q --json && losses | sed 's/]//'), $(two run "$tmp/half.json" --steps 2 -q --json --resume "$tmp/half-c.h5" && losses | sed 's/\[//')" ]
 ok $? "2 + 2 steps are 4, bit for bit"
 run "$train" run "$tmp/half-one.json" --steps 2 -q --json --resume "$tmp/half-c.h5"
-"$python" -c "import sys; a, b = $half[2:], $(losses); sys.exit(max(abs(x - y) / y for x, y in zip(a, b)) > 1e-5)"
+"$python" -c "import sys; a, b = ${half}[2:], $(losses); sys.exit(max(abs(x - y) / y for x, y in zip(a, b)) > 1e-5)"
 ok $? "the same under another plan"
 run "$train" run "$tmp/one.json" --steps 2 -q --json --resume "$tmp/half-c.h5"
-"$python" -c "import sys; a, b = $half[2:], $(losses); sys.exit(max(abs(x - y) / y for x, y in zip(a, b)) > 3e-3)"
+"$python" -c "import sys; a, b = ${half}[2:], $(losses); sys.exit(max(abs(x - y) / y for x, y in zip(a, b)) > 3e-3)"
 ok $? "and in fp32 within rounding"
 if "$python" -c 'import h5py' 2>/dev/null; then
     "$python" - "$tmp/m.h5" "$tmp/half.h5" <<'EOF'
