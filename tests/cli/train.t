@@ -176,6 +176,7 @@ if "$python" -c 'import h5py' 2>/dev/null; then
 fi
 # start CMD...: in the background, until it has done a step
 start() {
+    : >"$tmp/err" # steps of the run before are not this one's
     "$@" >"$tmp/out" 2>"$tmp/err" </dev/null &
     job=$!
     for _ in $(seq 100); do grep -q '^step' "$tmp/err" && return; sleep 0.1; done
@@ -185,9 +186,10 @@ kill -TERM "$(pgrep -P "$job")"
 wait "$job"
 [ -s "$tmp/s.h5" ] && run "$train" run "$tmp/one.json" --steps 1 -q --resume "$tmp/s.h5"
 expect 0 "a signal ends the run after a step, with a checkpoint that can be resumed"
-start timeout 60 "$mpiexec" -n 2 "$train" run "$tmp/pipe.json" --steps 100000
+start timeout 60 "$mpiexec" -n 2 "$train" run "$tmp/pipe.json" --steps 99999
 victim=
-for p in $(pgrep -f "^$train run $tmp/pipe.json"); do
+# ranks of the run before may still be on their way out
+for p in $(pgrep -f "^$train run $tmp/pipe.json --steps 99999"); do
     # a rank, not the process that watches over it
     tr '\0' '\n' <"/proc/$p/environ" 2>/dev/null | grep -q '^PMI_RANK=1$' || continue
     [ "$(ps -o comm= -p "$(ps -o ppid= -p "$p")")" = sailor-train ] || victim=$p
