@@ -28,7 +28,7 @@ SlurmUser=$me
 SlurmdUser=$me
 SlurmctldPort=$base
 AuthType=auth/munge
-AuthInfo=socket=$dir/munge.sock
+AuthInfo=socket=$dir/munge.sock,cred_expire=30
 CredType=cred/munge
 StateSaveLocation=$dir/state
 SlurmdSpoolDir=$dir/spool-%n

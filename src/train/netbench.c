@@ -1,6 +1,6 @@
 /* sailor-train netbench: how fast the ranks at hand send to each other, as the links of a site file. n ranks
- * send to n others at the same time, there and back; with several machines the two sides are on different
- * ones. */
+ * send to n others at the same time, there and back: inside the first machine, and if there is a second one,
+ * from the first to the second. */
 #include "io/h5file.h"
 #include "io/inputs.h"
 #include "io/planjson.h"
@@ -54,6 +54,7 @@ const struct opt_command netbench_command = {
 
 struct samples { /* n ranks to n others */
     int n;
+    bool inside;                      /* of the same machine */
     double Bps[SIZES];                /* of all n together, one way, median */
     double sum_s[SIZES];              /* all-reduce over the 2 n ranks, median */
     double c2, c1, c0, peak_Bps, off; /* the fit, and its mean relative error */
@@ -119,49 +120,58 @@ static void fit(struct samples *x, int sizes) {
     }
 }
 
-/* The first n ranks of the first machine and of the second one, or the next n of the first if it is alone. 0
- * if there are not that many. */
-static int sides(const struct mpx *m, const int *node, int n, int *rank) {
-    int second = -1, found[2] = {0};
+/* A machine other than the first one; -1: there is none. */
+static int second_machine(const struct mpx *m, const int *node) {
     for (int r = 0; r < m->size; r++)
-        if (node[r] != node[0] && second < 0) second = node[r];
+        if (node[r] != node[0]) return node[r];
+    return -1;
+}
+
+/* The first n ranks of the first machine, and the next n of it (inside) or the first n of the second one. 0
+ * if there are not that many. */
+static int sides(const struct mpx *m, const int *node, int n, bool inside, int *rank) {
+    int far = inside ? node[0] : second_machine(m, node), found[2] = {0};
     for (int r = 0; r < m->size; r++) {
-        int side = second < 0 ? found[0] == n : node[r] == second;
-        if ((second < 0 || node[r] == node[0] || node[r] == second) && found[side] < n)
-            rank[side * n + found[side]++] = r;
+        int side = node[r] != node[0] || found[0] == n;
+        if (node[r] == (side ? far : node[0]) && found[side] < n) rank[side * n + found[side]++] = r;
     }
     return found[0] == n && found[1] == n;
 }
 
+/* Rank 0 is always among the ranks of the two sides, rank[0 .. 2 n). */
+static void measure_sides(MPI_Comm world, struct samples *x, const int *rank, int mine, void *buffer) {
+    int at = -1, n = x->n, sizes = o.largest - SMALLEST + 1;
+    for (int k = 0; k < 2 * n; k++)
+        if (rank[k] == mine) at = k;
+    MPI_Comm ends;
+    MPI_Comm_split(world, at < 0 ? MPI_UNDEFINED : 0, at, &ends);
+    if (at < 0) return;
+    for (int i = 0; i < sizes; i++) {
+        int bytes = 1 << (SMALLEST + i), other = at < n ? at + n : at - n;
+        x->Bps[i] = n * (double)bytes / (measure(ends, at >= n, other, buffer, bytes, false) / 2);
+        x->sum_s[i] = measure(ends, 0, 0, buffer, bytes, true);
+    }
+    MPI_Comm_free(&ends);
+    fit(x, sizes);
+}
+
 static int bench(const struct mpx *m, struct samples *out, int *n_out, struct err *e) {
     MPI_Comm world = *(MPI_Comm *)m->comm, machine;
-    int *node = calloc((size_t)m->size, sizeof *node), *rank = calloc((size_t)m->size, sizeof *rank),
-        mine = m->rank;
+    int *node = calloc((size_t)m->size, sizeof *node), rank[2 * TP_MAX], mine = m->rank;
     void *buffer = calloc(1, (size_t)1 << o.largest);
-    int rc = node && rank && buffer ? 0 : err_set(e, EXIT_INTERNAL, "out of memory");
-    if (mpx_agree(m, rc, e)) return free(node), free(rank), free(buffer), -1;
+    int rc = node && buffer ? 0 : err_set(e, EXIT_INTERNAL, "out of memory");
+    if (mpx_agree(m, rc, e)) return free(node), free(buffer), -1;
     MPI_Comm_split_type(world, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &machine);
     MPI_Bcast(&mine, 1, MPI_INT, 0, machine); /* a machine is known by its first rank */
     MPI_Comm_free(&machine);
     MPI_Allgather(&mine, 1, MPI_INT, node, 1, MPI_INT, world);
-    for (int n = 1; n <= TP_MAX; n *= 2) {
-        if (2 * n > m->size || !sides(m, node, n, rank)) break;
-        struct samples *x = &out[(*n_out)++];
-        *x = (struct samples){.n = n};
-        int at = -1;
-        for (int k = 0; k < 2 * n; k++)
-            if (rank[k] == m->rank) at = k;
-        MPI_Comm ends;
-        MPI_Comm_split(world, at < 0 ? MPI_UNDEFINED : 0, at, &ends);
-        for (int i = 0; i <= o.largest - SMALLEST && at >= 0; i++) {
-            int bytes = 1 << (SMALLEST + i), other = at < n ? at + n : at - n;
-            x->Bps[i] = n * (double)bytes / (measure(ends, at >= n, other, buffer, bytes, false) / 2);
-            x->sum_s[i] = measure(ends, 0, 0, buffer, bytes, true);
+    for (int far = 0; far <= (second_machine(m, node) >= 0); far++)
+        for (int n = 1; n <= TP_MAX && sides(m, node, n, !far, rank); n *= 2) {
+            struct samples *x = &out[(*n_out)++];
+            *x = (struct samples){.n = n, .inside = !far};
+            measure_sides(world, x, rank, m->rank, buffer);
         }
-        if (at >= 0) MPI_Comm_free(&ends);
-        fit(x, o.largest - SMALLEST + 1); /* rank 0 is always among them */
-    }
-    free(node), free(rank), free(buffer);
+    free(node), free(buffer);
     return 0;
 }
 
@@ -174,7 +184,8 @@ static void show(const struct samples *x, struct arena *a) {
         table_cell(t, "%s", table_number(x->c2 * y * y + x->c1 * y + x->c0, 4, a));
         table_cell(t, "%s", table_number(x->sum_s[i], 4, a));
     }
-    fprintf(stderr, "%d to %d at once; the fit is off by %.1f %% in the mean\n", x->n, x->n, 100 * x->off);
+    fprintf(stderr, "%d to %d at once, %s; the fit is off by %.1f %% in the mean\n", x->n, x->n,
+            x->inside ? "of the same machine" : "of another machine", 100 * x->off);
     table_print(t, stderr);
 }
 
@@ -184,11 +195,24 @@ static cJSON *numbers(const double *v, int n) {
     return a;
 }
 
-/* The site with these links instead of those it had; what was measured stays beside them as comments. */
+static cJSON *fit_of(const struct samples *x) {
+    return numbers((double[]){x->c2, x->c1, x->c0, x->peak_Bps}, 4);
+}
+
+/* The object at a key, made where there is none. */
+static cJSON *object_at(cJSON *parent, const char *key) {
+    cJSON *x = cJSON_GetObjectItemCaseSensitive(parent, key);
+    return cJSON_IsObject(x) ? x : cJSON_AddObjectToObject(parent, key);
+}
+
+/* The site with these links instead of those it had: between machines, or, of one machine alone, inside it;
+ * n to n inside a machine is also the link of 2 n devices of a node. What was measured stays beside them as
+ * comments. */
 static char *site_text(const char *text, const char *zone, const char *gpu, const struct mpx *m,
                        const struct samples *x, int n, struct arena *a) {
     char host[64] = "";
-    cJSON *site = cJSON_Parse(text), *links = cJSON_CreateObject(),
+    bool alone = n == 0 || x[n - 1].inside; /* those between machines come last */
+    cJSON *site = cJSON_Parse(text), *links = cJSON_CreateObject(), *inside = cJSON_CreateObject(),
           *fits = cJSON_AddArrayToObject(links, "fits"), *rows = cJSON_AddArrayToObject(links, "rows"),
           *seen = cJSON_AddArrayToObject(links, "//samples");
     gethostname(host, sizeof host - 1);
@@ -198,16 +222,22 @@ static char *site_text(const char *text, const char *zone, const char *gpu, cons
                             arena_printf(a, "links measured: sailor-train %s netbench on %s, %d ranks",
                                          train_version(), host, m->size));
     for (int i = 0; i < n; i++) {
-        cJSON_AddItemToArray(fits, numbers((double[]){x[i].c2, x[i].c1, x[i].c0, x[i].peak_Bps}, 4));
-        cJSON *row = cJSON_CreateArray(), *s = cJSON_CreateObject();
-        for (int side = 0; side < 2; side++) {
-            cJSON_AddItemToArray(row, cJSON_CreateString(zone));
-            cJSON_AddItemToArray(row, cJSON_CreateString(gpu));
-            cJSON_AddItemToArray(row, json_double(x[i].n));
+        cJSON *s = cJSON_CreateObject();
+        if (x[i].inside && 2 * x[i].n <= TP_MAX)
+            cJSON_AddItemToObject(inside, arena_printf(a, "%d", 2 * x[i].n), fit_of(&x[i]));
+        if (alone || !x[i].inside) {
+            cJSON *row = cJSON_CreateArray();
+            for (int side = 0; side < 2; side++) {
+                cJSON_AddItemToArray(row, cJSON_CreateString(zone));
+                cJSON_AddItemToArray(row, cJSON_CreateString(gpu));
+                cJSON_AddItemToArray(row, json_double(x[i].n));
+            }
+            cJSON_AddItemToArray(row, json_double(cJSON_GetArraySize(fits)));
+            cJSON_AddItemToArray(rows, row);
+            cJSON_AddItemToArray(fits, fit_of(&x[i]));
         }
-        cJSON_AddItemToArray(row, json_double(i));
-        cJSON_AddItemToArray(rows, row);
         cJSON_AddItemToObject(s, "n", json_double(x[i].n));
+        cJSON_AddBoolToObject(s, "same_machine", x[i].inside);
         cJSON_AddItemToObject(s, "smallest_bytes", json_double(1 << SMALLEST));
         cJSON_AddItemToObject(s, "bandwidth_Bps", numbers(x[i].Bps, o.largest - SMALLEST + 1));
         cJSON_AddItemToObject(s, "all_reduce_s", numbers(x[i].sum_s, o.largest - SMALLEST + 1));
@@ -215,6 +245,13 @@ static char *site_text(const char *text, const char *zone, const char *gpu, cons
         cJSON_AddItemToArray(seen, s);
     }
     cJSON_AddItemToObject(site, "links", links);
+    if (inside->child) {
+        cJSON *intra = object_at(site, "intra_node");
+        cJSON_DeleteItemFromObjectCaseSensitive(intra, gpu);
+        cJSON_AddItemToObject(intra, gpu, inside);
+    } else { /* one rank per machine: what the site knows stays */
+        cJSON_Delete(inside);
+    }
     char *out = cJSON_Print(site), *copy = arena_printf(a, "%s\n", out ? out : "");
     cJSON_free(out);
     cJSON_Delete(site);
@@ -228,7 +265,7 @@ static int find(const char *name, const char *const *names, int n) {
 }
 
 static int netbench(const struct mpx *m, struct arena *a, struct err *e) {
-    static struct samples x[TP_N];
+    static struct samples x[2 * TP_N];
     struct workload w = {0};
     const char *text = NULL, *gpu[GPUS_MAX];
     int n = 0, rc = m->rank == 0 && o.output ? h5_can_create(o.output, o.force, "-f overwrites it", e) : 0;

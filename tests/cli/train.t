@@ -96,6 +96,10 @@ mkdir -p "$tmp/inputs/profiles/gpt-tiny" "$tmp/inputs/sites"
 cp -R inputs/models "$tmp/inputs/"
 two netbench --seconds 0.01 --largest 20 -q -o "$tmp/inputs/sites/local.json"
 expect 0 "netbench"
+"$python" -c 'import json, sys
+site = json.load(open(sys.argv[1])); fit = site["links"]["fits"]
+sys.exit(not (len(fit) == 1 and site["intra_node"] == {"cpu": {"2": fit[0]}}))' "$tmp/inputs/sites/local.json"
+ok $? "on one machine its one link is also that between two devices of a node"
 two profile gpt-tiny --gpu cpu --largest 2 --repeat 2 -q -o "$tmp/inputs/profiles/gpt-tiny/cpu.json"
 expect 0 "profile"
 run "$sailor" validate "$tmp/m.h5" --inputs "$tmp/inputs" --json

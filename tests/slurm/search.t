@@ -124,13 +124,7 @@ ok $? "because it left with status 75" <"$work/long.log"
 out=$SAILOR_OUT/$id/plan.h5
 is "$(attribute "$out" complete)" 0 "the file it left is not complete" "$work/long.log"
 cp "$out" "$work/cut.h5"
-# Slurm holds a requeued job for two minutes; it can be told not to, but not while it still clears up after the first start
-# shellcheck disable=SC2317 # called through wait_for
-ended_at_last() {
-    ! state_is "$id" PENDING || scontrol update jobid="$id" StartTime=now 2>/dev/null
-    state_is "$id" "COMPLETED FAILED CANCELLED TIMEOUT NODE_FAIL"
-}
-wait_for 300 ended_at_last
+wait_for 120 state_is "$id" "COMPLETED FAILED CANCELLED TIMEOUT NODE_FAIL"
 is "$(state "$id")" COMPLETED "it goes on and ends by itself" "$work/long.log"
 grep -q "^== start 1" "$SAILOR_OUT/$id/provenance.txt"
 ok $? "the second start is on record" <"$SAILOR_OUT/$id/provenance.txt"
