@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A throw-away Slurm on this machine: munged, slurmctld and one slurmd per virtual node (4 x 72 cores each, whatever the
-# machine has), so that the scripts in jobs/ can really be submitted. Needs the packages slurm-wlm and munge; runs as
+# A throw-away Slurm on this machine: munged, slurmctld and one slurmd per virtual node (4 x 72 cores and 4 made-up GPUs
+# each, whatever the machine has), so that the scripts in jobs/ can really be submitted. Needs the packages slurm-wlm and munge; runs as
 # root or as a plain user; nothing of an installed Slurm is touched.
 #   tests/slurm-local.sh start DIR [NODES]    everything lies in DIR, a short path; then: export SLURM_CONF=DIR/slurm.conf
 #   tests/slurm-local.sh stop DIR             end the daemons (by their pid files) and delete DIR
@@ -14,13 +14,14 @@ export PATH=$PATH:/usr/sbin:/sbin SLURM_CONF=$dir/slurm.conf
 port_is_free() { ! (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
 configure() {
-    local base=$((20000 + $$ % 10000)) p me names
+    local base=$((20000 + $$ % 10000)) p me names g
     while :; do # a controller port and one for each node, side by side
         for ((p = base; p <= base + nodes; p++)); do port_is_free "$p" || { base=$((p + 1)); continue 2; }; done
         break
     done
     me=$(id -un)
     names="nid[000001-$(printf %06d "$nodes")]"
+    # cred_expire: also how long a job that was requeued waits before it may start again (120 s unless told otherwise)
     cat >"$dir/slurm.conf" <<EOF
 ClusterName=throwaway
 SlurmctldHost=$(hostname -s)(127.0.0.1)
@@ -41,6 +42,7 @@ ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 JobAcctGatherType=jobacct_gather/none
 AccountingStorageType=accounting_storage/none
+GresTypes=gpu
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
 SchedulerParameters=sched_interval=2,batch_sched_delay=0,sched_min_interval=0
@@ -48,9 +50,12 @@ SlurmdParameters=config_overrides
 ReturnToService=2
 KillWait=5
 MinJobAge=3600
-NodeName=$names NodeHostname=$(hostname -s) NodeAddr=127.0.0.1 Port=[$((base + 1))-$((base + nodes))] Sockets=4 CoresPerSocket=72 ThreadsPerCore=1 RealMemory=800000 State=UNKNOWN
+NodeName=$names NodeHostname=$(hostname -s) NodeAddr=127.0.0.1 Port=[$((base + 1))-$((base + nodes))] Sockets=4 CoresPerSocket=72 ThreadsPerCore=1 RealMemory=800000 Gres=gpu:4 State=UNKNOWN
 PartitionName=normal Nodes=ALL Default=YES MaxTime=12:00:00 State=UP
 EOF
+    # CUDA_VISIBLE_DEVICES is the minor number of a device; who may not make one gets a file, and no number
+    for g in 0 1 2 3; do mknod "$dir/gpu$g" c 240 "$g" 2>/dev/null || : >"$dir/gpu$g"; done
+    echo "NodeName=$names Name=gpu File=$dir/gpu[0-3]" >"$dir/gres.conf"
     # nothing here uses cgroups, but slurmd loads a plugin and stops where it finds no mounted hierarchy; newer ones can be
     # told to do without, in the older ones v1 is the plugin that looks at nothing until it is used
     case $(slurmd -V) in
