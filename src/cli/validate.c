@@ -13,10 +13,11 @@ static struct {
 
 static struct opt options[] = {
     {0, "estimator", OPT_CHOICE, NULL,
-     "native (the default): the project's own; sailor: the published simulator; the others: of the planners of that name",
+     "native (the default): the project's own; sailor: the published simulator; all: a table of all of them; the others: of the planners of "
+     "that name",
      &o.estimator, 0, 0, NULL},
     {0, "corrected", OPT_FLAG, NULL, "a baseline's estimator without the defects of its published code", &o.corrected, 0, 0, NULL},
-    {0, "json", OPT_FLAG, NULL, "one JSON object per run and a last one with the summary", &o.json, 0, 0,
+    {0, "json", OPT_FLAG, NULL, "one JSON object per run and a last one with the summary (all: the summaries)", &o.json, 0, 0,
      NULL},
     {0, "inputs", OPT_TEXT, "DIR",
      "where models/, profiles/ and sites/ are; default $SAILOR_INPUTS, then beside the program", &o.inputs, 0,
@@ -28,7 +29,9 @@ const struct opt_command validate_command = {
     .about =
         "Compare estimates with measured runs. A file is what sailor-train run -o wrote, or holds plans with "
         "\"measured\": {\"iteration_time_s\", \"peak_memory_bytes\"} (either may be missing).",
-    .details = "example:\n  sailor validate inputs/validation/opt-350m-gh200.json --estimator sailor\n",
+    .details = "examples:\n"
+               "  sailor validate inputs/validation/opt-350m-gh200.json --estimator sailor\n"
+               "  sailor validate runs/*.h5 --estimator all\n",
     .opts = options,
     .n_opt = sizeof options / sizeof *options,
     .min_files = 1,
@@ -71,7 +74,7 @@ static int run_all(const char *path, struct plan_entry *entry, int n, struct run
     return 0;
 }
 
-static void show_json(const struct run *run, int n, struct error_summary t, struct error_summary m) {
+static void runs_json(const struct run *run, int n) {
     for (int i = 0; i < n; i++) {
         const struct run *r = &run[i];
         cJSON *x = cJSON_CreateObject();
@@ -85,9 +88,12 @@ static void show_json(const struct run *run, int n, struct error_summary t, stru
         json_add_number(x, "memory_error_percent", r->memory_error);
         json_line(x, stdout);
     }
+}
+
+static void summary_json(const char *estimator, int n, struct error_summary t, struct error_summary m) {
     cJSON *x = cJSON_CreateObject();
     json_add_number(x, "runs", n);
-    cJSON_AddStringToObject(x, "estimator", cli_estimators(true)[o.estimator]);
+    cJSON_AddStringToObject(x, "estimator", estimator);
     json_add_number(x, "time_error_mean_percent", t.mean);
     json_add_number(x, "time_error_median_percent", t.median);
     json_add_number(x, "time_error_max_percent", t.max);
@@ -119,6 +125,13 @@ static void show_table(const struct run *run, int n, struct error_summary t, str
            show_percent(m.mean, a), show_percent(m.median, a), show_percent(m.max, a));
 }
 
+static void add_summary(struct table *table, const char *estimator, int n, struct error_summary t, struct error_summary m, struct arena *a) {
+    const double value[] = {t.mean, t.median, t.max, m.mean, m.median, m.max};
+    table_cell(table, "%s", estimator);
+    table_cell(table, "%d", n);
+    for (int i = 0; i < 6; i++) table_cell(table, "%s", show_percent(value[i], a));
+}
+
 static int validate(const char **file, int n_file, struct arena *a, struct err *e) {
     struct plan_entry **part = ARENA_ARRAY(a, struct plan_entry *, n_file);
     int *n_part = ARENA_ARRAY(a, int, n_file), n = 0;
@@ -132,23 +145,44 @@ static int validate(const char **file, int n_file, struct arena *a, struct err *
         n += n_part[i];
     }
     struct run *run = ARENA_ARRAY(a, struct run, n);
-    struct cli_estimator k = {.index = o.estimator, .corrected = o.corrected, .inputs = o.inputs};
-    int rc = 0;
-    for (int i = 0, at = 0; i < n_file && !rc; at += n_part[i++]) rc = run_all(file[i], part[i], n_part[i], run + at, &k, e);
-    cli_estimator_free(&k);
-    if (rc) return -1;
     double *time = ARENA_ARRAY(a, double, n), *memory = ARENA_ARRAY(a, double, n);
-    for (int i = 0; i < n; i++) time[i] = run[i].time_error, memory[i] = run[i].memory_error;
-    struct error_summary t = error_summary(time, n, a), m = error_summary(memory, n, a);
-    if (o.json)
-        show_json(run, n, t, m);
-    else
-        show_table(run, n, t, m, a);
+    const char *const *names = cli_estimators(true), *left_out = "";
+    bool all = names[o.estimator] == NULL; /* the choice behind the last one */
+    struct table *errors = table_new("<estimator|runs|time error mean %|median|max|memory error mean %|median|max", a);
+    int able = 0;
+    for (int x = all ? 0 : o.estimator; names[x] && (all || x == o.estimator); x++) {
+        struct cli_estimator k = {.index = x, .corrected = o.corrected, .inputs = o.inputs};
+        int rc = 0;
+        for (int i = 0, at = 0; i < n_file && !rc; at += n_part[i++]) rc = run_all(file[i], part[i], n_part[i], run + at, &k, e);
+        cli_estimator_free(&k);
+        if (rc && !all) return -1;
+        if (rc) { /* some know nothing of other models or GPUs than the published ones */
+            left_out = arena_printf(a, "%ssailor: %s is left out: %s\n", left_out, names[x], e->text);
+            continue;
+        }
+        able++;
+        for (int i = 0; i < n; i++) time[i] = run[i].time_error, memory[i] = run[i].memory_error;
+        struct error_summary t = error_summary(time, n, a), m = error_summary(memory, n, a);
+        if (o.json && !all) runs_json(run, n);
+        if (o.json)
+            summary_json(names[x], n, t, m);
+        else if (all)
+            add_summary(errors, names[x], n, t, m, a);
+        else
+            show_table(run, n, t, m, a);
+    }
+    if (!able) return -1;
+    fputs(left_out, stderr);
+    if (all && !o.json) table_print(errors, stdout);
     return 0;
 }
 
 int cmd_validate(int argc, char **argv) {
-    options[0].choices = cli_estimators(true);
+    static const char *choices[64]; /* of cli_estimators(), and behind them: */
+    int n = 0;
+    for (const char *const *name = cli_estimators(true); *name; name++) choices[n++] = *name;
+    choices[n] = "all";
+    options[0].choices = choices;
     o.estimator = ESTIMATOR_NATIVE;
     return program_run(&validate_command, argc, argv, validate);
 }

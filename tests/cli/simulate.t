@@ -52,6 +52,16 @@ json "abs(o[15]['time_error_mean_percent'] - 8.9) < 0.05 and abs(o[15]['time_err
 json "abs(o[15]['memory_error_mean_percent'] - 5.9) < 0.05 and abs(o[15]['memory_error_max_percent'] - 8.8) < 0.05" "memory error 5.9 %, at most 8.8 %"
 run "$sailor" validate inputs/validation/opt-350m-gh200.json
 has out "15 runs, estimator native" "the table ends with the summary"
+run "$sailor" validate inputs/validation/opt-350m-gh200.json --estimator all --json
+expect 0 "validate by all estimators at once"
+json "[x['estimator'] for x in o][:3] == ['sailor', 'native', 'varuna'] and len(o) == 10 and all(x['runs'] == 15 for x in o)" "one summary each"
+cp "$tmp/out" "$tmp/all"
+run "$sailor" validate inputs/validation/opt-350m-gh200.json --estimator metis --json
+[ "$(tail -n 1 "$tmp/out")" = "$(grep '"metis"' "$tmp/all")" ]
+ok $? "the same as that estimator's alone"
+run "$sailor" validate inputs/validation/opt-350m-gh200.json --estimator all
+[ "$(sed -nE 's/ +/ /gp' "$tmp/out" | grep '^native ')" = "native 15 9.2 6.0 16.5 5.9 5.3 8.8" ] && [ "$(wc -l <"$tmp/out")" = 11 ]
+ok $? "and as a table"
 run "$sailor" validate "$tmp/p2.json"
 expect 2 "a plan without measurements"
 printf 'gpus,global_batch,micro_batch,hidden,heads,layers,sequence,tp,dp,pp,iteration_ms\n' >"$tmp/v.csv"
