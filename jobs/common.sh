@@ -1,0 +1,76 @@
+# shellcheck shell=bash
+# What the job scripts share. A script sets `me`, its name, goes to the top of the source tree and sources this file:
+#   site, sailor, train, launch    the file in jobs/env/, the two programs, what starts one process per rank
+#   run                            the job's own directory, $SAILOR_OUT/JOBID
+#   fail TEXT                      one line on stderr, and status 2
+#   record PROGRAM                 who runs what where -> $run/provenance.txt
+#   place                          rank, node, device, CPUs -> $run/placement.txt; on GPUs, refuses ranks that share one
+#   own_inputs                     cluster, zone, gpu: the parts of $SAILOR_PLACE; inputs: where models and sites come from;
+#                                  own: $SAILOR_OUT/inputs, where what is measured goes, made with the models in it
+#   watch_gpus                     clocks, power and memory of the first node's GPUs, once a second -> $run/gpus.csv
+fail() {
+    echo "${me:?}: $*" >&2
+    exit 2
+}
+
+site=${SAILOR_SITE:-}
+[ -n "$site" ] || fail "SAILOR_SITE is not set; source jobs/env/SITE.sh before sbatch"
+[ -e "jobs/env/$site.sh" ] || fail "SAILOR_SITE=$site: expected a file jobs/env/$site.sh"
+# shellcheck source=/dev/null
+source "jobs/env/$site.sh"
+# shellcheck disable=SC2034 # used by the scripts
+sailor=${SAILOR:-$PWD/build/sailor} train=${SAILOR_TRAIN:-$PWD/build/sailor-train}
+# One rank that dies ends the step; the others would wait for it for ever.
+read -ra launch <<<"${SAILOR_LAUNCH:-srun --kill-on-bad-exit=1 --cpu-bind=cores}"
+run=${SAILOR_OUT:?}/$SLURM_JOB_ID
+mkdir -p "$run" 2>/dev/null || fail "$run: cannot be made; expected SAILOR_OUT to name a directory that all nodes can write to"
+ulimit -c 0
+export SRUN_CPUS_PER_TASK=${SLURM_CPUS_PER_TASK:-1} # some Slurm versions do not hand -c on to srun
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$SRUN_CPUS_PER_TASK}
+
+record() {
+    {
+        echo "== start ${SLURM_RESTART_COUNT:-0}, $(date -u +%FT%TZ), $("$1" --version | head -n 1)"
+        "$1" --version | tail -n +2
+        if git rev-parse HEAD; then git status --short --untracked-files=no; fi 2>/dev/null
+        scontrol show job "$SLURM_JOB_ID"
+        env | grep -E '^(CUDA|FI|GOMP|HDF5|LOADEDMODULES|MPICH|NCCL|OMP|PMI|SAILOR|SLURM|UCX|UENV)' | sort
+        if command -v nvidia-smi >/dev/null; then
+            nvidia-smi --query-gpu=index,uuid,name,driver_version,power.limit,clocks.max.sm --format=csv || true
+        fi
+    } >>"$run/provenance.txt"
+}
+
+# A GPU is known by its number in the hardware where nvidia-smi tells it: with devices that Slurm hides from each other
+# every rank calls its own 0.
+# shellcheck disable=SC2016 # for the ranks' shells
+where='
+device=${CUDA_VISIBLE_DEVICES:-none}
+uuid=$(nvidia-smi --id="$device" --query-gpu=uuid --format=csv,noheader 2>/dev/null) && device=$uuid
+echo $SLURM_PROCID $SLURMD_NODENAME $device $(sed -n "s/^Cpus_allowed_list:.//p" /proc/self/status)'
+place() {
+    local shared
+    "${launch[@]}" bash -c "$where" | sort -n | sed '1i rank node device cpus' >"$run/placement.txt"
+    [ "${SAILOR_BACKEND:?}" = cuda ] || return 0
+    shared=$(tail -n +2 "$run/placement.txt" | awk '{ print $2, $3 }' | sort | uniq -d | head -n 1)
+    [ -z "$shared" ] || fail "several ranks on node ${shared% *} have the same device, ${shared#* } ($run/placement.txt); expected one each: sbatch --gpus-per-task=1"
+}
+
+# shellcheck disable=SC2034 # used by the scripts
+own_inputs() {
+    local more
+    IFS=/ read -r cluster zone gpu more <<<"${SAILOR_PLACE:?}"
+    { [ -n "$gpu" ] && [ -z "$more" ]; } || fail "SAILOR_PLACE=$SAILOR_PLACE: expected SITE/ZONE/GPU"
+    inputs=${SAILOR_INPUTS:-$PWD/inputs} own=$SAILOR_OUT/inputs
+    [ -d "$inputs/models" ] || fail "$inputs/models: no such directory; expected SAILOR_INPUTS to name one with models/"
+    mkdir -p "$own" 2>/dev/null || fail "$own: cannot be made; expected a directory that can be written to"
+    [ -e "$own/models" ] || ln -sfn "$(realpath "$inputs/models")" "$own/models"
+}
+
+watch_gpus() {
+    command -v nvidia-smi >/dev/null || return 0
+    nvidia-smi --query-gpu=timestamp,index,clocks.sm,clocks.mem,power.draw,temperature.gpu,memory.used --format=csv --loop=1 \
+        >"$run/gpus.csv" 2>&1 &
+    # shellcheck disable=SC2064 # this process, not a later one
+    trap "kill $! 2>/dev/null || true" EXIT
+}

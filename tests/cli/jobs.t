@@ -1,0 +1,106 @@
+#!/usr/bin/env bash
+# TAP. What of jobs/ needs no Slurm: the plans of the published measurements, and the commands that submit them.
+# shellcheck disable=SC1091,SC2016,SC2154
+. "$(dirname "$0")/tap.sh"
+unset "${!SAILOR_@}" "${!SBATCH_@}"
+export SBATCH_ACCOUNT=none SAILOR_OUT=$tmp/out.d
+. jobs/env/clariden.sh
+refused() { # title, what the one line says
+    [ "$rc" = 2 ] && [ "$(wc -l <"$tmp/err")" = 1 ] && [ ! -s "$tmp/out" ] && grep -qF -- "$2" "$tmp/err"
+    ok $? "$1"
+}
+
+# ---- the commands ----
+run jobs/submit-validation --help
+missing=$(grep -oE -- '--[a-z-]+( \||\))' jobs/submit-validation | grep -oE -- '--[a-z-]+' | while read -r o; do grep -qF -- "$o" "$tmp/out" || echo "$o"; done)
+[ "$rc" = 0 ] && [ -z "$missing" ]
+ok $? "submit-validation --help names every option${missing:+ (missing: $missing)}"
+run jobs/submit-validation --dry-run
+cat >"$tmp/want" <<EOT
+sbatch --nodes=1 --ntasks-per-node=4 --time=10 --job-name=opt-350m-G1-D1-P1-tp4-m1 --output=$SAILOR_OUT/validation/%x-%j.out jobs/validate.sbatch 1 1 1 1 1
+sbatch --nodes=1 --ntasks-per-node=4 --time=10 --job-name=opt-350m-G32-D1-P1-tp4-m1 --output=$SAILOR_OUT/validation/%x-%j.out jobs/validate.sbatch 1 32 1 1 1
+sbatch --nodes=2 --ntasks-per-node=4 --time=10 --job-name=opt-350m-G32-D1-P2-tp4-m8 --output=$SAILOR_OUT/validation/%x-%j.out jobs/validate.sbatch 2 32 1 2 8
+sbatch --nodes=2 --ntasks-per-node=4 --time=10 --job-name=opt-350m-G32-D2-P1-tp4-m2 --output=$SAILOR_OUT/validation/%x-%j.out jobs/validate.sbatch 2 32 2 1 2
+sbatch --nodes=4 --ntasks-per-node=4 --time=11 --job-name=opt-350m-G64-D1-P4-tp4-m1 --output=$SAILOR_OUT/validation/%x-%j.out jobs/validate.sbatch 4 64 1 4 1
+sbatch --nodes=4 --ntasks-per-node=4 --time=11 --job-name=opt-350m-G64-D2-P2-tp4-m1 --output=$SAILOR_OUT/validation/%x-%j.out jobs/validate.sbatch 4 64 2 2 1
+sbatch --nodes=4 --ntasks-per-node=4 --time=11 --job-name=opt-350m-G128-D4-P1-tp4-m4 --output=$SAILOR_OUT/validation/%x-%j.out jobs/validate.sbatch 4 128 4 1 4
+sbatch --nodes=8 --ntasks-per-node=4 --time=12 --job-name=opt-350m-G512-D2-P4-tp4-m8 --output=$SAILOR_OUT/validation/%x-%j.out jobs/validate.sbatch 8 512 2 4 8
+sbatch --nodes=8 --ntasks-per-node=4 --time=12 --job-name=opt-350m-G512-D4-P2-tp4-m8 --output=$SAILOR_OUT/validation/%x-%j.out jobs/validate.sbatch 8 512 4 2 8
+sbatch --nodes=16 --ntasks-per-node=4 --time=14 --job-name=opt-350m-G1024-D16-P1-tp4-m8 --output=$SAILOR_OUT/validation/%x-%j.out jobs/validate.sbatch 16 1024 16 1 8
+sbatch --nodes=16 --ntasks-per-node=4 --time=14 --job-name=opt-350m-G1024-D4-P4-tp4-m8 --output=$SAILOR_OUT/validation/%x-%j.out jobs/validate.sbatch 16 1024 4 4 8
+sbatch --nodes=16 --ntasks-per-node=4 --time=14 --job-name=opt-350m-G1024-D8-P2-tp4-m8 --output=$SAILOR_OUT/validation/%x-%j.out jobs/validate.sbatch 16 1024 8 2 8
+sbatch --nodes=32 --ntasks-per-node=4 --time=18 --job-name=opt-350m-G1024-D16-P2-tp4-m8 --output=$SAILOR_OUT/validation/%x-%j.out jobs/validate.sbatch 32 1024 16 2 8
+sbatch --nodes=32 --ntasks-per-node=4 --time=18 --job-name=opt-350m-G1024-D32-P1-tp4-m8 --output=$SAILOR_OUT/validation/%x-%j.out jobs/validate.sbatch 32 1024 32 1 8
+sbatch --nodes=32 --ntasks-per-node=4 --time=18 --job-name=opt-350m-G1024-D8-P4-tp4-m8 --output=$SAILOR_OUT/validation/%x-%j.out jobs/validate.sbatch 32 1024 8 4 8
+EOT
+cmp -s "$tmp/want" "$tmp/out"
+ok $? "--dry-run: the 15 published runs"
+has err "build/sailor validate $SAILOR_OUT/validation/*.h5 --estimator all" "and how to compare them"
+[ ! -e "$SAILOR_OUT" ]
+ok $? "--dry-run makes no directory"
+cp "$tmp/out" "$tmp/rows"
+
+mkdir -p "$SAILOR_OUT/validation"
+: >"$SAILOR_OUT/validation/opt-350m-G32-D1-P2-tp4-m8.h5"
+run jobs/submit-validation -n
+[ "$(sed 3d "$tmp/want")" = "$(cat "$tmp/out")" ]
+ok $? "a run whose result is there is left out"
+has err "14 jobs to submit, 1 results are there already" "and counted"
+
+echo '2 8 1 2 1' >"$tmp/one"
+run jobs/submit-validation -n --rows "$tmp/one" --model gpt-tiny --splits "6 3,3" --place local/local/cpu --tp 2 --ranks-per-node 2 \
+    --backend cpu --comm mpi --results "$tmp/r r" --time 5
+mkdir "$tmp/bin" # a stand-in that says what it was called with: the line must be read as it is meant
+printf '%s\n' '#!/bin/sh' 'echo "$SAILOR_SPLITS $SAILOR_BACKEND" "$@"' >"$tmp/bin/sbatch"
+chmod +x "$tmp/bin/sbatch"
+[ "$(PATH=$tmp/bin:$PATH bash "$tmp/out")" = "6 3,3 cpu --nodes=2 --ntasks-per-node=2 --time=5 --job-name=gpt-tiny-G8-D1-P2-tp2-m1 --output=$tmp/r r/%x-%j.out jobs/validate.sbatch 2 8 1 2 1" ]
+ok $? "other rows of another model, on another machine"
+
+run jobs/submit-validation --no-such-option
+refused "an unknown option" --no-such-option
+run jobs/submit-validation -n --tp 2
+refused "a run that does not fill its nodes" "= 2 ranks; expected 1 nodes x 4"
+run jobs/submit-validation -n --rows "$tmp/none"
+refused "rows that are not there" "$tmp/none: cannot be read"
+echo '2 8 1 2' >"$tmp/one"
+run jobs/submit-validation -n --rows "$tmp/one"
+refused "a row that is too short" "row '2 8 1 2': expected NODES BATCH D P M"
+run env -u SAILOR_SITE jobs/submit-validation -n
+refused "without a site" "source jobs/env/SITE.sh"
+run env -C tests "$PWD/jobs/submit-validation" -n
+refused "from another directory" "expected the top of the source tree"
+
+# ---- the plans ----
+while read -r batch replicas stages microbatch; do
+    jobs/grid-plan "$batch" "$replicas" "$stages" "$microbatch" >"$tmp/plan-$batch-$replicas-$stages-$microbatch.json"
+done < <(sed 's/.*validate.sbatch [0-9]* //' "$tmp/rows")
+"$sailor" simulate "$tmp"/plan-*.json --estimator sailor --json >"$tmp/ours" 2>"$tmp/err"
+"$sailor" simulate inputs/validation/opt-350m-gh200.json --estimator sailor --json >"$tmp/published" 2>>"$tmp/err"
+"$python" - "$tmp" <<'EOT'
+import glob, json, sys
+at = sys.argv[1]
+def shape(p):
+    return (p["global_batch_size"], p["micro_batch_size"],
+            tuple((tuple(s["layers"]), *[(r["gpu"], r["tp"], r["count"]) for r in s["replicas"]]) for s in p["pipelines"][0]["stages"]))
+ours = [shape(json.load(open(f))) for f in glob.glob(at + "/plan-*.json")]
+theirs = [shape(p) for p in json.load(open("inputs/validation/opt-350m-gh200.json"))["plans"]]
+times = [sorted((x["iteration_time_s"], x["peak_memory_bytes"]) for x in map(json.loads, open(at + "/" + f))) for f in ("ours", "published")]
+sys.exit(not (len(ours) == 15 and sorted(ours) == sorted(theirs) and times[0] == times[1]))
+EOT
+ok $? "the rows are the 15 published plans, and site clariden has the links they were published with"
+
+run jobs/grid-plan 32 1 2
+refused "grid-plan: too few numbers" "BATCH D P M"
+run jobs/grid-plan 32 1 two 8
+refused "grid-plan: no number" "'two'"
+run jobs/grid-plan 32 1 0 8
+refused "grid-plan: no stages" "'0'"
+run jobs/grid-plan 32 1 3 8
+refused "grid-plan: stages without a split" "expected a list for 3 stages"
+SAILOR_TP=3 run jobs/grid-plan 32 1 2 8
+refused "grid-plan: a degree that is none" "SAILOR_TP=3"
+SAILOR_PLACE=gcp/us-central1-a run jobs/grid-plan 32 1 2 8
+refused "grid-plan: a place without GPU type" "expected SITE/ZONE/GPU"
+run "$sailor" plan inputs/examples/clariden.json --json
+expect 0 "the example for Clariden is planned"
+finish
