@@ -6,7 +6,7 @@
 #   tests/slurm-local.sh stop DIR             end the daemons (by their pid files) and delete DIR
 #   tests/slurm-local.sh logs DIR             the last lines of every log
 set -u
-usage() { sed -n '2,/^set/s/^# \{0,1\}//p' "$0" | sed '$d' >&2; exit 2; }
+usage() { sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 [ $# -ge 2 ] || usage
 command=$1 dir=$2 nodes=${3:-2}
 export PATH=$PATH:/usr/sbin:/sbin SLURM_CONF=$dir/slurm.conf

@@ -13,7 +13,7 @@ for s in "${scripts[@]}"; do
     [ -e "$s" ] || continue
     out=$(bash -n "$s" 2>&1); ok $? "bash -n $s" <<<"$out"
     if command -v shellcheck >/dev/null; then
-        out=$(shellcheck --severity=style "$s" 2>&1); ok $? "shellcheck $s" <<<"$out"
+        out=$(shellcheck -x --severity=style "$s" 2>&1); ok $? "shellcheck $s" <<<"$out"
     else
         n=$((n + 1)); echo "ok $n # SKIP shellcheck is not installed: $s"
     fi
