@@ -6,7 +6,7 @@
 #   record PROGRAM                 who runs what where -> $run/provenance.txt
 #   place                          rank, node, device, CPUs -> $run/placement.txt; on GPUs, refuses ranks that share one
 #   own_inputs                     cluster, zone, gpu: the parts of $SAILOR_PLACE; inputs: where models and sites come from;
-#                                  own: $SAILOR_OUT/inputs, where what is measured goes, made with the models in it
+#                                  own: $SAILOR_OUT/inputs, where what is measured goes; what is not measured is linked there
 #   watch_gpus                     clocks, power and memory of the first node's GPUs, once a second -> $run/gpus.csv
 fail() {
     echo "${me:?}: $*" >&2
@@ -58,13 +58,15 @@ place() {
 
 # shellcheck disable=SC2034 # used by the scripts
 own_inputs() {
-    local more
+    local more part
     IFS=/ read -r cluster zone gpu more <<<"${SAILOR_PLACE:?}"
     { [ -n "$gpu" ] && [ -z "$more" ]; } || fail "SAILOR_PLACE=$SAILOR_PLACE: expected SITE/ZONE/GPU"
     inputs=${SAILOR_INPUTS:-$PWD/inputs} own=$SAILOR_OUT/inputs
     [ -d "$inputs/models" ] || fail "$inputs/models: no such directory; expected SAILOR_INPUTS to name one with models/"
     mkdir -p "$own" 2>/dev/null || fail "$own: cannot be made; expected a directory that can be written to"
-    [ -e "$own/models" ] || ln -sfn "$(realpath "$inputs/models")" "$own/models"
+    for part in models planners; do
+        [ ! -d "$inputs/$part" ] || [ -e "$own/$part" ] || ln -sfn "$(realpath "$inputs/$part")" "$own/$part"
+    done
 }
 
 watch_gpus() {

@@ -196,7 +196,7 @@ victim=
 for p in $(pgrep -f "^$train run $tmp/pipe.json --steps 99999"); do
     # a rank, not the process that watches over it
     tr '\0' '\n' <"/proc/$p/environ" 2>/dev/null | grep -q '^PMI_RANK=1$' || continue
-    [ "$(ps -o comm= -p "$(ps -o ppid= -p "$p")")" = sailor-train ] || victim=$p
+    [ "$(ps -o comm= -p "$(ps -o ppid= -p "$p" | tr -d ' ')")" = sailor-train ] || victim=$p
 done
 if [ -n "$victim" ]; then
     began=$SECONDS
