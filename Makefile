@@ -175,9 +175,9 @@ check-jobs:
 check-long: all $(property)
 	$(Q)SAILOR_LONG=1 TEST_SECONDS=1200 $(run) long $(sort $(wildcard tests/long/*.t)) \
 	    $(patsubst tests/%.c,$(B)/tests/%,$(if $(property),$(shell grep -ls SAILOR_LONG tests/property/t_*.c)))
-## check-slurm: submit jobs/search.sbatch to a throw-away local Slurm, cut it, let it requeue and resume
+## check-slurm: submit the scripts of jobs/ to a throw-away local Slurm: run, cut, requeue, resume, kill, compare
 check-slurm: all
-	$(Q)TEST_SECONDS=900 $(run) slurm tests/slurm/search.t
+	$(Q)TEST_SECONDS=900 $(run) slurm $(filter-out %/scripts.t,$(sort $(wildcard tests/slurm/*.t)))
 
 # The replay needs no libFuzzer: the same harness with a small main() that reads files.
 ## check-fuzz: replay the corpus of every fuzz harness under the sanitizers

@@ -23,11 +23,6 @@ for line in sys.stdin:
     row = json.loads(line)
     print(json.dumps({k: v for k, v in row.items() if k not in ("search_s", "plans_evaluated")}, sort_keys=True))'
 }
-submit() { # log, sbatch options and script and its arguments -> job id
-    local log=$1
-    shift
-    sbatch --parsable --nodes=2 --ntasks-per-node=2 --cpus-per-task=1 --output="$log" "$@"
-}
 attribute() { # file, name
     "$python" -c '
 import sys
@@ -39,6 +34,7 @@ print(h5py.File(sys.argv[1], "r").attrs[sys.argv[2]])' "$1" "$2" 2>&1
 }
 
 start_slurm
+two_by_two=(--nodes=2 --ntasks-per-node=2)
 
 # ---- the default request fits a site's nodes, as that site's file asks for it ---------------------------------------
 SBATCH_ACCOUNT=none bash -c 'source jobs/env/clariden.sh && sbatch --test-only jobs/search.sbatch inputs/fig10.json' >"$work/log" 2>&1
@@ -50,7 +46,7 @@ began=$(date +%s%N)
 "$sailor" plan "$work/short.json" --json 2>"$work/why" | answers >"$work/short.want"
 status=${PIPESTATUS[0]} pool_ms=$((($(date +%s%N) - began) / 2000000 + 1))
 ok "$status" "the same search without Slurm" <"$work/why"
-id=$(submit "$work/short.log" jobs/search.sbatch "$work/short.json" --json)
+id=$(submit "$work/short.log" "${two_by_two[@]}" jobs/search.sbatch "$work/short.json" --json)
 wait_for 120 state_is "$id" "$ended"
 is "$(state "$id")" COMPLETED "a search on two nodes ends by itself" "$work/short.log"
 [ "$(state "$id")" = COMPLETED ] || finish # nothing below could succeed
@@ -69,7 +65,7 @@ pools=$((10000 / pool_ms))
 job "$pools" >"$work/long.json"
 "$sailor" plan "$work/long.json" --json 2>"$work/why" | answers >"$work/long.want"
 ok "${PIPESTATUS[0]}" "the longer search without Slurm" <"$work/why"
-id=$(submit "$work/long.log" jobs/search.sbatch "$work/long.json" --json)
+id=$(submit "$work/long.log" "${two_by_two[@]}" jobs/search.sbatch "$work/long.json" --json)
 wait_for 60 test -e "$SAILOR_OUT/$id/plan.h5" # something is done and saved
 scancel --signal=USR1 --batch "$id"            # what --signal=B:USR1@120 sends
 wait_for 60 state_is "$id" "PENDING COMPLETED FAILED"
@@ -92,7 +88,7 @@ ok $? "the answer is that of a search that was never cut" <"$work/diff"
 ok $? "the same when the cut file is resumed by one process" <"$work/diff"
 
 # ---- cancelled: stays so --------------------------------------------------------------------------------------------
-id=$(submit "$work/cancel.log" jobs/search.sbatch "$work/long.json" --json)
+id=$(submit "$work/cancel.log" "${two_by_two[@]}" jobs/search.sbatch "$work/long.json" --json)
 wait_for 60 test -e "$SAILOR_OUT/$id/plan.h5"
 scancel "$id"
 wait_for 60 state_is "$id" CANCELLED
@@ -101,7 +97,7 @@ is "$(state "$id") $(field "$id" Restarts)" "CANCELLED 0" "a cancelled search is
 
 # ---- wrong input: fails, once ---------------------------------------------------------------------------------------
 echo '{"format": "sailor-job/1"}' >"$work/wrong.json"
-id=$(submit "$work/wrong.log" jobs/search.sbatch "$work/wrong.json")
+id=$(submit "$work/wrong.log" "${two_by_two[@]}" jobs/search.sbatch "$work/wrong.json")
 wait_for 60 state_is "$id" "$ended"
 is "$(how "$id") $(field "$id" Restarts)" "FAILED 2 0" \
     "a wrong job file fails with 2 and is not requeued" "$work/wrong.log"

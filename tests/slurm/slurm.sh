@@ -43,6 +43,11 @@ start_slurm() {
     source jobs/env/local.sh
 }
 
+submit() { # log, sbatch options, script and its arguments -> job id
+    local log=$1
+    shift
+    sbatch --parsable --cpus-per-task=1 --output="$log" "$@"
+}
 field() { scontrol show job "$1" 2>/dev/null | sed -nE "s/(^|.* )$2=([^ :]*).*/\2/p"; } # job, name
 state() { field "$1" JobState; }
 # shellcheck disable=SC2034
