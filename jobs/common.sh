@@ -4,7 +4,7 @@
 #   run                            the job's own directory, $SAILOR_OUT/JOBID
 #   fail TEXT                      one line on stderr, and status 2
 #   record PROGRAM                 who runs what where -> $run/provenance.txt
-#   place                          rank, node, device, CPUs -> $run/placement.txt; on GPUs, refuses ranks that share one
+#   place                          rank, node, device, CPUs -> $run/placement.txt; with NCCL, refuses ranks that share a GPU
 #   own_inputs                     cluster, zone, gpu: the parts of $SAILOR_PLACE; inputs: where models and sites come from;
 #                                  own: $SAILOR_OUT/inputs, where what is measured goes; what is not measured is linked there
 #   watch_gpus                     clocks, power and memory of the first node's GPUs, once a second -> $run/gpus.csv
@@ -51,7 +51,7 @@ echo $SLURM_PROCID $SLURMD_NODENAME $device $(sed -n "s/^Cpus_allowed_list:.//p"
 place() {
     local shared
     "${launch[@]}" bash -c "$where" | sort -n | sed '1i rank node device cpus' >"$run/placement.txt"
-    [ "${SAILOR_BACKEND:?}" = cuda ] || return 0
+    [ "${SAILOR_COMM:?}" = nccl ] || return 0 # MPI works with several ranks on a GPU, for those who want that
     shared=$(tail -n +2 "$run/placement.txt" | awk '{ print $2, $3 }' | sort | uniq -d | head -n 1)
     [ -z "$shared" ] || fail "several ranks on node ${shared% *} have the same device, ${shared#* } ($run/placement.txt); expected one each: sbatch --gpus-per-task=1"
 }

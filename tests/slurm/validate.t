@@ -18,6 +18,11 @@ refused() { # title, what the one line says, sbatch options, script and its argu
     rm -f "$work/log"
 }
 
+for job in 'validate.sbatch 1 32 1 1 1' 'profile.sbatch opt-350m' netbench.sbatch; do
+    SBATCH_ACCOUNT=none bash -c "source jobs/env/clariden.sh && sbatch --test-only jobs/$job" >"$work/log" 2>&1
+    ok $? "sbatch takes ${job%% *} as it stands, with jobs/env/clariden.sh" <"$work/log"
+done
+
 # ---- two rows: eight ranks as two replicas, and as two stages --------------------------------------------------------
 printf '2 8 8 1 1\n2 8 4 2 1\n' >"$work/rows"
 SBATCH_GPUS_PER_TASK=1 jobs/submit-validation --rows "$work/rows" >"$work/submitted" 2>"$work/said"
@@ -110,5 +115,5 @@ SAILOR_SITE=nowhere refused "an unknown site" "expected a file jobs/env/nowhere.
 here=$PWD
 cd "$work" && refused "another directory" "no jobs/common.sh here" --nodes=2 "$here/jobs/validate.sbatch" 2 8 4 2 1
 cd "$here" || exit 1
-SAILOR_BACKEND=cuda refused "GPUs that are shared" "have the same device" --nodes=2 jobs/validate.sbatch 2 16 8 1 1
+SAILOR_BACKEND=cuda SAILOR_COMM=nccl refused "GPUs that are shared" "have the same device" --nodes=2 jobs/validate.sbatch 2 16 8 1 1
 finish
