@@ -159,9 +159,9 @@ check-property: $(property)
 ## check-mpi: cmocka programs tests/mpi/t_*.c under mpirun -n $(NP)
 check-mpi: $(mpi)
 	$(Q)$(run) -n $(NP) mpi $(mpi)
-## check-train: the trainer's programs tests/train/t_*.c, and t_parallel under mpirun -n 2, 4 and 8
-check-train: $(train)
-	$(if $(blas),$(Q)$(run) train $(train))
+## check-train: the trainer's programs tests/train/t_*.c, t_parallel under mpirun -n 2, 4 and 8, and PyTorch where there is one
+check-train: all $(train)
+	$(if $(blas),$(Q)$(run) train $(train) tests/train/torch.t)
 	$(if $(blas),$(Q)$(run) -n 2 train-2 $(B)/tests/train/t_parallel)
 	$(if $(blas),$(Q)$(run) -n 4 train-4 $(B)/tests/train/t_parallel)
 	$(if $(blas),$(Q)$(run) -n 8 train-8 $(B)/tests/train/t_parallel)
