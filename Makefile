@@ -92,7 +92,7 @@ fuzzers  := $(patsubst tests/fuzz/%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: all tests config check check-unit check-property check-mpi check-train check-cli check-jobs check-fuzz check-long \
-        check-slurm replay fuzz fuzz-all bench figures loop install uninstall format lint clean help FORCE
+        check-slurm replay fuzz fuzz-all bench figures loop demo install uninstall format lint clean help FORCE
 
 ## all: build the planner, build/sailor, and the trainer, build/sailor-train (the default)
 all: $(programs)
@@ -214,6 +214,11 @@ bench: all $(patsubst tests/bench/%.c,$(BIN)/%,$(wildcard tests/bench/bench_*.c)
 loop: all
 	$(Q)env HWLOC_PLUGINS_PATH=/nonexistent UCX_HANDLE_ERRORS=none OMP_WAIT_POLICY=passive BIN=$(CURDIR)/$(BIN) MPIEXEC="$(MPIEXEC)" \
 	    tests/bench/loop.sh
+
+## demo: train a small model on the licence texts of this machine, two ranks, and draw its losses (some minutes)
+demo: all
+	$(Q)env HWLOC_PLUGINS_PATH=/nonexistent UCX_HANDLE_ERRORS=none OMP_WAIT_POLICY=passive BIN=$(CURDIR)/$(BIN) MPIEXEC="$(MPIEXEC)" \
+	    PYTHON="$(PYTHON)" tests/bench/demo.sh
 
 ## figures: run the published comparison again and draw it, into build/figures (FIGURES_DIR=, FIGURES_FLAGS=)
 figures: all

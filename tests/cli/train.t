@@ -165,6 +165,28 @@ run "$train" run "$tmp/one.json" --steps 2 -q --data COPYING --json
 expect 2 "no such text"
 run "$train" run "$tmp/one.json" --steps 2 -q --data docs/search.md --json
 expect 0 "any file is a text"
+yes ab | tr -d '\n' | head -c 4000 >"$tmp/ab.txt"
+run "$train" run "$tmp/one.json" --steps 2 --evaluate 1 -q --data "$tmp/ab.txt" -o "$tmp/ab.h5"
+expect 0 "a text of one bit per byte"
+if "$python" -c 'import h5py, matplotlib' 2>/dev/null; then
+    export MPLCONFIGDIR=$tmp
+    run "$python" analysis/loss.py "$tmp/ab.h5" -o "$tmp/ab.png"
+    expect 0 "loss.py draws its losses"
+    has out "order-0 entropy of $tmp/ab.txt: 0.6931 nats per token; held-out loss below it at no time" "with its entropy"
+    has out "order-1 entropy of $tmp/ab.txt: 0.0000 nats" "and that of a byte given the one before"
+    [ "$(head -c 4 "$tmp/ab.png" | tail -c 3)" = PNG ]
+    ok $? "as a PNG"
+    run "$python" analysis/loss.py "$tmp/m.h5" -o "$tmp/m.png"
+    expect 0 "loss.py without a text"
+    rm "$tmp/ab.txt"
+    for f in ab m.json; do
+        run "$python" analysis/loss.py "$tmp/$f.h5" -o "$tmp/none.png"
+        [ "$rc" = 2 ] && [ "$(grep -c '^loss.py: error: ' "$tmp/err")" = 1 ] && [ "$(wc -l <"$tmp/err")" = 1 ] && [ ! -e "$tmp/none.png" ]
+        ok $? "loss.py refuses a file that is not there ($f)"
+    done
+else
+    n=$((n + 1)); echo "ok $n - loss.py # SKIP $python has no h5py or matplotlib"
+fi
 printf 'not tokens' >"$tmp/x.bin"
 run "$train" run "$tmp/one.json" --steps 2 -q --data "$tmp/x.bin"
 expect 2 "a .bin without its header"
