@@ -58,8 +58,10 @@ const struct opt_command profile_command = {
     .max_files = 1,
 };
 
-enum { TIMED = 3 }; /* forward, backward, update */
-struct row {        /* of one microbatch and degree: median and spread, by kind of layer */
+enum { TIMED = 3, PASSES_MAX = 1000 }; /* forward, backward, update */
+static const double LEAST_S = 0.02;    /* of a timed run */
+
+struct row { /* of one microbatch and degree: median and spread, by kind of layer */
     int micro_batch, tp;
     double median[3][TIMED], spread[3][TIMED];
 };
@@ -85,18 +87,54 @@ static double slowest(const struct profiler *p, double s) {
     return s;
 }
 
-static double since(struct profiler *p) {
-    p->backend.stamp(&p->backend, 1);
-    return p->backend.stamp_s(&p->backend, 1);
+/* What is timed: one pass of the layer. */
+static void pass(struct net *n, int what) {
+    switch (what) {
+    case 0:
+        net_forward(n, &n->slot[0]);
+        if (n->end == n->arch->layers) net_loss(n, &n->slot[0], n->tokens, 1.0 / n->tokens);
+        break;
+    case 1:
+        net_backward(n, &n->slot[0], n->dy[0]);
+        break;
+    default:
+        net_update(n, (struct adam_options){1e-4, 0.9, 0.95, 1e-8, 0.1}, 1);
+    }
 }
 
-static void begin(struct profiler *p) {
+/* Seconds of one of `passes`, which all ranks begin at once. */
+static double time_passes(struct profiler *p, struct net *n, int what, int passes) {
+    double phase_s[PHASE_N];
     if (p->mpx.comm) MPI_Barrier(*(MPI_Comm *)p->mpx.comm);
-    p->backend.stamp(&p->backend, 0);
+    clock_start(n->clock);
+    for (int i = 0; i < passes; i++) pass(n, what);
+    return clock_stop(n->clock, phase_s) / passes;
 }
 
-/* One layer, `repeat` times after a first one that does not count. 1: memory has come to its end, on some
- * rank. */
+/* Every replica's time, which is that of its slowest rank: s[ranks / tp]. */
+static void of_replicas(const struct profiler *p, double mine, int tp, double *s) {
+    double rank_s[p->mpx.size];
+    if (p->mpx.comm)
+        MPI_Allgather(&mine, 1, MPI_DOUBLE, rank_s, 1, MPI_DOUBLE, *(MPI_Comm *)p->mpx.comm);
+    else
+        rank_s[0] = mine;
+    for (int r = 0; r < p->mpx.size; r++) s[r / tp] = r % tp ? fmax(s[r / tp], rank_s[r]) : rank_s[r];
+}
+
+static void start_values(struct profiler *p, struct net *n, struct arena *a) {
+    int size = n->tokens, *token = ARENA_ARRAY(a, int, size);
+    size_t bytes = (size_t)size * (size_t)p->arch.hidden * elem_bytes(p->backend.elem);
+    for (int i = 0; i < size; i++)
+        token[i] = (int)(arch_hash((unsigned long long)i) % (unsigned)p->arch.vocabulary);
+    net_init(n, 1);
+    net_tokens(n, &n->slot[0], token, token);
+    p->backend.zero(&p->backend, n->grad, n->params * elem_bytes(p->backend.acc));
+    p->backend.zero(&p->backend, n->dy[0], bytes);
+    if (n->slot[0].kept[0].x) p->backend.zero(&p->backend, n->slot[0].kept[0].x, bytes);
+}
+
+/* One layer, `repeat` times, each time as many passes as it takes for the clock, and for what else the
+ * machine does, not to decide. 1: memory has come to its end, on some rank. */
 static int time_layer(struct profiler *p, int layer, int micro_batch, int tp, struct group *g,
                       struct row *row) {
     struct arena a = {0};
@@ -105,44 +143,21 @@ static int time_layer(struct profiler *p, int layer, int micro_batch, int tp, st
     struct net n;
     struct clock clock = {.backend = &p->backend};
     struct net_shape shape = {layer, layer + 1, tp, p->mpx.rank % tp, micro_batch, 1};
-    double *s = ARENA_ARRAY(&a, double, TIMED *o.repeat);
-    int kind = (int)arch_kind(&p->arch, layer), size = micro_batch * p->arch.sequence;
+    int kind = (int)arch_kind(&p->arch, layer), replicas = p->mpx.size / tp, samples = replicas * o.repeat;
+    double *s = ARENA_ARRAY(&a, double, samples);
     ledger_open(&l, &p->backend, o.memory_gib * (1 << 30));
     int rc = net_make(&n, &p->arch, shape, &p->backend, &p->comm, g, &clock, &l, &a, &e);
     rc = slowest(p, rc ? 1 : 0) > 0;
-    for (int r = -1; r < o.repeat && !rc; r++) {
-        if (r < 0) {
-            int *token = ARENA_ARRAY(&a, int, size);
-            for (int i = 0; i < size; i++)
-                token[i] = (int)(arch_hash((unsigned long long)i) % (unsigned)p->arch.vocabulary);
-            net_init(&n, 1);
-            net_tokens(&n, &n.slot[0], token, token);
-            p->backend.zero(&p->backend, n.grad, n.params * elem_bytes(p->backend.acc));
-            p->backend.zero(&p->backend, n.dy[0],
-                            (size_t)size * (size_t)p->arch.hidden * elem_bytes(p->backend.elem));
-            if (n.slot[0].kept[0].x)
-                p->backend.zero(&p->backend, n.slot[0].kept[0].x,
-                                (size_t)size * (size_t)p->arch.hidden * elem_bytes(p->backend.elem));
-        }
-        double t[TIMED];
-        clock_start(&clock);
-        begin(p);
-        net_forward(&n, &n.slot[0]);
-        if (kind == LAYER_HEAD) net_loss(&n, &n.slot[0], size, 1.0 / size);
-        t[0] = slowest(p, since(p));
-        begin(p);
-        net_backward(&n, &n.slot[0], n.dy[0]);
-        t[1] = slowest(p, since(p));
-        begin(p);
-        net_update(&n, (struct adam_options){1e-4, 0.9, 0.95, 1e-8, 0.1}, 1);
-        t[2] = slowest(p, since(p));
-        for (int i = 0; i < TIMED && r >= 0; i++) s[i * o.repeat + r] = t[i];
-    }
-    for (int i = 0; i < TIMED && !rc; i++) {
-        double *x = s + i * o.repeat;
-        qsort(x, (size_t)o.repeat, sizeof *x, by_value);
-        row->median[kind][i] = o.repeat % 2 ? x[o.repeat / 2] : (x[o.repeat / 2 - 1] + x[o.repeat / 2]) / 2;
-        row->spread[kind][i] = x[3 * o.repeat / 4] - x[o.repeat / 4];
+    if (!rc) start_values(p, &n, &a);
+    for (int what = 0; what < TIMED && !rc; what++) {
+        time_passes(p, &n, what, 1); /* the first one does not count: memory is touched */
+        double once_s = slowest(p, time_passes(p, &n, what, 1));
+        int passes = once_s * PASSES_MAX < LEAST_S ? PASSES_MAX : (int)ceil(LEAST_S / once_s);
+        for (int r = 0; r < o.repeat; r++)
+            of_replicas(p, time_passes(p, &n, what, passes), tp, s + r * replicas);
+        qsort(s, (size_t)samples, sizeof *s, by_value);
+        row->median[kind][what] = samples % 2 ? s[samples / 2] : (s[samples / 2 - 1] + s[samples / 2]) / 2;
+        row->spread[kind][what] = s[3 * samples / 4] - s[samples / 4];
     }
     ledger_close(&l);
     clock_free(&clock);
