@@ -5,7 +5,9 @@
 #include "io/inputs.h"
 #include "io/planjson.h"
 #include "io/table.h"
+#include "sim/estimate.h"
 #include "train/cmd.h"
+#include "train/linkfit.h"
 #include "train/watch.h"
 
 #include <math.h>
@@ -15,7 +17,16 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { SMALLEST = 16, LARGEST = 30, SIZES = LARGEST - SMALLEST + 1, REPEAT_MAX = 50, TAG = 3 };
+enum {
+    SMALLEST = LINKFIT_SMALLEST,
+    SIZES = LINKFIT_MOST,
+    LARGEST = SMALLEST + SIZES - 1,
+    REPEAT_MIN = 5,
+    REPEAT_MAX = 200,
+    TAG = 3
+};
+static const double CERTAIN = 0.02;   /* relative error of a median that needs no more goes */
+static const double FIT_BOUND = 0.15; /* mean relative error of a fit that goes without a warning */
 
 static struct {
     const char *inputs, *site, *zone, *gpu, *output;
@@ -35,7 +46,8 @@ static struct opt options[] = {
      NULL},
     {0, "largest", OPT_INT, "K", "messages of 2^16 up to 2^K bytes; default 30", &o.largest, SMALLEST + 3,
      LARGEST, NULL},
-    {0, "seconds", OPT_REAL, "S", "for each size, at least 3 transfers and at most 50; default 1", &o.seconds,
+    {0, "seconds", OPT_REAL, "S",
+     "for each size at most, but at least 5 transfers; fewer where the median is sure; default 1", &o.seconds,
      1e-3, 3600, NULL},
     {0, "inputs", OPT_TEXT, "DIR", "where sites/ are; default $SAILOR_INPUTS, then beside the program",
      &o.inputs, 0, 0, NULL},
@@ -54,10 +66,17 @@ const struct opt_command netbench_command = {
 
 struct samples { /* n ranks to n others */
     int n;
-    bool inside;                      /* of the same machine */
-    double Bps[SIZES];                /* of all n together, one way, median */
-    double sum_s[SIZES];              /* all-reduce over the 2 n ranks, median */
-    double c2, c1, c0, peak_Bps, off; /* the fit, and its mean relative error */
+    bool inside;          /* of the same machine */
+    double Bps[SIZES];    /* of all n together, one way, median */
+    double spread[SIZES]; /* between the quartiles, relative to the median */
+    double sum_s[SIZES];  /* all-reduce over the 2 n ranks, median */
+    struct link fit;
+    double off, most_off; /* the fit's relative error, mean and largest */
+};
+
+struct series { /* of goes */
+    int n;
+    double spent_s, s[REPEAT_MAX];
 };
 
 static int by_value(const void *x, const void *y) {
@@ -65,9 +84,22 @@ static int by_value(const void *x, const void *y) {
     return (a > b) - (a < b);
 }
 
-static double median(double *x, int n) {
-    qsort(x, (size_t)n, sizeof *x, by_value);
-    return n % 2 ? x[n / 2] : (x[n / 2 - 1] + x[n / 2]) / 2;
+/* Median, the distance of the quartiles and the standard error of the median, both relative to it. */
+static double median(struct series *x, double *spread, double *error) {
+    int n = x->n;
+    double *s = x->s, middle;
+    qsort(s, (size_t)n, sizeof *s, by_value);
+    middle = n % 2 ? s[n / 2] : (s[n / 2 - 1] + s[n / 2]) / 2;
+    *spread = (s[3 * n / 4] - s[n / 4]) / middle;
+    *error = 0.93 * *spread / sqrt(n); /* 1.253 sigma / sqrt(n), and 1.349 sigma between the quartiles */
+    return middle;
+}
+
+static bool done(struct series *x) {
+    double spread, error;
+    if (x->n < REPEAT_MIN) return false;
+    median(x, &spread, &error);
+    return x->n == REPEAT_MAX || x->spent_s >= o.seconds || error <= CERTAIN;
 }
 
 /* Time of one go, the slowest rank's: there and back, or a sum over all. */
@@ -88,38 +120,6 @@ static double go(MPI_Comm ends, int side, int other, void *buffer, int bytes, bo
     return s;
 }
 
-/* Median over as many goes as the time allows, after one that does not count. All ranks of `ends` decide
- * alike. */
-static double measure(MPI_Comm ends, int side, int other, void *buffer, int bytes, bool sum) {
-    double s[REPEAT_MAX], spent = 0;
-    int n = 0;
-    go(ends, side, other, buffer, bytes, sum);
-    while (n < REPEAT_MAX && (n < 3 || spent < o.seconds))
-        spent += s[n] = go(ends, side, other, buffer, bytes, sum), n++;
-    return median(s, n);
-}
-
-/* Least squares of bandwidth in 1e9 B/s over y = log2(bytes / 1e6), degree 2: the planner's form. */
-static void fit(struct samples *x, int sizes) {
-    double a[3][4] = {{0}};
-    for (int i = 0; i < sizes; i++) {
-        double y = log2(ldexp(1, SMALLEST + i) / 1e6), power[3] = {1, y, y * y};
-        for (int r = 0; r < 3; r++) {
-            for (int c = 0; c < 3; c++) a[r][c] += power[r] * power[c];
-            a[r][3] += power[r] * x->Bps[i] / 1e9;
-        }
-    }
-    for (int k = 0; k < 3; k++) /* Gauss-Jordan; the matrix is positive definite */
-        for (int r = 0; r < 3; r++)
-            for (int c = 3; r != k && c >= k; c--) a[r][c] -= a[r][k] / a[k][k] * a[k][c];
-    x->c0 = a[0][3] / a[0][0], x->c1 = a[1][3] / a[1][1], x->c2 = a[2][3] / a[2][2];
-    for (int i = 0; i < sizes; i++) {
-        double y = log2(ldexp(1, SMALLEST + i) / 1e6), is = x->Bps[i] / 1e9;
-        x->off += fabs(x->c2 * y * y + x->c1 * y + x->c0 - is) / is / sizes;
-        x->peak_Bps = fmax(x->peak_Bps, x->Bps[i]);
-    }
-}
-
 /* A machine other than the first one; -1: there is none. */
 static int second_machine(const struct mpx *m, const int *node) {
     for (int r = 0; r < m->size; r++)
@@ -138,7 +138,9 @@ static int sides(const struct mpx *m, const int *node, int n, bool inside, int *
     return found[0] == n && found[1] == n;
 }
 
-/* Rank 0 is always among the ranks of the two sides, rank[0 .. 2 n). */
+/* Rank 0 is always among the ranks of the two sides, rank[0 .. 2 n). Sizes take turns, so that other work on
+ * the machine or the network meets all alike, and those whose median is uncertain get more of them. All ranks
+ * know the same times and decide alike. */
 static void measure_sides(MPI_Comm world, struct samples *x, const int *rank, int mine, void *buffer) {
     int at = -1, n = x->n, sizes = o.largest - SMALLEST + 1;
     for (int k = 0; k < 2 * n; k++)
@@ -146,13 +148,28 @@ static void measure_sides(MPI_Comm world, struct samples *x, const int *rank, in
     MPI_Comm ends;
     MPI_Comm_split(world, at < 0 ? MPI_UNDEFINED : 0, at, &ends);
     if (at < 0) return;
+    int other = at < n ? at + n : at - n;
+    struct series series[2][SIZES] = {0}; /* there and back, and sums */
+    double error[SIZES];
+    bool more = true;
+    for (int round = 0; more; round++) { /* the first one does not count */
+        more = round == 0;
+        for (int i = 0; i < 2 * sizes; i++) {
+            struct series *s = &series[i % 2][i / 2];
+            if (done(s)) continue;
+            double t = go(ends, at >= n, other, buffer, 1 << (SMALLEST + i / 2), i % 2);
+            if (round) s->s[s->n++] = t, s->spent_s += t;
+            more = true;
+        }
+    }
     for (int i = 0; i < sizes; i++) {
-        int bytes = 1 << (SMALLEST + i), other = at < n ? at + n : at - n;
-        x->Bps[i] = n * (double)bytes / (measure(ends, at >= n, other, buffer, bytes, false) / 2);
-        x->sum_s[i] = measure(ends, 0, 0, buffer, bytes, true);
+        double spread, off;
+        x->Bps[i] = n * ldexp(1, SMALLEST + i) / (median(&series[0][i], &x->spread[i], &error[i]) / 2);
+        x->sum_s[i] = median(&series[1][i], &spread, &off);
     }
     MPI_Comm_free(&ends);
-    fit(x, sizes);
+    linkfit(&x->fit, x->Bps, error, sizes);
+    linkfit_error(&x->fit, x->Bps, sizes, &x->off, &x->most_off);
 }
 
 static int bench(const struct mpx *m, struct samples *out, int *n_out, struct err *e) {
@@ -176,17 +193,27 @@ static int bench(const struct mpx *m, struct samples *out, int *n_out, struct er
 }
 
 static void show(const struct samples *x, struct arena *a) {
-    struct table *t = table_new("bytes|one way 1e9 B/s|fit|all-reduce s", a);
+    struct table *t = table_new("bytes|one way 1e9 B/s|spread %|fit|all-reduce s", a);
     for (int i = 0; i <= o.largest - SMALLEST; i++) {
-        double y = log2(ldexp(1, SMALLEST + i) / 1e6);
-        table_cell(t, "%d", 1 << (SMALLEST + i));
+        double bytes = ldexp(1, SMALLEST + i);
+        table_cell(t, "%.0f", bytes);
         table_cell(t, "%s", table_number(x->Bps[i] / 1e9, 4, a));
-        table_cell(t, "%s", table_number(x->c2 * y * y + x->c1 * y + x->c0, 4, a));
+        table_cell(t, "%.0f", 100 * x->spread[i]);
+        table_cell(t, "%s", table_number(bytes / 1e9 / link_time_s(&x->fit, bytes, ESTIMATOR_NATIVE), 4, a));
         table_cell(t, "%s", table_number(x->sum_s[i], 4, a));
     }
-    fprintf(stderr, "%d to %d at once, %s; the fit is off by %.1f %% in the mean\n", x->n, x->n,
-            x->inside ? "of the same machine" : "of another machine", 100 * x->off);
+    fprintf(stderr, "%d to %d at once, %s; the fit is off by %.1f %% in the mean, %.1f %% at most\n", x->n,
+            x->n, x->inside ? "of the same machine" : "of another machine", 100 * x->off, 100 * x->most_off);
     table_print(t, stderr);
+}
+
+static void warn(const struct samples *x) {
+    if (x->off <= FIT_BOUND) return;
+    fprintf(
+        stderr,
+        "sailor-train: warning: netbench: %d to %d, %s: the fit is off by %.0f %% in the mean; expected at "
+        "most %.0f %%. Is other work going on? Measure again, or longer (--seconds)\n",
+        x->n, x->n, x->inside ? "of the same machine" : "of another machine", 100 * x->off, 100 * FIT_BOUND);
 }
 
 static cJSON *numbers(const double *v, int n) {
@@ -196,7 +223,7 @@ static cJSON *numbers(const double *v, int n) {
 }
 
 static cJSON *fit_of(const struct samples *x) {
-    return numbers((double[]){x->c2, x->c1, x->c0, x->peak_Bps}, 4);
+    return numbers((double[]){x->fit.c2, x->fit.c1, x->fit.c0, x->fit.peak_Bps}, 4);
 }
 
 /* The object at a key, made where there is none. */
@@ -241,7 +268,9 @@ static char *site_text(const char *text, const char *zone, const char *gpu, cons
         cJSON_AddItemToObject(s, "smallest_bytes", json_double(1 << SMALLEST));
         cJSON_AddItemToObject(s, "bandwidth_Bps", numbers(x[i].Bps, o.largest - SMALLEST + 1));
         cJSON_AddItemToObject(s, "all_reduce_s", numbers(x[i].sum_s, o.largest - SMALLEST + 1));
+        cJSON_AddItemToObject(s, "spread", numbers(x[i].spread, o.largest - SMALLEST + 1));
         cJSON_AddItemToObject(s, "fit_error", json_double(x[i].off));
+        cJSON_AddItemToObject(s, "fit_error_most", json_double(x[i].most_off));
         cJSON_AddItemToArray(seen, s);
     }
     cJSON_AddItemToObject(site, "links", links);
@@ -282,6 +311,7 @@ static int netbench(const struct mpx *m, struct arena *a, struct err *e) {
     if (mpx_agree(m, rc, e) || bench(m, x, &n, e)) return -1;
     if (m->rank == 0) {
         for (int i = 0; i < n && !o.quiet; i++) show(&x[i], a);
+        for (int i = 0; i < n; i++) warn(&x[i]);
         rc = train_write_text(
             o.output, site_text(text, o.zone ? o.zone : w.site->zone[0], o.gpu ? o.gpu : gpu[0], m, x, n, a),
             e);

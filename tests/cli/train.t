@@ -100,6 +100,19 @@ expect 0 "netbench"
 site = json.load(open(sys.argv[1])); fit = site["links"]["fits"]
 sys.exit(not (len(fit) == 1 and site["intra_node"] == {"cpu": {"2": fit[0]}}))' "$tmp/inputs/sites/local.json"
 ok $? "on one machine its one link is also that between two devices of a node"
+"$python" - "$tmp/inputs/sites/local.json" "$(grep -c '^sailor-train: warning: netbench: 1 to 1, ' "$tmp/err")" <<'EOF'
+import json, math, sys
+links = json.load(open(sys.argv[1]))["links"]
+(c2, c1, c0, peak), = links["fits"]
+s, = links["//samples"]
+fit = [c2 * y * y + c1 * y + c0 for y in (math.log2(2.0**k / 1e6) for k in range(16, 31))]
+assert min(fit) > 0 and all(2 * x > y for x, y in zip(fit, fit[1:])), fit
+assert len(s["bandwidth_Bps"]) == len(s["spread"]) == 5 and peak == max(s["bandwidth_Bps"])
+off = [abs(1e9 * f / b - 1) for f, b in zip(fit, s["bandwidth_Bps"])]
+assert abs(sum(off) / 5 - s["fit_error"]) < 1e-9 * (1 + s["fit_error"]) and abs(max(off) - s["fit_error_most"]) < 1e-9 * (1 + max(off))
+assert int(sys.argv[2]) == (s["fit_error"] > 0.15)
+EOF
+ok $? "larger messages take longer on its link; it says how far off it is, with a warning above 15 %"
 two profile gpt-tiny --gpu cpu --largest 2 --repeat 2 -q -o "$tmp/inputs/profiles/gpt-tiny/cpu.json"
 expect 0 "profile"
 run "$sailor" validate "$tmp/m.h5" --inputs "$tmp/inputs" --json

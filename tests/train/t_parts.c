@@ -6,7 +6,9 @@
 #include <string.h>
 
 #include "io/inputs.h"
+#include "sim/estimate.h"
 #include "small.h"
+#include "train/linkfit.h"
 
 static int tests;
 static struct arena arena;
@@ -271,6 +273,48 @@ static void ledger(void) {
     b.close(&b);
 }
 
+/* ---- links: a parabola comes back as it is, and nothing wild comes out of noise ---- */
+
+static bool rises(const struct link *l) {
+    bool good = true;
+    for (double b = 65536; b < 1e9; b *= 1.1)
+        good = good && link_time_s(l, b, ESTIMATOR_NATIVE) > 0 &&
+               link_time_s(l, 1.1 * b, ESTIMATOR_NATIVE) > link_time_s(l, b, ESTIMATOR_NATIVE);
+    return good;
+}
+
+static void links(void) {
+    const struct link want = {.c2 = -0.02, .c1 = 0.5, .c0 = 6};
+    struct link l;
+    double bw[LINKFIT_MOST], error[LINKFIT_MOST], mean, most;
+    bool good = true;
+    for (int i = 0; i < LINKFIT_MOST; i++) {
+        double bytes = ldexp(1, LINKFIT_SMALLEST + i);
+        bw[i] = bytes / link_time_s(&want, bytes, ESTIMATOR_NATIVE), error[i] = 0.01 * (1 + i % 3);
+    }
+    linkfit(&l, bw, error, LINKFIT_MOST);
+    linkfit_error(&l, bw, LINKFIT_MOST, &mean, &most);
+    ok(fabs(l.c2 / want.c2 - 1) < 1e-9 && fabs(l.c1 / want.c1 - 1) < 1e-9 &&
+           fabs(l.c0 / want.c0 - 1) < 1e-9 && l.known && l.peak_Bps == bw[LINKFIT_MOST - 1] && most < 1e-12,
+       "points of a parabola give it back");
+    bw[4] /= 20, error[4] = 0.5;
+    linkfit(&l, bw, error, LINKFIT_MOST);
+    linkfit_error(&l, bw, LINKFIT_MOST, &mean, &most);
+    ok(fabs(link_time_s(&l, 1e6, ESTIMATOR_NATIVE) / link_time_s(&want, 1e6, ESTIMATOR_NATIVE) - 1) < 0.05 &&
+           most > 10 && mean > most / LINKFIT_MOST,
+       "a point that is far off and uncertain hardly moves it, and counts in the error");
+    for (unsigned long long seed = 0; seed < 1000; seed++) {
+        int n = 4 + (int)(arch_hash(seed) % 12);
+        for (int i = 0; i < n; i++) {
+            double noise = (double)(arch_hash(seed * 100 + (unsigned)i) % 1000) / 1000;
+            bw[i] = 1e7 * pow(1000, noise), error[i] = noise;
+        }
+        linkfit(&l, bw, error, n);
+        good = good && rises(&l);
+    }
+    ok(good, "whatever was measured, a larger message takes longer on the link");
+}
+
 int main(void) {
     sizes("opt-350m"), sizes("gpt-tiny");
     refused(NULL, 4, "architecture");
@@ -289,6 +333,7 @@ int main(void) {
     misfits();
     tokens();
     ledger();
+    links();
     arena_free(&arena);
     printf("1..%d\n", tests);
     return 0;
