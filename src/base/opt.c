@@ -1,5 +1,5 @@
 #include "base/opt.h"
-#include "base/nearest.h"
+#include "base/names.h"
 
 #include <errno.h>
 #include <math.h>
@@ -30,7 +30,7 @@ static int unknown(const struct opt_command *c, const char *name, struct arena *
     int n = 1;
     for (int i = 0; i < c->n_opt && n < NAMES_MAX; i++)
         if (c->opts[i].kind != OPT_GROUP) names[n++] = c->opts[i].name;
-    const char *near = nearest_name(name, names, n);
+    const char *near = name_nearest(name, names, n);
     return misuse(c, e, "unknown option", arena_printf(a, "--%s", name),
                   near ? arena_printf(a, " (did you mean --%s?)", near) : NULL);
 }

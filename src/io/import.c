@@ -18,12 +18,6 @@
 
 enum { TIMES_MAX = 4096, VALIDATION_MAX = 10000, PATH_TEXT = 4096 };
 
-int import_find(const char *const *names, int n, const char *name) {
-    for (int i = 0; i < n; i++)
-        if (strcmp(names[i], name) == 0) return i;
-    return -1;
-}
-
 /** Names become file names: nothing that could lead elsewhere. */
 bool import_safe_name(const char *s) {
     if (!*s || *s == '.' || strlen(s) > 100) return false;
@@ -49,7 +43,7 @@ static int name_list(const struct json_at *at, const char *key, int max, const c
     for (const cJSON *x = at->node->child; x; x = x->next, i++) {
         struct json_at here = json_element(at, i, x), inner = key ? json_member(&here, key) : here;
         if (json_string(&inner, &names[i], &m->arena, m->e) || check_safe(&inner, names[i], m->e)) return -1;
-        if (import_find(names, i, names[i]) >= 0)
+        if (name_index(names, i, names[i]) >= 0)
             return json_fail(&inner, m->e, "\"%.60s\" appears twice; expected it once", names[i]);
     }
     return 0;
@@ -163,7 +157,7 @@ static int read_sizes(const struct json_at *at, struct import *m) {
         struct json_at model = json_element(at, i, x);
         struct sizes *s = &m->sizes[m->n_sizes++];
         s->published = arena_strdup(&m->arena, x->string);
-        if (import_find(m->published, m->n_model, x->string) < 0)
+        if (name_index(m->published, m->n_model, x->string) < 0)
             return json_fail(
                 &model, m->e,
                 "model without an entry in the facts file; expected its sizes under /models there");
@@ -286,7 +280,7 @@ static int read_times(const struct json_at *at, const struct sizes *s, struct ti
 /** microbatch -> tp -> layer -> times of one (model, GPU type). */
 static int read_profile(const struct json_at *at, const char *published, const char *gpu, const char *file,
                         struct import *m) {
-    int known = import_find(m->published, m->n_model, published), n = 0;
+    int known = name_index(m->published, m->n_model, published), n = 0;
     const char *model = known >= 0 ? m->model[known] : published;
     struct times *t = ARENA_ARRAY(&m->arena, struct times, TIMES_MAX);
     if (check_safe(at, model, m->e) || check_safe(at, gpu, m->e)) return -1;
@@ -359,8 +353,8 @@ static int read_links(const struct json_at *at, int level, int path[6], bool equ
     int i = 0;
     for (const cJSON *x = at->node->child; x; x = x->next, i++) {
         struct json_at here = json_element(at, i, x);
-        path[level] = level % 3 == 0   ? import_find(m->zone, m->n_zone, x->string)
-                      : level % 3 == 1 ? import_find(m->gpu, m->n_gpu, x->string)
+        path[level] = level % 3 == 0   ? name_index(m->zone, m->n_zone, x->string)
+                      : level % 3 == 1 ? name_index(m->gpu, m->n_gpu, x->string)
                                        : degree_key(x->string);
         if (path[level] < 0)
             return json_fail(&here, m->e, "unknown name; expected one of the %s", what[level % 3]);
@@ -411,7 +405,7 @@ static int read_intra(const struct json_at *at, cJSON **tree, struct import *m) 
     int i = 0;
     for (const cJSON *x = at->node->child; x; x = x->next, i++) {
         struct json_at gpu = json_element(at, i, x);
-        int g = import_find(m->gpu, m->n_gpu, x->string), j = 0;
+        int g = name_index(m->gpu, m->n_gpu, x->string), j = 0;
         if (g < 0)
             return json_fail(&gpu, m->e, "unknown name; expected one of the GPU types of the facts file");
         if (!cJSON_IsObject(x)) return json_fail(&gpu, m->e, "no object; expected one with counts as keys");
@@ -443,12 +437,12 @@ static int read_egress(const struct json_at *at, cJSON **tree, struct import *m)
     int i = 0;
     for (const cJSON *x = at->node->child; x; x = x->next, i++) {
         struct json_at from = json_element(at, i, x);
-        int z = import_find(m->zone, m->n_zone, x->string), j = 0;
+        int z = name_index(m->zone, m->n_zone, x->string), j = 0;
         if (z < 0) return json_fail(&from, m->e, "unknown name; expected one of the zones of the facts file");
         if (!cJSON_IsObject(x)) return json_fail(&from, m->e, "no object; expected one with zones as keys");
         for (const cJSON *y = x->child; y; y = y->next, j++) {
             struct json_at to = json_element(&from, j, y);
-            int t = import_find(m->zone, m->n_zone, y->string);
+            int t = name_index(m->zone, m->n_zone, y->string);
             if (t < 0)
                 return json_fail(&to, m->e, "unknown name; expected one of the zones of the facts file");
             if (json_real(&to, 0, 1e6, &usd[z][t], m->e)) return -1;
@@ -546,7 +540,7 @@ static int read_header(char *line, const char *file, struct column col[], int ma
         char *cut = strchr(field, '_');
         if (!cut || n == max) return trace_fail(file, 1, m->e, "expected a column named GPU_zone", field);
         *cut = '\0';
-        col[n].gpu = import_find(m->gpu, m->n_gpu, field), col[n].zone = import_find(m->zone, m->n_zone, cut + 1);
+        col[n].gpu = name_index(m->gpu, m->n_gpu, field), col[n].zone = name_index(m->zone, m->n_zone, cut + 1);
         if (col[n].gpu < 0) return trace_fail(file, 1, m->e, "expected a GPU type of the facts file", field);
         if (col[n].zone < 0) return trace_fail(file, 1, m->e, "expected a zone of the facts file", cut + 1);
         n++;
@@ -807,7 +801,7 @@ static int import_single_profiles(const char *dir, struct import *m) {
     int n_model = root ? import_list_dir(root, &models, &m->arena) : 0;
     for (int i = 0; i < n_model; i++) {
         const char *folder = arena_printf(&m->arena, "%s/%s", root, models[i]);
-        int known = import_find(m->published, m->n_model, models[i]), n_gpu = import_list_dir(folder, &gpus, &m->arena);
+        int known = name_index(m->published, m->n_model, models[i]), n_gpu = import_list_dir(folder, &gpus, &m->arena);
         for (int j = 0; j < n_gpu; j++) {
             const char *path = arena_printf(&m->arena, "%s/%s/profile.json", folder, gpus[j]);
             const char *to = arena_printf(&m->arena, "profiles/%s/%s.json",

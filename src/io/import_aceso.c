@@ -132,7 +132,7 @@ int import_aceso(const char *dir, struct import *m) {
     const char **gpus, *root = import_find_under(dir, "Planner/baselines/Aceso/profiler", &m->arena);
     int n = root ? import_list_dir(root, &gpus, &m->arena) : 0;
     for (int i = 0; i < n; i++)
-        for (int k = 0; k < m->n_model && import_find(m->gpu, m->n_gpu, gpus[i]) >= 0; k++)
+        for (int k = 0; k < m->n_model && name_index(m->gpu, m->n_gpu, gpus[i]) >= 0; k++)
             if (import_pair(arena_printf(&m->arena, "%s/%s/profiled-data-fp32", root, gpus[i]), k, gpus[i], m))
                 return -1;
     return 0;

@@ -115,7 +115,7 @@ int import_galvatron(const char *dir, struct import *m) {
     int n_model = import_list_dir(root, &models, &m->arena), rc = tree ? 0 : -1;
     for (int i = 0; i < n_model && !rc; i++) {
         const char *folder = arena_printf(&m->arena, "%s/%s", root, models[i]);
-        int known = import_find(m->published, m->n_model, models[i]), n_gpu = import_list_dir(folder, &gpus, &m->arena);
+        int known = name_index(m->published, m->n_model, models[i]), n_gpu = import_list_dir(folder, &gpus, &m->arena);
         const char *model = known >= 0 ? m->model[known] : models[i];
         for (int j = 0; j < n_gpu && !rc; j++)
             if (import_safe_name(model) && import_safe_name(gpus[j]))

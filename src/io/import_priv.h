@@ -1,5 +1,6 @@
 #ifndef SAILOR_IO_IMPORT_PRIV_H
 #define SAILOR_IO_IMPORT_PRIV_H
+#include "base/names.h"
 #include "io/json.h"
 #include "sim/tables.h"
 /* What the parts of the import share (import.c and import_*.c), and nobody else. */
@@ -34,8 +35,6 @@ struct import {
     struct err *e;
 };
 
-/** Index of a name, or -1. */
-int import_find(const char *const *names, int n, const char *name);
 /** Names become file names: nothing that could lead elsewhere. */
 bool import_safe_name(const char *s);
 

@@ -63,7 +63,7 @@ int import_varuna(const char *dir, struct import *m) {
     const char *root = import_find_under(dir, folder, &m->arena), **models, **gpus;
     int n_model = root ? import_list_dir(root, &models, &m->arena) : 0;
     for (int i = 0; i < n_model; i++) {
-        int known = import_find(m->published, m->n_model, models[i]);
+        int known = name_index(m->published, m->n_model, models[i]);
         if (!import_safe_name(models[i])) continue;
         int n_gpu = import_list_dir(arena_printf(&m->arena, "%s/%s", root, models[i]), &gpus, &m->arena);
         for (int j = 0; j < n_gpu; j++) {

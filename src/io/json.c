@@ -1,5 +1,5 @@
 #include "io/json.h"
-#include "base/nearest.h"
+#include "base/names.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -394,20 +394,14 @@ static void list_names(char *out, size_t size, const char *const *names, int n) 
     }
 }
 
-static bool name_in(const char *name, const char *const *names, int n) {
-    for (int i = 0; i < n; i++)
-        if (strcmp(name, names[i]) == 0) return true;
-    return false;
-}
-
 int json_object(const struct json_at *at, const char *const known[], struct err *e) {
     char list[300];
     if (!cJSON_IsObject(at->node)) return wrong(at, e, "an object");
     int n = count_names(known), i = 0;
     for (const cJSON *x = at->node->child; x; x = x->next, i++) {
-        if (name_in(x->string, known, n) || json_key_ignored(x->string)) continue;
+        if (name_index(known, n, x->string) >= 0 || json_key_ignored(x->string)) continue;
         struct json_at here = json_element(at, i, x);
-        const char *near = nearest_name(x->string, known, n);
+        const char *near = name_nearest(x->string, known, n);
         if (near) return json_fail(&here, e, "unknown key \"%.60s\"; expected \"%s\"?", x->string, near);
         list_names(list, sizeof list, known, n);
         return json_fail(&here, e, "unknown key \"%.60s\"; expected one of %s", x->string, list);
@@ -427,6 +421,17 @@ int json_array(const struct json_at *at, int min, int max, int *n, struct err *e
         return json_fail(at, e, "an array of %d; expected %s elements", *n, want);
     }
     return wrong(at, e, "an array");
+}
+
+const double *json_reals(const struct json_at *at, int n, double lo, double hi, struct arena *a, struct err *e) {
+    int have, i = 0;
+    if (json_array(at, n, n, &have, e)) return NULL;
+    double *v = ARENA_ARRAY(a, double, n);
+    for (const cJSON *x = at->node->child; x; x = x->next, i++) {
+        struct json_at here = json_element(at, i, x);
+        if (json_real(&here, lo, hi, &v[i], e)) return NULL;
+    }
+    return v;
 }
 
 int json_int(const struct json_at *at, int lo, int hi, int *out, struct err *e) {
@@ -471,9 +476,7 @@ int json_string(const struct json_at *at, const char **out, struct arena *a, str
 int json_name(const struct json_at *at, const char *const *names, int n, const char *what, int *out,
               struct err *e) {
     char list[260], want[400];
-    if (cJSON_IsString(at->node))
-        for (int i = 0; i < n; i++)
-            if (strcmp(at->node->valuestring, names[i]) == 0) return *out = i, 0;
+    if (cJSON_IsString(at->node) && (*out = name_index(names, n, at->node->valuestring)) >= 0) return 0;
     list_names(list, sizeof list, names, n);
     snprintf(want, sizeof want, "%s (%s)", what, list);
     return wrong(at, e, want);

@@ -1,5 +1,5 @@
 #include "io/program.h"
-#include "base/nearest.h"
+#include "base/names.h"
 #include "io/mpx.h"
 
 #include <cjson/cJSON.h>
@@ -94,7 +94,7 @@ static int unknown(const struct program *p, const char *name) {
     int n = 2;
     struct err e;
     for (int i = 0; i < p->n_command && i < COMMANDS_MAX; i++) names[n++] = p->command[i].command->name;
-    const char *near = nearest_name(name, names, n);
+    const char *near = name_nearest(name, names, n);
     err_set(&e, EXIT_INPUT, "unknown command '%s'%s%s%s; see '%s --help'", name,
             near ? " (did you mean " : "", near ? near : "", near ? "?)" : "", p->name);
     return misuse(p->name, &e);

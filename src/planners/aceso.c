@@ -39,17 +39,6 @@ struct aceso {
     const struct ops *gpu[GPUS_MAX]; /* NULL: no profile at all */
 };
 
-static const double *read_reals(const struct json_at *at, int n, struct arena *a, struct err *e) {
-    int count, i = 0;
-    if (json_array(at, n, n, &count, e)) return NULL;
-    double *v = ARENA_ARRAY(a, double, n);
-    for (const cJSON *x = at->node->child; x; x = x->next, i++) {
-        struct json_at here = json_element(at, i, x);
-        if (json_real(&here, 0, 1e12, &v[i], e)) return NULL;
-    }
-    return v;
-}
-
 static int read_profile(const struct json_at *at, struct ops *o, struct arena *a, struct err *e) {
     static const char *const keys[] = {"micro_batch_size",
                                        "tp",
@@ -71,7 +60,7 @@ static int read_profile(const struct json_at *at, struct ops *o, struct arena *a
     if (*column) return json_fail(at, e, "microbatch %d at tp %d appears twice; expected it once", b, t);
     for (int c = 0; c < COLUMNS; c++) {
         struct json_at here = json_member(at, keys[2 + c]);
-        if (!(column[c] = read_reals(&here, o->n_listed, a, e))) return -1;
+        if (!(column[c] = json_reals(&here, o->n_listed, 0, 1e12, a, e))) return -1;
     }
     return 0;
 }
@@ -87,7 +76,7 @@ static int read_ops(const struct json_at *at, const struct workload *w, int gpu,
     if (json_object(at, keys, e) || json_format(at, "sailor-aceso/1", e)) return -1;
     if (json_name(&model, &w->model->name, 1, "the model asked for", &chosen, e)) return -1;
     if (json_name(&type, &w->site->gpu[gpu].name, 1, "the name of the file", &chosen, e)) return -1;
-    if (!(o->intra_GBps = read_reals(&intra, LINK_SIZES, a, e))) return -1;
+    if (!(o->intra_GBps = json_reals(&intra, LINK_SIZES, 0, 1e12, a, e))) return -1;
     for (int k = 0; k < LINK_SIZES; k++)
         if (o->intra_GBps[k] <= 0) return json_fail(&intra, e, "a speed of 0; expected speeds above");
     if (json_array(&names, 3, OPS_LISTED_MAX, &o->n_listed, e)) return -1;

@@ -1,8 +1,14 @@
-#include "base/nearest.h"
+#include "base/names.h"
 
 #include <string.h>
 
 enum { LETTERS_MAX = 64 };
+
+int name_index(const char *const *names, int n, const char *text) {
+    for (int i = 0; i < n; i++)
+        if (!strcmp(names[i], text)) return i;
+    return -1;
+}
 
 /* Levenshtein distance of two short words. */
 static int distance(const char *a, const char *b) {
@@ -23,7 +29,7 @@ static int distance(const char *a, const char *b) {
     return row[n];
 }
 
-const char *nearest_name(const char *text, const char *const *names, int n) {
+const char *name_nearest(const char *text, const char *const *names, int n) {
     const char *best = NULL;
     int best_d = LETTERS_MAX, letters = (int)strlen(text);
     for (int i = 0; i < n; i++) {

@@ -1,0 +1,10 @@
+#ifndef SAILOR_BASE_NAMES_H
+#define SAILOR_BASE_NAMES_H
+
+/** Index of `text` in names[n], or -1. */
+int name_index(const char *const *names, int n, const char *text);
+
+/** The entry of names[n] (NULLs are skipped) that is spelt most like `text`, for "did you mean"; NULL if none
+ * is near. */
+const char *name_nearest(const char *text, const char *const *names, int n);
+#endif
