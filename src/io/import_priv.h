@@ -37,22 +37,53 @@ struct import {
 
 /** Names become file names: nothing that could lead elsewhere. */
 bool import_safe_name(const char *s);
+/** The same of a value; -1 with *e set. */
+int import_check_safe(const struct json_at *at, const char *name, struct err *e);
+/** Index of a tensor-parallel degree spelled as a key, or -1. */
+int import_degree(const char *key);
 
 /** A tree {"format", "name" (unless NULL), "source"} for import_put(). */
 cJSON *import_new_file(const char *format, const char *name, const char *source);
 cJSON *import_reals(const double *v, int n);
+/** A copy of from[from_key], if it is there, as to[key]. */
+void import_copy(cJSON *to, const char *key, const cJSON *from, const char *from_key);
 /** Keep a tree for the output file `path` (below the output directory). Takes the tree. */
 void import_put(struct import *m, const char *path, cJSON *tree);
 
-/** The artifact's folder holds sailor/; inside it files have the published paths. Shorter paths serve partial copies.
- *  NULL: not there. */
+/** The artifact's folder holds sailor/; inside it files have the published paths. Shorter paths serve partial
+ * copies. NULL: not there. */
 const char *import_find_under(const char *dir, const char *rel, struct arena *a);
 /** Sorted names in a directory, without hidden ones; their number (0: no such directory). */
 int import_list_dir(const char *path, const char ***names, struct arena *a);
+/** For qsort() of const char *. */
+int import_by_name(const void *x, const void *y);
 /** Tree of a file below dir (cJSON_Delete it), or NULL: not there (*missing), or *e set. */
 cJSON *import_open(const char *dir, const char *rel, struct json_at *at, bool *missing, struct import *m);
 /** Members "0", "1", ... of an object, in numerical order whatever their order in the file. */
 int import_layers(const struct json_at *at, const cJSON *node[LAYERS_MAX], int *n, struct err *e);
+
+/** One kind of output each, as far as `dir` has its files. -1 with *e set. */
+int import_models(const char *dir, struct import *m);
+int import_profiles(const char *dir, struct import *m);
+int import_site(const char *dir, struct import *m);
+int import_jobs(const char *dir, struct import *m);
+int import_validation(const char *dir, struct import *m);
+
+/* Their readers, as import_try() calls them one by one: -1 or NULL with *e set. */
+int import_read_sizes(const struct json_at *at, struct import *m);
+void import_put_models(struct import *m);
+int import_read_times(const struct json_at *at, const char *file, struct import *m);
+int import_read_profile(const struct json_at *at, const char *model, const char *gpu, const char *file,
+                        struct import *m);
+/** The site file; het, plain, intra, egress may each be missing (node NULL). */
+int import_put_site(const struct json_at *het, const struct json_at *plain, const struct json_at *intra,
+                    const struct json_at *egress, struct import *m);
+int import_read_intra(const struct json_at *at, cJSON **tree, struct import *m);
+int import_read_egress(const struct json_at *at, cJSON **tree, struct import *m);
+/** The pools of a trace; its text is cut up. */
+cJSON *import_read_trace(const char *file, const char *text, struct import *m);
+cJSON *import_read_plan(const struct json_at *at, const char *name, const char *model, const char *site,
+                        struct import *m);
 
 /** The inputs of published planners, planners/PLANNER/..., as far as `dir` has them (import_*.c). */
 int import_aceso(const char *dir, struct import *m);
