@@ -21,8 +21,8 @@ const char *opt_program(const struct opt_command *c) { return c->program ? c->pr
 
 static int misuse(const struct opt_command *c, struct err *e, const char *what, const char *name,
                   const char *hint) {
-    return err_set(e, EXIT_INPUT, "%s: %s '%s'%s; see '%s %s --help'", c->name, what, name,
-                   hint ? hint : "", opt_program(c), c->name);
+    return err_set(e, EXIT_INPUT, "%s: %s '%s'%s; see '%s %s --help'", c->name, what, name, hint ? hint : "",
+                   opt_program(c), c->name);
 }
 
 static int unknown(const struct opt_command *c, const char *name, struct arena *a, struct err *e) {
@@ -133,8 +133,8 @@ enum opt_result opt_parse(const struct opt_command *c, int argc, char **argv, co
         }
     }
     if (n < c->min_files)
-        return err_set(e, EXIT_INPUT, "%s: missing argument; usage: %s %s %s", c->name, opt_program(c), c->name,
-                       c->usage);
+        return err_set(e, EXIT_INPUT, "%s: missing argument; usage: %s %s %s", c->name, opt_program(c),
+                       c->name, c->usage);
     if (n > c->max_files) return misuse(c, e, "unexpected argument", f[c->max_files], NULL);
     *n_file = n;
     return OPT_OK;

@@ -19,12 +19,12 @@ extern const struct opt_command plan_command, simulate_command, validate_command
 
 /** The planners that this build has, NULL-terminated: exact first, then those of planners/list.c. */
 const char *const *cli_planners(void);
-/** Names of the estimators, NULL-terminated: first those of enum estimator, then (`baselines`) those of the planners that have
- *  one of their own. */
+/** Names of the estimators, NULL-terminated: first those of enum estimator, then (`baselines`) those of the
+ * planners that have one of their own. */
 const char *const *cli_estimators(bool baselines);
 
-/** An estimator by its place in cli_estimators(true), with what it loaded. Zero but for the first three; free with
- *  cli_estimator_free(). */
+/** An estimator by its place in cli_estimators(true), with what it loaded. Zero but for the first three; free
+ * with cli_estimator_free(). */
 struct cli_estimator {
     int index;
     bool corrected;     /* a baseline's, without the defects of the published code */
@@ -34,8 +34,10 @@ struct cli_estimator {
     const struct site *site;
     struct arena arena;
 };
-/** As estimate_plan(); a baseline's estimator gives iteration_time_s and peak_memory_bytes alone, the rest is NAN. */
-int cli_estimate(struct cli_estimator *k, const struct workload *w, const struct plan *p, struct estimate *out, struct err *e);
+/** As estimate_plan(); a baseline's estimator gives iteration_time_s and peak_memory_bytes alone, the rest is
+ * NAN. */
+int cli_estimate(struct cli_estimator *k, const struct workload *w, const struct plan *p,
+                 struct estimate *out, struct err *e);
 void cli_estimator_free(struct cli_estimator *k);
 
 /** How far off an estimate is, in percent of what was measured; NAN where nothing was. */

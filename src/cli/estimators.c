@@ -1,4 +1,5 @@
-/* Planners and estimators by name: the project's own, and those of the published planners; and how far estimates are off. */
+/* Planners and estimators by name: the project's own, and those of the published planners; and how far
+ * estimates are off. */
 #include "cli/cli.h"
 #include "planners/planner.h"
 
@@ -28,7 +29,8 @@ const char *const *cli_estimators(bool baselines) {
 }
 
 /* What a baseline reads beyond the profile is read once per model and site. */
-static int load_extra(struct cli_estimator *k, const struct planner *pl, const struct workload *w, struct err *e) {
+static int load_extra(struct cli_estimator *k, const struct planner *pl, const struct workload *w,
+                      struct err *e) {
     if (!pl->load || (k->model == w->model && k->site == w->site)) return 0;
     arena_free(&k->arena);
     k->arena = (struct arena){0}, k->model = NULL;
@@ -38,12 +40,14 @@ static int load_extra(struct cli_estimator *k, const struct planner *pl, const s
     return 0;
 }
 
-int cli_estimate(struct cli_estimator *k, const struct workload *w, const struct plan *p, struct estimate *out, struct err *e) {
+int cli_estimate(struct cli_estimator *k, const struct workload *w, const struct plan *p,
+                 struct estimate *out, struct err *e) {
     if (k->index < ESTIMATOR_N) return estimate_plan(w, p, (enum estimator)k->index, out, e);
     const struct planner *pl = planner_find(cli_estimators(true)[k->index]);
     struct guess guess = {NAN, NAN};
     struct arena scratch = {0};
-    int rc = load_extra(k, pl, w, e) || pl->estimate(w, k->extra, p, k->corrected, &guess, &scratch, e) ? -1 : 0;
+    int rc =
+        load_extra(k, pl, w, e) || pl->estimate(w, k->extra, p, k->corrected, &guess, &scratch, e) ? -1 : 0;
     arena_free(&scratch);
     if (rc) return -1;
     struct stage_estimate *stage = out->stage;
@@ -52,10 +56,19 @@ int cli_estimate(struct cli_estimator *k, const struct workload *w, const struct
         for (int s = 0; s < p->pipeline[i].n_stage; s++)
             for (int g = 0; g < p->pipeline[i].stage[s].n_group; g++)
                 room = fmin(room, w->site->gpu[p->pipeline[i].stage[s].group[g].gpu].memory_bytes);
-    *out = (struct estimate){.iteration_time_s = guess.time_s, .pipeline_time_s = NAN, .sync_time_s = NAN, .compute_usd = NAN,
-                             .egress_usd = NAN, .cost_usd = NAN, .fits = !(guess.peak_bytes > room), .peak_memory_bytes = guess.peak_bytes,
-                             .unfit_pipeline = -1, .unfit_stage = -1, .stage = stage};
-    for (int i = 0, n = plan_stages(p); stage && i < n; i++) stage[i] = (struct stage_estimate){NAN, NAN, NAN, NAN};
+    *out = (struct estimate){.iteration_time_s = guess.time_s,
+                             .pipeline_time_s = NAN,
+                             .sync_time_s = NAN,
+                             .compute_usd = NAN,
+                             .egress_usd = NAN,
+                             .cost_usd = NAN,
+                             .fits = !(guess.peak_bytes > room),
+                             .peak_memory_bytes = guess.peak_bytes,
+                             .unfit_pipeline = -1,
+                             .unfit_stage = -1,
+                             .stage = stage};
+    for (int i = 0, n = plan_stages(p); stage && i < n; i++)
+        stage[i] = (struct stage_estimate){NAN, NAN, NAN, NAN};
     return 0;
 }
 

@@ -1,6 +1,6 @@
-/* The published comparison, run again: every planner of each figure under one simulator, every estimator on the measured
- * runs, and the time/cost frontier that the exact search adds. One HDF5 file of flat tables, which analysis/figures.py
- * draws; the tables on stdout put the published numbers beside ours. */
+/* The published comparison, run again: every planner of each figure under one simulator, every estimator on
+ * the measured runs, and the time/cost frontier that the exact search adds. One HDF5 file of flat tables,
+ * which analysis/figures.py draws; the tables on stdout put the published numbers beside ours. */
 #include "base/clock.h"
 #include "cli/cli.h"
 #include "io/h5tables.h"
@@ -26,17 +26,23 @@ static struct {
 static struct opt options[] = {
     {'o', "output", OPT_TEXT, "OUT.h5", "where the numbers go; default figures.h5", &o.out, 0, 0, NULL},
     {'f', "force", OPT_FLAG, NULL, "overwrite an existing OUT.h5", &o.force, 0, 0, NULL},
-    {0, "figure", OPT_TEXT, "NAME", "only this one: fig5, fig7, fig8b, fig10, fig11 or fig12", &o.figure, 0, 0, NULL},
-    {0, "corrected", OPT_FLAG, NULL, "the published planners and estimators without the defects of their code", &o.corrected, 0, 0, NULL},
-    {0, "frontier-limit", OPT_REAL, "S", "seconds for each time/cost frontier; default 60; 0: none", &o.frontier_s, 0, 1e9, NULL},
-    {0, "threads", OPT_INT, "N", "threads of the exact search; default $OMP_NUM_THREADS, then all CPUs", &o.threads, 1, 4096, NULL},
+    {0, "figure", OPT_TEXT, "NAME", "only this one: fig5, fig7, fig8b, fig10, fig11 or fig12", &o.figure, 0,
+     0, NULL},
+    {0, "corrected", OPT_FLAG, NULL,
+     "the published planners and estimators without the defects of their code", &o.corrected, 0, 0, NULL},
+    {0, "frontier-limit", OPT_REAL, "S", "seconds for each time/cost frontier; default 60; 0: none",
+     &o.frontier_s, 0, 1e9, NULL},
+    {0, "threads", OPT_INT, "N", "threads of the exact search; default $OMP_NUM_THREADS, then all CPUs",
+     &o.threads, 1, 4096, NULL},
     {'q', "quiet", OPT_FLAG, NULL, "no progress lines", &o.quiet, 0, 0, NULL},
-    {0, "inputs", OPT_TEXT, "DIR", "where the inputs are; default $SAILOR_INPUTS, then beside the program", &o.inputs, 0, 0, NULL},
+    {0, "inputs", OPT_TEXT, "DIR", "where the inputs are; default $SAILOR_INPUTS, then beside the program",
+     &o.inputs, 0, 0, NULL},
 };
 const struct opt_command figures_command = {
     .name = "figures",
     .usage = "[-o OUT.h5] [options]",
-    .about = "Run the published comparison again: all planners of figures 7, 8b, 10, 11 and 12 under one simulator, all estimators on the "
+    .about = "Run the published comparison again: all planners of figures 7, 8b, 10, 11 and 12 under one "
+             "simulator, all estimators on the "
              "measured runs of figures 5a and 5b.",
     .details = "examples:\n"
                "  sailor figures -o figures.h5 && analysis/figures.py figures.h5 -o figures\n"
@@ -51,7 +57,8 @@ const struct opt_command figures_command = {
 static const struct figure {
     const char *name, *planner[12];
 } figures[] = {
-    {"fig7", {"varuna", "amp", "piper", "galvatron", "aceso", "flashflex", "metis", "dtfm", "sailor", "exact", NULL}},
+    {"fig7",
+     {"varuna", "amp", "piper", "galvatron", "aceso", "flashflex", "metis", "dtfm", "sailor", "exact", NULL}},
     {"fig8b", {"amp", "flashflex", "metis", "sailor", "exact", NULL}},
     {"fig10", {"dtfm", "sailor", "exact", NULL}},
     {"fig11", {"galvatron", "amp", "flashflex", "metis", "dtfm", "sailor", "exact", NULL}},
@@ -69,14 +76,16 @@ struct walk_rec {
     int walk, row, oom_plans, published_oom_plans, micro_batch_size, n_pipeline, n_stage, data_parallel, gpus;
     unsigned char status;
     const char *figure, *pool, *planner, *reason, *note, *plan;
-    double iteration_time_s, throughput_per_s, cost_usd_per_iteration, egress_usd, planner_time_s, planner_cost_usd, lower_bound, gap, search_s;
+    double iteration_time_s, throughput_per_s, cost_usd_per_iteration, egress_usd, planner_time_s,
+        planner_cost_usd, lower_bound, gap, search_s;
     double published_throughput_per_s, published_cost_usd, published_search_s;
     uint64_t plans_evaluated;
 };
 struct estimate_rec {
     int estimate;
     const char *run, *estimator;
-    double measured_time_s, measured_peak_bytes, iteration_time_s, peak_memory_bytes, time_error_percent, memory_error_percent;
+    double measured_time_s, measured_peak_bytes, iteration_time_s, peak_memory_bytes, time_error_percent,
+        memory_error_percent;
     double published_time_s, published_peak_bytes;
 };
 struct frontier_rec {
@@ -91,10 +100,13 @@ static const struct column walk_columns[] = {
     COLUMN(walk, row, I32, "1", "pool row of the job"),
     COLUMN(walk, pool, TEXT, "1", "GPUs at hand"),
     COLUMN(walk, planner, TEXT, "1", "planner"),
-    COLUMN_FLAGS(walk, status, "todo optimal feasible infeasible", "what came of it; optimal only from exact"),
-    COLUMN(walk, throughput_per_s, F64, "1/s", "iterations per second under the common simulator, 0 = no plan"),
+    COLUMN_FLAGS(walk, status, "todo optimal feasible infeasible",
+                 "what came of it; optimal only from exact"),
+    COLUMN(walk, throughput_per_s, F64, "1/s",
+           "iterations per second under the common simulator, 0 = no plan"),
     COLUMN(walk, iteration_time_s, F64, "s", "the same as time of an iteration"),
-    COLUMN(walk, cost_usd_per_iteration, F64, "USD", "GPUs and egress of an iteration under the common simulator"),
+    COLUMN(walk, cost_usd_per_iteration, F64, "USD",
+           "GPUs and egress of an iteration under the common simulator"),
     COLUMN(walk, egress_usd, F64, "USD", "egress alone"),
     COLUMN(walk, oom_plans, I32, "1", "plans that the planner ranked before and that do not fit into memory"),
     COLUMN(walk, planner_time_s, F64, "s", "time of an iteration as the planner itself estimates it"),
@@ -108,7 +120,8 @@ static const struct column walk_columns[] = {
     COLUMN(walk, n_stage, I32, "1", "stages of the first pipeline"),
     COLUMN(walk, data_parallel, I32, "1", "replicas of its first stage"),
     COLUMN(walk, gpus, I32, "1", "GPUs in use"),
-    COLUMN(walk, published_throughput_per_s, F64, "1/s", "what the published code answers, 0 = no plan, NaN = not published"),
+    COLUMN(walk, published_throughput_per_s, F64, "1/s",
+           "what the published code answers, 0 = no plan, NaN = not published"),
     COLUMN(walk, published_cost_usd, F64, "USD", "cost of that plan"),
     COLUMN(walk, published_oom_plans, I32, "1", "plans out of memory before it, -1 = not published"),
     COLUMN(walk, published_search_s, F64, "s", "its search time, on another machine"),
@@ -172,20 +185,26 @@ static struct search_problem exact_problem(const struct job *j, int row) {
     return p;
 }
 
-static int run_planner(struct figures *f, const struct job *j, const char *inputs, int row, const char *name, struct row_result *out) {
+static int run_planner(struct figures *f, const struct job *j, const char *inputs, int row, const char *name,
+                       struct row_result *out) {
     *out = (struct row_result){0};
     if (!strcmp(name, "exact")) {
         struct search_problem p = exact_problem(j, row);
         return search_row(&p, out, NULL, NULL, o.threads, f->a, f->e);
     }
     const struct planner *pl = planner_find(name);
-    struct question q = {.w = &j->workload, .pool = &j->pool[row], .objective = j->objective, .max_usd_per_iteration = j->max_usd_per_iteration,
-                         .min_iterations_per_s = j->min_iterations_per_s, .corrected = o.corrected};
+    struct question q = {.w = &j->workload,
+                         .pool = &j->pool[row],
+                         .objective = j->objective,
+                         .max_usd_per_iteration = j->max_usd_per_iteration,
+                         .min_iterations_per_s = j->min_iterations_per_s,
+                         .corrected = o.corrected};
     if (pl->load && pl->load(q.w, inputs, &q.extra, f->a, f->e)) return -1;
     return planner_walk(pl, &q, ESTIMATOR_SAILOR, out, f->a, f->e);
 }
 
-static void keep_walk(struct figures *f, const char *figure, const struct job *j, int row, const char *planner, const struct row_result *r) {
+static void keep_walk(struct figures *f, const char *figure, const struct job *j, int row,
+                      const char *planner, const struct row_result *r) {
     const struct published_walk *was = published_walk(&f->published, figure, row, planner);
     const struct found_plan *best = show_best(r);
     const struct site *s = j->workload.site;
@@ -210,7 +229,8 @@ static void keep_walk(struct figures *f, const char *figure, const struct job *j
                            .search_s = r->search_s,
                            .plans_evaluated = r->plans_evaluated,
                            .published_throughput_per_s = was ? was->throughput_per_s : NAN,
-                           .published_cost_usd = was && was->throughput_per_s > 0 ? was->cost_usd_per_iteration : NAN,
+                           .published_cost_usd =
+                               was && was->throughput_per_s > 0 ? was->cost_usd_per_iteration : NAN,
                            .published_oom_plans = was ? was->oom_plans : -1,
                            .published_search_s = was ? was->search_s : NAN};
     if (!best) return;
@@ -228,7 +248,8 @@ static void keep_walk(struct figures *f, const char *figure, const struct job *j
 
 static int run_figure(struct figures *f, const struct figure *fig, const char *inputs) {
     struct job j;
-    if (job_load(arena_printf(f->a, "%s/%s.json", inputs, fig->name), NULL, inputs, true, &j, f->a, f->e)) return -1;
+    if (job_load(arena_printf(f->a, "%s/%s.json", inputs, fig->name), NULL, inputs, true, &j, f->a, f->e))
+        return -1;
     for (int row = 0; row < j.n_pool; row++)
         for (int k = 0; fig->planner[k]; k++) {
             const char *name = fig->planner[k];
@@ -236,13 +257,16 @@ static int run_figure(struct figures *f, const struct figure *fig, const char *i
             if (strcmp(name, "exact") && !planner_find(name)) continue;
 #ifndef HAVE_METIS
             if (!strcmp(name, "flashflex")) {
-                if (!o.quiet) fprintf(stderr, "%s row %d flashflex: left out: built without METIS\n", fig->name, row);
+                if (!o.quiet)
+                    fprintf(stderr, "%s row %d flashflex: left out: built without METIS\n", fig->name, row);
                 continue;
             }
 #endif
             if (run_planner(f, &j, inputs, row, name, &r)) return -1;
             keep_walk(f, fig->name, &j, row, name, &r);
-            if (!o.quiet) fprintf(stderr, "%s row %d %s: %s in %.3g s\n", fig->name, row, name, row_status_name[r.status], r.search_s);
+            if (!o.quiet)
+                fprintf(stderr, "%s row %d %s: %s in %.3g s\n", fig->name, row, name,
+                        row_status_name[r.status], r.search_s);
         }
     return 0;
 }
@@ -254,22 +278,31 @@ static int run_frontier(struct figures *f, const char *figure, int row, const ch
     double deadline_s;
     struct search_hooks hooks = {.ctx = &deadline_s, .stop = over};
     struct row_result r = {0};
-    if (job_load(arena_printf(f->a, "%s/%s.json", inputs, figure), NULL, inputs, false, &j, f->a, f->e)) return -1;
+    if (job_load(arena_printf(f->a, "%s/%s.json", inputs, figure), NULL, inputs, false, &j, f->a, f->e))
+        return -1;
     struct search_problem p = exact_problem(&j, row);
     p.objective = OBJECTIVE_FRONTIER, p.max_usd_per_iteration = INFINITY, p.min_iterations_per_s = 0;
     deadline_s = now_s() + o.frontier_s;
     if (search_row(&p, &r, &hooks, NULL, o.threads, f->a, f->e) < 0) return -1;
-    if (!o.quiet) fprintf(stderr, "%s row %d frontier: %d points, gap %.3g %%, %.3g s\n", figure, row, r.n_frontier, 100 * r.gap, r.search_s);
+    if (!o.quiet)
+        fprintf(stderr, "%s row %d frontier: %d points, gap %.3g %%, %.3g s\n", figure, row, r.n_frontier,
+                100 * r.gap, r.search_s);
     const struct site *s = j.workload.site;
     int *used = ARENA_ARRAY(f->a, int, s->n_zone * s->n_gpu);
     for (int k = 0; k < r.n_frontier; k++) {
         const struct found_plan *x = &r.frontier[k];
         struct frontier_rec *q = rows_add(&f->table[FRONTIERS], &defs[FRONTIERS], f->a);
         plan_gpus(x->plan, s, used);
-        *q = (struct frontier_rec){.point = f->table[FRONTIERS].n - 1, .row = row, .figure = figure, .types = show_gpus(used, s, f->a),
-                                   .plan = plan_text(x->plan, &j.workload, f->a), .iteration_time_s = x->est.iteration_time_s,
-                                   .throughput_per_s = 1 / x->est.iteration_time_s, .cost_usd_per_iteration = x->est.cost_usd,
-                                   .gap = r.gap, .search_s = r.search_s};
+        *q = (struct frontier_rec){.point = f->table[FRONTIERS].n - 1,
+                                   .row = row,
+                                   .figure = figure,
+                                   .types = show_gpus(used, s, f->a),
+                                   .plan = plan_text(x->plan, &j.workload, f->a),
+                                   .iteration_time_s = x->est.iteration_time_s,
+                                   .throughput_per_s = 1 / x->est.iteration_time_s,
+                                   .cost_usd_per_iteration = x->est.cost_usd,
+                                   .gap = r.gap,
+                                   .search_s = r.search_s};
     }
     return 0;
 }
@@ -278,22 +311,30 @@ static int run_estimators(struct figures *f, const char *inputs) {
     const char *const *names = cli_estimators(true);
     struct plan_entry *run;
     int n;
-    if (plans_load(arena_printf(f->a, "%s/validation/opt-350m-gh200.json", inputs), inputs, &run, &n, f->a, f->e)) return -1;
+    if (plans_load(arena_printf(f->a, "%s/validation/opt-350m-gh200.json", inputs), inputs, &run, &n, f->a,
+                   f->e))
+        return -1;
     for (int k = 0; names[k]; k++) {
         struct cli_estimator by = {.index = k, .corrected = o.corrected, .inputs = inputs};
         for (int i = 0; i < n; i++) {
             struct estimate est = {0};
             const char *name = run[i].plan->name ? run[i].plan->name : run[i].where;
-            if (cli_estimate(&by, run[i].workload, run[i].plan, &est, f->e)) return cli_estimator_free(&by), -1;
+            if (cli_estimate(&by, run[i].workload, run[i].plan, &est, f->e))
+                return cli_estimator_free(&by), -1;
             const struct published_estimate *was = published_estimate(&f->published, name, names[k]);
             struct estimate_rec *x = rows_add(&f->table[ESTIMATES], &defs[ESTIMATES], f->a);
-            *x = (struct estimate_rec){.estimate = f->table[ESTIMATES].n - 1, .run = name, .estimator = names[k],
-                                       .measured_time_s = run[i].measured_time_s, .measured_peak_bytes = run[i].measured_peak_bytes,
-                                       .iteration_time_s = est.iteration_time_s, .peak_memory_bytes = est.peak_memory_bytes,
-                                       .time_error_percent = error_percent(est.iteration_time_s, run[i].measured_time_s),
-                                       .memory_error_percent = error_percent(est.peak_memory_bytes, run[i].measured_peak_bytes),
-                                       .published_time_s = was ? was->iteration_time_s : NAN,
-                                       .published_peak_bytes = was ? was->peak_memory_bytes : NAN};
+            *x = (struct estimate_rec){
+                .estimate = f->table[ESTIMATES].n - 1,
+                .run = name,
+                .estimator = names[k],
+                .measured_time_s = run[i].measured_time_s,
+                .measured_peak_bytes = run[i].measured_peak_bytes,
+                .iteration_time_s = est.iteration_time_s,
+                .peak_memory_bytes = est.peak_memory_bytes,
+                .time_error_percent = error_percent(est.iteration_time_s, run[i].measured_time_s),
+                .memory_error_percent = error_percent(est.peak_memory_bytes, run[i].measured_peak_bytes),
+                .published_time_s = was ? was->iteration_time_s : NAN,
+                .published_peak_bytes = was ? was->peak_memory_bytes : NAN};
         }
         cli_estimator_free(&by);
     }
@@ -303,17 +344,28 @@ static int run_estimators(struct figures *f, const char *inputs) {
 /* ---- showing and storing ---- */
 
 static void show_walks(const struct figures *f) {
-    struct table *t = table_new("<figure|row|<planner|iterations/s|published|USD/iteration|published|OOM|published|search s|published|gap %|<note", f->a);
+    struct table *t = table_new("<figure|row|<planner|iterations/s|published|USD/"
+                                "iteration|published|OOM|published|search s|published|gap %|<note",
+                                f->a);
     for (int i = 0; i < f->table[WALKS].n; i++) {
         const struct walk_rec *w = REC(f->table, WALKS, walk_rec, i);
         table_cell(t, "%s", w->figure), table_cell(t, "%d", w->row), table_cell(t, "%s", w->planner);
-        table_cell(t, "%s", w->throughput_per_s > 0 ? arena_printf(f->a, "%.5f", w->throughput_per_s) : "no plan");
-        table_cell(t, "%s", isnan(w->published_throughput_per_s) ? "-" : arena_printf(f->a, "%.5f", w->published_throughput_per_s));
-        table_cell(t, "%s", isnan(w->cost_usd_per_iteration) ? "-" : arena_printf(f->a, "%.4f", w->cost_usd_per_iteration));
-        table_cell(t, "%s", isnan(w->published_cost_usd) ? "-" : arena_printf(f->a, "%.4f", w->published_cost_usd));
+        table_cell(t, "%s",
+                   w->throughput_per_s > 0 ? arena_printf(f->a, "%.5f", w->throughput_per_s) : "no plan");
+        table_cell(t, "%s",
+                   isnan(w->published_throughput_per_s)
+                       ? "-"
+                       : arena_printf(f->a, "%.5f", w->published_throughput_per_s));
+        table_cell(t, "%s",
+                   isnan(w->cost_usd_per_iteration) ? "-"
+                                                    : arena_printf(f->a, "%.4f", w->cost_usd_per_iteration));
+        table_cell(t, "%s",
+                   isnan(w->published_cost_usd) ? "-" : arena_printf(f->a, "%.4f", w->published_cost_usd));
         table_cell(t, "%d", w->oom_plans);
-        table_cell(t, "%s", w->published_oom_plans < 0 ? "-" : arena_printf(f->a, "%d", w->published_oom_plans));
-        table_cell(t, "%s", table_number(w->search_s, 3, f->a)), table_cell(t, "%s", table_number(w->published_search_s, 3, f->a));
+        table_cell(t, "%s",
+                   w->published_oom_plans < 0 ? "-" : arena_printf(f->a, "%d", w->published_oom_plans));
+        table_cell(t, "%s", table_number(w->search_s, 3, f->a)),
+            table_cell(t, "%s", table_number(w->published_search_s, 3, f->a));
         table_cell(t, "%s", isnan(w->gap) ? "" : w->gap == 0 ? "0" : table_number(100 * w->gap, 2, f->a));
         table_cell(t, "%s", w->note);
     }
@@ -327,19 +379,23 @@ static void error_cells(struct table *t, const double *v, int n, struct arena *a
 }
 
 static void show_estimates(const struct figures *f) {
-    struct table *t = table_new("<estimator|runs|time error mean %|median|max|published mean|memory error mean %|median|max|published mean", f->a);
+    struct table *t = table_new("<estimator|runs|time error mean %|median|max|published mean|memory error "
+                                "mean %|median|max|published mean",
+                                f->a);
     int n = f->table[ESTIMATES].n;
     double *v = ARENA_ARRAY(f->a, double, n), *was = ARENA_ARRAY(f->a, double, n);
     for (int i = 0; i < n;) {
         const struct estimate_rec *first = REC(f->table, ESTIMATES, estimate_rec, i);
         int end = i;
-        while (end < n && !strcmp(REC(f->table, ESTIMATES, estimate_rec, end)->estimator, first->estimator)) end++;
+        while (end < n && !strcmp(REC(f->table, ESTIMATES, estimate_rec, end)->estimator, first->estimator))
+            end++;
         table_cell(t, "%s", first->estimator), table_cell(t, "%d", end - i);
         for (int memory = 0; memory < 2; memory++) {
             for (int q = i; q < end; q++) {
                 const struct estimate_rec *x = REC(f->table, ESTIMATES, estimate_rec, q);
                 v[q] = memory ? x->memory_error_percent : x->time_error_percent;
-                was[q] = memory ? error_percent(x->published_peak_bytes, x->measured_peak_bytes) : error_percent(x->published_time_s, x->measured_time_s);
+                was[q] = memory ? error_percent(x->published_peak_bytes, x->measured_peak_bytes)
+                                : error_percent(x->published_time_s, x->measured_time_s);
             }
             error_cells(t, v + i, end - i, f->a);
             table_cell(t, "%s", show_percent(error_summary(was + i, end - i, f->a).mean, f->a));
@@ -355,7 +411,8 @@ static int store(const struct figures *f, double wall_s) {
     gethostname(host, sizeof host - 1);
     const struct h5_attr attr[] = {
         {"schema", COLUMN_TEXT, "sailor-figures/1", 0},
-        {"title", COLUMN_TEXT, "the published comparison of planners and estimators, run again by sailor figures", 0},
+        {"title", COLUMN_TEXT,
+         "the published comparison of planners and estimators, run again by sailor figures", 0},
         {"version", COLUMN_TEXT, program_version(), 0},
         {"host", COLUMN_TEXT, host, 0},
         {"written_utc", COLUMN_TEXT, date, 0},
@@ -364,7 +421,12 @@ static int store(const struct figures *f, double wall_s) {
         {"threads", COLUMN_I32, NULL, o.threads},
         {"wall_s", COLUMN_F64, NULL, wall_s},
     };
-    struct h5_tables file = {.attr = attr, .n_attr = sizeof attr / sizeof *attr, .def = defs, .rows = f->table, .n_table = TABLES, .objective_units = "s"};
+    struct h5_tables file = {.attr = attr,
+                             .n_attr = sizeof attr / sizeof *attr,
+                             .def = defs,
+                             .rows = f->table,
+                             .n_table = TABLES,
+                             .objective_units = "s"};
     return h5_write_tables(o.out, &file, f->e);
 }
 
@@ -383,12 +445,16 @@ static int run(const char **file, int n, struct arena *a, struct err *e) {
             if (run_figure(&f, &figures[i], inputs)) return -1;
         }
     for (size_t i = 0; i < sizeof frontiers / sizeof *frontiers && o.frontier_s > 0; i++)
-        if ((!o.figure || !strcmp(o.figure, frontiers[i].figure)) && run_frontier(&f, frontiers[i].figure, frontiers[i].row, inputs)) return -1;
+        if ((!o.figure || !strcmp(o.figure, frontiers[i].figure)) &&
+            run_frontier(&f, frontiers[i].figure, frontiers[i].row, inputs))
+            return -1;
     if (!o.figure || !strcmp(o.figure, "fig5")) {
         any = true;
         if (run_estimators(&f, inputs)) return -1;
     }
-    if (!any) return err_set(e, EXIT_INPUT, "figures: --figure '%s': expected fig5, fig7, fig8b, fig10, fig11 or fig12", o.figure);
+    if (!any)
+        return err_set(e, EXIT_INPUT,
+                       "figures: --figure '%s': expected fig5, fig7, fig8b, fig10, fig11 or fig12", o.figure);
     show_walks(&f);
     show_estimates(&f);
     return store(&f, now_s() - from_s);

@@ -28,6 +28,4 @@ static int import(const char **dir, int n, struct arena *a, struct err *e) {
     return import_run(dir[0], o.facts, o.out, e);
 }
 
-int cmd_import(int argc, char **argv) {
-    return program_run(&import_command, argc, argv, import);
-}
+int cmd_import(int argc, char **argv) { return program_run(&import_command, argc, argv, import); }

@@ -29,12 +29,19 @@ static struct opt options[] = {
      "overrides the job's; frontier: every time/cost trade-off in one search", &o.objective, 0, 0,
      objectives},
     {0, "planner", OPT_CHOICE, NULL,
-     "exact (the default): the optimum of the declared plan space, with a proof; or a published planner, see below", &o.planner, 0, 0, NULL},
+     "exact (the default): the optimum of the declared plan space, with a proof; or a published planner, see "
+     "below",
+     &o.planner, 0, 0, NULL},
     {0, "estimator", OPT_CHOICE, NULL,
-     "native: the project's own, the default of exact; sailor: the published simulator, by which the plans of the other planners are "
-     "judged by default", &o.estimator, 0, 0, NULL},
-    {0, "corrected", OPT_FLAG, NULL, "a published planner without the defects of its code", &o.corrected, 0, 0, NULL},
-    {0, "states", OPT_INT, "N", "states that metis and aceso evaluate (the originals stop by the clock); default: each its own", &o.states, 1, 1e9, NULL},
+     "native: the project's own, the default of exact; sailor: the published simulator, by which the plans "
+     "of the other planners are "
+     "judged by default",
+     &o.estimator, 0, 0, NULL},
+    {0, "corrected", OPT_FLAG, NULL, "a published planner without the defects of its code", &o.corrected, 0,
+     0, NULL},
+    {0, "states", OPT_INT, "N",
+     "states that metis and aceso evaluate (the originals stop by the clock); default: each its own",
+     &o.states, 1, 1e9, NULL},
     {0, "top", OPT_INT, "K", "keep the K best plans of every row; default 1", &o.top, 1, 1000, NULL},
     {0, "gap", OPT_REAL, "G",
      "where an exact proof takes long, one within this relative gap will do; default 0.01; 0 = exact", &o.gap,
@@ -76,20 +83,24 @@ static const char *details(struct arena *a) {
     const char *list = "";
     for (int i = 0; planners[i]; i++)
         list = arena_printf(a, "%s  %-10s %s\n", list, planners[i]->name, planners[i]->about);
-    return arena_printf(a, "examples:\n"
-               "  sailor plan inputs/fig7.json\n"
-               "  mpirun -n 4 sailor plan JOB.json -o OUT.h5 --time-limit 3300     then, if it stopped "
-               "(status 75):\n"
-               "  mpirun -n 8 sailor plan JOB.json --resume OUT.h5\n\n"
-               "SIGTERM, SIGINT and SIGUSR1 stop the search like --time-limit does: with -o the file holds "
-               "all that was proven.\n"
-               "A second signal ends the program at once.\n\n"
-               "published planners (each proposes its list of plans; the first that fits and meets the limits under the common\n"
-               "simulator is the answer, and the plans that did not fit are counted):\n%s"
-               "  e.g. sailor plan inputs/fig8b.json --planner metis; docs/planners.md tells what each looks at\n\n"
-               "exit status: 0 done; 1 internal failure or unwritable output; 2 bad usage or input; 3 no row "
-               "has a plan;\n"
-               "75 stopped early\n", list);
+    return arena_printf(
+        a,
+        "examples:\n"
+        "  sailor plan inputs/fig7.json\n"
+        "  mpirun -n 4 sailor plan JOB.json -o OUT.h5 --time-limit 3300     then, if it stopped "
+        "(status 75):\n"
+        "  mpirun -n 8 sailor plan JOB.json --resume OUT.h5\n\n"
+        "SIGTERM, SIGINT and SIGUSR1 stop the search like --time-limit does: with -o the file holds "
+        "all that was proven.\n"
+        "A second signal ends the program at once.\n\n"
+        "published planners (each proposes its list of plans; the first that fits and meets the limits under "
+        "the common\n"
+        "simulator is the answer, and the plans that did not fit are counted):\n%s"
+        "  e.g. sailor plan inputs/fig8b.json --planner metis; docs/planners.md tells what each looks at\n\n"
+        "exit status: 0 done; 1 internal failure or unwritable output; 2 bad usage or input; 3 no row "
+        "has a plan;\n"
+        "75 stopped early\n",
+        list);
 }
 
 /* ---- stopping ---- */
@@ -177,9 +188,11 @@ static const char *planner_name(void) { return cli_planners()[o.planner]; }
 
 static int check_options(struct err *e) {
     if (!exact() && (o.resume || o.top > 1))
-        return err_set(e, EXIT_INPUT, "plan: %s: only for the planner exact; expected --planner exact", o.resume ? "--resume" : "--top");
+        return err_set(e, EXIT_INPUT, "plan: %s: only for the planner exact; expected --planner exact",
+                       o.resume ? "--resume" : "--top");
     if (exact() && (o.corrected || o.states))
-        return err_set(e, EXIT_INPUT, "plan: %s: only for the published planners; expected --planner NAME", o.corrected ? "--corrected" : "--states");
+        return err_set(e, EXIT_INPUT, "plan: %s: only for the published planners; expected --planner NAME",
+                       o.corrected ? "--corrected" : "--states");
     return 0;
 }
 
@@ -189,9 +202,12 @@ static int check_baseline_job(const struct job *j, const char *path, struct err 
     bool pinned = p->micro_batch_size || p->stages || p->data_parallel || p->zones;
     for (int g = 0; g < GPUS_MAX; g++) pinned |= p->tp[g] != 0;
     if (j->objective == OBJECTIVE_FRONTIER)
-        return err_set(e, EXIT_INPUT, "%s: /objective: the planner %s has no frontier; expected throughput or cost", path, planner_name());
+        return err_set(e, EXIT_INPUT,
+                       "%s: /objective: the planner %s has no frontier; expected throughput or cost", path,
+                       planner_name());
     if (pinned || j->exact_batch)
-        return err_set(e, EXIT_INPUT, "%s: /%s: the planner %s cannot keep to it; expected a job without", path, pinned ? "pin" : "exact_batch", planner_name());
+        return err_set(e, EXIT_INPUT, "%s: /%s: the planner %s cannot keep to it; expected a job without",
+                       path, pinned ? "pin" : "exact_batch", planner_name());
     return 0;
 }
 
@@ -336,9 +352,14 @@ static int search_rows(struct session *s, struct arena *a, struct err *e) {
 static int walk_rows(struct session *s, struct arena *a, struct err *e) {
     const struct job *job = &s->job;
     const struct planner *pl = planner_find(planner_name());
-    struct question q = {.w = &job->workload, .objective = job->objective, .max_usd_per_iteration = job->max_usd_per_iteration,
-                         .min_iterations_per_s = job->min_iterations_per_s, .corrected = o.corrected, .states = o.states,
-                         .stop = should_stop, .stop_ctx = s};
+    struct question q = {.w = &job->workload,
+                         .objective = job->objective,
+                         .max_usd_per_iteration = job->max_usd_per_iteration,
+                         .min_iterations_per_s = job->min_iterations_per_s,
+                         .corrected = o.corrected,
+                         .states = o.states,
+                         .stop = should_stop,
+                         .stop_ctx = s};
     if (pl->load) {
         const char *inputs = inputs_dir(o.inputs, a, e);
         if (!inputs || pl->load(q.w, inputs, &q.extra, a, e)) return -1;
@@ -400,7 +421,8 @@ static int plan(struct session *s, int argc, char **argv, const char *job_path, 
     if (rc < 0) return -1;
     if (s->path && rewrite && mpx_agree(m, m->rank == 0 ? store(s, rc == 0, e) : 0, e)) return -1;
     if (rc == 0) /* only rank 0 has the rows of a published planner */
-        return exact() ? check_any_plan(s, job_path, e) : mpx_agree(m, m->rank == 0 ? check_any_plan(s, job_path, e) : 0, e);
+        return exact() ? check_any_plan(s, job_path, e)
+                       : mpx_agree(m, m->rank == 0 ? check_any_plan(s, job_path, e) : 0, e);
     if (m->rank == 0) say_stopped(s, job_path);
     e->code = EXIT_STOPPED;
     return 1;

@@ -15,8 +15,8 @@ const char *show_gpus(const int *count, const struct site *s, struct arena *a) {
     const char *text = "";
     for (int k = 0; k < s->n_zone * s->n_gpu; k++)
         if (count[k] > 0)
-            text = arena_printf(a, "%s%s%d %s %s", text, *text ? " + " : "", count[k], s->gpu[k % s->n_gpu].name,
-                                s->zone[k / s->n_gpu]);
+            text = arena_printf(a, "%s%s%d %s %s", text, *text ? " + " : "", count[k],
+                                s->gpu[k % s->n_gpu].name, s->zone[k / s->n_gpu]);
     return text;
 }
 
@@ -176,9 +176,11 @@ void show_row(const struct results *r, int i, FILE *out) {
                     row->gap == 0 ? "0" : table_number(100 * row->gap, 3, &a), row->n_unit,
                     plans_text(row->plans_evaluated, &a), row->search_s);
         else
-            fprintf(out, "%s expected %s s and %s USD; %d plans before it out of memory; %s plans evaluated, %.3g s\n",
-                    r->planner, table_number(f->planner_time_s, 6, &a), table_number(f->planner_cost_usd, 5, &a),
-                    row->oom_plans, plans_text(row->plans_evaluated, &a), row->search_s);
+            fprintf(
+                out,
+                "%s expected %s s and %s USD; %d plans before it out of memory; %s plans evaluated, %.3g s\n",
+                r->planner, table_number(f->planner_time_s, 6, &a), table_number(f->planner_cost_usd, 5, &a),
+                row->oom_plans, plans_text(row->plans_evaluated, &a), row->search_s);
         if (row->note) fprintf(out, "note: %s\n", row->note);
         if (iterations(r->job) > 0)
             fprintf(out, "training on %.4g tokens: %s iterations, %s hours, %s USD\n", r->job->train_tokens,

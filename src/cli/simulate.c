@@ -13,10 +13,12 @@ static struct {
 
 static struct opt options[] = {
     {0, "estimator", OPT_CHOICE, NULL,
-     "native (the default, as for `plan`): the project's own; sailor: the published simulator; the others (time and memory "
+     "native (the default, as for `plan`): the project's own; sailor: the published simulator; the others "
+     "(time and memory "
      "only): of the planners of that name",
      &o.estimator, 0, 0, NULL},
-    {0, "corrected", OPT_FLAG, NULL, "a baseline's estimator without the defects of its published code", &o.corrected, 0, 0, NULL},
+    {0, "corrected", OPT_FLAG, NULL, "a baseline's estimator without the defects of its published code",
+     &o.corrected, 0, 0, NULL},
     {0, "json", OPT_FLAG, NULL, "one JSON object per plan, one per line, instead of tables", &o.json, 0, 0,
      NULL},
     {0, "job", OPT_TEXT, "JOB.json",
@@ -80,7 +82,8 @@ static int simulate(const char **file, int n_file, struct arena *a, struct err *
         for (int k = 0; k < n_part[i]; k++) {
             const struct plan_entry *x = &part[i][k];
             struct arena scratch = {0};
-            struct estimate est = {.stage = ARENA_ARRAY(&scratch, struct stage_estimate, plan_stages(x->plan))};
+            struct estimate est = {.stage =
+                                       ARENA_ARRAY(&scratch, struct stage_estimate, plan_stages(x->plan))};
             struct err why;
             int rc = check_site(x, &scratch, e) || (o.job && check_job(x, &job, e)) ? -1 : 0;
             if (!rc && cli_estimate(&by, x->workload, x->plan, &est, &why))

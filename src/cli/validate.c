@@ -13,12 +13,14 @@ static struct {
 
 static struct opt options[] = {
     {0, "estimator", OPT_CHOICE, NULL,
-     "native (the default): the project's own; sailor: the published simulator; all: a table of all of them; the others: of the planners of "
+     "native (the default): the project's own; sailor: the published simulator; all: a table of all of them; "
+     "the others: of the planners of "
      "that name",
      &o.estimator, 0, 0, NULL},
-    {0, "corrected", OPT_FLAG, NULL, "a baseline's estimator without the defects of its published code", &o.corrected, 0, 0, NULL},
-    {0, "json", OPT_FLAG, NULL, "one JSON object per run and a last one with the summary (all: the summaries)", &o.json, 0, 0,
-     NULL},
+    {0, "corrected", OPT_FLAG, NULL, "a baseline's estimator without the defects of its published code",
+     &o.corrected, 0, 0, NULL},
+    {0, "json", OPT_FLAG, NULL,
+     "one JSON object per run and a last one with the summary (all: the summaries)", &o.json, 0, 0, NULL},
     {0, "inputs", OPT_TEXT, "DIR",
      "where models/, profiles/ and sites/ are; default $SAILOR_INPUTS, then beside the program", &o.inputs, 0,
      0, NULL},
@@ -56,7 +58,8 @@ static int check_format(const char *path, const char *text, size_t size, struct 
     return 0;
 }
 
-static int run_all(const char *path, struct plan_entry *entry, int n, struct run *run, struct cli_estimator *k, struct err *e) {
+static int run_all(const char *path, struct plan_entry *entry, int n, struct run *run,
+                   struct cli_estimator *k, struct err *e) {
     for (int i = 0; i < n; i++) {
         const struct plan_entry *x = &entry[i];
         struct err why;
@@ -103,7 +106,8 @@ static void summary_json(const char *estimator, int n, struct error_summary t, s
     json_line(x, stdout);
 }
 
-static void show_table(const struct run *run, int n, struct error_summary t, struct error_summary m, struct arena *a) {
+static void show_table(const struct run *run, int n, struct error_summary t, struct error_summary m,
+                       struct arena *a) {
     const double GiB = 1024.0 * 1024 * 1024;
     struct table *table =
         table_new("<run|measured s|estimate s|error %|measured GiB|estimate GiB|error %", a);
@@ -121,11 +125,13 @@ static void show_table(const struct run *run, int n, struct error_summary t, str
     printf("\n%d runs, estimator %s: time error mean %s %%, median %s %%, max %s %%; memory error mean %s "
            "%%, median %s %%, "
            "max %s %%\n",
-           n, cli_estimators(true)[o.estimator], show_percent(t.mean, a), show_percent(t.median, a), show_percent(t.max, a),
-           show_percent(m.mean, a), show_percent(m.median, a), show_percent(m.max, a));
+           n, cli_estimators(true)[o.estimator], show_percent(t.mean, a), show_percent(t.median, a),
+           show_percent(t.max, a), show_percent(m.mean, a), show_percent(m.median, a),
+           show_percent(m.max, a));
 }
 
-static void add_summary(struct table *table, const char *estimator, int n, struct error_summary t, struct error_summary m, struct arena *a) {
+static void add_summary(struct table *table, const char *estimator, int n, struct error_summary t,
+                        struct error_summary m, struct arena *a) {
     const double value[] = {t.mean, t.median, t.max, m.mean, m.median, m.max};
     table_cell(table, "%s", estimator);
     table_cell(table, "%d", n);
@@ -148,12 +154,14 @@ static int validate(const char **file, int n_file, struct arena *a, struct err *
     double *time = ARENA_ARRAY(a, double, n), *memory = ARENA_ARRAY(a, double, n);
     const char *const *names = cli_estimators(true), *left_out = "";
     bool all = names[o.estimator] == NULL; /* the choice behind the last one */
-    struct table *errors = table_new("<estimator|runs|time error mean %|median|max|memory error mean %|median|max", a);
+    struct table *errors =
+        table_new("<estimator|runs|time error mean %|median|max|memory error mean %|median|max", a);
     int able = 0;
     for (int x = all ? 0 : o.estimator; names[x] && (all || x == o.estimator); x++) {
         struct cli_estimator k = {.index = x, .corrected = o.corrected, .inputs = o.inputs};
         int rc = 0;
-        for (int i = 0, at = 0; i < n_file && !rc; at += n_part[i++]) rc = run_all(file[i], part[i], n_part[i], run + at, &k, e);
+        for (int i = 0, at = 0; i < n_file && !rc; at += n_part[i++])
+            rc = run_all(file[i], part[i], n_part[i], run + at, &k, e);
         cli_estimator_free(&k);
         if (rc && !all) return -1;
         if (rc) { /* some know nothing of other models or GPUs than the published ones */

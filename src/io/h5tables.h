@@ -4,9 +4,10 @@
 #include "io/file.h"
 #include <hdf5.h>
 #include <stdint.h>
-/* HDF5 files made of tables: a group per table, a dataset per column with units and description, readable by h5py, pandas,
- * xarray and h5dump. A table is a C struct, one per entry, and a list of columns; that list is both the writer and the
- * reader. A file is made in memory, sealed with a checksum line and renamed into place: never half written. */
+/* HDF5 files made of tables: a group per table, a dataset per column with units and description, readable by
+ * h5py, pandas, xarray and h5dump. A table is a C struct, one per entry, and a list of columns; that list is
+ * both the writer and the reader. A file is made in memory, sealed with a checksum line and renamed into
+ * place: never half written. */
 
 enum column_type { COLUMN_I32, COLUMN_U8, COLUMN_U64, COLUMN_F64, COLUMN_TEXT };
 
@@ -26,14 +27,15 @@ struct table_def {
     size_t record; /* bytes */
 };
 
-/* A column of `struct RECORD_rec`, of the member's name; one whose values have names; and the table of RECORD_columns. */
+/* A column of `struct RECORD_rec`, of the member's name; one whose values have names; and the table of
+ * RECORD_columns. */
 #define COLUMN(record, name, type, units, about)                                                             \
     { #name, COLUMN_##type, units, about, offsetof(struct record##_rec, name), NULL }
 #define COLUMN_FLAGS(record, name, meanings, about)                                                          \
     { #name, COLUMN_U8, "1", about, offsetof(struct record##_rec, name), meanings }
 #define TABLE_DEF(record, about)                                                                             \
     {                                                                                                        \
-        #record, about, record##_columns, (int)(sizeof record##_columns / sizeof *record##_columns),         \
+#record, about, record##_columns, (int)(sizeof record##_columns / sizeof *record##_columns),         \
             sizeof(struct record##_rec)                                                                      \
     }
 
@@ -85,7 +87,8 @@ struct h5_tables {
     const char *objective_units; /* of columns that name none */
 };
 
-/** Write everything, as file_write() does. -1: *e set (EXIT_INTERNAL), and what stood at `path` is untouched. */
+/** Write everything, as file_write() does. -1: *e set (EXIT_INTERNAL), and what stood at `path` is untouched.
+ */
 int h5_write_tables(const char *path, const struct h5_tables *f, struct err *e);
 
 #endif

@@ -7,15 +7,16 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Aceso's operator profiles: one table per (GPU type, microbatch, degree) -> inputs/planners/aceso/MODEL/GPU.json, one
- * per GPU type. The operators of a transformer block are listed once. The published row of links between nodes is left
- * out: it is the site's fit at those sizes. */
+/* Aceso's operator profiles: one table per (GPU type, microbatch, degree) ->
+ * inputs/planners/aceso/MODEL/GPU.json, one per GPU type. The operators of a transformer block are listed
+ * once. The published row of links between nodes is left out: it is the site's fit at those sizes. */
 
 enum { OPS_MAX = 64, COLUMNS = 8, LINK_SIZES = 11 };
 
-static const char *const column_key[COLUMNS] = {"forward_us",           "backward_us",          "input_MiB",
-                                                "output_MiB",           "weights_MiB",          "activations_MiB",
-                                                "forward_reserved_MiB", "backward_reserved_MiB"};
+static const char *const column_key[COLUMNS] = {
+    "forward_us",           "backward_us",          "input_MiB",
+    "output_MiB",           "weights_MiB",          "activations_MiB",
+    "forward_reserved_MiB", "backward_reserved_MiB"};
 
 struct op_table {
     int n;
@@ -87,7 +88,8 @@ static cJSON *table_row(const struct op_table *t, int micro_batch, int tp) {
     cJSON *row = cJSON_CreateObject();
     cJSON_AddItemToObject(row, "micro_batch_size", json_double(micro_batch));
     cJSON_AddItemToObject(row, "tp", json_double(tp));
-    for (int c = 0; c < COLUMNS; c++) cJSON_AddItemToObject(row, column_key[c], import_reals(t->column[c], t->n));
+    for (int c = 0; c < COLUMNS; c++)
+        cJSON_AddItemToObject(row, column_key[c], import_reals(t->column[c], t->n));
     return row;
 }
 
@@ -133,7 +135,8 @@ int import_aceso(const char *dir, struct import *m) {
     int n = root ? import_list_dir(root, &gpus, &m->arena) : 0;
     for (int i = 0; i < n; i++)
         for (int k = 0; k < m->n_model && name_index(m->gpu, m->n_gpu, gpus[i]) >= 0; k++)
-            if (import_pair(arena_printf(&m->arena, "%s/%s/profiled-data-fp32", root, gpus[i]), k, gpus[i], m))
+            if (import_pair(arena_printf(&m->arena, "%s/%s/profiled-data-fp32", root, gpus[i]), k, gpus[i],
+                            m))
                 return -1;
     return 0;
 }

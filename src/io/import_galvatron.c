@@ -4,16 +4,20 @@
 
 #include <string.h>
 
-/* What Galvatron measured: a folder of three files per (model, GPU type), and the slow-downs of overlap by GPU type. */
+/* What Galvatron measured: a folder of three files per (model, GPU type), and the slow-downs of overlap by
+ * GPU type. */
 
 enum { RING_MAX = 4096 };
 
-static int add_real(cJSON *to, const char *key, const struct json_at *from, const char *from_key, struct err *e) {
+static int add_real(cJSON *to, const char *key, const struct json_at *from, const char *from_key,
+                    struct err *e) {
     struct json_at at = json_member(from, from_key);
     double v;
     if (json_real(&at, 0, 1e9, &v, e)) return -1;
-    if (key) cJSON_AddItemToObject(to, key, json_double(v));
-    else cJSON_AddItemToArray(to, json_double(v));
+    if (key)
+        cJSON_AddItemToObject(to, key, json_double(v));
+    else
+        cJSON_AddItemToArray(to, json_double(v));
     return 0;
 }
 
@@ -22,9 +26,11 @@ static int read_compute(const struct json_at *at, cJSON *o, struct import *m) {
     return add_real(o, "forward_ms", at, "layertype_0", m->e);
 }
 
-/* weights_MiB, activation_MiB by degree, and what is beside the layers: the only, the first, the last stage */
+/* weights_MiB, activation_MiB by degree, and what is beside the layers: the only, the first, the last stage
+ */
 static int read_memory(const struct json_at *at, cJSON *o, struct import *m) {
-    static const char *const other[] = {"other_memory_pp_off", "other_memory_pp_on_first", "other_memory_pp_on_last"};
+    static const char *const other[] = {"other_memory_pp_off", "other_memory_pp_on_first",
+                                        "other_memory_pp_on_last"};
     static const char *const degree[] = {"1", "2", "4"};
     struct json_at layer = json_member(at, "layertype_0");
     struct json_at by_degree = json_member(&layer, "tp_activation_per_bsz_dict");
@@ -36,7 +42,8 @@ static int read_memory(const struct json_at *at, cJSON *o, struct import *m) {
     act = cJSON_AddArrayToObject(o, "other_activation_MiB");
     for (int i = 0; i < 3; i++) {
         struct json_at part = json_member(at, other[i]);
-        if (add_real(states, NULL, &part, "model_states", m->e) || add_real(act, NULL, &part, "activation", m->e))
+        if (add_real(states, NULL, &part, "model_states", m->e) ||
+            add_real(act, NULL, &part, "activation", m->e))
             return -1;
     }
     return 0;
@@ -84,11 +91,12 @@ static int import_pair(const char *folder, const char *rel, const char *model, c
     static int (*const read[])(const struct json_at *, cJSON *, struct import *) = {read_compute, read_memory,
                                                                                     read_hardware};
     struct json_at here = json_member(overlaps, gpu);
-    cJSON *o = import_new_file("sailor-galvatron/1", NULL,
-                               arena_printf(&m->arena,
-                                            "%s, Planner/baselines/Galvatron/%s/{compute_profile,memory_profile,"
-                                            "hw_prof}.json and overlap_coe_dicts.json",
-                                            m->source, rel));
+    cJSON *o =
+        import_new_file("sailor-galvatron/1", NULL,
+                        arena_printf(&m->arena,
+                                     "%s, Planner/baselines/Galvatron/%s/{compute_profile,memory_profile,"
+                                     "hw_prof}.json and overlap_coe_dicts.json",
+                                     m->source, rel));
     int rc = 0;
     cJSON_AddStringToObject(o, "model", model);
     cJSON_AddStringToObject(o, "gpu", gpu);
@@ -99,14 +107,17 @@ static int import_pair(const char *folder, const char *rel, const char *model, c
         cJSON_Delete(tree);
     }
     if (!rc) rc = read_overlaps(&here, o, m);
-    if (!rc) import_put(m, arena_printf(&m->arena, "planners/galvatron/%s/%s.json", model, gpu), o);
-    else cJSON_Delete(o);
+    if (!rc)
+        import_put(m, arena_printf(&m->arena, "planners/galvatron/%s/%s.json", model, gpu), o);
+    else
+        cJSON_Delete(o);
     return rc;
 }
 
 int import_galvatron(const char *dir, struct import *m) {
     /* other folders are called profiles, too: this one lies beside a file that only Galvatron has */
-    const char *path = import_find_under(dir, "Planner/baselines/Galvatron/overlap_coe_dicts.json", &m->arena);
+    const char *path =
+        import_find_under(dir, "Planner/baselines/Galvatron/overlap_coe_dicts.json", &m->arena);
     if (!path) return 0;
     const char *root = arena_printf(&m->arena, "%.*sprofiles", (int)(strrchr(path, '/') + 1 - path), path);
     const char **models, **gpus;
@@ -115,13 +126,14 @@ int import_galvatron(const char *dir, struct import *m) {
     int n_model = import_list_dir(root, &models, &m->arena), rc = tree ? 0 : -1;
     for (int i = 0; i < n_model && !rc; i++) {
         const char *folder = arena_printf(&m->arena, "%s/%s", root, models[i]);
-        int known = name_index(m->published, m->n_model, models[i]), n_gpu = import_list_dir(folder, &gpus, &m->arena);
+        int known = name_index(m->published, m->n_model, models[i]),
+            n_gpu = import_list_dir(folder, &gpus, &m->arena);
         const char *model = known >= 0 ? m->model[known] : models[i];
         for (int j = 0; j < n_gpu && !rc; j++)
             if (import_safe_name(model) && import_safe_name(gpus[j]))
                 rc = import_pair(arena_printf(&m->arena, "%s/%s", folder, gpus[j]),
-                                 arena_printf(&m->arena, "profiles/%s/%s", models[i], gpus[j]), model, gpus[j],
-                                 &overlaps, m);
+                                 arena_printf(&m->arena, "profiles/%s/%s", models[i], gpus[j]), model,
+                                 gpus[j], &overlaps, m);
     }
     cJSON_Delete(tree);
     return rc;

@@ -3,8 +3,8 @@
 
 #include <stdlib.h>
 
-/* Varuna's profiles: only the memory of single layers is more than what the common profile says. It was measured at
- * degree 4 and copied to the files of the other degrees. */
+/* Varuna's profiles: only the memory of single layers is more than what the common profile says. It was
+ * measured at degree 4 and copied to the files of the other degrees. */
 
 struct size {
     int mb;
@@ -46,12 +46,14 @@ static int read_profile(const struct json_at *at, const char *model, const char 
         bool measured = size[k].node->child;
         for (int l = 0; l < n_layer && measured; l++) {
             struct json_at layer = {.up = at, .key = node[l]->string, .node = node[l]};
-            struct json_at mb = json_member(&layer, size[k].node->string), peak = json_member(&mb, "mem_required");
+            struct json_at mb = json_member(&layer, size[k].node->string),
+                           peak = json_member(&mb, "mem_required");
             if (json_positive(&peak, &bytes[l], m->e)) return cJSON_Delete(o), -1;
         }
         cJSON *row = cJSON_CreateObject();
         cJSON_AddItemToObject(row, "micro_batch_size", json_double(size[k].mb));
-        cJSON_AddItemToObject(row, "layer_bytes", measured ? import_reals(bytes, n_layer) : cJSON_CreateNull());
+        cJSON_AddItemToObject(row, "layer_bytes",
+                              measured ? import_reals(bytes, n_layer) : cJSON_CreateNull());
         cJSON_AddItemToArray(rows, row);
     }
     import_put(m, arena_printf(&m->arena, "planners/varuna/%s/%s.json", model, gpu), o);

@@ -423,7 +423,8 @@ int json_array(const struct json_at *at, int min, int max, int *n, struct err *e
     return wrong(at, e, "an array");
 }
 
-const double *json_reals(const struct json_at *at, int n, double lo, double hi, struct arena *a, struct err *e) {
+const double *json_reals(const struct json_at *at, int n, double lo, double hi, struct arena *a,
+                         struct err *e) {
     int have, i = 0;
     if (json_array(at, n, n, &have, e)) return NULL;
     double *v = ARENA_ARRAY(a, double, n);
@@ -497,7 +498,8 @@ bool json_null(const struct json_at *at) { return cJSON_IsNull(at->node); }
 
 char *json_number(char buf[32], double v) {
     if (!isfinite(v)) return memcpy(buf, "null", 5);
-    /* 15 digits survive the way to a double and back, so the first precision that reads back is the shortest */
+    /* 15 digits survive the way to a double and back, so the first precision that reads back is the shortest
+     */
     for (int digits = 15; digits <= 17; digits++) {
         snprintf(buf, 32, "%.*g", digits, v);
         if (strtod(buf, NULL) == v) break;

@@ -56,7 +56,8 @@ int json_array(const struct json_at *at, int min, int max, int *n, struct err *e
 int json_int(const struct json_at *at, int lo, int hi, int *out, struct err *e);
 int json_real(const struct json_at *at, double lo, double hi, double *out, struct err *e);
 /** An array of n numbers within [lo, hi], in `a`; NULL with *e set. */
-const double *json_reals(const struct json_at *at, int n, double lo, double hi, struct arena *a, struct err *e);
+const double *json_reals(const struct json_at *at, int n, double lo, double hi, struct arena *a,
+                         struct err *e);
 /** A number > 0. */
 int json_positive(const struct json_at *at, double *out, struct err *e);
 int json_bool(const struct json_at *at, bool *out, struct err *e);

@@ -2,8 +2,8 @@
 #define SAILOR_IO_PUBLISHED_H
 #include "base/arena.h"
 #include "base/err.h"
-/* What the published planners answered and what their estimators said (inputs/published/figures.json; docs/formats.md):
- * facts that our own figures are put beside. */
+/* What the published planners answered and what their estimators said (inputs/published/figures.json;
+ * docs/formats.md): facts that our own figures are put beside. */
 
 struct published_walk {
     const char *figure, *planner;
@@ -26,7 +26,9 @@ struct published {
 int published_load(const char *path, struct published *p, struct arena *a, struct err *e);
 
 /** The entry, or NULL. */
-const struct published_walk *published_walk(const struct published *p, const char *figure, int row, const char *planner);
-const struct published_estimate *published_estimate(const struct published *p, const char *run, const char *estimator);
+const struct published_walk *published_walk(const struct published *p, const char *figure, int row,
+                                            const char *planner);
+const struct published_estimate *published_estimate(const struct published *p, const char *run,
+                                                    const char *estimator);
 
 #endif

@@ -19,7 +19,8 @@ static int attributes(const struct results *r, struct h5_attr out[ATTRIBUTES_MAX
     char buf[UTC_SIZE];
     now_utc(buf);
     const char *now = arena_strdup(a, buf);
-    const char *history = arena_printf(a, "%.30s %s", r->started_utc ? r->started_utc : now, r->command_line ? r->command_line : "");
+    const char *history = arena_printf(a, "%.30s %s", r->started_utc ? r->started_utc : now,
+                                       r->command_line ? r->command_line : "");
     const struct h5_attr list[] = {
         TEXT("schema", schema_name),
         INT("schema_version", SCHEMA_VERSION),
@@ -60,7 +61,9 @@ static int attributes(const struct results *r, struct h5_attr out[ATTRIBUTES_MAX
     return sizeof list / sizeof *list;
 }
 
-static void *add(struct rows t[TABLES], enum table_id id, struct arena *a) { return rows_add(&t[id], &table_def[id], a); }
+static void *add(struct rows t[TABLES], enum table_id id, struct arena *a) {
+    return rows_add(&t[id], &table_def[id], a);
+}
 
 static void add_plan(struct rows t[TABLES], const struct site *s, const struct found_plan *f, int row,
                      int kind, int rank, struct arena *a) {
@@ -172,11 +175,18 @@ int results_write(const char *path, const struct results *r, struct err *e) {
     struct arena a = {0};
     struct rows t[TABLES] = {{0}};
     struct h5_attr attr[ATTRIBUTES_MAX];
-    struct h5_text inputs = {"inputs", "everything the search was given, as JSON text: job, model, site, profiles",
+    struct h5_text inputs = {"inputs",
+                             "everything the search was given, as JSON text: job, model, site, profiles",
                              r->inputs_json ? r->inputs_json : ""};
     flatten(r, t, &a);
-    struct h5_tables f = {.attr = attr, .n_attr = attributes(r, attr, &a), .def = table_def, .rows = t, .n_table = TABLES,
-                        .text = &inputs, .n_text = 1, .objective_units = r->objective == OBJECTIVE_COST ? "USD" : "s"};
+    struct h5_tables f = {.attr = attr,
+                          .n_attr = attributes(r, attr, &a),
+                          .def = table_def,
+                          .rows = t,
+                          .n_table = TABLES,
+                          .text = &inputs,
+                          .n_text = 1,
+                          .objective_units = r->objective == OBJECTIVE_COST ? "USD" : "s"};
     int rc = h5_write_tables(path, &f, e);
     arena_free(&a);
     return rc;

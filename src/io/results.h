@@ -36,7 +36,7 @@ extern const char *const row_status_name[4]; /* "todo", "optimal", "feasible", "
 struct row_result {
     enum row_status status;
     const char *reason; /* why infeasible; NULL otherwise */
-    const char *note;   /* what to know about the plan (a published planner over-uses a zone); NULL otherwise */
+    const char *note; /* what to know about the plan (a published planner over-uses a zone); NULL otherwise */
     double lower_bound, gap, search_s;
     uint64_t plans_evaluated;
     int n_plan; /* best first; n_plan >= 1 unless infeasible or todo */
@@ -54,7 +54,7 @@ struct results {
     enum objective objective;
     int ranks, threads, top_k;
     double proof_gap; /* what the run was asked to prove at least (--gap) */
-    double wall_s; /* summed over resumed runs */
+    double wall_s;    /* summed over resumed runs */
     const struct job *job;
     const char *inputs_json; /* job->json of the run that wrote the file */
     int n_row;

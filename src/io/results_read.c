@@ -238,7 +238,8 @@ static int names_only_job(struct reader *r, struct rows t[TABLES], int n_row, st
     struct pool *pool = ARENA_ARRAY(r->a, struct pool, n_row + 1);
     int *count = ARENA_ARRAY(r->a, int, (n_row + 1) * n_zone * n_gpu);
     for (int i = 0; i < n_row; i++)
-        pool[i] = (struct pool){.time_s = REC(t, TABLE_ROW, row_rec, i)->time_s, .count = count + i * n_zone * n_gpu};
+        pool[i] = (struct pool){.time_s = REC(t, TABLE_ROW, row_rec, i)->time_s,
+                                .count = count + i * n_zone * n_gpu};
     for (int i = 0; i < t[TABLE_POOL].n; i++) {
         const struct pool_rec *p = REC(t, TABLE_POOL, pool_rec, i);
         int z = find_name(p->zone, s, true), g = find_name(p->gpu, s, false);

@@ -28,7 +28,8 @@ static const struct column pool_columns[] = {
 static const struct column plan_columns[] = {
     COLUMN(plan, plan, I32, "1", "number of the plan in this file, from 0"),
     COLUMN(plan, row, I32, "1", "pool row of the job that the plan answers"),
-    COLUMN_FLAGS(plan, kind, "top frontier", "top: best first by the objective; frontier: ascending iteration time"),
+    COLUMN_FLAGS(plan, kind, "top frontier",
+                 "top: best first by the objective; frontier: ascending iteration time"),
     COLUMN(plan, rank, I32, "1", "place among the plans of the same row and kind, from 0"),
     COLUMN(plan, iteration_time_s, F64, "s", "estimated time of one iteration"),
     COLUMN(plan, throughput_per_s, F64, "1/s", "estimated iterations per second"),
@@ -92,12 +93,14 @@ static const struct column unit_columns[] = {
     COLUMN(unit, row, I32, "1", "pool row that it belongs to"),
     COLUMN(unit, micro_batch_size, I32, "1", "microbatch size of all its plans"),
     COLUMN(unit, data_parallel, I32, "1", "replicas of every stage of all its plans"),
-    COLUMN_FLAGS(unit, status, "todo solved pruned open",
-          "todo; solved: searched to the end; pruned: its bound is no better than the best plan; open: "
-          "searched, not proven"),
+    COLUMN_FLAGS(
+        unit, status, "todo solved pruned open",
+        "todo; solved: searched to the end; pruned: its bound is no better than the best plan; open: "
+        "searched, not proven"),
     COLUMN(unit, lower_bound, F64, NULL, "bound on its plans"),
     COLUMN(unit, value, F64, NULL, "best plan found in it, infinity if none"),
-    COLUMN(unit, gap, F64, "1", "open units: how much better its plans may be, relatively, than what was found"),
+    COLUMN(unit, gap, F64, "1",
+           "open units: how much better its plans may be, relatively, than what was found"),
     COLUMN(unit, attempts, I32, "1", "times it was searched for a proof"),
     COLUMN(unit, nodes, U64, "1", "search nodes"),
     COLUMN(unit, plans_evaluated, U64, "1", "plans that were estimated"),

@@ -4,14 +4,14 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Aceso: one GPU type in one zone; a model is a row of operators. For every number of stages a search of its own goes
- * from plan to plan: it takes the slowest stage (or the fullest, while memory is short), tries what relieves it, and
- * follows what it finds for a few steps.
+/* Aceso: one GPU type in one zone; a model is a row of operators. For every number of stages a search of its
+ * own goes from plan to plan: it takes the slowest stage (or the fullest, while memory is short), tries what
+ * relieves it, and follows what it finds for a few steps.
  *
- * Faithful: stages are ranges of operators; the estimator knows neither gradient all-reduce nor update, and its memory
- * holds what the allocator reserved and dropout's masks. Corrected: stages are ranges of layers with one degree of data
- * parallelism, so that a plan is what it says; all-reduce and update count; memory has all states of a parameter and no
- * dropout, which the trainer does not run. */
+ * Faithful: stages are ranges of operators; the estimator knows neither gradient all-reduce nor update, and
+ * its memory holds what the allocator reserved and dropout's masks. Corrected: stages are ranges of layers
+ * with one degree of data parallelism, so that a plan is what it says; all-reduce and update count; memory
+ * has all states of a parameter and no dropout, which the trainer does not run. */
 
 enum {
     BATCHES = 4, /* microbatches 1, 2, 4, 8: index log2 */
@@ -65,8 +65,8 @@ static int read_profile(const struct json_at *at, struct ops *o, struct arena *a
     return 0;
 }
 
-static int read_ops(const struct json_at *at, const struct workload *w, int gpu, struct ops *o, struct arena *a,
-                    struct err *e) {
+static int read_ops(const struct json_at *at, const struct workload *w, int gpu, struct ops *o,
+                    struct arena *a, struct err *e) {
     static const char *const keys[] = {"format",    "model", "gpu",      "intra_node_GBps",
                                        "operators", "block", "profiles", NULL};
     struct json_at model = json_member(at, "model"), type = json_member(at, "gpu"),
@@ -91,8 +91,10 @@ static int read_ops(const struct json_at *at, const struct workload *w, int gpu,
     if (json_int(&from, 1, o->n_listed - 2, &o->block, e)) return -1;
     if (json_int(&to, o->block + 1, o->n_listed - 1, &o->block_end, e)) return -1;
     o->n_block = w->model->n_block;
-    if (w->model->n_layer != o->n_block + 2 || o->n_listed + (o->n_block - 1) * (o->block_end - o->block) > OPS_MAX)
-        return json_fail(at, e, "does not fit a model of %d layers and %d blocks", w->model->n_layer, o->n_block);
+    if (w->model->n_layer != o->n_block + 2 ||
+        o->n_listed + (o->n_block - 1) * (o->block_end - o->block) > OPS_MAX)
+        return json_fail(at, e, "does not fit a model of %d layers and %d blocks", w->model->n_layer,
+                         o->n_block);
     if (json_array(&list, 1, BATCHES * TP_N, &n, e)) return -1;
     i = 0;
     for (const cJSON *x = list.node->child; x; x = x->next, i++) {
@@ -117,7 +119,8 @@ static const struct ops *layers_as_ops(const struct workload *w, int gpu, struct
             const struct layer_times *t = profile_times(w->profile[gpu], 1 << bi, 1 << ti);
             if (!t || !m->params[ti] || !m->act_mem[ti]) continue;
             double *column[COLUMNS], unit = w->element_bytes / MiB;
-            for (int c = 0; c < COLUMNS; c++) o->column[bi][ti][c] = column[c] = ARENA_ARRAY(a, double, m->n_layer);
+            for (int c = 0; c < COLUMNS; c++)
+                o->column[bi][ti][c] = column[c] = ARENA_ARRAY(a, double, m->n_layer);
             for (int l = 0; l < m->n_layer; l++) {
                 column[FORWARD][l] = t->fwd_s[l] * 1e6, column[BACKWARD][l] = t->bwd_s[l] * 1e6;
                 column[WEIGHTS][l] = m->params[ti][l] * unit;
@@ -128,7 +131,8 @@ static const struct ops *layers_as_ops(const struct workload *w, int gpu, struct
     return o;
 }
 
-static int load(const struct workload *w, const char *inputs, const void **extra, struct arena *a, struct err *e) {
+static int load(const struct workload *w, const char *inputs, const void **extra, struct arena *a,
+                struct err *e) {
     struct aceso *x = ARENA_NEW(a, struct aceso);
     for (int g = 0; g < w->site->n_gpu; g++) {
         const char *path =
@@ -155,9 +159,10 @@ static int load(const struct workload *w, const char *inputs, const void **extra
 
 /* Units are what borders lie between: operators, or layers in corrected mode. */
 struct table {
-    const double *time_us, *weights_MiB, *kept_MiB, *judged_MiB;       /* [n + 1] sums of the units before */
-    const double *in_MiB, *out_MiB, *in_us[2], *out_us[2];             /* [n] on links inside a node, between nodes */
-    const double *fwd_reserved[MAX_LEVELS], *bwd_reserved[MAX_LEVELS]; /* [k][u]: maximum of 2^k units from u on */
+    const double *time_us, *weights_MiB, *kept_MiB, *judged_MiB; /* [n + 1] sums of the units before */
+    const double *in_MiB, *out_MiB, *in_us[2], *out_us[2]; /* [n] on links inside a node, between nodes */
+    const double *fwd_reserved[MAX_LEVELS],
+        *bwd_reserved[MAX_LEVELS]; /* [k][u]: maximum of 2^k units from u on */
     double update_us;
 };
 
@@ -189,7 +194,8 @@ static void range_maxima(const double *level[MAX_LEVELS], const double *v, int n
     level[0] = v;
     for (int k = 1; 1 << k <= n; k++) {
         double *up = ARENA_ARRAY(a, double, n - (1 << k) + 1);
-        for (int i = 0; i + (1 << k) <= n; i++) up[i] = fmax(level[k - 1][i], level[k - 1][i + (1 << (k - 1))]);
+        for (int i = 0; i + (1 << k) <= n; i++)
+            up[i] = fmax(level[k - 1][i], level[k - 1][i + (1 << (k - 1))]);
         level[k] = up;
     }
 }
@@ -203,11 +209,13 @@ static double range_max(const double *const level[MAX_LEVELS], int from, int to)
 /* The operator listed that stands at place i of the model. */
 static int listed(const struct ops *o, int i) {
     int len = o->block_end - o->block, in_blocks = len * o->n_block;
-    return i < o->block ? i : i < o->block + in_blocks ? o->block + (i - o->block) % len : i - in_blocks + len;
+    return i < o->block               ? i
+           : i < o->block + in_blocks ? o->block + (i - o->block) % len
+                                      : i - in_blocks + len;
 }
 
-static struct table *make_table(const struct ops *o, const double *const column[COLUMNS], const int *first, int n,
-                                const double *const GBps[2], bool corrected, struct arena *a) {
+static struct table *make_table(const struct ops *o, const double *const column[COLUMNS], const int *first,
+                                int n, const double *const GBps[2], bool corrected, struct arena *a) {
     struct table *t = ARENA_NEW(a, struct table);
     double *sum[4], *end[2], *us[2][2], *reserved[2];
     for (int k = 0; k < 4; k++) sum[k] = ARENA_ARRAY(a, double, n + 1);
@@ -226,7 +234,8 @@ static struct table *make_table(const struct ops *o, const double *const column[
             reserved[0][u] = fmax(reserved[0][u], column[FWD_RESERVED][i]);
             reserved[1][u] = fmax(reserved[1][u], column[BWD_RESERVED][i]);
         }
-        end[0][u] = column[INPUT][listed(o, first[u])], end[1][u] = column[OUTPUT][listed(o, first[u + 1] - 1)];
+        end[0][u] = column[INPUT][listed(o, first[u])],
+        end[1][u] = column[OUTPUT][listed(o, first[u + 1] - 1)];
         for (int k = 0; k < 4; k++) us[k / 2][k % 2][u] = transfer_us(end[k / 2][u], GBps[k % 2], corrected);
     }
     *t = (struct table){.time_us = sum[0],
@@ -251,18 +260,27 @@ static int make_costs(const struct workload *w, const struct aceso *x, int zone,
     const struct ops *o = x->gpu[gpu];
     const struct site *s = w->site;
     const struct link *inter = site_link(s, zone, gpu, 1, zone, gpu, 1), *own = &s->intra[gpu * TP_N + 1];
-    if (!o) return err_set(e, EXIT_INPUT, "aceso: model %s has no profile on GPU %s", w->model->name, s->gpu[gpu].name);
-    if (!inter) return err_set(e, EXIT_INPUT, "aceso: no link %s in zone %s", s->gpu[gpu].name, s->zone[zone]);
+    if (!o)
+        return err_set(e, EXIT_INPUT, "aceso: model %s has no profile on GPU %s", w->model->name,
+                       s->gpu[gpu].name);
+    if (!inter)
+        return err_set(e, EXIT_INPUT, "aceso: no link %s in zone %s", s->gpu[gpu].name, s->zone[zone]);
     double between[LINK_SIZES], within[LINK_SIZES];
     for (int k = 0; k < LINK_SIZES; k++) {
         between[k] = fit_GBps(inter, MiB * (1 << k));
-        within[k] = o->intra_GBps ? o->intra_GBps[k] : own->known ? fit_GBps(own, MiB * (1 << k)) : between[k];
+        within[k] = o->intra_GBps ? o->intra_GBps[k]
+                    : own->known  ? fit_GBps(own, MiB * (1 << k))
+                                  : between[k];
     }
     const double *const GBps[2] = {within, between};
-    int n_op = o->n_listed + (o->n_block - 1) * (o->block_end - o->block), *first = ARENA_ARRAY(a, int, n_op + 1);
+    int n_op = o->n_listed + (o->n_block - 1) * (o->block_end - o->block),
+        *first = ARENA_ARRAY(a, int, n_op + 1);
     int L = w->model->n_layer, *layer = ARENA_ARRAY(a, int, L + 1);
     for (int l = 0; l <= L; l++)
-        layer[l] = o->n_block == 0 ? l : l == 0 ? 0 : l == L ? n_op : o->block + (l - 1) * (o->block_end - o->block);
+        layer[l] = o->n_block == 0 ? l
+                   : l == 0        ? 0
+                   : l == L        ? n_op
+                                   : o->block + (l - 1) * (o->block_end - o->block);
     *c = (struct costs){.n = corrected ? L : n_op,
                         .n_layer = L,
                         .corrected = corrected,
@@ -283,7 +301,8 @@ static int make_costs(const struct workload *w, const struct aceso *x, int zone,
     return 0;
 }
 
-/* Where a stage is: units [first, end), this many stages behind it, whether its neighbours are on other nodes. */
+/* Where a stage is: units [first, end), this many stages behind it, whether its neighbours are on other
+ * nodes. */
 struct place {
     int first, end, behind;
     bool from_node, to_node;
@@ -383,7 +402,8 @@ static double rounds(const struct search *s, const struct config *c) {
 static void evaluate(struct search *s, struct state *x) {
     const struct config *c = &x->c;
     double slowest = 0, sum = 0, sync = 0;
-    /* Corrected: one dp; and no stage of the head alone, whose logits the common simulator sends backwards. */
+    /* Corrected: one dp; and no stage of the head alone, whose logits the common simulator sends backwards.
+     */
     bool sound = !s->costs->corrected || c->border[c->S - 1] < s->costs->n - 1;
     x->peak_MiB = 0;
     for (int i = 0, gpu = 0; i < c->S; gpu += 1 << gpus_log(c, i), i++) {
@@ -430,15 +450,17 @@ static void keep(struct kept *list, int *n, const struct state *x) {
     if (*n < KEPT_MAX) list[(*n)++] = (struct kept){.c = x->c, .time_us = x->time_us};
 }
 
-static bool short_of_memory(const struct search *s, const struct state *x) { return !(x->peak_MiB < s->limit_MiB); }
+static bool short_of_memory(const struct search *s, const struct state *x) {
+    return !(x->peak_MiB < s->limit_MiB);
+}
 
 static int bottleneck(const struct search *s, const struct state *x, const bool *tried) {
     bool oom = short_of_memory(s, x);
     int b = -1;
     for (int i = 0; i < x->c.S; i++) {
         if (tried && tried[i]) continue;
-        if (b < 0 ||
-            (oom ? x->stage[i].memory_MiB > x->stage[b].memory_MiB : x->stage[i].time_us > x->stage[b].time_us))
+        if (b < 0 || (oom ? x->stage[i].memory_MiB > x->stage[b].memory_MiB
+                          : x->stage[i].time_us > x->stage[b].time_us))
             b = i;
     }
     return b;
@@ -456,8 +478,9 @@ static double ideal_us(const struct search *s, const struct config *c, int i) {
 enum action { MOVE_OPS, MORE_DP, MORE_TP, LESS_DP, LESS_TP, MORE_MB, LESS_MB, ACTIONS };
 static const struct {
     signed char time, memory, comm; /* what it does to them */
-} effect[ACTIONS] = {[MOVE_OPS] = {-1, -1, 0}, [MORE_DP] = {-1, -1, 1}, [MORE_TP] = {-1, -1, 1}, [LESS_DP] = {1, 1, -1},
-                     [LESS_TP] = {1, 1, -1},   [MORE_MB] = {-1, 1, 0},  [LESS_MB] = {1, -1, 0}};
+} effect[ACTIONS] = {
+    [MOVE_OPS] = {-1, -1, 0}, [MORE_DP] = {-1, -1, 1}, [MORE_TP] = {-1, -1, 1}, [LESS_DP] = {1, 1, -1},
+    [LESS_TP] = {1, 1, -1},   [MORE_MB] = {-1, 1, 0},  [LESS_MB] = {1, -1, 0}};
 
 /* The stage that has the most room for other stages' work. */
 static int partner_of(const struct search *s, const struct state *x, int b) {
@@ -468,7 +491,8 @@ static int partner_of(const struct search *s, const struct state *x, int b) {
     for (int i = 0; i < x->c.S; i++) {
         const struct cost *v = &x->stage[i];
         if (i == b) continue;
-        double own = v->time_us * n + sum, gap = worst * n + sum - own, room = (s->limit_MiB / v->memory_MiB - 1) * own;
+        double own = v->time_us * n + sum, gap = worst * n + sum - own,
+               room = (s->limit_MiB / v->memory_MiB - 1) * own;
         double idle = room > gap ? gap : (room + gap) / 2;
         double score = oom ? -v->memory_MiB : idle * ideal_us(s, &x->c, i) / v->time_us;
         if (score > most) most = score, best = i;
@@ -476,7 +500,8 @@ static int partner_of(const struct search *s, const struct state *x, int b) {
     return best;
 }
 
-/* Passes work from stage to stage, from b on towards `to`, until each stage but the last is below the goal. */
+/* Passes work from stage to stage, from b on towards `to`, until each stage but the last is below the goal.
+ */
 static bool pass_on(const struct search *s, struct config *c, int b, int to, bool oom, double goal) {
     int step = to > b ? 1 : -1;
     for (int i = b;; i += step) {
@@ -518,7 +543,8 @@ static bool change(struct config *c, int i, int dp, int tp, const struct search 
     return true;
 }
 
-/* All GPUs used, and no node shared out across a stage's border the wrong way: every node ends where a stage ends. */
+/* All GPUs used, and no node shared out across a stage's border the wrong way: every node ends where a stage
+ * ends. */
 static bool placed_well(const struct search *s, const struct config *c) {
     int gpu = 0;
     for (int i = 0; i < c->S; i++) {
@@ -529,7 +555,8 @@ static bool placed_well(const struct search *s, const struct config *c) {
     return gpu == s->gpus;
 }
 
-/* Doubles or halves a stage in one dimension; the GPUs come from, or go to, the stages that are fastest after it. */
+/* Doubles or halves a stage in one dimension; the GPUs come from, or go to, the stages that are fastest after
+ * it. */
 static bool resize(const struct search *s, const struct state *x, int b, int dp, int tp, struct state *out) {
     struct config *c = &out->c;
     bool changed[STAGES_MAX] = {false};
@@ -545,7 +572,8 @@ static bool resize(const struct search *s, const struct state *x, int b, int dp,
             for (int dim = 0; dim < 2; dim++) {
                 struct config y = *c;
                 int n = 1 << gpus_log(c, i), delta = sign > 0 ? n / 2 : n;
-                if (changed[i] || delta < 1 || delta > open || !change(&y, i, dim ? 0 : -sign, dim ? -sign : 0, s))
+                if (changed[i] || delta < 1 || delta > open ||
+                    !change(&y, i, dim ? 0 : -sign, dim ? -sign : 0, s))
                     continue;
                 struct place p = place_of(s, &y, i, first_gpu(&y, i));
                 double us = stage_cost(s->costs, &p, y.mb_log - y.dp[i], y.tp[i]).time_us;
@@ -557,7 +585,8 @@ static bool resize(const struct search *s, const struct state *x, int b, int dp,
     return placed_well(s, c);
 }
 
-/* Gives stage i the degrees that take least, its GPUs unchanged (dp < 0: any dp). INFINITY: there are none. */
+/* Gives stage i the degrees that take least, its GPUs unchanged (dp < 0: any dp). INFINITY: there are none.
+ */
 static double pick_degrees(const struct search *s, struct config *c, int i, int dp, bool oom) {
     int n = gpus_log(c, i), gpu = first_gpu(c, i), chosen = -1;
     double least = INFINITY;
@@ -579,7 +608,8 @@ static bool change_batch(const struct search *s, const struct state *x, int by, 
     int dp_end = s->costs->corrected ? BATCHES : 1;
     struct config best = *c = x->c;
     best.mb_log += by;
-    if (best.mb_log < 0 || best.mb_log >= BATCHES || 1 << best.mb_log > s->q->w->global_batch_size) return false;
+    if (best.mb_log < 0 || best.mb_log >= BATCHES || 1 << best.mb_log > s->q->w->global_batch_size)
+        return false;
     for (int dp = 0; dp < dp_end; dp++) { /* corrected: one dp for all stages */
         struct config y = best;
         double sum = 0;
@@ -619,11 +649,12 @@ static void add_group(struct policy *p, unsigned *left, unsigned want) {
     p->n++, *left &= ~want;
 }
 
-/* While memory is short: what relieves it. Else first what lowers that in which the bottleneck has the larger share of
- * all stages: work, or what is lost on top of it. */
+/* While memory is short: what relieves it. Else first what lowers that in which the bottleneck has the larger
+ * share of all stages: work, or what is lost on top of it. */
 static struct policy policy_of(const struct search *s, const struct state *x, int b) {
     struct policy p = {0};
-    unsigned left = (1u << ACTIONS) - 1, less_time = 0, less_comm = 0, less_memory = 0, more_time = 0, more_comm = 0;
+    unsigned left = (1u << ACTIONS) - 1, less_time = 0, less_comm = 0, less_memory = 0, more_time = 0,
+             more_comm = 0;
     double work = 0, loss = 0, own_work = 0, own_loss = 0;
     for (int k = 0; k < ACTIONS; k++) {
         less_time |= (unsigned)(effect[k].time < 0) << k, more_time |= (unsigned)(effect[k].time > 0) << k;
@@ -684,7 +715,8 @@ static bool expand(struct search *s, const struct state *x, int hop, bool *tried
         }
         if (s->seen.fits && better(&s->seen, &s->best)) return true;
         for (int k = 0; k < m; k++)
-            if (!visited(s, &cand[order[k]].c, false) && expand(s, &cand[order[k]], hop + 1, NULL)) return true;
+            if (!visited(s, &cand[order[k]].c, false) && expand(s, &cand[order[k]], hop + 1, NULL))
+                return true;
     }
     return false;
 }
@@ -716,7 +748,8 @@ static bool next_start(struct search *s, struct state *x) {
     return true;
 }
 
-/* One GPU per stage, then passes that double what can be doubled, as tp. Nodes of one GPU: from the back, as dp. */
+/* One GPU per stage, then passes that double what can be doubled, as tp. Nodes of one GPU: from the back, as
+ * dp. */
 static bool start_state(struct search *s, int S, struct state *x) {
     struct config *c = &x->c;
     int total = S, units = s->costs->n, largest = s->per_node == 1 ? 3 : s->max_tp;
@@ -733,7 +766,8 @@ static bool start_state(struct search *s, int S, struct state *x) {
         }
     }
     for (int i = 0; i < S; i++) {
-        c->tp[i] = (uint8_t)(log_n[i] < s->max_tp ? log_n[i] : s->max_tp), c->dp[i] = (uint8_t)(log_n[i] - c->tp[i]);
+        c->tp[i] = (uint8_t)(log_n[i] < s->max_tp ? log_n[i] : s->max_tp),
+        c->dp[i] = (uint8_t)(log_n[i] - c->tp[i]);
         if (c->mb_log < c->dp[i]) c->mb_log = c->dp[i]; /* a sample per replica */
     }
     return 1 << c->mb_log <= s->q->w->global_batch_size;
@@ -788,7 +822,8 @@ static const struct plan *make_plan(const struct search *s, const struct config 
 }
 
 static int aceso_search(const struct question *q, struct answer *out, struct arena *a, struct err *e) {
-    const struct pool_entry *first = q->pool->entry; /* it only looks at the first type of the row, in its zone */
+    const struct pool_entry *first =
+        q->pool->entry; /* it only looks at the first type of the row, in its zone */
     *out = (struct answer){0};
     if (!q->pool->n_entry || first->count < 1) return 0;
     const struct gpu_type *g = &q->w->site->gpu[first->gpu];
@@ -840,7 +875,8 @@ static int estimate(const struct workload *w, const void *extra, const struct pl
     for (int k = 0; k < p->n_pipeline; k++) {
         const struct pipeline *pipe = &p->pipeline[k];
         int mb = p->micro_batch_size * stage_replicas(pipe->stage), gpu = 0;
-        double slowest = 0, sum = 0, sync = 0, rounds = (double)w->global_batch_size / ((double)mb * p->n_pipeline);
+        double slowest = 0, sum = 0, sync = 0,
+               rounds = (double)w->global_batch_size / ((double)mb * p->n_pipeline);
         for (int i = 0; i < pipe->n_stage; i++) {
             const struct stage *stage = &pipe->stage[i];
             int D = stage_replicas(stage), bi = mb % D ? -1 : tp_index(mb / D), gpus = 0;
@@ -856,8 +892,10 @@ static int estimate(const struct workload *w, const void *extra, const struct pl
                 struct place at = {c.layer[stage->first], c.layer[stage->end], pipe->n_stage - 1 - i,
                                    gpu > 0 && gpu % per_node == 0, (gpu + gpus) % per_node == 0};
                 struct cost v = stage_cost(&c, &at, bi, tp_index(y->tp));
-                worst.time_us = fmax(worst.time_us, v.time_us), worst.memory_MiB = fmax(worst.memory_MiB, v.memory_MiB);
-                if (corrected && v.time_us < INFINITY) sync = fmax(sync, sync_us(&c, &at, bi, tp_index(y->tp), D));
+                worst.time_us = fmax(worst.time_us, v.time_us),
+                worst.memory_MiB = fmax(worst.memory_MiB, v.memory_MiB);
+                if (corrected && v.time_us < INFINITY)
+                    sync = fmax(sync, sync_us(&c, &at, bi, tp_index(y->tp), D));
             }
             slowest = fmax(slowest, worst.time_us), sum += worst.time_us, gpu += gpus;
             out->peak_bytes = fmax(out->peak_bytes, worst.memory_MiB * MiB);
@@ -865,14 +903,15 @@ static int estimate(const struct workload *w, const void *extra, const struct pl
         rounds = corrected ? ceil(rounds) : floor(rounds);
         out->time_s = fmax(out->time_s, (slowest * (rounds - 1) + sum + sync) * 1e-6);
     }
-    if (!(out->peak_bytes < INFINITY)) *out = (struct guess){NAN, NAN}; /* a microbatch or degree without profile */
+    if (!(out->peak_bytes < INFINITY))
+        *out = (struct guess){NAN, NAN}; /* a microbatch or degree without profile */
     return 0;
 }
 
-/* On the ranges of operators themselves, which the layers of the plan only approximate. Sizes are those of one sample,
- * times those of the stage's own batch. */
-static int judge(const struct question *q, const struct answer *x, const struct proposal *y, const struct plan *plan,
-                 struct estimate *est, struct err *e) {
+/* On the ranges of operators themselves, which the layers of the plan only approximate. Sizes are those of
+ * one sample, times those of the stage's own batch. */
+static int judge(const struct question *q, const struct answer *x, const struct proposal *y,
+                 const struct plan *plan, struct estimate *est, struct err *e) {
     const struct context *ctx = x->ctx;
     const struct config *c = &ctx->config[y->id];
     const struct gpu_type *g = &q->w->site->gpu[ctx->gpu];
@@ -910,7 +949,8 @@ static int judge(const struct question *q, const struct answer *x, const struct 
 
 const struct planner aceso_planner = {
     .name = "aceso",
-    .about = "first GPU type of the row, in its zone: bottlenecks relieved step by step, on operators, a search per "
+    .about = "first GPU type of the row, in its zone: bottlenecks relieved step by step, on operators, a "
+             "search per "
              "number of stages",
     .load = load,
     .search = aceso_search,

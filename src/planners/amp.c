@@ -37,8 +37,8 @@ static int bandwidth(struct grid *g, struct err *e) {
     return 0;
 }
 
-/* Time of a layer for a microbatch: the mean of the types that were profiled at this degree; corrected: all must
- * have been, and at this microbatch. */
+/* Time of a layer for a microbatch: the mean of the types that were profiled at this degree; corrected: all
+ * must have been, and at this microbatch. */
 static double layer_s(const struct grid *g, int l) {
     double sum = 0;
     int n = 0;
@@ -76,8 +76,9 @@ static int crossing(const struct grid *g, int stage) {
     return n;
 }
 
-/* Is a data-parallel ring of the stage in more than one node? [Q1] The published program looks at the last pair
- * of a ring only, from the last GPU to the first; as they are numbered upwards, it says the same of all. */
+/* Is a data-parallel ring of the stage in more than one node? [Q1] The published program looks at the last
+ * pair of a ring only, from the last GPU to the first; as they are numbered upwards, it says the same of all.
+ */
 static bool ring_crosses(const struct grid *g, int stage) {
     for (int k = 0; k < g->tp; k++)
         if (node_of(g, stage, 0, k) != node_of(g, stage, g->D - 1, k)) return true;
@@ -160,7 +161,7 @@ static int search(const struct question *q, struct answer *out, struct arena *a,
             if (g.per_node % g.tp || gpus / g.tp % g.D || g.P > L || !q->w->model->params[ti]) continue;
             if (q->stop && q->stop(q->stop_ctx)) return 0;
             for (int i = 0; i < g.P; i++) first[i] = i * (L / g.P);
-            first[g.P] = L; /* the last stage has what is left over */
+            first[g.P] = L;                       /* the last stage has what is left over */
             struct pipeline *pl = lay_out(&g, a); /* plans of one grid differ in their microbatch only */
             for (int mi = 0; mi < n_micro; mi++) {
                 if (batch / g.D % micro[mi]) continue;

@@ -171,7 +171,8 @@ static int estimate(const struct workload *w, const void *extra, const struct pl
 
 const struct planner atlas_planner = {
     .name = "atlas",
-    .about = "first GPU type in all its zones; every grid, whole stages into regions, ranked by the common simulator",
+    .about = "first GPU type in all its zones; every grid, whole stages into regions, ranked by the common "
+             "simulator",
     .search = search,
     .estimate = estimate,
 };

@@ -14,10 +14,15 @@ void even_layers(int L, int P, bool last_longer, int i, int *first, int *end) {
     *end = *first + (i < plain ? size_before : size_after);
 }
 
-struct plan *grid_plan(const struct workload *w, int zone, int gpu, int D, int P, int tp, int m, struct arena *a) {
+struct plan *grid_plan(const struct workload *w, int zone, int gpu, int D, int P, int tp, int m,
+                       struct arena *a) {
     struct plan *p = ARENA_NEW(a, struct plan);
-    *p = (struct plan){.model = w->model->name, .site = w->site->name, .global_batch_size = w->global_batch_size,
-                       .micro_batch_size = m, .n_pipeline = 1, .pipeline = ARENA_NEW(a, struct pipeline)};
+    *p = (struct plan){.model = w->model->name,
+                       .site = w->site->name,
+                       .global_batch_size = w->global_batch_size,
+                       .micro_batch_size = m,
+                       .n_pipeline = 1,
+                       .pipeline = ARENA_NEW(a, struct pipeline)};
     *p->pipeline = (struct pipeline){P, ARENA_ARRAY(a, struct stage, P)};
     for (int i = 0; i < P; i++) {
         struct stage *s = &p->pipeline->stage[i];
@@ -34,7 +39,8 @@ double rental_usd(const struct workload *w, const struct plan *p, double time_s)
         for (int k = 0; k < p->pipeline[i].n_stage; k++)
             for (int g = 0; g < p->pipeline[i].stage[k].n_group; g++) {
                 const struct replicas *r = &p->pipeline[i].stage[k].group[g];
-                usd_per_s += w->site->usd_per_gpu_hour[r->zone * w->site->n_gpu + r->gpu] / 3600 * r->tp * r->count;
+                usd_per_s +=
+                    w->site->usd_per_gpu_hour[r->zone * w->site->n_gpu + r->gpu] / 3600 * r->tp * r->count;
             }
     return usd_per_s * time_s;
 }
@@ -45,8 +51,10 @@ int shown_types(const struct pool *pool, bool corrected, struct shown out[GPUS_M
         const struct pool_entry *x = &pool->entry[i];
         int k = 0;
         while (k < n && out[k].gpu != x->gpu) k++;
-        if (k == n) out[n++] = (struct shown){x->gpu, x->zone, x->count};
-        else if (!corrected || x->count > out[k].gpus) out[k].gpus = x->count, out[k].zone = x->zone;
+        if (k == n)
+            out[n++] = (struct shown){x->gpu, x->zone, x->count};
+        else if (!corrected || x->count > out[k].gpus)
+            out[k].gpus = x->count, out[k].zone = x->zone;
     }
     if (!corrected && pool->n_entry)
         for (int k = 0; k < n; k++) out[k].zone = pool->entry[pool->n_entry - 1].zone;

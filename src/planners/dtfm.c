@@ -3,10 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* DT-FM: every GPU is a replica of its own. A genetic algorithm deals the GPUs of all zones and types into P groups of
- * D, so that the all-reduces within the groups and the messages along a path through them are cheap; the groups become
- * the stages. GPUs of one type in one zone differ only by their node, so sums and extrema go over classes and nodes,
- * never over pairs of GPUs: a trial costs O(G), not O(G^3). */
+/* DT-FM: every GPU is a replica of its own. A genetic algorithm deals the GPUs of all zones and types into P
+ * groups of D, so that the all-reduces within the groups and the messages along a path through them are
+ * cheap; the groups become the stages. GPUs of one type in one zone differ only by their node, so sums and
+ * extrema go over classes and nodes, never over pairs of GPUs: a trial costs O(G), not O(G^3). */
 
 enum { POPULATION = 10, TRIALS = 40, SWAPPED = 5, PATH_MAX_P = 17 };
 
@@ -14,16 +14,17 @@ enum { POPULATION = 10, TRIALS = 40, SWAPPED = 5, PATH_MAX_P = 17 };
 static const double FORBIDDEN_S = 1e6 / 64e9;
 
 struct net {
-    int G, K, N;             /* GPUs, classes (zone, type), nodes */
-    const int *class, *node; /* [G] */
-    const int *class_of;     /* [N] */
-    const int *zone, *gpu;   /* [K] */
+    int G, K, N;              /* GPUs, classes (zone, type), nodes */
+    const int *class, *node;  /* [G] */
+    const int *class_of;      /* [N] */
+    const int *zone, *gpu;    /* [K] */
     const double *far, *near; /* s per byte: [K * K] from class to class, [K] within a node */
     int n_limit;
     const double *limit; /* [n_limit] all these, ascending */
 };
 
-/* ---- generator: splitmix64 ------------------------------------------------------------------------------- */
+/* ---- generator: splitmix64 -------------------------------------------------------------------------------
+ */
 
 static uint64_t draw(uint64_t *state) {
     uint64_t x = *state += 0x9e3779b97f4a7c15u;
@@ -42,14 +43,16 @@ static void shuffle(int *v, int n, int k, uint64_t *state) {
     }
 }
 
-/* ---- assignment and path --------------------------------------------------------------------------------- */
+/* ---- assignment and path ---------------------------------------------------------------------------------
+ */
 
 /* Rows to columns at the least sum of cost[n * n], by shortest augmenting paths: match[row] = column. */
 static void least_matching(int n, const double *cost, int *match, struct arena *a) {
     struct arena_mark mark = arena_mark(a);
     double *u = ARENA_ARRAY(a, double, n + 1), *v = ARENA_ARRAY(a, double, n + 1);
     double *dist = ARENA_ARRAY(a, double, n + 1);
-    int *row = ARENA_ARRAY(a, int, n + 1), *via = ARENA_ARRAY(a, int, n + 1); /* of a column; n: that of the new row */
+    int *row = ARENA_ARRAY(a, int, n + 1),
+        *via = ARENA_ARRAY(a, int, n + 1); /* of a column; n: that of the new row */
     bool *done = ARENA_ARRAY(a, bool, n + 1);
     for (int j = 0; j <= n; j++) row[j] = -1;
     for (int i = 0; i < n; i++) {
@@ -67,8 +70,10 @@ static void least_matching(int n, const double *cost, int *match, struct arena *
                 if (dist[k] < step) step = dist[k], next = k;
             }
             for (int k = 0; k <= n; k++)
-                if (k < n && !done[k]) dist[k] -= step;
-                else if (done[k]) u[row[k]] += step, v[k] -= step;
+                if (k < n && !done[k])
+                    dist[k] -= step;
+                else if (done[k])
+                    u[row[k]] += step, v[k] -= step;
             j = next;
         }
         for (; j != n; j = via[j]) row[j] = row[via[j]];
@@ -106,9 +111,9 @@ static double nearest_path(int P, const double *d, int start, int *path) {
     return sum;
 }
 
-/* The shortest path through all P groups. Nearly all distances are equal, and then the nearest neighbour is as good as
- * a spanning tree; else by sets of groups. Past PATH_MAX_P groups that table is too large: the best nearest-neighbour
- * path. */
+/* The shortest path through all P groups. Nearly all distances are equal, and then the nearest neighbour is
+ * as good as a spanning tree; else by sets of groups. Past PATH_MAX_P groups that table is too large: the
+ * best nearest-neighbour path. */
 static double shortest_path(int P, const double *d, int *path, struct arena *a) {
     int try[LAYERS_MAX];
     unsigned n_group = (unsigned)P, sets = 1u << (P <= PATH_MAX_P ? P : 0);
@@ -119,7 +124,7 @@ static double shortest_path(int P, const double *d, int *path, struct arena *a) 
     }
     if (P > PATH_MAX_P || best <= tree_weight(P, d) * (1 + 1e-12)) return best;
     struct arena_mark mark = arena_mark(a);
-    double *length = ARENA_ARRAY(a, double, sets * n_group);
+    double *length = ARENA_ARRAY(a, double, sets *n_group);
     for (unsigned s = 1; s < sets; s++)
         for (unsigned ends = s; ends; ends &= ends - 1) {
             unsigned j = (unsigned)__builtin_ctz(ends), rest = s ^ 1u << j;
@@ -147,13 +152,15 @@ static double shortest_path(int P, const double *d, int *path, struct arena *a) 
     return best;
 }
 
-/* ---- what a deal costs ----------------------------------------------------------------------------------- */
+/* ---- what a deal costs -----------------------------------------------------------------------------------
+ */
 
 struct task {
     const struct question *q;
     const struct net *net;
     int P, D, m;
-    double gradient_bytes, message_bytes; /* message: what goes one way over a border in an iteration, as C counts */
+    double gradient_bytes,
+        message_bytes;         /* message: what goes one way over a border in an iteration, as C counts */
     int *count, *size, *mates; /* of the deal at hand: [P * K], [P], [P * N] */
     double *cross;             /* [P * P] s per byte */
     int *path;                 /* [P] */
@@ -239,8 +246,10 @@ static double bottleneck(const struct task *t, int p, int q, struct arena *a) {
     int lo = 0, hi = x->n_limit - 1;
     while (lo < hi) {
         int mid = (lo + hi) / 2;
-        if (all_pair_up(t, x->limit[mid], p, q, &f)) hi = mid;
-        else lo = mid + 1;
+        if (all_pair_up(t, x->limit[mid], p, q, &f))
+            hi = mid;
+        else
+            lo = mid + 1;
     }
     arena_release(a, mark);
     return x->limit[lo];
@@ -260,7 +269,8 @@ static double dearest_pair(const struct task *t, int p, int q) {
     return worst;
 }
 
-/* C, s of communication: the slowest all-reduce and both ways along the shortest path through the groups (t->path). */
+/* C, s of communication: the slowest all-reduce and both ways along the shortest path through the groups
+ * (t->path). */
 static double cost(struct task *t, const int *label, struct arena *a) {
     double worst = 0;
     count_groups(t, label);
@@ -273,7 +283,8 @@ static double cost(struct task *t, const int *label, struct arena *a) {
     return worst * t->gradient_bytes + 2 * shortest_path(t->P, t->cross, t->path, a) * t->message_bytes;
 }
 
-/* ---- the genetic algorithm ------------------------------------------------------------------------------- */
+/* ---- the genetic algorithm -------------------------------------------------------------------------------
+ */
 
 /* Groups of D again: GPUs of groups that have too many go to the first that has too few. */
 static void rebalance(const struct task *t, int *label) {
@@ -316,7 +327,7 @@ static struct move nominate(const struct task *t, const int *label, const bool *
     }
     for (int q = 0; q < t->P && y.v >= 0; q++) {
         if (q == p) continue;
-        double gain = sum_to(t, x->class[y.v], q, t->mates[q * x->N + x->node[y.v]]) / t->size[q] - own;
+        double gain = sum_to(t, x->class[y.v], q, t -> mates[q * x->N + x->node[y.v]]) / t->size[q] - own;
         if (y.to < 0 || gain > y.gain) y.gain = gain, y.to = q;
         if (q == home) y.gain_home = gain;
     }
@@ -331,8 +342,9 @@ static void move_to(struct task *t, int *label, int v, int to) {
     label[v] = to;
 }
 
-/* A cycle of moves from the group with the best proposal: each group that gets a GPU passes one on. It is closed where
- * the sum of gains is best; those moved stay locked. Returns that sum, or -INFINITY if nothing is free. */
+/* A cycle of moves from the group with the best proposal: each group that gets a GPU passes one on. It is
+ * closed where the sum of gains is best; those moved stay locked. Returns that sum, or -INFINITY if nothing
+ * is free. */
 static double cycle(struct task *t, int *label, bool *locked, struct move *moves) {
     const int G = t->net->G;
     struct move y = {.v = -1};
@@ -410,8 +422,8 @@ static void breed(struct task *t, const struct deal *first, const struct deal *s
     improve(t, label, a);
 }
 
-/* The best deal after all trials. Those that a trial does not put among the first ten are worse than one of them, so
- * that they need not be remembered. */
+/* The best deal after all trials. Those that a trial does not put among the first ten are worse than one of
+ * them, so that they need not be remembered. */
 static struct deal evolve(struct task *t, long trials, uint64_t *states, struct arena *a) {
     const int G = t->net->G;
     struct deal all[POPULATION], best;
@@ -443,17 +455,18 @@ static struct deal evolve(struct task *t, long trials, uint64_t *states, struct 
     return best;
 }
 
-/* ---- plans ----------------------------------------------------------------------------------------------- */
+/* ---- plans -----------------------------------------------------------------------------------------------
+ */
 
 static double pair_s(const struct net *x, int v, int w) {
-    return x->node[v] == x->node[w] ? x->near[x->class[v]] : x->far[x->class[v] * x->K + x->class[w]];
+    return x->node[v] == x->node[w] ? x->near[x->class[v]] : x->far[x->class[v] * x -> K + x -> class[w]];
 }
 
 /* Members of the next group in the order of their partners in `from`. */
 static void align(const struct task *t, const int *from, int p, int q, int *to, struct arena *a) {
     const int D = t->D;
     struct arena_mark mark = arena_mark(a);
-    double *c = ARENA_ARRAY(a, double, (size_t)D * (size_t)D), limit = t->cross[p * t->P + q];
+    double *c = ARENA_ARRAY(a, double, (size_t)D *(size_t)D), limit = t->cross[p * t->P + q];
     int *match = ARENA_ARRAY(a, int, D), *next = ARENA_ARRAY(a, int, D);
     size_t worst = 0;
     for (int i = 0; i < D; i++)
@@ -487,7 +500,8 @@ static struct plan *plan_of(struct task *t, const struct deal *x, struct arena *
         s->n_group = 0;
         for (int j = 0; j < t->D; j++) {
             int k = t->net->class[v[j]];
-            if (j && k == t->net->class[v[j - 1]]) s->group[s->n_group - 1].count++;
+            if (j && k == t->net->class[v[j - 1]])
+                s->group[s->n_group - 1].count++;
             else
                 s->group[s->n_group++] =
                     (struct replicas){.gpu = t->net->gpu[k], .zone = t->net->zone[k], .tp = 1, .count = 1};
@@ -496,7 +510,8 @@ static struct plan *plan_of(struct task *t, const struct deal *x, struct arena *
     return p;
 }
 
-/* ---- search ---------------------------------------------------------------------------------------------- */
+/* ---- search ----------------------------------------------------------------------------------------------
+ */
 
 static int ascending(const void *x, const void *y) {
     double a = *(const double *)x, b = *(const double *)y;
@@ -512,9 +527,10 @@ static struct net *net_of(const struct question *q, struct arena *a) {
         if (!n) continue;
         x->K++, x->G += n, x->N += (n + per_node - 1) / per_node;
     }
-    int *class = ARENA_ARRAY(a, int, x->G), *node = ARENA_ARRAY(a, int, x->G), *class_of = ARENA_ARRAY(a, int, x->N);
+    int *class = ARENA_ARRAY(a, int, x->G), *node = ARENA_ARRAY(a, int, x->G),
+        *class_of = ARENA_ARRAY(a, int, x->N);
     int *zone = ARENA_ARRAY(a, int, x->K), *gpu = ARENA_ARRAY(a, int, x->K), v = 0, k = 0, n = 0;
-    double *far = ARENA_ARRAY(a, double, x->K *x->K), *near = ARENA_ARRAY(a, double, x->K);
+    double *far = ARENA_ARRAY(a, double, x->K * x->K), *near = ARENA_ARRAY(a, double, x->K);
     double *limit = ARENA_ARRAY(a, double, (x->K + 1) * x->K);
     for (int i = 0; i < pool->n_entry; i++) {
         const struct pool_entry *e = &pool->entry[i];
@@ -530,7 +546,8 @@ static struct net *net_of(const struct question *q, struct arena *a) {
         const struct link *inner = &s->intra[gpu[i] * TP_N + 1];
         for (int j = 0; j < x->K; j++) {
             const struct link *l = site_link(s, zone[i], gpu[i], 1, zone[j], gpu[j], 1);
-            limit[x->n_limit++] = far[i * x->K + j] = l && l->peak_Bps > 0 ? 1 / l->peak_Bps : 1; /* none: 1 B/s */
+            limit[x->n_limit++] = far[i * x->K + j] =
+                l && l->peak_Bps > 0 ? 1 / l->peak_Bps : 1; /* none: 1 B/s */
         }
         limit[x->n_limit++] = near[i] = inner->known ? 1 / inner->peak_Bps : far[i * x->K + i];
     }
@@ -563,8 +580,8 @@ static double compute_s(const struct task *t) {
     return sum + (microbatches(t) - 1) * slowest;
 }
 
-/* What goes over the net: the gradients of the largest stage, and [Q2] the retained activations of a microbatch, where
- * the output of a layer is meant; corrected for all microbatches [Q3]. */
+/* What goes over the net: the gradients of the largest stage, and [Q2] the retained activations of a
+ * microbatch, where the output of a layer is meant; corrected for all microbatches [Q3]. */
 static void set_sizes(struct task *t) {
     const struct workload *w = t->q->w;
     const struct model *m = w->model;
@@ -600,8 +617,8 @@ static int search(const struct question *q, struct answer *out, struct arena *a,
             double plus_s = q->corrected ? compute_s(&t) : 0;
             if (isnan(plus_s)) continue;
             struct arena own = {0};
-            t.count = ARENA_ARRAY(&own, int, P *x->K), t.size = ARENA_ARRAY(&own, int, P);
-            t.mates = ARENA_ARRAY(&own, int, P *x->N), t.path = ARENA_ARRAY(&own, int, P);
+            t.count = ARENA_ARRAY(&own, int, P * x->K), t.size = ARENA_ARRAY(&own, int, P);
+            t.mates = ARENA_ARRAY(&own, int, P * x->N), t.path = ARENA_ARRAY(&own, int, P);
             t.cross = ARENA_ARRAY(&own, double, P *P);
             set_sizes(&t);
             struct deal best = evolve(&t, q->states ? q->states : TRIALS, &out->states, &own);
@@ -612,8 +629,10 @@ static int search(const struct question *q, struct answer *out, struct arena *a,
         }
     qsort(list, (size_t)out->n, sizeof *list, by_cost);
     for (int i = 0; i < out->n; i++) /* C is no time of an iteration; corrected it is */
-        if (q->corrected) list[i].cost_usd = rental_usd(w, list[i].plan, list[i].time_s);
-        else list[i].time_s = NAN;
+        if (q->corrected)
+            list[i].cost_usd = rental_usd(w, list[i].plan, list[i].time_s);
+        else
+            list[i].time_s = NAN;
     return 0;
 }
 

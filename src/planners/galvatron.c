@@ -6,9 +6,9 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Galvatron: one GPU type in one zone. For every number of chunks of the batch and every number of stages, a dynamic
- * program gives each transformer layer of a stage a pair (tensor-parallel, data-parallel) under the memory of a GPU.
- * Times in ms, sizes in MiB as in its own tables, unless the name says otherwise. */
+/* Galvatron: one GPU type in one zone. For every number of chunks of the batch and every number of stages, a
+ * dynamic program gives each transformer layer of a stage a pair (tensor-parallel, data-parallel) under the
+ * memory of a GPU. Times in ms, sizes in MiB as in its own tables, unless the name says otherwise. */
 
 enum { DEGREES = 3 /* 1, 2, 4 */, STRATEGIES_MAX = 2 * DEGREES, CHUNK_MAX = 4, RESERVED_MiB = 1024 };
 
@@ -16,19 +16,21 @@ static const double MiB = 1 << 20;
 
 /* What it measures of a model on a GPU type: from a file, or made from the common tables. */
 struct costs {
-    double forward_ms; /* one transformer layer, one sequence */
+    double forward_ms;                    /* one transformer layer, one sequence */
     double weights_MiB, act_MiB[DEGREES]; /* one transformer layer; act of one sequence */
-    double other_MiB[3]; /* beside the transformer layers: the only, the first and the last stage */
-    double overlap;      /* slow-down of computation and communication that run together */
+    double other_MiB[3];     /* beside the transformer layers: the only, the first and the last stage */
+    double overlap;          /* slow-down of computation and communication that run together */
     double overlap_of[TP_N]; /* the same by GPUs of a node; 0 = not measured */
     int n_ring;
     const double *ring_GiBps[2]; /* [strided, consecutive][n - 2]; NULL: from the link */
     struct link link[2];
 };
 
-/* ---- inputs ---------------------------------------------------------------------------------------------- */
+/* ---- inputs ----------------------------------------------------------------------------------------------
+ */
 
-static int read_reals(const struct json_at *o, const char *key, int min, int max, double *out, int *n, struct err *e) {
+static int read_reals(const struct json_at *o, const char *key, int min, int max, double *out, int *n,
+                      struct err *e) {
     struct json_at at = json_member(o, key);
     int i = 0;
     if (json_array(&at, min, max, n, e)) return -1;
@@ -47,7 +49,8 @@ static int read_rings(const struct json_at *root, struct costs *c, struct arena 
         struct json_at at = json_member(&rings, keys[k]);
         int n;
         if (json_array(&at, 1, 1 << 20, &n, e)) return -1;
-        if (k && n != c->n_ring) return json_fail(&at, e, "%d values; expected %d as for strided", n, c->n_ring);
+        if (k && n != c->n_ring)
+            return json_fail(&at, e, "%d values; expected %d as for strided", n, c->n_ring);
         double *v = ARENA_ARRAY(a, double, c->n_ring = n);
         c->ring_GiBps[k] = v;
         for (const cJSON *x = at.node->child; x; x = x->next) {
@@ -58,24 +61,37 @@ static int read_rings(const struct json_at *root, struct costs *c, struct arena 
     return 0;
 }
 
-static int read_name(const struct json_at *root, const char *key, const char *want, struct arena *a, struct err *e) {
+static int read_name(const struct json_at *root, const char *key, const char *want, struct arena *a,
+                     struct err *e) {
     struct json_at at = json_member(root, key);
     const char *name;
     if (json_string(&at, &name, a, e)) return -1;
-    return strcmp(name, want) ? json_fail(&at, e, "\"%.60s\"; expected \"%.60s\", as the path says", name, want) : 0;
+    return strcmp(name, want)
+               ? json_fail(&at, e, "\"%.60s\"; expected \"%.60s\", as the path says", name, want)
+               : 0;
 }
 
-static int read_costs(const struct json_at *root, const struct workload *w, int gpu, struct costs *c, struct arena *a,
-                      struct err *e) {
-    static const char *const keys[] = {"format", "model", "gpu", "forward_ms", "weights_MiB", "activation_MiB",
-                                       "other_states_MiB", "other_activation_MiB", "overlap", "overlap_by_gpus",
-                                       "ring_GiBps", NULL};
+static int read_costs(const struct json_at *root, const struct workload *w, int gpu, struct costs *c,
+                      struct arena *a, struct err *e) {
+    static const char *const keys[] = {"format",
+                                       "model",
+                                       "gpu",
+                                       "forward_ms",
+                                       "weights_MiB",
+                                       "activation_MiB",
+                                       "other_states_MiB",
+                                       "other_activation_MiB",
+                                       "overlap",
+                                       "overlap_by_gpus",
+                                       "ring_GiBps",
+                                       NULL};
     struct json_at forward = json_member(root, "forward_ms");
     struct json_at weights = json_member(root, "weights_MiB"), overlap = json_member(root, "overlap");
     double act[3];
     int n;
     if (json_object(root, keys, e) || json_format(root, "sailor-galvatron/1", e) ||
-        read_name(root, "model", w->model->name, a, e) || read_name(root, "gpu", w->site->gpu[gpu].name, a, e))
+        read_name(root, "model", w->model->name, a, e) ||
+        read_name(root, "gpu", w->site->gpu[gpu].name, a, e))
         return -1;
     if (json_positive(&forward, &c->forward_ms, e) || json_positive(&weights, &c->weights_MiB, e) ||
         json_real(&overlap, 1, 100, &c->overlap, e) ||
@@ -89,7 +105,8 @@ static int read_costs(const struct json_at *root, const struct workload *w, int 
 }
 
 /* *extra: a table of struct costs per GPU type of the site, NULL where there is no file. */
-static int load(const struct workload *w, const char *inputs, const void **extra, struct arena *a, struct err *e) {
+static int load(const struct workload *w, const char *inputs, const void **extra, struct arena *a,
+                struct err *e) {
     struct costs **all = ARENA_ARRAY(a, struct costs *, w->site->n_gpu);
     for (int g = 0; g < w->site->n_gpu; g++) {
         const char *path =
@@ -117,19 +134,21 @@ static const double *forward_s(const struct workload *w, int gpu, int *mb) {
     return NULL;
 }
 
-/* The costs to work with: measured, else (and always in corrected mode: [Q7] files go stale) from the common tables. */
-static int costs_of(const struct workload *w, const void *extra, int zone, int gpu, bool corrected, struct costs *c,
-                    struct err *e) {
+/* The costs to work with: measured, else (and always in corrected mode: [Q7] files go stale) from the common
+ * tables. */
+static int costs_of(const struct workload *w, const void *extra, int zone, int gpu, bool corrected,
+                    struct costs *c, struct err *e) {
     const struct costs *stored = extra ? ((const struct costs *const *)extra)[gpu] : NULL;
     const struct model *m = w->model;
     const struct gpu_type *type = &w->site->gpu[gpu];
-    const struct link *far = site_link(w->site, zone, gpu, 1, zone, gpu, 1), *near = &w->site->intra[gpu * TP_N + 1];
+    const struct link *far = site_link(w->site, zone, gpu, 1, zone, gpu, 1),
+                      *near = &w->site->intra[gpu * TP_N + 1];
     int mb = 1;
     const double *f = forward_s(w, gpu, &mb);
     if (stored && !corrected) return *c = *stored, 0;
     if (!far || !f)
-        return err_set(e, EXIT_INPUT, "galvatron: %s of %s in %s; expected one", far ? "no profile" : "no link",
-                       type->name, w->site->zone[zone]);
+        return err_set(e, EXIT_INPUT, "galvatron: %s of %s in %s; expected one",
+                       far ? "no profile" : "no link", type->name, w->site->zone[zone]);
     *c = (struct costs){
         .forward_ms = 1e3 * f[1] / mb, .weights_MiB = w->element_bytes * m->params[0][1] / MiB, .overlap = 1};
     c->link[0] = *far, c->link[1] = near->known ? *near : *far;
@@ -152,11 +171,13 @@ static double ring_GiBps(const struct costs *c, bool consecutive, int n, int gpu
     return sum / 5;
 }
 
-/* ---- times and memory ------------------------------------------------------------------------------------ */
+/* ---- times and memory ------------------------------------------------------------------------------------
+ */
 
 struct strategy {
     int tp, dp;
-    bool consecutive; /* the GPUs of a tensor-parallel group are neighbours; else those of a data-parallel one */
+    bool consecutive; /* the GPUs of a tensor-parallel group are neighbours; else those of a data-parallel one
+                       */
 };
 
 /* A stage or a layer per chunk: with the all-reduce of its gradients, and without. */
@@ -171,10 +192,12 @@ static double overlapped_ms(double size, double ms_per_size, double work_ms, dou
     return moved + (work_ms - moved / slow);
 }
 
-/* A block of layers: forward time, weights on a GPU, activations that a GPU passes to its tensor-parallel group. */
-static struct pace pace_of(const struct costs *c, const struct strategy *s, int gpus_per_node, double forward_ms,
-                           double weights_MiB, double passed_MiB, bool corrected) {
-    /* [Q4] the bandwidths already have the factor 2(n-1)/n; corrected also minds that 1 GiB/s is not 1 MiB/ms. */
+/* A block of layers: forward time, weights on a GPU, activations that a GPU passes to its tensor-parallel
+ * group. */
+static struct pace pace_of(const struct costs *c, const struct strategy *s, int gpus_per_node,
+                           double forward_ms, double weights_MiB, double passed_MiB, bool corrected) {
+    /* [Q4] the bandwidths already have the factor 2(n-1)/n; corrected also minds that 1 GiB/s is not 1
+     * MiB/ms. */
     double unit = corrected ? 1000.0 / 1024 : 1;
     double dp_MiB = corrected ? weights_MiB : 2.0 * (s->dp - 1) / s->dp * weights_MiB;
     double tp_MiB = corrected ? passed_MiB : 2.0 * (s->tp - 1) / s->tp * passed_MiB;
@@ -182,15 +205,19 @@ static struct pace pace_of(const struct costs *c, const struct strategy *s, int 
     double dp_ms = s->dp > 1 ? unit / ring_GiBps(c, dp_near, s->dp, gpus_per_node) : 0;
     double tp_ms = s->tp > 1 ? tp_MiB * unit / ring_GiBps(c, tp_near, s->tp, gpus_per_node) : 0;
     double backward = 2 * forward_ms, compute = forward_ms + backward + tp_ms;
-    double hidden = both && s->tp >= s->tp * s->dp / 2 ? backward / 2 : backward; /* beside it run the gradients */
+    double hidden =
+        both && s->tp >= s->tp * s->dp / 2 ? backward / 2 : backward; /* beside it run the gradients */
     double full = s->dp > 1 ? compute - hidden + overlapped_ms(dp_MiB, dp_ms, hidden, c->overlap) : compute;
     return (struct pace){1e-3 * full, 1e-3 * compute};
 }
 
 /* MiB that a sequence passes in a transformer layer: two all-reduces each way of fp32. */
-static double passed_MiB(const struct model *m) { return m->sequence_length * (double)m->hidden_size * 16 / MiB; }
+static double passed_MiB(const struct model *m) {
+    return m->sequence_length * (double)m->hidden_size * 16 / MiB;
+}
 
-/* A stage of layers [first, end) as it will run: [Q3] with the layers at both ends and the messages between stages. */
+/* A stage of layers [first, end) as it will run: [Q3] with the layers at both ends and the messages between
+ * stages. */
 static struct pace stage_pace(const struct workload *w, const struct costs *c, int zone, int gpu,
                               const struct strategy *s, double sequences, int first, int end) {
     const struct model *m = w->model;
@@ -202,8 +229,8 @@ static struct pace stage_pace(const struct workload *w, const struct costs *c, i
         weights += w->element_bytes * m->params[tp_index(s->tp)][l] / MiB;
         n_block += l > 0 && l < last;
     }
-    struct pace x =
-        pace_of(c, s, w->site->gpu[gpu].gpus_per_node, forward_ms, weights, n_block * sequences * passed_MiB(m), true);
+    struct pace x = pace_of(c, s, w->site->gpu[gpu].gpus_per_node, forward_ms, weights,
+                            n_block * sequences * passed_MiB(m), true);
     double pass_s = 0;
     const struct link *l = site_link(w->site, zone, gpu, s->tp, zone, gpu, s->tp);
     if (l && first > 0)
@@ -213,7 +240,8 @@ static struct pace stage_pace(const struct workload *w, const struct costs *c, i
     return (struct pace){x.full_s + pass_s, x.compute_s + pass_s};
 }
 
-/* The same for its memory: [Q5] weights, gradients and optimizer, [Q6] activations of the sequences under way once. */
+/* The same for its memory: [Q5] weights, gradients and optimizer, [Q6] activations of the sequences under way
+ * once. */
 static double stage_MiB(const struct workload *w, int tp, double sequences, int first, int end) {
     double bytes = 0;
     for (int l = first; l < end; l++)
@@ -228,13 +256,15 @@ static int pieces(int n, int chunks, int *size) {
     return (n + *size - 1) / *size;
 }
 
-/* One transformer layer of stage i of P: [Q5] of its states only the weights, [Q6] activations measured too high. */
-static double layer_MiB(const struct workload *w, const struct costs *c, const struct strategy *s, int chunks, int P,
-                        int i) {
+/* One transformer layer of stage i of P: [Q5] of its states only the weights, [Q6] activations measured too
+ * high. */
+static double layer_MiB(const struct workload *w, const struct costs *c, const struct strategy *s, int chunks,
+                        int P, int i) {
     int B = w->global_batch_size, share = B / s->dp / s->tp, n = share > 0 ? share : 1, size;
     int alive = pieces(n, chunks, &size);
     alive = (alive < P - i ? alive : P - i) * size;
-    return c->weights_MiB / s->tp + c->act_MiB[tp_index(s->tp)] * ((double)B / s->dp) * (alive < n ? alive : n) / n;
+    return c->weights_MiB / s->tp +
+           c->act_MiB[tp_index(s->tp)] * ((double)B / s->dp) * (alive < n ? alive : n) / n;
 }
 
 static double other_MiB(const struct costs *c, int P, int i) {
@@ -253,9 +283,11 @@ static double pipeline_s(const struct pace *stage, int P, int chunks) {
     return slowest * (chunks - 1 + P) + exposed;
 }
 
-/* ---- the layers of one stage ----------------------------------------------------------------------------- */
+/* ---- the layers of one stage -----------------------------------------------------------------------------
+ */
 
-/* A way to run the layers so far, of those with the same last strategy: none other is both faster and smaller. */
+/* A way to run the layers so far, of those with the same last strategy: none other is both faster and
+ * smaller. */
 struct way {
     const struct way *before; /* NULL: the first layer */
     double time_s;
@@ -274,10 +306,11 @@ static int by_memory(const void *x, const void *y) {
     return a->before && b->before ? a->before->strategy - b->before->strategy : 0; /* the lower index wins */
 }
 
-/* The published table over all MiB of a budget has few steps, because all layers of a stage are alike: fronts of its
- * corners give the same answer. Returns the last layer, or NULL. */
+/* The published table over all MiB of a budget has few steps, because all layers of a stage are alike: fronts
+ * of its corners give the same answer. Returns the last layer, or NULL. */
 static const struct way *assign(int n_layer, int S, const struct pace *pace, const int *need_MiB,
-                                double change_s[STRATEGIES_MAX][STRATEGIES_MAX], int budget_MiB, struct arena *a) {
+                                double change_s[STRATEGIES_MAX][STRATEGIES_MAX], int budget_MiB,
+                                struct arena *a) {
     struct front front[2][STRATEGIES_MAX];
     for (int l = 0; l < n_layer; l++) {
         struct front *now = front[l & 1], *old = front[!(l & 1)];
@@ -290,7 +323,8 @@ static const struct way *assign(int n_layer, int S, const struct pace *pace, con
             for (int r = 0; l && r < S; r++)
                 for (int i = 0; i < old[r].n; i++) {
                     const struct way *b = &old[r].way[i];
-                    x[n++] = (struct way){b, b->time_s + change_s[r][s] + pace[s].full_s, s, b->MiB + need_MiB[s]};
+                    x[n++] =
+                        (struct way){b, b->time_s + change_s[r][s] + pace[s].full_s, s, b->MiB + need_MiB[s]};
                 }
             qsort(x, (size_t)n, sizeof *x, by_memory);
             for (int i = 0; i < n && x[i].MiB <= budget_MiB; i++)
@@ -306,7 +340,8 @@ static const struct way *assign(int n_layer, int S, const struct pace *pace, con
     return best;
 }
 
-/* ---- search ---------------------------------------------------------------------------------------------- */
+/* ---- search ----------------------------------------------------------------------------------------------
+ */
 
 struct setting {
     const struct question *q;
@@ -331,7 +366,8 @@ static int strategies(const struct setting *x, int P, struct strategy out[STRATE
     return n;
 }
 
-/* Faithful: each layer has its strategy, and only the transformer layers are planned. INFINITY: does not fit. */
+/* Faithful: each layer has its strategy, and only the transformer layers are planned. INFINITY: does not fit.
+ */
 static struct choice mixed(const struct setting *x, int P, int chunks, struct pace *stage, struct arena *a) {
     const struct workload *w = x->q->w;
     int B = w->global_batch_size, each = w->model->n_block / P, n = B / (x->gpus / P), size;
@@ -380,7 +416,9 @@ static struct choice uniform(const struct setting *x, int P, int chunks, struct 
         if (!m || !profile_times(w->profile[x->gpu], m, s[k].tp)) continue;
         for (int first, end; i < P; i++) {
             even_layers(w->model->n_layer, P, false, i, &first, &end);
-            if (stage_MiB(w, s[k].tp, (double)m * (chunks < P - i ? chunks : P - i), first, end) > x->budget_MiB) break;
+            if (stage_MiB(w, s[k].tp, (double)m * (chunks < P - i ? chunks : P - i), first, end) >
+                x->budget_MiB)
+                break;
             stage[i] = stage_pace(w, x->costs, x->zone, x->gpu, &s[k], m, first, end);
         }
         double time_s = i == P ? pipeline_s(stage, P, chunks) : INFINITY;
@@ -446,7 +484,8 @@ static int search(const struct question *q, struct answer *out, struct arena *a,
     return 0;
 }
 
-/* ---- its estimate of any plan: taken as a grid of the first stage's first replica ------------------------------ */
+/* ---- its estimate of any plan: taken as a grid of the first stage's first replica
+ * ------------------------------ */
 
 static int estimate(const struct workload *w, const void *extra, const struct plan *p, bool corrected,
                     struct guess *out, struct arena *scratch, struct err *e) {
@@ -460,10 +499,12 @@ static int estimate(const struct workload *w, const void *extra, const struct pl
     if (r->tp > 4) return err_set(e, EXIT_INPUT, "galvatron: degree %d; expected 1, 2 or 4", r->tp);
     if (costs_of(w, extra, r->zone, r->gpu, corrected, &costs, e)) return -1;
     /* faithful: chunks of m sequences over all replicas, where the other planners mean m for each */
-    int whole = corrected ? p->micro_batch_size * s.dp : p->micro_batch_size, chunks = (B + whole - 1) / whole;
+    int whole = corrected ? p->micro_batch_size * s.dp : p->micro_batch_size,
+        chunks = (B + whole - 1) / whole;
     double sequences = (double)B / chunks / s.dp, other = 0;
-    struct pace layer = pace_of(&costs, &s, w->site->gpu[r->gpu].gpus_per_node, costs.forward_ms * sequences / s.tp,
-                                costs.weights_MiB / s.tp, sequences * passed_MiB(w->model), false);
+    struct pace layer =
+        pace_of(&costs, &s, w->site->gpu[r->gpu].gpus_per_node, costs.forward_ms * sequences / s.tp,
+                costs.weights_MiB / s.tp, sequences * passed_MiB(w->model), false);
     for (int i = 0; i < P; i++) {
         int n = i == P - 1 ? w->model->n_block - each * i : each;
         const struct stage *k = &pipe->stage[i];
@@ -481,7 +522,8 @@ static int estimate(const struct workload *w, const void *extra, const struct pl
 
 const struct planner galvatron_planner = {
     .name = "galvatron",
-    .about = "the first GPU type and zone; tensor- and data-parallel degrees by dynamic programming over layers",
+    .about =
+        "the first GPU type and zone; tensor- and data-parallel degrees by dynamic programming over layers",
     .load = load,
     .search = search,
     .estimate = estimate,

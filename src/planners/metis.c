@@ -4,35 +4,38 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-/* Metis: one pipeline over all GPUs of one zone, of any types, in the order of their ranks. It enumerates how many GPUs
- * each stage gets and how many batches an iteration has; for each such case it raises the tensor parallelism of stages,
- * one at a time, until layers can be cut so that they fit. Ranked by its own time.
+/* Metis: one pipeline over all GPUs of one zone, of any types, in the order of their ranks. It enumerates how
+ * many GPUs each stage gets and how many batches an iteration has; for each such case it raises the tensor
+ * parallelism of stages, one at a time, until layers can be cut so that they fit. Ranked by its own time.
  *
- * [Q6] (throughput in iterations per ms, an order by cost that is never switched on) has no mode: times are in seconds
- * here, and every plan uses all GPUs, so that the order by cost is the order by time. */
+ * [Q6] (throughput in iterations per ms, an order by cost that is never switched on) has no mode: times are
+ * in seconds here, and every plan uses all GPUs, so that the order by cost is the order by time. */
 
 enum {
-    SLICES = 7,              /* that a layer is cut into while the stages are filled */
-    UNITS_MAX = 10,          /* stages, or bundles of the smallest ones, that are permuted */
-    TP_LIMIT = 4,            /* largest degree */
-    ATTEMPTS = 3,            /* at cutting the layers so that memory suffices */
-    MOVES = 3,               /* of layers across borders, in each attempt */
-    DIVISORS_MAX = 1536,     /* of any int */
-    DEFAULT_STATES = 1000000 /* about what the published search visits in its 300 s: some 10^5 plans at 32 GPUs */
+    SLICES = 7,          /* that a layer is cut into while the stages are filled */
+    UNITS_MAX = 10,      /* stages, or bundles of the smallest ones, that are permuted */
+    TP_LIMIT = 4,        /* largest degree */
+    ATTEMPTS = 3,        /* at cutting the layers so that memory suffices */
+    MOVES = 3,           /* of layers across borders, in each attempt */
+    DIVISORS_MAX = 1536, /* of any int */
+    DEFAULT_STATES =
+        1000000 /* about what the published search visits in its 300 s: some 10^5 plans at 32 GPUs */
 };
 
 /* A GPU type among those asked about, and the ranks it has. */
 struct kind {
     int gpu, zone, gpus, per_node;
-    int first, end, node;     /* ranks; node of the first */
-    double memory_MiB;        /* of one GPU, as the planner is told */
+    int first, end, node; /* ranks; node of the first */
+    double memory_MiB;    /* of one GPU, as the planner is told */
     double inter_Bps, intra_Bps;
-    int m_max;                /* largest microbatch measured */
-    const double **before_ms; /* [m * TP_N + ti]: forward + backward before layer l, [L + 1]; NULL = not measured */
-    const double *update_ms;  /* [m * TP_N + ti] */
+    int m_max; /* largest microbatch measured */
+    const double *
+        *before_ms; /* [m * TP_N + ti]: forward + backward before layer l, [L + 1]; NULL = not measured */
+    const double *update_ms; /* [m * TP_N + ti] */
 };
 
-/* ---- the estimator -------------------------------------------------------------------------------------------- */
+/* ---- the estimator
+ * -------------------------------------------------------------------------------------------- */
 
 /* A stage as the estimator sees it. */
 struct view {
@@ -60,8 +63,9 @@ static double iteration_ms(const struct workload *w, const struct view *v, int S
         double elements = embedding * params[0] + head * params[L - 1] + blocks * params[1];
         longest = fmax(longest, x->len_ms), sum += x->len_ms;
         update = fmax(update, x->update_ms * (x->end - x->first) / L);
-        /* [Q9] The published "data-parallel groups" have tp members that are dp ranks apart, not dp that are tp apart.
-         * If a stage crosses nodes, so does one of its groups, if these have more than one member. */
+        /* [Q9] The published "data-parallel groups" have tp members that are dp ranks apart, not dp that are
+         * tp apart. If a stage crosses nodes, so does one of its groups, if these have more than one member.
+         */
         bool crosses = x->node != x->last_node && (corrected ? x->dp : x->tp) > 1;
         sync = fmax(sync, 1000 * 2.0 * (x->dp - 1) / (x->dp * (crosses ? x->inter_Bps : x->intra_Bps)) *
                               (elements * w->element_bytes / x->tp));
@@ -76,9 +80,9 @@ static double iteration_ms(const struct workload *w, const struct view *v, int S
     return (nb - 1) * longest + sum + update + sync + sending;
 }
 
-/* [Q7] The update of whatever profile the directory lists first (`gpu`, microbatch 2, degree 1) stands for all types;
- * [Q11] it is one number for the whole model, but summed as if it were a layer's, and doubled. Where that is not
- * measured: the first profile that there is. */
+/* [Q7] The update of whatever profile the directory lists first (`gpu`, microbatch 2, degree 1) stands for
+ * all types; [Q11] it is one number for the whole model, but summed as if it were a layer's, and doubled.
+ * Where that is not measured: the first profile that there is. */
 static double published_update_ms(const struct workload *w, const char *gpu) {
     const struct layer_times *found = NULL;
     for (int g = 0; g < w->site->n_gpu; g++) {
@@ -109,19 +113,24 @@ static struct kind kind_of(const struct workload *w, int gpu, int zone, int gpus
         int slot = p->mb[i / TP_N] * TP_N + i % TP_N;
         before_ms[slot] = before, update_ms[slot] = 1000 * x->update_s[0];
     }
-    return (struct kind){.gpu = gpu, .zone = zone, .gpus = gpus, .per_node = t->gpus_per_node,
+    return (struct kind){.gpu = gpu,
+                         .zone = zone,
+                         .gpus = gpus,
+                         .per_node = t->gpus_per_node,
                          .memory_MiB = t->planner_memory_bytes / (1 << 20),
                          .inter_Bps = inter ? inter->peak_Bps : DBL_MIN, /* unknown: takes for ever */
                          .intra_Bps = intra->known ? intra->peak_Bps : DBL_MIN,
-                         .m_max = m_max, .before_ms = before_ms, .update_ms = update_ms};
+                         .m_max = m_max,
+                         .before_ms = before_ms,
+                         .update_ms = update_ms};
 }
 
 static const double *measured(const struct kind *k, int m, int ti) {
     return m <= k->m_max ? k->before_ms[m * TP_N + ti] : NULL;
 }
 
-/* Forward and backward of m sequences through layers [first, end), in the largest parts that were measured; INFINITY if
- * that cannot be. */
+/* Forward and backward of m sequences through layers [first, end), in the largest parts that were measured;
+ * INFINITY if that cannot be. */
 static double layers_ms(const struct kind *k, int m, int ti, int first, int end) {
     double sum = 0;
     for (int part = m < k->m_max ? m : k->m_max; m > 0; m -= part) {
@@ -152,7 +161,8 @@ static int estimate(const struct workload *w, const void *extra, const struct pl
     for (int i = 0, node = 0, on_node = 0 /* GPUs taken */; i < line->n_stage; i++) {
         const struct stage *s = &line->stage[i];
         int dp = stage_replicas(s), m = slots > dp ? (int)(slots / dp) : 1;
-        v[i] = (struct view){s->first, s->end, dp, s->group->tp, m, .inter_Bps = INFINITY, .intra_Bps = INFINITY};
+        v[i] = (struct view){
+            s->first, s->end, dp, s->group->tp, m, .inter_Bps = INFINITY, .intra_Bps = INFINITY};
         for (int g = 0; g < s->n_group; g++) {
             const struct replicas *r = &s->group[g];
             struct kind k = kind_of(w, r->gpu, r->zone, 0, scratch);
@@ -178,16 +188,17 @@ static int estimate(const struct workload *w, const void *extra, const struct pl
     return 0;
 }
 
-/* ---- layers for stages ---------------------------------------------------------------------------------------- */
+/* ---- layers for stages
+ * ---------------------------------------------------------------------------------------- */
 
 /* What the search knows throughout. */
 struct world {
     const struct question *q;
     int L, n_kind, gpus, S_max, m_limit;
-    struct kind *kind;           /* [n_kind] in the order shown */
-    double update_ms;            /* [Q7] */
-    const double *demand_before; /* [L + 1] share of the work of layers before l */
-    const double *slice;         /* [L * SLICES] share of each slice */
+    struct kind *kind;                                    /* [n_kind] in the order shown */
+    double update_ms;                                     /* [Q7] */
+    const double *demand_before;                          /* [L + 1] share of the work of layers before l */
+    const double *slice;                                  /* [L * SLICES] share of each slice */
     const double *params_before[TP_N], *act_before[TP_N]; /* [L + 1] in MiB, per copy and per sequence */
 };
 
@@ -195,12 +206,13 @@ struct world {
 struct part {
     int first_rank, gpus, kind, last_kind; /* kinds by their place in the sequence */
     int dp, ti, m;
-    double capacity;                       /* share of the work it could do */
-    double memory_MiB, slack_MiB;          /* of all its GPUs */
-    int first, end;                        /* layers */
+    double capacity;              /* share of the work it could do */
+    double memory_MiB, slack_MiB; /* of all its GPUs */
+    int first, end;               /* layers */
 };
 
-/* A sequence of types, a split of its ranks into stages, and a number of batches: the strategies for it, one by one. */
+/* A sequence of types, a split of its ranks into stages, and a number of batches: the strategies for it, one
+ * by one. */
 struct trial {
     const struct world *w;
     struct kind seq[GPUS_MAX];
@@ -266,7 +278,8 @@ static enum verdict judge_degrees(struct trial *t) {
         if (!w->q->w->model->params[x->ti]) return INVALID;
         for (int k = x->kind; k <= x->last_kind; k++) {
             const double *before = measured(&t->seq[k], x->m, x->ti);
-            if (!before || !measured(&t->seq[k], t->part[0].m, x->ti)) return INVALID; /* the plan has stage 0's m */
+            if (!before || !measured(&t->seq[k], t->part[0].m, x->ti))
+                return INVALID;                                    /* the plan has stage 0's m */
             if (part_gpus(t, x, k) % (1 << x->ti)) return INVALID; /* a replica of two types */
             slowest = fmax(slowest, before[w->L]);
         }
@@ -348,7 +361,8 @@ static void balance(struct trial *t) {
     }
 }
 
-/* Memory against need; sets the slacks. True if all fit; else moves capacity to where there is room, if there is. */
+/* Memory against need; sets the slacks. True if all fit; else moves capacity to where there is room, if there
+ * is. */
 static bool memory_suffices(struct trial *t, bool *no_room) {
     const struct world *w = t->w;
     double need[LAYERS_MAX], freed = 0, room = 0;
@@ -359,8 +373,10 @@ static bool memory_suffices(struct trial *t, bool *no_room) {
                        x->m * w->q->w->element_bytes * (act[x->end] - act[x->first]));
         if (x->kind != x->last_kind) need[i] *= x->dp;
         x->slack_MiB = x->memory_MiB - need[i];
-        if (x->slack_MiB < 0) freed += x->capacity - x->capacity * 0.9 * x->memory_MiB / need[i];
-        else room += x->capacity;
+        if (x->slack_MiB < 0)
+            freed += x->capacity - x->capacity * 0.9 * x->memory_MiB / need[i];
+        else
+            room += x->capacity;
     }
     *no_room = room == 0;
     if (freed == 0) return true;
@@ -390,7 +406,8 @@ static bool raise_degree(struct trial *t) {
     struct part *least = NULL;
     for (int i = 0; i < t->S; i++) {
         struct part *x = &t->part[i];
-        if (x->dp > 1 && (!least || (t->cut ? x->slack_MiB < least->slack_MiB : x->dp > least->dp))) least = x;
+        if (x->dp > 1 && (!least || (t->cut ? x->slack_MiB < least->slack_MiB : x->dp > least->dp)))
+            least = x;
     }
     if (!least) return false;
     least->dp /= 2, least->ti++;
@@ -417,9 +434,11 @@ static bool trial_next(struct trial *t) {
     return false;
 }
 
-/* ---- time and form of a trial's plan -------------------------------------------------------------------------- */
+/* ---- time and form of a trial's plan
+ * -------------------------------------------------------------------------- */
 
-/* The slowest replica of a stage 0 of several types, its share of a batch being by speed, largest remainders first. */
+/* The slowest replica of a stage 0 of several types, its share of a batch being by speed, largest remainders
+ * first. */
 static double shared_ms(const struct trial *t, const struct part *x) {
     const struct world *w = t->w;
     double speed[GPUS_MAX], remainder[GPUS_MAX], all = 0, slowest = 0;
@@ -451,7 +470,8 @@ static double trial_ms(const struct trial *t) {
     struct view v[LAYERS_MAX];
     for (int i = 0; i < t->S; i++) {
         const struct part *x = &t->part[i];
-        v[i] = (struct view){x->first, x->end, x->dp, 1 << x->ti, x->m, .inter_Bps = INFINITY, .intra_Bps = INFINITY};
+        v[i] = (struct view){
+            x->first, x->end, x->dp, 1 << x->ti, x->m, .inter_Bps = INFINITY, .intra_Bps = INFINITY};
         v[i].node = node_of(&t->seq[x->kind], x->first_rank);
         v[i].last_node = node_of(&t->seq[x->last_kind], x->first_rank + x->gpus - 1);
         for (int k = x->kind; k <= x->last_kind; k++) {
@@ -468,8 +488,12 @@ static double trial_ms(const struct trial *t) {
 static const struct plan *trial_plan(const struct trial *t, struct arena *a) {
     const struct workload *w = t->w->q->w;
     struct plan *p = ARENA_NEW(a, struct plan);
-    *p = (struct plan){.model = w->model->name, .site = w->site->name, .global_batch_size = w->global_batch_size,
-                       .micro_batch_size = t->part[0].m, .n_pipeline = 1, .pipeline = ARENA_NEW(a, struct pipeline)};
+    *p = (struct plan){.model = w->model->name,
+                       .site = w->site->name,
+                       .global_batch_size = w->global_batch_size,
+                       .micro_batch_size = t->part[0].m,
+                       .n_pipeline = 1,
+                       .pipeline = ARENA_NEW(a, struct pipeline)};
     *p->pipeline = (struct pipeline){t->S, ARENA_ARRAY(a, struct stage, t->S)};
     for (int i = 0; i < t->S; i++) {
         const struct part *x = &t->part[i];
@@ -478,7 +502,8 @@ static const struct plan *trial_plan(const struct trial *t, struct arena *a) {
         p->pipeline->stage[i] = (struct stage){x->first, x->end, n, r};
         for (int k = x->kind; k <= x->last_kind; k++, r++) {
             const struct kind *y = &t->seq[k];
-            *r = (struct replicas){.gpu = y->gpu, .zone = y->zone, .tp = tp, .count = part_gpus(t, x, k) / tp};
+            *r =
+                (struct replicas){.gpu = y->gpu, .zone = y->zone, .tp = tp, .count = part_gpus(t, x, k) / tp};
             if (tp == 1 || t->w->q->corrected) continue;
             int *vm = ARENA_ARRAY(a, int, tp); /* [Q5] every GPU is listed as a machine */
             for (int j = 0; j < tp; j++) vm[j] = r->gpu;
@@ -488,7 +513,8 @@ static const struct plan *trial_plan(const struct trial *t, struct arena *a) {
     return p;
 }
 
-/* ---- the search ----------------------------------------------------------------------------------------------- */
+/* ---- the search
+ * ----------------------------------------------------------------------------------------------- */
 
 /* Where a plan of the list comes from: trial_next() again leads to it. */
 struct source {
@@ -505,7 +531,7 @@ struct finder {
     long states, budget;
     int n_divisor, divisor[DIVISORS_MAX]; /* of the batch, descending */
     unsigned char order[GPUS_MAX];
-    unsigned char size[LAYERS_MAX];       /* log2 of the GPUs of each stage, as being enumerated */
+    unsigned char size[LAYERS_MAX]; /* log2 of the GPUs of each stage, as being enumerated */
     long n, room;
     struct source *found;
 };
@@ -557,7 +583,8 @@ static int unit_compare(struct unit a, struct unit b) {
     return x != y ? (x > y) - (x < y) : (a.count > b.count) - (a.count < b.count);
 }
 
-/* Bundles pairs of the smallest units until there are few enough. Units rise, and still do. Returns their number. */
+/* Bundles pairs of the smallest units until there are few enough. Units rise, and still do. Returns their
+ * number. */
 static int bundle(struct unit *u, int n) {
     while (n > UNITS_MAX) {
         int pairs = n - UNITS_MAX, least = 1, m = 0;
@@ -579,9 +606,9 @@ static int bundle(struct unit *u, int n) {
     return n;
 }
 
-/* All orders of the S stages of f->size (rising) by prefix shifts: the first one falls; for each next one, what follows
- * the longest falling prefix, or the element after that, goes to the front (Williams, "Loopless generation of multiset
- * permutations by prefix shifts", 2009). */
+/* All orders of the S stages of f->size (rising) by prefix shifts: the first one falls; for each next one,
+ * what follows the longest falling prefix, or the element after that, goes to the front (Williams, "Loopless
+ * generation of multiset permutations by prefix shifts", 2009). */
 static bool try_orders(struct finder *f, int S) {
     struct unit u[LAYERS_MAX], x;
     unsigned char size[LAYERS_MAX];
@@ -638,7 +665,8 @@ static const struct plan *build(const struct answer *x, long id, struct arena *a
     trial_sequence(t, s->code);
     trial_stages(t, stages + 2, stages[0] << 8 | stages[1]);
     trial_batches(t, s->nb);
-    while (t->tried < s->tried && trial_next(t)) {}
+    while (t->tried < s->tried && trial_next(t)) {
+    }
     return trial_plan(t, a);
 }
 
@@ -690,12 +718,13 @@ static int set_up(struct world *w, const struct question *q, struct arena *a, st
         for (int i = 0; i < p->n_mb; i++)
             if (p->times[i * TP_N].fwd_s) m = p->mb[i];
         if (m < w->m_limit) w->m_limit = m;
-        if (!times) times = profile_times(p, 1, 1); /* the layers' shares of the work are those of the first type */
+        if (!times)
+            times = profile_times(p, 1, 1); /* the layers' shares of the work are those of the first type */
     }
     if (!times)
-        return err_set(e, EXIT_INPUT, "metis: no profile of %s at microbatch 1, degree 1; expected one of %s", mo->name,
-                       q->corrected ? "a GPU type of the pool" : "A100-40 or V100-16");
-    double *demand = ARENA_ARRAY(a, double, L), *slice = ARENA_ARRAY(a, double, L * SLICES), sum = 0;
+        return err_set(e, EXIT_INPUT, "metis: no profile of %s at microbatch 1, degree 1; expected one of %s",
+                       mo->name, q->corrected ? "a GPU type of the pool" : "A100-40 or V100-16");
+    double *demand = ARENA_ARRAY(a, double, L), *slice = ARENA_ARRAY(a, double, L *SLICES), sum = 0;
     for (int l = 0; l < L; l++) sum += times->fwd_s[l] + times->bwd_s[l];
     for (int l = 0; l < L; l++) demand[l] = (times->fwd_s[l] + times->bwd_s[l]) / sum;
     for (int i = 0; i < L * SLICES; i++) slice[i] = demand[i / SLICES] / SLICES;
@@ -731,7 +760,9 @@ static int search(const struct question *q, struct answer *out, struct arena *a,
     for (int i = 1, k = 0; i <= B / i; i++)
         if (B % i == 0) f->divisor[k] = B / i, f->divisor[f->n_divisor - 1 - k++] = i;
     for (int i = 0; i < n_kind; i++) f->order[i] = (unsigned char)i;
-    for (bool first = true; n_kind && !try_sequence(f, first) && next_order(f->order, n_kind); first = false) {}
+    for (bool first = true; n_kind && !try_sequence(f, first) && next_order(f->order, n_kind);
+         first = false) {
+    }
     double usd_per_ms = 0;
     for (int i = 0; i < n_kind; i++) {
         const struct kind *k = &f->world.kind[i];
@@ -740,14 +771,16 @@ static int search(const struct question *q, struct answer *out, struct arena *a,
     if (f->n) qsort(f->found, (size_t)f->n, sizeof *f->found, by_time);
     struct proposal *x = ARENA_ARRAY(a, struct proposal, f->n);
     for (long i = 0; i < f->n; i++)
-        x[i] = (struct proposal){.time_s = f->found[i].ms / 1000, .cost_usd = f->found[i].ms * usd_per_ms, .id = i};
+        x[i] = (struct proposal){
+            .time_s = f->found[i].ms / 1000, .cost_usd = f->found[i].ms * usd_per_ms, .id = i};
     out->n = (int)f->n, out->proposal = x, out->states = (uint64_t)f->states;
     return 0;
 }
 
 const struct planner metis_planner = {
     .name = "metis",
-    .about = "all GPU types of one zone; enumerates splits of the ranks into stages, layers by speed and memory",
+    .about =
+        "all GPU types of one zone; enumerates splits of the ranks into stages, layers by speed and memory",
     .search = search,
     .estimate = estimate,
 };

@@ -3,11 +3,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Piper: microbatches of one sequence, no tensor parallelism, a data-parallel degree for each stage. A dynamic
- * program over the last j layers finds the least bottleneck, the time per sequence of the slowest stage. The
- * published table has two more axes: GPUs k and the sum s of the degrees. Without tensor parallelism a stage
- * takes as many of the one as of the other, and the table is monotone, so X[j][k][s] = X[j][v][v], v = min(k, s):
- * one axis gives the same answers. */
+/* Piper: microbatches of one sequence, no tensor parallelism, a data-parallel degree for each stage. A
+ * dynamic program over the last j layers finds the least bottleneck, the time per sequence of the slowest
+ * stage. The published table has two more axes: GPUs k and the sum s of the degrees. Without tensor
+ * parallelism a stage takes as many of the one as of the other, and the table is monotone, so X[j][k][s] =
+ * X[j][v][v], v = min(k, s): one axis gives the same answers. */
 
 /* Answers closer than this are equal to the published program: a time per sequence, in seconds. */
 static const double SAME_S = 1e-9;
@@ -62,7 +62,7 @@ static double stage_bytes(const struct chain *c, int first, int end, int d, int 
 static double stage_s(const struct chain *c, int first, int end, int d) {
     const double *out = c->w->model->act_out;
     double edges = (first ? out[first - 1] : 0) + (end < c->w->model->n_layer ? out[end - 1] : 0);
-    double sync = d - 1.; /* per parameter, times 2/d per batch: a ring */
+    double sync = d - 1.;            /* per parameter, times 2/d per batch: a ring */
     if (c->corrected) edges *= c->m; /* [Q1] the edges of one sequence whatever the microbatch */
     if (!c->corrected) sync *= 2;    /* [Q3] the volume of a parameter server */
     double elements = 2 * edges / d + 2 * sync * (c->params[end] - c->params[first]) / (d * c->n);

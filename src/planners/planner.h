@@ -1,20 +1,22 @@
 #ifndef SAILOR_PLANNERS_PLANNER_H
 #define SAILOR_PLANNERS_PLANNER_H
 #include "io/results.h"
-/* The planners that the paper compares, one file each: a plan space, an estimator and a ranking over the common tables
- * (docs/planners.md). A planner only proposes; walk.c judges every list in the same way, by the common simulator.
- * Each has two modes: faithful keeps the defects of the published code, corrected mends them. */
+/* The planners that the paper compares, one file each: a plan space, an estimator and a ranking over the
+ * common tables (docs/planners.md). A planner only proposes; walk.c judges every list in the same way, by the
+ * common simulator. Each has two modes: faithful keeps the defects of the published code, corrected mends
+ * them. */
 
 /** What a planner is asked. */
 struct question {
-    const struct workload *w; /* with the profiles of every GPU type of the site that has one */
-    const struct pool *pool;  /* a row of the job; pool->entry has the order of the file */
-    enum objective objective; /* throughput or cost */
+    const struct workload *w;     /* with the profiles of every GPU type of the site that has one */
+    const struct pool *pool;      /* a row of the job; pool->entry has the order of the file */
+    enum objective objective;     /* throughput or cost */
     double max_usd_per_iteration; /* INFINITY = no limit */
     double min_iterations_per_s;  /* 0 = no limit */
     bool corrected;
     const void *extra; /* what the planner's load() gave */
-    long states;       /* searches that the original ends by the clock: states to evaluate; 0 = the planner's default */
+    long states;       /* searches that the original ends by the clock: states to evaluate; 0 = the planner's
+                          default */
     bool (*stop)(void *ctx); /* poll now and then; true = give up (the answer is not used); may be NULL */
     void *stop_ctx;
 };
@@ -30,9 +32,10 @@ struct proposal {
 struct answer {
     int n;
     const struct proposal *proposal; /* [n] */
-    const struct plan *(*build)(const struct answer *x, long id, struct arena *a); /* NULL: every plan is there */
-    const void *ctx;                                                             /* for build() */
-    uint64_t states; /* plans or states that the search evaluated */
+    const struct plan *(*build)(const struct answer *x, long id,
+                                struct arena *a); /* NULL: every plan is there */
+    const void *ctx;                              /* for build() */
+    uint64_t states;                              /* plans or states that the search evaluated */
 };
 
 /** What a baseline's own estimator says of a plan. */
@@ -43,21 +46,22 @@ struct guess {
 struct planner {
     const char *name;  /* "metis", as on the command line */
     const char *about; /* one line for --help: which GPUs it looks at, how it searches */
-    /** Inputs of its own beyond the profile, from the directory `inputs` (already resolved), in `a`. NULL: none needed. Returns 0, or
-     *  -1 with *e set (EXIT_INPUT). */
-    int (*load)(const struct workload *w, const char *inputs, const void **extra, struct arena *a, struct err *e);
-    /** The sorted list; everything in `a`. An empty list is an answer. Deterministic. -1 with *e set if the question
-     *  cannot be answered (EXIT_INPUT: an input is missing). */
+    /** Inputs of its own beyond the profile, from the directory `inputs` (already resolved), in `a`. NULL:
+     * none needed. Returns 0, or -1 with *e set (EXIT_INPUT). */
+    int (*load)(const struct workload *w, const char *inputs, const void **extra, struct arena *a,
+                struct err *e);
+    /** The sorted list; everything in `a`. An empty list is an answer. Deterministic. -1 with *e set if the
+     * question cannot be answered (EXIT_INPUT: an input is missing). */
     int (*search)(const struct question *q, struct answer *out, struct arena *a, struct err *e);
     /** The planner's own estimator on any valid plan; NULL: it has none. Returns 0, or -1 with *e set. */
-    int (*estimate)(const struct workload *w, const void *extra, const struct plan *p, bool corrected, struct guess *out,
-                    struct arena *scratch, struct err *e);
-    /** The simulator that judges this planner's plans in the published comparison if it is not the common one (Aceso):
-     *  fills est as estimate_plan() does; not asked in corrected mode. NULL: the common one. */
-    int (*judge)(const struct question *q, const struct answer *x, const struct proposal *p, const struct plan *plan,
-                 struct estimate *est, struct err *e);
-    /** Faithful mode: the published runs ask it for throughput whatever the figure's objective, so that a floor on the
-     *  throughput is not applied to it. */
+    int (*estimate)(const struct workload *w, const void *extra, const struct plan *p, bool corrected,
+                    struct guess *out, struct arena *scratch, struct err *e);
+    /** The simulator that judges this planner's plans in the published comparison if it is not the common one
+     * (Aceso): fills est as estimate_plan() does; not asked in corrected mode. NULL: the common one. */
+    int (*judge)(const struct question *q, const struct answer *x, const struct proposal *p,
+                 const struct plan *plan, struct estimate *est, struct err *e);
+    /** Faithful mode: the published runs ask it for throughput whatever the figure's objective, so that a
+     * floor on the throughput is not applied to it. */
     bool always_throughput;
 };
 
@@ -65,31 +69,34 @@ struct planner {
 extern const struct planner *const planners[];
 const struct planner *planner_find(const char *name);
 
-/** The walk (walk.c): down the list to the first plan that fits and meets the limits under the common simulator;
- *  counts what does not fit. Fills row: status feasible or infeasible (with the reason), the plan with its estimates,
- *  oom_plans, plans_evaluated, search_s (the planner's search alone), note if the plan does not fit into the pool. With
- *  q->stop firing: 1 (row untouched). Returns 0, or -1 with *e set. The plan lives in `a`. */
-int planner_walk(const struct planner *pl, const struct question *q, enum estimator common, struct row_result *row,
-                 struct arena *a, struct err *e);
+/** The walk (walk.c): down the list to the first plan that fits and meets the limits under the common
+ * simulator; counts what does not fit. Fills row: status feasible or infeasible (with the reason), the plan
+ * with its estimates, oom_plans, plans_evaluated, search_s (the planner's search alone), note if the plan
+ * does not fit into the pool. With q->stop firing: 1 (row untouched). Returns 0, or -1 with *e set. The plan
+ * lives in `a`. */
+int planner_walk(const struct planner *pl, const struct question *q, enum estimator common,
+                 struct row_result *row, struct arena *a, struct err *e);
 
 /* ---- what several planners share (common.c) ---- */
 
 /** Ring all-reduce of ALL bytes at once: 2(n-1)*t(bytes/n); 0 for n <= 1 or no bytes. */
 double plain_allreduce_s(const struct link *l, double bytes, int n);
 
-/** Layers of stage i of P by an even split of L: the first L mod P stages (or, with `last_longer`, the last) get one more. */
+/** Layers of stage i of P by an even split of L: the first L mod P stages (or, with `last_longer`, the last)
+ * get one more. */
 void even_layers(int L, int P, bool last_longer, int i, int *first, int *end);
 
-/** A grid as a plan: P stages, even split of all layers (first stages longer), D replicas of degree tp, one GPU type in one
- *  zone. In `a`. */
-struct plan *grid_plan(const struct workload *w, int zone, int gpu, int D, int P, int tp, int m, struct arena *a);
+/** A grid as a plan: P stages, even split of all layers (first stages longer), D replicas of degree tp, one
+ * GPU type in one zone. In `a`. */
+struct plan *grid_plan(const struct workload *w, int zone, int gpu, int D, int P, int tp, int m,
+                       struct arena *a);
 
 /** USD per hour of the GPUs of a plan / 3600 * seconds; NAN where a price is unknown. Egress not included. */
 double rental_usd(const struct workload *w, const struct plan *p, double time_s);
 
-/** What the type-by-type planners are shown of a row (BASELINES 0.3): per GPU type in order of first appearance its GPUs and
- *  zone. `faithful`: a later entry of a type overwrites an earlier one, and all count as in the zone of the last entry;
- *  corrected: each type's zone with the most GPUs. Returns their number. */
+/** What the type-by-type planners are shown of a row (BASELINES 0.3): per GPU type in order of first
+ * appearance its GPUs and zone. `faithful`: a later entry of a type overwrites an earlier one, and all count
+ * as in the zone of the last entry; corrected: each type's zone with the most GPUs. Returns their number. */
 struct shown {
     int gpu, zone, gpus;
 };

@@ -3,14 +3,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The published heuristic of Sailor. For every number of stages P (even layers), microbatch m and replicas D: a
- * recursion over the stages that splits the D replicas of each among the GPU types and keeps, for what is then left of
- * the pool, only the rest with the least time. Zones are grouped into regions; a stage stays within one.
- * [Q1] to [Q6] mark the defects that question.corrected mends. */
+/* The published heuristic of Sailor. For every number of stages P (even layers), microbatch m and replicas D:
+ * a recursion over the stages that splits the D replicas of each among the GPU types and keeps, for what is
+ * then left of the pool, only the rest with the least time. Zones are grouped into regions; a stage stays
+ * within one. [Q1] to [Q6] mark the defects that question.corrected mends. */
 
-enum { DEGREES = 3, /* 1, 2, 4 */ REGIONS_MAX = 8 /* all their subsets are tried */, SLOTS_MAX = ZONES_MAX * GPUS_MAX };
+enum {
+    DEGREES = 3,
+    /* 1, 2, 4 */ REGIONS_MAX = 8 /* all their subsets are tried */,
+    SLOTS_MAX = ZONES_MAX * GPUS_MAX
+};
 
-/* GPUs of one type in one zone. Those of a region lie together, within it those of a type, in the order of filling. */
+/* GPUs of one type in one zone. Those of a region lie together, within it those of a type, in the order of
+ * filling. */
 struct slot {
     int region, kind, zone, count;
     double usd_per_s; /* of one GPU */
@@ -39,7 +44,8 @@ struct layers {
     double params_bytes, out_bytes; /* out: of one microbatch */
 };
 
-/* Stages i .. P-1 in the best way found for what is left of the pool and of the budget: an entry of the memo. */
+/* Stages i .. P-1 in the best way found for what is left of the pool and of the budget: an entry of the memo.
+ */
 struct rest {
     struct rest *chain;
     const struct tour *tour;
@@ -47,7 +53,8 @@ struct rest {
     long cents;
     uint16_t *left; /* GPUs in each slot of the region */
     double T_s;     /* INFINITY: there is no way */
-    double comp_s, comm_s, sync_s, first_s, straggler_s; /* sums; max; first and slowest stage with their transfers */
+    double comp_s, comm_s, sync_s, first_s,
+        straggler_s; /* sums; max; first and slowest stage with their transfers */
     double usd_per_s, egress_usd;
     const struct rest *next;
     int n_run;
@@ -77,12 +84,12 @@ struct search {
     int begin[REGIONS_MAX][GPUS_MAX + 1]; /* first slot of (region, kind) */
     struct tour *tour;
     int P, m, D, M;
-    bool frugal;           /* the first type has to do with the least degree that fits */
-    struct layers *layers; /* [P] */
-    struct use *use;       /* [P * K] */
-    bool out[GPUS_MAX];    /* a stage does not fit into this type */
-    long epoch;            /* (P, m, D) that the memo and the times are about */
-    struct bucket *bucket; /* [BUCKETS] */
+    bool frugal;                   /* the first type has to do with the least degree that fits */
+    struct layers *layers;         /* [P] */
+    struct use *use;               /* [P * K] */
+    bool out[GPUS_MAX];            /* a stage does not fit into this type */
+    long epoch;                    /* (P, m, D) that the memo and the times are about */
+    struct bucket *bucket;         /* [BUCKETS] */
     struct known *ring, *transfer; /* [KNOWN] */
     struct arena memo;
     int n_list, list_room;
@@ -91,7 +98,8 @@ struct search {
     bool stopped;
 };
 
-/* ---- the pool ------------------------------------------------------------------------------------------------- */
+/* ---- the pool
+ * ------------------------------------------------------------------------------------------------- */
 
 /* "us-central1-a" lies in "us-central1": what stands before the second dash. */
 static size_t region_length(const char *zone) {
@@ -129,7 +137,8 @@ static void read_pool(struct search *x, struct arena *a) {
         int n = 0, k = x->K;
         for (int z = 0; z < s->n_zone; z++) n += count[z * s->n_gpu + g];
         if (!n || !x->w->profile[g]) continue;
-        for (; k > 0 && strcmp(s->gpu[x->gpu[k - 1]].name, s->gpu[g].name) > 0; k--) x->gpu[k] = x->gpu[k - 1];
+        for (; k > 0 && strcmp(s->gpu[x->gpu[k - 1]].name, s->gpu[g].name) > 0; k--)
+            x->gpu[k] = x->gpu[k - 1];
         x->gpu[k] = g, x->K++;
     }
     x->slot = ARENA_ARRAY(a, struct slot, s->n_zone * x->K);
@@ -143,7 +152,8 @@ static void read_pool(struct search *x, struct arena *a) {
             if (!have) continue;
             if (r == x->n_region) name[x->n_region++] = s->zone[z];
             x->gpus += have;
-            x->slot[x->n_slot++] = (struct slot){r, k, z, have < INT16_MAX ? have : INT16_MAX, price(x, z, x->gpu[k])};
+            x->slot[x->n_slot++] =
+                (struct slot){r, k, z, have < INT16_MAX ? have : INT16_MAX, price(x, z, x->gpu[k])};
         }
     }
     qsort(x->slot, (size_t)x->n_slot, sizeof *x->slot, slot_order);
@@ -172,12 +182,12 @@ static double region_peak_Bps(const struct search *x, int from, int to) {
     return 0;
 }
 
-/* Every subset of the regions once, in the order whose narrowest link is widest; the widest subsets first, single
- * regions before all. peak[set][first] is the best of the orders that begin with `first`. */
+/* Every subset of the regions once, in the order whose narrowest link is widest; the widest subsets first,
+ * single regions before all. peak[set][first] is the best of the orders that begin with `first`. */
 static void list_tours(struct search *x, struct arena *a) {
     int R = x->n_region, sets = 1 << R;
-    double *peak = ARENA_ARRAY(a, double, sets * R);
-    int *then = ARENA_ARRAY(a, int, sets * R);
+    double *peak = ARENA_ARRAY(a, double, sets *R);
+    int *then = ARENA_ARRAY(a, int, sets *R);
     x->tour = ARENA_ARRAY(a, struct tour, sets);
     for (int set = 1; set < sets; set++) {
         int first = -1;
@@ -205,9 +215,11 @@ static void list_tours(struct search *x, struct arena *a) {
     }
 }
 
-/* ---- stages alone --------------------------------------------------------------------------------------------- */
+/* ---- stages alone
+ * --------------------------------------------------------------------------------------------- */
 
-/* The degree of stage i on kind k: the highest to which each doubling still gains 1.5 times, or the least that fits. */
+/* The degree of stage i on kind k: the highest to which each doubling still gains 1.5 times, or the least
+ * that fits. */
 static bool choose_degree(const struct search *x, int k, int i, struct use *u) {
     const struct model *mo = x->w->model;
     const struct gpu_type *g = &x->w->site->gpu[x->gpu[k]];
@@ -226,8 +238,10 @@ static bool choose_degree(const struct search *x, int k, int i, struct use *u) {
         double bytes = x->w->state_bytes_per_param * params +
                        (double)(x->P - i) * x->m * x->w->element_bytes * act + (tp == 1 ? 2e9 : 3e9);
         if (!least && bytes <= g->memory_bytes) least = tp;
-        if (gains && before / comp >= 1.5) fastest = tp, before = comp;
-        else gains = false;
+        if (gains && before / comp >= 1.5)
+            fastest = tp, before = comp;
+        else
+            gains = false;
         at[tp] = (struct use){tp, comp, (y->end - y->first) * t->update_s[y->first]};
     }
     if (!least) return false;
@@ -245,7 +259,8 @@ static void stage_tables(struct search *x) {
     }
     for (int k = 0; k < x->K; k++) {
         x->out[k] = false;
-        for (int i = 0; i < x->P && !x->out[k]; i++) x->out[k] = !choose_degree(x, k, i, &x->use[i * x->K + k]);
+        for (int i = 0; i < x->P && !x->out[k]; i++)
+            x->out[k] = !choose_degree(x, k, i, &x->use[i * x->K + k]);
     }
 }
 
@@ -253,7 +268,8 @@ static void stage_tables(struct search *x) {
 static double ring_s(const struct link *l, double bytes, int D) {
     if (D == 1) return 0;
     if (!l) return INFINITY;
-    double n = floor(bytes / BUCKET_BYTES), each = n > 0 ? link_time_s(l, BUCKET_BYTES / D, ESTIMATOR_SAILOR) : 0;
+    double n = floor(bytes / BUCKET_BYTES),
+           each = n > 0 ? link_time_s(l, BUCKET_BYTES / D, ESTIMATOR_SAILOR) : 0;
     return 2 * (D - 1) * (n * each + link_time_s(l, floor((bytes - n * BUCKET_BYTES) / D), ESTIMATOR_SAILOR));
 }
 
@@ -276,7 +292,8 @@ static double slot_ring_s(const struct search *x, int i, int a, int b) {
     const struct use *u = &x->use[i * x->K];
     double *t = look_up(x, x->ring, i, a, b);
     if (isnan(*t))
-        *t = ring_s(slot_link(x, a, u[x->slot[a].kind].tp, b, u[x->slot[b].kind].tp), x->layers[i].params_bytes, x->D);
+        *t = ring_s(slot_link(x, a, u[x->slot[a].kind].tp, b, u[x->slot[b].kind].tp),
+                    x->layers[i].params_bytes, x->D);
     return *t;
 }
 
@@ -311,7 +328,8 @@ static double sync_usd(const struct search *x, int i, const struct run *run, int
     return 2 * (x->D - 1) * usd_per_GB * x->layers[i].params_bytes / x->D / 1e9;
 }
 
-/* ---- splits --------------------------------------------------------------------------------------------------- */
+/* ---- splits
+ * --------------------------------------------------------------------------------------------------- */
 
 /* Replicas of stage i that each type can hold: room[k]. Returns their number. */
 static int count_room(const struct search *x, int i, int region, const uint16_t *left, int *room) {
@@ -339,8 +357,8 @@ static bool next_split(int *n, const int *room, int K) {
     return false;
 }
 
-/* Lay n[k] replicas of each type into its zones in order: runs, and what is left. [Q4] In the last stage only one
- * exhausted zone is skipped per replica; behind two of them it is put where nothing is left. */
+/* Lay n[k] replicas of each type into its zones in order: runs, and what is left. [Q4] In the last stage only
+ * one exhausted zone is skipped per replica; behind two of them it is put where nothing is left. */
 static int place(const struct search *x, int i, int region, const int *n, uint16_t *left, struct run *run) {
     int n_run = 0, base = x->begin[region][0];
     bool sloppy = i == x->P - 1 && !x->q->corrected;
@@ -350,8 +368,10 @@ static int place(const struct search *x, int i, int region, const int *n, uint16
             for (bool skip = true; skip && left[s - base] < tp; skip = !sloppy) s++;
             take = left[s - base] / tp;
             if (take > todo) take = todo;
-            if (take) left[s - base] = (uint16_t)(left[s - base] - take * tp);
-            else take = 1;
+            if (take)
+                left[s - base] = (uint16_t)(left[s - base] - take * tp);
+            else
+                take = 1;
             run[n_run++] = (struct run){(short)s, (short)take};
         }
     }
@@ -359,7 +379,8 @@ static int place(const struct search *x, int i, int region, const int *n, uint16
 }
 
 /* Activations from a stage to the next: the slowest pair of replicas, and the price of all. */
-static double transfer_s(const struct search *x, int i, const struct run *a, const struct run *b, double *usd_per_GB) {
+static double transfer_s(const struct search *x, int i, const struct run *a, const struct run *b,
+                         double *usd_per_GB) {
     const struct site *s = x->w->site;
     const struct use *u = &x->use[i * x->K], *v = u + x->K;
     double worst = -INFINITY;
@@ -380,13 +401,14 @@ static double transfer_s(const struct search *x, int i, const struct run *a, con
     return worst;
 }
 
-/* ---- the recursion -------------------------------------------------------------------------------------------- */
+/* ---- the recursion
+ * -------------------------------------------------------------------------------------------- */
 
 static long to_cents(double usd) { return isinf(usd) ? -1 : lround(100 * usd); }
 
 /* The entry for this state; *fresh if it is new. The published memo rounds the budget to cents, so do we. */
-static struct rest *recall(struct search *x, int i, const struct tour *t, int at, const uint16_t *left, long cents,
-                           bool *fresh) {
+static struct rest *recall(struct search *x, int i, const struct tour *t, int at, const uint16_t *left,
+                           long cents, bool *fresh) {
     int n = x->begin[t->region[at]][x->K] - x->begin[t->region[at]][0];
     uint64_t h = (uint64_t)i * 31 + (uint64_t)at + (uint64_t)(t - x->tour) * 977 + (uint64_t)cents * 65537;
     for (int s = 0; s < n; s++) h = (h ^ left[s]) * UINT64_C(0x9e3779b97f4a7c15), h ^= h >> 29;
@@ -432,7 +454,8 @@ static bool merge(struct search *x, const struct rest *own, const struct run *ru
         out->T_s = (x->M - 1) * out->straggler_s + out->comm_s + out->comp_s + out->sync_s;
         out->usd_per_s += r->usd_per_s;
         out->egress_usd = r->egress_usd + 2 * x->M * usd_per_GB * x->layers[i].out_bytes / 1e9;
-        if (x->q->corrected) out->egress_usd += own->egress_usd; /* [Q6] only the last stage pays for its all-reduce */
+        if (x->q->corrected)
+            out->egress_usd += own->egress_usd; /* [Q6] only the last stage pays for its all-reduce */
         if (affordable(out->T_s * out->usd_per_s + out->egress_usd, budget_usd)) return true;
         /* A rest so slow that this stage costs more than thought: again, with less for the rest. */
         double more = out->T_s * own->usd_per_s + own->egress_usd;
@@ -442,7 +465,8 @@ static bool merge(struct search *x, const struct rest *own, const struct run *ru
     return false;
 }
 
-/* One way to run a stage; the better replaces what *best holds. *alone_s: its time alone in the split before. */
+/* One way to run a stage; the better replaces what *best holds. *alone_s: its time alone in the split before.
+ */
 static void try_split(struct search *x, struct rest *best, const int *n, double budget_usd, double *alone_s) {
     struct run run[SLOTS_MAX];
     uint16_t left[SLOTS_MAX];
@@ -504,21 +528,27 @@ static const struct rest *solve(struct search *x, int i, const struct tour *t, i
     return best->T_s < INFINITY ? best : NULL;
 }
 
-/* ---- the list ------------------------------------------------------------------------------------------------- */
+/* ---- the list
+ * ------------------------------------------------------------------------------------------------- */
 
 static const struct plan *make_plan(const struct search *x, const struct rest *r, struct arena *a) {
     struct plan *p = ARENA_NEW(a, struct plan);
-    *p = (struct plan){.model = x->w->model->name, .site = x->w->site->name,
-                       .global_batch_size = x->w->global_batch_size, .micro_batch_size = x->m,
-                       .n_pipeline = 1, .pipeline = ARENA_NEW(a, struct pipeline)};
+    *p = (struct plan){.model = x->w->model->name,
+                       .site = x->w->site->name,
+                       .global_batch_size = x->w->global_batch_size,
+                       .micro_batch_size = x->m,
+                       .n_pipeline = 1,
+                       .pipeline = ARENA_NEW(a, struct pipeline)};
     *p->pipeline = (struct pipeline){x->P, ARENA_ARRAY(a, struct stage, x->P)};
     for (struct stage *s = p->pipeline->stage; r; r = r->next, s++) {
         const struct layers *y = &x->layers[r->stage];
         *s = (struct stage){y->first, y->end, r->n_run, ARENA_ARRAY(a, struct replicas, r->n_run)};
         for (int g = 0; g < r->n_run; g++) {
             const struct slot *t = &x->slot[r->run[g].slot];
-            s->group[g] = (struct replicas){.gpu = x->gpu[t->kind], .zone = t->zone,
-                                            .tp = x->use[r->stage * x->K + t->kind].tp, .count = r->run[g].count};
+            s->group[g] = (struct replicas){.gpu = x->gpu[t->kind],
+                                            .zone = t->zone,
+                                            .tp = x->use[r->stage * x->K + t->kind].tp,
+                                            .count = r->run[g].count};
         }
     }
     return p;
@@ -541,8 +571,9 @@ static const struct rest *solve_tours(struct search *x) {
         bool fills = false; /* some type alone has a pipeline */
         for (int k = 0; k < x->K; k++) fills |= !x->out[k] && t->gpus_of[k] >= of[k];
         if (!fills || (long)least * x->D > t->gpus) continue;
-        const struct rest *r = solve(x, 0, t, 0, &x->full[x->begin[t->region[0]][0]],
-                                     x->q->objective == OBJECTIVE_COST ? INFINITY : x->q->max_usd_per_iteration);
+        const struct rest *r =
+            solve(x, 0, t, 0, &x->full[x->begin[t->region[0]][0]],
+                  x->q->objective == OBJECTIVE_COST ? INFINITY : x->q->max_usd_per_iteration);
         if (r && (!best || r->T_s < best->T_s)) best = r;
     }
     return best;
@@ -604,8 +635,8 @@ static int search(const struct question *q, struct answer *out, struct arena *a,
     x.ring = ARENA_ARRAY(a, struct known, KNOWN), x.transfer = ARENA_ARRAY(a, struct known, KNOWN);
     arena_alloc(&x.memo, 1); /* a block that stays */
     const struct arena_mark empty = arena_mark(&x.memo);
-    /* [Q1] For cost the published planner takes no plan of several stages. [Q5] Of several types the first has always
-     * to be frugal, so that more GPUs can make a plan slower; corrected: it is tried both ways. */
+    /* [Q1] For cost the published planner takes no plan of several stages. [Q5] Of several types the first
+     * has always to be frugal, so that more GPUs can make a plan slower; corrected: it is tried both ways. */
     int deepest = cheap && !q->corrected ? 1 : L, ways = x.K > 1 && q->corrected ? 2 : 1;
     for (x.P = 1; x.P <= deepest; x.P++)
         for (x.m = 0; (x.m = next_micro_batch(&x, x.m));)
@@ -614,8 +645,10 @@ static int search(const struct question *q, struct answer *out, struct arena *a,
                 stage_tables(&x);
                 int n = replica_counts(&x, d);
                 double best = INFINITY;
-                for (int i = 0; i < n && !x.stopped; i++) { /* up for cost, down for time, until it gets no better */
-                    x.D = d[cheap ? i : n - 1 - i], x.M = (q->w->global_batch_size + x.m * x.D - 1) / (x.m * x.D);
+                for (int i = 0; i < n && !x.stopped;
+                     i++) { /* up for cost, down for time, until it gets no better */
+                    x.D = d[cheap ? i : n - 1 - i],
+                    x.M = (q->w->global_batch_size + x.m * x.D - 1) / (x.m * x.D);
                     arena_release(&x.memo, empty);
                     const struct rest *r = solve_tours(&x);
                     if (!r) continue;

@@ -5,11 +5,12 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Varuna: one GPU type in one zone, every number of stages that divides the layers, the largest microbatch that its
- * memory model lets through, and a simulation of the pipeline event by event, noise included. Quirks of the published
- * code are numbered as Q1, Q2, ...; corrected mode mends them. */
+/* Varuna: one GPU type in one zone, every number of stages that divides the layers, the largest microbatch
+ * that its memory model lets through, and a simulation of the pipeline event by event, noise included. Quirks
+ * of the published code are numbered as Q1, Q2, ...; corrected mode mends them. */
 
-/* ---- inputs: the peak of each layer when it trains alone ------------------------------------------------------- */
+/* ---- inputs: the peak of each layer when it trains alone
+ * ------------------------------------------------------- */
 
 struct peaks {
     int tp, n;
@@ -41,8 +42,8 @@ static int read_row(const struct json_at *at, int n_layer, int *mb, const double
 static int read_peaks(const struct json_at *at, const struct model *m, const char *gpu, struct peaks *k,
                       struct arena *a, struct err *e) {
     static const char *const keys[] = {"format", "model", "gpu", "tp", "peaks", NULL};
-    struct json_at model = json_member(at, "model"), type = json_member(at, "gpu"), tp = json_member(at, "tp"),
-                   rows = json_member(at, "peaks");
+    struct json_at model = json_member(at, "model"), type = json_member(at, "gpu"),
+                   tp = json_member(at, "tp"), rows = json_member(at, "peaks");
     int which, i = 0;
     if (json_object(at, keys, e) || json_format(at, "sailor-varuna/1", e)) return -1;
     if (json_name(&model, &m->name, 1, "the model planned", &which, e)) return -1;
@@ -60,7 +61,8 @@ static int read_peaks(const struct json_at *at, const struct model *m, const cha
     return 0;
 }
 
-static int load(const struct workload *w, const char *inputs, const void **extra, struct arena *a, struct err *e) {
+static int load(const struct workload *w, const char *inputs, const void **extra, struct arena *a,
+                struct err *e) {
     struct extra *x = ARENA_NEW(a, struct extra);
     for (int g = 0; g < w->site->n_gpu; g++) {
         const char *gpu = w->site->gpu[g].name;
@@ -80,11 +82,12 @@ static int load(const struct workload *w, const char *inputs, const void **extra
     return 0;
 }
 
-/* ---- the order of work in each stage --------------------------------------------------------------------------- */
+/* ---- the order of work in each stage
+ * --------------------------------------------------------------------------- */
 
-/* One forward, one backward, made in lock-step: what a stage does in one round its neighbours see in the next.
- * Microbatches come in ascending order everywhere, so counts are enough. order[stage * 2M ...]: microbatch, or its
- * complement if backward. */
+/* One forward, one backward, made in lock-step: what a stage does in one round its neighbours see in the
+ * next. Microbatches come in ascending order everywhere, so counts are enough. order[stage * 2M ...]:
+ * microbatch, or its complement if backward. */
 static void make_order(int P, int M, bool corrected, int *order, int *n_order, struct arena *a) {
     enum { ROUNDS_MAX = 20000 }; /* of the published code */
     int *fwd = ARENA_ARRAY(a, int, 4 * P), *bwd = fwd + P, *fwd_seen = bwd + P, *bwd_seen = fwd_seen + P;
@@ -94,9 +97,11 @@ static void make_order(int P, int M, bool corrected, int *order, int *n_order, s
         busy = false;
         for (int i = 0; i < P; i++) {
             int warm = P - 1 - i, *next = &order[i * 2 * M + n_order[i]];
-            if (corrected && warm > M) warm = M; /* Q8: with fewer microbatches a stage never leaves its warm-up */
+            if (corrected && warm > M)
+                warm = M; /* Q8: with fewer microbatches a stage never leaves its warm-up */
             bool backward = fwd[i] >= warm && (bwd[i] >= M - warm || (n_order[i] - warm) % 2);
-            if (backward ? bwd[i] == (i == P - 1 ? fwd_seen[i] : bwd_seen[i + 1]) : fwd[i] == (i ? fwd_seen[i - 1] : M))
+            if (backward ? bwd[i] == (i == P - 1 ? fwd_seen[i] : bwd_seen[i + 1])
+                         : fwd[i] == (i ? fwd_seen[i - 1] : M))
                 continue;
             *next = backward ? ~bwd[i]++ : fwd[i]++;
             n_order[i]++, busy = true;
@@ -104,7 +109,8 @@ static void make_order(int P, int M, bool corrected, int *order, int *n_order, s
     }
 }
 
-/* ---- the pipeline, event by event ------------------------------------------------------------------------------ */
+/* ---- the pipeline, event by event
+ * ------------------------------------------------------------------------------ */
 
 enum { START, DONE, SEND, SENT, RECEIVE }; /* of computing, of sending */
 enum { SENDS_MAX = 4, JITTER_COMPUTE_US = 2000, JITTER_NETWORK_US = 10000 };
@@ -231,7 +237,8 @@ static void serve(struct sim *s, int i) {
         struct queue *q = &x->out[backward];
         if (x->sending == SENDS_MAX || q->head == q->end) continue;
         x->sending++;
-        post(s, s->clock_us, (struct event){.kind = SEND, .stage = i, .mb = q->mb[q->head++], .backward = backward});
+        post(s, s->clock_us,
+             (struct event){.kind = SEND, .stage = i, .mb = q->mb[q->head++], .backward = backward});
     }
 }
 
@@ -263,7 +270,8 @@ static void handle(struct sim *s, struct event x) {
     case SENT:
         own->sending--;
         break;
-    default: /* Q9: gradients queue up largest first, so one that overtakes another can block its stage for good */
+    default: /* Q9: gradients queue up largest first, so one that overtakes another can block its stage for
+                good */
         insert(&own->ready[x.backward], x.mb, x.backward && !s->corrected);
     }
 }
@@ -277,7 +285,8 @@ static int64_t simulate_us(int P, int M, const struct stage_us *us, bool correct
     make_order(P, M, corrected, order, n_order, a);
     for (int i = 0; i < P; i++) {
         s.stage[i] = (struct stage_state){.order = &order[i * 2 * M], .n_order = n_order[i]};
-        for (int k = 0; k < 2; k++, room += 2 * M) s.stage[i].ready[k].mb = room, s.stage[i].out[k].mb = room + M;
+        for (int k = 0; k < 2; k++, room += 2 * M)
+            s.stage[i].ready[k].mb = room, s.stage[i].out[k].mb = room + M;
     }
     for (int mb = 0; mb < M; mb++) insert(&s.stage[0].ready[0], mb, false);
     random_start(&s);
@@ -293,7 +302,8 @@ static int64_t simulate_us(int P, int M, const struct stage_us *us, bool correct
     return s.clock_us;
 }
 
-/* ---- the estimate ---------------------------------------------------------------------------------------------- */
+/* ---- the estimate
+ * ---------------------------------------------------------------------------------------------- */
 
 /* P stages by D replicas, as Varuna looks at them. */
 struct grid {
@@ -306,9 +316,10 @@ struct grid {
 };
 
 /* False: nothing is known at that degree. */
-static bool grid_start(struct grid *g, const struct workload *w, const struct extra *x, int zone, int gpu, int tp,
-                       bool corrected) {
-    *g = (struct grid){.w = w, .peaks = x->gpu[gpu], .corrected = corrected, .zone = zone, .gpu = gpu, .tp = tp};
+static bool grid_start(struct grid *g, const struct workload *w, const struct extra *x, int zone, int gpu,
+                       int tp, bool corrected) {
+    *g = (struct grid){
+        .w = w, .peaks = x->gpu[gpu], .corrected = corrected, .zone = zone, .gpu = gpu, .tp = tp};
     g->t = corrected ? tp : w->site->gpu[gpu].gpus_per_node, g->ti = tp_index(g->t);
     return g->ti >= 0 && w->model->params[g->ti];
 }
@@ -374,7 +385,8 @@ static double gradient_bytes(const struct grid *g) {
     return most;
 }
 
-/* Seconds per iteration; 0 = the simulated pipeline got stuck, NAN = an input is missing, or too long to simulate. */
+/* Seconds per iteration; 0 = the simulated pipeline got stuck, NAN = an input is missing, or too long to
+ * simulate. */
 static double iteration_s(const struct grid *g, struct arena *a) {
     enum { STAGES_X_MICROBATCHES_MAX = 1 << 22 };
     const struct site *s = g->w->site;
@@ -394,7 +406,8 @@ static double iteration_s(const struct grid *g, struct arena *a) {
         for (int l = g->first[i]; l < g->first[i + 1]; l++) fwd += lt->fwd_s[l], bwd += lt->bwd_s[l];
         us[i].fwd = (float)(fwd * 1e6), us[i].bwd = (float)(bwd * 1e6);
         if (i == g->P - 1) break;
-        /* Q6: always the same layer, not that of the cut. Q10: within a node a message takes no time but its noise */
+        /* Q6: always the same layer, not that of the cut. Q10: within a node a message takes no time but its
+         * noise */
         double bytes = out_bytes(g, g->corrected ? g->first[i + 1] - 1 : g->first[g->P] / g->P);
         if (!link_usable(net, bytes, ESTIMATOR_SAILOR)) return NAN; /* the noise would be drawn for ever */
         bool near = i / per_node == (i + 1) / per_node;
@@ -415,8 +428,8 @@ static int estimate(const struct workload *w, const void *extra, const struct pl
     int *first = ARENA_ARRAY(scratch, int, x->n_stage + 1);
     for (int i = 0; i < x->n_stage; i++) { /* anything but a grid is beyond Varuna */
         const struct replicas *y = x->stage[i].group;
-        if (p->n_pipeline > 1 || x->stage[i].n_group > 1 || y->gpu != r->gpu || y->zone != r->zone || y->tp != r->tp ||
-            y->count != r->count)
+        if (p->n_pipeline > 1 || x->stage[i].n_group > 1 || y->gpu != r->gpu || y->zone != r->zone ||
+            y->tp != r->tp || y->count != r->count)
             return 0;
         first[i + 1] = x->stage[i].end;
     }
@@ -427,7 +440,8 @@ static int estimate(const struct workload *w, const void *extra, const struct pl
     return 0;
 }
 
-/* ---- the search ------------------------------------------------------------------------------------------------ */
+/* ---- the search
+ * ------------------------------------------------------------------------------------------------ */
 
 /* Does the grid fit? Q2: the whole model as one stage, divided by the number of stages. */
 static bool fits(const struct grid *g) {
@@ -435,7 +449,8 @@ static bool fits(const struct grid *g) {
     return bytes <= g->w->site->gpu[g->gpu].planner_memory_bytes;
 }
 
-/* The largest microbatch that fits, 0 if none. Q3 (a microbatch of type float once halved) has no counterpart here. */
+/* The largest microbatch that fits, 0 if none. Q3 (a microbatch of type float once halved) has no counterpart
+ * here. */
 static int largest_microbatch(struct grid *g) {
     const struct profile *x = g->w->profile[g->gpu];
     if (g->corrected) {
@@ -446,7 +461,8 @@ static int largest_microbatch(struct grid *g) {
         return 0;
     }
     for (g->m = g->peaks ? g->peaks->mb[g->peaks->n - 1] : x->mb[x->n_mb - 1]; g->m && !fits(g); g->m /= 2)
-        if (isnan(layer_peak(g, 0))) return 0; /* Q4: the published code fails where a size was not measured */
+        if (isnan(layer_peak(g, 0)))
+            return 0; /* Q4: the published code fails where a size was not measured */
     return g->m > 1 ? g->m / 2 * 2 : g->m;
 }
 
@@ -489,7 +505,8 @@ static int search(const struct question *q, struct answer *out, struct arena *a,
 
 const struct planner varuna_planner = {
     .name = "varuna",
-    .about = "one GPU type and zone; stages that divide the layers, the largest microbatch, simulated event by event",
+    .about = "one GPU type and zone; stages that divide the layers, the largest microbatch, simulated event "
+             "by event",
     .load = load,
     .search = search,
     .estimate = estimate,

@@ -1,7 +1,7 @@
-/* From patterns to plans. Which transfers occur between two mixed stages depends on how their replica lists overlap: a
- * staircase through the grid of their cells. For each zone order and staircases the iteration time is fixed and the money
- * is linear in the counts, so the cheapest counts are a small integer program; if it has no solution, the combination
- * does not exist. */
+/* From patterns to plans. Which transfers occur between two mixed stages depends on how their replica lists
+ * overlap: a staircase through the grid of their cells. For each zone order and staircases the iteration time
+ * is fixed and the money is linear in the counts, so the cheapest counts are a small integer program; if it
+ * has no solution, the combination does not exist. */
 #include "search/ilp.h"
 #include "search/unit.h"
 
@@ -12,10 +12,11 @@ struct staged {
     const struct pattern *p;
     int n, cell[CELLS_MAX], ti[CELLS_MAX]; /* in list order of the current zone order */
     int var;                               /* first count variable, -1: one cell, count D */
-    double comp, update, act, grad, sync;  /* act to the next stage, grad to the one before; sync: forced ring steps */
-    int n_step;                            /* staircase with the stage before: 0 = any */
-    unsigned char step[2 * CELLS_MAX][2];  /* visited pairs (cell of the stage before, own cell) */
-    int count[CELLS_MAX];                  /* when all counts are tried */
+    double comp, update, act, grad,
+        sync;   /* act to the next stage, grad to the one before; sync: forced ring steps */
+    int n_step; /* staircase with the stage before: 0 = any */
+    unsigned char step[2 * CELLS_MAX][2]; /* visited pairs (cell of the stage before, own cell) */
+    int count[CELLS_MAX];                 /* when all counts are tried */
 };
 
 struct resolver {
@@ -24,9 +25,9 @@ struct resolver {
     const struct goal *goal;
     int P, n_var;
     int orders;
-    bool few;                       /* counts: so few that all are tried */
-    double usd_per_s, egress_usd;   /* at least */
-    int (*pack)[TP_N];              /* [cell] replicas of each degree taken by the stages in front, when all are tried */
+    bool few;                     /* counts: so few that all are tried */
+    double usd_per_s, egress_usd; /* at least */
+    int (*pack)[TP_N]; /* [cell] replicas of each degree taken by the stages in front, when all are tried */
     unsigned tried;
     int *programs; /* left to solve; below 0: given up */
     struct staged *st;
@@ -42,7 +43,8 @@ static double price(const struct resolver *r, int cell_a, int cell_b) {
     return isnan(x) ? INFINITY : x;
 }
 
-static double transfer(const struct resolver *r, int layer, const struct staged *a, int i, const struct staged *b, int j) {
+static double transfer(const struct resolver *r, int layer, const struct staged *a, int i,
+                       const struct staged *b, int j) {
     return kind_transfer(r->s, r->u->mb, layer, a->cell[i], a->ti[i], b->cell[j], b->ti[j]);
 }
 
@@ -70,7 +72,8 @@ static double forced_sync(const struct resolver *r) {
     return y;
 }
 
-/* Can nothing come of it? With the transfers known so far, and the least that the GPUs and the traffic cost. */
+/* Can nothing come of it? With the transfers known so far, and the least that the GPUs and the traffic cost.
+ */
 static bool hopeless(const struct resolver *r) {
     double T = time_without_sync(r) + forced_sync(r);
     return goal_excludes(r->goal, T, r->s->money ? T * r->usd_per_s + r->egress_usd : 0);
@@ -84,7 +87,8 @@ static double params_GB(const struct resolver *r, const struct staged *x) {
     return (r->s->params[x->c.end] - r->s->params[x->c.first]) * r->s->p->w->element_bytes / 1e9;
 }
 
-/* ---- the integer program --------------------------------------------------------------------------------------- */
+/* ---- the integer program
+ * --------------------------------------------------------------------------------------- */
 
 /* Every count is 1 + variable. Adds f * (count of cell k) to a linear form over variables plus a constant. */
 static void add_count(const struct staged *x, int D, int k, double f, double *row, double *constant) {
@@ -98,8 +102,10 @@ static void add_prefix(const struct staged *x, int D, int last, double f, double
     for (int k = 0; k <= last; k++) add_count(x, D, k, f, row, constant);
 }
 
-/* The sum of the counts up to the end of a staircase's cells: relations between the ends of neighbouring runs. */
-static void add_staircase(const struct resolver *r, struct ilp *p, const struct staged *a, const struct staged *b) {
+/* The sum of the counts up to the end of a staircase's cells: relations between the ends of neighbouring
+ * runs. */
+static void add_staircase(const struct resolver *r, struct ilp *p, const struct staged *a,
+                          const struct staged *b) {
     for (int t = 0; t + 1 < b->n_step; t++) {
         int i = b->step[t][0], j = b->step[t][1], di = b->step[t + 1][0] - i, dj = b->step[t + 1][1] - j;
         double c = 0, *row = ilp_row(p, di && dj, 0), sign = dj && !di ? -1 : 1;
@@ -110,8 +116,8 @@ static void add_staircase(const struct resolver *r, struct ilp *p, const struct 
 }
 
 /* Money of one hop between stages a and b: overlap lengths times prices. */
-static void add_hop(const struct resolver *r, const struct staged *a, const struct staged *b, double GB, double *row,
-                    double *constant) {
+static void add_hop(const struct resolver *r, const struct staged *a, const struct staged *b, double GB,
+                    double *row, double *constant) {
     int D = r->u->D;
     if (a->var < 0 || b->var < 0) {
         for (int i = 0; i < a->n; i++)
@@ -147,7 +153,8 @@ static void add_capacity(const struct resolver *r, struct ilp *p) {
     for (int c = 0; c < r->s->n_cell; c++) {
         const struct cell *cell = &r->s->cell[c];
         int full = cell->gpus / cell->gpus_per_node, rest = cell->gpus % cell->gpus_per_node;
-        for (int ti = TP_N - 1; ti >= 0; ti--) { /* degrees >= 2^ti fill whole slots of 2^ti (node_packing_fits) */
+        for (int ti = TP_N - 1; ti >= 0;
+             ti--) { /* degrees >= 2^ti fill whole slots of 2^ti (node_packing_fits) */
             int t = 1 << ti;
             double used = 0, *row = NULL;
             bool any = false;
@@ -157,7 +164,8 @@ static void add_capacity(const struct resolver *r, struct ilp *p) {
             row = ilp_row(p, false, 0);
             for (int i = 0; i < r->P; i++)
                 for (int k = 0; k < r->st[i].n; k++)
-                    if (r->st[i].cell[k] == c && r->st[i].ti[k] >= ti) add_count(&r->st[i], r->u->D, k, 1 << r->st[i].ti[k], row, &used);
+                    if (r->st[i].cell[k] == c && r->st[i].ti[k] >= ti)
+                        add_count(&r->st[i], r->u->D, k, 1 << r->st[i].ti[k], row, &used);
             p->b[p->m - 1] = (double)(full * (cell->gpus_per_node / t) + rest / t) * t - used;
         }
     }
@@ -167,8 +175,12 @@ static void emit(const struct resolver *r, const long *x) {
     struct arena *a = r->scratch;
     const struct workload *w = r->s->p->w;
     struct pipeline *pl = ARENA_NEW(a, struct pipeline);
-    struct plan p = {.model = w->model->name, .site = w->site->name, .global_batch_size = w->global_batch_size,
-                     .micro_batch_size = r->u->mb->m, .n_pipeline = 1, .pipeline = pl};
+    struct plan p = {.model = w->model->name,
+                     .site = w->site->name,
+                     .global_batch_size = w->global_batch_size,
+                     .micro_batch_size = r->u->mb->m,
+                     .n_pipeline = 1,
+                     .pipeline = pl};
     pl->n_stage = r->P;
     pl->stage = ARENA_ARRAY(a, struct stage, r->P);
     for (int i = 0; i < r->P; i++) {
@@ -176,8 +188,10 @@ static void emit(const struct resolver *r, const long *x) {
         struct stage *st = &pl->stage[i];
         *st = (struct stage){s->c.first, s->c.end, s->n, ARENA_ARRAY(a, struct replicas, s->n)};
         for (int k = 0; k < s->n; k++)
-            st->group[k] = (struct replicas){.gpu = r->s->cell[s->cell[k]].gpu, .zone = r->s->cell[s->cell[k]].zone,
-                                             .tp = 1 << s->ti[k], .count = s->var < 0 ? r->u->D : 1 + (int)x[s->var + k]};
+            st->group[k] = (struct replicas){.gpu = r->s->cell[s->cell[k]].gpu,
+                                             .zone = r->s->cell[s->cell[k]].zone,
+                                             .tp = 1 << s->ti[k],
+                                             .count = s->var < 0 ? r->u->D : 1 + (int)x[s->var + k]};
     }
     r->offer(r->ctx, &p);
 }
@@ -195,7 +209,8 @@ static bool solve_counts_in(const struct resolver *r, double T, double y) {
             add_count(s, r->u->D, k, known_prices ? T * usd : 1 << s->ti[k], p->cost, &constant);
         }
         if (r->s->money && i > 0) {
-            double GB = r->s->p->w->model->act_out[s->c.first - 1] * r->s->p->w->element_bytes * r->u->mb->m / 1e9 * r->u->M;
+            double GB = r->s->p->w->model->act_out[s->c.first - 1] * r->s->p->w->element_bytes * r->u->mb->m /
+                        1e9 * r->u->M;
             add_hop(r, &r->st[i - 1], s, GB, p->cost, &constant);
         }
         if (r->s->money && r->u->D > 1) { /* closed ring: steps inside runs, and from run to run */
@@ -256,7 +271,8 @@ static void resolve_sync(const struct resolver *r) {
     }
 }
 
-/* ---- staircases ------------------------------------------------------------------------------------------------- */
+/* ---- staircases
+ * ------------------------------------------------------------------------------------------------- */
 
 static void resolve_pairs(struct resolver *r, int i);
 
@@ -312,7 +328,8 @@ static void resolve_pairs(struct resolver *r, int i) {
     a->act = keep_act, b->grad = keep_grad;
 }
 
-/* ---- few counts: all of them -------------------------------------------------------------------------------------- */
+/* ---- few counts: all of them
+ * -------------------------------------------------------------------------------------- */
 
 enum { FEW_MAX = 100000, FEW_PER_STAIRCASE = 100, FEW_PER_PROGRAM = 128 };
 
@@ -347,15 +364,18 @@ static bool counts_are_few(const struct resolver *r) {
     return all <= FEW_MAX && all <= FEW_PER_STAIRCASE * programs;
 }
 
-/* Transfers and traffic between stage i and the one before it, both with their counts. False: no such link. */
+/* Transfers and traffic between stage i and the one before it, both with their counts. False: no such link.
+ */
 static bool meet(struct resolver *r, int i, double *egress) {
     struct staged *a = &r->st[i - 1], *b = &r->st[i];
-    double GB = r->s->p->w->model->act_out[b->c.first - 1] * r->s->p->w->element_bytes * r->u->mb->m / 1e9 * r->u->M;
+    double GB =
+        r->s->p->w->model->act_out[b->c.first - 1] * r->s->p->w->element_bytes * r->u->mb->m / 1e9 * r->u->M;
     for (int ka = 0, kb = 0, left_a = a->count[0], left_b = b->count[0]; ka < a->n && kb < b->n;) {
         int n = left_a < left_b ? left_a : left_b;
         a->act = fmax(a->act, transfer(r, a->c.end - 1, a, ka, b, kb));
         b->grad = fmax(b->grad, transfer(r, b->c.first, b, kb, a, ka));
-        if (r->s->money) *egress += n * GB * (price(r, a->cell[ka], b->cell[kb]) + price(r, b->cell[kb], a->cell[ka]));
+        if (r->s->money)
+            *egress += n * GB * (price(r, a->cell[ka], b->cell[kb]) + price(r, b->cell[kb], a->cell[ka]));
         if (!(left_a -= n) && ++ka < a->n) left_a = a->count[ka];
         if (!(left_b -= n) && ++kb < b->n) left_b = b->count[kb];
     }
@@ -371,7 +391,8 @@ static void close_ring(struct resolver *r, int i, double *egress) {
     for (int k = 0; k < x->n; k++) {
         if (x->count[k] > 1) x->sync = fmax(x->sync, ring(r, x, k, k));
         if (r->s->money)
-            *egress += GB * ((x->count[k] - 1) * price(r, x->cell[k], x->cell[k]) + price(r, x->cell[k], x->cell[(k + 1) % x->n]));
+            *egress += GB * ((x->count[k] - 1) * price(r, x->cell[k], x->cell[k]) +
+                             price(r, x->cell[k], x->cell[(k + 1) % x->n]));
     }
 }
 
@@ -420,13 +441,15 @@ static void try_stage(struct resolver *r, int i, double egress) {
     arena_release(r->scratch, mark);
 }
 
-/* ---- zone orders ------------------------------------------------------------------------------------------------ */
+/* ---- zone orders
+ * ------------------------------------------------------------------------------------------------ */
 
 static void resolve_order(struct resolver *r, const int *rank) {
     for (int i = 0; i < r->P; i++) {
         struct staged *x = &r->st[i];
         x->n = 0;
-        for (int k = 0; k < x->p->n; k++) { /* stable insertion by the zone's rank; GPU order stays inside a zone */
+        for (int k = 0; k < x->p->n;
+             k++) { /* stable insertion by the zone's rank; GPU order stays inside a zone */
             int at = x->n++, mine = rank[r->s->cell[x->p->cell[k]].zone];
             while (at > 0 && rank[r->s->cell[x->cell[at - 1]].zone] > mine)
                 x->cell[at] = x->cell[at - 1], x->ti[at] = x->ti[at - 1], at--;
@@ -440,8 +463,10 @@ static void resolve_order(struct resolver *r, const int *rank) {
     }
     for (int i = 1; i < r->P; i++) { /* first meets first and last meets last in any case */
         struct staged *a = &r->st[i - 1], *b = &r->st[i];
-        a->act = fmax(transfer(r, a->c.end - 1, a, 0, b, 0), transfer(r, a->c.end - 1, a, a->n - 1, b, b->n - 1));
-        b->grad = fmax(transfer(r, b->c.first, b, 0, a, 0), transfer(r, b->c.first, b, b->n - 1, a, a->n - 1));
+        a->act =
+            fmax(transfer(r, a->c.end - 1, a, 0, b, 0), transfer(r, a->c.end - 1, a, a->n - 1, b, b->n - 1));
+        b->grad =
+            fmax(transfer(r, b->c.first, b, 0, a, 0), transfer(r, b->c.first, b, b->n - 1, a, a->n - 1));
         if (!(a->act < INFINITY) || !(b->grad < INFINITY)) return;
     }
     if (hopeless(r)) return;
@@ -476,7 +501,9 @@ static bool has_room(struct resolver *r) {
         x->n = x->p->n;
         for (int k = 0; k < x->n; k++) {
             x->cell[k] = x->p->cell[k], x->ti[k] = x->p->ti[k];
-            if (r->s->money) add_count(x, r->u->D, k, r->s->cell[x->cell[k]].usd_per_s * (1 << x->ti[k]), p->cost, &usd_per_s);
+            if (r->s->money)
+                add_count(x, r->u->D, k, r->s->cell[x->cell[k]].usd_per_s * (1 << x->ti[k]), p->cost,
+                          &usd_per_s);
         }
         if (x->var < 0) continue;
         double c = 0, *row = ilp_row(p, true, 0);
@@ -493,10 +520,17 @@ static bool has_room(struct resolver *r) {
     return room;
 }
 
-bool counts_resolve(const struct unit *u, const struct goal *goal, const struct choice *stage, int P, double egress_usd,
-                    int *programs, offer_fn *offer, void *ctx, struct arena *scratch) {
-    struct resolver r = {.u = u, .s = u->s, .goal = goal, .P = P, .egress_usd = egress_usd, .programs = programs,
-                         .offer = offer, .ctx = ctx, .scratch = scratch};
+bool counts_resolve(const struct unit *u, const struct goal *goal, const struct choice *stage, int P,
+                    double egress_usd, int *programs, offer_fn *offer, void *ctx, struct arena *scratch) {
+    struct resolver r = {.u = u,
+                         .s = u->s,
+                         .goal = goal,
+                         .P = P,
+                         .egress_usd = egress_usd,
+                         .programs = programs,
+                         .offer = offer,
+                         .ctx = ctx,
+                         .scratch = scratch};
     struct arena_mark mark = arena_mark(scratch);
     r.st = ARENA_ARRAY(r.scratch, struct staged, P);
     unsigned zones = 0;

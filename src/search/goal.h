@@ -3,8 +3,8 @@
 #include "io/inputs.h"
 /* What plans have to beat. Pure. */
 
-/** What a plan has to beat. Times and costs within PROOF_SLACK (relative) of each other count as equal: that is far
- *  above the rounding of the sums and far below anything a user can see. */
+/** What a plan has to beat. Times and costs within PROOF_SLACK (relative) of each other count as equal: that
+ * is far above the rounding of the sums and far below anything a user can see. */
 #define PROOF_SLACK 1e-11
 
 struct point {

@@ -1,5 +1,5 @@
-/* Branch and bound on a dense two-phase simplex with Bland's rule (no cycling). The programs have a few dozen variables and
- * rows, and their linear relaxations are nearly always integral. */
+/* Branch and bound on a dense two-phase simplex with Bland's rule (no cycling). The programs have a few dozen
+ * variables and rows, and their linear relaxations are nearly always integral. */
 #include "search/ilp.h"
 
 #include <math.h>
@@ -9,8 +9,12 @@ static const double EPS = 1e-9;
 
 struct ilp *ilp_new(int n, int rows, struct arena *a) {
     struct ilp *p = ARENA_NEW(a, struct ilp);
-    *p = (struct ilp){.n = n, .cap = rows, .cost = ARENA_ARRAY(a, double, n + 1), .a = ARENA_ARRAY(a, double, (size_t)rows * (size_t)n + 1),
-                      .b = ARENA_ARRAY(a, double, rows + 1), .equal = ARENA_ARRAY(a, bool, rows + 1)};
+    *p = (struct ilp){.n = n,
+                      .cap = rows,
+                      .cost = ARENA_ARRAY(a, double, n + 1),
+                      .a = ARENA_ARRAY(a, double, (size_t)rows *(size_t)n + 1),
+                      .b = ARENA_ARRAY(a, double, rows + 1),
+                      .equal = ARENA_ARRAY(a, bool, rows + 1)};
     return p;
 }
 
@@ -50,7 +54,8 @@ static void optimise(struct tableau *T, int cols) {
             double a = T->t[(size_t)i * (size_t)T->w + (size_t)col];
             if (a <= EPS) continue;
             double r = T->t[(size_t)i * (size_t)T->w + (size_t)T->w - 1] / a;
-            if (row < 0 || r < best - EPS || (r < best + EPS && T->basis[i] < T->basis[row])) best = r, row = i;
+            if (row < 0 || r < best - EPS || (r < best + EPS && T->basis[i] < T->basis[row]))
+                best = r, row = i;
         }
         if (row < 0) return; /* unbounded: cannot be, costs are not negative */
         pivot(T, row, col);
@@ -58,15 +63,18 @@ static void optimise(struct tableau *T, int cols) {
 }
 
 /* Linear relaxation with x in [lo, hi]. False: infeasible. */
-static bool relax(const struct ilp *p, const long *lo, const long *hi, double *x, double *cost, struct arena *scratch) {
+static bool relax(const struct ilp *p, const long *lo, const long *hi, double *x, double *cost,
+                  struct arena *scratch) {
     int n = p->n, m = p->m, bounds = 0;
     for (int j = 0; j < n; j++) bounds += hi[j] >= 0;
     int rows = m + bounds, slack = n, artificial = n + rows, w = n + 2 * rows + 1;
-    struct tableau T = {rows, w, ARENA_ARRAY(scratch, double, (size_t)(rows + 1) * (size_t)w), ARENA_ARRAY(scratch, int, rows + 1)};
+    struct tableau T = {rows, w, ARENA_ARRAY(scratch, double, (size_t)(rows + 1) * (size_t)w),
+                        ARENA_ARRAY(scratch, int, rows + 1)};
     int r = 0;
     for (int i = 0; i < m; i++, r++) {
         double *row = T.t + (size_t)r * (size_t)w, b = p->b[i];
-        for (int j = 0; j < n; j++) row[j] = p->a[(size_t)i * (size_t)n + (size_t)j], b -= row[j] * (double)lo[j];
+        for (int j = 0; j < n; j++)
+            row[j] = p->a[(size_t)i * (size_t)n + (size_t)j], b -= row[j] * (double)lo[j];
         if (!p->equal[i]) row[slack + r] = 1;
         row[w - 1] = b;
     }

@@ -1,7 +1,8 @@
-/* Rounds of work units. Units are sorted by their bounds: a crude one first, then that of the search's own tables. Each
- * round takes the next few that the goal does not exclude yet, all of them are solved against the goal as it stood when the
- * round began, and their answers are merged in unit order. So what is done, and the answer, do not depend on how many ranks
- * and threads share a round. Two short probing rounds find a good plan to beat before the proof begins. */
+/* Rounds of work units. Units are sorted by their bounds: a crude one first, then that of the search's own
+ * tables. Each round takes the next few that the goal does not exclude yet, all of them are solved against
+ * the goal as it stood when the round began, and their answers are merged in unit order. So what is done, and
+ * the answer, do not depend on how many ranks and threads share a round. Two short probing rounds find a good
+ * plan to beat before the proof begins. */
 #include "search/search.h"
 #include "base/clock.h"
 
@@ -40,7 +41,8 @@ static bool stop_wanted(void *ctx) {
     return h && h->stop && h->stop(h->ctx);
 }
 
-/* ---- units ------------------------------------------------------------------------------------------------------ */
+/* ---- units
+ * ------------------------------------------------------------------------------------------------------ */
 
 static int by_time_bound(const void *a, const void *b) {
     const struct ranked *x = a, *y = b;
@@ -81,8 +83,8 @@ static void list_units(struct engine *x) {
         for (int D = 1; D <= replicas; D++) {
             if (p->pin->data_parallel && p->pin->data_parallel != D) continue;
             if (p->exact_batch && p->w->global_batch_size % ((long)mb->m * D)) continue;
-            struct point lb = unit_crude_bound(s, mb, D, ring + (size_t)D * (size_t)s->n_range,
-                                               longest_time(p));
+            struct point lb =
+                unit_crude_bound(s, mb, D, ring + (size_t)D * (size_t)s->n_range, longest_time(p));
             x->unit[n++] = (struct ranked){.mb = k, .D = D, .time_lb = lb.time_s, .cost_lb = lb.cost_usd};
         }
     }
@@ -90,14 +92,16 @@ static void list_units(struct engine *x) {
 }
 
 static void sort_units(struct engine *x) {
-    qsort(x->unit, (size_t)x->n_unit, sizeof *x->unit, x->p->objective == OBJECTIVE_COST ? by_cost_bound : by_time_bound);
+    qsort(x->unit, (size_t)x->n_unit, sizeof *x->unit,
+          x->p->objective == OBJECTIVE_COST ? by_cost_bound : by_time_bound);
 }
 
 /* The row's unit table: fresh, or taken over from an earlier run. */
 static int adopt_units(struct engine *x, struct err *e) {
     struct row_result *row = x->row;
     if (row->n_unit && row->n_unit != x->n_unit)
-        return err_set(e, EXIT_INPUT, "the file to resume has %d work units; this job has %d", row->n_unit, x->n_unit);
+        return err_set(e, EXIT_INPUT, "the file to resume has %d work units; this job has %d", row->n_unit,
+                       x->n_unit);
     bool fresh = !row->n_unit;
     x->resumed = !fresh;
     if (fresh) row->unit = ARENA_ARRAY(x->a, struct unit_result, x->n_unit + 1), row->n_unit = x->n_unit;
@@ -106,8 +110,12 @@ static int adopt_units(struct engine *x, struct err *e) {
         struct unit_result *r = &row->unit[i];
         int m = x->s->mb[u->mb].m;
         if (fresh)
-            *r = (struct unit_result){.micro_batch_size = m, .data_parallel = u->D, .status = UNIT_TODO, .value = INFINITY,
-                                      .lower_bound = x->p->objective == OBJECTIVE_COST ? u->cost_lb : u->time_lb};
+            *r = (struct unit_result){.micro_batch_size = m,
+                                      .data_parallel = u->D,
+                                      .status = UNIT_TODO,
+                                      .value = INFINITY,
+                                      .lower_bound =
+                                          x->p->objective == OBJECTIVE_COST ? u->cost_lb : u->time_lb};
         else if (r->micro_batch_size != m || r->data_parallel != u->D)
             return err_set(e, EXIT_INPUT, "the file to resume lists other work units than this job");
         else if (r->status == UNIT_TODO)
@@ -117,7 +125,8 @@ static int adopt_units(struct engine *x, struct err *e) {
     return 0;
 }
 
-/* ---- plans as integers, for other ranks -------------------------------------------------------------------------- */
+/* ---- plans as integers, for other ranks
+ * -------------------------------------------------------------------------- */
 
 struct ints {
     int *v;
@@ -153,14 +162,18 @@ static void put_plan(struct ints *b, const struct plan *p) {
         const struct stage *st = &pl->stage[i];
         put(b, st->first), put(b, st->end), put(b, st->n_group);
         for (int k = 0; k < st->n_group; k++)
-            put(b, st->group[k].gpu), put(b, st->group[k].zone), put(b, st->group[k].tp), put(b, st->group[k].count);
+            put(b, st->group[k].gpu), put(b, st->group[k].zone), put(b, st->group[k].tp),
+                put(b, st->group[k].count);
     }
 }
 
 static struct plan *get_plan(const int **v, const struct workload *w, struct arena *a) {
     struct plan *p = ARENA_NEW(a, struct plan);
-    *p = (struct plan){.model = w->model->name, .site = w->site->name, .global_batch_size = w->global_batch_size,
-                       .n_pipeline = 1, .pipeline = ARENA_NEW(a, struct pipeline)};
+    *p = (struct plan){.model = w->model->name,
+                       .site = w->site->name,
+                       .global_batch_size = w->global_batch_size,
+                       .n_pipeline = 1,
+                       .pipeline = ARENA_NEW(a, struct pipeline)};
     p->micro_batch_size = *(*v)++;
     p->pipeline->n_stage = *(*v)++;
     p->pipeline->stage = ARENA_ARRAY(a, struct stage, p->pipeline->n_stage);
@@ -176,7 +189,8 @@ static struct plan *get_plan(const int **v, const struct workload *w, struct are
     return p;
 }
 
-/* ---- merging answers --------------------------------------------------------------------------------------------- */
+/* ---- merging answers
+ * --------------------------------------------------------------------------------------------- */
 
 static double value_of(const struct engine *x, const struct found_plan *f) {
     return x->p->objective == OBJECTIVE_COST ? f->est.cost_usd : f->est.iteration_time_s;
@@ -194,7 +208,10 @@ static void set_goal(struct engine *x) {
     const struct search_problem *p = x->p;
     struct goal *g = &x->goal;
     report_best(x);
-    *g = (struct goal){.objective = p->objective, .min_per_s = p->min_iterations_per_s, .max_usd = p->max_usd_per_iteration, .best = INFINITY,
+    *g = (struct goal){.objective = p->objective,
+                       .min_per_s = p->min_iterations_per_s,
+                       .max_usd = p->max_usd_per_iteration,
+                       .best = INFINITY,
                        .max_time_s = longest_time(p)};
     if (p->objective == OBJECTIVE_FRONTIER) {
         g->front = ARENA_ARRAY(x->a, struct point, x->row->n_frontier + 1);
@@ -208,7 +225,8 @@ static void set_goal(struct engine *x) {
 
 static int by_time_then_cost(const void *a, const void *b) {
     const struct found_plan *x = a, *y = b;
-    if (x->est.iteration_time_s != y->est.iteration_time_s) return x->est.iteration_time_s < y->est.iteration_time_s ? -1 : 1;
+    if (x->est.iteration_time_s != y->est.iteration_time_s)
+        return x->est.iteration_time_s < y->est.iteration_time_s ? -1 : 1;
     if (x->est.cost_usd != y->est.cost_usd) return x->est.cost_usd < y->est.cost_usd ? -1 : 1;
     return plan_compare(x->plan, y->plan);
 }
@@ -227,7 +245,8 @@ static void add_plan(struct engine *x, struct found_plan f) {
         int n = row->n_frontier + 1, keep = 0;
         qsort(all, (size_t)n, sizeof *all, by_time_then_cost);
         for (int i = 0; i < n; i++)
-            if (!keep || all[i].est.cost_usd < all[keep - 1].est.cost_usd * (1 - PROOF_SLACK)) all[keep++] = all[i];
+            if (!keep || all[i].est.cost_usd < all[keep - 1].est.cost_usd * (1 - PROOF_SLACK))
+                all[keep++] = all[i];
         row->frontier = all, row->n_frontier = keep;
         row->plan = all, row->n_plan = keep ? 1 : 0;
         return;
@@ -257,11 +276,13 @@ static void finish_plan(struct engine *x, struct found_plan *f) {
 }
 
 /* Every rank learns the answers of all units of a round, in unit order. */
-static void merge_round(struct engine *x, const int *round, int n, const struct unit_answer *answer, const double *seconds, bool probe) {
+static void merge_round(struct engine *x, const int *round, int n, const struct unit_answer *answer,
+                        const double *seconds, bool probe) {
     struct ints mine = {0}, all = {0};
     for (int i = x->rank; i < n; i += x->size) {
         const struct unit_answer *w = &answer[i];
-        put(&mine, i), put(&mine, (int)w->status), put_double(&mine, w->lower_bound), put_double(&mine, w->gap), put_double(&mine, seconds[i]);
+        put(&mine, i), put(&mine, (int)w->status), put_double(&mine, w->lower_bound),
+            put_double(&mine, w->gap), put_double(&mine, seconds[i]);
         put_double(&mine, (double)w->nodes), put_double(&mine, (double)w->plans), put(&mine, w->n_plan);
         for (int k = 0; k < w->n_plan; k++) put_plan(&mine, w->plan[k].plan);
     }
@@ -291,7 +312,7 @@ static void merge_round(struct engine *x, const int *round, int n, const struct 
     for (int i = 0; i < n; i++) {
         struct unit_result *r = x->unit[round[i]].result;
         const int *v = where[i] + 1;
-        enum unit_status status = (enum unit_status)*v++;
+        enum unit_status status = (enum unit_status) * v++;
         double lb = get_double(&v), gap = get_double(&v), unit_lb = r->lower_bound;
         r->seconds += get_double(&v);
         uint64_t nodes = (uint64_t)get_double(&v), plans = (uint64_t)get_double(&v);
@@ -311,7 +332,8 @@ static void merge_round(struct engine *x, const int *round, int n, const struct 
     free(where), free(all.v);
 }
 
-/* ---- bounds and progress ------------------------------------------------------------------------------------------ */
+/* ---- bounds and progress
+ * ------------------------------------------------------------------------------------------ */
 
 /* What is proven: nothing below the best value, but for units not yet or not fully searched. */
 static void set_bounds(struct engine *x) {
@@ -327,7 +349,8 @@ static void set_bounds(struct engine *x) {
         row->gap = 0;
         for (int i = 0; i < x->n_unit; i++) {
             const struct unit_result *r = x->unit[i].result;
-            bool live = r->status == UNIT_TODO && !goal_excludes(&x->goal, x->unit[i].time_lb, x->unit[i].cost_lb);
+            bool live =
+                r->status == UNIT_TODO && !goal_excludes(&x->goal, x->unit[i].time_lb, x->unit[i].cost_lb);
             if (r->status == UNIT_OPEN) row->gap = fmax(row->gap, r->gap);
             if (live) row->gap = 1; /* nothing is known of it yet */
         }
@@ -348,14 +371,19 @@ static void report_progress(struct engine *x, int running_done) {
     }
     live -= running_done;
     double elapsed = x->earlier_s + x->last_progress - x->start;
-    struct search_progress out = {.units_done = done, .n_unit = done + live, .plans_evaluated = x->row->plans_evaluated,
-                                  .elapsed_s = elapsed, .lower_bound = x->row->lower_bound, .gap = x->row->gap,
+    struct search_progress out = {.units_done = done,
+                                  .n_unit = done + live,
+                                  .plans_evaluated = x->row->plans_evaluated,
+                                  .elapsed_s = elapsed,
+                                  .lower_bound = x->row->lower_bound,
+                                  .gap = x->row->gap,
                                   .incumbent = x->row->n_plan ? value_of(x, &x->row->plan[0]) : INFINITY,
                                   .eta_s = done ? elapsed / done * live : NAN};
     x->hooks->progress(x->hooks->ctx, &out);
 }
 
-/* ---- rounds ------------------------------------------------------------------------------------------------------- */
+/* ---- rounds
+ * ------------------------------------------------------------------------------------------------------- */
 
 /* Is what the last attempt left open within the gap that will do? */
 static bool close_enough(const struct engine *x, const struct unit_result *r) {
@@ -369,14 +397,17 @@ static int next_round(struct engine *x, int *round, int most, int attempts) {
     for (int i = 0; i < x->n_unit && n < most; i++) {
         struct ranked *u = &x->unit[i];
         struct unit_result *r = u->result;
-        if (r->status == UNIT_TODO && goal_excludes(&x->goal, u->time_lb, u->cost_lb)) r->status = UNIT_PRUNED;
-        bool open = r->status == UNIT_OPEN && r->attempts == attempts && (attempts == 1 || !close_enough(x, r));
+        if (r->status == UNIT_TODO && goal_excludes(&x->goal, u->time_lb, u->cost_lb))
+            r->status = UNIT_PRUNED;
+        bool open =
+            r->status == UNIT_OPEN && r->attempts == attempts && (attempts == 1 || !close_enough(x, r));
         if (attempts ? open : r->status == UNIT_TODO) round[n++] = i;
     }
     return n;
 }
 
-/* Units left open come in the order of what was proven of them: that is in the file, the bounds of their tables are not. */
+/* Units left open come in the order of what was proven of them: that is in the file, the bounds of their
+ * tables are not. */
 static void sort_open(struct engine *x) {
     for (int i = 0; i < x->n_unit; i++) {
         struct ranked *u = &x->unit[i];
@@ -386,8 +417,8 @@ static void sort_open(struct engine *x) {
     sort_units(x);
 }
 
-/* Small rounds first: they find a plan to beat. How far this is follows from the units, so that a resumed search goes on
- * with the same rounds. */
+/* Small rounds first: they find a plan to beat. How far this is follows from the units, so that a resumed
+ * search goes on with the same rounds. */
 static int round_size(const struct engine *x, int most) {
     int tried = 0, size = 4;
     for (int i = 0; i < x->n_unit; i++) tried += x->unit[i].result->attempts > 0;
@@ -408,8 +439,8 @@ static int run_round(struct engine *x, const int *round, int n, struct unit_effo
         int i = x->rank + j * x->size;
         const struct ranked *r = &x->unit[round[i]];
         double t = now_s();
-        unit_solve(x->workspace[omp_get_thread_num()], &x->s->mb[r->mb], r->D, &x->goal, effort, &answer[i], stop_wanted,
-                   (void *)(size_t)x->hooks, &memory[i]);
+        unit_solve(x->workspace[omp_get_thread_num()], &x->s->mb[r->mb], r->D, &x->goal, effort, &answer[i],
+                   stop_wanted, (void *)(size_t)x->hooks, &memory[i]);
         seconds[i] = now_s() - t;
 #pragma omp critical(sailor_progress)
         {
@@ -439,13 +470,16 @@ static int bound_units(struct engine *x) {
             lb[i] = -INFINITY;
             continue;
         }
-        if (stopped || i % x->size != x->rank || u->result->status != UNIT_TODO || goal_excludes(&x->goal, u->time_lb, u->cost_lb)) continue;
+        if (stopped || i % x->size != x->rank || u->result->status != UNIT_TODO ||
+            goal_excludes(&x->goal, u->time_lb, u->cost_lb))
+            continue;
         if (stop_wanted((void *)(size_t)x->hooks)) {
 #pragma omp atomic write
             stopped = 1;
             continue;
         }
-        struct point b = unit_root_bound(x->workspace[omp_get_thread_num()], &x->s->mb[u->mb], u->D, &x->goal);
+        struct point b =
+            unit_root_bound(x->workspace[omp_get_thread_num()], &x->s->mb[u->mb], u->D, &x->goal);
         lb[i] = x->p->objective == OBJECTIVE_COST ? b.cost_usd : b.time_s;
     }
     if (x->size > 1) {
@@ -496,13 +530,17 @@ static int checkpoint(struct engine *x, struct err *e) {
     return rc;
 }
 
-/* ---- why there is no plan ----------------------------------------------------------------------------------------- */
+/* ---- why there is no plan
+ * ----------------------------------------------------------------------------------------- */
 
 static const char *why_no_stage(const struct engine *x) {
     const struct space *s = x->s;
     const struct workload *w = x->p->w;
-    if (!s->n_cell) return arena_printf(x->a, "counts: the pool has no GPU type with a profile of %s in an allowed zone", w->model->name);
-    if (!s->n_mb) return "counts: no profiled microbatch and tensor-parallel degree is allowed by the pins and nodes";
+    if (!s->n_cell)
+        return arena_printf(x->a, "counts: the pool has no GPU type with a profile of %s in an allowed zone",
+                            w->model->name);
+    if (!s->n_mb)
+        return "counts: no profiled microbatch and tensor-parallel degree is allowed by the pins and nodes";
     for (int l = 0; l < s->L; l++) {
         double least = INFINITY;
         int gpu = -1, tp = 0, mb = 0;
@@ -524,8 +562,11 @@ static const char *why_no_stage(const struct engine *x) {
                 }
             }
         if (least > 0 && gpu >= 0)
-            return arena_printf(x->a, "memory: layer %d fits no GPU of the pool; nearest is %s (tp %d, microbatch %d), %.2f GiB short of its %.1f GiB",
-                                l, w->site->gpu[gpu].name, tp, mb, least / 1073741824.0, w->site->gpu[gpu].memory_bytes / 1073741824.0);
+            return arena_printf(x->a,
+                                "memory: layer %d fits no GPU of the pool; nearest is %s (tp %d, microbatch "
+                                "%d), %.2f GiB short of its %.1f GiB",
+                                l, w->site->gpu[gpu].name, tp, mb, least / 1073741824.0,
+                                w->site->gpu[gpu].memory_bytes / 1073741824.0);
     }
     return NULL;
 }
@@ -539,13 +580,17 @@ static const char *why_too_large(const struct engine *x) {
         double least = INFINITY;
         for (int ti = 0; ti < TP_N; ti++)
             if (w->model->params[ti])
-                least = fmin(least, (1 << ti) * (w->state_bytes_per_param * w->model->params[ti][l] +
-                                                 (double)s->mb[0].m * w->element_bytes * w->model->act_mem[ti][l]));
+                least = fmin(least,
+                             (1 << ti) * (w->state_bytes_per_param * w->model->params[ti][l] +
+                                          (double)s->mb[0].m * w->element_bytes * w->model->act_mem[ti][l]));
         need += least;
     }
-    for (int c = 0; c < s->n_cell; c++) have += s->cell[c].gpus * (w->site->gpu[s->cell[c].gpu].memory_bytes - 2e9);
+    for (int c = 0; c < s->n_cell; c++)
+        have += s->cell[c].gpus * (w->site->gpu[s->cell[c].gpu].memory_bytes - 2e9);
     if (need <= have) return NULL;
-    return arena_printf(x->a, "memory: the layers of %s take at least %.0f GiB at microbatch %d; the pool's GPUs have %.0f GiB to give",
+    return arena_printf(x->a,
+                        "memory: the layers of %s take at least %.0f GiB at microbatch %d; the pool's GPUs "
+                        "have %.0f GiB to give",
                         w->model->name, need / 1073741824.0, s->mb[0].m, have / 1073741824.0);
 }
 
@@ -553,9 +598,11 @@ static const char *why_infeasible(struct engine *x) {
     const struct search_problem *p = x->p;
     const char *why = why_no_stage(x);
     if (why) return why;
-    if (p->min_iterations_per_s > 0 || p->max_usd_per_iteration < INFINITY) { /* how far away are the limits? */
+    if (p->min_iterations_per_s > 0 ||
+        p->max_usd_per_iteration < INFINITY) { /* how far away are the limits? */
         struct search_problem free_of = *p;
-        struct search_hooks quiet = {.ctx = x->hooks ? x->hooks->ctx : NULL, .stop = x->hooks ? x->hooks->stop : NULL};
+        struct search_hooks quiet = {.ctx = x->hooks ? x->hooks->ctx : NULL,
+                                     .stop = x->hooks ? x->hooks->stop : NULL};
         struct row_result row = {0};
         struct err e;
         free_of.max_usd_per_iteration = INFINITY, free_of.min_iterations_per_s = 0, free_of.top_k = 1;
@@ -564,25 +611,30 @@ static const char *why_infeasible(struct engine *x) {
         if (search_row(&free_of, &row, &quiet, comm, x->threads, x->a, &e) == 0 && row.n_plan) {
             double fastest = 1 / row.plan[0].est.iteration_time_s;
             if (fastest < p->min_iterations_per_s)
-                return arena_printf(x->a, "throughput: the fastest plan does %.6g iterations/s; the floor is %.6g", fastest, p->min_iterations_per_s);
+                return arena_printf(x->a,
+                                    "throughput: the fastest plan does %.6g iterations/s; the floor is %.6g",
+                                    fastest, p->min_iterations_per_s);
             if (p->max_usd_per_iteration < INFINITY) {
                 free_of.objective = OBJECTIVE_COST, free_of.min_iterations_per_s = p->min_iterations_per_s;
                 row = (struct row_result){0};
                 if (search_row(&free_of, &row, &quiet, comm, x->threads, x->a, &e) == 0 && row.n_plan)
-                    return arena_printf(x->a, "budget: the cheapest plan%s costs %.6g USD per iteration; the budget is %.6g",
-                                        p->min_iterations_per_s > 0 ? " that meets the floor" : "", row.plan[0].est.cost_usd,
-                                        p->max_usd_per_iteration);
+                    return arena_printf(
+                        x->a, "budget: the cheapest plan%s costs %.6g USD per iteration; the budget is %.6g",
+                        p->min_iterations_per_s > 0 ? " that meets the floor" : "", row.plan[0].est.cost_usd,
+                        p->max_usd_per_iteration);
             }
         }
         if (!row.n_plan && row.reason) return row.reason;
     }
     if ((why = why_too_large(x))) return why;
-    return "counts and memory: every layer fits some GPU alone, but no pipeline over the GPUs at hand holds all layers (or no link joins them)";
+    return "counts and memory: every layer fits some GPU alone, but no pipeline over the GPUs at hand holds "
+           "all layers (or no link joins them)";
 }
 
 static int solve_all(struct engine *x, int *stopped, struct err *e) {
     enum { ROUND = 16, ROUND_AGAIN = 4, ATTEMPTS = 3 };
-    static const uint64_t limit[ATTEMPTS] = {1000000, 20000000, 100000000}; /* of each attempt at a proof, in a gap mode */
+    static const uint64_t limit[ATTEMPTS] = {1000000, 20000000,
+                                             100000000}; /* of each attempt at a proof, in a gap mode */
     int round[ROUND], n;
     sort_units(x);
     set_goal(x);
@@ -603,7 +655,8 @@ static int solve_all(struct engine *x, int *stopped, struct err *e) {
     /* A frontier has many open units: a third attempt at each would take too long for what it proves. */
     int last = x->p->gap == 0 ? 1 : x->p->objective == OBJECTIVE_FRONTIER ? 2 : ATTEMPTS;
     for (int attempts = 0; attempts < last; attempts++) {
-        struct unit_effort effort = {.limit = x->p->gap > 0 ? limit[attempts] : 0, .tolerance = attempts ? 0.9 * x->p->gap : 0};
+        struct unit_effort effort = {.limit = x->p->gap > 0 ? limit[attempts] : 0,
+                                     .tolerance = attempts ? 0.9 * x->p->gap : 0};
         set_goal(x);
         if (attempts) sort_open(x);
         for (;;) {
@@ -631,12 +684,22 @@ struct search_problem search_problem_of(const struct job *job, int row) {
                                    .top_k = 1};
 }
 
-/* ---- a row -------------------------------------------------------------------------------------------------------- */
+/* ---- a row
+ * -------------------------------------------------------------------------------------------------------- */
 
-int search_row(const struct search_problem *p, struct row_result *row, const struct search_hooks *hooks, void *comm,
-               int threads, struct arena *a, struct err *e) {
-    struct engine x = {.p = p, .hooks = hooks, .row = row, .a = a, .size = 1, .threads = threads, .told = INFINITY, .start = now_s(),
-                       .earlier_s = row->search_s, .last_progress = now_s(), .last_checkpoint = now_s()};
+int search_row(const struct search_problem *p, struct row_result *row, const struct search_hooks *hooks,
+               void *comm, int threads, struct arena *a, struct err *e) {
+    struct engine x = {.p = p,
+                       .hooks = hooks,
+                       .row = row,
+                       .a = a,
+                       .size = 1,
+                       .threads = threads,
+                       .told = INFINITY,
+                       .start = now_s(),
+                       .earlier_s = row->search_s,
+                       .last_progress = now_s(),
+                       .last_checkpoint = now_s()};
     if (comm) {
         x.comm = *(MPI_Comm *)comm;
         MPI_Comm_rank(x.comm, &x.rank), MPI_Comm_size(x.comm, &x.size);

@@ -1,8 +1,9 @@
 #ifndef SAILOR_SEARCH_SEARCH_H
 #define SAILOR_SEARCH_SEARCH_H
 #include "io/results.h"
-/* The exact search over the declared plan space (docs/search.md): for one pool, the best plan with a proof, or the
- * time/cost frontier. One call per pool row. The answer does not depend on the number of ranks or threads. */
+/* The exact search over the declared plan space (docs/search.md): for one pool, the best plan with a proof,
+ * or the time/cost frontier. One call per pool row. The answer does not depend on the number of ranks or
+ * threads. */
 
 struct search_problem {
     const struct workload *w;
@@ -14,7 +15,8 @@ struct search_problem {
     const struct pin *pin;
     bool exact_batch;
     int top_k;
-    double gap; /* a proof within this relative gap will do where an exact one takes long; 0 = exact, however long */
+    double gap; /* a proof within this relative gap will do where an exact one takes long; 0 = exact, however
+                   long */
 };
 
 /** Row `row` of a job, whose memory it uses: estimator native, the best plan alone, gap 0. */
@@ -29,16 +31,17 @@ struct search_progress {
 
 struct search_hooks {
     void *ctx;
-    void (*progress)(void *ctx, const struct search_progress *p);                    /* may be NULL */
-    int (*checkpoint)(void *ctx, const struct row_result *row, struct err *e);       /* rank 0; may be NULL */
-    void (*improved)(void *ctx, double elapsed_s, double value); /* rank 0: the best plan is better; may be NULL */
-    bool (*stop)(void *ctx); /* any rank; true = stop soon (signal or time limit); may be NULL */
+    void (*progress)(void *ctx, const struct search_progress *p);              /* may be NULL */
+    int (*checkpoint)(void *ctx, const struct row_result *row, struct err *e); /* rank 0; may be NULL */
+    void (*improved)(void *ctx, double elapsed_s,
+                     double value); /* rank 0: the best plan is better; may be NULL */
+    bool (*stop)(void *ctx);        /* any rank; true = stop soon (signal or time limit); may be NULL */
 };
 
-/** Search one row. Collective over `comm` (an MPI_Comm *, or NULL for one process without MPI): every rank passes the
- *  same problem. `row` holds earlier units and plans when resuming (zeroed otherwise) and gets the answer, on every
- *  rank; new plans live in `a`. Returns 0 when finished, 1 when stopped early (row is consistent and resumable), -1
- *  with *e set. */
+/** Search one row. Collective over `comm` (an MPI_Comm *, or NULL for one process without MPI): every rank
+ * passes the same problem. `row` holds earlier units and plans when resuming (zeroed otherwise) and gets the
+ * answer, on every rank; new plans live in `a`. Returns 0 when finished, 1 when stopped early (row is
+ * consistent and resumable), -1 with *e set. */
 int search_row(const struct search_problem *p, struct row_result *row, const struct search_hooks *hooks,
                void *comm, int threads, struct arena *a, struct err *e);
 

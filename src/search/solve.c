@@ -1,15 +1,17 @@
-/* Branch and bound over one unit. T = (M-1)*X + S + u + y with X the largest stage time, S the sum of stage times, u the
- * update and y the largest all-reduce. The range of X (and of y, and of the USD rate when money counts) is cut into
- * windows; inside a window all stages are at most X_hi, so a small table gives the least sum S of any rest of the pipeline
- * within what is left of a weighted resource. A depth-first search from the last stage to the first (memory depends on
- * the stages that follow) keeps only what the bound lets live; equal sets of stages reached with worse numbers die.
- * A window that takes too long is cut in two. docs/search.md has the argument. */
+/* Branch and bound over one unit. T = (M-1)*X + S + u + y with X the largest stage time, S the sum of stage
+ * times, u the update and y the largest all-reduce. The range of X (and of y, and of the USD rate when money
+ * counts) is cut into windows; inside a window all stages are at most X_hi, so a small table gives the least
+ * sum S of any rest of the pipeline within what is left of a weighted resource. A depth-first search from the
+ * last stage to the first (memory depends on the stages that follow) keeps only what the bound lets live;
+ * equal sets of stages reached with worse numbers die. A window that takes too long is cut in two.
+ * docs/search.md has the argument. */
 #include "search/workspace.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* partial plans looked at in a window before it is cut in two (doubled every second cut), and in one that cannot be cut */
+/* partial plans looked at in a window before it is cut in two (doubled every second cut), and in one that
+ * cannot be cut */
 enum { NODE_BATCH = 4000, NODE_LIMIT = 40000000 };
 
 struct workspace *workspace_new(const struct space *s) {
@@ -50,7 +52,8 @@ static int deepest(const struct space *s, const struct mb_space *mb, int D) {
 }
 
 /* Tables of one unit; they live in v->tables until the mark is released. */
-static void begin_unit(struct workspace *v, struct unit *u, const struct mb_space *mb, int D, const struct goal *goal) {
+static void begin_unit(struct workspace *v, struct unit *u, const struct mb_space *mb, int D,
+                       const struct goal *goal) {
     unit_build(u, v->s, mb, D, &v->tables);
     v->u = u, v->mb = mb, v->goal = *goal;
     v->n_surrogate = v->n_table = 0;
@@ -60,7 +63,8 @@ static void begin_unit(struct workspace *v, struct unit *u, const struct mb_spac
     v->plan_cap = 0, v->heap.n = 0;
     v->open_lb = INFINITY, v->open_gap = 0, v->loose = v->tolerated = false;
     v->slack = 0;
-    if (v->effort.tolerance > 0 && !v->s->money) /* a plan can be stood for once per stage: half of the tolerance in all */
+    if (v->effort.tolerance > 0 &&
+        !v->s->money) /* a plan can be stood for once per stage: half of the tolerance in all */
         v->slack = v->effort.tolerance / 2 / deepest(v->s, mb, D), v->effort.tolerance /= 2;
     if (goal->n_front > FRONT_MAX) v->lost = true;
     v->goal.n_front = goal->n_front > FRONT_MAX ? FRONT_MAX : goal->n_front;
@@ -79,7 +83,8 @@ static struct window first_window(const struct workspace *v, int scope) {
     int L = s->L;
     struct window w = {.scope = scope, .y_lo = INFINITY, .r_hi = INFINITY};
     for (int c = 0; c < mb->n_class; c++) {
-        for (int e = 1; e <= L; e++) w.y_lo = fmin(w.y_lo, unit_sync_min(v->u, scope, c, 0, e)); /* some stage holds layer 0 */
+        for (int e = 1; e <= L; e++)
+            w.y_lo = fmin(w.y_lo, unit_sync_min(v->u, scope, c, 0, e)); /* some stage holds layer 0 */
         w.x_hi = fmax(w.x_hi, mb->comp[cfe(s, c, 0, L)]);
     }
     double slowest = 0;
@@ -113,7 +118,8 @@ static void heap_push(struct workspace *v, struct heap *h, struct window w) {
         if (!h->w) abort();
     }
     int i = h->n++;
-    for (; i && window_key(v, &w) < window_key(v, &h->w[(i - 1) / 2]); i = (i - 1) / 2) h->w[i] = h->w[(i - 1) / 2];
+    for (; i && window_key(v, &w) < window_key(v, &h->w[(i - 1) / 2]); i = (i - 1) / 2)
+        h->w[i] = h->w[(i - 1) / 2];
     h->w[i] = w;
 }
 
@@ -137,7 +143,8 @@ static bool split(const struct workspace *v, const struct window *w, struct wind
     if (v->s->money && w->time_lb > 0) {
         double usd = fmax(v->min_usd[v->s->L], w->r_lo);
         dr = (w->r_hi - usd) / w->r_hi * w->time_lb;
-        if (v->goal.objective == OBJECTIVE_THROUGHPUT && w->r_hi * v->goal.best <= v->goal.max_usd / 2) dr = 0;
+        if (v->goal.objective == OBJECTIVE_THROUGHPUT && w->r_hi * v->goal.best <= v->goal.max_usd / 2)
+            dr = 0;
     }
     if (fmax(dx, fmax(dy, dr)) < 1e-3 * w->time_lb || w->splits > 40) return false;
     half[0] = half[1] = *w;
@@ -182,7 +189,8 @@ static void unit_run(struct workspace *v) {
         if (window_pass_over(v, w.time_lb, w.cost_lb)) continue;
         bool can_split = split(v, &w, half);
         int patience = w.splits < 12 ? w.splits / 2 : 6;
-        uint64_t alone = v->effort.limit ? NODE_LIMIT : UINT64_MAX - v->examined; /* a window that cannot be cut */
+        uint64_t alone =
+            v->effort.limit ? NODE_LIMIT : UINT64_MAX - v->examined; /* a window that cannot be cut */
         v->batch_end = v->examined + (can_split ? (uint64_t)NODE_BATCH << patience : alone);
         if (v->effort.limit && v->effort.limit < v->batch_end) v->batch_end = v->effort.limit;
         if (tree_search(v) || v->stopped) continue;
@@ -198,7 +206,8 @@ static void unit_run(struct workspace *v) {
         if (!goal_excludes(&v->goal, w.time_lb, w.cost_lb)) window_leave_open(v, w.time_lb, w.cost_lb);
     }
     double best = v->goal.objective == OBJECTIVE_FRONTIER ? INFINITY : v->goal.best * (1 - PROOF_SLACK);
-    if (v->loose) v->open_lb = fmin(v->open_lb, v->goal.best) * (1 - v->slack * deepest(v->s, v->mb, v->u->D));
+    if (v->loose)
+        v->open_lb = fmin(v->open_lb, v->goal.best) * (1 - v->slack * deepest(v->s, v->mb, v->u->D));
     if (v->open_lb < best) out->status = UNIT_OPEN, out->lower_bound = v->open_lb;
     if (v->goal.objective == OBJECTIVE_FRONTIER) {
         out->gap = fmax(v->open_gap, v->tolerated ? v->effort.tolerance : 0);
@@ -223,8 +232,9 @@ struct point unit_root_bound(struct workspace *v, const struct mb_space *mb, int
     return lb;
 }
 
-void unit_solve(struct workspace *v, const struct mb_space *mb, int D, const struct goal *goal, struct unit_effort effort,
-                struct unit_answer *out, bool (*stop)(void *), void *ctx, struct arena *a) {
+void unit_solve(struct workspace *v, const struct mb_space *mb, int D, const struct goal *goal,
+                struct unit_effort effort, struct unit_answer *out, bool (*stop)(void *), void *ctx,
+                struct arena *a) {
     struct arena_mark mark = arena_mark(&v->tables);
     struct unit u;
     *out = (struct unit_answer){.status = UNIT_PRUNED, .lower_bound = INFINITY};

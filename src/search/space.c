@@ -21,8 +21,12 @@ static void build_cells(struct space *s) {
             if (s->p->pin->zones && !(s->p->pin->zones >> z & 1)) continue;
             if (s->money && isnan(site->usd_per_gpu_hour[z * site->n_gpu + g])) continue; /* cannot be paid */
             if (s->n_cell == CELLS_MAX) continue; /* reported by space_build() */
-            s->cell[s->n_cell++] = (struct cell){.zone = z, .gpu = g, .gpus = n, .gpus_per_node = site->gpu[g].gpus_per_node,
-                                                 .usd_per_s = site->usd_per_gpu_hour[z * site->n_gpu + g] / 3600};
+            s->cell[s->n_cell++] =
+                (struct cell){.zone = z,
+                              .gpu = g,
+                              .gpus = n,
+                              .gpus_per_node = site->gpu[g].gpus_per_node,
+                              .usd_per_s = site->usd_per_gpu_hour[z * site->n_gpu + g] / 3600};
         }
 }
 
@@ -56,7 +60,7 @@ static void build_ranges(struct space *s, struct arena *a) {
     int L = s->L;
     s->params = ARENA_ARRAY(a, double, L + 1);
     for (int l = 0; l < L; l++) s->params[l + 1] = s->params[l] + s->p->w->model->params[0][l];
-    double *all = ARENA_ARRAY(a, double, (size_t)L * (size_t)(L + 1) / 2 + 1);
+    double *all = ARENA_ARRAY(a, double, (size_t)L *(size_t)(L + 1) / 2 + 1);
     int n = 0;
     for (int i = 0; i < L; i++)
         for (int e = i + 1; e <= L; e++) all[n++] = s->params[e] - s->params[i];
@@ -80,14 +84,15 @@ static void build_links(struct space *s) {
             const struct link *l = site_link(s->p->w->site, a->zone, a->gpu, 1, b->zone, b->gpu, 1);
             int k = 0;
             while (l && k < s->n_link &&
-                   (s->link[k]->c2 != l->c2 || s->link[k]->c1 != l->c1 || s->link[k]->c0 != l->c0)) k++;
+                   (s->link[k]->c2 != l->c2 || s->link[k]->c1 != l->c1 || s->link[k]->c0 != l->c0))
+                k++;
             if (l && k == s->n_link) s->link[s->n_link++] = l;
             s->link_of[x * s->n_cell + y] = (short)(l ? k : -1);
         }
 }
 
-/* Single linkage over links at most SLOW times slower than inside the slower of the two zones. Any partition is
- * correct; this one keeps apart what plans should not mix. */
+/* Single linkage over links at most SLOW times slower than inside the slower of the two zones. Any partition
+ * is correct; this one keeps apart what plans should not mix. */
 static void build_regions(struct space *s) {
     const struct site *site = s->p->w->site;
     const double SLOW = 2, BYTES = 1.6e7;
@@ -107,7 +112,8 @@ static void build_regions(struct space *s) {
     for (int pass = 0; pass < ZONES_MAX; pass++)
         for (int x = 0; x < ZONES_MAX; x++)
             for (int y = 0; y < ZONES_MAX; y++)
-                if (of[x] != of[y] && fmin(t[x][y], t[y][x]) <= SLOW * fmax(t[x][x], t[y][y]) && t[x][y] < INFINITY)
+                if (of[x] != of[y] && fmin(t[x][y], t[y][x]) <= SLOW * fmax(t[x][x], t[y][y]) &&
+                    t[x][y] < INFINITY)
                     of[x] = of[y] = of[x] < of[y] ? of[x] : of[y];
     int region[ZONES_MAX];
     for (int z = 0; z < ZONES_MAX; z++) region[z] = -1;
@@ -119,7 +125,8 @@ static void build_regions(struct space *s) {
     s->n_region = next;
 }
 
-/* ---- one microbatch -------------------------------------------------------------------------------------------- */
+/* ---- one microbatch
+ * -------------------------------------------------------------------------------------------- */
 
 static void build_classes(const struct space *s, struct mb_space *mb, struct arena *a) {
     unsigned present = 0;
@@ -130,7 +137,8 @@ static void build_classes(const struct space *s, struct mb_space *mb, struct are
         n_choice[g] = 0;
         choice[g][n_choice[g]++] = -1;
         for (int ti = 0; ti < TP_N; ti++)
-            if (present >> g & 1 && kind_allowed(s->p, g, ti, mb->m)) choice[g][n_choice[g]++] = (signed char)ti;
+            if (present >> g & 1 && kind_allowed(s->p, g, ti, mb->m))
+                choice[g][n_choice[g]++] = (signed char)ti;
         total *= n_choice[g];
     }
     mb->cls = ARENA_ARRAY(a, struct stage_class, total);
@@ -202,7 +210,8 @@ static void build_patterns(const struct space *s, struct mb_space *mb, struct ar
     }
 }
 
-/* Most microbatches in flight that fit: by the very expression of estimate.c, so that both agree to the last bit. */
+/* Most microbatches in flight that fit: by the very expression of estimate.c, so that both agree to the last
+ * bit. */
 static int memory_depth(const struct space *s, int gpu, int ti, int m, double params, double act) {
     const struct workload *w = s->p->w;
     double overhead = ti == 0 ? 2.0e9 : 3.0e9, room = w->site->gpu[gpu].memory_bytes;
@@ -274,24 +283,27 @@ static void build_transfers(const struct space *s, struct mb_space *mb, struct a
         if (k == mb->n_size) mb->size_bytes[mb->n_size++] = bytes;
         mb->size_of[l] = k;
     }
-    mb->kind_time = ARENA_ARRAY(a, double, (size_t)mb->n_size * (size_t)q * (size_t)q);
+    mb->kind_time = ARENA_ARRAY(a, double, (size_t)mb->n_size *(size_t)q *(size_t)q);
     for (int k = 0; k < mb->n_size; k++)
         for (int x = 0; x < q; x++)
             for (int y = 0; y < q; y++) {
                 const struct cell *cx = &s->cell[x / TP_N], *cy = &s->cell[y / TP_N];
                 double *t = &mb->kind_time[((size_t)k * (size_t)q + (size_t)x) * (size_t)q + (size_t)y];
                 *t = INFINITY;
-                if (!kind_allowed(s->p, cx->gpu, x % TP_N, mb->m) || !kind_allowed(s->p, cy->gpu, y % TP_N, mb->m)) continue;
-                const struct link *l = site_link(w->site, cx->zone, cx->gpu, 1 << x % TP_N, cy->zone, cy->gpu, 1 << y % TP_N);
+                if (!kind_allowed(s->p, cx->gpu, x % TP_N, mb->m) ||
+                    !kind_allowed(s->p, cy->gpu, y % TP_N, mb->m))
+                    continue;
+                const struct link *l =
+                    site_link(w->site, cx->zone, cx->gpu, 1 << x % TP_N, cy->zone, cy->gpu, 1 << y % TP_N);
                 if (l && link_usable(l, mb->size_bytes[k], s->p->estimator))
                     *t = link_time_s(l, mb->size_bytes[k], s->p->estimator);
             }
 }
 
-/* Every cell of a is paired with some cell of b and the other way round; equal zone sets pair their first and their
- * last cells, whichever zone comes first. */
-static struct span pair_span(const struct space *s, const struct mb_space *mb, int layer, const struct pattern *a,
-                             const struct pattern *b) {
+/* Every cell of a is paired with some cell of b and the other way round; equal zone sets pair their first and
+ * their last cells, whichever zone comes first. */
+static struct span pair_span(const struct space *s, const struct mb_space *mb, int layer,
+                             const struct pattern *a, const struct pattern *b) {
     struct span r = {0, 0};
     for (int i = 0; i < a->n; i++) {
         double best = INFINITY;
@@ -320,8 +332,10 @@ static struct span pair_span(const struct space *s, const struct mb_space *mb, i
                     if (s->cell[a->cell[i]].zone == z) fa = fa < 0 ? i : fa, la = i;
                 for (int j = 0; j < b->n; j++)
                     if (s->cell[b->cell[j]].zone == z) fb = fb < 0 ? j : fb, lb = j;
-                first = fmin(first, kind_transfer(s, mb, layer, a->cell[fa], a->ti[fa], b->cell[fb], b->ti[fb]));
-                last = fmin(last, kind_transfer(s, mb, layer, a->cell[la], a->ti[la], b->cell[lb], b->ti[lb]));
+                first =
+                    fmin(first, kind_transfer(s, mb, layer, a->cell[fa], a->ti[fa], b->cell[fb], b->ti[fb]));
+                last =
+                    fmin(last, kind_transfer(s, mb, layer, a->cell[la], a->ti[la], b->cell[lb], b->ti[lb]));
             }
             r.lo = fmax(r.lo, fmax(first, last));
         }
@@ -353,9 +367,9 @@ struct span space_transfer(const struct space *s, const struct mb_space *mb, int
 static void build_weights(const struct space *s, struct mb_space *mb, struct arena *a) {
     int L = s->L, q = s->n_cell * TP_N;
     bool native = s->p->estimator == ESTIMATOR_NATIVE;
-    mb->act_min = ARENA_ARRAY(a, double, (size_t)mb->n_class * (size_t)L);
-    mb->grad_min = ARENA_ARRAY(a, double, (size_t)mb->n_class * (size_t)L);
-    mb->weight = ARENA_ARRAY(a, double, (size_t)mb->n_class * (size_t)(L + 1) * (size_t)(L + 1));
+    mb->act_min = ARENA_ARRAY(a, double, (size_t)mb->n_class *(size_t)L);
+    mb->grad_min = ARENA_ARRAY(a, double, (size_t)mb->n_class *(size_t)L);
+    mb->weight = ARENA_ARRAY(a, double, (size_t)mb->n_class *(size_t)(L + 1) * (size_t)(L + 1));
     mb->comm_min = INFINITY;
     for (int k = 0; k < mb->n_class; k++) {
         for (int l = 0; l < L; l++)
@@ -365,7 +379,9 @@ static void build_weights(const struct space *s, struct mb_space *mb, struct are
                 double best = INFINITY;
                 for (int c = 0; c < s->n_cell; c++) {
                     if (s->cell[c].gpu != g) continue;
-                    const double *row = &mb->kind_time[((size_t)mb->size_of[l] * (size_t)q + (size_t)(c * TP_N + ti)) * (size_t)q];
+                    const double *row =
+                        &mb->kind_time[((size_t)mb->size_of[l] * (size_t)q + (size_t)(c * TP_N + ti)) *
+                                       (size_t)q];
                     for (int y = 0; y < q; y++) best = fmin(best, row[y]);
                 }
                 mb->act_min[k * L + l] = fmax(mb->act_min[k * L + l], best);
@@ -374,7 +390,8 @@ static void build_weights(const struct space *s, struct mb_space *mb, struct are
         for (int l = 0; l < L; l++) mb->comm_min = fmin(mb->comm_min, mb->act_min[k * L + l]);
         for (int i = 0; i < L; i++)
             for (int e = i + 1; e <= L; e++) {
-                double act = e < L ? mb->act_min[k * L + e - 1] : 0, grad = i > 0 ? mb->grad_min[k * L + i] : 0;
+                double act = e < L ? mb->act_min[k * L + e - 1] : 0,
+                       grad = i > 0 ? mb->grad_min[k * L + i] : 0;
                 double comm = e < L ? act + grad : native ? grad : 2 * grad;
                 mb->weight[cfe(s, k, i, e)] = mb->comp[cfe(s, k, i, e)] + comm;
             }
@@ -383,13 +400,14 @@ static void build_weights(const struct space *s, struct mb_space *mb, struct are
 
 static void build_crossing(const struct space *s, struct mb_space *mb, struct arena *a) {
     int q = s->n_cell * TP_N, L = s->L;
-    mb->cross = ARENA_ARRAY(a, double, mb->n_class * L);
+    mb->cross = ARENA_ARRAY(a, double, mb->n_class *L);
     for (int k = 0; k < mb->n_class * L; k++) {
         double best = INFINITY;
         for (int x = 0; x < q; x++) {
             const struct cell *from = &s->cell[x / TP_N];
             if (mb->cls[k / L].ti[from->gpu] != x % TP_N) continue;
-            const double *row = &mb->kind_time[((size_t)mb->size_of[k % L] * (size_t)q + (size_t)x) * (size_t)q];
+            const double *row =
+                &mb->kind_time[((size_t)mb->size_of[k % L] * (size_t)q + (size_t)x) * (size_t)q];
             for (int y = 0; y < q; y++)
                 if (s->cell[y / TP_N].region != from->region) best = fmin(best, row[y]);
         }
@@ -397,7 +415,8 @@ static void build_crossing(const struct space *s, struct mb_space *mb, struct ar
     }
 }
 
-/* What one GPU of each type is worth, for surrogate constraints: the inverse of its least GPU-seconds per layer. */
+/* What one GPU of each type is worth, for surrogate constraints: the inverse of its least GPU-seconds per
+ * layer. */
 static void build_work(const struct space *s, struct mb_space *mb, struct arena *a) {
     int L = s->L, n_gpu = s->p->w->site->n_gpu;
     mb->layer_min = ARENA_ARRAY(a, double, L);
@@ -436,8 +455,10 @@ static int level_top(const int *level, int n) {
     return top;
 }
 
-/* The search's own bound, once for all D: stage times against resources per replica, with all cells in one pot. */
-static struct outline *build_outline(const struct space *s, const struct mb_space *mb, const double *weight, struct arena *a) {
+/* The search's own bound, once for all D: stage times against resources per replica, with all cells in one
+ * pot. */
+static struct outline *build_outline(const struct space *s, const struct mb_space *mb, const double *weight,
+                                     struct arena *a) {
     struct outline *o = ARENA_NEW(a, struct outline);
     bool native = s->p->estimator == ESTIMATOR_NATIVE; /* may hold one microbatch only, if M is 1 */
     int L = s->L, n_gpu = s->p->w->site->n_gpu, level[mb->n_class];
@@ -456,10 +477,12 @@ static struct outline *build_outline(const struct space *s, const struct mb_spac
     for (int k = 0; k < mb->n_class; k++) level[k] = (int)floor(cost[k] / o->level * (1 - 1e-9));
     hi = fmax(hi, lo) + 4 * (mb->comm_min < INFINITY ? mb->comm_min : 0);
     double start = fmax(lo, 1e-6 * hi);
-    for (int k = 0; k <= OUTLINE_X; k++) o->step[k] = k == 0 ? lo : hi > 0 ? start * pow(hi / start, (double)k / OUTLINE_X) : 0;
+    for (int k = 0; k <= OUTLINE_X; k++)
+        o->step[k] = k == 0 ? lo : hi > 0 ? start * pow(hi / start, (double)k / OUTLINE_X) : 0;
     double *sum = ARENA_ARRAY(a, double, (size_t)(L + 1) * (OUTLINE_LEVELS + 1));
     for (int k = 0; k < OUTLINE_X; k++) {
-        double limit = k == OUTLINE_X - 1 ? INFINITY : o->step[k + 1], least[LAYERS_MAX + 1] = {0}, free_sum[LAYERS_MAX + 1] = {0};
+        double limit = k == OUTLINE_X - 1 ? INFINITY : o->step[k + 1], least[LAYERS_MAX + 1] = {0},
+               free_sum[LAYERS_MAX + 1] = {0};
         for (int e = 1; e <= L; e++) {
             double *to = sum + e * (OUTLINE_LEVELS + 1);
             least[e] = free_sum[e] = INFINITY;
@@ -470,7 +493,8 @@ static struct outline *build_outline(const struct space *s, const struct mb_spac
                 for (int c = 0; c < mb->n_class; c++) { /* per level the fastest class */
                     size_t x = cfe(s, c, i, e);
                     double w = mb->weight[x];
-                    if (!(w <= limit) || !(w < INFINITY) || mb->depth[x] < (e < L && !native ? 2 : 1)) continue;
+                    if (!(w <= limit) || !(w < INFINITY) || mb->depth[x] < (e < L && !native ? 2 : 1))
+                        continue;
                     least[e] = fmin(least[e], least[i] + cost[c]);
                     free_sum[e] = fmin(free_sum[e], free_sum[i] + w);
                     for (; lowest > level[c]; lowest--) best[lowest - 1] = INFINITY;
@@ -521,7 +545,8 @@ struct space *space_build(const struct search_problem *p, struct arena *a, struc
     int pairs = 0;
     for (int i = 0; i < w->site->n_zone * w->site->n_gpu; i++) pairs += p->pool[i] > 0;
     if (pairs > CELLS_MAX) {
-        err_set(e, EXIT_INPUT, "the pool has %d (zone, GPU type) pairs; expected at most %d", pairs, CELLS_MAX);
+        err_set(e, EXIT_INPUT, "the pool has %d (zone, GPU type) pairs; expected at most %d", pairs,
+                CELLS_MAX);
         return NULL;
     }
     build_sets(s);

@@ -4,11 +4,11 @@
 /* The declared plan space as tables. Vocabulary:
  *   cell     a (zone, GPU type) with GPUs in the pool
  *   kind     a (GPU type, tensor-parallel degree)
- *   class    the kinds of a stage, at most one per GPU type, wherever they lie: decides computation and memory
- *   pattern  a class and the cells it lies on: decides which links can occur; the counts per cell stay open
- *   region   zones joined by links that are not much slower than those inside a zone
- *   unit     all plans of one (microbatch, D): the work unit of the search
- * One `struct space` per search, one `struct mb_space` per microbatch, both const while units are solved. */
+ *   class    the kinds of a stage, at most one per GPU type, wherever they lie: decides computation and
+ * memory pattern  a class and the cells it lies on: decides which links can occur; the counts per cell stay
+ * open region   zones joined by links that are not much slower than those inside a zone unit     all plans of
+ * one (microbatch, D): the work unit of the search One `struct space` per search, one `struct mb_space` per
+ * microbatch, both const while units are solved. */
 
 enum { CELLS_MAX = 16, SETS_MAX = 80, OUTLINE_X = 28, OUTLINE_LEVELS = 255 };
 
@@ -25,15 +25,16 @@ struct stage_class {
 };
 
 struct pattern {
-    unsigned cells; /* bit per cell */
-    unsigned regions; /* bit per region it touches */
-    int cls, n;     /* class; number of cells */
+    unsigned cells;                               /* bit per cell */
+    unsigned regions;                             /* bit per region it touches */
+    int cls, n;                                   /* class; number of cells */
     unsigned char cell[CELLS_MAX], ti[CELLS_MAX]; /* in cell order: zone-major, GPU order inside a zone */
-    double min_usd_per_s_of_extra; /* cheapest replica of the pattern */
-    double base_usd_per_s;         /* one replica in each cell */
+    double min_usd_per_s_of_extra;                /* cheapest replica of the pattern */
+    double base_usd_per_s;                        /* one replica in each cell */
 };
 
-/** Bounds over every way to pair two patterns: lo <= slowest transfer <= hi (INFINITY = some pair impossible). */
+/** Bounds over every way to pair two patterns: lo <= slowest transfer <= hi (INFINITY = some pair
+ * impossible). */
 struct span {
     double lo, hi;
 };
@@ -47,15 +48,15 @@ struct space {
     int n_set;           /* cell sets whose total GPU need is checked: all subsets when there are few cells */
     unsigned set[SETS_MAX];
     int set_gpus[SETS_MAX];
-    double *params;    /* prefix sums of parameters at tp 1: [L + 1] */
-    int n_range;       /* distinct parameter counts of layer ranges, ascending */
-    double *range;     /* [n_range] parameters at tp 1 */
-    short *range_of;   /* [first][end] -> index into range */
-    int n_link;        /* distinct links between cells at n = 1 */
+    double *params;  /* prefix sums of parameters at tp 1: [L + 1] */
+    int n_range;     /* distinct parameter counts of layer ranges, ascending */
+    double *range;   /* [n_range] parameters at tp 1 */
+    short *range_of; /* [first][end] -> index into range */
+    int n_link;      /* distinct links between cells at n = 1 */
     const struct link *link[CELLS_MAX * CELLS_MAX];
     short link_of[CELLS_MAX * CELLS_MAX]; /* [cell][cell] -> link, -1 = none */
-    bool money;     /* the objective or a limit looks at money */
-    const char *why_empty; /* reason if no stage fits at all, or NULL */
+    bool money;                           /* the objective or a limit looks at money */
+    const char *why_empty;                /* reason if no stage fits at all, or NULL */
 };
 
 struct mb_space {
@@ -63,11 +64,12 @@ struct mb_space {
     int n_class, n_pattern;
     struct stage_class *cls;
     struct pattern *pattern;
-    bool truncated;     /* too many patterns: those on many cells were left out, and the search cannot prove */
-    double *comp;       /* [class][first][end]: forward + backward of a microbatch, slowest kind */
-    double *update;     /* [class][first][end] */
-    int *depth;         /* [class][first][end]: most microbatches in flight that fit every kind; 0 = none */
-    double *act_min, *grad_min; /* [class][layer]: least possible transfer of the layer's output forward / backward */
+    bool truncated; /* too many patterns: those on many cells were left out, and the search cannot prove */
+    double *comp;   /* [class][first][end]: forward + backward of a microbatch, slowest kind */
+    double *update; /* [class][first][end] */
+    int *depth;     /* [class][first][end]: most microbatches in flight that fit every kind; 0 = none */
+    double *act_min,
+        *grad_min;      /* [class][layer]: least possible transfer of the layer's output forward / backward */
     double *weight;     /* [class][first][end]: comp + least possible communication */
     int n_size;         /* distinct message sizes */
     int *size_of;       /* [layer] -> distinct size index */
@@ -76,16 +78,16 @@ struct mb_space {
     struct span *pair;  /* [size][pattern][pattern] sender, receiver; NULL when too many patterns */
     double *layer_min;  /* [L] least seconds of a layer */
     struct outline {    /* bounds for every D at once, per replica: resources divided by D */
-        double step[OUTLINE_X + 1];                     /* limits on the largest stage time, ascending */
-        double weight[GPUS_MAX];                        /* of one GPU */
-        double level;                                   /* resources of one level */
-        double least[OUTLINE_X];                        /* least resources that cover the model within step[k + 1] */
-        double free_sum[OUTLINE_X];                     /* least sum of stage times within step[k + 1] */
-        double sum[OUTLINE_X][OUTLINE_LEVELS + 1];      /* the same, within so many levels */
-        double cheapest;                                /* least resources of a stage */
-    } *by_speed, *by_price; /* by_price only when money counts */
-    double comm_min;    /* least transfer of any layer's output */
-    double *cross;      /* [class][layer]: what sending to another region costs more than act_min, at least */
+        double step[OUTLINE_X + 1]; /* limits on the largest stage time, ascending */
+        double weight[GPUS_MAX];    /* of one GPU */
+        double level;               /* resources of one level */
+        double least[OUTLINE_X];    /* least resources that cover the model within step[k + 1] */
+        double free_sum[OUTLINE_X]; /* least sum of stage times within step[k + 1] */
+        double sum[OUTLINE_X][OUTLINE_LEVELS + 1]; /* the same, within so many levels */
+        double cheapest;                           /* least resources of a stage */
+    } * by_speed, *by_price;                       /* by_price only when money counts */
+    double comm_min;                               /* least transfer of any layer's output */
+    double *cross; /* [class][layer]: what sending to another region costs more than act_min, at least */
     double speed[GPUS_MAX]; /* relative worth of one GPU of each type at this microbatch */
 };
 
@@ -104,8 +106,8 @@ struct span space_transfer(const struct space *s, const struct mb_space *mb, int
 void space_least_prices(const struct space *s, double usd_per_s[GPUS_MAX]);
 
 /** Transfer time between two cells at given degrees. */
-static inline double kind_transfer(const struct space *s, const struct mb_space *mb, int layer, int ca, int ta, int cb,
-                                   int tb) {
+static inline double kind_transfer(const struct space *s, const struct mb_space *mb, int layer, int ca,
+                                   int ta, int cb, int tb) {
     int q = s->n_cell * TP_N;
     return mb->kind_time[((size_t)mb->size_of[layer] * (size_t)q + (size_t)(ca * TP_N + ta)) * (size_t)q +
                          (size_t)(cb * TP_N + tb)];

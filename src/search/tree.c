@@ -4,10 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* integer programs per candidate (a quick look, within a tolerance, exact), and what one counts for in effort */
+/* integer programs per candidate (a quick look, within a tolerance, exact), and what one counts for in effort
+ */
 enum { PROGRAMS_CUT = 60, PROGRAMS_MORE = 2000, PROGRAMS_MAX = 200000, PROGRAM_COST = 50 };
 
-/* ---- memo: the same stages reached with worse numbers ----------------------------------------------------------- */
+/* ---- memo: the same stages reached with worse numbers
+ * ----------------------------------------------------------- */
 
 static uint64_t mix(uint64_t x) {
     x ^= x >> 30, x *= 0xbf58476d1ce4e5b9u, x ^= x >> 27, x *= 0x94d049bb133111ebu;
@@ -27,18 +29,19 @@ static void memo_reset(struct memo *m) {
     m->used = 0, m->n_entry = 0;
 }
 
-/* Is a, at worst, no worse than b at best (times 1 + slack)? Both hold the same patterns, so whatever completes b completes
- * a, with the same counts. */
+/* Is a, at worst, no worse than b at best (times 1 + slack)? Both hold the same patterns, so whatever
+ * completes b completes a, with the same counts. */
 static bool entry_dominates(const struct entry *a, const struct entry *b, double f) {
-    return a->S <= b->S * f && a->X <= b->X * f && a->pend <= b->pend * f && a->act <= b->act * f && a->y <= b->y * f &&
-           a->u <= b->u * f && a->egress <= b->egress;
+    return a->S <= b->S * f && a->X <= b->X * f && a->pend <= b->pend * f && a->act <= b->act * f &&
+           a->y <= b->y * f && a->u <= b->u * f && a->egress <= b->egress;
 }
 
-/* True: known and no better. Otherwise remembers it. The rate needs no comparing: the same patterns with the same counts
- * cost the same per second. */
+/* True: known and no better. Otherwise remembers it. The rate needs no comparing: the same patterns with the
+ * same counts cost the same per second. */
 static bool memo_dominated(struct workspace *v, const struct node *n) {
     struct memo *m = &v->memo;
-    uint64_t k0 = n->key[0] + mix((uint64_t)n->l << 33 | (uint64_t)n->crossed << 32 | (uint64_t)n->pattern), k1 = n->key[1] ^ mix(k0);
+    uint64_t k0 = n->key[0] + mix((uint64_t)n->l << 33 | (uint64_t)n->crossed << 32 | (uint64_t)n->pattern),
+             k1 = n->key[1] ^ mix(k0);
     struct entry best = {n->S, n->X, n->pend, n->act, n->y, n->u, n->egress, -1};
     struct entry worst = {n->S_hi, n->X_hi, n->pend_hi, n->act_hi, n->y_hi, n->u, n->egress_hi, -1};
     bool keep = worst.S < INFINITY && worst.pend < INFINITY && worst.y < INFINITY && worst.egress < INFINITY;
@@ -64,7 +67,8 @@ static bool memo_dominated(struct workspace *v, const struct node *n) {
     return false;
 }
 
-/* ---- plans found ------------------------------------------------------------------------------------------------ */
+/* ---- plans found
+ * ------------------------------------------------------------------------------------------------ */
 
 /* Insert into a front kept in ascending time and descending cost. */
 static void front_insert(struct workspace *v, double t, double c) {
@@ -96,7 +100,8 @@ static void offer(void *ctx, const struct plan *p) {
         front_insert(v, t, c);
         int keep = 0; /* drop what the new plan dominates */
         for (int i = 0; i < out->n_plan; i++)
-            if (out->plan[i].est.iteration_time_s < t || out->plan[i].est.cost_usd < c) out->plan[keep++] = out->plan[i];
+            if (out->plan[i].est.iteration_time_s < t || out->plan[i].est.cost_usd < c)
+                out->plan[keep++] = out->plan[i];
         out->n_plan = keep;
     } else {
         v->goal.best = v->goal.objective == OBJECTIVE_COST ? c : t;
@@ -108,11 +113,12 @@ static void offer(void *ctx, const struct plan *p) {
         if (out->n_plan) memcpy(more, out->plan, sizeof *more * (size_t)out->n_plan);
         out->plan = more;
     }
-    out->plan[out->n_plan++] =
-        (struct found_plan){.plan = plan_copy(p, v->a), .est = est, .planner_time_s = NAN, .planner_cost_usd = NAN};
+    out->plan[out->n_plan++] = (struct found_plan){
+        .plan = plan_copy(p, v->a), .est = est, .planner_time_s = NAN, .planner_cost_usd = NAN};
 }
 
-/* ---- depth-first search ----------------------------------------------------------------------------------------- */
+/* ---- depth-first search
+ * ----------------------------------------------------------------------------------------- */
 
 static double egress_price(const struct workspace *v, int cell_a, int cell_b) {
     const struct site *site = v->s->p->w->site;
@@ -136,7 +142,8 @@ static struct span pair_egress(const struct workspace *v, const struct pattern *
         for (int i = 0; i < a->n; i++) best = fmin(best, egress_price(v, a->cell[i], b->cell[j]));
         from_b += best;
     }
-    double least = lo < INFINITY ? fmax(from_a + (v->u->D - a->n) * lo, from_b + (v->u->D - b->n) * lo) : INFINITY;
+    double least =
+        lo < INFINITY ? fmax(from_a + (v->u->D - a->n) * lo, from_b + (v->u->D - b->n) * lo) : INFINITY;
     return (struct span){least, v->u->D * hi};
 }
 
@@ -178,7 +185,8 @@ static int by_bound(const void *a, const void *b) {
 static bool take_resources(struct workspace *v, int depth, int pattern) {
     const struct space *s = v->s;
     const struct pattern *p = &v->mb->pattern[pattern];
-    const int *need = v->need_stack + depth * s->n_set, *add = v->u->need + (size_t)pattern * (size_t)s->n_set;
+    const int *need = v->need_stack + depth * s->n_set,
+              *add = v->u->need + (size_t)pattern * (size_t)s->n_set;
     int *next = v->need_stack + (depth + 1) * s->n_set;
     for (int k = 0; k < s->n_set; k++) {
         next[k] = need[k] + add[k];
@@ -194,7 +202,8 @@ static bool take_resources(struct workspace *v, int depth, int pattern) {
     }
     for (int k = 0; k < v->n_table; k++) {
         const struct surrogate *q = &v->surrogate[k];
-        v->surr_stack[(depth + 1) * SURROGATES_MAX + k] = v->surr_stack[depth * SURROGATES_MAX + k] + q->class_cost[p->cls];
+        v->surr_stack[(depth + 1) * SURROGATES_MAX + k] =
+            v->surr_stack[depth * SURROGATES_MAX + k] + q->class_cost[p->cls];
     }
     return true;
 }
@@ -206,14 +215,20 @@ static double node_cost(const struct workspace *v, const struct node *n) {
 /* The path as a candidate: first stage first. */
 static void leaf(struct workspace *v, const struct node *n) {
     struct choice stage[LAYERS_MAX];
-    int P = n->depth, most = v->effort.tolerance > 0 ? PROGRAMS_MORE : v->effort.limit ? PROGRAMS_CUT : PROGRAMS_MAX, programs = most;
+    int P = n->depth,
+        most = v->effort.tolerance > 0 ? PROGRAMS_MORE
+               : v->effort.limit       ? PROGRAMS_CUT
+                                       : PROGRAMS_MAX,
+        programs = most;
     for (int i = 0; i < P; i++) stage[i] = v->path[P - 1 - i];
-    if (!counts_resolve(v->u, &v->goal, stage, P, v->s->money ? n->egress : 0, &programs, offer, v, &v->scratch))
+    if (!counts_resolve(v->u, &v->goal, stage, P, v->s->money ? n->egress : 0, &programs, offer, v,
+                        &v->scratch))
         window_leave_open(v, n->lb, node_cost(v, n));
     v->examined += (uint64_t)(most - programs) * PROGRAM_COST;
 }
 
-/* Make the child that puts a stage [i, n->l) of this pattern in front of n (n = NULL: the last stage of the plan). */
+/* Make the child that puts a stage [i, n->l) of this pattern in front of n (n = NULL: the last stage of the
+ * plan). */
 static bool make_child(struct workspace *v, const struct node *n, int i, int e, int pattern, struct node *c) {
     const struct space *s = v->s;
     const struct mb_space *mb = v->mb;
@@ -227,7 +242,8 @@ static bool make_child(struct workspace *v, const struct node *n, int i, int e, 
     c->y = y.lo, c->y_hi = y.hi;
     if (!(y.lo <= v->w.y_hi)) return false;
     if (n) {
-        struct span grad = space_transfer(s, mb, e, n->pattern, pattern), act = space_transfer(s, mb, e - 1, pattern, n->pattern);
+        struct span grad = space_transfer(s, mb, e, n->pattern, pattern),
+                    act = space_transfer(s, mb, e - 1, pattern, n->pattern);
         if (!(grad.lo < INFINITY) || !(act.lo < INFINITY)) return false;
         unsigned regions = p->regions | mb->pattern[n->pattern].regions;
         c->crossed = n->crossed || (regions & (regions - 1));
@@ -249,24 +265,30 @@ static bool make_child(struct workspace *v, const struct node *n, int i, int e, 
     c->pend = c->comp + c->act, c->pend_hi = c->comp + c->act_hi;
     double X = fmax(c->X, c->pend + open_grad);
     if (X > v->w.x_hi) return false;
-    if (i == 0 && !c->crossed && scope_is_crossing(s, v->w.scope)) return false; /* belongs to another scope */
+    if (i == 0 && !c->crossed && scope_is_crossing(s, v->w.scope))
+        return false; /* belongs to another scope */
     double S = c->S + c->pend + open_grad, rest = 0;
     for (int k = 0; k < v->n_table; k++)
-        rest = fmax(rest, window_rest_sum(v, k, i, v->surr_stack[depth * SURROGATES_MAX + k] + v->surrogate[k].class_cost[cls],
-                                   i == 0 || c->crossed, i > 0 ? mb->cross[cls * L + i] : 0));
+        rest = fmax(
+            rest, window_rest_sum(v, k, i,
+                                  v->surr_stack[depth * SURROGATES_MAX + k] + v->surrogate[k].class_cost[cls],
+                                  i == 0 || c->crossed, i > 0 ? mb->cross[cls * L + i] : 0));
     c->lb = time_of(v, fmax(X, v->w.x_lo), S + rest, fmax(c->u, v->u_min), fmax(c->y, v->w.y_lo));
     double cost = 0;
     if (s->money) {
-        c->usd_per_s = (n ? n->usd_per_s : 0) + p->base_usd_per_s + (v->u->D - p->n) * p->min_usd_per_s_of_extra;
+        c->usd_per_s =
+            (n ? n->usd_per_s : 0) + p->base_usd_per_s + (v->u->D - p->n) * p->min_usd_per_s_of_extra;
         if (c->usd_per_s + v->min_usd[i] > v->w.r_hi * (1 + 1e-9)) return false;
         if (n) {
             double gb = gigabytes(v, e - 1) * v->u->M;
-            struct span there = pair_egress(v, p, &mb->pattern[n->pattern]), back = pair_egress(v, &mb->pattern[n->pattern], p);
+            struct span there = pair_egress(v, p, &mb->pattern[n->pattern]),
+                        back = pair_egress(v, &mb->pattern[n->pattern], p);
             c->egress = n->egress + gb * (there.lo + back.lo);
             c->egress_hi = n->egress_hi + gb * (there.hi + back.hi);
         }
         if (v->u->D > 1) {
-            double W = (s->params[e] - s->params[i]) * s->p->w->element_bytes / 1e9, times = W / v->u->D * 2 * (v->u->D - 1);
+            double W = (s->params[e] - s->params[i]) * s->p->w->element_bytes / 1e9,
+                   times = W / v->u->D * 2 * (v->u->D - 1);
             struct span ring = ring_egress(v, p);
             c->egress += times * ring.lo, c->egress_hi += times * ring.hi;
         }
@@ -279,7 +301,8 @@ static bool make_child(struct workspace *v, const struct node *n, int i, int e, 
 static void descend(struct workspace *v, const struct node *n) {
     const struct space *s = v->s;
     const struct mb_space *mb = v->mb;
-    int L = s->L, e = n ? n->l : L, depth = n ? n->depth : 0, K = mb->n_class, pin_P = s->p->pin->stages, count = 0;
+    int L = s->L, e = n ? n->l : L, depth = n ? n->depth : 0, K = mb->n_class, pin_P = s->p->pin->stages,
+        count = 0;
     if (e == 0) {
         leaf(v, n);
         return;
@@ -292,17 +315,24 @@ static void descend(struct workspace *v, const struct node *n) {
             if (mb->depth[cfe(s, w[k].cls, i, e)] < window_depth(v, depth + 1)) continue;
             double rest = 0, here = 0; /* crossing right here, or later */
             bool may_cross = n && !n->crossed && scope_is_crossing(s, v->w.scope);
-            if (may_cross) here = mb->cross[mb->pattern[n->pattern].cls * L + e] + mb->cross[w[k].cls * L + e - 1];
+            if (may_cross)
+                here = mb->cross[mb->pattern[n->pattern].cls * L + e] + mb->cross[w[k].cls * L + e - 1];
             for (int q = 0; q < v->n_table; q++) {
-                double used = v->surr_stack[depth * SURROGATES_MAX + q] + v->surrogate[q].class_cost[w[k].cls];
-                double later = window_rest_sum(v, q, i, used, i == 0 || (n && n->crossed), i > 0 ? mb->cross[w[k].cls * L + i] : 0);
-                if (may_cross) later = fmin(i == 0 ? INFINITY : later, here + window_rest_sum(v, q, i, used, true, 0));
+                double used =
+                    v->surr_stack[depth * SURROGATES_MAX + q] + v->surrogate[q].class_cost[w[k].cls];
+                double later = window_rest_sum(v, q, i, used, i == 0 || (n && n->crossed),
+                                               i > 0 ? mb->cross[w[k].cls * L + i] : 0);
+                if (may_cross)
+                    later = fmin(i == 0 ? INFINITY : later, here + window_rest_sum(v, q, i, used, true, 0));
                 rest = fmax(rest, later);
             }
             v->examined++;
             double S = (n ? n->S + n->pend : 0) + w[k].weight + rest;
-            double quick = time_of(v, fmax(n ? n->X : 0, fmax(w[k].weight, v->w.x_lo)), S, v->u_min, fmax(n ? n->y : 0, v->w.y_lo));
-            if (s->p->objective == OBJECTIVE_THROUGHPUT ? window_pass_over(v, quick, 0) : goal_excludes(&v->goal, quick, 0)) continue;
+            double quick = time_of(v, fmax(n ? n->X : 0, fmax(w[k].weight, v->w.x_lo)), S, v->u_min,
+                                   fmax(n ? n->y : 0, v->w.y_lo));
+            if (s->p->objective == OBJECTIVE_THROUGHPUT ? window_pass_over(v, quick, 0)
+                                                        : goal_excludes(&v->goal, quick, 0))
+                continue;
             for (int p = mb->cls[w[k].cls].first_pattern; p < mb->cls[w[k].cls].end_pattern; p++) {
                 if (mb->pattern[p].n > v->u->D || !scope_has(s, v->w.scope, &mb->pattern[p])) continue;
                 v->examined++;
@@ -310,7 +340,8 @@ static void descend(struct workspace *v, const struct node *n) {
                 if (!take_resources(v, depth, p) || !make_child(v, n, i, e, p, &c)) continue;
                 if (count == v->child_cap[depth]) {
                     v->child_cap[depth] = count ? 2 * count : 64;
-                    v->children[depth] = realloc(v->children[depth], sizeof(struct node) * (size_t)v->child_cap[depth]);
+                    v->children[depth] =
+                        realloc(v->children[depth], sizeof(struct node) * (size_t)v->child_cap[depth]);
                     if (!v->children[depth]) abort();
                 }
                 v->children[depth][count++] = c;

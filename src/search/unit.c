@@ -40,7 +40,8 @@ static struct span sync_span(const struct unit *u, int pattern, int first, int e
         }
     }
     if (n_zone == 1) return r;
-    double in_worst = 0, in_second = 0, out_worst = 0, out_second = 0; /* all zones but one are entered, and left */
+    double in_worst = 0, in_second = 0, out_worst = 0,
+           out_second = 0; /* all zones but one are entered, and left */
     for (int i = 0; i < n_zone; i++) {
         double in = INFINITY, out = INFINITY;
         for (int j = 0; j < n_zone; j++) {
@@ -81,7 +82,8 @@ void unit_build(struct unit *u, const struct space *s, const struct mb_space *mb
     u->ring = ARENA_ARRAY(a, double, s->n_link * 3 * R + 1);
     for (int k = 0; k < s->n_link; k++)
         for (int ti = 0; ti < 3; ti++)
-            for (int r = 0; r < R; r++) u->ring[(k * 3 + ti) * R + r] = ring_time(s, k, s->range[r], ti, u->D);
+            for (int r = 0; r < R; r++)
+                u->ring[(k * 3 + ti) * R + r] = ring_time(s, k, s->range[r], ti, u->D);
     u->sync = ARENA_ARRAY(a, struct span, (size_t)mb->n_pattern * (size_t)R);
     int n = unit_scopes(s) * mb->n_class * R;
     u->sync_min = ARENA_ARRAY(a, double, n);
@@ -104,7 +106,7 @@ void unit_build(struct unit *u, const struct space *s, const struct mb_space *mb
                     }
             }
         }
-    u->need = ARENA_ARRAY(a, int, (size_t)mb->n_pattern * (size_t)s->n_set);
+    u->need = ARENA_ARRAY(a, int, (size_t)mb->n_pattern *(size_t)s->n_set);
     for (int p = 0; p < mb->n_pattern; p++) {
         const struct pattern *q = &mb->pattern[p];
         for (int k = 0; k < s->n_set; k++) {
@@ -130,9 +132,10 @@ void unit_least_rings(const struct space *s, int D, double *ring) {
     }
 }
 
-/* A plan with its largest stage time in (step[k], step[k + 1]] takes at least (M-1)*step[k] + the least sum within
- * step[k + 1], and one of its at most P stages holds 1/P of the model. */
-struct point unit_crude_bound(const struct space *s, const struct mb_space *mb, int D, const double *ring, double max_time_s) {
+/* A plan with its largest stage time in (step[k], step[k + 1]] takes at least (M-1)*step[k] + the least sum
+ * within step[k + 1], and one of its at most P stages holds 1/P of the model. */
+struct point unit_crude_bound(const struct space *s, const struct mb_space *mb, int D, const double *ring,
+                              double max_time_s) {
     int M = unit_microbatches(s, mb, D);
     struct point lb = {INFINITY, 0};
     const struct outline *o = mb->by_speed, *q = mb->by_price;
@@ -148,7 +151,8 @@ struct point unit_crude_bound(const struct space *s, const struct mb_space *mb, 
     for (int k = 0; k < OUTLINE_X; k++) {
         if (o->least[k] > capacity) continue;
         double level = capacity / o->level, X = o->step[k];
-        double S = level > OUTLINE_LEVELS ? o->free_sum[k] : o->sum[k][(int)level], T = (M - 1) * X + fmax(S, X) + ring[r];
+        double S = level > OUTLINE_LEVELS ? o->free_sum[k] : o->sum[k][(int)level],
+               T = (M - 1) * X + fmax(S, X) + ring[r];
         if (T > max_time_s * (1 + PROOF_SLACK)) continue;
         lb.time_s = fmin(lb.time_s, T);
         if (!q) continue;
@@ -157,7 +161,8 @@ struct point unit_crude_bound(const struct space *s, const struct mb_space *mb, 
             if (!(q->sum[k][d] < last)) continue;
             last = q->sum[k][d];
             double t = fmax(T, (M - 1) * X + fmax(last, X) + ring[r]);
-            if (t <= max_time_s * (1 + PROOF_SLACK)) lb.cost_usd = fmin(lb.cost_usd, t * fmax(q->level * d, q->least[k]) * D);
+            if (t <= max_time_s * (1 + PROOF_SLACK))
+                lb.cost_usd = fmin(lb.cost_usd, t * fmax(q->level * d, q->least[k]) * D);
         }
         double t = fmax(T, (M - 1) * X + fmax(q->free_sum[k], X) + ring[r]);
         if (usd > q->level * OUTLINE_LEVELS && t <= max_time_s * (1 + PROOF_SLACK))

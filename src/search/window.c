@@ -1,5 +1,5 @@
-/* Windows on the largest stage time X, the largest all-reduce y and the USD rate, and the tables that bound what is in
- * them. */
+/* Windows on the largest stage time X, the largest all-reduce y and the USD rate, and the tables that bound
+ * what is in them. */
 #include "search/workspace.h"
 
 #include <string.h>
@@ -29,7 +29,9 @@ void window_make_surrogates(struct workspace *v) {
         q->class_cost = ARENA_ARRAY(&v->tables, double, mb->n_class);
         size_t n = (size_t)(s->L + 1) * (LEVELS + 1);
         q->sum = ARENA_ARRAY(&v->tables, double, n);
-        if (s->n_region > 1) q->sum_sends = ARENA_ARRAY(&v->tables, double, n), q->sum_crosses = ARENA_ARRAY(&v->tables, double, n);
+        if (s->n_region > 1)
+            q->sum_sends = ARENA_ARRAY(&v->tables, double, n),
+            q->sum_crosses = ARENA_ARRAY(&v->tables, double, n);
         for (int c = 0; c < mb->n_class; c++) {
             double cheapest = INFINITY, base = 0;
             for (int g = 0; g < n_gpu; g++)
@@ -62,7 +64,8 @@ int window_depth(const struct workspace *v, int depth) { /* native counts at mos
     return v->s->p->estimator == ESTIMATOR_NATIVE && v->u->M < depth ? v->u->M : depth;
 }
 
-/* Which stages may occur in the window, how deep they must lie, and what the layers in front of them cost at least. */
+/* Which stages may occur in the window, how deep they must lie, and what the layers in front of them cost at
+ * least. */
 static bool build_allowed(struct workspace *v) {
     const struct space *s = v->s;
     const struct mb_space *mb = v->mb;
@@ -76,9 +79,12 @@ static bool build_allowed(struct workspace *v) {
             *n = 0;
             for (int c = 0; c < K; c++) {
                 size_t x = cfe(s, c, i, e);
-                if (mb->cls[c].n_kind > v->u->D || mb->depth[x] < window_depth(v, v->min_depth[e] + 1)) continue;
-                if (mb->weight[x] > v->w.x_hi || unit_sync_min(v->u, v->w.scope, c, i, e) > v->w.y_hi) continue;
-                if (!(mb->weight[x] < INFINITY) || !(unit_sync_min(v->u, v->w.scope, c, i, e) < INFINITY)) continue;
+                if (mb->cls[c].n_kind > v->u->D || mb->depth[x] < window_depth(v, v->min_depth[e] + 1))
+                    continue;
+                if (mb->weight[x] > v->w.x_hi || unit_sync_min(v->u, v->w.scope, c, i, e) > v->w.y_hi)
+                    continue;
+                if (!(mb->weight[x] < INFINITY) || !(unit_sync_min(v->u, v->w.scope, c, i, e) < INFINITY))
+                    continue;
                 v->allowed[((size_t)i * (size_t)(L + 1) + (size_t)e) * (size_t)K + (size_t)(*n)++] =
                     (struct allowed){c, mb->weight[x], unit_sync_min(v->u, v->w.scope, c, i, e)};
             }
@@ -91,17 +97,18 @@ static bool build_allowed(struct workspace *v) {
         for (int e = 1; e <= L; e++)
             for (int i = 0; i < e && v->min_depth[e] <= L; i++)
                 for (int k = 0; k < v->n_allowed[i * (L + 1) + e]; k++) {
-                    const struct allowed *w = &v->allowed[((size_t)i * (size_t)(L + 1) + (size_t)e) * (size_t)K + (size_t)k];
+                    const struct allowed *w =
+                        &v->allowed[((size_t)i * (size_t)(L + 1) + (size_t)e) * (size_t)K + (size_t)k];
                     v->min_usd[e] = fmin(v->min_usd[e], v->min_usd[i] + q->class_cost[w->cls]);
                 }
     }
     return true;
 }
 
-/* The stages worth considering under one weighting, cheapest first: a dearer one must be faster. `extra`: what comes on top
- * of each class's weight, every `stride`th number. */
-static int worthwhile(const struct allowed *w, int n, const double *extra, double limit, const int *level, const int *order,
-                      int K, int stride, struct allowed *out) {
+/* The stages worth considering under one weighting, cheapest first: a dearer one must be faster. `extra`:
+ * what comes on top of each class's weight, every `stride`th number. */
+static int worthwhile(const struct allowed *w, int n, const double *extra, double limit, const int *level,
+                      const int *order, int K, int stride, struct allowed *out) {
     double weight[K];
     for (int c = 0; c < K; c++) weight[c] = INFINITY;
     for (int k = 0; k < n; k++) {
@@ -112,7 +119,8 @@ static int worthwhile(const struct allowed *w, int n, const double *extra, doubl
     int m = 0;
     for (int k = 0; k < K; k++) {
         int c = order[k];
-        if (weight[c] < best && level[c] <= LEVELS) out[m++] = (struct allowed){.cls = level[c], .weight = best = weight[c]};
+        if (weight[c] < best && level[c] <= LEVELS)
+            out[m++] = (struct allowed){.cls = level[c], .weight = best = weight[c]};
     }
     return m;
 }
@@ -131,7 +139,9 @@ static void build_sums(struct workspace *v, struct surrogate *q) {
     int level[K], order[K];
     struct allowed use[K];
     for (int c = 0; c < K; c++) {
-        double x = cap > 0 ? floor(q->class_cost[c] * LEVELS / cap * (1 - 1e-9)) : q->class_cost[c] > 0 ? LEVELS + 1 : 0;
+        double x = cap > 0                ? floor(q->class_cost[c] * LEVELS / cap * (1 - 1e-9))
+                   : q->class_cost[c] > 0 ? LEVELS + 1
+                                          : 0;
         level[c] = x > LEVELS ? LEVELS + 1 : (int)x;
         int at = c;
         for (; at > 0 && level[order[at - 1]] > level[c]; at--) order[at] = order[at - 1];
@@ -140,7 +150,8 @@ static void build_sums(struct workspace *v, struct surrogate *q) {
     for (int l = 0; l <= L; l++)
         for (int r = 0; r <= LEVELS; r++) {
             q->sum[l * (LEVELS + 1) + r] = l ? INFINITY : 0;
-            if (q->sum_sends) q->sum_sends[l * (LEVELS + 1) + r] = q->sum_crosses[l * (LEVELS + 1) + r] = INFINITY;
+            if (q->sum_sends)
+                q->sum_sends[l * (LEVELS + 1) + r] = q->sum_crosses[l * (LEVELS + 1) + r] = INFINITY;
         }
     for (int e = 1; e <= L; e++) {
         if (v->min_depth[e] > L) continue;
@@ -151,43 +162,50 @@ static void build_sums(struct workspace *v, struct surrogate *q) {
             const double *from = q->sum + i * (LEVELS + 1);
             const struct allowed *w = &v->allowed[((size_t)i * (size_t)(L + 1) + (size_t)e) * (size_t)K];
             int m = worthwhile(w, n, NULL, v->w.x_hi, level, order, K, L, use);
-            for (int k = 0; k < m; k++) relax_row(to + use[k].cls, from, LEVELS + 1 - use[k].cls, use[k].weight);
+            for (int k = 0; k < m; k++)
+                relax_row(to + use[k].cls, from, LEVELS + 1 - use[k].cls, use[k].weight);
             if (!scope_is_crossing(v->s, v->w.scope)) continue;
             double *sends = q->sum_sends + e * (LEVELS + 1), *crosses = q->sum_crosses + e * (LEVELS + 1);
             if (i > 0)
                 for (int k = 0; k < m; k++)
-                    relax_row(crosses + use[k].cls, q->sum_crosses + i * (LEVELS + 1), LEVELS + 1 - use[k].cls, use[k].weight);
+                    relax_row(crosses + use[k].cls, q->sum_crosses + i * (LEVELS + 1),
+                              LEVELS + 1 - use[k].cls, use[k].weight);
             if (i > 0) {
                 m = worthwhile(w, n, v->mb->cross + i, v->w.x_hi, level, order, K, L, use);
                 for (int k = 0; k < m; k++)
-                    relax_row(crosses + use[k].cls, q->sum_sends + i * (LEVELS + 1), LEVELS + 1 - use[k].cls, use[k].weight);
+                    relax_row(crosses + use[k].cls, q->sum_sends + i * (LEVELS + 1), LEVELS + 1 - use[k].cls,
+                              use[k].weight);
             }
             m = worthwhile(w, n, v->mb->cross + e - 1, v->w.x_hi, level, order, K, L, use);
-            for (int k = 0; k < m; k++) relax_row(sends + use[k].cls, from, LEVELS + 1 - use[k].cls, use[k].weight);
+            for (int k = 0; k < m; k++)
+                relax_row(sends + use[k].cls, from, LEVELS + 1 - use[k].cls, use[k].weight);
         }
     }
 }
 
-/* Least sum of stage times in front of layer l under weighting k. In the crossing scope, until two neighbours lie in
- * different regions (`crossed`), the rest has to see to it: among itself, or by sending to the stage at l, whose
- * gradient then costs `grad` more. */
+/* Least sum of stage times in front of layer l under weighting k. In the crossing scope, until two neighbours
+ * lie in different regions (`crossed`), the rest has to see to it: among itself, or by sending to the stage
+ * at l, whose gradient then costs `grad` more. */
 double window_rest_sum(const struct workspace *v, int k, int l, double used, bool crossed, double grad) {
     const struct surrogate *q = &v->surrogate[k];
-    double cap = price_cap(v, q), left = cap > 0 ? (cap - used) / cap * LEVELS + 1e-6 : used > 0 ? -1 : LEVELS;
+    double cap = price_cap(v, q), left = cap > 0    ? (cap - used) / cap * LEVELS + 1e-6
+                                         : used > 0 ? -1
+                                                    : LEVELS;
     if (left < 0) return INFINITY;
     int at = l * (LEVELS + 1) + (left >= LEVELS ? LEVELS : (int)left);
     if (crossed || !scope_is_crossing(v->s, v->w.scope)) return q->sum[at];
     return fmin(q->sum_crosses[at], q->sum_sends[at] + grad);
 }
 
-/* Can the pool cover all layers with stages of at most this time and this all-reduce, by each of the first n weightings
- * alone? */
+/* Can the pool cover all layers with stages of at most this time and this all-reduce, by each of the first n
+ * weightings alone? */
 static bool coverable(const struct workspace *v, double x_hi, double y_hi, int n) {
     int L = v->s->L, K = v->mb->n_class;
     bool cross = scope_is_crossing(v->s, v->w.scope);
     for (int q = 0; q < n; q++) {
         const struct surrogate *s = &v->surrogate[q];
-        double least[LAYERS_MAX + 1], sends[LAYERS_MAX + 1], crosses[LAYERS_MAX + 1]; /* as the sums of struct surrogate */
+        double least[LAYERS_MAX + 1], sends[LAYERS_MAX + 1],
+            crosses[LAYERS_MAX + 1]; /* as the sums of struct surrogate */
         least[0] = 0, sends[0] = crosses[0] = INFINITY;
         for (int e = 1; e <= L; e++) {
             least[e] = sends[e] = crosses[e] = INFINITY;
@@ -198,9 +216,11 @@ static bool coverable(const struct workspace *v, double x_hi, double y_hi, int n
                         double cost = s->class_cost[w[k].cls], t = least[i] + cost;
                         least[e] = t < least[e] ? t : least[e];
                         if (!cross) continue;
-                        if (w[k].weight + v->mb->cross[w[k].cls * L + e - 1] <= x_hi) sends[e] = fmin(sends[e], t);
+                        if (w[k].weight + v->mb->cross[w[k].cls * L + e - 1] <= x_hi)
+                            sends[e] = fmin(sends[e], t);
                         crosses[e] = fmin(crosses[e], crosses[i] + cost);
-                        if (w[k].weight + v->mb->cross[w[k].cls * L + i] <= x_hi) crosses[e] = fmin(crosses[e], sends[i] + cost);
+                        if (w[k].weight + v->mb->cross[w[k].cls * L + i] <= x_hi)
+                            crosses[e] = fmin(crosses[e], sends[i] + cost);
                     }
             }
         }
@@ -235,7 +255,8 @@ static double useful_time(const struct workspace *v, double usd) {
     return top;
 }
 
-/* Tables and bounds of the window in v->w, which shrinks to where useful plans can be. False: it holds nothing. */
+/* Tables and bounds of the window in v->w, which shrinks to where useful plans can be. False: it holds
+ * nothing. */
 bool window_open(struct workspace *v, double *time_lb, double *cost_lb) {
     set_caps(v);
     for (int pass = 0;; pass++) {
@@ -254,7 +275,8 @@ bool window_open(struct workspace *v, double *time_lb, double *cost_lb) {
         double slack = fmax(0, useful_time(v, usd) * (1 + 1e-9) - *time_lb);
         double x_hi = v->u->M > 1 ? fmin(v->w.x_hi, v->w.x_lo + slack / (v->u->M - 1)) : v->w.x_hi;
         double y_hi = fmin(v->w.y_hi, v->w.y_lo + slack);
-        bool again = x_hi - v->w.x_lo < 0.7 * (v->w.x_hi - v->w.x_lo) || y_hi - v->w.y_lo < 0.7 * (v->w.y_hi - v->w.y_lo);
+        bool again = x_hi - v->w.x_lo < 0.7 * (v->w.x_hi - v->w.x_lo) ||
+                     y_hi - v->w.y_lo < 0.7 * (v->w.y_hi - v->w.y_lo);
         if (!again || pass == 6) return true;
         v->w.x_hi = x_hi, v->w.y_hi = y_hi;
     }

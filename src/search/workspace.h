@@ -1,8 +1,8 @@
 #ifndef SAILOR_SEARCH_WORKSPACE_H
 #define SAILOR_SEARCH_WORKSPACE_H
 #include "search/unit.h"
-/* The state of a thread that solves a unit; shared by window.c (bounds), tree.c (depth-first search) and solve.c (which
- * window next), and by nobody else. */
+/* The state of a thread that solves a unit; shared by window.c (bounds), tree.c (depth-first search) and
+ * solve.c (which window next), and by nobody else. */
 
 enum { LEVELS = 95, SURROGATES_MAX = GPUS_MAX + 2, FRONT_MAX = 4096 };
 struct window {
@@ -16,8 +16,9 @@ struct window {
 struct surrogate {
     double weight[GPUS_MAX], cap;
     double *class_cost; /* [class] least weight of a stage */
-    /* [L + 1][LEVELS + 1] least sum of stage times that covers the first l layers within a level: in any way; such that the
-     * last stage sends on to another region; such that some two of the stages lie in different regions */
+    /* [L + 1][LEVELS + 1] least sum of stage times that covers the first l layers within a level: in any way;
+     * such that the last stage sends on to another region; such that some two of the stages lie in different
+     * regions */
     double *sum, *sum_sends, *sum_crosses;
     bool price;
 };
@@ -37,7 +38,7 @@ struct memo {
         uint64_t key[2];
         unsigned generation; /* slots of earlier windows count as empty */
         int head;
-    } *slot;
+    } * slot;
     unsigned generation;
     size_t size, used;
     struct entry *entry;
@@ -47,11 +48,12 @@ struct memo {
 struct node {
     int l, pattern, depth; /* layers [l, L) are covered by `depth` stages; pattern of the first of them */
     double S, X;           /* stages whose communication is known */
-    double S_hi, X_hi, act_hi, pend_hi, y_hi, egress_hi; /* the same at worst, whatever counts and zone order come out */
+    double S_hi, X_hi, act_hi, pend_hi, y_hi,
+        egress_hi;          /* the same at worst, whatever counts and zone order come out */
     double comp, act, pend; /* the first stage: its gradient transfer is still open */
     double y, u, egress, usd_per_s;
     double lb, rank; /* iteration time at least; what the objective says of it */
-    bool crossed;   /* neighbours so far lie in different regions, or may */
+    bool crossed;    /* neighbours so far lie in different regions, or may */
     uint64_t key[2];
     struct choice choice;
 };
@@ -72,10 +74,10 @@ struct workspace {
     double u_min;
     struct memo memo;
     /* the path: stages from the last to the first */
-    int *need_stack;   /* [depth][set] */
-    int *pack_stack;   /* [depth][cell][TP_N] */
-    double *surr_stack; /* [depth][surrogate] */
-    struct choice *path; /* [depth] */
+    int *need_stack;        /* [depth][set] */
+    int *pack_stack;        /* [depth][cell][TP_N] */
+    double *surr_stack;     /* [depth][surrogate] */
+    struct choice *path;    /* [depth] */
     struct node **children; /* [depth] room */
     int *child_cap;
     struct heap {
@@ -84,11 +86,12 @@ struct workspace {
     } heap;
     uint64_t examined, batch_end, plans;
     struct unit_effort effort;
-    double slack;   /* per stage: how much worse a set of stages may be that stands for another (tolerance only) */
-    bool loose;     /* slack was used */
-    double open_gap; /* frontier: how far plans left out may lie beyond it */
-    bool tolerated; /* frontier: something within the tolerance was left out */
-    double open_lb; /* least bound of what was left out for the tolerance or the limits */
+    double
+        slack; /* per stage: how much worse a set of stages may be that stands for another (tolerance only) */
+    bool loose;               /* slack was used */
+    double open_gap;          /* frontier: how far plans left out may lie beyond it */
+    bool tolerated;           /* frontier: something within the tolerance was left out */
+    double open_lb;           /* least bound of what was left out for the tolerance or the limits */
     bool over, stopped, lost; /* lost: more frontier points than room */
     bool (*stop)(void *);
     void *stop_ctx;
@@ -107,12 +110,13 @@ static inline double time_of(const struct workspace *v, double X, double S, doub
 /** The weighted resources of this unit (tables in v->tables). */
 void window_make_surrogates(struct workspace *v);
 
-/** Tables and bounds of the window in v->w, which shrinks to where useful plans can be. False: it holds nothing. */
+/** Tables and bounds of the window in v->w, which shrinks to where useful plans can be. False: it holds
+ * nothing. */
 bool window_open(struct workspace *v, double *time_lb, double *cost_lb);
 
-/** Least sum of stage times in front of layer l under weighting k with `used` of it gone. In the crossing scope, until two
- *  neighbours lie in different regions (`crossed`), the rest has to see to it: among itself, or by sending to the stage at
- *  l, whose gradient then costs `grad` more. INFINITY: impossible. */
+/** Least sum of stage times in front of layer l under weighting k with `used` of it gone. In the crossing
+ * scope, until two neighbours lie in different regions (`crossed`), the rest has to see to it: among itself,
+ * or by sending to the stage at l, whose gradient then costs `grad` more. INFINITY: impossible. */
 double window_rest_sum(const struct workspace *v, int k, int l, double used, bool crossed, double grad);
 
 /** Microbatches in flight that a stage at this depth from the end must hold. */
@@ -126,7 +130,8 @@ bool window_pass_over(struct workspace *v, double time_lb, double cost_lb);
 
 /* tree.c */
 
-/** Search the open window until done (true), or until v->batch_end, a stop, or the limits (false: v->over or v->stopped). */
+/** Search the open window until done (true), or until v->batch_end, a stop, or the limits (false: v->over or
+ * v->stopped). */
 bool tree_search(struct workspace *v);
 
 #endif

@@ -2,8 +2,8 @@
 
 #include <string.h>
 
-/* tests/unit/t_batch.c compares this form with that of estimate.c, so that a change there does not go unnoticed
- * here. */
+/* tests/unit/t_batch.c compares this form with that of estimate.c, so that a change there does not go
+ * unnoticed here. */
 
 enum { RING_TABLE = 512 }; /* D up to which log2 of a full bucket's message is kept */
 
@@ -21,10 +21,10 @@ struct size_sum {
 
 /* One (zone, gpu, degree). */
 struct end {
-    const struct time_sum *time; /* [n_layer + 1] */
-    double memory_bytes;         /* -INFINITY where not usable */
-    double usd_per_hour;         /* of one replica: tp GPUs */
-    unsigned short slot;         /* in batch_tables.transfer; 0: no link at all */
+    const struct time_sum *time;            /* [n_layer + 1] */
+    double memory_bytes;                    /* -INFINITY where not usable */
+    double usd_per_hour;                    /* of one replica: tp GPUs */
+    unsigned short slot;                    /* in batch_tables.transfer; 0: no link at all */
     unsigned char zone, unusable, by_layer; /* by_layer: updates add up over the layers of a stage */
 };
 

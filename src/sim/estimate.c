@@ -4,7 +4,8 @@
 
 const char *const estimator_name[ESTIMATOR_N] = {"sailor", "native"};
 
-/* ---- links ---------------------------------------------------------------------------------------------------- */
+/* ---- links
+ * ---------------------------------------------------------------------------------------------------- */
 
 static double bandwidth_GBps(const struct link *l, double bytes, enum estimator est) {
     if (est == ESTIMATOR_NATIVE) bytes = fmin(fmax(bytes, MEASURED_MIN_BYTES), MEASURED_MAX_BYTES);
@@ -40,7 +41,8 @@ bool allreduce_usable(const struct link *l, double bytes, int k, enum estimator 
     return (n <= 0 || link_usable(l, (double)BUCKET_BYTES / k, est)) && link_usable(l, rest / k, est);
 }
 
-/* ---- one stage ------------------------------------------------------------------------------------------------ */
+/* ---- one stage
+ * ------------------------------------------------------------------------------------------------ */
 
 /* A stage's replicas in order, as runs of equal ones; wraps round. */
 struct cursor {
@@ -48,7 +50,9 @@ struct cursor {
     int group, left;
 };
 
-static struct cursor cursor_start(const struct stage *st) { return (struct cursor){st, 0, st->group[0].count}; }
+static struct cursor cursor_start(const struct stage *st) {
+    return (struct cursor){st, 0, st->group[0].count};
+}
 
 static const struct replicas *cursor_at(const struct cursor *c) { return &c->st->group[c->group]; }
 
@@ -67,17 +71,20 @@ struct context {
 
 static int no_link(const struct context *c, const struct replicas *a, const struct replicas *b) {
     const struct site *s = c->w->site;
-    return err_set(c->e, EXIT_INPUT, "site %s: no link from %s in %s (tp %d) to %s in %s (tp %d), which the plan uses",
-                   s->name, s->gpu[a->gpu].name, s->zone[a->zone], a->tp, s->gpu[b->gpu].name, s->zone[b->zone], b->tp);
+    return err_set(
+        c->e, EXIT_INPUT, "site %s: no link from %s in %s (tp %d) to %s in %s (tp %d), which the plan uses",
+        s->name, s->gpu[a->gpu].name, s->zone[a->zone], a->tp, s->gpu[b->gpu].name, s->zone[b->zone], b->tp);
 }
 
-/* Slowest transfer of `bytes` from each replica of `a` to the one it is paired with in `b`; the money of all. */
+/* Slowest transfer of `bytes` from each replica of `a` to the one it is paired with in `b`; the money of all.
+ */
 static int transfer(const struct context *c, const struct stage *a, const struct stage *b, double bytes,
                     double *time_s, double *usd_per_GB) {
     const struct site *s = c->w->site;
     struct cursor x = cursor_start(a), y = cursor_start(b);
     *time_s = -INFINITY, *usd_per_GB = 0;
-    for (int left = stage_replicas(a), run; left > 0; left -= run, cursor_skip(&x, run), cursor_skip(&y, run)) {
+    for (int left = stage_replicas(a), run; left > 0;
+         left -= run, cursor_skip(&x, run), cursor_skip(&y, run)) {
         run = x.left < y.left ? x.left : y.left;
         const struct replicas *p = cursor_at(&x), *q = cursor_at(&y);
         const struct link *l = site_link(s, p->zone, p->gpu, p->tp, q->zone, q->gpu, q->tp);
@@ -88,8 +95,10 @@ static int transfer(const struct context *c, const struct stage *a, const struct
     return 0;
 }
 
-/* Gradient all-reduce of a stage: the slowest link between neighbours of the open ring; money of the closed one. */
-static int sync(const struct context *c, const struct stage *st, double params_bytes, double *time_s, double *usd) {
+/* Gradient all-reduce of a stage: the slowest link between neighbours of the open ring; money of the closed
+ * one. */
+static int sync(const struct context *c, const struct stage *st, double params_bytes, double *time_s,
+                double *usd) {
     const struct site *s = c->w->site;
     int D = stage_replicas(st), min_tp = 4;
     *time_s = 0, *usd = 0;
@@ -114,12 +123,14 @@ static int sync(const struct context *c, const struct stage *st, double params_b
     return 0;
 }
 
-/* Layer times of a replica that the published simulator takes as spanning VMs: only its tensor-parallel all-reduces,
- * once forward and once backward (ESTIMATOR.md, "A replica listed as more than one VM"). */
-static int vm_compute(const struct context *c, const struct stage *st, const struct replicas *r, double *time_s) {
+/* Layer times of a replica that the published simulator takes as spanning VMs: only its tensor-parallel
+ * all-reduces, once forward and once backward (ESTIMATOR.md, "A replica listed as more than one VM"). */
+static int vm_compute(const struct context *c, const struct stage *st, const struct replicas *r,
+                      double *time_s) {
     const struct site *s = c->w->site;
     const struct model *mo = c->w->model;
-    double bytes = (double)c->m * mo->sequence_length * mo->hidden_size * c->w->element_bytes, worst = INFINITY;
+    double bytes = (double)c->m * mo->sequence_length * mo->hidden_size * c->w->element_bytes,
+           worst = INFINITY;
     const struct link *slowest = NULL;
     for (int v = 0; v < r->n_vm; v++) {
         int g = r->vm_gpu[v], n = s->gpu[g].gpus_per_node;
@@ -168,7 +179,8 @@ static double memory(const struct context *c, const struct stage *st, int index,
         const struct replicas *r = &st->group[g];
         int ti = tp_index(r->tp), type = c->est == ESTIMATOR_SAILOR && r->n_vm ? r->vm_gpu[0] : r->gpu;
         double params = 0, act = 0;
-        for (int l = st->first; l < st->end; l++) params += w->model->params[ti][l], act += w->model->act_mem[ti][l];
+        for (int l = st->first; l < st->end; l++)
+            params += w->model->params[ti][l], act += w->model->act_mem[ti][l];
         double bytes = w->state_bytes_per_param * params + (double)in_flight * c->m * w->element_bytes * act;
         double checked = bytes + (r->tp == 1 ? 2.0e9 : 3.0e9);
         if (checked > w->site->gpu[type].memory_bytes) *fits = false;
@@ -178,10 +190,11 @@ static double memory(const struct context *c, const struct stage *st, int index,
     return worst;
 }
 
-/* ---- a plan --------------------------------------------------------------------------------------------------- */
+/* ---- a plan
+ * --------------------------------------------------------------------------------------------------- */
 
-/* Weight of a stage's act and grad in its communication time. The published simulator charges the last stage twice
- * its gradient, and the first twice its activation in pipelines of more than three stages. */
+/* Weight of a stage's act and grad in its communication time. The published simulator charges the last stage
+ * twice its gradient, and the first twice its activation in pipelines of more than three stages. */
 static double stage_comm_s(const struct context *c, int i, double act_s, double grad_s) {
     if (c->P == 1) return 0;
     if (c->est == ESTIMATOR_NATIVE) return (i < c->P - 1 ? act_s : 0) + (i > 0 ? grad_s : 0);
@@ -190,8 +203,9 @@ static double stage_comm_s(const struct context *c, int i, double act_s, double 
     return act_s + grad_s;
 }
 
-static int estimate_pipeline(const struct context *c, const struct pipeline *pl, int index, struct estimate *out,
-                             struct stage_estimate *stages, double *time_s, double *sync_s, double *gb_usd) {
+static int estimate_pipeline(const struct context *c, const struct pipeline *pl, int index,
+                             struct estimate *out, struct stage_estimate *stages, double *time_s,
+                             double *sync_s, double *gb_usd) {
     const struct workload *w = c->w;
     double F = w->element_bytes, slowest = -INFINITY, comm_sum = 0, comp_sum = 0, update = 0;
     *sync_s = -INFINITY;
@@ -290,7 +304,8 @@ bool plan_fits(const struct workload *w, const struct plan *p, enum estimator es
         for (int k = 0; k < c.P; k++) {
             const struct stage *st = &p->pipeline[i].stage[k];
             bool known = true;
-            for (int g = 0; g < st->n_group; g++) known &= w->model->params[tp_index(st->group[g].tp)] != NULL;
+            for (int g = 0; g < st->n_group; g++)
+                known &= w->model->params[tp_index(st->group[g].tp)] != NULL;
             if (known) memory(&c, st, k, &peak, &fits);
         }
     }

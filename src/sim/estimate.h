@@ -15,9 +15,9 @@ extern const char *const estimator_name[ESTIMATOR_N];
 enum { MEASURED_MIN_BYTES = 1 << 16, MEASURED_MAX_BYTES = 1 << 30, BUCKET_BYTES = 500000000 };
 
 struct stage_estimate {
-    double compute_s; /* forward + backward of one microbatch, slowest replica */
-    double comm_s;    /* activations and gradients of one microbatch */
-    double sync_s;    /* gradient all-reduce */
+    double compute_s;    /* forward + backward of one microbatch, slowest replica */
+    double comm_s;       /* activations and gradients of one microbatch */
+    double sync_s;       /* gradient all-reduce */
     double memory_bytes; /* fullest GPU of the stage, in the form that `fits` uses */
 };
 
@@ -28,38 +28,42 @@ struct estimate {
     double peak_memory_bytes;                 /* predicted peak (sailor: the validation form for GH200) */
     int n_microbatch;                         /* M */
     int unfit_pipeline, unfit_stage;          /* first stage that does not fit, -1 if fits */
-    struct stage_estimate *stage; /* optional, given by the caller: [stages of all pipelines, in order], or NULL */
+    struct stage_estimate
+        *stage; /* optional, given by the caller: [stages of all pipelines, in order], or NULL */
 };
 
 /** Seconds to move `bytes` over a link once: (x/1e9)/bw(x). 0 bytes: 0. ESTIMATOR_SAILOR keeps the poles and
- *  negative values of the published fit; ESTIMATOR_NATIVE evaluates the fit within the measured sizes only (64 KiB to
- *  1 GiB: smaller and larger messages move at the bandwidth of the nearest measured one). */
+ *  negative values of the published fit; ESTIMATOR_NATIVE evaluates the fit within the measured sizes only
+ * (64 KiB to 1 GiB: smaller and larger messages move at the bandwidth of the nearest measured one). */
 double link_time_s(const struct link *l, double bytes, enum estimator est);
 
-/** Is bw(bytes) > 0 (or bytes 0)? Plans that use a link where it is not are outside the declared plan space. */
+/** Is bw(bytes) > 0 (or bytes 0)? Plans that use a link where it is not are outside the declared plan space.
+ */
 bool link_usable(const struct link *l, double bytes, enum estimator est);
 
 /** link_usable() for every bucket of an all-reduce. */
 bool allreduce_usable(const struct link *l, double bytes, int k, enum estimator est);
 
-/** Ring all-reduce of `bytes` over k workers on one link, in buckets of 5e8 bytes: each bucket of s bytes costs
- *  2(k-1)*time(s/k). k <= 1: 0. */
+/** Ring all-reduce of `bytes` over k workers on one link, in buckets of 5e8 bytes: each bucket of s bytes
+ * costs 2(k-1)*time(s/k). k <= 1: 0. */
 double allreduce_time_s(const struct link *l, double bytes, int k, enum estimator est);
 
 /** Update of a stage, layer by layer: of the layers [first, l] from that of [first, l). Where the profile has
  *  one number, it is a stage's, whatever its layers. Where it has one per layer they add up; the published
  *  simulator takes the first one's. */
-static inline double update_up_to(const struct layer_times *t, int first, int l, double before_s, enum estimator est) {
+static inline double update_up_to(const struct layer_times *t, int first, int l, double before_s,
+                                  enum estimator est) {
     return t->update_by_layer && est == ESTIMATOR_NATIVE ? before_s + t->update_s[l] : t->update_s[first];
 }
 
 /** Estimate a plan that passed plan_check(). out->stage may point to room for the per-stage breakdown.
- *  Returns 0, or -1 with *e set when the plan needs a link the site does not have (EXIT_INPUT). Thread-safe. */
+ *  Returns 0, or -1 with *e set when the plan needs a link the site does not have (EXIT_INPUT). Thread-safe.
+ */
 int estimate_plan(const struct workload *w, const struct plan *p, enum estimator est, struct estimate *out,
                   struct err *e);
 
-/** The memory check of estimate_plan() alone: needs the model's sizes, but neither a profile nor links. Degrees that the model
- *  does not know count as fitting. */
+/** The memory check of estimate_plan() alone: needs the model's sizes, but neither a profile nor links.
+ * Degrees that the model does not know count as fitting. */
 bool plan_fits(const struct workload *w, const struct plan *p, enum estimator est);
 
 #endif

@@ -17,9 +17,9 @@ int plan_stages(const struct plan *p) {
 }
 
 /* Visits every replica group of a plan. */
-#define FOR_EACH_GROUP(p, r)                                                                                           \
-    for (const struct pipeline *pl_ = (p)->pipeline; pl_ < (p)->pipeline + (p)->n_pipeline; pl_++)                     \
-        for (const struct stage *st_ = pl_->stage; st_ < pl_->stage + pl_->n_stage; st_++)                             \
+#define FOR_EACH_GROUP(p, r)                                                                                 \
+    for (const struct pipeline *pl_ = (p)->pipeline; pl_ < (p)->pipeline + (p)->n_pipeline; pl_++)           \
+        for (const struct stage *st_ = pl_->stage; st_ < pl_->stage + pl_->n_stage; st_++)                   \
             for (const struct replicas *r = st_->group; r < st_->group + st_->n_group; r++)
 
 void plan_gpus(const struct plan *p, const struct site *s, int *used) {
@@ -61,10 +61,11 @@ static int check_group(const struct replicas *r, int micro_batch, const struct w
         return err_set(e, EXIT_INPUT, "%s: tp %d; expected at most %d, the GPUs of a %s node", where, r->tp,
                        g->gpus_per_node, g->name);
     if (!w->model->params[ti])
-        return err_set(e, EXIT_INPUT, "%s: tp %d; model %s has no layer sizes for it", where, r->tp, w->model->name);
+        return err_set(e, EXIT_INPUT, "%s: tp %d; model %s has no layer sizes for it", where, r->tp,
+                       w->model->name);
     if (w->profile && !profile_times(w->profile[r->gpu], micro_batch, r->tp))
-        return err_set(e, EXIT_INPUT, "%s: no profile of %s on %s at microbatch %d and tp %d", where, w->model->name,
-                       g->name, micro_batch, r->tp);
+        return err_set(e, EXIT_INPUT, "%s: no profile of %s on %s at microbatch %d and tp %d", where,
+                       w->model->name, g->name, micro_batch, r->tp);
     return 0;
 }
 
@@ -79,7 +80,8 @@ int plan_check(const struct plan *p, const struct workload *w, const char *where
             char at[320];
             snprintf(at, sizeof at, "%.200s: /pipelines/%d/stages/%d", where, i, k);
             if (st->first != next || st->end <= st->first)
-                return err_set(e, EXIT_INPUT, "%s/layers: [%d, %d); expected to start at layer %d and not be empty", at,
+                return err_set(e, EXIT_INPUT,
+                               "%s/layers: [%d, %d); expected to start at layer %d and not be empty", at,
                                st->first, st->end, next);
             if (st->n_group < 1) return err_set(e, EXIT_INPUT, "%s/replicas: expected at least one", at);
             for (int g = 0; g < st->n_group; g++) {
@@ -90,7 +92,8 @@ int plan_check(const struct plan *p, const struct workload *w, const char *where
             next = st->end;
         }
         if (next != w->model->n_layer)
-            return err_set(e, EXIT_INPUT, "%s: /pipelines/%d/stages: cover layers [0, %d); expected all %d layers of %s",
+            return err_set(e, EXIT_INPUT,
+                           "%s: /pipelines/%d/stages: cover layers [0, %d); expected all %d layers of %s",
                            where, i, next, w->model->n_layer, w->model->name);
     }
     return 0;
@@ -108,7 +111,8 @@ bool node_packing_fits(const int n[TP_N], int gpus, int gpus_per_node) {
     return true;
 }
 
-int plan_check_pool(const struct plan *p, const struct site *s, const int *pool, const char *where, struct err *e) {
+int plan_check_pool(const struct plan *p, const struct site *s, const int *pool, const char *where,
+                    struct err *e) {
     for (int z = 0; z < s->n_zone; z++)
         for (int g = 0; g < s->n_gpu; g++) {
             int n[TP_N] = {0}, used = 0, have = pool[z * s->n_gpu + g];
@@ -117,16 +121,17 @@ int plan_check_pool(const struct plan *p, const struct site *s, const int *pool,
                 used += r->count * r->tp;
             }
             if (!node_packing_fits(n, have, s->gpu[g].gpus_per_node))
-                return err_set(e, EXIT_INPUT,
-                               "%s: uses %d GPUs of type %s in zone %s; expected to fit into %d GPUs at %d a node", where,
-                               used, s->gpu[g].name, s->zone[z], have, s->gpu[g].gpus_per_node);
+                return err_set(
+                    e, EXIT_INPUT,
+                    "%s: uses %d GPUs of type %s in zone %s; expected to fit into %d GPUs at %d a node",
+                    where, used, s->gpu[g].name, s->zone[z], have, s->gpu[g].gpus_per_node);
         }
     return 0;
 }
 
-#define ORDER(a, b)                                                                                                    \
-    do {                                                                                                               \
-        if ((a) != (b)) return (a) < (b) ? -1 : 1;                                                                     \
+#define ORDER(a, b)                                                                                          \
+    do {                                                                                                     \
+        if ((a) != (b)) return (a) < (b) ? -1 : 1;                                                           \
     } while (0)
 
 static int compare_stage(const struct stage *a, const struct stage *b) {
@@ -170,7 +175,8 @@ int plan_compare(const struct plan *a, const struct plan *b) {
 struct plan *plan_copy(const struct plan *p, struct arena *a) {
     struct plan *q = ARENA_NEW(a, struct plan);
     *q = *p;
-    q->name = arena_strdup(a, p->name), q->model = arena_strdup(a, p->model), q->site = arena_strdup(a, p->site);
+    q->name = arena_strdup(a, p->name), q->model = arena_strdup(a, p->model),
+    q->site = arena_strdup(a, p->site);
     q->pipeline = ARENA_ARRAY(a, struct pipeline, p->n_pipeline);
     for (int i = 0; i < p->n_pipeline; i++) {
         const struct pipeline *from = &p->pipeline[i];

@@ -3,15 +3,15 @@
 #include "base/arena.h"
 #include "base/err.h"
 #include "sim/tables.h"
-/* A plan: pipelines of stages; a stage is a contiguous range of layers held by D replicas, listed in order (the
- * order is the ring of the all-reduce and the pairing between stages: replica j talks to replica j mod D' of
- * the next stage). */
+/* A plan: pipelines of stages; a stage is a contiguous range of layers held by D replicas, listed in order
+ * (the order is the ring of the all-reduce and the pairing between stages: replica j talks to replica j mod
+ * D' of the next stage). */
 
 struct replicas {
-    int gpu, zone; /* indices into the site */
-    int tp;        /* tensor-parallel degree: GPUs of one node used by each replica */
-    int count;     /* consecutive replicas of this kind, >= 1 */
-    int n_vm;      /* 0, or number of entries in vm_gpu */
+    int gpu, zone;     /* indices into the site */
+    int tp;            /* tensor-parallel degree: GPUs of one node used by each replica */
+    int count;         /* consecutive replicas of this kind, >= 1 */
+    int n_vm;          /* 0, or number of entries in vm_gpu */
     const int *vm_gpu; /* GPU type of each VM entry ("vms" of the plan format; only estimator sailor looks) */
 };
 
@@ -46,18 +46,19 @@ void plan_gpus(const struct plan *p, const struct site *s, int *used);
  *  wherever they stand. NAN where a price is unknown. */
 double rent_usd_per_hour(const struct site *s, const int *used);
 
-/** Structural check: layers covered once and in order, counts >= 1, degrees 1/2/4/8 within a node and profiled
- *  (w->profile NULL: a plan to be run, not estimated, needs no profile), all indices valid. `where` starts the message (a file name and JSON path). Returns 0, or -1 with *e set
- *  (EXIT_INPUT). */
+/** Structural check: layers covered once and in order, counts >= 1, degrees 1/2/4/8 within a node and
+ * profiled (w->profile NULL: a plan to be run, not estimated, needs no profile), all indices valid. `where`
+ * starts the message (a file name and JSON path). Returns 0, or -1 with *e set (EXIT_INPUT). */
 int plan_check(const struct plan *p, const struct workload *w, const char *where, struct err *e);
 
-/** Do n[ti] replicas of degree 2^ti fit into `gpus` GPUs that come in nodes of gpus_per_node (the last one may
- *  be smaller)? A replica lies within one node. Exact, because each degree divides the next. */
+/** Do n[ti] replicas of degree 2^ti fit into `gpus` GPUs that come in nodes of gpus_per_node (the last one
+ * may be smaller)? A replica lies within one node. Exact, because each degree divides the next. */
 bool node_packing_fits(const int n[TP_N], int gpus, int gpus_per_node);
 
 /** Does the plan fit into pool[zone * n_gpu + gpu] GPUs, nodes respected? Returns 0, or -1 with *e set
  *  (EXIT_INPUT) naming the (zone, type) that is over-used. */
-int plan_check_pool(const struct plan *p, const struct site *s, const int *pool, const char *where, struct err *e);
+int plan_check_pool(const struct plan *p, const struct site *s, const int *pool, const char *where,
+                    struct err *e);
 
 /** Total order on plans of one site: -1, 0, 1. Used to break ties, so that answers do not depend on how a
  *  search was divided: fewer stages, then fewer GPUs, then the fields in order. */
