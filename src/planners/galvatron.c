@@ -484,8 +484,7 @@ static int search(const struct question *q, struct answer *out, struct arena *a,
     return 0;
 }
 
-/* ---- its estimate of any plan: taken as a grid of the first stage's first replica
- * ------------------------------ */
+/* ---- its estimate of any plan: taken as a grid of the first stage's first replica --- */
 
 static int estimate(const struct workload *w, const void *extra, const struct plan *p, bool corrected,
                     struct guess *out, struct arena *scratch, struct err *e) {

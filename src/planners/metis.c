@@ -34,8 +34,7 @@ struct kind {
     const double *update_ms; /* [m * TP_N + ti] */
 };
 
-/* ---- the estimator
- * -------------------------------------------------------------------------------------------- */
+/* ---- the estimator ------------------------------------------------------------------ */
 
 /* A stage as the estimator sees it. */
 struct view {
@@ -188,8 +187,7 @@ static int estimate(const struct workload *w, const void *extra, const struct pl
     return 0;
 }
 
-/* ---- layers for stages
- * ---------------------------------------------------------------------------------------- */
+/* ---- layers for stages -------------------------------------------------------------- */
 
 /* What the search knows throughout. */
 struct world {
@@ -434,8 +432,7 @@ static bool trial_next(struct trial *t) {
     return false;
 }
 
-/* ---- time and form of a trial's plan
- * -------------------------------------------------------------------------- */
+/* ---- time and form of a trial's plan ------------------------------------------------ */
 
 /* The slowest replica of a stage 0 of several types, its share of a batch being by speed, largest remainders
  * first. */
@@ -513,8 +510,7 @@ static const struct plan *trial_plan(const struct trial *t, struct arena *a) {
     return p;
 }
 
-/* ---- the search
- * ----------------------------------------------------------------------------------------------- */
+/* ---- the search --------------------------------------------------------------------- */
 
 /* Where a plan of the list comes from: trial_next() again leads to it. */
 struct source {

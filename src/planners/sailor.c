@@ -98,8 +98,7 @@ struct search {
     bool stopped;
 };
 
-/* ---- the pool
- * ------------------------------------------------------------------------------------------------- */
+/* ---- the pool ----------------------------------------------------------------------- */
 
 /* "us-central1-a" lies in "us-central1": what stands before the second dash. */
 static size_t region_length(const char *zone) {
@@ -215,8 +214,7 @@ static void list_tours(struct search *x, struct arena *a) {
     }
 }
 
-/* ---- stages alone
- * --------------------------------------------------------------------------------------------- */
+/* ---- stages alone ------------------------------------------------------------------- */
 
 /* The degree of stage i on kind k: the highest to which each doubling still gains 1.5 times, or the least
  * that fits. */
@@ -328,8 +326,7 @@ static double sync_usd(const struct search *x, int i, const struct run *run, int
     return 2 * (x->D - 1) * usd_per_GB * x->layers[i].params_bytes / x->D / 1e9;
 }
 
-/* ---- splits
- * --------------------------------------------------------------------------------------------------- */
+/* ---- splits ------------------------------------------------------------------------- */
 
 /* Replicas of stage i that each type can hold: room[k]. Returns their number. */
 static int count_room(const struct search *x, int i, int region, const uint16_t *left, int *room) {
@@ -401,8 +398,7 @@ static double transfer_s(const struct search *x, int i, const struct run *a, con
     return worst;
 }
 
-/* ---- the recursion
- * -------------------------------------------------------------------------------------------- */
+/* ---- the recursion ------------------------------------------------------------------ */
 
 static long to_cents(double usd) { return isinf(usd) ? -1 : lround(100 * usd); }
 
@@ -528,8 +524,7 @@ static const struct rest *solve(struct search *x, int i, const struct tour *t, i
     return best->T_s < INFINITY ? best : NULL;
 }
 
-/* ---- the list
- * ------------------------------------------------------------------------------------------------- */
+/* ---- the list ----------------------------------------------------------------------- */
 
 static const struct plan *make_plan(const struct search *x, const struct rest *r, struct arena *a) {
     struct plan *p = ARENA_NEW(a, struct plan);

@@ -9,8 +9,7 @@
  * that its memory model lets through, and a simulation of the pipeline event by event, noise included. Quirks
  * of the published code are numbered as Q1, Q2, ...; corrected mode mends them. */
 
-/* ---- inputs: the peak of each layer when it trains alone
- * ------------------------------------------------------- */
+/* ---- inputs: the peak of each layer when it trains alone ---------------------------- */
 
 struct peaks {
     int tp, n;
@@ -82,8 +81,7 @@ static int load(const struct workload *w, const char *inputs, const void **extra
     return 0;
 }
 
-/* ---- the order of work in each stage
- * --------------------------------------------------------------------------- */
+/* ---- the order of work in each stage ------------------------------------------------ */
 
 /* One forward, one backward, made in lock-step: what a stage does in one round its neighbours see in the
  * next. Microbatches come in ascending order everywhere, so counts are enough. order[stage * 2M ...]:
@@ -109,8 +107,7 @@ static void make_order(int P, int M, bool corrected, int *order, int *n_order, s
     }
 }
 
-/* ---- the pipeline, event by event
- * ------------------------------------------------------------------------------ */
+/* ---- the pipeline, event by event --------------------------------------------------- */
 
 enum { START, DONE, SEND, SENT, RECEIVE }; /* of computing, of sending */
 enum { SENDS_MAX = 4, JITTER_COMPUTE_US = 2000, JITTER_NETWORK_US = 10000 };
@@ -302,8 +299,7 @@ static int64_t simulate_us(int P, int M, const struct stage_us *us, bool correct
     return s.clock_us;
 }
 
-/* ---- the estimate
- * ---------------------------------------------------------------------------------------------- */
+/* ---- the estimate ------------------------------------------------------------------- */
 
 /* P stages by D replicas, as Varuna looks at them. */
 struct grid {
@@ -440,8 +436,7 @@ static int estimate(const struct workload *w, const void *extra, const struct pl
     return 0;
 }
 
-/* ---- the search
- * ------------------------------------------------------------------------------------------------ */
+/* ---- the search --------------------------------------------------------------------- */
 
 /* Does the grid fit? Q2: the whole model as one stage, divided by the number of stages. */
 static bool fits(const struct grid *g) {

@@ -87,8 +87,7 @@ static double params_GB(const struct resolver *r, const struct staged *x) {
     return (r->s->params[x->c.end] - r->s->params[x->c.first]) * r->s->p->w->element_bytes / 1e9;
 }
 
-/* ---- the integer program
- * --------------------------------------------------------------------------------------- */
+/* ---- the integer program ------------------------------------------------------------ */
 
 /* Every count is 1 + variable. Adds f * (count of cell k) to a linear form over variables plus a constant. */
 static void add_count(const struct staged *x, int D, int k, double f, double *row, double *constant) {
@@ -271,8 +270,7 @@ static void resolve_sync(const struct resolver *r) {
     }
 }
 
-/* ---- staircases
- * ------------------------------------------------------------------------------------------------- */
+/* ---- staircases --------------------------------------------------------------------- */
 
 static void resolve_pairs(struct resolver *r, int i);
 
@@ -328,8 +326,7 @@ static void resolve_pairs(struct resolver *r, int i) {
     a->act = keep_act, b->grad = keep_grad;
 }
 
-/* ---- few counts: all of them
- * -------------------------------------------------------------------------------------- */
+/* ---- few counts: all of them -------------------------------------------------------- */
 
 enum { FEW_MAX = 100000, FEW_PER_STAIRCASE = 100, FEW_PER_PROGRAM = 128 };
 
@@ -441,8 +438,7 @@ static void try_stage(struct resolver *r, int i, double egress) {
     arena_release(r->scratch, mark);
 }
 
-/* ---- zone orders
- * ------------------------------------------------------------------------------------------------ */
+/* ---- zone orders -------------------------------------------------------------------- */
 
 static void resolve_order(struct resolver *r, const int *rank) {
     for (int i = 0; i < r->P; i++) {

@@ -41,8 +41,7 @@ static bool stop_wanted(void *ctx) {
     return h && h->stop && h->stop(h->ctx);
 }
 
-/* ---- units
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- units -------------------------------------------------------------------------- */
 
 static int by_time_bound(const void *a, const void *b) {
     const struct ranked *x = a, *y = b;
@@ -125,8 +124,7 @@ static int adopt_units(struct engine *x, struct err *e) {
     return 0;
 }
 
-/* ---- plans as integers, for other ranks
- * -------------------------------------------------------------------------- */
+/* ---- plans as integers, for other ranks --------------------------------------------- */
 
 struct ints {
     int *v;
@@ -189,8 +187,7 @@ static struct plan *get_plan(const int **v, const struct workload *w, struct are
     return p;
 }
 
-/* ---- merging answers
- * --------------------------------------------------------------------------------------------- */
+/* ---- merging answers ---------------------------------------------------------------- */
 
 static double value_of(const struct engine *x, const struct found_plan *f) {
     return x->p->objective == OBJECTIVE_COST ? f->est.cost_usd : f->est.iteration_time_s;
@@ -332,8 +329,7 @@ static void merge_round(struct engine *x, const int *round, int n, const struct 
     free(where), free(all.v);
 }
 
-/* ---- bounds and progress
- * ------------------------------------------------------------------------------------------ */
+/* ---- bounds and progress ------------------------------------------------------------ */
 
 /* What is proven: nothing below the best value, but for units not yet or not fully searched. */
 static void set_bounds(struct engine *x) {
@@ -382,8 +378,7 @@ static void report_progress(struct engine *x, int running_done) {
     x->hooks->progress(x->hooks->ctx, &out);
 }
 
-/* ---- rounds
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- rounds ------------------------------------------------------------------------- */
 
 /* Is what the last attempt left open within the gap that will do? */
 static bool close_enough(const struct engine *x, const struct unit_result *r) {
@@ -530,8 +525,7 @@ static int checkpoint(struct engine *x, struct err *e) {
     return rc;
 }
 
-/* ---- why there is no plan
- * ----------------------------------------------------------------------------------------- */
+/* ---- why there is no plan ----------------------------------------------------------- */
 
 static const char *why_no_stage(const struct engine *x) {
     const struct space *s = x->s;
@@ -684,8 +678,7 @@ struct search_problem search_problem_of(const struct job *job, int row) {
                                    .top_k = 1};
 }
 
-/* ---- a row
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- a row -------------------------------------------------------------------------- */
 
 int search_row(const struct search_problem *p, struct row_result *row, const struct search_hooks *hooks,
                void *comm, int threads, struct arena *a, struct err *e) {

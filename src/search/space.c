@@ -125,8 +125,7 @@ static void build_regions(struct space *s) {
     s->n_region = next;
 }
 
-/* ---- one microbatch
- * -------------------------------------------------------------------------------------------- */
+/* ---- one microbatch ----------------------------------------------------------------- */
 
 static void build_classes(const struct space *s, struct mb_space *mb, struct arena *a) {
     unsigned present = 0;

@@ -8,8 +8,7 @@
  */
 enum { PROGRAMS_CUT = 60, PROGRAMS_MORE = 2000, PROGRAMS_MAX = 200000, PROGRAM_COST = 50 };
 
-/* ---- memo: the same stages reached with worse numbers
- * ----------------------------------------------------------- */
+/* ---- memo: the same stages reached with worse numbers ------------------------------- */
 
 static uint64_t mix(uint64_t x) {
     x ^= x >> 30, x *= 0xbf58476d1ce4e5b9u, x ^= x >> 27, x *= 0x94d049bb133111ebu;
@@ -67,8 +66,7 @@ static bool memo_dominated(struct workspace *v, const struct node *n) {
     return false;
 }
 
-/* ---- plans found
- * ------------------------------------------------------------------------------------------------ */
+/* ---- plans found -------------------------------------------------------------------- */
 
 /* Insert into a front kept in ascending time and descending cost. */
 static void front_insert(struct workspace *v, double t, double c) {
@@ -117,8 +115,7 @@ static void offer(void *ctx, const struct plan *p) {
         .plan = plan_copy(p, v->a), .est = est, .planner_time_s = NAN, .planner_cost_usd = NAN};
 }
 
-/* ---- depth-first search
- * ----------------------------------------------------------------------------------------- */
+/* ---- depth-first search ------------------------------------------------------------- */
 
 static double egress_price(const struct workspace *v, int cell_a, int cell_b) {
     const struct site *site = v->s->p->w->site;

@@ -89,8 +89,7 @@ void unit_solve(struct workspace *w, const struct mb_space *mb, int D, const str
                 struct unit_effort effort, struct unit_answer *out, bool (*stop)(void *), void *ctx,
                 struct arena *a);
 
-/* ---- between the search and counts.c
- * ------------------------------------------------------------------------------- */
+/* ---- between the search and counts.c ------------------------------------------------ */
 
 /** The time of the ring step from cell a to cell b for this stage. */
 double unit_ring(const struct unit *u, int cell_a, int cell_b, int min_ti, int first, int end);

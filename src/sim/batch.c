@@ -49,8 +49,7 @@ struct batch_tables {
 
 static const unsigned char tp_ti[TP_MAX + 1] = {[1] = 0, [2] = 1, [4] = 2, [8] = 3};
 
-/* ---- tables
- * --------------------------------------------------------------------------------------------------- */
+/* ---- tables ------------------------------------------------------------------------- */
 
 /* The argument of the bandwidth fit; the same operations as in estimate.c, because the published fit has
  * poles, near which the last bit counts. */
@@ -187,8 +186,7 @@ struct batch_tables *batch_tables_build(const struct workload *w, enum estimator
     return t;
 }
 
-/* ---- batches
- * -------------------------------------------------------------------------------------------------- */
+/* ---- batches ------------------------------------------------------------------------ */
 
 struct plan_batch *batch_new(int plans, int stages, int groups, int micro_batch_size, struct arena *a) {
     struct plan_batch *b = ARENA_NEW(a, struct plan_batch);
@@ -239,8 +237,7 @@ enum batch_add batch_add_plan(struct plan_batch *b, const struct plan *p) {
     return BATCH_ADDED;
 }
 
-/* ---- estimates
- * ------------------------------------------------------------------------------------------------ */
+/* ---- estimates ---------------------------------------------------------------------- */
 
 /* Place of a group: the index of its (zone, gpu). */
 static inline size_t place_of(const struct batch_tables *t, const struct plan_batch *b, int g) {

@@ -4,8 +4,7 @@
 
 const char *const estimator_name[ESTIMATOR_N] = {"sailor", "native"};
 
-/* ---- links
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- links -------------------------------------------------------------------------- */
 
 static double bandwidth_GBps(const struct link *l, double bytes, enum estimator est) {
     if (est == ESTIMATOR_NATIVE) bytes = fmin(fmax(bytes, MEASURED_MIN_BYTES), MEASURED_MAX_BYTES);
@@ -41,8 +40,7 @@ bool allreduce_usable(const struct link *l, double bytes, int k, enum estimator 
     return (n <= 0 || link_usable(l, (double)BUCKET_BYTES / k, est)) && link_usable(l, rest / k, est);
 }
 
-/* ---- one stage
- * ------------------------------------------------------------------------------------------------ */
+/* ---- one stage ---------------------------------------------------------------------- */
 
 /* A stage's replicas in order, as runs of equal ones; wraps round. */
 struct cursor {
@@ -190,8 +188,7 @@ static double memory(const struct context *c, const struct stage *st, int index,
     return worst;
 }
 
-/* ---- a plan
- * --------------------------------------------------------------------------------------------------- */
+/* ---- a plan ------------------------------------------------------------------------- */
 
 /* Weight of a stage's act and grad in its communication time. The published simulator charges the last stage
  * twice its gradient, and the first twice its activation in pipelines of more than three stages. */

@@ -49,8 +49,7 @@ struct backend {
     void (*stamp)(struct backend *b, int i);
     double (*stamp_s)(struct backend *b, int i); /* seconds since stamp 0 */
 
-    /* ---- linear maps: y[n][out] = x[n][in] W (+ bias[out]); W is [out][in], or [in][out] where inputs_first
-     * ---- */
+    /* ---- linear maps: y[n][out] = x[n][in] W (+ bias[out]); W is [out][in], or [in][out] where inputs_first  */
     void (*linear)(struct backend *b, void *y, const void *x, const void *w, const void *bias, int n, int in,
                    int out, bool inputs_first);
     /** dx = dy W'; dw += dy' x; dbias += column sums of dy. Each is skipped for NULL. */

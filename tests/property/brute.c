@@ -31,8 +31,7 @@ struct walk {
     struct plan plan;
 };
 
-/* ---- options of a stage
- * ------------------------------------------------------------------------------------------ */
+/* ---- options of a stage ------------------------------------------------------------- */
 
 static bool degree_allowed(const struct walk *w, int g, int ti) {
     const struct workload *wl = w->p->w;
@@ -81,8 +80,7 @@ static void add_counts(struct walk *w, struct option *o, int cell, int left) {
     o->count[cell] = 0;
 }
 
-/* ---- zone orders
- * ------------------------------------------------------------------------------------------------- */
+/* ---- zone orders -------------------------------------------------------------------- */
 
 static void add_orders(struct walk *w, int *order, int n, unsigned taken) {
     if (n == w->n_zone || n == ZONES) {
@@ -128,8 +126,7 @@ static bool order_seen(const struct walk *w) {
     return false;
 }
 
-/* ---- the walk
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- the walk ----------------------------------------------------------------------- */
 
 static void make_plan(struct walk *w) {
     for (int i = 0; i < w->P; i++) {
@@ -222,8 +219,7 @@ static int walk_all(const struct search_problem *p, int (*visit)(struct walk *, 
     return stop;
 }
 
-/* ---- links
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- links -------------------------------------------------------------------------- */
 
 struct kind {
     int gpu, tp, zone;
@@ -278,8 +274,7 @@ bool brute_links_usable(const struct workload *w, const struct plan *p, enum est
     return true;
 }
 
-/* ---- what is asked of the walk
- * ----------------------------------------------------------------------------------- */
+/* ---- what is asked of the walk ------------------------------------------------------ */
 
 struct counting {
     long n, stop;

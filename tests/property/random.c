@@ -16,8 +16,7 @@ double rng_log(struct rng *r, double lo, double hi) { return lo * exp(log(hi / l
 int rng_int(struct rng *r, int lo, int hi) { return lo + (int)(rng_next(r) % (uint64_t)(hi - lo + 1)); }
 bool rng_chance(struct rng *r, double p) { return rng_unit(r) < p; }
 
-/* --- model and profiles
- * ------------------------------------------------------------------------------------------- */
+/* --- model and profiles -------------------------------------------------------------- */
 
 static void draw_model(struct instance *in, const struct shape *shape, struct rng *r, struct arena *a) {
     struct model *m = &in->model;
@@ -314,8 +313,7 @@ struct search_problem instance_problem(const struct instance *in, enum objective
                                    .top_k = 1};
 }
 
-/* --- plans
- * -------------------------------------------------------------------------------------------------------- */
+/* --- plans --------------------------------------------------------------------------- */
 
 struct plan *plan_random(const struct instance *in, bool vms, struct rng *r, struct arena *a) {
     const struct workload *w = &in->w;

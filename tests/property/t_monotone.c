@@ -66,8 +66,7 @@ static void not_worse(struct arena *a, const char *what, double more, double les
     if (!(more <= less * (1 + EPS))) wrong(a, what, more, less);
 }
 
-/* ---- random plans of the declared space
- * ------------------------------------------------------------------------- */
+/* ---- random plans of the declared space --------------------------------------------- */
 
 struct sample {
     int m, D, P, cut[64], zone_order[ZONES_MAX];
@@ -191,8 +190,7 @@ static void sampling(const struct instance *in, double time, double cost, struct
     }
 }
 
-/* ---- one instance
- * ------------------------------------------------------------------------------------------------ */
+/* ---- one instance ------------------------------------------------------------------- */
 
 static void one_instance(struct instance *in, struct rng *r, struct arena *a) {
     struct row_result row;

@@ -108,8 +108,7 @@ static void test_published_cases(void **state) {
     assert_int_equal(seen.missing, 0);
 }
 
-/* ---- random plans
- * --------------------------------------------------------------------------------------------- */
+/* ---- random plans ------------------------------------------------------------------- */
 
 static int all_microbatches(const struct workload *w, int m[MB_MAX]) {
     int n = 0;
@@ -235,8 +234,7 @@ static void test_random_plans(void **state) {
     assert_true(seen.unpriced > MANY / 100 && seen.missing > MANY / 100);
 }
 
-/* ---- a small world
- * -------------------------------------------------------------------------------------------- */
+/* ---- a small world ------------------------------------------------------------------ */
 
 /* Two types, X and Y, in one zone; Y only at tp 1 and with no link to X. Sizes are picked so that a test may
  * change one figure and know what follows. */

@@ -469,8 +469,7 @@ static void a_profile_has_an_element_type(void **state) {
     assert_true(entry[0].workload->element_bytes == 2 && entry[1].workload->element_bytes == 4);
 }
 
-/* ---- broken models, sites, profiles: in a stored job, so that no files are needed
- * -------------------------- */
+/* ---- broken models, sites, profiles: in a stored job, so that no files are needed --- */
 
 static void bad_parts_are_refused(void **state) {
     static const struct {
