@@ -313,7 +313,7 @@ static void bad_jobs_are_refused(void **state) {
          "/model: no \"opt-351m\" in inputs/models; expected one of gpt-neo-2.7b, gpt-tiny"},
         {"opt-350m", "", "/model: \"\"; expected"},
         {"opt-350m", "none/x.json", "/model: no file \"none/x.json\""},
-        {"\"gcp\"", "\"aws\"", "/site: no \"aws\" in inputs/sites; expected one of gcp, local"},
+        {"\"gcp\"", "\"aws\"", "/site: no \"aws\" in inputs/sites; expected one of clariden, gcp, local"},
         {"\"gcp\"", "7", "/site: 7; expected a string"},
         {"64,", "0,", "/global_batch_size: 0; expected an integer from 1"},
         {"64,", "-3,", "/global_batch_size: -3;"},
