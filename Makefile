@@ -213,7 +213,7 @@ bench: all $(patsubst tests/bench/%.c,$(BIN)/%,$(wildcard tests/bench/bench_*.c)
 ## loop: profile and netbench on this machine's CPU ranks, plan, train, compare (some minutes)
 loop: all
 	$(Q)env HWLOC_PLUGINS_PATH=/nonexistent UCX_HANDLE_ERRORS=none OMP_WAIT_POLICY=passive BIN=$(CURDIR)/$(BIN) MPIEXEC="$(MPIEXEC)" \
-	    tests/bench/loop.sh
+	    PYTHON="$(PYTHON)" tests/bench/loop.sh
 
 ## demo: train a small model on the licence texts of this machine, two ranks, and draw its losses (some minutes)
 demo: all
