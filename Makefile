@@ -6,6 +6,7 @@
 MODE    ?= release#   release | debug | asan | fuzz (clang, libFuzzer)
 PREFIX  ?= /usr/local
 BINDIR  ?= $(PREFIX)/bin
+LIBDIR  ?= $(PREFIX)/lib/sailor
 DATADIR ?= $(PREFIX)/share/sailor
 MANDIR  ?= $(PREFIX)/share/man
 MPI     ?= mpich#     where a system has several side by side: mpich | openmpi
@@ -21,6 +22,7 @@ FIGURES_DIR  ?= build/figures
 FIGURES_FLAGS ?=#     of sailor figures: --frontier-limit 600, --corrected, ...
 
 mode := $(strip $(MODE))
+comma := ,
 Q    := $(if $(filter 1,$(V)),,@)
 B    := build/$(mode)
 # release programs lie in build/ itself, those of the other modes beside their objects
@@ -47,10 +49,17 @@ CJSON_LIBS     ?= $(if $(call pc,libcjson),$(shell $(PKG_CONFIG) --libs libcjson
 METIS_LIBS     ?= $(if $(wildcard /usr/include/metis.h),-lmetis)# optional: the planner flashflex (Debian: libmetis-dev)
 BLAS_CPPFLAGS  ?= $(if $(call pc,openblas),$(call sys,openblas))
 BLAS_LIBS      ?= $(if $(call pc,openblas),$(shell $(PKG_CONFIG) --libs openblas))# any BLAS with cblas.h
+# optional: the backend for GPUs of NVIDIA and NCCL, a shared object that sailor-train loads when asked for
+CUDA_HOME      ?= $(patsubst %/bin/nvcc,%,$(firstword $(realpath $(shell command -v nvcc 2>/dev/null)) $(wildcard /usr/local/cuda/bin/nvcc)))
+NVCC           ?= $(if $(strip $(CUDA_HOME)),$(wildcard $(CUDA_HOME)/bin/nvcc))
+NCCL_HOME      ?= $(patsubst %/include/nccl.h,%,$(firstword $(wildcard $(addsuffix /include/nccl.h,$(CUDA_HOME) /usr/local /usr))))
+CUDA_ARCHS     ?= 80 90#  the newest also as PTX, for GPUs that are newer still
 CMOCKA_LIBS    ?= $(if $(call pc,cmocka),$(shell $(PKG_CONFIG) --libs cmocka))
 missing := $(if $(CC),,mpicc (Debian: mpich);)$(if $(strip $(HDF5_LIBS)),, HDF5 (libhdf5-mpich-dev, or HDF5_CPPFLAGS= HDF5_LIBS=);)
 missing += $(if $(strip $(CJSON_LIBS)),, cJSON (libcjson-dev, or CJSON_CPPFLAGS= CJSON_LIBS=);)
 blas    := $(strip $(BLAS_LIBS))# without one there is a planner and no trainer
+cuda    := $(if $(blas),$(strip $(NVCC)))
+nccl    := $(if $(cuda),$(strip $(NCCL_HOME)))
 
 ifeq ($(mode),fuzz)
 export MPICH_CC := clang
@@ -73,11 +82,13 @@ LDLIBS     += $(HDF5_LIBS) $(CJSON_LIBS) $(METIS_LIBS) -lm
 # ---- sources: base <- sim <- io <- planners <- search <- cli, and base <- sim <- io <- train; tests/cli/layers.t watches over it
 src_of   = $(sort $(foreach d,$(1),$(wildcard src/$(d)/*.c)))
 planner := $(call src_of,base sim io planners search cli)
-trainer := $(call src_of,base sim io train)
+nccl_c  := src/train/comm_nccl.c
+trainer := $(filter-out $(nccl_c),$(call src_of,base sim io train))
 src     := $(sort $(planner) $(trainer))
 lib_o   := $(filter-out %/main.o,$(planner:%.c=$(B)/%.o))
 train_o := $(filter-out %/main.o,$(trainer:%.c=$(B)/%.o))
 programs := $(BIN)/sailor $(if $(blas),$(BIN)/sailor-train)
+plugin   := $(if $(cuda),$(BIN)/sailor-train-cuda.so)
 
 # A test program is tests/SUITE/t_*.c; the other .c files beside it are its helpers.
 progs_of   = $(patsubst tests/%.c,$(B)/tests/%,$(sort $(wildcard tests/$(1)/t_*.c)))
@@ -91,19 +102,34 @@ fuzzers  := $(patsubst tests/fuzz/%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all tests config check check-unit check-property check-mpi check-train check-cli check-jobs check-fuzz check-long \
+.PHONY: all tests config check check-unit check-property check-mpi check-train check-gpu check-cli check-jobs check-fuzz check-long \
         check-slurm replay fuzz fuzz-all bench figures loop demo install uninstall format lint clean help FORCE
 
 ## all: build the planner, build/sailor, and the trainer, build/sailor-train (the default)
-all: $(programs)
+all: $(programs) $(plugin)
 	$(if $(blas),,@echo "  build/sailor-train: not built, for want of a BLAS (libopenblas-dev, or BLAS_CPPFLAGS= BLAS_LIBS=)")
 
 $(BIN)/sailor: $(planner:%.c=$(B)/%.o)
 	@mkdir -p $(@D); echo "  LINK  $@"
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(LDLIBS)
 $(BIN)/sailor-train: $(trainer:%.c=$(B)/%.o)
-	@mkdir -p $(@D); echo "  LINK  $@ (backend cpu; CUDA and NCCL: not built)"
-	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(BLAS_LIBS) $(LDLIBS)
+	@mkdir -p $(@D); echo "  LINK  $@$(if $(cuda),, (backend cpu; CUDA: not built, for want of nvcc))"
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -rdynamic -o $@ $(filter %.o,$^) $(BLAS_LIBS) $(LDLIBS)
+
+# nvcc has the host compiler of its own choice: NVCC_FLAGS=-ccbin ...
+nvcc_flags = -std=c++17 -O3 -lineinfo -Isrc $(foreach a,$(CUDA_ARCHS),-gencode arch=compute_$(a),code=sm_$(a)) \
+             -gencode arch=compute_$(lastword $(CUDA_ARCHS)),code=compute_$(lastword $(CUDA_ARCHS)) \
+             -Xcompiler -Wall,-Wextra,-fPIC $(if $(filter 1,$(WERROR)),-Werror all-warnings -Xcompiler -Werror) $(NVCC_FLAGS)
+cuda_libs  = -L$(CUDA_HOME)/lib64 -Wl,-rpath,$(CUDA_HOME)/lib64 -lcublasLt -lcudart_static -lstdc++ -ldl -lrt -lpthread
+$(BIN)/sailor-train-cuda.so: $(B)/src/train/backend_cuda.o $(if $(nccl),$(nccl_c:%.c=$(B)/%.o))
+	@mkdir -p $(@D); echo "  LINK  $@ (CUDA, $(if $(nccl),NCCL,no NCCL: nccl.h not found))"
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -shared -o $@ $(filter %.o,$^) $(cuda_libs) \
+	    $(if $(nccl),-L$(nccl)/lib -Wl$(comma)-rpath$(comma)$(nccl)/lib -lnccl)
+$(B)/%.o: %.cu $(B)/flags
+	@mkdir -p $(@D); echo "  NVCC  $<"
+	$(Q)$(NVCC) $(nvcc_flags) -MMD -MP -c -o $@ $<
+$(nccl_c:%.c=$(B)/%.o): ALL_CFLAGS += -fPIC
+$(nccl_c:%.c=$(B)/%.o): CPPFLAGS += -isystem $(CUDA_HOME)/include $(if $(filter-out /usr,$(nccl)),-isystem $(nccl)/include)
 
 $(B)/%.o: %.c $(B)/flags
 	@mkdir -p $(@D); echo "  CC    $<"
@@ -112,7 +138,7 @@ $(B)/%.o: %.c $(B)/flags
 # Other flags or another compiler rebuild everything; another version only the files that print it.
 $(B)/flags: FORCE
 	$(if $(strip $(missing)),$(error not found: $(strip $(missing)) see README.md))
-	@mkdir -p $(@D); echo '$(subst ','\'',$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(LDFLAGS) $(LDLIBS))' > $@.$$$$; \
+	@mkdir -p $(@D); echo '$(subst ','\'',$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(LDFLAGS) $(LDLIBS) $(NVCC) $(if $(cuda),$(nvcc_flags)))' > $@.$$$$; \
 	 cmp -s $@.$$$$ $@ && rm $@.$$$$ || mv $@.$$$$ $@
 $(B)/version: FORCE
 	@mkdir -p $(@D); echo '$(VERSION)' > $@.$$$$; cmp -s $@.$$$$ $@ && rm $@.$$$$ || mv $@.$$$$ $@
@@ -121,7 +147,7 @@ $(version_o): $(B)/version
 $(version_o): CPPFLAGS += -DSAILOR_VERSION='"$(VERSION)"'
 
 # ---- tests ---------------------------------------------------------------------------------------------------
-test_link = $(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(LDFLAGS) -MMD -MP -MF $@.d -o $@ $(filter tests/%.c,$^) $(filter %.o,$^) $(LDLIBS)
+test_link = $(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(LDFLAGS) -MMD -MP -MF $@.d -o $@ $(filter tests/%.c,$^) $(filter %.o,$^) $(test_flags) $(LDLIBS)
 define test_rule
 $(B)/tests/$(1)/t_%: tests/$(1)/t_%.c $(call helpers_of,$(1)) $(lib_o)
 	@mkdir -p $$(@D); echo "  TEST  $$@"
@@ -132,7 +158,14 @@ $(eval $(call test_rule,mpi,$(CMOCKA_LIBS)))
 $(eval $(call test_rule,property,))
 $(B)/tests/train/t_%: tests/train/t_%.c $(call helpers_of,train) $(train_o)
 	@mkdir -p $(@D); echo "  TEST  $@"
-	$(test_link) $(BLAS_LIBS)
+	$(test_link) $(BLAS_LIBS) -rdynamic
+# the CUDA backend on the host: its own kernels, above a GPU of fibers
+emulated := tests/train/emulated
+$(B)/tests/train/t_cuda: | $(B)/tests/train/emulated.so $(plugin)
+$(B)/tests/train/emulated.so: src/train/backend_cuda.cu $(emulated)/device.cc $(B)/flags
+	@mkdir -p $(@D); echo "  CXX   $@"
+	$(Q)$(CXX) -std=c++17 $(OPT) -fPIC -shared -Wall -Wextra -Wno-unknown-pragmas $(if $(filter 1,$(WERROR)),-Werror) \
+	    -D_GNU_SOURCE -I$(emulated) -Isrc -MMD -MP -MF $@.d -o $@ -x c++ src/train/backend_cuda.cu $(emulated)/device.cc
 
 ## tests: build the test programs
 tests: $(tests)
@@ -143,7 +176,8 @@ test_env := env -u OMP_NUM_THREADS OMP_THREAD_LIMIT=2 OMP_WAIT_POLICY=passive UC
             HDF5_USE_FILE_LOCKING=FALSE HWLOC_PLUGINS_PATH=/nonexistent \
             OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1 \
             CMOCKA_MESSAGE_OUTPUT=TAP RESULTS=$(CURDIR)/$(B)/results \
-            BIN=$(CURDIR)/$(BIN) MPIEXEC="$(MPIEXEC)" PYTHON="$(PYTHON)" CC="$(CC)" CPPFLAGS="$(CPPFLAGS)"
+            BIN=$(CURDIR)/$(BIN) MPIEXEC="$(MPIEXEC)" PYTHON="$(PYTHON)" CC="$(CC)" CPPFLAGS="$(CPPFLAGS)" \
+            EMULATED_GPU=$(CURDIR)/$(B)/tests/train/emulated.so T_CUDA=$(CURDIR)/$(B)/tests/train/t_cuda
 run := $(test_env) tests/run
 
 ## check: all quick tests: unit, property, mpi, train, cli, jobs
@@ -160,13 +194,20 @@ check-property: $(property)
 check-mpi: $(mpi)
 	$(Q)$(run) -n $(NP) mpi $(mpi)
 ## check-train: the trainer's programs tests/train/t_*.c, t_parallel under mpirun -n 2, 4 and 8, and PyTorch where there is one
-check-train: all $(train)
-	$(if $(blas),$(Q)$(run) train $(train) tests/train/torch.t)
+check-train: all $(train) $(if $(blas),$(BIN)/bench_train)
+	$(if $(blas),$(Q)$(run) train $(train) tests/train/torch.t tests/train/bench.t)
 	$(if $(blas),$(Q)$(run) -n 2 train-2 $(B)/tests/train/t_parallel)
 	$(if $(blas),$(Q)$(run) -n 4 train-4 $(B)/tests/train/t_parallel)
 	$(if $(blas),$(Q)$(run) -n 8 train-8 $(B)/tests/train/t_parallel)
+	$(if $(blas),$(Q)$(run) -n 2 train-cuda-2 $(B)/tests/train/t_cuda)
+## check-gpu: on a machine with a GPU: the CUDA backend against the CPU's, alone and under mpirun, and under compute-sanitizer
+check-gpu: all $(B)/tests/train/t_cuda
+	$(Q)GPU_ONLY=1 $(run) gpu $(B)/tests/train/t_cuda
+	$(Q)GPU_ONLY=1 $(run) -n 2 gpu-2 $(B)/tests/train/t_cuda
+	$(Q)GPU_ONLY=1 $(run) -n 4 gpu-4 $(B)/tests/train/t_cuda
+	$(Q)TEST_SECONDS=1800 $(run) gpu-whole tests/cli/cuda.t tests/train/sanitize.t
 ## check-cli: the program from outside, tests/cli/*.t (TAP)
-check-cli: all
+check-cli: all $(if $(blas),$(B)/tests/train/emulated.so)
 	$(Q)$(run) cli $(sort $(wildcard tests/cli/*.t))
 ## check-jobs: syntax and shellcheck of every shell script
 check-jobs:
@@ -203,11 +244,21 @@ fuzz:
 	else echo "fuzz: skipped: clang with libFuzzer and OpenMP not found (Debian: clang libclang-rt-dev libomp-dev)"; fi
 
 # ---- measurements --------------------------------------------------------------------------------------------
+# One GPU without MPI and HDF5, and the same program on the CPU, to try it
+bench_o := $(patsubst src/%.c,$(B)/src/%.o,$(wildcard src/base/*.c)) $(patsubst %,$(B)/src/%.o,sim/plan sim/tables io/devices io/json \
+           io/planjson train/arch train/clock train/data train/grid train/ledger train/net train/trainer)
+$(BIN)/bench_gpu $(BIN)/bench_train: test_flags = -Wl,--as-needed# MPI and HDF5 are not needed
+$(BIN)/bench_gpu: tests/bench/bench_gpu.c $(bench_o) $(B)/src/train/backend_cuda.o
+	@mkdir -p $(@D); echo "  LINK  $@"
+	$(test_link) $(cuda_libs)
+$(BIN)/bench_train: tests/bench/bench_gpu.c $(bench_o) $(B)/src/train/backend_cpu.o $(B)/src/train/backend_cpu_bf16.o
+	@mkdir -p $(@D); echo "  LINK  $@"
+	$(test_link) $(BLAS_LIBS) -DBENCH_CPU
 $(BIN)/bench_%: tests/bench/bench_%.c $(lib_o)
 	@mkdir -p $(@D); echo "  LINK  $@"
 	$(test_link)
 ## bench: time the published experiments and the estimator, BENCH_RUNS=5 runs each
-bench: all $(patsubst tests/bench/%.c,$(BIN)/%,$(wildcard tests/bench/bench_*.c))
+bench: all $(patsubst tests/bench/%.c,$(BIN)/%,$(filter-out %/bench_gpu.c,$(wildcard tests/bench/bench_*.c)))
 	$(Q)BIN=$(CURDIR)/$(BIN) RUNS=$(BENCH_RUNS) PYTHON="$(PYTHON)" tests/bench/bench.sh
 
 ## loop: profile and netbench on this machine's CPU ranks, plan, train, compare (some minutes)
@@ -232,14 +283,16 @@ man := $(sort $(wildcard man/*.1))
 install: all
 	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(DATADIR) $(if $(man),$(DESTDIR)$(MANDIR)/man1)
 	install -m 755 $(programs) $(DESTDIR)$(BINDIR)
+	$(if $(plugin),install -d $(DESTDIR)$(LIBDIR) && install -m 755 $(plugin) $(DESTDIR)$(LIBDIR))
 	for d in inputs analysis jobs; do if [ -d $$d ]; then cp -R $$d $(DESTDIR)$(DATADIR)/; fi; done
 	find $(DESTDIR)$(DATADIR) -name __pycache__ -prune -exec rm -rf {} +
 	$(if $(man),install -m 644 $(man) $(DESTDIR)$(MANDIR)/man1)
 ## uninstall: remove what install put there
 uninstall:
 	$(RM) $(patsubst %,$(DESTDIR)$(BINDIR)/%,$(notdir $(programs))) $(patsubst %,$(DESTDIR)$(MANDIR)/man1/%,$(notdir $(man)))
+	$(RM) $(DESTDIR)$(LIBDIR)/sailor-train-cuda.so
 	$(RM) -r $(DESTDIR)$(DATADIR)/inputs $(DESTDIR)$(DATADIR)/analysis $(DESTDIR)$(DATADIR)/jobs
-	-rmdir $(DESTDIR)$(DATADIR)
+	-rmdir $(DESTDIR)$(DATADIR) $(DESTDIR)$(LIBDIR) 2>/dev/null
 
 # ---- housekeeping --------------------------------------------------------------------------------------------
 c_files = $(shell find src tests -name '*.[ch]')
@@ -255,7 +308,7 @@ lint: check-jobs
 config:
 	@printf '%-9s %s\n' version '$(VERSION)' mode '$(mode) -> $(BIN)/sailor' compiler '$(or $(CC),not found)' flags '$(ALL_CFLAGS)' \
 	  hdf5 '$(or $(hdf5_pc),$(HDF5_LIBS),not found)' cjson '$(or $(CJSON_LIBS),not found)' \
-	  blas '$(or $(BLAS_LIBS),not found)' \
+	  blas '$(or $(BLAS_LIBS),not found)' cuda '$(or $(NVCC),not found)' nccl '$(or $(nccl),not found)' \
 	  cmocka '$(or $(CMOCKA_LIBS),not found: unit and MPI tests cannot be built)' mpiexec '$(or $(MPIEXEC),not found)' prefix '$(PREFIX)'
 ## clean: remove build/
 clean:

@@ -56,6 +56,7 @@ static void count_cpus(struct mpx *m) {
         MPI_Comm node;
         MPI_Comm_split_type(world, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node);
         MPI_Comm_size(node, &m->node_ranks);
+        MPI_Comm_rank(node, &m->node_rank);
         MPI_Allreduce(MPI_IN_PLACE, &set, (int)sizeof set, MPI_BYTE, MPI_BOR, node);
         MPI_Comm_free(&node);
     }

@@ -10,6 +10,7 @@
 struct mpx {
     int rank, size;
     int node_ranks; /* ranks on this machine */
+    int node_rank;  /* and the number of this one among them */
     int cpus; /* CPUs that this rank may count as its own: allowed CPUs of the machine / node_ranks, at least
                  1 */
     void *comm; /* MPI_Comm *, NULL without MPI */

@@ -29,9 +29,10 @@ struct adamw {
 
 struct backend {
     const char *name;
-    char device[128]; /* what it runs on, for people */
+    char device[128]; /* what it runs on, for people; of GPUs also which one */
     enum elem elem, acc;
     bool host;            /* buffers are plain memory of the host: a communicator may use them as they are */
+    bool shared;          /* other ranks use the same device: what it holds is not this one's */
     const char *products; /* what matrices are multiplied in, a type of inputs/devices.json; NULL: no device
                              of that file */
     void *own;
@@ -42,6 +43,12 @@ struct backend {
     void (*upload)(struct backend *b, void *to, const void *from_host, size_t bytes);
     void (*download)(struct backend *b, void *to_host, const void *from, size_t bytes);
     void (*zero)(struct backend *b, void *p, size_t bytes);
+    /** Memory of the host that copies are fast from and to; NULL when there is no more. */
+    void *(*host_alloc)(struct backend *b, size_t bytes);
+    void (*host_release)(struct backend *b, void *p);
+    /** What is in use on the device, by whomever, as it says itself, and how much there is; both 0 where the
+     * device is the host. */
+    void (*device_bytes)(struct backend *b, size_t *used, size_t *total);
 
     /* ---- time: stamps are numbered 0, 1, 2, ... by the caller; stamp_s() waits for what was queued before
      * it ---- */

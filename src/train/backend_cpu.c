@@ -80,6 +80,11 @@ static void cpu_zero(struct backend *b, void *p, size_t bytes) {
     memset(p, 0, bytes);
 }
 
+static void cpu_device_bytes(struct backend *b, size_t *used, size_t *total) {
+    (void)b;
+    *used = *total = 0;
+}
+
 static void cpu_sync(struct backend *b) { (void)b; }
 
 static void cpu_stamp(struct backend *b, int i) {
@@ -622,6 +627,9 @@ int backend_cpu_open(struct backend *b, int threads, struct err *e) {
                           .upload = cpu_copy,
                           .download = cpu_copy,
                           .zero = cpu_zero,
+                          .host_alloc = cpu_alloc,
+                          .host_release = cpu_release,
+                          .device_bytes = cpu_device_bytes,
                           .sync = cpu_sync,
                           .stamp = cpu_stamp,
                           .stamp_s = cpu_stamp_s,

@@ -24,15 +24,21 @@ int train_fail(const struct err *e);
 bool train_parse(const struct opt_command *c, int argc, char **argv, const char ***files, int *n_file,
                  struct arena *a, int *status);
 
-/** Open backend and communicator of this rank, `threads` 0: the CPUs it may count as its own; `elem` is that
- * of the backend. -1 with *e set. */
-int train_open(const struct mpx *m, int threads, enum elem elem, struct backend *b, struct comm *c,
-               struct err *e);
 /** The element types that are built, NULL-terminated; train_elem() in the same order. */
 extern const char *const train_dtypes[];
 enum elem train_elem(int dtype);
-/** The choices of --backend and --comm in this build, NULL-terminated. */
+/* What a run is to use. */
+struct train_choice {
+    int backend, comm; /* index into the lists below; comm COMM_DEFAULT: NCCL where each rank has a GPU of its
+                          own, MPI otherwise */
+    int threads;       /* of a CPU rank; 0: the CPUs it may count as its own */
+    enum elem elem;
+};
+enum { BACKEND_CPU, BACKEND_CUDA, COMM_DEFAULT = -1, COMM_MPI = 0, COMM_NCCL };
+/** The choices of --backend and --comm, NULL-terminated. */
 extern const char *const train_backends[], *const train_comms[];
+/** Open backend and communicator of this rank. Collective. -1 with *e set, on all ranks. */
+int train_open(const struct mpx *m, struct train_choice o, struct backend *b, struct comm *c, struct err *e);
 
 /** Write a text to `path` (a temporary file, then renamed), or to stdout for NULL. -1 with *e set
  * (EXIT_INTERNAL). */

@@ -2,7 +2,7 @@
 #define SAILOR_TRAIN_COMM_H
 #include "base/arena.h"
 #include "base/err.h"
-#include "train/elem.h"
+#include "train/backend.h"
 /* The seam between ranks: sums over groups of ranks, and messages from one to another, on buffers of the
  * backend. Ranks are those of the training job, 0 to size - 1. A failure of the transport ends the job: its
  * peers cannot be told. */
@@ -23,6 +23,9 @@ struct comm {
      * rank creates its groups in an order that agrees with that of the others. The group lives in a until
      * close(). */
     struct group *(*group)(struct comm *c, const int *ranks, int n, struct arena *a);
+    /** The ranks with which this one exchanges messages, ascending; once, before the first message.
+     * Collective. NULL: not needed. */
+    void (*connect)(struct comm *c, const int *peers, int n);
     /** Element by element over the group, in place; the same bits on every rank. Collective over the group.
      */
     void (*sum)(struct comm *c, struct group *g, void *buffer, size_t n, enum elem t);
@@ -45,4 +48,7 @@ struct comm {
 /** Over MPI; mpi_comm is an MPI_Comm *, or NULL for a single rank without MPI. Buffers must be memory of the
  * host. The communicator is duplicated: collective over it. */
 void comm_mpi_open(struct comm *c, void *mpi_comm);
+
+/** Turns a communicator for memory of the host into one for buffers of b, which outlives it. */
+void comm_stage(struct comm *c, struct backend *b);
 #endif

@@ -3,8 +3,22 @@
 const char *const memory_name[MEMORY_N] = {"parameters",    "gradients", "optimizer", "activations",
                                            "communication", "workspace", "driver"};
 
+static void count(struct ledger *l, enum memory category, size_t bytes) {
+    l->held[category] += bytes, l->total += bytes;
+    if (l->held[category] > l->peak[category]) l->peak[category] = l->held[category];
+    if (l->total > l->total_peak) l->total_peak = l->total;
+}
+
 void ledger_open(struct ledger *l, struct backend *b, double limit_bytes) {
     *l = (struct ledger){.backend = b, .limit_bytes = limit_bytes};
+    ledger_driver(l);
+}
+
+void ledger_driver(struct ledger *l) {
+    size_t used, all;
+    if (l->backend->shared) return;
+    l->backend->device_bytes(l->backend, &used, &all);
+    if (used > l->total) count(l, MEMORY_DRIVER, used - l->total);
 }
 
 void *ledger_alloc(struct ledger *l, enum memory category, size_t bytes, struct err *e) {
@@ -24,9 +38,7 @@ void *ledger_alloc(struct ledger *l, enum memory category, size_t bytes, struct 
         return NULL;
     }
     l->block[l->n_block++] = (struct block){category, p, bytes};
-    l->held[category] += bytes, l->total += bytes;
-    if (l->held[category] > l->peak[category]) l->peak[category] = l->held[category];
-    if (l->total > l->total_peak) l->total_peak = l->total;
+    count(l, category, bytes);
     return p;
 }
 

@@ -13,7 +13,8 @@ enum memory {
     MEMORY_ACTIVATIONS,   /* kept from forward to backward, for all microbatches in flight */
     MEMORY_COMMUNICATION, /* what is sent to and received from other stages */
     MEMORY_WORKSPACE,
-    MEMORY_DRIVER, /* what the device's driver holds by itself; 0 on a CPU */
+    MEMORY_DRIVER, /* what libraries and the driver hold on the device: all that is in use and not taken here;
+                      0 on a CPU, and where ranks share a device */
     MEMORY_N
 };
 extern const char *const memory_name[MEMORY_N];
@@ -35,6 +36,9 @@ void ledger_open(struct ledger *l, struct backend *b, double limit_bytes);
 /** A block of this category, 64-byte aligned, contents undefined. NULL with *e set (EXIT_NOPLAN): "out of
  * memory: ...". */
 void *ledger_alloc(struct ledger *l, enum memory category, size_t bytes, struct err *e);
+
+/** What libraries and the driver hold by now, on top of what they held when the ledger was opened. */
+void ledger_driver(struct ledger *l);
 
 /** Give everything back. */
 void ledger_close(struct ledger *l);

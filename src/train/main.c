@@ -1,5 +1,6 @@
 #include "io/program.h"
 #include "train/cmd.h"
+#include "train/cuda_load.h"
 
 /* sailor-train COMMAND ... */
 
@@ -15,11 +16,11 @@ static void print_features(FILE *out) {
             openblas_get_config        ? openblas_get_config()
             : bli_info_get_version_str ? bli_info_get_version_str()
                                        : "of unknown make");
-    fprintf(out, "backends   ");
-    for (int i = 0; train_backends[i]; i++) fprintf(out, " %s", train_backends[i]);
-    fprintf(out, " (CUDA: not built)\ncomm       ");
-    for (int i = 0; train_comms[i]; i++) fprintf(out, " %s", train_comms[i]);
-    fprintf(out, " (NCCL: not built)\n");
+    char cuda[4000];
+    if (cuda_find(cuda, sizeof cuda))
+        fprintf(out, "backends    cpu (cuda: not built)\ncomm        mpi (nccl: not built)\n");
+    else
+        fprintf(out, "backends    cpu cuda (%s)\ncomm        mpi nccl\n", cuda);
 }
 
 static const struct program trainer = {

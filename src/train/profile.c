@@ -20,7 +20,7 @@ static struct {
     int backend, comm, dtype, repeat, largest, threads, tp;
     double memory_gib;
     bool force, quiet;
-} o = {.repeat = 7, .largest = 64, .memory_gib = 4};
+} o = {.comm = COMM_DEFAULT, .repeat = 7, .largest = 64};
 
 static struct opt options[] = {
     {0, "gpu", OPT_TEXT, "NAME",
@@ -33,9 +33,13 @@ static struct opt options[] = {
      8, NULL},
     {0, "repeat", OPT_INT, "N", "timed runs, of which the median counts; default 7", &o.repeat, 1, 1000,
      NULL},
-    {0, "memory-limit", OPT_REAL, "GiB", "of each rank; default 4", &o.memory_gib, 1e-6, 1e6, NULL},
-    {0, "backend", OPT_CHOICE, NULL, "what computes", &o.backend, 0, 0, train_backends},
-    {0, "comm", OPT_CHOICE, NULL, "what carries messages between ranks", &o.comm, 0, 0, train_comms},
+    {0, "memory-limit", OPT_REAL, "GiB", "of each rank; default: 4 on a CPU, on a GPU what it has",
+     &o.memory_gib, 1e-6, 1e6, NULL},
+    {0, "backend", OPT_CHOICE, NULL, "what computes: the CPU (default), or a GPU of NVIDIA", &o.backend, 0, 0,
+     train_backends},
+    {0, "comm", OPT_CHOICE, NULL,
+     "what carries messages between ranks; default: nccl where each rank has a GPU of its own, else mpi",
+     &o.comm, 0, 0, train_comms},
     {0, "dtype", OPT_CHOICE, NULL, "of the elements, as in a job; default fp32", &o.dtype, 0, 0,
      train_dtypes},
     {0, "threads", OPT_INT, "N", "per rank; default: the CPUs of the machine, shared out among its ranks",
@@ -145,7 +149,8 @@ static int time_layer(struct profiler *p, int layer, int micro_batch, int tp, st
     struct net_shape shape = {layer, layer + 1, tp, p->mpx.rank % tp, micro_batch, 1};
     int kind = (int)arch_kind(&p->arch, layer), replicas = p->mpx.size / tp, samples = replicas * o.repeat;
     double *s = ARENA_ARRAY(&a, double, samples);
-    ledger_open(&l, &p->backend, o.memory_gib * (1 << 30));
+    double limit = o.memory_gib > 0 ? o.memory_gib : p->backend.host ? 4 : 0;
+    ledger_open(&l, &p->backend, limit * (1 << 30));
     int rc = net_make(&n, &p->arch, shape, &p->backend, &p->comm, g, &clock, &l, &a, &e);
     rc = slowest(p, rc ? 1 : 0) > 0;
     if (!rc) start_values(p, &n, &a);
@@ -234,13 +239,11 @@ static int profile(struct profiler *p, const char *model, struct arena *a, struc
     if (!rc) rc = arch_make(&p->arch, w.model, e);
     if (mpx_agree(&p->mpx, rc, e)) return -1;
     p->model = w.model->name;
-    if (mpx_agree(&p->mpx, train_open(&p->mpx, o.threads, train_elem(o.dtype), &p->backend, &p->comm, e), e))
-        return -1;
+    struct train_choice choice = {o.backend, o.comm, o.threads, train_elem(o.dtype)};
+    if (mpx_agree(&p->mpx, train_open(&p->mpx, choice, &p->backend, &p->comm, e), e)) return -1;
     time_all(p, a);
     if (!p->rows)
-        rc =
-            err_set(e, EXIT_NOPLAN,
-                    "out of memory: microbatch 1 does not fit into %g GiB; see --memory-limit", o.memory_gib);
+        rc = err_set(e, EXIT_NOPLAN, "out of memory: microbatch 1 does not fit; see --memory-limit");
     if (!rc && p->mpx.rank == 0) {
         struct text t = {0};
         write_text(p, &t);

@@ -23,12 +23,15 @@ static struct {
     int backend, comm, steps, warmup, threads, seed, evaluate, every, trace_step;
     double rate, decay, memory_gib, peak_tflops;
     bool json, force, quiet, overlap;
-} o = {.steps = 10, .warmup = 3, .seed = 1, .rate = 1e-3, .decay = 0.1};
+} o = {.steps = 10, .warmup = 3, .comm = COMM_DEFAULT, .seed = 1, .rate = 1e-3, .decay = 0.1};
 
 static struct opt options[] = {
     {0, "what to run", OPT_GROUP, NULL, NULL, NULL, 0, 0, NULL},
-    {0, "backend", OPT_CHOICE, NULL, "what computes", &o.backend, 0, 0, train_backends},
-    {0, "comm", OPT_CHOICE, NULL, "what carries messages between ranks", &o.comm, 0, 0, train_comms},
+    {0, "backend", OPT_CHOICE, NULL, "what computes: the CPU (default), or a GPU of NVIDIA", &o.backend, 0, 0,
+     train_backends},
+    {0, "comm", OPT_CHOICE, NULL,
+     "what carries messages between ranks; default: nccl where each rank has a GPU of its own, else mpi",
+     &o.comm, 0, 0, train_comms},
     {0, "steps", OPT_INT, "N", "steps to do; default 10", &o.steps, 1, 1e9, NULL},
     {0, "warmup", OPT_INT, "N", "first steps that are measured but not counted; default 3", &o.warmup, 0, 1e9,
      NULL},
@@ -373,8 +376,8 @@ static int run(struct session *j, struct err *e) {
     if (j->mpx.rank == 0 && !rc && o.trace) rc = h5_can_create(o.trace, o.force, "-f overwrites it", e);
     if (mpx_agree(&j->mpx, rc, e)) return -1;
     if (load_plan(j, e) || load_data(j, e)) return -1; /* the same on all ranks */
-    if (mpx_agree(&j->mpx, train_open(&j->mpx, o.threads, train_elem(j->dtype), &j->backend, &j->comm, e), e))
-        return -1;
+    struct train_choice choice = {o.backend, o.comm, o.threads, train_elem(j->dtype)};
+    if (mpx_agree(&j->mpx, train_open(&j->mpx, choice, &j->backend, &j->comm, e), e)) return -1;
     struct measure *m = &j->measure;
     m->ranks = j->mpx.size, m->inputs_json = j->training.json, m->backend = j->backend.name,
     m->dtype = train_dtypes[j->dtype], m->comm = j->comm.name;

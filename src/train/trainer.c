@@ -96,6 +96,25 @@ static void receive_from(struct trainer *t, int stage, int w, void *buffer) {
                   other->first_rank + t->net.tp_rank % other->tp);
 }
 
+/* Tell the communicator with whom this rank exchanges messages, whoever sends. */
+static void connect(struct trainer *t, struct arena *a) {
+    const struct cell *me = t->cell;
+    bool *with = ARENA_ARRAY(a, bool, t->comm->size);
+    int *peer = ARENA_ARRAY(a, int, t->comm->size), n = 0;
+    if (!t->comm->connect) return;
+    for (int i = 0; i < t->n_work; i++)
+        for (int stage = me->stage - 1; stage <= me->stage + 1; stage += 2) {
+            if (stage < 0 || stage == t->grid->line[me->pipeline].stages) continue;
+            const struct cell *other = grid_cell(t->grid, me->pipeline, stage, t->work[i].w);
+            for (int k = 0; k < other->tp; k++)
+                if (k % me->tp == t->net.tp_rank || t->net.tp_rank % other->tp == k)
+                    with[other->first_rank + k] = true;
+        }
+    for (int r = 0; r < t->comm->size; r++)
+        if (with[r]) peer[n++] = r;
+    t->comm->connect(t->comm, peer, n);
+}
+
 /* ---- passes ---- */
 
 static bool is_first(const struct trainer *t) { return t->net.first == 0; }
@@ -234,6 +253,7 @@ int trainer_make(struct trainer *t, const struct grid *g, const struct data *d, 
     ledger_open(&t->ledger, b, o.memory_limit_bytes);
     int rc = net_make(&t->net, g->arch, shape, b, c, replica, &t->clock, &t->ledger, a, e);
     share(t, a); /* also where memory did not suffice: the others make their groups with this rank */
+    connect(t, a);
     if (rc) return -1;
     t->out = ARENA_ARRAY(a, struct sends, shape.slots);
     t->token = ARENA_ARRAY(a, int, t->net.tokens);

@@ -77,8 +77,9 @@ int small_train(const struct arch *arch, const struct plan *p, void *mpi_comm, i
         return -1;
     }
     data_synthetic(&d, arch->vocabulary, arch->sequence, 3, &a);
-    open(&b, 1, &e);
+    if (open(&b, 1, &e)) fprintf(stderr, "%s\n", e.text), exit(1);
     comm_mpi_open(&c, mpi_comm);
+    if (!b.host) comm_stage(&c, &b);
     if (trainer_make(&t, &g, &d, &b, &c, o, &a, &e)) fprintf(stderr, "%s\n", e.text), exit(1);
     for (int i = 0; i <= steps; i++) {
         struct step_result s;

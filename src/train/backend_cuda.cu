@@ -1,0 +1,674 @@
+/* The backend for GPUs of NVIDIA: matrix products by cuBLASLt, everything else by the kernels of
+ * cuda_kernels.cuh and cuda_attention.cuh, queued in one stream. What is stored is float or bf16; operations
+ * are templates over it. */
+#include "train/cuda_attention.cuh"
+
+#include <cub/device/device_radix_sort.cuh>
+#include <cublasLt.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+extern "C" {
+#include "train/cuda.h"
+}
+
+/* SCRATCH is for cuBLASLt, column sums and sorting, one after another. */
+enum { SCRATCH = 32 << 20, UPLOADS = 8, UPLOAD = 256 << 10, CHUNKS = 256, FLASH_HEAD = 128 };
+
+/* What tells one kind of matrix product from another; all of it is compared. */
+struct product_kind {
+    long long m, n, k, lda, ldb, ldc, stride_a, stride_b, stride_c, batch;
+    int transposed_a, transposed_b, bias, wide, align_a, align_b, align_c, align_bias; /* wide: c in float */
+};
+
+struct plan {
+    struct product_kind kind;
+    cublasLtMatmulDesc_t desc;
+    cublasLtMatrixLayout_t a, b, c;
+    cublasLtMatmulAlgo_t algorithm;
+    struct plan *next;
+};
+
+struct gpu {
+    cudaStream_t stream;
+    cublasLtHandle_t blas;
+    struct plan *plans;
+    void *scratch;
+    /* what is uploaded passes through pinned memory, so that nobody waits */
+    char *upload; /* [UPLOADS][UPLOAD] */
+    cudaEvent_t uploaded[UPLOADS];
+    int turn;
+    cudaEvent_t *stamp; /* [stamps] */
+    int stamps;
+    void (*poll)(void *);
+    void *poll_own;
+};
+
+static struct gpu *own(const struct backend *b) { return (struct gpu *)b->own; }
+
+/* ---- failures: what a device says is the end of the rank; MPI's guard ends the job ---- */
+
+static void fail(const char *what, const char *why) {
+    fprintf(stderr, "sailor-train: error: CUDA: %s: %s\n", what, why);
+    exit(EXIT_INTERNAL);
+}
+static void check(cudaError_t status, const char *what) {
+    if (status != cudaSuccess) fail(what, cudaGetErrorString(status));
+}
+static void check_blas(cublasStatus_t status, const char *what) {
+    if (status != CUBLAS_STATUS_SUCCESS) fail(what, cublasLtGetStatusString(status));
+}
+#define CHECK(call) check(call, #call)
+#define CHECK_BLAS(call) check_blas(call, #call)
+
+/* ---- launches ---- */
+
+template <class... P, class... A>
+static void run_with(const struct backend *b, size_t shared, const char *name, void (*kernel)(P...), dim3 grid,
+                     dim3 block, A... argument) {
+    check(launch(kernel, grid, block, shared, own(b)->stream, argument...), name);
+}
+#define RUN(b, kernel, grid, block, ...) run_with(b, 0, #kernel, kernel, grid, block, __VA_ARGS__)
+
+static unsigned ceil_div(size_t n, size_t by) { return (unsigned)((n + by - 1) / by); }
+
+/* Threads walk on where there are more elements than that. */
+static dim3 packs(size_t n, int width) {
+    size_t blocks = (n / (size_t)width + ROW_THREADS - 1) / ROW_THREADS;
+    return dim3((unsigned)(blocks < 1 ? 1 : blocks < 1 << 16 ? blocks : 1 << 16));
+}
+
+static size_t alignment(const void *p) {
+    uintptr_t at = (uintptr_t)p | 256;
+    return at & (~at + 1);
+}
+
+/* Can W elements be taken at once: does W divide the size, and do all buffers begin at 16 bytes? */
+template <class T> struct wide {
+    enum { W = 16 / sizeof(T) };
+};
+template <class... P> static bool aligned(P *...p) {
+    bool all = true;
+    for (const void *x : {(const void *)p...}) all = all && alignment(x) >= 16; /* NULL is */
+    return all;
+}
+#define BY_WIDTH(condition, W, ...)                                                                          \
+    do {                                                                                                     \
+        if (condition) {                                                                                     \
+            constexpr int W = wide<T>::W;                                                                    \
+            __VA_ARGS__;                                                                                     \
+        } else {                                                                                             \
+            constexpr int W = 1;                                                                             \
+            __VA_ARGS__;                                                                                     \
+        }                                                                                                    \
+    } while (0)
+template <class T> static bool divides(size_t n) { return n % wide<T>::W == 0; }
+
+/* ---- memory ---- */
+
+static void *cuda_alloc(struct backend *b, size_t bytes) {
+    void *p = NULL;
+    (void)b;
+    cudaError_t status = cudaMalloc(&p, bytes ? bytes : 1);
+    if (status == cudaSuccess) return p;
+    if (status != cudaErrorMemoryAllocation) check(status, "cudaMalloc");
+    cudaGetLastError(); /* no lasting damage */
+    return NULL;
+}
+
+static void wait_for(struct backend *b, cudaEvent_t event) {
+    struct gpu *c = own(b);
+    if (!c->poll) {
+        CHECK(cudaEventSynchronize(event));
+        return;
+    }
+    cudaError_t status;
+    while ((status = cudaEventQuery(event)) == cudaErrorNotReady) c->poll(c->poll_own), sched_yield();
+    check(status, "waiting for the device");
+}
+
+static void cuda_sync(struct backend *b) {
+    struct gpu *c = own(b);
+    if (!c->poll) {
+        CHECK(cudaStreamSynchronize(c->stream));
+        return;
+    }
+    cudaError_t status;
+    while ((status = cudaStreamQuery(c->stream)) == cudaErrorNotReady) c->poll(c->poll_own), sched_yield();
+    check(status, "waiting for the device");
+}
+
+static void cuda_release(struct backend *b, void *p) {
+    cuda_sync(b);
+    CHECK(cudaFree(p));
+}
+
+static void *cuda_host_alloc(struct backend *b, size_t bytes) {
+    void *p = NULL;
+    (void)b;
+    if (cudaMallocHost(&p, bytes) == cudaSuccess) return p;
+    cudaGetLastError();
+    return NULL;
+}
+
+static void cuda_host_release(struct backend *b, void *p) {
+    (void)b;
+    CHECK(cudaFreeHost(p));
+}
+
+static void cuda_upload(struct backend *b, void *to, const void *from_host, size_t bytes) {
+    struct gpu *c = own(b);
+    for (size_t at = 0, n, most = UPLOAD; at < bytes; at += n) {
+        n = bytes - at < most ? bytes - at : most;
+        int turn = c->turn++ % UPLOADS;
+        char *room = c->upload + (size_t)turn * UPLOAD;
+        wait_for(b, c->uploaded[turn]);
+        memcpy(room, (const char *)from_host + at, n);
+        CHECK(cudaMemcpyAsync((char *)to + at, room, n, cudaMemcpyHostToDevice, c->stream));
+        CHECK(cudaEventRecord(c->uploaded[turn], c->stream));
+    }
+}
+
+static void cuda_download(struct backend *b, void *to_host, const void *from, size_t bytes) {
+    CHECK(cudaMemcpyAsync(to_host, from, bytes, cudaMemcpyDeviceToHost, own(b)->stream));
+    cuda_sync(b);
+}
+
+static void cuda_zero(struct backend *b, void *p, size_t bytes) {
+    CHECK(cudaMemsetAsync(p, 0, bytes, own(b)->stream));
+}
+
+static void cuda_device_bytes(struct backend *b, size_t *used, size_t *total) {
+    size_t left = 0;
+    (void)b;
+    CHECK(cudaMemGetInfo(&left, total));
+    *used = *total - left;
+}
+
+/* ---- time ---- */
+
+static void cuda_stamp(struct backend *b, int i) {
+    struct gpu *c = own(b);
+    if (i >= c->stamps) {
+        int room = 2 * i + 1024;
+        cudaEvent_t *more = (cudaEvent_t *)realloc(c->stamp, sizeof *more * (size_t)room);
+        if (!more) return; /* the last stamps stand for the lost ones */
+        c->stamp = more;
+        while (c->stamps < room) CHECK(cudaEventCreate(&c->stamp[c->stamps++]));
+    }
+    CHECK(cudaEventRecord(c->stamp[i], c->stream));
+}
+
+static double cuda_stamp_s(struct backend *b, int i) {
+    struct gpu *c = own(b);
+    float ms = 0;
+    if (i >= c->stamps) i = c->stamps - 1;
+    wait_for(b, c->stamp[i]);
+    CHECK(cudaEventElapsedTime(&ms, c->stamp[0], c->stamp[i]));
+    return 1e-3 * ms;
+}
+
+/* ---- matrix products: c[m][n] = scale * a b (+ c) (+ bias[n]), row-major as everywhere; a is [m][k], or
+ * [k][m] where transposed, b [k][n] or [n][k]. a, b and bias are T, c is C. ---- */
+
+struct matrix {
+    const void *at;
+    int ld;
+    bool transposed;
+    size_t stride; /* from one of a batch to the next */
+};
+struct product {
+    int m, n, k;
+    float scale;
+    struct matrix a, b;
+    int batch;
+    size_t stride_c;
+};
+
+template <class T> static cudaDataType_t type_of() { return sizeof(T) == 4 ? CUDA_R_32F : CUDA_R_16BF; }
+
+static cublasLtMatrixLayout_t layout(cudaDataType_t type, long long rows, long long columns, long long ld,
+                                     long long batch, long long stride) {
+    cublasLtMatrixLayout_t x;
+    int32_t count = (int32_t)batch;
+    int64_t step = stride;
+    CHECK_BLAS(cublasLtMatrixLayoutCreate(&x, type, (uint64_t)rows, (uint64_t)columns, ld));
+    CHECK_BLAS(cublasLtMatrixLayoutSetAttribute(x, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &count, sizeof count));
+    CHECK_BLAS(cublasLtMatrixLayoutSetAttribute(x, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &step,
+                                                sizeof step));
+    return x;
+}
+
+/* cuBLASLt counts by columns: a row-major c = a b is c' = b' a' to it, so a and b change places. */
+static struct plan *make_plan(struct gpu *c, const struct product_kind &x, cudaDataType_t type,
+                              cudaDataType_t type_c) {
+    struct plan *p = (struct plan *)calloc(1, sizeof *p);
+    cublasLtMatmulPreference_t wish;
+    cublasLtMatmulHeuristicResult_t found;
+    cublasOperation_t first = x.transposed_b ? CUBLAS_OP_T : CUBLAS_OP_N,
+                      second = x.transposed_a ? CUBLAS_OP_T : CUBLAS_OP_N;
+    cublasLtEpilogue_t epilogue = x.bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
+    size_t room = SCRATCH;
+    /* where the bias begins counts as where d does */
+    uint32_t align[4] = {(uint32_t)x.align_b, (uint32_t)x.align_a, (uint32_t)x.align_c,
+                         (uint32_t)(x.align_bias < x.align_c ? x.align_bias : x.align_c)};
+    int n = 0;
+    if (!p) fail("matrix product", "out of memory");
+    p->kind = x;
+    CHECK_BLAS(cublasLtMatmulDescCreate(
+        &p->desc, type == CUDA_R_32F ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F, CUDA_R_32F));
+    CHECK_BLAS(cublasLtMatmulDescSetAttribute(p->desc, CUBLASLT_MATMUL_DESC_TRANSA, &first, sizeof first));
+    CHECK_BLAS(cublasLtMatmulDescSetAttribute(p->desc, CUBLASLT_MATMUL_DESC_TRANSB, &second, sizeof second));
+    CHECK_BLAS(
+        cublasLtMatmulDescSetAttribute(p->desc, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue, sizeof epilogue));
+    if (x.bias)
+        CHECK_BLAS(cublasLtMatmulDescSetAttribute(p->desc, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, &type,
+                                                  sizeof type));
+    p->a = layout(type, x.transposed_b ? x.k : x.n, x.transposed_b ? x.n : x.k, x.ldb, x.batch, x.stride_b);
+    p->b = layout(type, x.transposed_a ? x.m : x.k, x.transposed_a ? x.k : x.m, x.lda, x.batch, x.stride_a);
+    p->c = layout(type_c, x.n, x.m, x.ldc, x.batch, x.stride_c);
+    CHECK_BLAS(cublasLtMatmulPreferenceCreate(&wish));
+    CHECK_BLAS(cublasLtMatmulPreferenceSetAttribute(wish, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &room,
+                                                    sizeof room));
+    CHECK_BLAS(cublasLtMatmulPreferenceSetAttribute(wish, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES,
+                                                    &align[0], sizeof *align));
+    CHECK_BLAS(cublasLtMatmulPreferenceSetAttribute(wish, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
+                                                    &align[1], sizeof *align));
+    CHECK_BLAS(cublasLtMatmulPreferenceSetAttribute(wish, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES,
+                                                    &align[2], sizeof *align));
+    CHECK_BLAS(cublasLtMatmulPreferenceSetAttribute(wish, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES,
+                                                    &align[3], sizeof *align));
+    CHECK_BLAS(cublasLtMatmulAlgoGetHeuristic(c->blas, p->desc, p->a, p->b, p->c, p->c, wish, 1, &found, &n));
+    if (n == 0) fail("cublasLtMatmulAlgoGetHeuristic", "no algorithm for this product");
+    p->algorithm = found.algo;
+    CHECK_BLAS(cublasLtMatmulPreferenceDestroy(wish));
+    p->next = c->plans;
+    return c->plans = p;
+}
+
+template <class T, class C>
+static void multiply(struct backend *b, struct product p, const void *bias, float keep, void *to, int ld) {
+    struct gpu *c = own(b);
+    struct product_kind x;
+    memset(&x, 0, sizeof x);
+    x.m = p.m, x.n = p.n, x.k = p.k, x.lda = p.a.ld, x.ldb = p.b.ld, x.ldc = ld;
+    x.stride_a = (long long)p.a.stride, x.stride_b = (long long)p.b.stride;
+    x.stride_c = (long long)p.stride_c, x.batch = p.batch ? p.batch : 1;
+    x.transposed_a = p.a.transposed, x.transposed_b = p.b.transposed, x.bias = bias != NULL;
+    x.wide = sizeof(C) == 4;
+    x.align_a = (int)alignment(p.a.at), x.align_b = (int)alignment(p.b.at), x.align_c = (int)alignment(to);
+    x.align_bias = (int)alignment(bias);
+    struct plan *plan = c->plans;
+    while (plan && memcmp(&plan->kind, &x, sizeof x)) plan = plan->next;
+    if (!plan) plan = make_plan(c, x, type_of<T>(), type_of<C>());
+    if (bias)
+        CHECK_BLAS(cublasLtMatmulDescSetAttribute(plan->desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias,
+                                                  sizeof bias));
+    CHECK_BLAS(cublasLtMatmul(c->blas, plan->desc, &p.scale, p.b.at, plan->a, p.a.at, plan->b, &keep, to,
+                              plan->c, to, plan->c, &plan->algorithm, c->scratch, SCRATCH, c->stream));
+}
+
+/* ---- linear maps ---- */
+
+template <class T>
+static void cuda_linear(struct backend *b, void *y, const void *x, const void *w, const void *bias, int n,
+                        int in, int out, bool inputs_first) {
+    struct product p = {n, out, in, 1, {x, in, false, 0}, {w, inputs_first ? out : in, !inputs_first, 0}, 1, 0};
+    multiply<T, T>(b, p, bias, 0, y, out);
+}
+
+/* Column sums: of dy to dbias, and of dy * norm(x) to dgain unless that is NULL. */
+template <class T>
+static void columns(struct backend *b, float *dbias, float *dgain, const T *dy, const T *x, const float *mean,
+                    const float *rstd, int n, int h) {
+    float *part = (float *)own(b)->scratch;
+    int lines = dgain ? 2 : 1, room = (int)(SCRATCH / ((size_t)lines * (size_t)h * sizeof *part));
+    int chunks = (int)ceil_div((size_t)n, 4 * COLUMN_ROWS);
+    if (chunks > CHUNKS) chunks = CHUNKS;
+    if (chunks > room) chunks = room;
+    int chunk = (int)ceil_div((size_t)n, (size_t)chunks);
+    chunks = (int)ceil_div((size_t)n, (size_t)chunk);
+    BY_WIDTH(divides<T>((size_t)h) && aligned(dy, x), W,
+             dim3 grid(ceil_div((size_t)h, WARP * W), (unsigned)chunks); dim3 block(WARP, COLUMN_ROWS);
+             if (dgain) RUN(b, (columns_kernel<T, W, true>), grid, block, part, dy, x, mean, rstd, n, h, chunk);
+             else RUN(b, (columns_kernel<T, W, false>), grid, block, part, dy, x, mean, rstd, n, h, chunk));
+    RUN(b, columns_end_kernel, dim3(ceil_div((size_t)h, WARP), (unsigned)lines), dim3(WARP, COLUMN_ROWS), dbias,
+        dgain, part, chunks, h);
+}
+
+template <class T> static void cuda_bias_back(struct backend *b, void *dbias, const void *dy, int n, int h) {
+    columns<T>(b, (float *)dbias, NULL, (const T *)dy, NULL, NULL, NULL, n, h);
+}
+
+template <class T>
+static void cuda_linear_back(struct backend *b, void *dx, void *dw, void *dbias, const void *dy, const void *x,
+                             const void *w, int n, int in, int out, bool inputs_first) {
+    struct matrix whole = {dy, out, false, 0}, flipped = {dy, out, true, 0};
+    if (dx) {
+        struct product p = {n, in, out, 1, whole, {w, inputs_first ? out : in, inputs_first, 0}, 1, 0};
+        multiply<T, T>(b, p, NULL, 0, dx, in);
+    }
+    if (dw && inputs_first) {
+        struct product p = {in, out, n, 1, {x, in, true, 0}, whole, 1, 0};
+        multiply<T, float>(b, p, NULL, 1, dw, out);
+    }
+    if (dw && !inputs_first) {
+        struct product p = {out, in, n, 1, flipped, {x, in, false, 0}, 1, 0};
+        multiply<T, float>(b, p, NULL, 1, dw, in);
+    }
+    if (dbias) cuda_bias_back<T>(b, dbias, dy, n, out);
+}
+
+template <class T>
+static void cuda_residual(struct backend *b, void *y, const void *x, const void *part, const void *bias, int n,
+                          int h) {
+    size_t all = (size_t)n * (size_t)h;
+    BY_WIDTH(divides<T>((size_t)h) && aligned(y, x, part, bias), W,
+             RUN(b, (residual_kernel<T, W>), packs(all, W), ROW_THREADS, (T *)y, (const T *)x, (const T *)part,
+                 (const T *)bias, all, h));
+}
+
+/* ---- layer norm ---- */
+
+template <class T>
+static void cuda_norm(struct backend *b, void *y, void *mean, void *rstd, const void *x, const void *gain,
+                      const void *bias, int n, int h) {
+    BY_WIDTH(divides<T>((size_t)h) && aligned(y, x, gain, bias), W,
+             RUN(b, (norm_kernel<T, W>), ceil_div((size_t)n, ROW_THREADS / WARP), ROW_THREADS, (T *)y,
+                 (float *)mean, (float *)rstd, (const T *)x, (const T *)gain, (const T *)bias, n, h));
+}
+
+template <class T>
+static void cuda_norm_back(struct backend *b, void *dx, void *dgain, void *dbias, const void *dy, const void *x,
+                           const void *gain, const void *mean, const void *rstd, int n, int h) {
+    BY_WIDTH(divides<T>((size_t)h) && aligned(dx, dy, x, gain), W,
+             RUN(b, (norm_back_kernel<T, W>), ceil_div((size_t)n, ROW_THREADS / WARP), ROW_THREADS, (T *)dx,
+                 (const T *)dy, (const T *)x, (const T *)gain, (const float *)mean, (const float *)rstd, n, h));
+    columns<T>(b, (float *)dbias, (float *)dgain, (const T *)dy, (const T *)x, (const float *)mean,
+               (const float *)rstd, n, h);
+}
+
+/* ---- attention: in tiles for bf16; otherwise the probabilities are kept, as the published trainer does ----
+ */
+
+template <class T> static bool in_tiles(struct attention a) { return sizeof(T) == 2 && a.size <= FLASH_HEAD; }
+
+template <class T>
+static void cuda_attention_bytes(struct backend *b, struct attention a, size_t *saved, size_t *work) {
+    size_t rows = (size_t)a.sequences * (size_t)a.heads * (size_t)a.length, L = (size_t)a.length;
+    size_t square = (size_t)a.heads * L * L; /* of one sequence */
+    (void)b;
+    *saved = rows * (in_tiles<T>(a) ? sizeof(float) : L * sizeof(T));
+    *work = in_tiles<T>(a) ? rows * sizeof(float) : square * (sizeof(float) + (sizeof(T) == 2 ? sizeof(T) : 0));
+}
+
+static float scale_of(struct attention a) { return (float)(1 / sqrt((double)a.size)); }
+static float scale2_of(struct attention a) { return (float)(1.4426950408889634 / sqrt((double)a.size)); }
+
+template <int D, int WARPS, int C>
+static void flash(struct backend *b, void *out, void *saved, const void *qkv, struct attention a) {
+    dim3 grid(ceil_div((size_t)a.length, 16 * WARPS), (unsigned)a.heads, (unsigned)a.sequences);
+    run_with(b, flash_bytes<D, WARPS, C>(), "flash_kernel", flash_kernel<D, WARPS, C>, grid, WARPS * WARP,
+             (bfloat *)out, (float *)saved, (const bfloat *)qkv, a.length, a.heads, a.size, scale2_of(a));
+}
+
+template <int D, int WARPS, int C>
+static void flash_back(struct backend *b, void *dqkv, const void *dout, const void *out, const void *saved,
+                       void *work, const void *qkv, struct attention a) {
+    dim3 grid(ceil_div((size_t)a.length, 16 * WARPS), (unsigned)a.heads, (unsigned)a.sequences);
+    size_t rows = (size_t)a.sequences * (size_t)a.length * (size_t)a.heads;
+    RUN(b, flash_along_kernel, ceil_div(rows, ROW_THREADS / WARP), ROW_THREADS, (float *)work,
+        (const bfloat *)dout, (const bfloat *)out, rows, a.length, a.heads, a.size);
+    run_with(b, flash_back_bytes<D, WARPS, C>(), "flash_dkv_kernel", flash_dkv_kernel<D, WARPS, C>, grid,
+             WARPS * WARP, (bfloat *)dqkv, (const bfloat *)dout, (const bfloat *)qkv, (const float *)saved,
+             (const float *)work, a.length, a.heads, a.size, scale_of(a), scale2_of(a));
+    run_with(b, flash_back_bytes<D, WARPS, C>(), "flash_dq_kernel", flash_dq_kernel<D, WARPS, C>, grid,
+             WARPS * WARP, (bfloat *)dqkv, (const bfloat *)dout, (const bfloat *)qkv, (const float *)saved,
+             (const float *)work, a.length, a.heads, a.size, scale_of(a), scale2_of(a));
+}
+
+/* One sequence: all heads are a batch of products. Scores and their gradients are float, in `work` unless they
+ * fit where the probabilities go. */
+template <class T>
+static void squares(struct backend *b, T *out, T *p, void *work, const T *qkv, struct attention a) {
+    int L = a.length, d = a.size, ld = 3 * d * a.heads;
+    size_t square = (size_t)L * (size_t)L, step = 3 * (size_t)d;
+    float *scores = sizeof(T) == 4 ? (float *)p : (float *)work;
+    struct product s = {L, L, d, scale_of(a), {qkv, ld, false, step}, {qkv + d, ld, true, step}, a.heads, square};
+    multiply<T, float>(b, s, NULL, 0, scores, L);
+    RUN(b, (softmax_kernel<T>), (unsigned)(a.heads * L), ROW_THREADS, p, scores, L);
+    struct product o = {
+        L, d, L, 1, {p, L, false, square}, {qkv + 2 * d, ld, false, step}, a.heads, (size_t)d};
+    multiply<T, T>(b, o, NULL, 0, out, d * a.heads);
+}
+
+template <class T>
+static void squares_back(struct backend *b, T *dqkv, const T *dout, const T *out, const T *p, void *work,
+                         const T *qkv, struct attention a) {
+    int L = a.length, d = a.size, ld = 3 * d * a.heads, lo = d * a.heads;
+    size_t square = (size_t)L * (size_t)L, step = 3 * (size_t)d;
+    float *dp = (float *)work;
+    T *ds = sizeof(T) == 4 ? (T *)work : (T *)(dp + square * (size_t)a.heads);
+    struct matrix go = {dout, lo, false, (size_t)d};
+    struct product dv = {L, d, L, 1, {p, L, true, square}, go, a.heads, step};
+    multiply<T, T>(b, dv, NULL, 0, dqkv + 2 * d, ld);
+    struct product to_dp = {L, L, d, 1, go, {qkv + 2 * d, ld, true, step}, a.heads, square};
+    multiply<T, float>(b, to_dp, NULL, 0, dp, L);
+    RUN(b, (softmax_back_kernel<T>), (unsigned)(a.heads * L), ROW_THREADS, ds, dp, p, dout, out, L, a.heads, d);
+    struct product dq = {
+        L, d, L, scale_of(a), {ds, L, false, square}, {qkv + d, ld, false, step}, a.heads, step};
+    multiply<T, T>(b, dq, NULL, 0, dqkv, ld);
+    struct product dk = {L, d, L, scale_of(a), {ds, L, true, square}, {qkv, ld, false, step}, a.heads, step};
+    multiply<T, T>(b, dk, NULL, 0, dqkv + d, ld);
+}
+
+template <class T>
+static void cuda_attention(struct backend *b, void *out, void *saved, void *work, const void *qkv,
+                           struct attention a) {
+    size_t tokens = (size_t)a.length, width = (size_t)a.heads * (size_t)a.size;
+    if (in_tiles<T>(a))
+        return a.size <= 64 ? flash<64, 8, 64>(b, out, saved, qkv, a) : flash<128, 8, 64>(b, out, saved, qkv, a);
+    for (size_t s = 0; s < (size_t)a.sequences; s++)
+        squares<T>(b, (T *)out + s * tokens * width, (T *)saved + s * (size_t)a.heads * tokens * tokens, work,
+                   (const T *)qkv + s * tokens * 3 * width, a);
+}
+
+template <class T>
+static void cuda_attention_back(struct backend *b, void *dqkv, const void *dout, const void *out,
+                                const void *saved, void *work, const void *qkv, struct attention a) {
+    size_t tokens = (size_t)a.length, width = (size_t)a.heads * (size_t)a.size;
+    if (in_tiles<T>(a))
+        return a.size <= 64 ? flash_back<64, 4, 64>(b, dqkv, dout, out, saved, work, qkv, a)
+                            : flash_back<128, 4, 32>(b, dqkv, dout, out, saved, work, qkv, a);
+    for (size_t s = 0; s < (size_t)a.sequences; s++)
+        squares_back<T>(b, (T *)dqkv + s * tokens * 3 * width, (const T *)dout + s * tokens * width,
+                        (const T *)out + s * tokens * width,
+                        (const T *)saved + s * (size_t)a.heads * tokens * tokens, work,
+                        (const T *)qkv + s * tokens * 3 * width, a);
+}
+
+/* ---- activation ---- */
+
+template <class T>
+static void cuda_activate(struct backend *b, void *y, const void *x, enum activation f, size_t n) {
+    BY_WIDTH(divides<T>(n) && aligned(y, x), W,
+             if (f == ACTIVATION_GELU)
+                 RUN(b, (activate_kernel<T, W, true>), packs(n, W), ROW_THREADS, (T *)y, (const T *)x, n);
+             else RUN(b, (activate_kernel<T, W, false>), packs(n, W), ROW_THREADS, (T *)y, (const T *)x, n));
+}
+
+template <class T>
+static void cuda_activate_back(struct backend *b, void *dy, void *y, const void *x, enum activation f,
+                               size_t n) {
+    BY_WIDTH(divides<T>(n) && aligned(dy, y, x), W,
+             if (f == ACTIVATION_GELU) RUN(b, (activate_back_kernel<T, W, true>), packs(n, W), ROW_THREADS,
+                                           (T *)dy, (T *)y, (const T *)x, n);
+             else RUN(b, (activate_back_kernel<T, W, false>), packs(n, W), ROW_THREADS, (T *)dy, (T *)y,
+                      (const T *)x, n));
+}
+
+/* ---- embedding ---- */
+
+template <class T>
+static void cuda_embed(struct backend *b, void *y, const void *table, const void *positions, const int *token,
+                       int first, int rows, int n, int length, int h) {
+    BY_WIDTH(divides<T>((size_t)h) && aligned(y, table, positions), W,
+             RUN(b, (embed_kernel<T, W>), packs((size_t)n * (size_t)h, W), ROW_THREADS, (T *)y,
+                 (const T *)table, (const T *)positions, token, first, rows, (size_t)n, length, h));
+}
+
+template <class T>
+static void cuda_embed_back(struct backend *b, void *dtable, void *dpositions, const void *dy,
+                            const int *token, int first, int rows, int n, int length, int h) {
+    struct gpu *c = own(b);
+    size_t size = (size_t)length * (size_t)h, temporary = 0, used = ((size_t)n + 63) / 64 * 64;
+    BY_WIDTH(divides<T>((size_t)h) && aligned(dy, dpositions), W,
+             RUN(b, (positions_back_kernel<T, W>), packs(size, W), ROW_THREADS, (float *)dpositions,
+                 (const T *)dy, (size_t)n * (size_t)h, size));
+    unsigned *key = (unsigned *)c->scratch, *sorted = key + used;
+    int *index = (int *)(sorted + used), *order = index + used, bits = 1;
+    void *room = order + used;
+    while (rows >> bits) bits++;
+    CHECK(cub::DeviceRadixSort::SortPairs(NULL, temporary, key, sorted, index, order, n, 0, bits, c->stream));
+    if (4 * used * sizeof *key + temporary > SCRATCH) fail("embedding", "a microbatch of too many tokens");
+    RUN(b, table_rows_kernel, packs((size_t)n, 1), ROW_THREADS, key, index, token, first, rows, n);
+    CHECK(cub::DeviceRadixSort::SortPairs(room, temporary, key, sorted, index, order, n, 0, bits, c->stream));
+    BY_WIDTH(divides<T>((size_t)h) && aligned(dy, dtable), W,
+             RUN(b, (table_back_kernel<T, W>), dim3(ceil_div((size_t)n, 4), ceil_div((size_t)h, WARP * W)),
+                 dim3(WARP, 4), (float *)dtable, (const T *)dy, sorted, order, rows, n, h));
+}
+
+/* ---- cross entropy ---- */
+
+template <class T>
+static void cuda_loss_max(struct backend *b, void *max, const void *logits, int n, int rows, int room) {
+    BY_WIDTH(divides<T>((size_t)room) && aligned(logits), W,
+             RUN(b, (loss_max_kernel<T, W>), (unsigned)n, ROW_THREADS, (float *)max, (const T *)logits, rows,
+                 room));
+}
+
+template <class T>
+static void cuda_loss_sums(struct backend *b, void *sums, void *logits, const void *max, const int *target,
+                           int first, int n, int rows, int room) {
+    BY_WIDTH(divides<T>((size_t)room) && aligned(logits), W,
+             RUN(b, (loss_sums_kernel<T, W>), (unsigned)n, ROW_THREADS, (float *)sums, (T *)logits,
+                 (const float *)max, target, first, n, rows, room));
+}
+
+template <class T>
+static void cuda_loss_back(struct backend *b, void *loss, void *logits, const void *sums, const int *target,
+                           int first, int n, int n_valid, int rows, int room, double weight) {
+    BY_WIDTH(divides<T>((size_t)room) && aligned(logits), W,
+             RUN(b, (loss_back_kernel<T, W>), (unsigned)n, ROW_THREADS, (T *)logits, (const float *)sums, target,
+                 first, n_valid, rows, room, (float)weight));
+    RUN(b, loss_kernel, 1, ROW_THREADS, (float *)loss, (const float *)sums, n, n_valid, weight);
+}
+
+/* ---- optimizer ---- */
+
+template <class T>
+static void cuda_adamw(struct backend *b, void *p, void *master, const void *g, void *m, void *v, size_t n,
+                       struct adamw step) {
+    struct adamw_numbers a = {(float)step.rate,
+                              (float)step.beta1,
+                              (float)step.beta2,
+                              (float)step.epsilon,
+                              (float)(1 - step.rate * step.decay),
+                              (float)(1 / step.correction1),
+                              (float)(1 / step.correction2)};
+    float *w = (float *)(sizeof(T) == 4 ? p : master);
+    BY_WIDTH(divides<T>(n) && aligned(p, w, g, m, v), W,
+             RUN(b, (adamw_kernel<T, W>), packs(n, W), ROW_THREADS, (T *)p, w, (const float *)g, (float *)m,
+                 (float *)v, n, a));
+}
+
+/* ---- the backend ---- */
+
+static void cuda_close(struct backend *b) {
+    struct gpu *c = own(b);
+    if (!c) return;
+    cuda_sync(b);
+    for (struct plan *p = c->plans, *next; p; p = next) {
+        next = p->next;
+        cublasLtMatmulDescDestroy(p->desc);
+        cublasLtMatrixLayoutDestroy(p->a), cublasLtMatrixLayoutDestroy(p->b), cublasLtMatrixLayoutDestroy(p->c);
+        free(p);
+    }
+    for (int i = 0; i < c->stamps; i++) cudaEventDestroy(c->stamp[i]);
+    for (int i = 0; i < UPLOADS; i++) cudaEventDestroy(c->uploaded[i]);
+    cudaFreeHost(c->upload);
+    cudaFree(c->scratch);
+    cublasLtDestroy(c->blas);
+    cudaStreamDestroy(c->stream);
+    free(c->stamp);
+    free(c);
+    b->own = NULL;
+}
+
+template <class T> static void operations(struct backend *b) {
+    b->linear = cuda_linear<T>, b->linear_back = cuda_linear_back<T>, b->bias_back = cuda_bias_back<T>;
+    b->residual = cuda_residual<T>, b->norm = cuda_norm<T>, b->norm_back = cuda_norm_back<T>;
+    b->attention_bytes = cuda_attention_bytes<T>;
+    b->attention = cuda_attention<T>, b->attention_back = cuda_attention_back<T>;
+    b->activate = cuda_activate<T>, b->activate_back = cuda_activate_back<T>;
+    b->embed = cuda_embed<T>, b->embed_back = cuda_embed_back<T>;
+    b->loss_max = cuda_loss_max<T>, b->loss_sums = cuda_loss_sums<T>, b->loss_back = cuda_loss_back<T>;
+    b->adamw = cuda_adamw<T>;
+}
+
+static void services(struct backend *b) {
+    b->alloc = cuda_alloc, b->release = cuda_release, b->upload = cuda_upload, b->download = cuda_download;
+    b->host_alloc = cuda_host_alloc, b->host_release = cuda_host_release, b->device_bytes = cuda_device_bytes;
+    b->zero = cuda_zero, b->sync = cuda_sync, b->stamp = cuda_stamp, b->stamp_s = cuda_stamp_s;
+    b->close = cuda_close;
+}
+
+int backend_cuda_open(struct backend *b, enum elem elem, int place, struct err *e) {
+    int devices = 0;
+    cudaDeviceProp device;
+    char bus[32] = "";
+    /* streams that wait for a peer must not hold up the others */
+    setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", 0);
+    cudaError_t status = cudaGetDeviceCount(&devices);
+    if (status == cudaErrorInsufficientDriver)
+        return err_set(e, EXIT_INPUT, "backend cuda: no CUDA driver on this machine, or one that is too old (%s)",
+                       cudaGetErrorString(status));
+    if (status == cudaErrorNoDevice || (status == cudaSuccess && devices == 0))
+        return err_set(e, EXIT_INPUT, "backend cuda: no CUDA device on this machine");
+    if (status == cudaSuccess) status = cudaSetDevice(place % devices);
+    if (status == cudaSuccess) status = cudaGetDeviceProperties(&device, place % devices);
+    if (status == cudaSuccess) status = cudaDeviceGetPCIBusId(bus, sizeof bus, place % devices);
+    if (status != cudaSuccess)
+        return err_set(e, EXIT_INTERNAL, "backend cuda: GPU %d: %s", place, cudaGetErrorString(status));
+    if (device.major < 8)
+        return err_set(e, EXIT_INPUT,
+                       "backend cuda: %s has compute capability %d.%d; expected 8.0 or more", device.name,
+                       device.major, device.minor);
+    struct gpu *c = (struct gpu *)calloc(1, sizeof *c);
+    if (!c) return err_set(e, EXIT_INTERNAL, "out of memory");
+    *b = {};
+    b->name = "cuda", b->elem = elem, b->acc = ELEM_F32, b->own = c;
+    b->products = elem == ELEM_BF16 ? "bf16" : "tf32";
+    snprintf(b->device, sizeof b->device, "%.80s (%s)", device.name, bus);
+    services(b);
+    if (elem == ELEM_BF16)
+        operations<bfloat>(b);
+    else
+        operations<float>(b);
+    status = cudaStreamCreateWithFlags(&c->stream, cudaStreamNonBlocking);
+    if (status == cudaSuccess) status = cudaMalloc(&c->scratch, SCRATCH);
+    if (status == cudaSuccess) status = cudaMallocHost((void **)&c->upload, UPLOADS * UPLOAD);
+    for (int i = 0; i < UPLOADS && status == cudaSuccess; i++)
+        status = cudaEventCreateWithFlags(&c->uploaded[i], cudaEventDisableTiming);
+    if (status == cudaSuccess && cublasLtCreate(&c->blas) != CUBLAS_STATUS_SUCCESS) status = cudaErrorUnknown;
+    if (status == cudaSuccess) return 0;
+    return err_set(e, status == cudaErrorMemoryAllocation ? EXIT_NOPLAN : EXIT_INTERNAL,
+                   "backend cuda: %s: %s", b->device, cudaGetErrorString(status));
+}
+
+void *backend_cuda_stream(const struct backend *b) { return own(b)->stream; }
+
+void backend_cuda_poll(struct backend *b, void (*poll)(void *), void *poll_own) {
+    own(b)->poll = poll, own(b)->poll_own = poll_own;
+}

@@ -1,0 +1,40 @@
+#include "train/cuda_load.h"
+
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char name[] = "sailor-train-cuda.so";
+
+/* Beside the program, where it was built, or in lib/sailor beside its bin, where it was installed. */
+int cuda_find(char *path, size_t size) {
+    char self[3000], *slash;
+    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+    self[n > 0 ? n : 0] = 0;
+    if (!(slash = strrchr(self, '/'))) return -1;
+    *slash = 0;
+    snprintf(path, size, "%s/%s", self, name);
+    if (!access(path, R_OK)) return 0;
+    snprintf(path, size, "%s/../lib/sailor/%s", self, name);
+    return access(path, R_OK);
+}
+
+int cuda_load(const char *path, struct cuda_functions *f, struct err *e) {
+    char found[4000];
+    if (!path) path = getenv("SAILOR_TRAIN_CUDA");
+    *f = (struct cuda_functions){0};
+    if (!path && cuda_find(found, sizeof found))
+        return err_set(e, EXIT_INPUT, "backend cuda: not in this build: no %s beside the program", name);
+    if (!path && !dlopen("libcuda.so.1", RTLD_LAZY))
+        return err_set(e, EXIT_INPUT, "backend cuda: no CUDA driver on this machine (libcuda.so.1)");
+    void *object = dlopen(path ? path : found, RTLD_NOW | RTLD_LOCAL);
+    if (!object) return err_set(e, EXIT_INPUT, "backend cuda: %s", dlerror());
+    /* as POSIX has it */
+    *(void **)&f->backend_open = dlsym(object, "backend_cuda_open");
+    *(void **)&f->comm_open = dlsym(object, "comm_nccl_open");
+    if (!f->backend_open)
+        return err_set(e, EXIT_INPUT, "backend cuda: %s: of another make", path ? path : found);
+    return 0;
+}

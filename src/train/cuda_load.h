@@ -1,0 +1,17 @@
+#ifndef SAILOR_TRAIN_CUDA_LOAD_H
+#define SAILOR_TRAIN_CUDA_LOAD_H
+#include "train/cuda.h"
+
+/* What sailor-train-cuda.so has to offer. */
+struct cuda_functions {
+    int (*backend_open)(struct backend *b, enum elem elem, int place,
+                        struct err *e); /* backend_cuda_open() */
+    int (*comm_open)(struct comm *c, void *mpi_comm, struct backend *b, struct err *e); /* comm_nccl_open(),
+                                                                                          NULL: not built */
+};
+
+/** Its path, into path[size]. -1: this build has none. */
+int cuda_find(char *path, size_t size);
+/** Load it, from `path`, or for NULL from $SAILOR_TRAIN_CUDA or beside the program; it stays. -1 with *e set (EXIT_INPUT). */
+int cuda_load(const char *path, struct cuda_functions *f, struct err *e);
+#endif

@@ -1,0 +1,78 @@
+#!/usr/bin/env bash
+# TAP. `sailor-train --backend cuda` from outside: what it says where there is no GPU, and that it trains as the CPU does: on the emulated
+# GPU of the tests, and on a real one where there is one. Ranks share the GPU; with one rank, NCCL too.
+# shellcheck disable=SC1091,SC2154
+. "$(dirname "$0")/tap.sh"
+export OMP_NUM_THREADS=1
+emulated=${EMULATED_GPU:-build/release/tests/train/emulated.so}
+plan() { # FILE BATCH STAGES: "FIRST, END: DEGREES" separated by ';'
+    "$python" - "$@" >"$1" <<'EOF'
+import json, sys
+stages = []
+for s in sys.argv[3].split(";"):
+    layers, degrees = s.split(":")
+    stages.append({"layers": [int(x) for x in layers.split(",")],
+                   "replicas": [{"gpu": "cpu", "tp": int(t), "zone": "local"} for t in degrees.split(",")]})
+print(json.dumps({"format": "sailor-plan/1", "model": "gpt-tiny", "site": "local", "global_batch_size": int(sys.argv[2]),
+                  "micro_batch_size": 1, "pipelines": [{"stages": stages}]}))
+EOF
+}
+losses() { "$python" -c "import json,sys; print([json.loads(l)['loss'] for l in open('$tmp/out')])"; }
+# near TITLE: the losses of the last run are those of the reference, within what TF32 does to them
+near() {
+    "$python" -c "
+import sys
+a, b = $reference, $(losses)
+sys.exit(len(a) != len(b) or max(abs(x - y) / x for x, y in zip(a, b)) > 2e-3)"
+    ok $? "$1"
+}
+plan "$tmp/one.json" 1 "0,6:1"
+plan "$tmp/pipe.json" 1 "0,2:1;2,6:1"
+plan "$tmp/two.json" 2 "0,6:1"
+plan "$tmp/four.json" 2 "0,3:1,1;3,6:2"
+run "$train" run "$tmp/one.json" --steps 2 -q --json
+reference=$(losses)
+
+run "$train" run "$tmp/one.json" --comm nccl
+expect 2 "NCCL without GPUs is refused"
+has err "expected --backend cuda" "and it says what is missing"
+run env SAILOR_TRAIN_CUDA=/nonexistent.so "$train" run "$tmp/one.json" --backend cuda
+expect 2 "a CUDA backend that cannot be loaded"
+
+on() { # where; the environment says which GPU
+    run "$train" run "$tmp/one.json" --backend cuda --steps 2 -q --json -o "$tmp/$1.h5"
+    expect 0 "$1: one rank"
+    near "$1: it has the losses of the CPU"
+    run "$mpiexec" -n 2 "$train" run "$tmp/pipe.json" --backend cuda --comm mpi --steps 2 -q --json
+    near "$1: two ranks on one GPU, a pipeline"
+}
+if [ -e "$emulated" ]; then
+    SAILOR_TRAIN_CUDA=$emulated on emulated
+    SAILOR_TRAIN_CUDA=$emulated run "$train" run "$tmp/one.json" --backend cuda --memory-limit 0.02
+    expect 3 "emulated: out of memory is a result"
+    SAILOR_TRAIN_CUDA=$emulated run "$train" run "$tmp/one.json" --backend cuda --comm nccl
+    expect 2 "emulated: has no NCCL"
+else
+    n=$((n + 1)); echo "ok $n - the emulated GPU # skip $emulated is not built"
+fi
+run "$train" run "$tmp/one.json" --backend cuda --steps 1 -q
+if [ "$rc" = 0 ]; then
+    on GPU
+    run "$train" run "$tmp/one.json" --backend cuda --comm nccl --steps 2 -q --json
+    near "GPU: one rank with NCCL"
+    run "$mpiexec" -n 2 "$train" run "$tmp/pipe.json" --backend cuda --comm nccl --steps 2 -q --json
+    if [ "$rc" = 2 ] && grep -q "share a GPU" "$tmp/err"; then
+        n=$((n + 1)); echo "ok $n - GPU: two ranks with NCCL # skip there is one GPU"
+    else
+        near "GPU: two ranks with NCCL"
+    fi
+    run "$train" run "$tmp/two.json" --steps 2 -q --json
+    reference=$(losses)
+    run "$mpiexec" -n 4 "$train" run "$tmp/four.json" --backend cuda --comm mpi --steps 2 -q --json
+    near "GPU: four ranks on one GPU, data, pipeline and tensor parallelism"
+else
+    expect 2 "without a GPU it ends"
+    has err "backend cuda: no" "and says what there is not"
+    n=$((n + 1)); echo "ok $n - the same on a GPU # skip $(sed 's/^.*error: //' "$tmp/err")"
+fi
+finish

@@ -1,0 +1,369 @@
+/* The CUDA backend against the CPU's, operation by operation on random numbers and by training: emulated on
+ * the host (tests/train/emulated), and where there is a GPU on that. Under mpirun: plans of several ranks
+ * against one rank, messages by way of the host. Speaks TAP. */
+#include <math.h>
+#include <mpi.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "io/mpx.h"
+#include "small.h"
+#include "train/cuda_load.h"
+
+static struct mpx m;
+static int tests;
+static struct arena arena;
+static struct backend cpu, gpu;
+static enum elem elem;
+static const char *device;
+static bool exact; /* products in full precision */
+static struct cuda_functions functions;
+
+static void ok(bool good, const char *what) {
+    int all = good;
+    if (m.comm) MPI_Allreduce(MPI_IN_PLACE, &all, 1, MPI_INT, MPI_MIN, MPI_COMM_WORLD);
+    tests++;
+    if (m.rank == 0)
+        printf("%sok %d - %s%s: %s\n", all ? "" : "not ", tests, device, elem == ELEM_BF16 ? " bf16" : "",
+               what);
+    fflush(stdout);
+}
+
+/* ---- the same buffer on both ---- */
+
+struct buffer {
+    void *cpu, *gpu;
+    size_t n;
+    enum elem type;
+};
+
+static unsigned long long drawn;
+static double draw(double spread) {
+    return spread * (2 * (double)(arch_hash(drawn++) >> 11) / (double)(1ull << 53) - 1);
+}
+
+static void set(struct buffer x, const void *host) {
+    cpu.upload(&cpu, x.cpu, host, x.n * elem_bytes(x.type));
+    gpu.upload(&gpu, x.gpu, host, x.n * elem_bytes(x.type));
+}
+
+static struct buffer buffer(size_t n, enum elem type) {
+    size_t bytes = n * elem_bytes(type);
+    return (struct buffer){cpu.alloc(&cpu, bytes), gpu.alloc(&gpu, bytes), n, type};
+}
+
+static struct buffer filled(size_t n, enum elem type, double middle, double spread) {
+    struct buffer x = buffer(n, type);
+    void *host = calloc(n, elem_bytes(type));
+    for (size_t i = 0; i < n; i++) {
+        float f = (float)(middle + draw(spread));
+        if (type == ELEM_BF16)
+            ((bf16 *)host)[i] = bf16_round(f);
+        else
+            ((float *)host)[i] = f;
+    }
+    set(x, host);
+    free(host);
+    return x;
+}
+
+static struct buffer integers(size_t n, int below) {
+    struct buffer x = buffer(n, ELEM_F32);
+    int *host = calloc(n, sizeof *host);
+    for (size_t i = 0; i < n; i++) host[i] = (int)(arch_hash(drawn++) % (unsigned)below);
+    set(x, host);
+    free(host);
+    return x;
+}
+
+static void release(struct buffer x) {
+    cpu.release(&cpu, x.cpu);
+    gpu.release(&gpu, x.gpu);
+}
+
+static float element(const void *host, size_t i, enum elem type) {
+    return type == ELEM_BF16 ? bf16_value(((const bf16 *)host)[i]) : ((const float *)host)[i];
+}
+
+/* Largest difference, in parts of the largest number. */
+static double off(struct buffer x) {
+    size_t bytes = x.n * elem_bytes(x.type);
+    void *a = calloc(1, bytes), *b = calloc(1, bytes);
+    double most = 0, size = 1e-30;
+    cpu.download(&cpu, a, x.cpu, bytes);
+    gpu.download(&gpu, b, x.gpu, bytes);
+    for (size_t i = 0; i < x.n; i++) {
+        double p = (double)element(a, i, x.type), q = (double)element(b, i, x.type);
+        size = fmax(size, fabs(p));
+        most = isfinite(q) ? fmax(most, fabs(p - q)) : INFINITY;
+        if (!isfinite(q)) break;
+    }
+    free(a), free(b);
+    return most / size;
+}
+
+/* Rounding of what is stored, and of products: TF32 has the 10 bits of half precision, bf16 has 7. */
+static double rounding(bool product) { return elem == ELEM_BF16 ? 1.5e-2 : product && !exact ? 3e-3 : 2e-5; }
+
+static void check(struct buffer x, bool product, const char *what) {
+    double d = off(x);
+    ok(d <= rounding(product), arena_printf(&arena, "%s, off by %.1e", what, d));
+}
+
+/* ---- operations ---- */
+
+static void linear(int n, int in, int out, bool inputs_first) {
+    size_t N = (size_t)n, I = (size_t)in, O = (size_t)out;
+    struct buffer x = filled(N * I, elem, 0, 1), w = filled(I * O, elem, 0, 1), bias = filled(O, elem, 0, 1);
+    struct buffer y = filled(N * O, elem, 0, 1), dy = filled(N * O, elem, 0, 1),
+                  dx = filled(N * I, elem, 0, 1);
+    struct buffer dw = filled(I * O, ELEM_F32, 0, 1), db = filled(O, ELEM_F32, 0, 1);
+    const char *of = arena_printf(&arena, "%d x %d x %d%s", n, in, out, inputs_first ? ", inputs first" : "");
+    cpu.linear(&cpu, y.cpu, x.cpu, w.cpu, NULL, n, in, out, inputs_first);
+    gpu.linear(&gpu, y.gpu, x.gpu, w.gpu, NULL, n, in, out, inputs_first);
+    check(y, true, arena_printf(&arena, "linear %s", of));
+    cpu.linear(&cpu, y.cpu, x.cpu, w.cpu, bias.cpu, n, in, out, inputs_first);
+    gpu.linear(&gpu, y.gpu, x.gpu, w.gpu, bias.gpu, n, in, out, inputs_first);
+    check(y, true, arena_printf(&arena, "linear with bias %s", of));
+    cpu.linear_back(&cpu, dx.cpu, dw.cpu, db.cpu, dy.cpu, x.cpu, w.cpu, n, in, out, inputs_first);
+    gpu.linear_back(&gpu, dx.gpu, dw.gpu, db.gpu, dy.gpu, x.gpu, w.gpu, n, in, out, inputs_first);
+    check(dx, true, arena_printf(&arena, "linear_back dx %s", of));
+    check(dw, true, arena_printf(&arena, "linear_back dw %s", of));
+    check(db, false, arena_printf(&arena, "linear_back dbias %s", of));
+    release(x), release(w), release(bias), release(y), release(dy), release(dx), release(dw), release(db);
+}
+
+static void norm(int n, int h) {
+    size_t N = (size_t)n, H = (size_t)h;
+    struct buffer x = filled(N * H, elem, 0.5, 2), gain = filled(H, elem, 1, 0.5),
+                  bias = filled(H, elem, 0, 1);
+    struct buffer y = buffer(N * H, elem), mean = buffer(N, ELEM_F32), rstd = buffer(N, ELEM_F32);
+    struct buffer dy = filled(N * H, elem, 0, 1), dx = filled(N * H, elem, 0, 1);
+    struct buffer dg = filled(H, ELEM_F32, 0, 1), db = filled(H, ELEM_F32, 0, 1);
+    const char *of = arena_printf(&arena, "%d x %d", n, h);
+    cpu.norm(&cpu, y.cpu, mean.cpu, rstd.cpu, x.cpu, gain.cpu, bias.cpu, n, h);
+    gpu.norm(&gpu, y.gpu, mean.gpu, rstd.gpu, x.gpu, gain.gpu, bias.gpu, n, h);
+    check(y, false, arena_printf(&arena, "norm %s", of));
+    check(mean, false, "its means"), check(rstd, false, "its deviations");
+    cpu.norm_back(&cpu, dx.cpu, dg.cpu, db.cpu, dy.cpu, x.cpu, gain.cpu, mean.cpu, rstd.cpu, n, h);
+    gpu.norm_back(&gpu, dx.gpu, dg.gpu, db.gpu, dy.gpu, x.gpu, gain.gpu, mean.gpu, rstd.gpu, n, h);
+    check(dx, false, arena_printf(&arena, "norm_back dx %s", of));
+    check(dg, false, "its dgain"), check(db, false, "its dbias");
+    cpu.residual(&cpu, y.cpu, x.cpu, y.cpu, bias.cpu, n, h);
+    gpu.residual(&gpu, y.gpu, x.gpu, y.gpu, bias.gpu, n, h);
+    check(y, false, arena_printf(&arena, "residual in place %s", of));
+    release(x), release(gain), release(bias), release(y), release(mean), release(rstd);
+    release(dy), release(dx), release(dg), release(db);
+}
+
+/* Each keeps what it likes from forward to backward. */
+static void attention(int sequences, int length, int heads, int size) {
+    struct attention a = {sequences, length, heads, size};
+    size_t n = (size_t)sequences * (size_t)length * (size_t)heads * (size_t)size, saved, work;
+    struct buffer qkv = filled(3 * n, elem, 0, 2), out = buffer(n, elem);
+    struct buffer dout = filled(n, elem, 0, 1), dqkv = buffer(3 * n, elem);
+    const char *of = arena_printf(&arena, "%d x %d x %d x %d", sequences, length, heads, size);
+    cpu.attention_bytes(&cpu, a, &saved, &work);
+    void *s = cpu.alloc(&cpu, saved), *w = cpu.alloc(&cpu, work);
+    cpu.attention(&cpu, out.cpu, s, w, qkv.cpu, a);
+    cpu.attention_back(&cpu, dqkv.cpu, dout.cpu, out.cpu, s, w, qkv.cpu, a);
+    cpu.release(&cpu, s), cpu.release(&cpu, w);
+    gpu.attention_bytes(&gpu, a, &saved, &work);
+    s = gpu.alloc(&gpu, saved), w = gpu.alloc(&gpu, work);
+    gpu.attention(&gpu, out.gpu, s, w, qkv.gpu, a);
+    check(out, true, arena_printf(&arena, "attention %s", of));
+    gpu.attention_back(&gpu, dqkv.gpu, dout.gpu, out.gpu, s, w, qkv.gpu, a);
+    check(dqkv, true, arena_printf(&arena, "attention_back %s", of));
+    gpu.release(&gpu, s), gpu.release(&gpu, w);
+    release(qkv), release(out), release(dout), release(dqkv);
+}
+
+static void activation(size_t n, enum activation f, const char *name) {
+    struct buffer x = filled(n, elem, 0, 5), y = buffer(n, elem), dy = filled(n, elem, 0, 1),
+                  again = buffer(n, elem);
+    cpu.activate(&cpu, y.cpu, x.cpu, f, n);
+    gpu.activate(&gpu, y.gpu, x.gpu, f, n);
+    check(y, false, arena_printf(&arena, "%s of %zu", name, n));
+    cpu.activate_back(&cpu, dy.cpu, again.cpu, x.cpu, f, n);
+    gpu.activate_back(&gpu, dy.gpu, again.gpu, x.gpu, f, n);
+    check(dy, false, "its gradient"), check(again, false, "and itself once more");
+    release(x), release(y), release(dy), release(again);
+}
+
+/* Rows [first, first + rows) of a table of `vocabulary`. */
+static void embedding(int sequences, int length, int vocabulary, int first, int rows, int h) {
+    int n = sequences * length;
+    size_t N = (size_t)n, H = (size_t)h, R = (size_t)rows, L = (size_t)length;
+    struct buffer token = integers(N, vocabulary), table = filled(R * H, elem, 0, 1),
+                  at = filled(L * H, elem, 0, 1);
+    struct buffer y = buffer(N * H, elem), dy = filled(N * H, elem, 0, 1);
+    struct buffer dtable = filled(R * H, ELEM_F32, 0, 1), dat = filled(L * H, ELEM_F32, 0, 1);
+    const char *of =
+        arena_printf(&arena, "%d x %d, rows %d to %d of %d", n, h, first, first + rows, vocabulary);
+    for (int positions = 0; positions < 2; positions++) {
+        cpu.embed(&cpu, y.cpu, table.cpu, positions ? at.cpu : NULL, token.cpu, first, rows, n, length, h);
+        gpu.embed(&gpu, y.gpu, table.gpu, positions ? at.gpu : NULL, token.gpu, first, rows, n, length, h);
+        check(y, false, arena_printf(&arena, "embed %s, %s positions", of, positions ? "with" : "without"));
+    }
+    cpu.embed_back(&cpu, dtable.cpu, dat.cpu, dy.cpu, token.cpu, first, rows, n, length, h);
+    gpu.embed_back(&gpu, dtable.gpu, dat.gpu, dy.gpu, token.gpu, first, rows, n, length, h);
+    check(dtable, false, arena_printf(&arena, "embed_back %s", of)), check(dat, false, "its positions");
+    release(token), release(table), release(at), release(y), release(dy), release(dtable), release(dat);
+}
+
+static void loss(int n, int n_valid, int vocabulary, int first, int rows, int room) {
+    size_t N = (size_t)n;
+    struct buffer logits = filled(N * (size_t)room, elem, 0, 5), max = buffer(N, ELEM_F32),
+                  sums = buffer(2 * N, ELEM_F32);
+    struct buffer target = integers(N, vocabulary), total = filled(1, ELEM_F32, 1, 0);
+    const char *of = arena_printf(&arena, "%d x %d of %d in %d", n, rows, vocabulary, room);
+    cpu.loss_max(&cpu, max.cpu, logits.cpu, n, rows, room);
+    gpu.loss_max(&gpu, max.gpu, logits.gpu, n, rows, room);
+    if (rows) check(max, false, arena_printf(&arena, "loss_max %s", of));
+    if (!rows) { /* nothing but padding: another rank has the largest */
+        float *host = calloc(N, sizeof *host);
+        set(max, host);
+        free(host);
+    }
+    cpu.loss_sums(&cpu, sums.cpu, logits.cpu, max.cpu, target.cpu, first, n, rows, room);
+    gpu.loss_sums(&gpu, sums.gpu, logits.gpu, max.gpu, target.gpu, first, n, rows, room);
+    check(sums, false, arena_printf(&arena, "loss_sums %s", of));
+    if (rows) {
+        cpu.loss_back(&cpu, total.cpu, logits.cpu, sums.cpu, target.cpu, first, n, n_valid, rows, room,
+                      0.125);
+        gpu.loss_back(&gpu, total.gpu, logits.gpu, sums.gpu, target.gpu, first, n, n_valid, rows, room,
+                      0.125);
+        check(logits, false, arena_printf(&arena, "loss_back %s", of)), check(total, false, "the loss");
+    }
+    release(logits), release(max), release(sums), release(target), release(total);
+}
+
+static void optimizer(size_t n) {
+    struct buffer w = filled(n, ELEM_F32, 0, 1), p = buffer(n, elem);
+    struct buffer g = filled(n, ELEM_F32, 0, 1), mean = filled(n, ELEM_F32, 0, 1),
+                  square = filled(n, ELEM_F32, 1, 0.9);
+    struct adamw step = {1e-2, 0.9, 0.95, 1e-8, 0.1, 1 - 0.9 * 0.9, 1 - 0.95 * 0.95};
+    bool mixed = elem == ELEM_BF16;
+    if (!mixed) release(p), p = w;
+    cpu.adamw(&cpu, p.cpu, mixed ? w.cpu : NULL, g.cpu, mean.cpu, square.cpu, n, step);
+    gpu.adamw(&gpu, p.gpu, mixed ? w.gpu : NULL, g.gpu, mean.gpu, square.gpu, n, step);
+    check(p, false, arena_printf(&arena, "adamw of %zu", n)), check(mean, false, "its mean");
+    check(square, false, "its squares");
+    if (mixed) check(w, false, "its weights"), release(p);
+    release(w), release(g), release(mean), release(square);
+}
+
+static void operations(void) {
+    linear(5, 7, 9, false), linear(5, 7, 9, true), linear(64, 48, 96, false), linear(64, 48, 96, true);
+    norm(5, 7), norm(33, 64), norm(70, 200), norm(9, 1032);
+    attention(2, 8, 4, 4), attention(1, 65, 2, 7), attention(2, 70, 2, 20), attention(1, 150, 1, 64);
+    attention(1, 100, 1, 128), attention(1, 64, 2, 72), attention(1, 20, 2, 136);
+    activation(1000, ACTIVATION_GELU, "gelu"), activation(77, ACTIVATION_GELU, "gelu");
+    activation(1000, ACTIVATION_RELU, "relu"), activation(77, ACTIVATION_RELU, "relu");
+    embedding(3, 16, 20, 0, 20, 24), embedding(2, 50, 300, 100, 90, 7), embedding(1, 130, 3, 0, 3, 40);
+    loss(6, 4, 50, 0, 50, 128), loss(20, 20, 600, 128, 300, 384), loss(3, 3, 11, 4, 7, 7),
+        loss(4, 4, 50, 50, 0, 16);
+    optimizer(1000), optimizer(37);
+}
+
+/* ---- training ---- */
+
+static int gpu_open(struct backend *b, int threads, struct err *e) {
+    (void)threads;
+    return functions.backend_open(b, elem, m.node_rank, e);
+}
+
+static double apart(const struct small_run *x, const struct small_run *y) {
+    double d = fabs(x->held_out - y->held_out) / y->held_out;
+    for (int i = 0; i < x->steps; i++) d = fmax(d, fabs(x->loss[i] - y->loss[i]) / y->loss[i]);
+    return d;
+}
+
+static void training(const char *plan, int batch, int micro_batch, enum activation f) {
+    enum { STEPS = 3 };
+    struct small_run alone, x, again;
+    struct arch a = small_arch(f);
+    int (*reference)(struct backend *, int, struct err *) =
+        elem == ELEM_BF16 ? backend_cpu_bf16_open : backend_cpu_open;
+    small_train(&a, small_plan("0-4:1", batch, micro_batch, &arena), NULL, 1, STEPS, false, reference,
+                &alone);
+    small_train(&a, small_plan(plan, batch, micro_batch, &arena), m.comm, m.size, STEPS, false, gpu_open, &x);
+    small_train(&a, small_plan(plan, batch, micro_batch, &arena), m.comm, m.size, STEPS, true, gpu_open,
+                &again);
+    double d = apart(&x, &alone);
+    ok(d <= rounding(true), arena_printf(&arena, "training %s, off by %.1e", plan, d));
+    ok(!memcmp(x.loss, again.loss, sizeof x.loss[0] * STEPS) && x.held_out == again.held_out,
+       "the same bits twice");
+}
+
+/* ranks, plan, batch, microbatch */
+static const struct {
+    int ranks;
+    const char *plan;
+    int batch, micro_batch;
+} plans[] = {{1, "0-4:1", 6, 2},       {1, "0-4:1", 5, 2},         {2, "0-4:1,1", 8, 2},  {2, "0-4:2", 8, 2},
+             {2, "0-1:1;1-4:1", 7, 2}, {4, "0-2:1,1;2-4:2", 6, 1}, {4, "0-4:2,1,1", 7, 1}};
+
+static void everything(const char *path, const char *name, bool in_full) {
+    struct err e = {0};
+    device = name, exact = in_full;
+    for (int t = 0; t < 2; t++) {
+        elem = t ? ELEM_BF16 : ELEM_F32;
+        if (cuda_load(path, &functions, &e) || functions.backend_open(&gpu, elem, m.node_rank, &e)) {
+            ok(false, e.text);
+            return;
+        }
+        (t ? backend_cpu_bf16_open : backend_cpu_open)(&cpu, 1, &e);
+        if (m.size == 1) operations();
+        if (m.size == 1 && in_full) { /* threads in another order, and copies as late as they may be */
+            setenv("EMULATED", "backwards late", 1);
+            device = "emulated the other way round";
+            operations();
+            unsetenv("EMULATED");
+            device = name;
+        }
+        cpu.close(&cpu), gpu.close(&gpu);
+        for (size_t i = 0; i < sizeof plans / sizeof *plans; i++)
+            if (plans[i].ranks == m.size)
+                training(plans[i].plan, plans[i].batch, plans[i].micro_batch,
+                         i % 2 ? ACTIVATION_RELU : ACTIVATION_GELU);
+    }
+}
+
+/* What a user is told where there is no GPU; true where there is one. */
+static bool there_is_one(const char *path, char *why, size_t size) {
+    struct err e = {0};
+    struct backend b;
+    device = "without a GPU", elem = ELEM_F32;
+    int rc = cuda_load(path, &functions, &e);
+    if (!rc) rc = functions.backend_open(&b, ELEM_F32, m.node_rank, &e);
+    if (!rc) return b.close(&b), true;
+    snprintf(why, size, "%s", e.text);
+    ok(e.code == EXIT_INPUT && !strncmp(e.text, "backend cuda: ", 14) && !strchr(e.text, '\n'), e.text);
+    return false;
+}
+
+int main(int argc, char **argv) {
+    struct err e;
+    char emulated[4200], why[600];
+    const char *bin = getenv("BIN");
+    (void)argc;
+    if (mpx_start(&m, &e)) {
+        fprintf(stderr, "%s\n", e.text);
+        mpx_finish(&m);
+        return 1;
+    }
+    snprintf(emulated, sizeof emulated, "%.4000s", argv[0]);
+    char *slash = strrchr(emulated, '/');
+    snprintf(slash ? slash + 1 : emulated, 100, "%s", "emulated.so");
+    if (!getenv("GPU_ONLY")) everything(emulated, "emulated", true);
+    if (there_is_one(arena_printf(&arena, "%s/sailor-train-cuda.so", bin ? bin : "build"), why, sizeof why))
+        everything(arena_printf(&arena, "%s/sailor-train-cuda.so", bin ? bin : "build"), "GPU", false);
+    else if (m.rank == 0)
+        printf("ok %d - the same on a GPU # skip %s\n", ++tests, why);
+    if (m.rank == 0) printf("1..%d\n", tests);
+    arena_free(&arena);
+    mpx_finish(&m);
+    return 0;
+}
