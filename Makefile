@@ -295,7 +295,7 @@ uninstall:
 	-rmdir $(DESTDIR)$(DATADIR) $(DESTDIR)$(LIBDIR) 2>/dev/null
 
 # ---- housekeeping --------------------------------------------------------------------------------------------
-c_files = $(shell find src tests -name '*.[ch]')
+c_files = $(shell find src tests -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' -o -name '*.cc')
 ## format: clang-format in place
 format:
 	clang-format -i $(c_files)

@@ -65,8 +65,8 @@ static void check_blas(cublasStatus_t status, const char *what) {
 /* ---- launches ---- */
 
 template <class... P, class... A>
-static void run_with(const struct backend *b, size_t shared, const char *name, void (*kernel)(P...), dim3 grid,
-                     dim3 block, A... argument) {
+static void run_with(const struct backend *b, size_t shared, const char *name, void (*kernel)(P...),
+                     dim3 grid, dim3 block, A... argument) {
     check(launch(kernel, grid, block, shared, own(b)->stream, argument...), name);
 }
 #define RUN(b, kernel, grid, block, ...) run_with(b, 0, #kernel, kernel, grid, block, __VA_ARGS__)
@@ -235,8 +235,8 @@ static cublasLtMatrixLayout_t layout(cudaDataType_t type, long long rows, long l
     int64_t step = stride;
     CHECK_BLAS(cublasLtMatrixLayoutCreate(&x, type, (uint64_t)rows, (uint64_t)columns, ld));
     CHECK_BLAS(cublasLtMatrixLayoutSetAttribute(x, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &count, sizeof count));
-    CHECK_BLAS(cublasLtMatrixLayoutSetAttribute(x, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &step,
-                                                sizeof step));
+    CHECK_BLAS(
+        cublasLtMatrixLayoutSetAttribute(x, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &step, sizeof step));
     return x;
 }
 
@@ -263,8 +263,8 @@ static struct plan *make_plan(struct gpu *c, const struct product_kind &x, cudaD
     CHECK_BLAS(
         cublasLtMatmulDescSetAttribute(p->desc, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue, sizeof epilogue));
     if (x.bias)
-        CHECK_BLAS(cublasLtMatmulDescSetAttribute(p->desc, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, &type,
-                                                  sizeof type));
+        CHECK_BLAS(
+            cublasLtMatmulDescSetAttribute(p->desc, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, &type, sizeof type));
     p->a = layout(type, x.transposed_b ? x.k : x.n, x.transposed_b ? x.n : x.k, x.ldb, x.batch, x.stride_b);
     p->b = layout(type, x.transposed_a ? x.m : x.k, x.transposed_a ? x.k : x.m, x.lda, x.batch, x.stride_a);
     p->c = layout(type_c, x.n, x.m, x.ldc, x.batch, x.stride_c);
@@ -314,7 +314,8 @@ static void multiply(struct backend *b, struct product p, const void *bias, floa
 template <class T>
 static void cuda_linear(struct backend *b, void *y, const void *x, const void *w, const void *bias, int n,
                         int in, int out, bool inputs_first) {
-    struct product p = {n, out, in, 1, {x, in, false, 0}, {w, inputs_first ? out : in, !inputs_first, 0}, 1, 0};
+    struct product p = {n, out, in, 1, {x, in, false, 0}, {w, inputs_first ? out : in, !inputs_first, 0},
+                        1, 0};
     multiply<T, T>(b, p, bias, 0, y, out);
 }
 
@@ -330,11 +331,12 @@ static void columns(struct backend *b, float *dbias, float *dgain, const T *dy, 
     int chunk = (int)ceil_div((size_t)n, (size_t)chunks);
     chunks = (int)ceil_div((size_t)n, (size_t)chunk);
     BY_WIDTH(divides<T>((size_t)h) && aligned(dy, x), W,
-             dim3 grid(ceil_div((size_t)h, WARP * W), (unsigned)chunks); dim3 block(WARP, COLUMN_ROWS);
-             if (dgain) RUN(b, (columns_kernel<T, W, true>), grid, block, part, dy, x, mean, rstd, n, h, chunk);
+             dim3 grid(ceil_div((size_t)h, WARP * W), (unsigned)chunks);
+             dim3 block(WARP, COLUMN_ROWS); if (dgain)
+                 RUN(b, (columns_kernel<T, W, true>), grid, block, part, dy, x, mean, rstd, n, h, chunk);
              else RUN(b, (columns_kernel<T, W, false>), grid, block, part, dy, x, mean, rstd, n, h, chunk));
-    RUN(b, columns_end_kernel, dim3(ceil_div((size_t)h, WARP), (unsigned)lines), dim3(WARP, COLUMN_ROWS), dbias,
-        dgain, part, chunks, h);
+    RUN(b, columns_end_kernel, dim3(ceil_div((size_t)h, WARP), (unsigned)lines), dim3(WARP, COLUMN_ROWS),
+        dbias, dgain, part, chunks, h);
 }
 
 template <class T> static void cuda_bias_back(struct backend *b, void *dbias, const void *dy, int n, int h) {
@@ -342,8 +344,8 @@ template <class T> static void cuda_bias_back(struct backend *b, void *dbias, co
 }
 
 template <class T>
-static void cuda_linear_back(struct backend *b, void *dx, void *dw, void *dbias, const void *dy, const void *x,
-                             const void *w, int n, int in, int out, bool inputs_first) {
+static void cuda_linear_back(struct backend *b, void *dx, void *dw, void *dbias, const void *dy,
+                             const void *x, const void *w, int n, int in, int out, bool inputs_first) {
     struct matrix whole = {dy, out, false, 0}, flipped = {dy, out, true, 0};
     if (dx) {
         struct product p = {n, in, out, 1, whole, {w, inputs_first ? out : in, inputs_first, 0}, 1, 0};
@@ -361,12 +363,12 @@ static void cuda_linear_back(struct backend *b, void *dx, void *dw, void *dbias,
 }
 
 template <class T>
-static void cuda_residual(struct backend *b, void *y, const void *x, const void *part, const void *bias, int n,
-                          int h) {
+static void cuda_residual(struct backend *b, void *y, const void *x, const void *part, const void *bias,
+                          int n, int h) {
     size_t all = (size_t)n * (size_t)h;
     BY_WIDTH(divides<T>((size_t)h) && aligned(y, x, part, bias), W,
-             RUN(b, (residual_kernel<T, W>), packs(all, W), ROW_THREADS, (T *)y, (const T *)x, (const T *)part,
-                 (const T *)bias, all, h));
+             RUN(b, (residual_kernel<T, W>), packs(all, W), ROW_THREADS, (T *)y, (const T *)x,
+                 (const T *)part, (const T *)bias, all, h));
 }
 
 /* ---- layer norm ---- */
@@ -380,11 +382,13 @@ static void cuda_norm(struct backend *b, void *y, void *mean, void *rstd, const 
 }
 
 template <class T>
-static void cuda_norm_back(struct backend *b, void *dx, void *dgain, void *dbias, const void *dy, const void *x,
-                           const void *gain, const void *mean, const void *rstd, int n, int h) {
+static void cuda_norm_back(struct backend *b, void *dx, void *dgain, void *dbias, const void *dy,
+                           const void *x, const void *gain, const void *mean, const void *rstd, int n,
+                           int h) {
     BY_WIDTH(divides<T>((size_t)h) && aligned(dx, dy, x, gain), W,
              RUN(b, (norm_back_kernel<T, W>), ceil_div((size_t)n, ROW_THREADS / WARP), ROW_THREADS, (T *)dx,
-                 (const T *)dy, (const T *)x, (const T *)gain, (const float *)mean, (const float *)rstd, n, h));
+                 (const T *)dy, (const T *)x, (const T *)gain, (const float *)mean, (const float *)rstd, n,
+                 h));
     columns<T>(b, (float *)dbias, (float *)dgain, (const T *)dy, (const T *)x, (const float *)mean,
                (const float *)rstd, n, h);
 }
@@ -400,7 +404,8 @@ static void cuda_attention_bytes(struct backend *b, struct attention a, size_t *
     size_t square = (size_t)a.heads * L * L; /* of one sequence */
     (void)b;
     *saved = rows * (in_tiles<T>(a) ? sizeof(float) : L * sizeof(T));
-    *work = in_tiles<T>(a) ? rows * sizeof(float) : square * (sizeof(float) + (sizeof(T) == 2 ? sizeof(T) : 0));
+    *work =
+        in_tiles<T>(a) ? rows * sizeof(float) : square * (sizeof(float) + (sizeof(T) == 2 ? sizeof(T) : 0));
 }
 
 static float scale_of(struct attention a) { return (float)(1 / sqrt((double)a.size)); }
@@ -428,18 +433,19 @@ static void flash_back(struct backend *b, void *dqkv, const void *dout, const vo
              (const float *)work, a.length, a.heads, a.size, scale_of(a), scale2_of(a));
 }
 
-/* One sequence: all heads are a batch of products. Scores and their gradients are float, in `work` unless they
- * fit where the probabilities go. */
+/* One sequence: all heads are a batch of products. Scores and their gradients are float, in `work` unless
+ * they fit where the probabilities go. */
 template <class T>
 static void squares(struct backend *b, T *out, T *p, void *work, const T *qkv, struct attention a) {
     int L = a.length, d = a.size, ld = 3 * d * a.heads;
     size_t square = (size_t)L * (size_t)L, step = 3 * (size_t)d;
     float *scores = sizeof(T) == 4 ? (float *)p : (float *)work;
-    struct product s = {L, L, d, scale_of(a), {qkv, ld, false, step}, {qkv + d, ld, true, step}, a.heads, square};
+    struct product s = {L,       L,     d, scale_of(a), {qkv, ld, false, step}, {qkv + d, ld, true, step},
+                        a.heads, square};
     multiply<T, float>(b, s, NULL, 0, scores, L);
     RUN(b, (softmax_kernel<T>), (unsigned)(a.heads * L), ROW_THREADS, p, scores, L);
-    struct product o = {
-        L, d, L, 1, {p, L, false, square}, {qkv + 2 * d, ld, false, step}, a.heads, (size_t)d};
+    struct product o = {L,       d,        L, 1, {p, L, false, square}, {qkv + 2 * d, ld, false, step},
+                        a.heads, (size_t)d};
     multiply<T, T>(b, o, NULL, 0, out, d * a.heads);
 }
 
@@ -455,9 +461,10 @@ static void squares_back(struct backend *b, T *dqkv, const T *dout, const T *out
     multiply<T, T>(b, dv, NULL, 0, dqkv + 2 * d, ld);
     struct product to_dp = {L, L, d, 1, go, {qkv + 2 * d, ld, true, step}, a.heads, square};
     multiply<T, float>(b, to_dp, NULL, 0, dp, L);
-    RUN(b, (softmax_back_kernel<T>), (unsigned)(a.heads * L), ROW_THREADS, ds, dp, p, dout, out, L, a.heads, d);
-    struct product dq = {
-        L, d, L, scale_of(a), {ds, L, false, square}, {qkv + d, ld, false, step}, a.heads, step};
+    RUN(b, (softmax_back_kernel<T>), (unsigned)(a.heads * L), ROW_THREADS, ds, dp, p, dout, out, L, a.heads,
+        d);
+    struct product dq = {L,       d,   L, scale_of(a), {ds, L, false, square}, {qkv + d, ld, false, step},
+                         a.heads, step};
     multiply<T, T>(b, dq, NULL, 0, dqkv, ld);
     struct product dk = {L, d, L, scale_of(a), {ds, L, true, square}, {qkv, ld, false, step}, a.heads, step};
     multiply<T, T>(b, dk, NULL, 0, dqkv + d, ld);
@@ -468,7 +475,8 @@ static void cuda_attention(struct backend *b, void *out, void *saved, void *work
                            struct attention a) {
     size_t tokens = (size_t)a.length, width = (size_t)a.heads * (size_t)a.size;
     if (in_tiles<T>(a))
-        return a.size <= 64 ? flash<64, 8, 64>(b, out, saved, qkv, a) : flash<128, 8, 64>(b, out, saved, qkv, a);
+        return a.size <= 64 ? flash<64, 8, 64>(b, out, saved, qkv, a)
+                            : flash<128, 8, 64>(b, out, saved, qkv, a);
     for (size_t s = 0; s < (size_t)a.sequences; s++)
         squares<T>(b, (T *)out + s * tokens * width, (T *)saved + s * (size_t)a.heads * tokens * tokens, work,
                    (const T *)qkv + s * tokens * 3 * width, a);
@@ -560,8 +568,8 @@ template <class T>
 static void cuda_loss_back(struct backend *b, void *loss, void *logits, const void *sums, const int *target,
                            int first, int n, int n_valid, int rows, int room, double weight) {
     BY_WIDTH(divides<T>((size_t)room) && aligned(logits), W,
-             RUN(b, (loss_back_kernel<T, W>), (unsigned)n, ROW_THREADS, (T *)logits, (const float *)sums, target,
-                 first, n_valid, rows, room, (float)weight));
+             RUN(b, (loss_back_kernel<T, W>), (unsigned)n, ROW_THREADS, (T *)logits, (const float *)sums,
+                 target, first, n_valid, rows, room, (float)weight));
     RUN(b, loss_kernel, 1, ROW_THREADS, (float *)loss, (const float *)sums, n, n_valid, weight);
 }
 
@@ -592,7 +600,8 @@ static void cuda_close(struct backend *b) {
     for (struct plan *p = c->plans, *next; p; p = next) {
         next = p->next;
         cublasLtMatmulDescDestroy(p->desc);
-        cublasLtMatrixLayoutDestroy(p->a), cublasLtMatrixLayoutDestroy(p->b), cublasLtMatrixLayoutDestroy(p->c);
+        cublasLtMatrixLayoutDestroy(p->a), cublasLtMatrixLayoutDestroy(p->b),
+            cublasLtMatrixLayoutDestroy(p->c);
         free(p);
     }
     for (int i = 0; i < c->stamps; i++) cudaEventDestroy(c->stamp[i]);
@@ -632,7 +641,8 @@ int backend_cuda_open(struct backend *b, enum elem elem, int place, struct err *
     setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", 0);
     cudaError_t status = cudaGetDeviceCount(&devices);
     if (status == cudaErrorInsufficientDriver)
-        return err_set(e, EXIT_INPUT, "backend cuda: no CUDA driver on this machine, or one that is too old (%s)",
+        return err_set(e, EXIT_INPUT,
+                       "backend cuda: no CUDA driver on this machine, or one that is too old (%s)",
                        cudaGetErrorString(status));
     if (status == cudaErrorNoDevice || (status == cudaSuccess && devices == 0))
         return err_set(e, EXIT_INPUT, "backend cuda: no CUDA device on this machine");
@@ -642,9 +652,8 @@ int backend_cuda_open(struct backend *b, enum elem elem, int place, struct err *
     if (status != cudaSuccess)
         return err_set(e, EXIT_INTERNAL, "backend cuda: GPU %d: %s", place, cudaGetErrorString(status));
     if (device.major < 8)
-        return err_set(e, EXIT_INPUT,
-                       "backend cuda: %s has compute capability %d.%d; expected 8.0 or more", device.name,
-                       device.major, device.minor);
+        return err_set(e, EXIT_INPUT, "backend cuda: %s has compute capability %d.%d; expected 8.0 or more",
+                       device.name, device.major, device.minor);
     struct gpu *c = (struct gpu *)calloc(1, sizeof *c);
     if (!c) return err_set(e, EXIT_INTERNAL, "out of memory");
     *b = {};

@@ -63,8 +63,9 @@ static __device__ inline void add_product(float (&c)[D / 8][4], const float (&p)
     int lane = (int)threadIdx.x % WARP;
 #pragma unroll
     for (int k = 0; k < C / 16; k++) {
-        uint32_t y[4], x[4] = {pair(p[2 * k][0], p[2 * k][1]), pair(p[2 * k][2], p[2 * k][3]),
-                               pair(p[2 * k + 1][0], p[2 * k + 1][1]), pair(p[2 * k + 1][2], p[2 * k + 1][3])};
+        uint32_t y[4],
+            x[4] = {pair(p[2 * k][0], p[2 * k][1]), pair(p[2 * k][2], p[2 * k][3]),
+                    pair(p[2 * k + 1][0], p[2 * k + 1][1]), pair(p[2 * k + 1][2], p[2 * k + 1][3])};
 #pragma unroll
         for (int n = 0; n < D / 16; n++) {
             load_transposed(y, piece<D>(b, 16 * k + lane % 16, 2 * n + lane / 16));

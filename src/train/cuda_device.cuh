@@ -27,10 +27,10 @@ static inline cudaError_t launch(void (*kernel)(P...), dim3 grid, dim3 block, si
 
 /* 16 bytes to shared memory, or zeros: they are there after copy_end() and copy_wait() */
 static __device__ inline void copy_begin(void *shared, const void *global, bool zero) {
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(
-                     (unsigned)__cvta_generic_to_shared(shared)),
-                 "l"(global), "r"(zero ? 0 : 16)
-                 : "memory");
+    asm volatile(
+        "cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"((unsigned)__cvta_generic_to_shared(shared)),
+        "l"(global), "r"(zero ? 0 : 16)
+        : "memory");
 }
 static __device__ inline void copy_end() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 /* until no more than LATEST groups of copies are under way */

@@ -18,22 +18,12 @@ template <> __device__ inline bfloat put<bfloat>(float x) { return __float2bfloa
 /* ---- W elements at once ---- */
 
 template <int BYTES> struct word;
-template <> struct word<2> {
-    typedef unsigned short type;
-};
-template <> struct word<4> {
-    typedef unsigned type;
-};
-template <> struct word<8> {
-    typedef uint2 type;
-};
-template <> struct word<16> {
-    typedef uint4 type;
-};
+template <> struct word<2> { typedef unsigned short type; };
+template <> struct word<4> { typedef unsigned type; };
+template <> struct word<8> { typedef uint2 type; };
+template <> struct word<16> { typedef uint4 type; };
 
-template <class T, int W> struct pack {
-    T at[W];
-};
+template <class T, int W> struct pack { T at[W]; };
 
 template <int W, class T> static __device__ inline pack<T, W> load(const T *from) {
     constexpr int BYTES = sizeof(T) * W < 16 ? (int)sizeof(T) * W : 16, N = (int)sizeof(T) * W / BYTES;
@@ -114,8 +104,7 @@ __global__ void norm_kernel(T *y, float *mean, float *rstd, const T *x, const T 
     float r = 1 / sqrtf(warp_sum(square) / (float)h + 1e-5f);
     for (int j = lane * W; j < h; j += WARP * W) {
         pack<T, W> v = load<W>(from + j), g = load<W>(gain + j), o = load<W>(bias + j);
-        for (int k = 0; k < W; k++)
-            v.at[k] = put<T>((get(v.at[k]) - m) * r * get(g.at[k]) + get(o.at[k]));
+        for (int k = 0; k < W; k++) v.at[k] = put<T>((get(v.at[k]) - m) * r * get(g.at[k]) + get(o.at[k]));
         store(to + j, v);
     }
     if (lane == 0) mean[i] = m, rstd[i] = r;
@@ -142,8 +131,7 @@ __global__ void norm_back_kernel(T *dx, const T *dy, const T *x, const T *gain, 
                    to = load<W>(dx + at + j);
         for (int k = 0; k < W; k++) {
             float norm = (get(v.at[k]) - m) * r;
-            to.at[k] =
-                put<T>(get(to.at[k]) + (get(d.at[k]) * get(g.at[k]) - sum - norm * along) * r);
+            to.at[k] = put<T>(get(to.at[k]) + (get(d.at[k]) * get(g.at[k]) - sum - norm * along) * r);
         }
         store(dx + at + j, to);
     }
@@ -223,8 +211,7 @@ template <class T, int W, bool GELU> __global__ void activate_kernel(T *y, const
     }
 }
 
-template <class T, int W, bool GELU>
-__global__ void activate_back_kernel(T *dy, T *y, const T *x, size_t n) {
+template <class T, int W, bool GELU> __global__ void activate_back_kernel(T *dy, T *y, const T *x, size_t n) {
     FOR_PACKS(i, n) {
         pack<T, W> a = load<W>(x + i), d = load<W>(dy + i);
         for (int k = 0; k < W; k++) {
@@ -314,8 +301,7 @@ __global__ void table_back_kernel(float *dtable, const T *dy, const unsigned *ke
 
 /* ---- cross entropy: a block per row ---- */
 
-template <class T, int W>
-__global__ void loss_max_kernel(float *max, const T *logits, int rows, int room) {
+template <class T, int W> __global__ void loss_max_kernel(float *max, const T *logits, int rows, int room) {
     const T *row = logits + (size_t)blockIdx.x * (size_t)room;
     float most = -INFINITY; /* a rank may hold nothing but padding */
     for (int j = (int)threadIdx.x * W; j < rows; j += ROW_THREADS * W) {
@@ -420,7 +406,8 @@ template <class T> __global__ void softmax_kernel(T *p, const float *scores, int
         p[at + j] = put<T>(j <= i ? expf(scores[at + j] - most) * scale : 0);
 }
 
-/* ds = p (dp - dout . out): the row's sum of p dp is dout . out. ds may be dp. out is [length][heads][size] */
+/* ds = p (dp - dout . out): the row's sum of p dp is dout . out. ds may be dp. out is [length][heads][size]
+ */
 template <class T>
 __global__ void softmax_back_kernel(T *ds, const float *dp, const T *p, const T *dout, const T *out,
                                     int length, int heads, int size) {
@@ -428,7 +415,8 @@ __global__ void softmax_back_kernel(T *ds, const float *dp, const T *p, const T 
            head = blockIdx.x / (unsigned)length;
     size_t row = (i * (size_t)heads + head) * (size_t)size;
     float along = 0;
-    for (int j = (int)threadIdx.x; j < size; j += ROW_THREADS) along += get(dout[row + j]) * get(out[row + j]);
+    for (int j = (int)threadIdx.x; j < size; j += ROW_THREADS)
+        along += get(dout[row + j]) * get(out[row + j]);
     along = block_reduce<false>(along);
     for (int j = (int)threadIdx.x; j < length; j += ROW_THREADS)
         ds[at + j] = put<T>(j <= (int)i ? get(p[at + j]) * (dp[at + j] - along) : 0);

@@ -115,6 +115,9 @@ static void write_ranks(struct h5file *f, const struct measure *m) {
     for (int r = 0; !f->failed && r < m->ranks; r++) bytes[r] = m->rank[r].process_peak_bytes;
     h5_dataset(f, "rank/process_peak_bytes", "B", "high-water mark of the process, libraries and all", 1, &n,
                H5T_NATIVE_DOUBLE, H5T_IEEE_F64LE, bytes);
+    for (int r = 0; !f->failed && r < m->ranks; r++) bytes[r] = m->rank[r].device_bytes;
+    h5_dataset(f, "rank/device_bytes", "B", "in use on the device at the end, as it says itself; 0 on a CPU",
+               1, &n, H5T_NATIVE_DOUBLE, H5T_IEEE_F64LE, bytes);
     free(number);
     free(bytes);
     free(host);

@@ -116,7 +116,7 @@ int net_make(struct net *n, const struct arch *arch, struct net_shape shape, str
 }
 
 /* Host doubles to the device's elements. */
-enum { PIECE = 4096 };
+enum { PIECE = 4096, PIECES = 16 };
 static void put(struct net *n, void *buffer, enum elem type, size_t at, const double *value, size_t count) {
     float single[PIECE];
     bf16 half[PIECE];
@@ -134,12 +134,19 @@ void net_init(struct net *n, unsigned long long seed) {
         for (int t = 0; t < arch_tensors(n->layer[l].kind); t++) {
             const struct param *p = &n->layer[l].param[t];
             size_t count = p->part.rows * p->tensor->row, from = p->part.first * p->tensor->row;
-            double value[PIECE];
-            for (size_t i = 0; i < count; i += PIECE) {
-                size_t piece = count - i < PIECE ? count - i : PIECE;
-                arch_init(n->arch, n->layer[l].index, t, seed, from + i, piece, value);
-                put(n, n->weight, n->backend->elem, p->offset + i, value, piece);
-                if (n->master) put(n, n->master, n->backend->acc, p->offset + i, value, piece);
+            double value[PIECE * PIECES];
+            for (size_t i = 0, some; i < count; i += some) {
+                some = count - i < PIECE * PIECES ? count - i : PIECE * PIECES;
+                /* large tensors by all CPUs, even if it is a GPU that is to compute: it would take minutes */
+#pragma omp parallel for if (count > 1 << 22)
+                for (size_t k = 0; k < some; k += PIECE)
+                    arch_init(n->arch, n->layer[l].index, t, seed, from + i + k,
+                              some - k < PIECE ? some - k : PIECE, value + k);
+                for (size_t k = 0; k < some; k += PIECE) {
+                    size_t piece = some - k < PIECE ? some - k : PIECE;
+                    put(n, n->weight, n->backend->elem, p->offset + i + k, value + k, piece);
+                    if (n->master) put(n, n->master, n->backend->acc, p->offset + i + k, value + k, piece);
+                }
             }
         }
 }

@@ -196,13 +196,17 @@ static double sum_of_ranks(const struct session *j, double value) {
 
 static int gather_ranks(struct session *j, struct err *e) {
     struct measure *m = &j->measure;
-    const struct trainer *t = &j->trainer;
+    struct trainer *t = &j->trainer;
+    size_t used, total;
+    ledger_driver(&t->ledger);
+    j->backend.device_bytes(&j->backend, &used, &total);
     struct measured_rank mine = {.pipeline = t->cell->pipeline,
                                  .stage = t->cell->stage,
                                  .replica = t->cell->replica,
                                  .tp = t->cell->tp,
                                  .tp_rank = t->net.tp_rank,
-                                 .peak_total_bytes = (double)t->ledger.total_peak};
+                                 .peak_total_bytes = (double)t->ledger.total_peak,
+                                 .device_bytes = (double)used};
     struct rusage usage;
     gethostname(mine.host, sizeof mine.host - 1);
     for (int i = 0; i < MEMORY_N; i++) mine.peak_bytes[i] = (double)t->ledger.peak[i];

@@ -1,9 +1,9 @@
 #ifndef EMULATED_CUDA_RUNTIME_H
 #define EMULATED_CUDA_RUNTIME_H
 /* As much of CUDA's runtime as the backend uses, on the host: one GPU whose memory is the host's and whose
- * streams do their work at once. Threads of a block are fibers that take turns at barriers and shuffles; which of them goes
- * first, and when asynchronous copies arrive, is chosen by $EMULATED: what needs a barrier and has none gives other
- * numbers in one of the orders. */
+ * streams do their work at once. Threads of a block are fibers that take turns at barriers and shuffles;
+ * which of them goes first, and when asynchronous copies arrive, is chosen by $EMULATED: what needs a barrier
+ * and has none gives other numbers in one of the orders. */
 #include <functional>
 #include <math.h>
 #include <stddef.h>

@@ -46,9 +46,7 @@ static char given[32][WARP_ROOM]; /* by warp: what its lanes have given */
 static bool backwards() { return getenv("EMULATED") && strstr(getenv("EMULATED"), "backwards"); }
 static bool late() { return getenv("EMULATED") && strstr(getenv("EMULATED"), "late"); }
 
-static unsigned number() {
-    return thread.x + block_size.x * (thread.y + block_size.y * thread.z);
-}
+static unsigned number() { return thread.x + block_size.x * (thread.y + block_size.y * thread.z); }
 unsigned lane() { return number() % 32; }
 
 static void leave(state why) {
@@ -247,7 +245,8 @@ cublasStatus_t cublasLtDestroy(cublasLtHandle_t h) {
     return CUBLAS_STATUS_SUCCESS;
 }
 cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t *d, cublasComputeType_t, cudaDataType_t) {
-    return *d = new emulated_matmul{CUBLAS_OP_N, CUBLAS_OP_N, CUBLASLT_EPILOGUE_DEFAULT, NULL}, CUBLAS_STATUS_SUCCESS;
+    return *d = new emulated_matmul{CUBLAS_OP_N, CUBLAS_OP_N, CUBLASLT_EPILOGUE_DEFAULT, NULL},
+           CUBLAS_STATUS_SUCCESS;
 }
 cublasStatus_t cublasLtMatmulDescDestroy(cublasLtMatmulDesc_t d) {
     delete d;
@@ -268,7 +267,8 @@ cublasStatus_t cublasLtMatrixLayoutDestroy(cublasLtMatrixLayout_t l) {
     delete l;
     return CUBLAS_STATUS_SUCCESS;
 }
-cublasStatus_t cublasLtMatrixLayoutSetAttribute(cublasLtMatrixLayout_t l, int what, const void *value, size_t n) {
+cublasStatus_t cublasLtMatrixLayoutSetAttribute(cublasLtMatrixLayout_t l, int what, const void *value,
+                                                size_t n) {
     if (what == CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT) memcpy(&l->batch, value, n);
     if (what == CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET) memcpy(&l->stride, value, n);
     return CUBLAS_STATUS_SUCCESS;
@@ -289,13 +289,15 @@ static bool fits(cublasLtMatmulDesc_t d, cublasLtMatrixLayout_t a, cublasLtMatri
                  cublasLtMatrixLayout_t c) {
     uint64_t m = d->a == CUBLAS_OP_N ? a->rows : a->columns, k = d->a == CUBLAS_OP_N ? a->columns : a->rows;
     uint64_t k2 = d->b == CUBLAS_OP_N ? b->rows : b->columns, n = d->b == CUBLAS_OP_N ? b->columns : b->rows;
-    return m == c->rows && n == c->columns && k == k2 && a->ld >= (int64_t)a->rows && b->ld >= (int64_t)b->rows &&
-           c->ld >= (int64_t)c->rows && a->type == b->type && a->batch == b->batch && b->batch == c->batch;
+    return m == c->rows && n == c->columns && k == k2 && a->ld >= (int64_t)a->rows &&
+           b->ld >= (int64_t)b->rows && c->ld >= (int64_t)c->rows && a->type == b->type &&
+           a->batch == b->batch && b->batch == c->batch;
 }
 
-cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t d, cublasLtMatrixLayout_t a,
-                                              cublasLtMatrixLayout_t b, cublasLtMatrixLayout_t c,
-                                              cublasLtMatrixLayout_t, cublasLtMatmulPreference_t, int,
+cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t d,
+                                              cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b,
+                                              cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t,
+                                              cublasLtMatmulPreference_t, int,
                                               cublasLtMatmulHeuristicResult_t *found, int *n) {
     found->algo.any = 1;
     return *n = fits(d, a, b, c), CUBLAS_STATUS_SUCCESS;
@@ -308,7 +310,8 @@ static float value(const void *p, cudaDataType_t type, int64_t i) {
 cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const void *alpha, const void *a,
                               cublasLtMatrixLayout_t la, const void *b, cublasLtMatrixLayout_t lb,
                               const void *beta, const void *c, cublasLtMatrixLayout_t lc, void *d,
-                              cublasLtMatrixLayout_t ld, const cublasLtMatmulAlgo_t *, void *, size_t, cudaStream_t) {
+                              cublasLtMatrixLayout_t ld, const cublasLtMatmulAlgo_t *, void *, size_t,
+                              cudaStream_t) {
     int64_t m = (int64_t)lc->rows, n = (int64_t)lc->columns;
     int64_t k = (int64_t)(desc->a == CUBLAS_OP_N ? la->columns : la->rows);
     float scale = *(const float *)alpha, keep = *(const float *)beta;
@@ -319,7 +322,8 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const
                 double sum = 0;
                 for (int64_t l = 0; l < k; l++)
                     sum += (double)value(a, la->type,
-                                         x * la->stride + (desc->a == CUBLAS_OP_N ? i + l * la->ld : l + i * la->ld)) *
+                                         x * la->stride +
+                                             (desc->a == CUBLAS_OP_N ? i + l * la->ld : l + i * la->ld)) *
                            value(b, lb->type,
                                  x * lb->stride + (desc->b == CUBLAS_OP_N ? l + j * lb->ld : j + l * lb->ld));
                 float result = scale * (float)sum;

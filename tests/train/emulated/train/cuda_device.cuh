@@ -28,7 +28,8 @@ static inline void load_any(uint32_t m[4], const void *row, bool transposed) {
     for (unsigned i = 0; i < 4; i++) {
         uint16_t two[2];
         for (unsigned k = 0; k < 2; k++) {
-            unsigned r = transposed ? lane % 4 * 2 + k : lane / 4, c = transposed ? lane / 4 : lane % 4 * 2 + k;
+            unsigned r = transposed ? lane % 4 * 2 + k : lane / 4,
+                     c = transposed ? lane / 4 : lane % 4 * 2 + k;
             const uint16_t *from;
             memcpy(&from, all + 64 * (8 * i + r), sizeof from);
             two[k] = from[c];
