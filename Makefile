@@ -164,7 +164,7 @@ emulated := tests/train/emulated
 $(B)/tests/train/t_cuda: | $(B)/tests/train/emulated.so $(plugin)
 $(B)/tests/train/emulated.so: src/train/backend_cuda.cu $(emulated)/device.cc $(B)/flags
 	@mkdir -p $(@D); echo "  CXX   $@"
-	$(Q)$(CXX) -std=c++17 $(OPT) -fPIC -shared -Wall -Wextra -Wno-unknown-pragmas $(if $(filter 1,$(WERROR)),-Werror) \
+	$(Q)$(CXX) -std=c++17 -O2 -g -fPIC -shared -Wall -Wextra -Wno-unknown-pragmas $(if $(filter 1,$(WERROR)),-Werror) \
 	    -D_GNU_SOURCE -I$(emulated) -Isrc -MMD -MP -MF $@.d -o $@ -x c++ src/train/backend_cuda.cu $(emulated)/device.cc
 
 ## tests: build the test programs

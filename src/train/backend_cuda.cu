@@ -240,46 +240,59 @@ static cublasLtMatrixLayout_t layout(cudaDataType_t type, long long rows, long l
     return x;
 }
 
-/* cuBLASLt counts by columns: a row-major c = a b is c' = b' a' to it, so a and b change places. */
-static struct plan *make_plan(struct gpu *c, const struct product_kind &x, cudaDataType_t type,
-                              cudaDataType_t type_c) {
-    struct plan *p = (struct plan *)calloc(1, sizeof *p);
-    cublasLtMatmulPreference_t wish;
-    cublasLtMatmulHeuristicResult_t found;
+static cublasLtMatmulDesc_t describe(const struct product_kind &x, cudaDataType_t type, const void *bias,
+                                     cublasComputeType_t precision) {
+    cublasLtMatmulDesc_t d;
     cublasOperation_t first = x.transposed_b ? CUBLAS_OP_T : CUBLAS_OP_N,
                       second = x.transposed_a ? CUBLAS_OP_T : CUBLAS_OP_N;
     cublasLtEpilogue_t epilogue = x.bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
+    CHECK_BLAS(cublasLtMatmulDescCreate(&d, precision, CUDA_R_32F));
+    CHECK_BLAS(cublasLtMatmulDescSetAttribute(d, CUBLASLT_MATMUL_DESC_TRANSA, &first, sizeof first));
+    CHECK_BLAS(cublasLtMatmulDescSetAttribute(d, CUBLASLT_MATMUL_DESC_TRANSB, &second, sizeof second));
+    CHECK_BLAS(cublasLtMatmulDescSetAttribute(d, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue, sizeof epilogue));
+    if (!x.bias) return d;
+    CHECK_BLAS(cublasLtMatmulDescSetAttribute(d, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, &type, sizeof type));
+    CHECK_BLAS(cublasLtMatmulDescSetAttribute(d, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias));
+    return d;
+}
+
+/* cuBLASLt counts by columns: a row-major c = a b is c' = b' a' to it, so a and b change places. */
+static struct plan *make_plan(struct gpu *c, const struct product_kind &x, cudaDataType_t type,
+                              cudaDataType_t type_c, const void *bias) {
+    struct plan *p = (struct plan *)calloc(1, sizeof *p);
+    cublasLtMatmulPreference_t wish;
+    cublasLtMatmulHeuristicResult_t found;
     size_t room = SCRATCH;
-    /* where the bias begins counts as where d does */
-    uint32_t align[4] = {(uint32_t)x.align_b, (uint32_t)x.align_a, (uint32_t)x.align_c,
-                         (uint32_t)(x.align_bias < x.align_c ? x.align_bias : x.align_c)};
     int n = 0;
     if (!p) fail("matrix product", "out of memory");
     p->kind = x;
-    CHECK_BLAS(cublasLtMatmulDescCreate(
-        &p->desc, type == CUDA_R_32F ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F, CUDA_R_32F));
-    CHECK_BLAS(cublasLtMatmulDescSetAttribute(p->desc, CUBLASLT_MATMUL_DESC_TRANSA, &first, sizeof first));
-    CHECK_BLAS(cublasLtMatmulDescSetAttribute(p->desc, CUBLASLT_MATMUL_DESC_TRANSB, &second, sizeof second));
-    CHECK_BLAS(
-        cublasLtMatmulDescSetAttribute(p->desc, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue, sizeof epilogue));
-    if (x.bias)
-        CHECK_BLAS(
-            cublasLtMatmulDescSetAttribute(p->desc, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, &type, sizeof type));
     p->a = layout(type, x.transposed_b ? x.k : x.n, x.transposed_b ? x.n : x.k, x.ldb, x.batch, x.stride_b);
     p->b = layout(type, x.transposed_a ? x.m : x.k, x.transposed_a ? x.k : x.m, x.lda, x.batch, x.stride_a);
     p->c = layout(type_c, x.n, x.m, x.ldc, x.batch, x.stride_c);
     CHECK_BLAS(cublasLtMatmulPreferenceCreate(&wish));
     CHECK_BLAS(cublasLtMatmulPreferenceSetAttribute(wish, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &room,
                                                     sizeof room));
-    CHECK_BLAS(cublasLtMatmulPreferenceSetAttribute(wish, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES,
-                                                    &align[0], sizeof *align));
-    CHECK_BLAS(cublasLtMatmulPreferenceSetAttribute(wish, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
-                                                    &align[1], sizeof *align));
-    CHECK_BLAS(cublasLtMatmulPreferenceSetAttribute(wish, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES,
-                                                    &align[2], sizeof *align));
-    CHECK_BLAS(cublasLtMatmulPreferenceSetAttribute(wish, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES,
-                                                    &align[3], sizeof *align));
-    CHECK_BLAS(cublasLtMatmulAlgoGetHeuristic(c->blas, p->desc, p->a, p->b, p->c, p->c, wish, 1, &found, &n));
+    const struct {
+        cublasLtMatmulPreferenceAttributes_t what;
+        uint32_t bytes;
+    } align[] = {
+        {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, (uint32_t)x.align_b},
+        {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, (uint32_t)x.align_a},
+        {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, (uint32_t)x.align_c},
+        /* where the bias begins counts as where d does */
+        {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES,
+         (uint32_t)(x.align_bias < x.align_c ? x.align_bias : x.align_c)},
+    };
+    for (const auto &at : align)
+        CHECK_BLAS(cublasLtMatmulPreferenceSetAttribute(wish, at.what, &at.bytes, sizeof at.bytes));
+    /* odd sizes may have no algorithm in TF32 */
+    for (int plain = type != CUDA_R_32F; n == 0 && plain < 2; plain++) {
+        if (p->desc) CHECK_BLAS(cublasLtMatmulDescDestroy(p->desc));
+        p->desc = describe(x, type, bias, plain ? CUBLAS_COMPUTE_32F : CUBLAS_COMPUTE_32F_FAST_TF32);
+        if (cublasLtMatmulAlgoGetHeuristic(c->blas, p->desc, p->a, p->b, p->c, p->c, wish, 1, &found, &n) !=
+            CUBLAS_STATUS_SUCCESS)
+            n = 0;
+    }
     if (n == 0) fail("cublasLtMatmulAlgoGetHeuristic", "no algorithm for this product");
     p->algorithm = found.algo;
     CHECK_BLAS(cublasLtMatmulPreferenceDestroy(wish));
@@ -301,7 +314,7 @@ static void multiply(struct backend *b, struct product p, const void *bias, floa
     x.align_bias = (int)alignment(bias);
     struct plan *plan = c->plans;
     while (plan && memcmp(&plan->kind, &x, sizeof x)) plan = plan->next;
-    if (!plan) plan = make_plan(c, x, type_of<T>(), type_of<C>());
+    if (!plan) plan = make_plan(c, x, type_of<T>(), type_of<C>(), bias);
     if (bias)
         CHECK_BLAS(cublasLtMatmulDescSetAttribute(plan->desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias,
                                                   sizeof bias));

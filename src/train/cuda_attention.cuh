@@ -116,10 +116,13 @@ template <int D, int WARPS, int C> static constexpr size_t flash_back_bytes() {
     return sizeof(bfloat) * D * (2 * 16 * WARPS + 4 * C) + sizeof(float) * 4 * C;
 }
 
+/* How many blocks an SM is to hold at once, for its registers to be shared out that way. */
+#define BLOCKS(D, WARPS) ((D) == 64 ? ((WARPS) == 8 ? 2 : 3) : ((WARPS) == 8 ? 1 : 2))
+
 /* Blocks: (tiles of 16 WARPS rows, heads, sequences). log_sum: of the exponentials of a row's scores, to base
  * 2, and so is scale. The longest rows begin first. */
 template <int D, int WARPS, int C>
-__global__ void __launch_bounds__(WARPS *WARP)
+__global__ void __launch_bounds__(WARPS *WARP, BLOCKS(D, WARPS))
     flash_kernel(bfloat *out, float *log_sum, const bfloat *qkv, int length, int heads, int d, float scale) {
     enum { R = 16 * WARPS };
     bfloat *q = (bfloat *)shared_memory(), *k = q + R * D, *v = k + 2 * C * D;
@@ -200,7 +203,7 @@ static __global__ void flash_along_kernel(float *along, const bfloat *dout, cons
 
 /* dq of a tile of rows: dq = scale dS K with dS = P (dO V' - along) */
 template <int D, int WARPS, int C>
-__global__ void __launch_bounds__(WARPS *WARP)
+__global__ void __launch_bounds__(WARPS *WARP, BLOCKS(D, WARPS))
     flash_dq_kernel(bfloat *dqkv, const bfloat *dout, const bfloat *qkv, const float *log_sum,
                     const float *along, int length, int heads, int d, float scale, float scale2) {
     enum { R = 16 * WARPS };
@@ -251,7 +254,7 @@ __global__ void __launch_bounds__(WARPS *WARP)
 
 /* dk and dv of a tile of keys: dv = P' dO, dk = scale dS' Q. Rows are keys here, columns queries. */
 template <int D, int WARPS, int C>
-__global__ void __launch_bounds__(WARPS *WARP)
+__global__ void __launch_bounds__(WARPS *WARP, BLOCKS(D, WARPS))
     flash_dkv_kernel(bfloat *dqkv, const bfloat *dout, const bfloat *qkv, const float *log_sum,
                      const float *along, int length, int heads, int d, float scale, float scale2) {
     enum { R = 16 * WARPS };

@@ -12,6 +12,7 @@ struct cuda_functions {
 
 /** Its path, into path[size]. -1: this build has none. */
 int cuda_find(char *path, size_t size);
-/** Load it, from `path`, or for NULL from $SAILOR_TRAIN_CUDA or beside the program; it stays. -1 with *e set (EXIT_INPUT). */
+/** Load it, from `path`, or for NULL from $SAILOR_TRAIN_CUDA or beside the program; it stays. -1 with *e set
+ * (EXIT_INPUT). */
 int cuda_load(const char *path, struct cuda_functions *f, struct err *e);
 #endif
