@@ -24,7 +24,7 @@ bool train_parse(const struct opt_command *c, int argc, char **argv, const char 
     return program_parse(c, argc, argv, files, n_file, a, status);
 }
 
-/* The lowest rank with which another one shares a device, or -1.  */
+/* The lowest rank with which another one shares a device, or -1. */
 static int sharing(const struct mpx *m, struct backend *b) {
     enum { NAME = 192 };
     char mine[NAME] = "", host[64] = "";

@@ -27,7 +27,7 @@ static const struct job {
     const char *model, *dtype;
     int micro_batch, batch, steps;
 } suite[] = {{"gpt2-124m", "bf16", 64, 256, 10}, {"gpt2-350m", "bf16", 32, 128, 10},
-             {"gpt2-774m", "bf16", 16, 64, 8},   {"gpt2-1.5b", "bf16", 8, 64, 8},
+             {"gpt2-774m", "bf16", 16, 64, 8},   {"gpt2-1.5b", "bf16", 16, 64, 8},
              {"opt-350m", "bf16", 16, 64, 8},    {"opt-350m", "fp32", 8, 32, 6}};
 
 static int by_value(const void *x, const void *y) {
