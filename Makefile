@@ -226,10 +226,11 @@ check-fuzz:
 	+$(Q)$(MAKE) --no-print-directory MODE=asan replay
 replay: $(fuzzers:%=$(B)/tests/fuzz/%.replay)
 	$(Q)$(run) fuzz $^
-$(B)/tests/fuzz/%.replay: tests/fuzz/%.c tests/fuzz/replay.c $(lib_o)
+fuzz_train_o := $(B)/src/train/arch.o $(B)/src/train/data.o# what the trainer reads, and no BLAS
+$(B)/tests/fuzz/%.replay: tests/fuzz/%.c tests/fuzz/replay.c $(lib_o) $(fuzz_train_o)
 	@mkdir -p $(@D); echo "  TEST  $@"
 	$(test_link)
-$(B)/tests/fuzz/%: tests/fuzz/%.c $(lib_o)
+$(B)/tests/fuzz/%: tests/fuzz/%.c $(lib_o) $(fuzz_train_o)
 	@mkdir -p $(@D); echo "  FUZZ  $@"
 	$(test_link) -fsanitize=fuzzer
 fuzz-all: $(fuzzers:%=$(B)/tests/fuzz/%)

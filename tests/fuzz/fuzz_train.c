@@ -1,0 +1,60 @@
+/* What only the trainer reads. The first byte says which the rest is: t(okens to train on), d(evices and what
+ * their vendors promise), or r(un): a stored plan with its model and site. */
+#include <math.h>
+
+#include "fuzz.h"
+#include "io/devices.h"
+#include "io/inputs.h"
+#include "train/arch.h"
+#include "train/data.h"
+
+static void tokens(const uint8_t *bytes, size_t size, struct arena *a) {
+    enum { LENGTH = 4, VOCABULARY = 300 };
+    struct data d;
+    struct err e = {0};
+    int token[LENGTH], target[LENGTH];
+    char *text = arena_alloc(a, size + 1);
+    if (size) memcpy(text, bytes, size);
+    if (data_parse(&d, "data", text, size, VOCABULARY, LENGTH, 1, a, &e)) {
+        fuzz_error(&e);
+        return;
+    }
+    for (int q = 0; q < 4; q++) {
+        data_sequence(&d, q % 2, (unsigned long long)q, token, target);
+        for (int i = 0; i < LENGTH; i++) {
+            REQUIRE(token[i] >= 0 && token[i] < VOCABULARY && target[i] >= 0 && target[i] < VOCABULARY);
+            REQUIRE(i == 0 || token[i] == target[i - 1]);
+        }
+    }
+}
+
+static void devices(const char *text) {
+    static const char *const products[] = {"fp32", "tf32", "bf16", "fp16"};
+    for (int i = 0; i < 4; i++) {
+        struct err e = {0};
+        double peak = -1;
+        if (devices_peak("devices", text, "NVIDIA GH200 120GB", "H100", products[i], &peak, &e))
+            fuzz_error(&e);
+        else
+            REQUIRE(isnan(peak) || peak > 0);
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    struct arena a = {0};
+    struct err e = {0};
+    struct training t;
+    if (!size) return 0;
+    if (data[0] == 't') {
+        tokens(data + 1, size - 1, &a);
+    } else if (data[0] == 'd') {
+        devices(fuzz_text(data + 1, size - 1, &a));
+    } else if (training_from_json(fuzz_text(data + 1, size - 1, &a), "run", &t, &a, &e)) {
+        fuzz_error(&e);
+    } else {
+        struct arch arch;
+        if (arch_make(&arch, t.workload.model, &e)) fuzz_error(&e);
+    }
+    arena_free(&a);
+    return 0;
+}
