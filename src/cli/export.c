@@ -64,7 +64,7 @@ static int export_plan(const char **file, int n, struct arena *a, struct err *e)
     if (results_read(path, NULL, &r, a, e)) return -1;
     const struct found_plan *f = pick(&r, path, e);
     if (!f) return -1;
-    if (o.out && h5_can_create(o.out, o.force, "-f overwrites it", e)) return -1;
+    if (o.out && file_can_create(o.out, o.force, "-f overwrites it", e)) return -1;
     cJSON *json = plan_to_json(f->plan, &r.job->workload);
     char *json_text = cJSON_Print(json);
     const char *text = arena_printf(a, "%s\n", json_text);

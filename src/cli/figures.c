@@ -437,7 +437,7 @@ static int run(const char **file, int n, struct arena *a, struct err *e) {
     bool any = false;
     if (!o.threads) o.threads = omp_get_max_threads();
     const char *inputs = inputs_dir(o.inputs, a, e);
-    if (!inputs || h5_can_create(o.out, o.force, "-f overwrites it", e)) return -1;
+    if (!inputs || file_can_create(o.out, o.force, "-f overwrites it", e)) return -1;
     if (published_load(arena_printf(a, "%s/published/figures.json", inputs), &f.published, a, e)) return -1;
     for (size_t i = 0; i < sizeof figures / sizeof *figures; i++)
         if (!o.figure || !strcmp(o.figure, figures[i].name)) {

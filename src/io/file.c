@@ -23,7 +23,7 @@ static void parent_of(const char *path, char dir[4096]) {
         *slash = 0;
 }
 
-int h5_can_create(const char *path, bool force, const char *hint, struct err *e) {
+int file_can_create(const char *path, bool force, const char *hint, struct err *e) {
     struct stat st;
     struct file_temp f;
     if (strlen(path) > 3800) return err_set(e, EXIT_INPUT, "%.80s...: file name too long", path);

@@ -9,7 +9,7 @@
 /** Can `path` be created? The directory must exist and be writable, and nothing may be there (unless force).
  * `hint` ends the message about an existing file. Returns 0, or -1 with *e set (EXIT_INPUT if it exists,
  * EXIT_INTERNAL if unwritable). */
-int h5_can_create(const char *path, bool force, const char *hint, struct err *e);
+int file_can_create(const char *path, bool force, const char *hint, struct err *e);
 
 /** Write n bytes; NULL is stdout, a device is written as it is, a symbolic link keeps pointing to its file.
  * -1: *e set (EXIT_INTERNAL), and what stood at `path` is untouched. */

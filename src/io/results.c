@@ -168,7 +168,7 @@ static void flatten(const struct results *r, struct rows t[TABLES], struct arena
 }
 
 int results_can_create(const char *path, bool force, struct err *e) {
-    return h5_can_create(path, force, "-f overwrites it, --resume continues it", e);
+    return file_can_create(path, force, "-f overwrites it, --resume continues it", e);
 }
 
 int results_write(const char *path, const struct results *r, struct err *e) {

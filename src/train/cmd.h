@@ -15,15 +15,6 @@ extern const struct opt_command run_command, profile_command, netbench_command;
 
 /* ---- common.c ---- */
 
-/** "0.1.0+gabc123", as the build found it. */
-const char *train_version(void);
-/** As program_fail(). */
-int train_fail(const struct err *e);
-/** Parse the command line; messages come from one process only. Sets *status where the command is to end
- * (then false is returned). Before MPI starts. */
-bool train_parse(const struct opt_command *c, int argc, char **argv, const char ***files, int *n_file,
-                 struct arena *a, int *status);
-
 /** The element types that are built, NULL-terminated; train_elem() in the same order. */
 extern const char *const train_dtypes[];
 enum elem train_elem(int dtype);
@@ -39,8 +30,4 @@ enum { BACKEND_CPU, BACKEND_CUDA, COMM_DEFAULT = -1, COMM_MPI = 0, COMM_NCCL };
 extern const char *const train_backends[], *const train_comms[];
 /** Open backend and communicator of this rank. Collective. -1 with *e set, on all ranks. */
 int train_open(const struct mpx *m, struct train_choice o, struct backend *b, struct comm *c, struct err *e);
-
-/** Write a text to `path` (a temporary file, then renamed), or to stdout for NULL. -1 with *e set
- * (EXIT_INTERNAL). */
-int train_write_text(const char *path, const char *text, struct err *e);
 #endif

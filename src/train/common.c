@@ -1,6 +1,4 @@
 #include "train/cmd.h"
-#include "io/file.h"
-#include "io/program.h"
 #include "train/cuda_load.h"
 
 #include <mpi.h>
@@ -14,15 +12,6 @@ const char *const train_comms[] = {"mpi", "nccl", NULL};
 const char *const train_dtypes[] = {"fp32", "bf16", NULL};
 
 enum elem train_elem(int dtype) { return dtype ? ELEM_BF16 : ELEM_F32; }
-
-const char *train_version(void) { return program_version(); }
-
-int train_fail(const struct err *e) { return program_fail(&run_command, e); }
-
-bool train_parse(const struct opt_command *c, int argc, char **argv, const char ***files, int *n_file,
-                 struct arena *a, int *status) {
-    return program_parse(c, argc, argv, files, n_file, a, status);
-}
 
 /* The lowest rank with which another one shares a device, or -1. */
 static int sharing(const struct mpx *m, struct backend *b) {
@@ -70,8 +59,4 @@ int train_open(const struct mpx *m, struct train_choice o, struct backend *b, st
     comm_mpi_open(c, m->comm);
     if (!b->host) comm_stage(c, b);
     return 0;
-}
-
-int train_write_text(const char *path, const char *text, struct err *e) {
-    return file_write(path, text, strlen(text), e);
 }

@@ -1,9 +1,10 @@
 /* sailor-train netbench: how fast the ranks at hand send to each other, as the links of a site file. n ranks
  * send to n others at the same time, there and back: inside the first machine, and if there is a second one,
  * from the first to the second. */
-#include "io/h5file.h"
+#include "io/file.h"
 #include "io/inputs.h"
 #include "io/planjson.h"
+#include "io/program.h"
 #include "io/table.h"
 #include "sim/estimate.h"
 #include "train/cmd.h"
@@ -247,7 +248,7 @@ static char *site_text(const char *text, const char *zone, const char *gpu, cons
     cJSON_DeleteItemFromObjectCaseSensitive(site, "source");
     cJSON_AddStringToObject(site, "source",
                             arena_printf(a, "links measured: sailor-train %s netbench on %s, %d ranks",
-                                         train_version(), host, m->size));
+                                         program_version(), host, m->size));
     for (int i = 0; i < n; i++) {
         cJSON *s = cJSON_CreateObject();
         if (x[i].inside && 2 * x[i].n <= TP_MAX)
@@ -297,7 +298,7 @@ static int netbench(const struct mpx *m, struct arena *a, struct err *e) {
     static struct samples x[2 * TP_N];
     struct workload w = {0};
     const char *text = NULL, *gpu[GPUS_MAX];
-    int n = 0, rc = m->rank == 0 && o.output ? h5_can_create(o.output, o.force, "-f overwrites it", e) : 0;
+    int n = 0, rc = m->rank == 0 && o.output ? file_can_create(o.output, o.force, "-f overwrites it", e) : 0;
     if (m->size < 2)
         return err_set(e, EXIT_INPUT,
                        "netbench: 1 rank; expected at least 2 (mpirun -n 2 sailor-train netbench)");
@@ -312,9 +313,9 @@ static int netbench(const struct mpx *m, struct arena *a, struct err *e) {
     if (m->rank == 0) {
         for (int i = 0; i < n && !o.quiet; i++) show(&x[i], a);
         for (int i = 0; i < n; i++) warn(&x[i]);
-        rc = train_write_text(
-            o.output, site_text(text, o.zone ? o.zone : w.site->zone[0], o.gpu ? o.gpu : gpu[0], m, x, n, a),
-            e);
+        const char *zone = o.zone ? o.zone : w.site->zone[0];
+        const char *out = site_text(text, zone, o.gpu ? o.gpu : gpu[0], m, x, n, a);
+        rc = file_write(o.output, out, strlen(out), e);
     }
     return mpx_agree(m, rc, e);
 }
@@ -325,11 +326,11 @@ int cmd_netbench(int argc, char **argv) {
     struct err e;
     const char **file;
     int n, status = EXIT_OK;
-    if (!train_parse(&netbench_command, argc, argv, &file, &n, &a, &status)) return status;
+    if (!program_parse(&netbench_command, argc, argv, &file, &n, &a, &status)) return status;
     watch_begin();
     if (mpx_start(&m, &e) || netbench(&m, &a, &e)) {
         status = e.code;
-        if (m.rank == 0) train_fail(&e);
+        if (m.rank == 0) program_fail(&netbench_command, &e);
     }
     arena_free(&a);
     watch_end();

@@ -1,9 +1,10 @@
 /* sailor-train profile: what the planner needs to know of a model on this device. The embedding, one block
  * and the head are timed by themselves; all blocks are alike. As many replicas as the ranks make up work at
  * the same time, as they do in training: neighbours share memory and caches. */
-#include "io/h5file.h"
+#include "io/file.h"
 #include "io/inputs.h"
 #include "io/json.h"
+#include "io/program.h"
 #include "train/cmd.h"
 #include "train/net.h"
 #include "train/watch.h"
@@ -212,7 +213,7 @@ static void write_text(const struct profiler *p, struct text *t) {
              "measured: sailor-train %s profile, backend %s on %s (%s), %d ranks at work; median of %d, "
              "spread: between the "
              "quartiles",
-             train_version(), p->backend.name, host, p->backend.device, p->mpx.size, o.repeat);
+             program_version(), p->backend.name, host, p->backend.device, p->mpx.size, o.repeat);
     text_add(t, "{\n  \"format\": \"sailor-profile/1\",\n  \"source\": ");
     text_string(t, source);
     text_add(t, ",\n  \"model\": ");
@@ -232,7 +233,7 @@ static void write_text(const struct profiler *p, struct text *t) {
 }
 
 static int profile(struct profiler *p, const char *model, struct arena *a, struct err *e) {
-    int rc = p->mpx.rank == 0 && o.output ? h5_can_create(o.output, o.force, "-f overwrites it", e) : 0;
+    int rc = p->mpx.rank == 0 && o.output ? file_can_create(o.output, o.force, "-f overwrites it", e) : 0;
     struct workload w;
     if (!o.gpu) return err_set(e, EXIT_INPUT, "profile: --gpu: missing; expected the name of the device");
     if (!rc) rc = model_load(model, o.inputs, &w, a, e);
@@ -247,7 +248,7 @@ static int profile(struct profiler *p, const char *model, struct arena *a, struc
     if (!rc && p->mpx.rank == 0) {
         struct text t = {0};
         write_text(p, &t);
-        rc = train_write_text(o.output, t.s, e);
+        rc = file_write(o.output, t.s, t.n, e);
         text_free(&t);
     }
     p->comm.close(&p->comm);
@@ -261,11 +262,11 @@ int cmd_profile(int argc, char **argv) {
     struct err e;
     const char **file;
     int n, status = EXIT_OK;
-    if (!train_parse(&profile_command, argc, argv, &file, &n, &a, &status)) return status;
+    if (!program_parse(&profile_command, argc, argv, &file, &n, &a, &status)) return status;
     watch_begin();
     if (mpx_start(&p.mpx, &e) || profile(&p, file[0], &a, &e)) {
         status = e.code;
-        if (p.mpx.rank == 0) train_fail(&e);
+        if (p.mpx.rank == 0) program_fail(&profile_command, &e);
     }
     arena_free(&a);
     watch_end();

@@ -1,7 +1,8 @@
 #include "io/devices.h"
-#include "io/h5file.h"
+#include "io/file.h"
 #include "io/inputs.h"
 #include "io/planjson.h"
+#include "io/program.h"
 #include "train/checkpoint.h"
 #include "train/cmd.h"
 #include "train/measure.h"
@@ -374,10 +375,10 @@ static int run(struct session *j, struct err *e) {
         return err_set(e, EXIT_INPUT, "run: --trace-step without --trace; expected both");
     /* a run that goes on may replace the file it started from */
     bool same = o.checkpoint && o.resume && !strcmp(o.checkpoint, o.resume);
-    if (j->mpx.rank == 0 && o.output) rc = h5_can_create(o.output, o.force, "-f overwrites it", e);
+    if (j->mpx.rank == 0 && o.output) rc = file_can_create(o.output, o.force, "-f overwrites it", e);
     if (j->mpx.rank == 0 && !rc && o.checkpoint)
-        rc = h5_can_create(o.checkpoint, o.force || same, "-f overwrites it", e);
-    if (j->mpx.rank == 0 && !rc && o.trace) rc = h5_can_create(o.trace, o.force, "-f overwrites it", e);
+        rc = file_can_create(o.checkpoint, o.force || same, "-f overwrites it", e);
+    if (j->mpx.rank == 0 && !rc && o.trace) rc = file_can_create(o.trace, o.force, "-f overwrites it", e);
     if (mpx_agree(&j->mpx, rc, e)) return -1;
     if (load_plan(j, e) || load_data(j, e)) return -1; /* the same on all ranks */
     struct train_choice choice = {o.backend, o.comm, o.threads, train_elem(j->dtype)};
@@ -419,16 +420,17 @@ int cmd_run(int argc, char **argv) {
     int n, status = EXIT_OK;
     char started[40];
     time_t now = time(NULL);
-    if (!train_parse(&run_command, argc, argv, &file, &n, &a, &status)) return status;
+    if (!program_parse(&run_command, argc, argv, &file, &n, &a, &status)) return status;
     strftime(started, sizeof started, "%Y-%m-%dT%H:%M:%SZ", gmtime(&now));
     j.path = file[0];
     j.measure.command_line = command_line(argc, argv, &a);
-    j.measure.started_utc = started, j.measure.version = arena_printf(&a, "sailor-train %s", train_version());
+    j.measure.started_utc = started;
+    j.measure.version = arena_printf(&a, "sailor-train %s", program_version());
     signal(SIGTERM, on_signal), signal(SIGINT, on_signal), signal(SIGUSR1, on_signal);
     watch_begin();
     if (mpx_start(&j.mpx, &e) || run(&j, &e)) {
         status = e.code;
-        if (j.mpx.rank == 0) train_fail(&e);
+        if (j.mpx.rank == 0) program_fail(&run_command, &e);
     }
     arena_free(&a);
     watch_end();

@@ -1,6 +1,6 @@
 #include "train/trace.h"
+#include "io/file.h"
 #include "io/json.h"
-#include "train/cmd.h"
 
 #include <math.h>
 #include <mpi.h>
@@ -237,7 +237,7 @@ static int write_all(const struct trace *t, const struct grid *g, const struct m
              t->step);
     put_all(&out, t, g, m, head, a);
     text_add(&out, "\n]}\n");
-    int rc = train_write_text(path, out.s, e);
+    int rc = file_write(path, out.s, out.n, e);
     text_free(&out);
     return rc;
 }
