@@ -1,6 +1,7 @@
 /* sailor-train netbench: how fast the ranks at hand send to each other, as the links of a site file. n ranks
  * send to n others at the same time, there and back: inside the first machine, and if there is a second one,
- * from the first to the second. */
+ * from the first to the second. They send buffers of the backend through the communicator, as training does.
+ */
 #include "io/file.h"
 #include "io/inputs.h"
 #include "io/planjson.h"
@@ -23,18 +24,17 @@ enum {
     SIZES = LINKFIT_MOST,
     LARGEST = SMALLEST + SIZES - 1,
     REPEAT_MIN = 5,
-    REPEAT_MAX = 200,
-    TAG = 3
+    REPEAT_MAX = 200
 };
 static const double CERTAIN = 0.02;   /* relative error of a median that needs no more goes */
 static const double FIT_BOUND = 0.15; /* mean relative error of a fit that goes without a warning */
 
 static struct {
     const char *inputs, *site, *zone, *gpu, *output;
-    int largest;
+    int backend, comm, largest;
     double seconds;
     bool force, quiet;
-} o = {.site = "local", .largest = LARGEST, .seconds = 1};
+} o = {.comm = COMM_DEFAULT, .site = "local", .largest = LARGEST, .seconds = 1};
 
 static struct opt options[] = {
     {'o', "output", OPT_TEXT, "LINKS.json", "the site file with these links; default: stdout", &o.output, 0,
@@ -45,6 +45,11 @@ static struct opt options[] = {
     {0, "zone", OPT_TEXT, "ZONE", "where the ranks are; default: the site's first zone", &o.zone, 0, 0, NULL},
     {0, "gpu", OPT_TEXT, "NAME", "what the ranks are; default: the site's first GPU type", &o.gpu, 0, 0,
      NULL},
+    {0, "backend", OPT_CHOICE, NULL, "whose memory is sent: the CPU's (default), or that of a GPU of NVIDIA",
+     &o.backend, 0, 0, train_backends},
+    {0, "comm", OPT_CHOICE, NULL,
+     "what carries messages between ranks; default: nccl where each rank has a GPU of its own, else mpi",
+     &o.comm, 0, 0, train_comms},
     {0, "largest", OPT_INT, "K", "messages of 2^16 up to 2^K bytes; default 30", &o.largest, SMALLEST + 3,
      LARGEST, NULL},
     {0, "seconds", OPT_REAL, "S",
@@ -65,14 +70,30 @@ const struct opt_command netbench_command = {
     .n_opt = sizeof options / sizeof *options,
 };
 
-struct samples { /* n ranks to n others */
-    int n;
-    bool inside;          /* of the same machine */
-    double Bps[SIZES];    /* of all n together, one way, median */
-    double spread[SIZES]; /* between the quartiles, relative to the median */
-    double sum_s[SIZES];  /* all-reduce over the 2 n ranks, median */
+struct samples {             /* n ranks to n others */
+    int n, rank[2 * TP_MAX]; /* those of the one side, those of the other */
+    bool inside;             /* of the same machine */
+    double Bps[SIZES];       /* of all n together, one way, median */
+    double spread[SIZES];    /* between the quartiles, relative to the median */
+    double sum_s[SIZES];     /* all-reduce over the 2 n ranks, median */
     struct link fit;
     double off, most_off; /* the fit's relative error, mean and largest */
+};
+
+struct bench {
+    struct mpx mpx;
+    struct backend backend;
+    struct comm comm;
+    void *buffer; /* of the backend */
+    struct samples samples[2 * TP_N];
+    int n;
+};
+
+struct ends { /* the two sides, as seen by a rank that takes part */
+    MPI_Comm comm;
+    struct group *all;
+    int other;  /* the rank opposite */
+    bool first; /* on the side that sends first */
 };
 
 struct series { /* of goes */
@@ -104,20 +125,23 @@ static bool done(struct series *x) {
 }
 
 /* Time of one go, the slowest rank's: there and back, or a sum over all. */
-static double go(MPI_Comm ends, int side, int other, void *buffer, int bytes, bool sum) {
-    MPI_Barrier(ends);
+static double go(struct bench *b, const struct ends *ends, size_t bytes, bool sum) {
+    struct comm *c = &b->comm;
+    struct pending sent = {0};
+    size_t n = bytes / elem_bytes(ELEM_F32);
+    MPI_Barrier(ends->comm);
     double began = MPI_Wtime();
     if (sum) {
-        MPI_Allreduce(MPI_IN_PLACE, buffer, bytes / 4, MPI_FLOAT, MPI_SUM, ends);
-    } else if (side == 0) {
-        MPI_Send(buffer, bytes, MPI_BYTE, other, TAG, ends);
-        MPI_Recv(buffer, bytes, MPI_BYTE, other, TAG, ends, MPI_STATUS_IGNORE);
+        c->sum(c, ends->all, b->buffer, n, ELEM_F32);
     } else {
-        MPI_Recv(buffer, bytes, MPI_BYTE, other, TAG, ends, MPI_STATUS_IGNORE);
-        MPI_Send(buffer, bytes, MPI_BYTE, other, TAG, ends);
+        if (!ends->first) c->recv(c, b->buffer, n, ELEM_F32, ends->other);
+        c->send(c, b->buffer, n, ELEM_F32, ends->other, &sent);
+        c->wait(c, &sent);
+        if (ends->first) c->recv(c, b->buffer, n, ELEM_F32, ends->other);
     }
+    b->backend.sync(&b->backend); /* until then all of it may only be queued */
     double s = MPI_Wtime() - began;
-    MPI_Allreduce(MPI_IN_PLACE, &s, 1, MPI_DOUBLE, MPI_MAX, ends);
+    MPI_Allreduce(MPI_IN_PLACE, &s, 1, MPI_DOUBLE, MPI_MAX, ends->comm);
     return s;
 }
 
@@ -128,28 +152,68 @@ static int second_machine(const struct mpx *m, const int *node) {
     return -1;
 }
 
-/* The first n ranks of the first machine, and the next n of it (inside) or the first n of the second one. 0
- * if there are not that many. */
-static int sides(const struct mpx *m, const int *node, int n, bool inside, int *rank) {
-    int far = inside ? node[0] : second_machine(m, node), found[2] = {0};
+/* The first n ranks of the first machine, and the next n of it (inside) or the first n of the second one.
+ * False if there are not that many. */
+static bool sides(const struct mpx *m, const int *node, struct samples *x) {
+    int n = x->n, far = x->inside ? node[0] : second_machine(m, node), found[2] = {0};
     for (int r = 0; r < m->size; r++) {
         int side = node[r] != node[0] || found[0] == n;
-        if (node[r] == (side ? far : node[0]) && found[side] < n) rank[side * n + found[side]++] = r;
+        if (node[r] == (side ? far : node[0]) && found[side] < n) x->rank[side * n + found[side]++] = r;
     }
     return found[0] == n && found[1] == n;
 }
 
-/* Rank 0 is always among the ranks of the two sides, rank[0 .. 2 n). Sizes take turns, so that other work on
- * the machine or the network meets all alike, and those whose median is uncertain get more of them. All ranks
- * know the same times and decide alike. */
-static void measure_sides(MPI_Comm world, struct samples *x, const int *rank, int mine, void *buffer) {
-    int at = -1, n = x->n, sizes = o.largest - SMALLEST + 1;
-    for (int k = 0; k < 2 * n; k++)
-        if (rank[k] == mine) at = k;
-    MPI_Comm ends;
-    MPI_Comm_split(world, at < 0 ? MPI_UNDEFINED : 0, at, &ends);
+static void find_sides(struct bench *b, struct arena *a) {
+    const struct mpx *m = &b->mpx;
+    MPI_Comm world = *(MPI_Comm *)m->comm, machine;
+    int *node = ARENA_ARRAY(a, int, m->size), mine = m->rank;
+    MPI_Comm_split_type(world, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &machine);
+    MPI_Bcast(&mine, 1, MPI_INT, 0, machine); /* a machine is known by its first rank */
+    MPI_Comm_free(&machine);
+    MPI_Allgather(&mine, 1, MPI_INT, node, 1, MPI_INT, world);
+    for (int far = 0; far <= (second_machine(m, node) >= 0); far++)
+        for (int n = 1; n <= TP_MAX; n *= 2) {
+            struct samples *x = &b->samples[b->n];
+            *x = (struct samples){.n = n, .inside = !far};
+            if (!sides(m, node, x)) break;
+            b->n++;
+        }
+}
+
+/* The place of a rank in x->rank; -1: it takes no part. */
+static int place(const struct samples *x, int rank) {
+    for (int k = 0; k < 2 * x->n; k++)
+        if (x->rank[k] == rank) return k;
+    return -1;
+}
+
+/* The rank with which this one exchanges messages; -1: none. */
+static int opposite(const struct samples *x, int rank) {
+    int at = place(x, rank);
+    return at < 0 ? -1 : x->rank[at < x->n ? at + x->n : at - x->n];
+}
+
+static void connect_sides(struct bench *b, struct arena *a) {
+    int *peers = ARENA_ARRAY(a, int, b->mpx.size), n = 0;
+    for (int r = 0; r < b->mpx.size; r++) {
+        bool peer = false;
+        for (int i = 0; i < b->n; i++) peer |= opposite(&b->samples[i], b->mpx.rank) == r;
+        if (peer) peers[n++] = r;
+    }
+    if (b->comm.connect) b->comm.connect(&b->comm, peers, n);
+}
+
+/* Rank 0 is always among the ranks of the two sides. Sizes take turns, so that other work on the machine or
+ * the network meets all alike, and those whose median is uncertain get more of them. All ranks know the same
+ * times and decide alike. */
+static void measure_sides(struct bench *b, struct samples *x, struct arena *a) {
+    int ranks[2 * TP_MAX], members = 0, sizes = o.largest - SMALLEST + 1, at = place(x, b->mpx.rank);
+    struct ends ends = {.other = opposite(x, b->mpx.rank), .first = at < x->n};
+    MPI_Comm_split(*(MPI_Comm *)b->mpx.comm, at < 0 ? MPI_UNDEFINED : 0, 0, &ends.comm);
     if (at < 0) return;
-    int other = at < n ? at + n : at - n;
+    for (int r = 0; r < b->mpx.size; r++) /* ascending, however the machines take turns */
+        if (place(x, r) >= 0) ranks[members++] = r;
+    ends.all = b->comm.group(&b->comm, ranks, members, a);
     struct series series[2][SIZES] = {0}; /* there and back, and sums */
     double error[SIZES];
     bool more = true;
@@ -158,39 +222,38 @@ static void measure_sides(MPI_Comm world, struct samples *x, const int *rank, in
         for (int i = 0; i < 2 * sizes; i++) {
             struct series *s = &series[i % 2][i / 2];
             if (done(s)) continue;
-            double t = go(ends, at >= n, other, buffer, 1 << (SMALLEST + i / 2), i % 2);
+            double t = go(b, &ends, (size_t)1 << (SMALLEST + i / 2), i % 2);
             if (round) s->s[s->n++] = t, s->spent_s += t;
             more = true;
         }
     }
     for (int i = 0; i < sizes; i++) {
         double spread, off;
-        x->Bps[i] = n * ldexp(1, SMALLEST + i) / (median(&series[0][i], &x->spread[i], &error[i]) / 2);
+        x->Bps[i] = x->n * ldexp(1, SMALLEST + i) / (median(&series[0][i], &x->spread[i], &error[i]) / 2);
         x->sum_s[i] = median(&series[1][i], &spread, &off);
     }
-    MPI_Comm_free(&ends);
+    MPI_Comm_free(&ends.comm);
     linkfit(&x->fit, x->Bps, error, sizes);
     linkfit_error(&x->fit, x->Bps, sizes, &x->off, &x->most_off);
 }
 
-static int bench(const struct mpx *m, struct samples *out, int *n_out, struct err *e) {
-    MPI_Comm world = *(MPI_Comm *)m->comm, machine;
-    int *node = calloc((size_t)m->size, sizeof *node), rank[2 * TP_MAX], mine = m->rank;
-    void *buffer = calloc(1, (size_t)1 << o.largest);
-    int rc = node && buffer ? 0 : err_set(e, EXIT_INTERNAL, "out of memory");
-    if (mpx_agree(m, rc, e)) return free(node), free(buffer), -1;
-    MPI_Comm_split_type(world, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &machine);
-    MPI_Bcast(&mine, 1, MPI_INT, 0, machine); /* a machine is known by its first rank */
-    MPI_Comm_free(&machine);
-    MPI_Allgather(&mine, 1, MPI_INT, node, 1, MPI_INT, world);
-    for (int far = 0; far <= (second_machine(m, node) >= 0); far++)
-        for (int n = 1; n <= TP_MAX && sides(m, node, n, !far, rank); n *= 2) {
-            struct samples *x = &out[(*n_out)++];
-            *x = (struct samples){.n = n, .inside = !far};
-            measure_sides(world, x, rank, m->rank, buffer);
-        }
-    free(node), free(buffer);
-    return 0;
+static int bench(struct bench *b, struct arena *a, struct err *e) {
+    size_t bytes = (size_t)1 << o.largest;
+    struct train_choice choice = {o.backend, o.comm, 1, ELEM_F32}; /* nothing is computed but sums */
+    if (mpx_agree(&b->mpx, train_open(&b->mpx, choice, &b->backend, &b->comm, e), e)) return -1;
+    b->buffer = b->backend.alloc(&b->backend, bytes);
+    int rc = b->buffer ? 0 : err_set(e, EXIT_INTERNAL, "out of memory");
+    rc = mpx_agree(&b->mpx, rc, e);
+    if (!rc) {
+        b->backend.zero(&b->backend, b->buffer, bytes);
+        find_sides(b, a);
+        connect_sides(b, a);
+        for (int i = 0; i < b->n; i++) measure_sides(b, &b->samples[i], a);
+    }
+    b->backend.release(&b->backend, b->buffer);
+    b->comm.close(&b->comm);
+    b->backend.close(&b->backend);
+    return rc;
 }
 
 static void show(const struct samples *x, struct arena *a) {
@@ -236,19 +299,24 @@ static cJSON *object_at(cJSON *parent, const char *key) {
 /* The site with these links instead of those it had: between machines, or, of one machine alone, inside it;
  * n to n inside a machine is also the link of 2 n devices of a node. What was measured stays beside them as
  * comments. */
-static char *site_text(const char *text, const char *zone, const char *gpu, const struct mpx *m,
-                       const struct samples *x, int n, struct arena *a) {
-    char host[64] = "";
+static char *site_text(const char *text, const char *zone, const char *gpu, const struct bench *b,
+                       struct arena *a) {
+    char host[64] = "", device[200] = "";
+    const struct samples *x = b->samples;
+    int n = b->n;
     bool alone = n == 0 || x[n - 1].inside; /* those between machines come last */
     cJSON *site = cJSON_Parse(text), *links = cJSON_CreateObject(), *inside = cJSON_CreateObject(),
           *fits = cJSON_AddArrayToObject(links, "fits"), *rows = cJSON_AddArrayToObject(links, "rows"),
           *seen = cJSON_AddArrayToObject(links, "//samples");
     gethostname(host, sizeof host - 1);
+    if (!b->backend.host)
+        snprintf(device, sizeof device, "; backend %s (%s), comm %s", b->backend.name, b->backend.device,
+                 b->comm.name);
     cJSON_DeleteItemFromObjectCaseSensitive(site, "links");
     cJSON_DeleteItemFromObjectCaseSensitive(site, "source");
     cJSON_AddStringToObject(site, "source",
-                            arena_printf(a, "links measured: sailor-train %s netbench on %s, %d ranks",
-                                         program_version(), host, m->size));
+                            arena_printf(a, "links measured: sailor-train %s netbench on %s, %d ranks%s",
+                                         program_version(), host, b->mpx.size, device));
     for (int i = 0; i < n; i++) {
         cJSON *s = cJSON_CreateObject();
         if (x[i].inside && 2 * x[i].n <= TP_MAX)
@@ -294,11 +362,11 @@ static int find(const char *name, const char *const *names, int n) {
     return -1;
 }
 
-static int netbench(const struct mpx *m, struct arena *a, struct err *e) {
-    static struct samples x[2 * TP_N];
+static int netbench(struct bench *b, struct arena *a, struct err *e) {
+    const struct mpx *m = &b->mpx;
     struct workload w = {0};
     const char *text = NULL, *gpu[GPUS_MAX];
-    int n = 0, rc = m->rank == 0 && o.output ? file_can_create(o.output, o.force, "-f overwrites it", e) : 0;
+    int rc = m->rank == 0 && o.output ? file_can_create(o.output, o.force, "-f overwrites it", e) : 0;
     if (m->size < 2)
         return err_set(e, EXIT_INPUT,
                        "netbench: 1 rank; expected at least 2 (mpirun -n 2 sailor-train netbench)");
@@ -309,12 +377,12 @@ static int netbench(const struct mpx *m, struct arena *a, struct err *e) {
     if (!rc && o.gpu && find(o.gpu, gpu, w.site->n_gpu) < 0)
         rc =
             err_set(e, EXIT_INPUT, "netbench: --gpu %s: expected a GPU type of site %s", o.gpu, w.site->name);
-    if (mpx_agree(m, rc, e) || bench(m, x, &n, e)) return -1;
+    if (mpx_agree(m, rc, e) || bench(b, a, e)) return -1;
     if (m->rank == 0) {
-        for (int i = 0; i < n && !o.quiet; i++) show(&x[i], a);
-        for (int i = 0; i < n; i++) warn(&x[i]);
+        for (int i = 0; i < b->n && !o.quiet; i++) show(&b->samples[i], a);
+        for (int i = 0; i < b->n; i++) warn(&b->samples[i]);
         const char *zone = o.zone ? o.zone : w.site->zone[0];
-        const char *out = site_text(text, zone, o.gpu ? o.gpu : gpu[0], m, x, n, a);
+        const char *out = site_text(text, zone, o.gpu ? o.gpu : gpu[0], b, a);
         rc = file_write(o.output, out, strlen(out), e);
     }
     return mpx_agree(m, rc, e);
@@ -322,18 +390,18 @@ static int netbench(const struct mpx *m, struct arena *a, struct err *e) {
 
 int cmd_netbench(int argc, char **argv) {
     struct arena a = {0};
-    struct mpx m = {0};
+    static struct bench b;
     struct err e;
     const char **file;
     int n, status = EXIT_OK;
     if (!program_parse(&netbench_command, argc, argv, &file, &n, &a, &status)) return status;
     watch_begin();
-    if (mpx_start(&m, &e) || netbench(&m, &a, &e)) {
+    if (mpx_start(&b.mpx, &e) || netbench(&b, &a, &e)) {
         status = e.code;
-        if (m.rank == 0) program_fail(&netbench_command, &e);
+        if (b.mpx.rank == 0) program_fail(&netbench_command, &e);
     }
     arena_free(&a);
     watch_end();
-    mpx_finish(&m);
+    mpx_finish(&b.mpx);
     return status;
 }

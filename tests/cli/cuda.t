@@ -26,6 +26,16 @@ a, b = $reference, $(losses)
 sys.exit(len(a) != len(b) or max(abs(x - y) / x for x, y in zip(a, b)) > 2e-3)"
     ok $? "$1"
 }
+# links TITLE COMM: netbench of two ranks, between buffers of the GPU
+links() {
+    run "$mpiexec" -n 2 "$train" netbench --backend cuda --comm "$2" --largest 20 --seconds 0.01 -q
+    [ "$rc" = 0 ] && "$python" -c "
+import json, sys
+site = json.load(open('$tmp/out')); s, = site['links']['//samples']
+assert '; backend cuda (' in site['source'] and site['source'].endswith('), comm $2'), site['source']
+assert all(len(s[k]) == 5 and min(s[k]) > 0 for k in ('bandwidth_Bps', 'all_reduce_s')), s"
+    ok $? "$1"
+}
 plan "$tmp/one.json" 1 "0,6:1"
 plan "$tmp/pipe.json" 1 "0,2:1;2,6:1"
 plan "$tmp/two.json" 2 "0,6:1"
@@ -45,6 +55,7 @@ on() { # where; the environment says which GPU
     near "$1: it has the losses of the CPU"
     run "$mpiexec" -n 2 "$train" run "$tmp/pipe.json" --backend cuda --comm mpi --steps 2 -q --json
     near "$1: two ranks on one GPU, a pipeline"
+    links "$1: the link between two ranks on one GPU" mpi
 }
 if [ -e "$emulated" ]; then
     SAILOR_TRAIN_CUDA=$emulated on emulated
@@ -65,6 +76,7 @@ if [ "$rc" = 0 ]; then
         n=$((n + 1)); echo "ok $n - GPU: two ranks with NCCL # skip there is one GPU"
     else
         near "GPU: two ranks with NCCL"
+        links "GPU: the link between two ranks with NCCL" nccl
     fi
     run "$train" run "$tmp/two.json" --steps 2 -q --json
     reference=$(losses)
