@@ -1,7 +1,6 @@
 /* sailor-train netbench: how fast the ranks at hand send to each other, as the links of a site file. n ranks
  * send to n others at the same time, there and back: inside the first machine, and if there is a second one,
- * from the first to the second. They send buffers of the backend through the communicator, as training does.
- */
+ * from the first to the second. As in training, they send buffers of the backend by its communicator. */
 #include "io/file.h"
 #include "io/inputs.h"
 #include "io/planjson.h"
@@ -163,6 +162,7 @@ static bool sides(const struct mpx *m, const int *node, struct samples *x) {
     return found[0] == n && found[1] == n;
 }
 
+/* 1, 2, 4 and 8 ranks to as many, as far as there are: inside the first machine, then to the second one. */
 static void find_sides(struct bench *b, struct arena *a) {
     const struct mpx *m = &b->mpx;
     MPI_Comm world = *(MPI_Comm *)m->comm, machine;
