@@ -308,7 +308,7 @@ struct graph {
 enum {
     SCALE = 1024, /* of vertex weights, where METIS has 32 bits */
     FINE = 8192,  /* how the best AGAIN plans are cut once more, for its balance hangs on how they round */
-    AGAIN = 4
+    AGAIN = 3
 };
 
 /** The complete graph of n GPUs. `apart`: an edge is dear where the link is slow, so that the cut goes inside
