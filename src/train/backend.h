@@ -37,7 +37,7 @@ struct backend {
                              of that file */
     void *own;
 
-    /* ---- memory: alloc() gives NULL when there is no more; contents are undefined ---- */
+    /* ---- memory: alloc() gives NULL when there is no more to give; contents are undefined ---- */
     void *(*alloc)(struct backend *b, size_t bytes);
     void (*release)(struct backend *b, void *p);
     void (*upload)(struct backend *b, void *to, const void *from_host, size_t bytes);
@@ -56,14 +56,13 @@ struct backend {
     void (*stamp)(struct backend *b, int i);
     double (*stamp_s)(struct backend *b, int i); /* seconds since stamp 0 */
 
-    /* ---- linear maps: y[n][out] = x[n][in] W (+ bias[out]); W is [out][in], or [in][out] where inputs_first  */
+    /* ---- linear maps: y[n][out] = x[n][in] W (+ bias[out]); W is [out][in], or [in][out] where inputs_first
+     */
     void (*linear)(struct backend *b, void *y, const void *x, const void *w, const void *bias, int n, int in,
                    int out, bool inputs_first);
     /** dx = dy W'; dw += dy' x; dbias += column sums of dy. Each is skipped for NULL. */
     void (*linear_back)(struct backend *b, void *dx, void *dw, void *dbias, const void *dy, const void *x,
                         const void *w, int n, int in, int out, bool inputs_first);
-    /** dbias[h] += column sums of dy[n][h]. */
-    void (*bias_back)(struct backend *b, void *dbias, const void *dy, int n, int h);
     /** y = x + part + bias, all [n][h] but bias[h]. y may be part. */
     void (*residual)(struct backend *b, void *y, const void *x, const void *part, const void *bias, int n,
                      int h);
@@ -89,7 +88,8 @@ struct backend {
     /** dx = dy f'(x) in place of dy; y = f(x) once more, so that forward need not keep it. */
     void (*activate_back)(struct backend *b, void *dy, void *y, const void *x, enum activation f, size_t n);
 
-    /* ---- embedding: rows [first, first + rows) of the table are here; positions NULL: not added ---- */
+    /* ---- embedding: rows [first, first + rows) of the table are here, other tokens give zeros (-1 always);
+     * positions NULL: not added ---- */
     void (*embed)(struct backend *b, void *y, const void *table, const void *positions, const int *token,
                   int first, int rows, int n, int length, int h);
     void (*embed_back)(struct backend *b, void *dtable, void *dpositions, const void *dy, const int *token,

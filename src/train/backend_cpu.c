@@ -220,6 +220,7 @@ static void cpu_linear(struct backend *b, void *y, const void *x, const void *w,
              bias, y, out);
 }
 
+/* dbias[h] += column sums of dy[n][h] */
 static void cpu_bias_back(struct backend *b, void *dbias, const void *dy, int n, int h) {
     enum { COLUMNS = 64 };
     real *db = dbias;
@@ -635,7 +636,6 @@ int backend_cpu_open(struct backend *b, int threads, struct err *e) {
                           .stamp_s = cpu_stamp_s,
                           .linear = cpu_linear,
                           .linear_back = cpu_linear_back,
-                          .bias_back = cpu_bias_back,
                           .residual = cpu_residual,
                           .norm = cpu_norm,
                           .norm_back = cpu_norm_back,

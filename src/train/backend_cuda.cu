@@ -2,6 +2,7 @@
  * cuda_kernels.cuh and cuda_attention.cuh, queued in one stream. What is stored is float or bf16; operations
  * are templates over it. */
 #include "train/cuda_attention.cuh"
+#include "train/cuda_check.h"
 
 #include <cub/device/device_radix_sort.cuh>
 #include <cublasLt.h>
@@ -13,8 +14,15 @@ extern "C" {
 #include "train/cuda.h"
 }
 
-/* SCRATCH is for cuBLASLt, column sums and sorting, one after another. */
-enum { SCRATCH = 32 << 20, UPLOADS = 8, UPLOAD = 256 << 10, CHUNKS = 256, FLASH_HEAD = 128 };
+/* SCRATCH is for cuBLASLt, column sums and sorting, one after another; RESERVE stays free on the device. */
+enum {
+    SCRATCH = 32 << 20,
+    RESERVE = 256 << 20,
+    UPLOADS = 8,
+    UPLOAD = 256 << 10,
+    CHUNKS = 256,
+    FLASH_HEAD = 128
+};
 
 /* What tells one kind of matrix product from another; all of it is compared. */
 struct product_kind {
@@ -38,7 +46,7 @@ struct gpu {
     /* what is uploaded passes through pinned memory, so that nobody waits */
     char *upload; /* [UPLOADS][UPLOAD] */
     cudaEvent_t uploaded[UPLOADS];
-    int turn;
+    unsigned turn;
     cudaEvent_t *stamp; /* [stamps] */
     int stamps;
     void (*poll)(void *);
@@ -47,19 +55,9 @@ struct gpu {
 
 static struct gpu *own(const struct backend *b) { return (struct gpu *)b->own; }
 
-/* ---- failures: what a device says is the end of the rank; MPI's guard ends the job ---- */
-
-static void fail(const char *what, const char *why) {
-    fprintf(stderr, "sailor-train: error: CUDA: %s: %s\n", what, why);
-    exit(EXIT_INTERNAL);
-}
-static void check(cudaError_t status, const char *what) {
-    if (status != cudaSuccess) fail(what, cudaGetErrorString(status));
-}
 static void check_blas(cublasStatus_t status, const char *what) {
-    if (status != CUBLAS_STATUS_SUCCESS) fail(what, cublasLtGetStatusString(status));
+    if (status != CUBLAS_STATUS_SUCCESS) die("CUDA: %s: %s", what, cublasLtGetStatusString(status));
 }
-#define CHECK(call) check(call, #call)
 #define CHECK_BLAS(call) check_blas(call, #call)
 
 /* ---- launches ---- */
@@ -107,9 +105,14 @@ template <class T> static bool divides(size_t n) { return n % wide<T>::W == 0; }
 
 /* ---- memory ---- */
 
+/* Kernels are loaded when they are first launched, cuBLASLt's too: where nothing were left for them, the
+ * first step would fail instead of this. */
 static void *cuda_alloc(struct backend *b, size_t bytes) {
     void *p = NULL;
+    size_t left, total;
     (void)b;
+    CHECK(cudaMemGetInfo(&left, &total));
+    if (bytes > left || left - bytes < RESERVE) return NULL;
     cudaError_t status = cudaMalloc(&p, bytes ? bytes : 1);
     if (status == cudaSuccess) return p;
     if (status != cudaErrorMemoryAllocation) check(status, "cudaMalloc");
@@ -161,7 +164,7 @@ static void cuda_upload(struct backend *b, void *to, const void *from_host, size
     struct gpu *c = own(b);
     for (size_t at = 0, n, most = UPLOAD; at < bytes; at += n) {
         n = bytes - at < most ? bytes - at : most;
-        int turn = c->turn++ % UPLOADS;
+        unsigned turn = c->turn++ % UPLOADS;
         char *room = c->upload + (size_t)turn * UPLOAD;
         wait_for(b, c->uploaded[turn]);
         memcpy(room, (const char *)from_host + at, n);
@@ -264,7 +267,7 @@ static struct plan *make_plan(struct gpu *c, const struct product_kind &x, cudaD
     cublasLtMatmulHeuristicResult_t found;
     size_t room = SCRATCH;
     int n = 0;
-    if (!p) fail("matrix product", "out of memory");
+    if (!p) die("CUDA: matrix product: out of memory");
     p->kind = x;
     p->a = layout(type, x.transposed_b ? x.k : x.n, x.transposed_b ? x.n : x.k, x.ldb, x.batch, x.stride_b);
     p->b = layout(type, x.transposed_a ? x.m : x.k, x.transposed_a ? x.k : x.m, x.lda, x.batch, x.stride_a);
@@ -293,7 +296,7 @@ static struct plan *make_plan(struct gpu *c, const struct product_kind &x, cudaD
             CUBLAS_STATUS_SUCCESS)
             n = 0;
     }
-    if (n == 0) fail("cublasLtMatmulAlgoGetHeuristic", "no algorithm for this product");
+    if (n == 0) die("CUDA: no algorithm of cuBLASLt for a product of %lld x %lld x %lld", x.m, x.n, x.k);
     p->algorithm = found.algo;
     CHECK_BLAS(cublasLtMatmulPreferenceDestroy(wish));
     p->next = c->plans;
@@ -352,10 +355,6 @@ static void columns(struct backend *b, float *dbias, float *dgain, const T *dy, 
         dbias, dgain, part, chunks, h);
 }
 
-template <class T> static void cuda_bias_back(struct backend *b, void *dbias, const void *dy, int n, int h) {
-    columns<T>(b, (float *)dbias, NULL, (const T *)dy, NULL, NULL, NULL, n, h);
-}
-
 template <class T>
 static void cuda_linear_back(struct backend *b, void *dx, void *dw, void *dbias, const void *dy,
                              const void *x, const void *w, int n, int in, int out, bool inputs_first) {
@@ -372,7 +371,7 @@ static void cuda_linear_back(struct backend *b, void *dx, void *dw, void *dbias,
         struct product p = {out, in, n, 1, flipped, {x, in, false, 0}, 1, 0};
         multiply<T, float>(b, p, NULL, 1, dw, in);
     }
-    if (dbias) cuda_bias_back<T>(b, dbias, dy, n, out);
+    if (dbias) columns<T>(b, (float *)dbias, NULL, (const T *)dy, NULL, NULL, NULL, n, out);
 }
 
 template <class T>
@@ -552,7 +551,8 @@ static void cuda_embed_back(struct backend *b, void *dtable, void *dpositions, c
     void *room = order + used;
     while (rows >> bits) bits++;
     CHECK(cub::DeviceRadixSort::SortPairs(NULL, temporary, key, sorted, index, order, n, 0, bits, c->stream));
-    if (4 * used * sizeof *key + temporary > SCRATCH) fail("embedding", "a microbatch of too many tokens");
+    if (4 * used * sizeof *key + temporary > SCRATCH)
+        die("CUDA: embedding: %d tokens of a microbatch are too many", n);
     RUN(b, table_rows_kernel, packs((size_t)n, 1), ROW_THREADS, key, index, token, first, rows, n);
     CHECK(cub::DeviceRadixSort::SortPairs(room, temporary, key, sorted, index, order, n, 0, bits, c->stream));
     BY_WIDTH(divides<T>((size_t)h) && aligned(dy, dtable), W,
@@ -629,7 +629,7 @@ static void cuda_close(struct backend *b) {
 }
 
 template <class T> static void operations(struct backend *b) {
-    b->linear = cuda_linear<T>, b->linear_back = cuda_linear_back<T>, b->bias_back = cuda_bias_back<T>;
+    b->linear = cuda_linear<T>, b->linear_back = cuda_linear_back<T>;
     b->residual = cuda_residual<T>, b->norm = cuda_norm<T>, b->norm_back = cuda_norm_back<T>;
     b->attention_bytes = cuda_attention_bytes<T>;
     b->attention = cuda_attention<T>, b->attention_back = cuda_attention_back<T>;
@@ -650,8 +650,9 @@ int backend_cuda_open(struct backend *b, enum elem elem, int place, struct err *
     int devices = 0;
     cudaDeviceProp device;
     char bus[32] = "";
-    /* streams that wait for a peer must not hold up the others */
-    setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", 0);
+    /* a stream that waits for a peer must not hold up the others, as it would in one queue with them: as many
+     * queues as there may be, whatever the environment says */
+    setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", 1);
     cudaError_t status = cudaGetDeviceCount(&devices);
     if (status == cudaErrorInsufficientDriver)
         return err_set(e, EXIT_INPUT,

@@ -1,9 +1,9 @@
 /* A communicator whose buffers must be memory of the host, used for those of a device: everything passes
  * through pinned memory. Slow, but it lets several ranks share one GPU. */
 #include "train/comm.h"
+#include "train/die.h"
 
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 enum { PIECE = 64 << 20 };
@@ -26,8 +26,7 @@ struct staged {
 static void *pinned(struct backend *b, size_t bytes) {
     void *p = b->host_alloc(b, bytes);
     if (p) return p;
-    fprintf(stderr, "sailor-train: error: out of pinned memory: %zu bytes for messages\n", bytes);
-    exit(EXIT_INTERNAL);
+    die("out of pinned memory: %zu bytes for messages", bytes);
 }
 
 static struct group *staged_group(struct comm *c, const int *ranks, int n, struct arena *a) {
@@ -60,7 +59,7 @@ static struct message *message_of(struct staged *s, size_t bytes) {
     struct message *m = s->messages;
     while (m && (m->busy || m->bytes < bytes)) m = m->next;
     if (!m) {
-        if (!(m = calloc(1, sizeof *m))) abort();
+        if (!(m = calloc(1, sizeof *m))) die("out of memory: messages");
         *m = (struct message){.p = pinned(s->backend, bytes), .bytes = bytes, .next = s->messages};
         s->messages = m;
     }
@@ -110,7 +109,7 @@ static void staged_close(struct comm *c) {
 
 void comm_stage(struct comm *c, struct backend *b) {
     struct staged *s = calloc(1, sizeof *s);
-    if (!s) abort();
+    if (!s) die("out of memory: messages");
     *s = (struct staged){.inner = *c, .backend = b, .room = pinned(b, PIECE)};
     *c = (struct comm){.name = s->inner.name,
                        .rank = s->inner.rank,

@@ -5,12 +5,14 @@
  * products with attention over all of S x S, and as llm.c counts (6 per parameter with embedding and head
  * one, and 6 L H S, per token). Then seconds of one microbatch by layer, median of 5. */
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "io/devices.h"
 #include "train/cuda.h"
+#include "train/die.h"
 #include "train/trainer.h"
 
 static const struct shape {
@@ -29,6 +31,16 @@ static const struct job {
 } suite[] = {{"gpt2-124m", "bf16", 64, 256, 10}, {"gpt2-350m", "bf16", 32, 128, 10},
              {"gpt2-774m", "bf16", 16, 64, 8},   {"gpt2-1.5b", "bf16", 16, 64, 8},
              {"opt-350m", "bf16", 16, 64, 8},    {"opt-350m", "fp32", 8, 32, 6}};
+
+/* Without MPI there is nobody to tell. */
+void die(const char *format, ...) {
+    va_list list;
+    va_start(list, format);
+    vfprintf(stderr, format, list);
+    va_end(list);
+    fputc('\n', stderr);
+    exit(EXIT_INTERNAL);
+}
 
 static int by_value(const void *x, const void *y) {
     double a = *(const double *)x, b = *(const double *)y;

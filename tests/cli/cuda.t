@@ -46,7 +46,7 @@ reference=$(losses)
 run "$train" run "$tmp/one.json" --comm nccl
 expect 2 "NCCL without GPUs is refused"
 has err "expected --backend cuda" "and it says what is missing"
-run env SAILOR_TRAIN_CUDA=/nonexistent.so "$train" run "$tmp/one.json" --backend cuda
+run env SAILOR_TRAIN_CUDA=/nonexistent.so "$train" run "$tmp/one.json" --backend cuda --steps 1
 expect 2 "a CUDA backend that cannot be loaded"
 
 on() { # where; the environment says which GPU
@@ -61,6 +61,11 @@ if [ -e "$emulated" ]; then
     SAILOR_TRAIN_CUDA=$emulated on emulated
     SAILOR_TRAIN_CUDA=$emulated run "$train" run "$tmp/one.json" --backend cuda --memory-limit 0.02
     expect 3 "emulated: out of memory is a result"
+    EMULATED=broken SAILOR_TRAIN_CUDA=$emulated run "$train" run "$tmp/one.json" --backend cuda --steps 1
+    expect 1 "emulated: a device that fails in a step is one line"
+    EMULATED=broken SAILOR_TRAIN_CUDA=$emulated run "$mpiexec" -n 2 "$train" run "$tmp/pipe.json" --backend cuda --comm mpi --steps 1
+    [ "$rc" != 0 ] && [ "$(grep -c 'rank 0 on .*: CUDA: cuda' "$tmp/err")" = 1 ] && [ "$(grep -ci error: "$tmp/err")" = 1 ]
+    ok $? "emulated: and ends the job of two, with one line from us"
     SAILOR_TRAIN_CUDA=$emulated run "$train" run "$tmp/one.json" --backend cuda --comm nccl
     expect 2 "emulated: has no NCCL"
 else

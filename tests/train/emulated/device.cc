@@ -44,6 +44,7 @@ static const std::function<void()> *kernel_of_launch;
 static char given[32][WARP_ROOM]; /* by warp: what its lanes have given */
 
 static bool backwards() { return getenv("EMULATED") && strstr(getenv("EMULATED"), "backwards"); }
+static bool broken() { return getenv("EMULATED") && strstr(getenv("EMULATED"), "broken"); }
 static bool late() { return getenv("EMULATED") && strstr(getenv("EMULATED"), "late"); }
 
 static unsigned number() { return thread.x + block_size.x * (thread.y + block_size.y * thread.z); }
@@ -197,7 +198,8 @@ cudaError_t cudaMemGetInfo(size_t *left, size_t *total) {
     *total = (size_t)1 << 34, *left = *total - used;
     return cudaSuccess;
 }
-cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t n, cudaMemcpyKind, cudaStream_t) {
+cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t n, cudaMemcpyKind kind, cudaStream_t) {
+    if (emulated::broken() && kind == cudaMemcpyDeviceToHost) return cudaErrorUnknown;
     return memcpy(to, from, n), cudaSuccess;
 }
 cudaError_t cudaMemsetAsync(void *p, int value, size_t n, cudaStream_t) {

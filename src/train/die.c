@@ -1,0 +1,33 @@
+#include "train/die.h"
+#include "base/err.h"
+#include "train/watch.h"
+
+#include <mpi.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+void die(const char *format, ...) {
+    char text[600], host[64] = "";
+    int on = 0, off = 0, rank = 0;
+    va_list list;
+    va_start(list, format);
+    vsnprintf(text, sizeof text, format, list);
+    va_end(list);
+    MPI_Initialized(&on), MPI_Finalized(&off);
+    on = on && !off;
+    gethostname(host, sizeof host - 1);
+    if (on) MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+    if (on)
+        fprintf(stderr, "sailor-train: error: rank %d on %s: %s\n", rank, host, text);
+    else
+        fprintf(stderr, "sailor-train: error: %s\n", text);
+    fflush(NULL);
+    watch_end();
+    if (on) {
+        close(STDERR_FILENO); /* it has been said: the MPI library need not say so, too */
+        MPI_Abort(MPI_COMM_WORLD, EXIT_INTERNAL);
+    }
+    _exit(EXIT_INTERNAL); /* no handlers: those of a device that failed might wait for it */
+}
