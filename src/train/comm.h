@@ -26,6 +26,11 @@ struct comm {
     /** The ranks with which this one exchanges messages, ascending; once, before the first message.
      * Collective. NULL: not needed. */
     void (*connect)(struct comm *c, const int *peers, int n);
+    /** Whether group() and connect() could make all they were asked for; they go on where they cannot, so
+     * that no other rank waits for this one. -1 with *e set (EXIT_NOPLAN: out of memory), possibly that of
+     * another rank of theirs; the ranks have to agree on it, and then can only close(). NULL: nothing can
+     * fail. */
+    int (*ready)(const struct comm *c, struct err *e);
     /** Element by element over the group, in place; the same bits on every rank. Collective over the group.
      */
     void (*sum)(struct comm *c, struct group *g, void *buffer, size_t n, enum elem t);

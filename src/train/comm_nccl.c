@@ -5,15 +5,17 @@
  * receiver is there. So each direction between two ranks has a communicator, and at the sender a stream, of
  * its own. */
 #include "train/cuda.h"
+#include "train/cuda_check.h"
 
-#include <cuda_runtime.h>
 #include <mpi.h>
 #include <nccl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { TAG = 2 };
+enum {
+    TAG = 2,
+    WIRES = 24 /* a device has 32 queues; some are for the backend's stream, sums, and NCCL's own */
+};
 
 struct group {
     ncclComm_t nccl;
@@ -38,23 +40,17 @@ struct nccl {
     struct backend *backend;
     cudaStream_t stream, sums; /* the backend's; that of sums beside its work */
     cudaEvent_t ready;
+    void *probe;    /* one float, for the first message and the first sum */
+    struct err why; /* code other than 0: what could not be made; nothing is made any more */
     struct group *groups;
     struct wire *links;
     struct done *idle;
 };
 
-static void fail(const char *what, const char *why) {
-    fprintf(stderr, "sailor-train: error: NCCL: %s: %s\n", what, why);
-    exit(EXIT_INTERNAL); /* MPI's guard ends the job */
+static void check_nccl(ncclResult_t r, const char *what) {
+    if (r != ncclSuccess) die("NCCL: %s: %s", what, ncclGetErrorString(r));
 }
-static void check(ncclResult_t r, const char *what) {
-    if (r != ncclSuccess) fail(what, ncclGetErrorString(r));
-}
-static void check_cuda(cudaError_t r, const char *what) {
-    if (r != cudaSuccess) fail(what, cudaGetErrorString(r));
-}
-#define CHECK(call) check(call, #call)
-#define CHECK_CUDA(call) check_cuda(call, #call)
+#define CHECK_NCCL(call) check_nccl(call, #call)
 
 static ncclDataType_t type_of(enum elem t) {
     return t == ELEM_F64 ? ncclFloat64 : t == ELEM_F32 ? ncclFloat32 : ncclBfloat16;
@@ -65,8 +61,8 @@ static ncclDataType_t type_of(enum elem t) {
 static void look(ncclComm_t c) {
     ncclResult_t state;
     if (!c) return;
-    CHECK(ncclCommGetAsyncError(c, &state));
-    if (state != ncclSuccess && state != ncclInProgress) fail("a peer is gone", ncclGetLastError(c));
+    CHECK_NCCL(ncclCommGetAsyncError(c, &state));
+    if (state != ncclSuccess && state != ncclInProgress) die("NCCL: a peer is gone: %s", ncclGetLastError(c));
 }
 
 static void poll(void *own) {
@@ -78,8 +74,8 @@ static void poll(void *own) {
 /* ---- what goes on beside the backend's work: it begins when that has come so far, and is waited for ---- */
 
 static void after_work(const struct nccl *x, cudaStream_t stream) {
-    CHECK_CUDA(cudaEventRecord(x->ready, x->stream));
-    CHECK_CUDA(cudaStreamWaitEvent(stream, x->ready, 0));
+    CHECK(cudaEventRecord(x->ready, x->stream));
+    CHECK(cudaStreamWaitEvent(stream, x->ready, 0));
 }
 
 static void end_in(struct nccl *x, cudaStream_t stream, struct pending *p) {
@@ -87,11 +83,80 @@ static void end_in(struct nccl *x, cudaStream_t stream, struct pending *p) {
     if (d) {
         x->idle = d->next;
     } else {
-        if (!(d = calloc(1, sizeof *d))) fail("event", "out of memory");
-        CHECK_CUDA(cudaEventCreateWithFlags(&d->event, cudaEventDisableTiming));
+        if (!(d = calloc(1, sizeof *d))) die("NCCL: out of memory: an event");
+        CHECK(cudaEventCreateWithFlags(&d->event, cudaEventDisableTiming));
     }
-    CHECK_CUDA(cudaEventRecord(d->event, stream));
+    CHECK(cudaEventRecord(d->event, stream));
     p->request = d;
+}
+
+/* ---- setting up: a rank that fails goes on, so that the others learn of it from MPI ---- */
+
+/* Keep the first failure. */
+static bool made(struct nccl *x, bool good, bool memory, const char *what, const char *why) {
+    int rank = 0;
+    if (good) return true;
+    if (x->mpi != MPI_COMM_NULL) MPI_Comm_rank(x->mpi, &rank);
+    if (x->why.code) return false;
+    if (memory)
+        err_set(&x->why, EXIT_NOPLAN, "out of memory: %s on rank %d: %s", what, rank, why);
+    else
+        err_set(&x->why, EXIT_INTERNAL, "comm nccl: %s on rank %d: %s", what, rank, why);
+    return false;
+}
+
+static bool made_cuda(struct nccl *x, cudaError_t r, const char *what) {
+    return made(x, r == cudaSuccess, r == cudaErrorMemoryAllocation, what, cudaGetErrorString(r));
+}
+
+/* NCCL has no status of its own for a device that is full. */
+static bool made_nccl(struct nccl *x, ncclResult_t r, const char *what) {
+    const char *last = r == ncclSuccess ? "" : ncclGetLastError(NULL);
+    return made(x, r == ncclSuccess, strstr(last, "out of memory"), what,
+                last && *last ? last : ncclGetErrorString(r));
+}
+
+/* Are all members well? Otherwise all have the error of one that is not: rather a cause than what came of it.
+ */
+static bool all_well(struct nccl *x, MPI_Comm members) {
+    int rank, n, who, first;
+    MPI_Comm_rank(members, &rank), MPI_Comm_size(members, &n);
+    who = !x->why.code ? 2 * n : x->why.code == EXIT_INTERNAL ? n + rank : rank;
+    MPI_Allreduce(&who, &first, 1, MPI_INT, MPI_MIN, members);
+    if (first == 2 * n) return true;
+    MPI_Bcast(&x->why, (int)sizeof x->why, MPI_BYTE, first % n, members);
+    return false;
+}
+
+/* A communicator of NCCL in which this rank is `rank`; NULL where one of the members has failed. */
+static ncclComm_t join(struct nccl *x, MPI_Comm members, int rank) {
+    ncclUniqueId id;
+    ncclComm_t c = NULL;
+    int mine, n;
+    if (!all_well(x, members)) return NULL;
+    MPI_Comm_rank(members, &mine), MPI_Comm_size(members, &n);
+    if (mine == 0) CHECK_NCCL(ncclGetUniqueId(&id));
+    MPI_Bcast(&id, (int)sizeof id, MPI_BYTE, 0, members);
+    if (!made_nccl(x, ncclCommInitRank(&c, n, id, rank), "ncclCommInitRank")) c = NULL;
+    if (all_well(x, members)) return c;
+    if (c) ncclCommAbort(c);
+    return NULL;
+}
+
+static MPI_Comm members_of(const struct nccl *x, const int *ranks, int n) {
+    MPI_Group some;
+    MPI_Comm members;
+    MPI_Group_incl(x->all, n, ranks, &some);
+    MPI_Comm_create_group(x->mpi, some, TAG, &members);
+    MPI_Group_free(&some);
+    return members;
+}
+
+static int nccl_ready(const struct comm *c, struct err *e) {
+    const struct nccl *x = c->own;
+    if (!x->why.code) return 0;
+    *e = x->why;
+    return -1;
 }
 
 /* ---- groups ---- */
@@ -99,31 +164,30 @@ static void end_in(struct nccl *x, cudaStream_t stream, struct pending *p) {
 static struct group *nccl_group(struct comm *c, const int *ranks, int n, struct arena *a) {
     struct nccl *x = c->own;
     struct group *g = ARENA_NEW(a, struct group);
-    MPI_Group some;
-    MPI_Comm members;
-    ncclUniqueId id;
+    MPI_Comm members = members_of(x, ranks, n);
     int rank;
-    MPI_Group_incl(x->all, n, ranks, &some);
-    MPI_Comm_create_group(x->mpi, some, TAG, &members);
     MPI_Comm_rank(members, &rank);
-    if (rank == 0) CHECK(ncclGetUniqueId(&id));
-    MPI_Bcast(&id, sizeof id, MPI_BYTE, 0, members);
-    CHECK(ncclCommInitRank(&g->nccl, n, id, rank));
+    if ((g->nccl = join(x, members, rank))) {
+        g->next = x->groups;
+        x->groups = g;
+        /* what the first sum needs beyond this is taken now */
+        if (made_nccl(x, ncclAllReduce(x->probe, x->probe, 1, ncclFloat, ncclSum, g->nccl, x->stream),
+                      "the first sum"))
+            x->backend->sync(x->backend);
+        all_well(x, members);
+    }
     MPI_Comm_free(&members);
-    MPI_Group_free(&some);
-    g->next = x->groups;
-    x->groups = g;
     return g;
 }
 
 static void nccl_sum(struct comm *c, struct group *g, void *buffer, size_t n, enum elem t) {
     const struct nccl *x = c->own;
-    CHECK(ncclAllReduce(buffer, buffer, n, type_of(t), ncclSum, g->nccl, x->stream));
+    CHECK_NCCL(ncclAllReduce(buffer, buffer, n, type_of(t), ncclSum, g->nccl, x->stream));
 }
 
 static void nccl_max(struct comm *c, struct group *g, void *buffer, size_t n, enum elem t) {
     const struct nccl *x = c->own;
-    CHECK(ncclAllReduce(buffer, buffer, n, type_of(t), ncclMax, g->nccl, x->stream));
+    CHECK_NCCL(ncclAllReduce(buffer, buffer, n, type_of(t), ncclMax, g->nccl, x->stream));
 }
 
 /* All of them in one stream: the ranks of a group start theirs in the same order. */
@@ -131,48 +195,50 @@ static void nccl_sum_start(struct comm *c, struct group *g, void *buffer, size_t
                            struct pending *p) {
     struct nccl *x = c->own;
     after_work(x, x->sums);
-    CHECK(ncclAllReduce(buffer, buffer, n, type_of(t), ncclSum, g->nccl, x->sums));
+    CHECK_NCCL(ncclAllReduce(buffer, buffer, n, type_of(t), ncclSum, g->nccl, x->sums));
     end_in(x, x->sums, p);
 }
 
 /* ---- messages ---- */
 
-/* One direction; `rank` 0 sends, 1 receives. The lower rank of the two makes up the id. */
-static ncclComm_t direction(const struct nccl *x, int peer, bool lower, int rank) {
-    ncclUniqueId id;
-    ncclComm_t c;
-    if (lower) {
-        CHECK(ncclGetUniqueId(&id));
-        MPI_Send(&id, sizeof id, MPI_BYTE, peer, TAG, x->mpi);
-    } else {
-        MPI_Recv(&id, sizeof id, MPI_BYTE, peer, TAG, x->mpi, MPI_STATUS_IGNORE);
-    }
-    CHECK(ncclCommInitRank(&c, 2, id, rank));
-    return c;
+/* One direction; `rank` 0 sends, 1 receives. NCCL connects two ranks at their first message, and both hosts
+ * wait until that is done: later, in the midst of a step, two of them could wait for each other. */
+static void direction(struct nccl *x, ncclComm_t *c, MPI_Comm members, int rank) {
+    if (!(*c = join(x, members, rank))) return;
+    if (made_nccl(x,
+                  rank ? ncclRecv(x->probe, 1, ncclFloat, 0, *c, x->stream)
+                       : ncclSend(x->probe, 1, ncclFloat, 1, *c, x->stream),
+                  "the first message"))
+        x->backend->sync(x->backend);
+    all_well(x, members);
 }
 
 /* Peers ascend: of all pairs that are not yet connected, the first by lower and then by higher rank has both
  * its ranks at it, so nobody waits for ever. */
 static void nccl_connect(struct comm *c, const int *peers, int n) {
     struct nccl *x = c->own;
+    if (n > WIRES && !x->why.code)
+        err_set(&x->why, EXIT_INPUT,
+                "comm nccl: rank %d exchanges messages with %d others; expected at most %d, or --comm mpi",
+                c->rank, n, WIRES);
     for (int i = 0; i < n; i++) {
         struct wire *l = calloc(1, sizeof *l);
-        if (!l) fail("connect", "out of memory");
+        if (!l) die("NCCL: out of memory: a connection");
         bool lower = c->rank < peers[i];
-        l->peer = peers[i];
-        if (lower) l->out = direction(x, l->peer, lower, 0);
-        l->in = direction(x, l->peer, lower, 1);
-        if (!lower) l->out = direction(x, l->peer, lower, 0);
-        CHECK_CUDA(cudaStreamCreateWithFlags(&l->stream, cudaStreamNonBlocking));
-        l->next = x->links;
+        MPI_Comm members = members_of(x, (int[]){lower ? c->rank : peers[i], lower ? peers[i] : c->rank}, 2);
+        l->peer = peers[i], l->next = x->links;
         x->links = l;
+        made_cuda(x, cudaStreamCreateWithFlags(&l->stream, cudaStreamNonBlocking), "a stream");
+        direction(x, lower ? &l->out : &l->in, members, !lower);
+        direction(x, lower ? &l->in : &l->out, members, lower);
+        MPI_Comm_free(&members);
     }
 }
 
 static struct wire *wire_to(const struct nccl *x, int peer) {
     struct wire *l = x->links;
     while (l && l->peer != peer) l = l->next;
-    if (!l) fail("message", "to a rank that is not connected");
+    if (!l) die("NCCL: no connection to rank %d", peer);
     return l;
 }
 
@@ -180,7 +246,7 @@ static void nccl_send(struct comm *c, const void *buffer, size_t n, enum elem t,
     struct nccl *x = c->own;
     struct wire *w = wire_to(x, to);
     after_work(x, w->stream);
-    CHECK(ncclSend(buffer, n, type_of(t), 1, w->out, w->stream));
+    CHECK_NCCL(ncclSend(buffer, n, type_of(t), 1, w->out, w->stream));
     end_in(x, w->stream, p);
 }
 
@@ -189,7 +255,7 @@ static void nccl_wait(struct comm *c, struct pending *p) {
     struct nccl *x = c->own;
     struct done *d = p->request;
     if (!d) return;
-    CHECK_CUDA(cudaStreamWaitEvent(x->stream, d->event, 0));
+    CHECK(cudaStreamWaitEvent(x->stream, d->event, 0));
     d->next = x->idle;
     x->idle = d;
     p->request = NULL;
@@ -197,31 +263,41 @@ static void nccl_wait(struct comm *c, struct pending *p) {
 
 static void nccl_recv(struct comm *c, void *buffer, size_t n, enum elem t, int from) {
     const struct nccl *x = c->own;
-    CHECK(ncclRecv(buffer, n, type_of(t), 0, wire_to(x, from)->in, x->stream));
+    CHECK_NCCL(ncclRecv(buffer, n, type_of(t), 0, wire_to(x, from)->in, x->stream));
+}
+
+/* Others may never come to the end of what has failed. */
+static void leave(const struct nccl *x, ncclComm_t c) {
+    if (!c) return;
+    if (x->why.code)
+        ncclCommAbort(c);
+    else
+        ncclCommDestroy(c);
 }
 
 static void nccl_close(struct comm *c) {
     struct nccl *x = c->own;
     if (!x) return;
-    x->backend->sync(x->backend);
     backend_cuda_poll(x->backend, NULL, NULL);
+    if (!x->why.code) x->backend->sync(x->backend);
     for (struct wire *l = x->links, *next; l; l = next) {
         next = l->next;
-        cudaStreamSynchronize(l->stream);
+        if (!x->why.code) cudaStreamSynchronize(l->stream);
         /* both ends take the two directions in the same order */
-        ncclCommDestroy(c->rank < l->peer ? l->out : l->in);
-        ncclCommDestroy(c->rank < l->peer ? l->in : l->out);
-        cudaStreamDestroy(l->stream);
+        leave(x, c->rank < l->peer ? l->out : l->in);
+        leave(x, c->rank < l->peer ? l->in : l->out);
+        if (l->stream) cudaStreamDestroy(l->stream);
         free(l);
     }
-    for (struct group *g = x->groups; g; g = g->next) ncclCommDestroy(g->nccl);
+    for (struct group *g = x->groups; g; g = g->next) leave(x, g->nccl);
     for (struct done *d = x->idle, *next; d; d = next) {
         next = d->next;
         cudaEventDestroy(d->event);
         free(d);
     }
-    cudaStreamDestroy(x->sums);
-    cudaEventDestroy(x->ready);
+    if (x->sums) cudaStreamDestroy(x->sums);
+    if (x->ready) cudaEventDestroy(x->ready);
+    if (x->probe) cudaFree(x->probe);
     if (x->mpi != MPI_COMM_NULL) {
         MPI_Group_free(&x->all);
         MPI_Comm_free(&x->mpi);
@@ -232,13 +308,14 @@ static void nccl_close(struct comm *c) {
 
 int comm_nccl_open(struct comm *c, void *mpi_comm, struct backend *b, struct err *e) {
     struct nccl *x = calloc(1, sizeof *x);
-    if (!x) return err_set(e, EXIT_INTERNAL, "out of memory");
+    if (!x) die("out of memory: NCCL");
     x->backend = b, x->stream = backend_cuda_stream(b), x->mpi = MPI_COMM_NULL;
     *c = (struct comm){.name = "nccl",
                        .size = 1,
                        .own = x,
                        .group = nccl_group,
                        .connect = nccl_connect,
+                       .ready = nccl_ready,
                        .sum = nccl_sum,
                        .max = nccl_max,
                        .sum_start = nccl_sum_start,
@@ -246,14 +323,18 @@ int comm_nccl_open(struct comm *c, void *mpi_comm, struct backend *b, struct err
                        .recv = nccl_recv,
                        .wait = nccl_wait,
                        .close = nccl_close};
-    if (cudaEventCreateWithFlags(&x->ready, cudaEventDisableTiming) != cudaSuccess ||
-        cudaStreamCreateWithFlags(&x->sums, cudaStreamNonBlocking) != cudaSuccess)
-        return err_set(e, EXIT_INTERNAL, "comm nccl: %s", cudaGetErrorString(cudaGetLastError()));
+    if (mpi_comm) { /* first of all: it is collective, and what follows may fail on one rank alone */
+        MPI_Comm_dup(*(MPI_Comm *)mpi_comm, &x->mpi);
+        MPI_Comm_group(x->mpi, &x->all);
+        MPI_Comm_rank(x->mpi, &c->rank);
+        MPI_Comm_size(x->mpi, &c->size);
+    }
+    /* all connections of a group when it is made: memory is taken before the ledger looks at the device */
+    setenv("NCCL_RUNTIME_CONNECT", "0", 0);
+    if (made_cuda(x, cudaEventCreateWithFlags(&x->ready, cudaEventDisableTiming), "an event") &&
+        made_cuda(x, cudaStreamCreateWithFlags(&x->sums, cudaStreamNonBlocking), "a stream") &&
+        made_cuda(x, cudaMalloc(&x->probe, sizeof(float)), "a buffer"))
+        CHECK(cudaMemsetAsync(x->probe, 0, sizeof(float), x->stream));
     backend_cuda_poll(b, poll, x);
-    if (!mpi_comm) return 0;
-    MPI_Comm_dup(*(MPI_Comm *)mpi_comm, &x->mpi);
-    MPI_Comm_group(x->mpi, &x->all);
-    MPI_Comm_rank(x->mpi, &c->rank);
-    MPI_Comm_size(x->mpi, &c->size);
-    return 0;
+    return nccl_ready(c, e);
 }

@@ -55,7 +55,7 @@ int train_open(const struct mpx *m, struct train_choice o, struct backend *b, st
                        "--comm nccl: rank %d and another one share a GPU; expected one GPU per rank, or mpi",
                        shared);
     if (o.comm == COMM_NCCL || (o.comm == COMM_DEFAULT && cuda.comm_open && shared < 0 && m->size > 1))
-        return mpx_agree(m, cuda.comm_open(c, m->comm, b, e), e);
+        return mpx_agree(m, cuda.comm_open(c, m->comm, b, e), e) ? c->close(c), b->close(b), -1 : 0;
     comm_mpi_open(c, m->comm);
     if (!b->host) comm_stage(c, b);
     return 0;

@@ -22,19 +22,25 @@ void ledger_driver(struct ledger *l) {
 }
 
 void *ledger_alloc(struct ledger *l, enum memory category, size_t bytes, struct err *e) {
-    void *p = NULL;
+    struct backend *b = l->backend;
+    size_t used, all;
     bytes = (bytes + 63) / 64 * 64;
     if (l->n_block == (int)(sizeof l->block / sizeof *l->block))
         return err_set(e, EXIT_INTERNAL, "the ledger is full"), NULL;
-    bool within = l->limit_bytes <= 0 || (double)l->total + (double)bytes <= l->limit_bytes;
-    if (within) p = l->backend->alloc(l->backend, bytes);
+    if (l->limit_bytes > 0 && (double)l->total + (double)bytes > l->limit_bytes)
+        return err_set(e, EXIT_NOPLAN, "out of memory: %zu bytes asked for %s, %zu held, limit %.0f", bytes,
+                       memory_name[category], l->total, l->limit_bytes),
+               NULL;
+    void *p = b->alloc(b, bytes);
     if (!p) {
-        if (l->limit_bytes > 0)
-            err_set(e, EXIT_NOPLAN, "out of memory: %zu bytes asked for %s, %zu held, limit %.0f", bytes,
-                    memory_name[category], l->total, l->limit_bytes);
+        b->device_bytes(b, &used, &all);
+        if (all)
+            err_set(e, EXIT_NOPLAN,
+                    "out of memory: %zu bytes asked for %s, %zu held, %zu of %zu left on the device", bytes,
+                    memory_name[category], l->total, all - used, all);
         else
-            err_set(e, EXIT_NOPLAN, "out of memory: %zu bytes asked for %s, %zu held", bytes,
-                    memory_name[category], l->total);
+            err_set(e, EXIT_NOPLAN, "out of memory: %zu bytes asked for %s, %zu held; the system has no more",
+                    bytes, memory_name[category], l->total);
         return NULL;
     }
     l->block[l->n_block++] = (struct block){category, p, bytes};

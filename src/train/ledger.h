@@ -13,8 +13,8 @@ enum memory {
     MEMORY_ACTIVATIONS,   /* kept from forward to backward, for all microbatches in flight */
     MEMORY_COMMUNICATION, /* what is sent to and received from other stages */
     MEMORY_WORKSPACE,
-    MEMORY_DRIVER, /* what libraries and the driver hold on the device: all that is in use and not taken here;
-                      0 on a CPU, and where ranks share a device */
+    MEMORY_DRIVER, /* what libraries, communicators and the driver hold on the device: all that is in use and
+                      not taken here; 0 on a CPU, and where ranks share a device */
     MEMORY_N
 };
 extern const char *const memory_name[MEMORY_N];
@@ -31,6 +31,7 @@ struct ledger {
     } block[32];
 };
 
+/** What the device holds by now counts towards the limit. */
 void ledger_open(struct ledger *l, struct backend *b, double limit_bytes);
 
 /** A block of this category, 64-byte aligned, contents undefined. NULL with *e set (EXIT_NOPLAN): "out of

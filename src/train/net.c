@@ -84,9 +84,8 @@ static void place_work(struct net *n, struct carver *c) {
         call;                                                                                                \
     } while (0)
 
-int net_make(struct net *n, const struct arch *arch, struct net_shape shape, struct backend *b,
-             struct comm *comm, struct group *g, struct clock *clock, struct ledger *l, struct arena *arena,
-             struct err *e) {
+void net_place(struct net *n, const struct arch *arch, struct net_shape shape, struct backend *b,
+               struct comm *comm, struct group *g, struct clock *clock, struct arena *arena) {
     *n = (struct net){.arch = arch,
                       .backend = b,
                       .comm = comm,
@@ -103,6 +102,10 @@ int net_make(struct net *n, const struct arch *arch, struct net_shape shape, str
     n->slot = ARENA_ARRAY(arena, struct slot, n->slots);
     for (int i = 0; i < n->slots; i++) n->slot[i].kept = ARENA_ARRAY(arena, struct kept, n->end - n->first);
     place_layers(n);
+}
+
+int net_take(struct net *n, struct ledger *l, struct err *e) {
+    const struct backend *b = n->backend;
     size_t acc = elem_bytes(b->acc), mixed = b->elem != b->acc;
     if (!(n->weight = ledger_alloc(l, MEMORY_PARAMETERS, n->params * elem_bytes(b->elem), e))) return -1;
     if (!(n->grad = ledger_alloc(l, MEMORY_GRADIENTS, n->params * acc, e))) return -1;
@@ -113,6 +116,13 @@ int net_make(struct net *n, const struct arch *arch, struct net_shape shape, str
     ALLOCATE(MEMORY_COMMUNICATION, place_messages(n, &c));
     ALLOCATE(MEMORY_WORKSPACE, place_work(n, &c));
     return 0;
+}
+
+int net_make(struct net *n, const struct arch *arch, struct net_shape shape, struct backend *b,
+             struct comm *comm, struct group *g, struct clock *clock, struct ledger *l, struct arena *arena,
+             struct err *e) {
+    net_place(n, arch, shape, b, comm, g, clock, arena);
+    return net_take(n, l, e);
 }
 
 /* Host doubles to the device's elements. */

@@ -64,8 +64,13 @@ struct net_shape {
     int first, end, tp, tp_rank, micro_batch, slots;
 };
 
-/** Layers, offsets and memory, taken from the ledger in one block per category. `training`: with gradients
- * and optimizer. Lives in `arena`. -1 with *e set when memory does not suffice. */
+/** Layers and offsets, and no memory of the device yet. Lives in `arena`. */
+void net_place(struct net *n, const struct arch *arch, struct net_shape shape, struct backend *b,
+               struct comm *c, struct group *g, struct clock *clock, struct arena *arena);
+/** Its memory, from the ledger, one block per category. -1 with *e set (EXIT_NOPLAN) when it does not
+ * suffice. */
+int net_take(struct net *n, struct ledger *l, struct err *e);
+/** One after the other. */
 int net_make(struct net *n, const struct arch *arch, struct net_shape shape, struct backend *b,
              struct comm *c, struct group *g, struct clock *clock, struct ledger *l, struct arena *arena,
              struct err *e);

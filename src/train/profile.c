@@ -171,14 +171,15 @@ static int time_layer(struct profiler *p, int layer, int micro_batch, int tp, st
     return rc;
 }
 
-static void time_all(struct profiler *p, struct arena *a) {
+static int time_all(struct profiler *p, struct arena *a, struct err *e) {
     for (int tp = 1; tp <= p->mpx.size && tp <= TP_MAX && (!o.tp || tp <= o.tp); tp *= 2) {
         struct group *g = NULL;
-        struct err e;
+        struct err no;
         int rank[TP_MAX], first = p->mpx.rank / tp * tp;
-        if (arch_check_tp(&p->arch, tp, "", &e) || p->mpx.size % tp) continue;
+        if (arch_check_tp(&p->arch, tp, "", &no) || p->mpx.size % tp) continue;
         for (int k = 0; k < tp; k++) rank[k] = first + k;
         if (tp > 1) g = p->comm.group(&p->comm, rank, tp, a);
+        if (mpx_agree(&p->mpx, p->comm.ready ? p->comm.ready(&p->comm, e) : 0, e)) return -1;
         for (int m = 1; m <= o.largest; m *= 2) {
             struct row *row = &p->row[p->rows];
             *row = (struct row){.micro_batch = m, .tp = tp};
@@ -192,6 +193,7 @@ static void time_all(struct profiler *p, struct arena *a) {
                         row->median[LAYER_BLOCK][0], row->median[LAYER_BLOCK][1]);
         }
     }
+    return 0;
 }
 
 static void add_times(struct text *t, const struct arch *a, const char *key, double value[3][TIMED],
@@ -242,8 +244,8 @@ static int profile(struct profiler *p, const char *model, struct arena *a, struc
     p->model = w.model->name;
     struct train_choice choice = {o.backend, o.comm, o.threads, train_elem(o.dtype)};
     if (mpx_agree(&p->mpx, train_open(&p->mpx, choice, &p->backend, &p->comm, e), e)) return -1;
-    time_all(p, a);
-    if (!p->rows)
+    rc = time_all(p, a, e);
+    if (!rc && !p->rows)
         rc = err_set(e, EXIT_NOPLAN, "out of memory: microbatch 1 does not fit; see --memory-limit");
     if (!rc && p->mpx.rank == 0) {
         struct text t = {0};

@@ -120,7 +120,7 @@ static void connect(struct trainer *t, struct arena *a) {
 static bool is_first(const struct trainer *t) { return t->net.first == 0; }
 static bool is_last(const struct trainer *t) { return t->net.end == t->arch->layers; }
 
-/* The tokens of microbatch w; those beyond the batch are zeros and do not count. Returns how many tokens
+/* The tokens of microbatch w; places beyond the batch have none and do not count. Returns how many tokens
  * count. */
 static int load_tokens(struct trainer *t, struct slot *s, int w, bool held_out) {
     int S = t->arch->sequence, count, first = grid_sequences(t->grid, t->cell->pipeline, w, &count);
@@ -128,8 +128,7 @@ static int load_tokens(struct trainer *t, struct slot *s, int w, bool held_out) 
     if (!is_first(t) && !is_last(t)) return 0;
     if (!held_out) q += (unsigned long long)t->step * (unsigned long long)t->grid->plan->global_batch_size;
     clock_enter(&t->clock, PHASE_OTHER);
-    memset(t->token, 0, sizeof(int) * (size_t)t->net.tokens);
-    memset(t->target, 0, sizeof(int) * (size_t)t->net.tokens);
+    for (int i = 0; i < t->net.tokens; i++) t->token[i] = t->target[i] = -1;
     for (int i = 0; i < count; i++)
         data_sequence(t->data, held_out, q + (unsigned long long)i, t->token + i * S, t->target + i * S);
     net_tokens(&t->net, s, t->token, t->target);
@@ -250,11 +249,13 @@ int trainer_make(struct trainer *t, const struct grid *g, const struct data *d, 
         for (int k = 0; k < cell->tp; k++) rank[k] = cell->first_rank + k;
         replica = c->group(c, rank, cell->tp, a);
     }
-    ledger_open(&t->ledger, b, o.memory_limit_bytes);
-    int rc = net_make(&t->net, g->arch, shape, b, c, replica, &t->clock, &t->ledger, a, e);
-    share(t, a); /* also where memory did not suffice: the others make their groups with this rank */
+    net_place(&t->net, g->arch, shape, b, c, replica, &t->clock, a);
+    share(t, a);
     connect(t, a);
-    if (rc) return -1;
+    /* what communicators take of the device is there now, and counts */
+    ledger_open(&t->ledger, b, o.memory_limit_bytes);
+    if (c->ready && c->ready(c, e)) return -1;
+    if (net_take(&t->net, &t->ledger, e)) return -1;
     t->out = ARENA_ARRAY(a, struct sends, shape.slots);
     t->token = ARENA_ARRAY(a, int, t->net.tokens);
     t->target = ARENA_ARRAY(a, int, t->net.tokens);
