@@ -83,7 +83,8 @@ LDLIBS     += $(HDF5_LIBS) $(CJSON_LIBS) $(METIS_LIBS) -lm
 src_of   = $(sort $(foreach d,$(1),$(wildcard src/$(d)/*.c)))
 planner := $(call src_of,base sim io planners search cli)
 nccl_c  := src/train/comm_nccl.c
-trainer := $(filter-out $(nccl_c),$(call src_of,base sim io train))
+plugin_c := src/train/cuda_version.c $(nccl_c)
+trainer := $(filter-out $(plugin_c),$(call src_of,base sim io train))
 src     := $(sort $(planner) $(trainer))
 lib_o   := $(filter-out %/main.o,$(planner:%.c=$(B)/%.o))
 train_o := $(filter-out %/main.o,$(trainer:%.c=$(B)/%.o))
@@ -107,6 +108,7 @@ fuzzers  := $(patsubst tests/fuzz/%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 
 ## all: build the planner, build/sailor, and the trainer, build/sailor-train (the default)
 all: $(programs) $(plugin)
+	$(if $(plugin),,@rm -f $(BIN)/sailor-train-cuda.so)
 	$(if $(blas),,@echo "  build/sailor-train: not built, for want of a BLAS (libopenblas-dev, or BLAS_CPPFLAGS= BLAS_LIBS=)")
 
 $(BIN)/sailor: $(planner:%.c=$(B)/%.o)
@@ -121,14 +123,14 @@ nvcc_flags = -std=c++17 -O3 -lineinfo -Isrc $(foreach a,$(CUDA_ARCHS),-gencode a
              -gencode arch=compute_$(lastword $(CUDA_ARCHS)),code=compute_$(lastword $(CUDA_ARCHS)) \
              -Xcompiler -Wall,-Wextra,-fPIC $(if $(filter 1,$(WERROR)),-Werror all-warnings -Xcompiler -Werror) $(NVCC_FLAGS)
 cuda_libs  = -L$(CUDA_HOME)/lib64 -Wl,-rpath,$(CUDA_HOME)/lib64 -lcublasLt -lcudart_static -lstdc++ -ldl -lrt -lpthread
-$(BIN)/sailor-train-cuda.so: $(B)/src/train/backend_cuda.o $(if $(nccl),$(nccl_c:%.c=$(B)/%.o))
+$(BIN)/sailor-train-cuda.so: $(B)/src/train/backend_cuda.o $(patsubst %.c,$(B)/%.o,$(if $(nccl),$(plugin_c),$(filter-out $(nccl_c),$(plugin_c))))
 	@mkdir -p $(@D); echo "  LINK  $@ (CUDA, $(if $(nccl),NCCL,no NCCL: nccl.h not found))"
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -shared -o $@ $(filter %.o,$^) $(cuda_libs) \
 	    $(if $(nccl),-L$(nccl)/lib -Wl$(comma)-rpath$(comma)$(nccl)/lib -lnccl)
 $(B)/%.o: %.cu $(B)/flags
 	@mkdir -p $(@D); echo "  NVCC  $<"
 	$(Q)$(NVCC) $(nvcc_flags) -MMD -MP -c -o $@ $<
-$(nccl_c:%.c=$(B)/%.o): ALL_CFLAGS += -fPIC
+$(plugin_c:%.c=$(B)/%.o): ALL_CFLAGS += -fPIC
 $(nccl_c:%.c=$(B)/%.o): CPPFLAGS += -isystem $(CUDA_HOME)/include $(if $(filter-out /usr,$(nccl)),-isystem $(nccl)/include)
 
 $(B)/%.o: %.c $(B)/flags
@@ -142,7 +144,7 @@ $(B)/flags: FORCE
 	 cmp -s $@.$$$$ $@ && rm $@.$$$$ || mv $@.$$$$ $@
 $(B)/version: FORCE
 	@mkdir -p $(@D); echo '$(VERSION)' > $@.$$$$; cmp -s $@.$$$$ $@ && rm $@.$$$$ || mv $@.$$$$ $@
-version_o := $(patsubst %.c,$(B)/%.o,$(if $(src),$(shell grep -ls SAILOR_VERSION $(src))))
+version_o := $(patsubst %.c,$(B)/%.o,$(if $(src),$(shell grep -ls SAILOR_VERSION $(src) $(plugin_c))))
 $(version_o): $(B)/version
 $(version_o): CPPFLAGS += -DSAILOR_VERSION='"$(VERSION)"'
 
@@ -162,10 +164,15 @@ $(B)/tests/train/t_%: tests/train/t_%.c $(call helpers_of,train) $(train_o)
 # the CUDA backend on the host: its own kernels, above a GPU of fibers
 emulated := tests/train/emulated
 $(B)/tests/train/t_cuda: | $(B)/tests/train/emulated.so $(plugin)
-$(B)/tests/train/emulated.so: src/train/backend_cuda.cu $(emulated)/device.cc $(B)/flags
+$(B)/tests/train/emulated.so: $(B)/tests/train/emulated/backend_cuda.o $(B)/tests/train/emulated/device.o $(B)/src/train/cuda_version.o
+	@echo "  LINK  $@"
+	$(Q)$(CXX) -shared -o $@ $(filter %.o,$^)
+$(B)/tests/train/emulated/backend_cuda.o: src/train/backend_cuda.cu $(B)/flags
+$(B)/tests/train/emulated/device.o: $(emulated)/device.cc $(B)/flags
+$(B)/tests/train/emulated/%.o:
 	@mkdir -p $(@D); echo "  CXX   $@"
-	$(Q)$(CXX) -std=c++17 -O2 -g -fPIC -shared -Wall -Wextra -Wno-unknown-pragmas $(if $(filter 1,$(WERROR)),-Werror) \
-	    -D_GNU_SOURCE -I$(emulated) -Isrc -MMD -MP -MF $@.d -o $@ -x c++ src/train/backend_cuda.cu $(emulated)/device.cc
+	$(Q)$(CXX) -std=c++17 -O2 -g -fPIC -Wall -Wextra -Wno-unknown-pragmas $(if $(filter 1,$(WERROR)),-Werror) \
+	    -D_GNU_SOURCE -I$(emulated) -Isrc -MMD -MP -c -o $@ -x c++ $<
 
 ## tests: build the test programs
 tests: $(tests)
@@ -200,6 +207,7 @@ check-train: all $(train) $(if $(blas),$(BIN)/bench_train)
 	$(if $(blas),$(Q)$(run) -n 4 train-4 $(B)/tests/train/t_parallel)
 	$(if $(blas),$(Q)$(run) -n 8 train-8 $(B)/tests/train/t_parallel)
 	$(if $(blas),$(Q)$(run) -n 2 train-cuda-2 $(B)/tests/train/t_cuda)
+	$(if $(blas),$(Q)$(run) -n 4 train-cuda-4 $(B)/tests/train/t_cuda)
 ## check-gpu: on a machine with a GPU: the CUDA backend against the CPU's, alone and under mpirun, and under compute-sanitizer
 check-gpu: all $(B)/tests/train/t_cuda
 	$(Q)GPU_ONLY=1 $(run) gpu $(B)/tests/train/t_cuda

@@ -16,6 +16,9 @@ int backend_cuda_open(struct backend *b, enum elem elem, int place, struct err *
  * Collective over it. -1 with *e set; then, too, *c is to be closed, by all ranks. */
 int comm_nccl_open(struct comm *c, void *mpi_comm, struct backend *b, struct err *e);
 
+/** Of which version the shared object is: it shares structures with the program, so they must be of one. */
+const char *cuda_version(void);
+
 /* ---- between the two ---- */
 
 /** The stream (cudaStream_t) in which the backend's work is queued. */

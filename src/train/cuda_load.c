@@ -1,4 +1,5 @@
 #include "train/cuda_load.h"
+#include "io/program.h"
 
 #include <dlfcn.h>
 #include <stdio.h>
@@ -8,9 +9,12 @@
 
 static const char name[] = "sailor-train-cuda.so";
 
-/* Beside the program, where it was built, or in lib/sailor beside its bin, where it was installed. */
+/* Where the environment says, beside the program, where it was built, or in lib/sailor beside its bin, where
+ * it was installed. */
 int cuda_find(char *path, size_t size) {
+    const char *told = getenv("SAILOR_TRAIN_CUDA");
     char self[3000], *slash;
+    if (told) return snprintf(path, size, "%s", told), 0;
     ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
     self[n > 0 ? n : 0] = 0;
     if (!(slash = strrchr(self, '/'))) return -1;
@@ -22,19 +26,23 @@ int cuda_find(char *path, size_t size) {
 }
 
 int cuda_load(const char *path, struct cuda_functions *f, struct err *e) {
+    const char *(*version)(void);
     char found[4000];
-    if (!path) path = getenv("SAILOR_TRAIN_CUDA");
     *f = (struct cuda_functions){0};
     if (!path && cuda_find(found, sizeof found))
         return err_set(e, EXIT_INPUT, "backend cuda: not in this build: no %s beside the program", name);
-    if (!path && !dlopen("libcuda.so.1", RTLD_LAZY))
+    if (!path && !getenv("SAILOR_TRAIN_CUDA") && !dlopen("libcuda.so.1", RTLD_LAZY))
         return err_set(e, EXIT_INPUT, "backend cuda: no CUDA driver on this machine (libcuda.so.1)");
-    void *object = dlopen(path ? path : found, RTLD_NOW | RTLD_LOCAL);
+    if (!path) path = found;
+    void *object = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (!object) return err_set(e, EXIT_INPUT, "backend cuda: %s", dlerror());
     /* as POSIX has it */
+    *(void **)&version = dlsym(object, "cuda_version");
+    if (!version || strcmp(version(), program_version()))
+        return err_set(e, EXIT_INPUT, "backend cuda: %s: is of version %s; expected that of the program, %s",
+                       path, version ? version() : "unknown", program_version());
     *(void **)&f->backend_open = dlsym(object, "backend_cuda_open");
     *(void **)&f->comm_open = dlsym(object, "comm_nccl_open");
-    if (!f->backend_open)
-        return err_set(e, EXIT_INPUT, "backend cuda: %s: of another make", path ? path : found);
+    if (!f->backend_open) return err_set(e, EXIT_INPUT, "backend cuda: %s: of another make", path);
     return 0;
 }

@@ -10,9 +10,9 @@ struct cuda_functions {
                                                                                           NULL: not built */
 };
 
-/** Its path, into path[size]. -1: this build has none. */
+/** Its path, into path[size]: $SAILOR_TRAIN_CUDA, or beside the program. -1: this build has none. */
 int cuda_find(char *path, size_t size);
-/** Load it, from `path`, or for NULL from $SAILOR_TRAIN_CUDA or beside the program; it stays. -1 with *e set
- * (EXIT_INPUT). */
+/** Load it, from `path`, or for NULL where cuda_find() finds it; it stays. -1 with *e set (EXIT_INPUT), also
+ * where it is of another version than the program. */
 int cuda_load(const char *path, struct cuda_functions *f, struct err *e);
 #endif

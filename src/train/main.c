@@ -16,11 +16,16 @@ static void print_features(FILE *out) {
             openblas_get_config        ? openblas_get_config()
             : bli_info_get_version_str ? bli_info_get_version_str()
                                        : "of unknown make");
-    char cuda[4000];
-    if (cuda_find(cuda, sizeof cuda))
-        fprintf(out, "backends    cpu (cuda: not built)\ncomm        mpi (nccl: not built)\n");
+    char path[4000];
+    struct cuda_functions cuda = {0};
+    struct err e;
+    if (cuda_find(path, sizeof path))
+        fprintf(out, "backends    cpu (cuda: not built)\n");
+    else if (cuda_load(path, &cuda, &e))
+        fprintf(out, "backends    cpu (%s)\n", e.text);
     else
-        fprintf(out, "backends    cpu cuda (%s)\ncomm        mpi nccl\n", cuda);
+        fprintf(out, "backends    cpu cuda (%s)\n", path);
+    fprintf(out, "comm        mpi%s\n", cuda.comm_open ? " nccl" : " (nccl: not built)");
 }
 
 static const struct program trainer = {

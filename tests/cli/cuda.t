@@ -48,6 +48,13 @@ expect 2 "NCCL without GPUs is refused"
 has err "expected --backend cuda" "and it says what is missing"
 run env SAILOR_TRAIN_CUDA=/nonexistent.so "$train" run "$tmp/one.json" --backend cuda --steps 1
 expect 2 "a CUDA backend that cannot be loaded"
+echo 'const char *cuda_version(void); const char *cuda_version(void) { return "0.0.0"; }' >"$tmp/old.c"
+${CC:-cc} -shared -fPIC -o "$tmp/old.so" "$tmp/old.c"
+run env SAILOR_TRAIN_CUDA="$tmp/old.so" "$train" run "$tmp/one.json" --backend cuda
+expect 2 "a CUDA backend of another version is refused"
+has err "is of version 0.0.0; expected that of the program" "and it says which"
+run env SAILOR_TRAIN_CUDA="$tmp/old.so" "$train" --version
+has out "backends    cpu (backend cuda: $tmp/old.so: is of version 0.0.0" "--version says so, too"
 
 on() { # where; the environment says which GPU
     run "$train" run "$tmp/one.json" --backend cuda --steps 2 -q --json -o "$tmp/$1.h5"
@@ -68,6 +75,8 @@ if [ -e "$emulated" ]; then
     ok $? "emulated: and ends the job of two, with one line from us"
     SAILOR_TRAIN_CUDA=$emulated run "$train" run "$tmp/one.json" --backend cuda --comm nccl
     expect 2 "emulated: has no NCCL"
+    SAILOR_TRAIN_CUDA=$emulated run "$train" --version
+    has out "comm        mpi (nccl: not built)" "emulated: --version asks it"
 else
     n=$((n + 1)); echo "ok $n - the emulated GPU # skip $emulated is not built"
 fi
