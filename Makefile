@@ -200,11 +200,12 @@ check-property: $(property)
 ## check-mpi: cmocka programs tests/mpi/t_*.c under mpirun -n $(NP)
 check-mpi: $(mpi)
 	$(Q)$(run) -n $(NP) mpi $(mpi)
-## check-train: the trainer's programs tests/train/t_*.c, t_parallel under mpirun -n 2, 4 and 8, and PyTorch where there is one
+## check-train: the trainer's programs tests/train/t_*.c, t_parallel under mpirun -n 2, 4, 5 and 8, and PyTorch where there is one
 check-train: all $(train) $(if $(blas),$(BIN)/bench_train)
 	$(if $(blas),$(Q)$(run) train $(train) tests/train/torch.t tests/train/bench.t)
 	$(if $(blas),$(Q)$(run) -n 2 train-2 $(B)/tests/train/t_parallel)
 	$(if $(blas),$(Q)$(run) -n 4 train-4 $(B)/tests/train/t_parallel)
+	$(if $(blas),$(Q)$(run) -n 5 train-5 $(B)/tests/train/t_parallel)
 	$(if $(blas),$(Q)$(run) -n 8 train-8 $(B)/tests/train/t_parallel)
 	$(if $(blas),$(Q)$(run) -n 2 train-cuda-2 $(B)/tests/train/t_cuda)
 	$(if $(blas),$(Q)$(run) -n 4 train-cuda-4 $(B)/tests/train/t_cuda)

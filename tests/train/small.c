@@ -59,6 +59,39 @@ static unsigned long long hash_of(struct net *n) {
     return h;
 }
 
+/* MPI needs no connections. Here it does, as NCCL: two ranks meet, each waiting for the other, in the order
+ * in which they are told of each other; later messages between those that have not met are an error. */
+enum { RANKS = 16, MEET = 77 };
+static bool met[RANKS];
+static struct comm under;
+
+static void meet(struct comm *c, const int *peers, int n) {
+    for (int i = 0; i < n; i++) {
+        bool first = c->rank < peers[i];
+        if (first) MPI_Ssend(NULL, 0, MPI_INT, peers[i], MEET, MPI_COMM_WORLD);
+        MPI_Recv(NULL, 0, MPI_INT, peers[i], MEET, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
+        if (!first) MPI_Ssend(NULL, 0, MPI_INT, peers[i], MEET, MPI_COMM_WORLD);
+        met[peers[i]] = true;
+    }
+}
+
+static void must_have_met(const struct comm *c, int peer) {
+    if (met[peer]) return;
+    fprintf(stderr, "ranks %d and %d exchange messages and are not connected\n", c->rank, peer);
+    MPI_Abort(MPI_COMM_WORLD, 1);
+}
+
+static void send_to_met(struct comm *c, const void *buffer, size_t n, enum elem t, int to,
+                        struct pending *p) {
+    must_have_met(c, to);
+    under.send(c, buffer, n, t, to, p);
+}
+
+static void receive_from_met(struct comm *c, void *buffer, size_t n, enum elem t, int from) {
+    must_have_met(c, from);
+    under.recv(c, buffer, n, t, from);
+}
+
 int small_train(const struct arch *arch, const struct plan *p, void *mpi_comm, int ranks, int steps,
                 bool overlap, int (*open)(struct backend *, int, struct err *), struct small_run *r) {
     struct arena a = {0};
@@ -80,6 +113,9 @@ int small_train(const struct arch *arch, const struct plan *p, void *mpi_comm, i
     if (open(&b, 1, &e)) fprintf(stderr, "%s\n", e.text), exit(1);
     comm_mpi_open(&c, mpi_comm);
     if (!b.host) comm_stage(&c, &b);
+    memset(met, 0, sizeof met);
+    under = c;
+    c.connect = meet, c.send = send_to_met, c.recv = receive_from_met;
     if (trainer_make(&t, &g, &d, &b, &c, o, &a, &e)) fprintf(stderr, "%s\n", e.text), exit(1);
     for (int i = 0; i <= steps; i++) {
         struct step_result s;

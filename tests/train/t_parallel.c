@@ -1,7 +1,7 @@
-/* Every form of parallelism gives the losses of a single rank: under mpirun -n 1, 2, 4 or 8, all plans below
- * that need so many ranks. So they do in bf16, but where tensors are split the sums of the parts are rounded,
- * too. Each rank also trains the reference, alone. Speaks TAP; what a rank saw is made the same everywhere
- * first. */
+/* Every form of parallelism gives the losses of a single rank: under mpirun -n 1, 2, 4, 5 or 8, all plans
+ * below that need so many ranks. So they do in bf16, but where tensors are split the sums of the parts are
+ * rounded, too. Each rank also trains the reference, alone. Speaks TAP; what a rank saw is made the same
+ * everywhere first. */
 #include <math.h>
 #include <mpi.h>
 #include <stdio.h>
@@ -106,6 +106,7 @@ static const struct {
     {4, "0-2:1;2-4:1,1,1", 7, 1},   /* one feeds three */
     {4, "0-2:1,1;2-4:2", 6, 1},
     {4, "0-2:1;2-4:1|0-3:1;3-4:1", 6, 1}, /* two pipelines that are cut differently */
+    {5, "0-1:1,1;1-4:1,1,1", 12, 1},      /* two feed three: each of them meets all of those */
     {8, "0-2:2,2;2-4:2,2", 4, 1},         /* data, tensor and pipeline */
 };
 
