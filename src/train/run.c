@@ -41,8 +41,9 @@ static struct opt options[] = {
      "sequence",
      &o.data, 0, 0, NULL},
     {0, "overlap", OPT_FLAG, NULL,
-     "sum a layer's gradients beside the backward pass of the others; default: after it", &o.overlap, 0, 0,
-     NULL},
+     "sum a layer's gradients beside the backward pass of the others; default: after it. No use with "
+     "--backend cuda --comm mpi, where the host waits for each sum",
+     &o.overlap, 0, 0, NULL},
     {0, "evaluate", OPT_INT, "N", "also the loss on held-out sequences, every N steps", &o.evaluate, 1, 1e9,
      NULL},
     {0, "learning-rate", OPT_REAL, "X", "of AdamW, constant; default 0.001", &o.rate, 0, 1, NULL},
