@@ -113,7 +113,7 @@ static bool made_cuda(struct nccl *x, cudaError_t r, const char *what) {
 static bool made_nccl(struct nccl *x, ncclResult_t r, const char *what) {
     const char *last = r == ncclSuccess ? "" : ncclGetLastError(NULL);
     return made(x, r == ncclSuccess, strstr(last, "out of memory"), what,
-                last && *last ? last : ncclGetErrorString(r));
+                *last ? last : ncclGetErrorString(r));
 }
 
 /* Are all members well? Otherwise all have the error of one that is not: rather a cause than what came of it.
@@ -278,8 +278,8 @@ static void leave(const struct nccl *x, ncclComm_t c) {
 static void nccl_close(struct comm *c) {
     struct nccl *x = c->own;
     if (!x) return;
-    backend_cuda_poll(x->backend, NULL, NULL);
     if (!x->why.code) x->backend->sync(x->backend);
+    backend_cuda_poll(x->backend, NULL, NULL);
     for (struct wire *l = x->links, *next; l; l = next) {
         next = l->next;
         if (!x->why.code) cudaStreamSynchronize(l->stream);
