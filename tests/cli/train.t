@@ -42,8 +42,6 @@ for c in run profile netbench; do
 done
 run "$train" rn
 has err "did you mean run?" "the nearest command is named"
-run "$train" run "$tmp/one.json" --backend cuda
-expect 2 "no such backend in this build"
 run "$train" run "$tmp/none.json"
 expect 2 "no such plan"
 two run "$tmp/one.json"
