@@ -1,5 +1,6 @@
 /* Planners and estimators by name: the project's own, and those of the published planners; and how far
  * estimates are off. */
+#include "base/stats.h"
 #include "cli/cli.h"
 #include "planners/planner.h"
 
@@ -76,17 +77,12 @@ void cli_estimator_free(struct cli_estimator *k) { arena_free(&k->arena); }
 
 double error_percent(double estimate, double measured) { return 100 * fabs(estimate - measured) / measured; }
 
-static int by_value(const void *x, const void *y) {
-    double a = *(const double *)x, b = *(const double *)y;
-    return (a > b) - (a < b);
-}
-
 struct error_summary error_summary(const double *error, int n, struct arena *scratch) {
     double *v = ARENA_ARRAY(scratch, double, n + 1), sum = 0;
     int known = 0;
     for (int i = 0; i < n; i++)
         if (!isnan(error[i])) v[known++] = error[i], sum += error[i];
     if (!known) return (struct error_summary){NAN, NAN, NAN};
-    qsort(v, (size_t)known, sizeof *v, by_value);
-    return (struct error_summary){sum / known, (v[(known - 1) / 2] + v[known / 2]) / 2, v[known - 1]};
+    double middle = median(v, known); /* sorts */
+    return (struct error_summary){sum / known, middle, v[known - 1]};
 }

@@ -1,8 +1,8 @@
 #include "train/linkfit.h"
+#include "base/stats.h"
 #include "sim/estimate.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* No link is a parabola to better than this: certainty beyond it must not make one point outweigh the others.
@@ -32,18 +32,6 @@ static void parabola(struct link *l, const double *bw_Bps, const double *sigma, 
     l->c0 = a[0][3] / a[0][0], l->c1 = a[1][3] / a[1][1], l->c2 = a[2][3] / a[2][2];
 }
 
-static int by_value(const void *x, const void *y) {
-    double a = *(const double *)x, b = *(const double *)y;
-    return (a > b) - (a < b);
-}
-
-static double median(const double *x, int n) {
-    double sorted[LINKFIT_MOST];
-    memcpy(sorted, x, sizeof *x * (size_t)n);
-    qsort(sorted, (size_t)n, sizeof *sorted, by_value);
-    return sorted[n / 2];
-}
-
 /* Of c2 y^2 + c1 y + c0 over the sizes that the planner uses. */
 static double lowest(double c2, double c1, double c0) {
     double from = log2(MEASURED_MIN_BYTES / 1e6), to = log2(MEASURED_MAX_BYTES / 1e6), flat = -c1 / (2 * c2),
@@ -60,7 +48,9 @@ static bool times_rise(const struct link *l) {
 /* Residuals are relative to the curve, which is not known before: relative to what was measured, a slow point
  * would pull the harder the slower it is. */
 void linkfit(struct link *l, const double *bw_Bps, const double *error, int n) {
-    double sigma[LINKFIT_MOST], middle = median(bw_Bps, n) / 1e9;
+    double sigma[LINKFIT_MOST], sorted[LINKFIT_MOST], middle;
+    memcpy(sorted, bw_Bps, sizeof *sorted * (size_t)n);
+    middle = median(sorted, n) / 1e9;
     *l = (struct link){.c0 = middle, .known = true};
     for (int i = 0; i < n; i++) l->peak_Bps = fmax(l->peak_Bps, bw_Bps[i]);
     for (int round = 0; round < ROUNDS; round++) {

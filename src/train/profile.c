@@ -1,6 +1,7 @@
 /* sailor-train profile: what the planner needs to know of a model on this device. The embedding, one block
  * and the head are timed by themselves; all blocks are alike. As many replicas as the ranks make up work at
  * the same time, as they do in training: neighbours share memory and caches. */
+#include "base/stats.h"
 #include "io/file.h"
 #include "io/inputs.h"
 #include "io/json.h"
@@ -81,11 +82,6 @@ struct profiler {
     struct row row[17 * TP_N];
 };
 
-static int by_value(const void *x, const void *y) {
-    double a = *(const double *)x, b = *(const double *)y;
-    return (a > b) - (a < b);
-}
-
 /* The slowest rank's time: what the others would wait for. */
 static double slowest(const struct profiler *p, double s) {
     if (p->mpx.comm) MPI_Allreduce(MPI_IN_PLACE, &s, 1, MPI_DOUBLE, MPI_MAX, *(MPI_Comm *)p->mpx.comm);
@@ -161,9 +157,8 @@ static int time_layer(struct profiler *p, int layer, int micro_batch, int tp, st
         int passes = once_s * PASSES_MAX < LEAST_S ? PASSES_MAX : (int)ceil(LEAST_S / once_s);
         for (int r = 0; r < o.repeat; r++)
             of_replicas(p, time_passes(p, &n, what, passes), tp, s + r * replicas);
-        qsort(s, (size_t)samples, sizeof *s, by_value);
-        row->median[kind][what] = samples % 2 ? s[samples / 2] : (s[samples / 2 - 1] + s[samples / 2]) / 2;
-        row->spread[kind][what] = s[3 * samples / 4] - s[samples / 4];
+        row->median[kind][what] = median(s, samples);
+        row->spread[kind][what] = interquartile_range(s, samples);
     }
     ledger_close(&l);
     clock_free(&clock);

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/stats.h"
 #include "io/devices.h"
 #include "train/cuda.h"
 #include "train/die.h"
@@ -40,16 +41,6 @@ void die(const char *format, ...) {
     va_end(list);
     fputc('\n', stderr);
     exit(EXIT_INTERNAL);
-}
-
-static int by_value(const void *x, const void *y) {
-    double a = *(const double *)x, b = *(const double *)y;
-    return (a > b) - (a < b);
-}
-
-static double median(double *x, int n) {
-    qsort(x, (size_t)n, sizeof *x, by_value);
-    return x[n / 2];
 }
 
 /* Of the device, from inputs/devices.json; NAN without. */
