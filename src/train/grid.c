@@ -11,13 +11,12 @@ static int lay_out(struct grid *g, int ranks, const char *where, struct arena *a
         for (int s = 0; s < p->pipeline[i].n_stage; s++) g->cells += stage_replicas(&p->pipeline[i].stage[s]);
     g->cell = ARENA_ARRAY(a, struct cell, g->cells);
     g->line = ARENA_ARRAY(a, struct line, p->n_pipeline);
-    g->lines = p->n_pipeline;
     int n = 0;
     long rank = 0;
     for (int i = 0; i < p->n_pipeline; i++) {
         const struct pipeline *pl = &p->pipeline[i];
         struct line *l = &g->line[i];
-        *l = (struct line){.stages = pl->n_stage, .offset = g->width, .first_cell = n};
+        *l = (struct line){.stages = pl->n_stage, .offset = g->width};
         l->replicas = ARENA_ARRAY(a, int, pl->n_stage);
         l->cell_at = ARENA_ARRAY(a, int, pl->n_stage);
         for (int s = 0; s < pl->n_stage; s++) {

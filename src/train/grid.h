@@ -23,7 +23,6 @@ struct cell { /* one replica of one stage */
 struct line {          /* one pipeline */
     int stages, width; /* width: largest D of its stages */
     int offset;        /* sum of the widths of the pipelines before it */
-    int first_cell;    /* its cells are those from here on, by stage and replica */
     int *replicas;     /* [stages] D */
     int *cell_at;      /* [stages] index of the first cell of a stage */
 };
@@ -31,11 +30,11 @@ struct line {          /* one pipeline */
 struct grid {
     const struct plan *plan;
     const struct arch *arch;
-    int ranks, cells, lines, width; /* width: of all pipelines together */
-    int microbatches;               /* M: those of a replica where D is largest, ceil(G / (m width)) */
-    struct cell *cell;              /* [cells] */
-    struct line *line;              /* [lines] */
-    int *cell_of;                   /* [ranks] */
+    int ranks, cells, width; /* width: of all pipelines together */
+    int microbatches;        /* M: those of a replica where D is largest, ceil(G / (m width)) */
+    struct cell *cell;       /* [cells] */
+    struct line *line;       /* [pipelines] */
+    int *cell_of;            /* [ranks] */
 };
 
 /** Lays the plan out. -1 (EXIT_INPUT) when it does not fit the model, or the number of ranks; `where` starts

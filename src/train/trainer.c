@@ -97,7 +97,7 @@ static void receive_from(struct trainer *t, int stage, int w, void *buffer) {
 }
 
 /* Tell the communicator with whom this rank exchanges messages, whoever sends. */
-static void connect(struct trainer *t, struct arena *a) {
+static void introduce(struct trainer *t, struct arena *a) {
     const struct cell *me = t->cell;
     bool *with = ARENA_ARRAY(a, bool, t->comm->size);
     int *peer = ARENA_ARRAY(a, int, t->comm->size), n = 0;
@@ -251,7 +251,7 @@ int trainer_make(struct trainer *t, const struct grid *g, const struct data *d, 
     }
     net_place(&t->net, g->arch, shape, b, c, replica, &t->clock, a);
     share(t, a);
-    connect(t, a);
+    introduce(t, a);
     /* what communicators take of the device is there now, and counts */
     ledger_open(&t->ledger, b, o.memory_limit_bytes);
     if (c->ready && c->ready(c, e)) return -1;

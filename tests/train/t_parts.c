@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/stats.h"
 #include "io/inputs.h"
 #include "sim/estimate.h"
 #include "small.h"
@@ -144,7 +145,7 @@ static void batches(const char *plan, int batch, int micro, int microbatches) {
     struct grid *g = grid(&a, plan, batch, micro);
     char *seen = ARENA_ARRAY(&arena, char, batch);
     bool good = g->microbatches == microbatches;
-    for (int p = 0; p < g->lines; p++)
+    for (int p = 0; p < g->plan->n_pipeline; p++)
         for (int w = 0; w < g->microbatches * g->line[p].width; w++) {
             int count, first = grid_sequences(g, p, w, &count);
             for (int i = 0; i < count; i++) seen[first + i]++;
@@ -177,18 +178,31 @@ static void tokens(void) {
     for (int i = 0; i < N; i++) bytes[i] = (char)(i % 251);
     ok(!data_parse(&d, "text", bytes, N, 256, S, 1, &arena, &e) && d.n == N && d.train == 900,
        "bytes of a file");
-    bool inside = true, held = true;
+    bool further = true, apart = true;
     for (unsigned long long q = 0; q < 500; q++) {
-        data_sequence(&d, false, q, x, y), data_sequence(&d, true, q, x2, y2);
-        for (int i = 0; i + 1 < S; i++) inside = inside && y[i] == x[i + 1] && x[i + 1] == (x[i] + 1) % 251;
-        held = held && y2[S - 1] >= 0;
+        data_sequence(&d, false, q, x, y);
+        for (int i = 0; i + 1 < S; i++) further = further && y[i] == x[i + 1] && x[i + 1] == (x[i] + 1) % 251;
     }
-    ok(inside && held, "targets are the inputs one further on");
+    ok(further, "targets are the inputs one further on");
     memset(bin, 0, sizeof bin);
     memcpy(bin, (int[]){20240520, 1, N}, 12);
+    for (int i = 0; i < N; i++) memcpy(bin + 1024 + 2 * i, &(uint16_t){(uint16_t)i}, 2);
+    ok(!data_parse(&d, "x.bin", bin, sizeof bin, N, S, 1, &arena, &e),
+       "tokens of 16 bits, each its own place");
+    int first = N, last = 0, held_first = N, held_last = 0;
+    for (unsigned long long q = 0; q < 20000; q++) {
+        data_sequence(&d, false, q, x, y), data_sequence(&d, true, q, x2, y2);
+        apart = apart && y[S - 1] < (int)d.train && x2[0] >= (int)d.train && y2[S - 1] < N;
+        first = x[0] < first ? x[0] : first, last = y[S - 1] > last ? y[S - 1] : last;
+        held_first = x2[0] < held_first ? x2[0] : held_first;
+        held_last = y2[S - 1] > held_last ? y2[S - 1] : held_last;
+    }
+    ok(apart, "sequences held out are from the last tenth, those to train on are not");
+    ok(first == 0 && last == 899 && held_first == 900 && held_last == 999, "and reach all of it");
     for (int i = 0; i < N; i++)
         memcpy(bin + 1024 + 2 * i, &(uint16_t){(uint16_t)((unsigned char)bytes[i])}, 2);
-    ok(!data_parse(&again, "x.bin", bin, sizeof bin, 256, S, 1, &arena, &e) && again.n == N &&
+    ok(!data_parse(&d, "text", bytes, N, 256, S, 1, &arena, &e) &&
+           !data_parse(&again, "x.bin", bin, sizeof bin, 256, S, 1, &arena, &e) && again.n == N &&
            data_hash(&again) == data_hash(&d),
        "the same tokens from a .bin");
     ok(data_parse(&again, "x.bin", bin, sizeof bin - 1, 256, S, 1, &arena, &e) &&
@@ -274,6 +288,14 @@ static void ledger(void) {
     b.close(&b);
 }
 
+/* ---- samples ---- */
+
+static void samples(void) {
+    double x[] = {9, 1, 4, 2}, y[] = {9, 1, 4};
+    ok(median(x, 4) == 3 && median(y, 3) == 4, "the median of an even number, and of an odd one");
+    ok(interquartile_range(x, 4) == 9 - 2, "the distance of the quartiles");
+}
+
 /* ---- links: a parabola comes back as it is, and nothing wild comes out of noise ---- */
 
 static bool rises(const struct link *l) {
@@ -334,6 +356,7 @@ int main(void) {
     misfits();
     tokens();
     ledger();
+    samples();
     links();
     arena_free(&arena);
     printf("1..%d\n", tests);
