@@ -75,13 +75,27 @@ static void give(const struct trainer *t, const struct mpx *m, struct h5file *f,
     h5_rows(f, path, part.first * x->row, part.rows * x->row, native(type), host);
 }
 
-static size_t largest_part(const struct trainer *t) {
+/* Bytes of the largest part that a rank of tp holds of any tensor of a layer: no other rank's is larger than
+ * the first one's. */
+static size_t largest_part(const struct trainer *t, int layer, int tp) {
+    enum layer_kind kind = arch_kind(t->arch, layer);
     size_t most = 0;
-    for (int kind = 0; kind < 3; kind++)
-        for (int i = 0; i < arch_tensors((enum layer_kind)kind); i++) {
-            const struct tensor *x = &t->arch->tensor[kind][i];
-            most = x->rows * x->row > most ? x->rows * x->row : most;
-        }
+    for (int i = 0; i < arch_tensors(kind); i++) {
+        const struct tensor *x = &t->arch->tensor[kind][i];
+        size_t n = arch_part(x, tp, 0).rows * x->row;
+        most = n > most ? n : most;
+    }
+    return most * elem_bytes(t->backend->acc);
+}
+
+/* Room for what passes through this rank: its own parts if it gives any, on rank 0 all. */
+static size_t room_to_give(const struct trainer *t, int rank) {
+    size_t most = 0;
+    for (int l = 0; l < t->arch->layers; l++) {
+        const struct cell *from = giver(t->grid, l);
+        size_t bytes = rank == 0 || from == t->cell ? largest_part(t, l, from->tp) : 0;
+        most = bytes > most ? bytes : most;
+    }
     return most;
 }
 
@@ -113,9 +127,11 @@ static void describe(const struct trainer *t, struct h5file *f, const char *vers
 int checkpoint_write(const struct trainer *t, const struct mpx *m, const char *path, const char *version,
                      struct err *e) {
     struct h5file f = {.failed = true};
-    void *host = malloc(largest_part(t) * sizeof(double));
-    int rc = host ? 0 : err_set(e, EXIT_INTERNAL, "%s: out of memory", path);
-    if (!rc && m->rank == 0) rc = h5_begin(&f, path, e);
+    size_t room = room_to_give(t, m->rank);
+    void *host = room ? malloc(room) : NULL;
+    int rc = room && !host ? err_set(e, EXIT_INTERNAL, "%s: out of memory", path) : 0;
+    if (mpx_agree(m, rc, e)) return free(host), -1; /* before there is a file that would have to go */
+    if (m->rank == 0) rc = h5_begin(&f, path, e);
     if (mpx_agree(m, rc, e)) return free(host), -1;
     if (m->rank == 0) describe(t, &f, version);
     for (int l = 0; l < t->arch->layers; l++) {
@@ -175,7 +191,12 @@ static int take_all(struct trainer *t, const char *path, void *host, struct err 
 }
 
 int checkpoint_read(struct trainer *t, const struct mpx *m, const char *path, struct err *e) {
-    void *host = malloc(largest_part(t) * sizeof(double));
+    size_t room = 0;
+    for (int l = t->net.first; l < t->net.end; l++) {
+        size_t bytes = largest_part(t, l, t->net.tp);
+        room = bytes > room ? bytes : room;
+    }
+    void *host = malloc(room);
     int rc = host ? take_all(t, path, host, e) : err_set(e, EXIT_INTERNAL, "%s: out of memory", path);
     free(host);
     return mpx_agree(m, rc, e);
