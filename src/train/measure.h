@@ -1,7 +1,8 @@
 #ifndef SAILOR_TRAIN_MEASURE_H
 #define SAILOR_TRAIN_MEASURE_H
 #include "train/trainer.h"
-/* What a run measured, gathered on rank 0 step by step, and its HDF5 file (schema: docs/trainer.md). */
+/* What a run measured, gathered step by step on rank 0, which alone holds it, and its HDF5 file (schema:
+ * docs/trainer.md). */
 
 struct measured_step {
     long step;

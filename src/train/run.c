@@ -213,46 +213,48 @@ static int gather_ranks(struct session *j, struct err *e) {
     gethostname(mine.host, sizeof mine.host - 1);
     for (int i = 0; i < MEMORY_N; i++) mine.peak_bytes[i] = (double)t->ledger.peak[i];
     if (!getrusage(RUSAGE_SELF, &usage)) mine.process_peak_bytes = 1024.0 * (double)usage.ru_maxrss;
-    if (!m->rank && !(m->rank = calloc((size_t)j->mpx.size, sizeof *m->rank)))
-        return err_set(e, EXIT_INTERNAL, "out of memory");
+    int rc = 0;
+    if (j->mpx.rank == 0 && !m->rank && !(m->rank = calloc((size_t)j->mpx.size, sizeof *m->rank)))
+        rc = err_set(e, EXIT_INTERNAL, "out of memory");
+    if (mpx_agree(&j->mpx, rc, e)) return -1;
     gather(j, &mine, m->rank, sizeof mine);
     return 0;
 }
 
-/* Everything about a step that is the same on all ranks, or known to rank 0. Returns whether someone asked
- * for the end. */
-static bool record(struct session *j, const struct step_result *r, double held_out, int done) {
+/* Everything about a step, on rank 0; *stop on all ranks: has someone asked for the end? */
+static int record(struct session *j, const struct step_result *r, double held_out, int done, bool *stop,
+                  struct err *e) {
     struct measure *m = &j->measure;
-    double mine[2 + PHASE_N + 1] = {r->loss, r->time_s};
-    memcpy(mine + 2, r->phase_s, sizeof r->phase_s);
-    mine[2 + PHASE_N] = stop_asked;
-    enum { N = sizeof mine / sizeof *mine };
-    double *all = calloc((size_t)j->mpx.size * N, sizeof *all);
-    struct measured_step *s = measure_add(m);
-    if (!all || !s) {
-        fprintf(stderr, "sailor-train: error: out of memory\n");
-        watch_end();
-        MPI_Abort(MPI_COMM_WORLD, EXIT_INTERNAL);
-    }
+    enum { PHASES = 2, STOP = PHASES + PHASE_N, PEAK, N };
+    ledger_driver(&j->trainer.ledger);
+    double mine[N] = {r->loss, r->time_s, [STOP] = stop_asked, [PEAK] = (double)j->trainer.ledger.total_peak};
+    memcpy(mine + PHASES, r->phase_s, sizeof r->phase_s);
+    bool first = j->mpx.rank == 0;
+    double *all = first ? calloc((size_t)j->mpx.size * N, sizeof *all) : NULL;
+    struct measured_step *s = first ? measure_add(m) : NULL;
+    int rc = first && (!all || !s) ? err_set(e, EXIT_INTERNAL, "out of memory") : 0;
+    if (mpx_agree(&j->mpx, rc, e)) return free(all), -1;
     gather(j, mine, all, sizeof mine);
     double flops = 0, batch = j->training.plan->global_batch_size;
     for (int l = 0; l < j->arch.layers; l++) flops += batch * arch_flops(&j->arch, l);
-    bool stop = false;
-    if (j->mpx.rank == 0) {
+    *stop = false;
+    if (first) {
         s->step = j->trainer.step, s->warmup = done < o.warmup, s->held_out_loss = held_out;
         double *time = m->time_s + (size_t)(m->steps - 1) * (size_t)m->ranks * (1 + PHASE_N);
         for (int k = 0; k < m->ranks; k++) {
             const double *of = all + k * N;
             s->loss += of[0], s->iteration_time_s = fmax(s->iteration_time_s, of[1]);
             memcpy(time + k * (1 + PHASE_N), of + 1, sizeof(double) * (1 + PHASE_N));
-            stop |= of[2 + PHASE_N] != 0;
+            *stop |= of[STOP] != 0;
+            m->rank[k].peak_total_bytes = of[PEAK];
         }
         s->tokens_per_s = batch * j->arch.sequence / s->iteration_time_s;
         s->flops_per_s = flops / s->iteration_time_s;
         s->mfu = s->flops_per_s / m->peak_flops_per_s;
     }
     free(all);
-    return mpx_same_int(&j->mpx, stop);
+    *stop = mpx_same_int(&j->mpx, *stop);
+    return 0;
 }
 
 static void show(const struct session *j) {
@@ -354,7 +356,7 @@ static int train(struct session *j, struct err *e) {
         double held_out = NAN;
         if (o.evaluate && (i + 1) % o.evaluate == 0)
             held_out = sum_of_ranks(j, trainer_evaluate(&j->trainer));
-        stop = record(j, &r, held_out, i);
+        if (record(j, &r, held_out, i, &stop, e)) return -1;
         if (j->mpx.rank == 0) show(j);
         bool last = stop || i + 1 == o.steps;
         if (write_trace(j, last, e)) return -1;
@@ -374,6 +376,10 @@ static int run(struct session *j, struct err *e) {
         return err_set(e, EXIT_INPUT, "run: --checkpoint-every without --checkpoint; expected both");
     if (o.trace_step && !o.trace)
         return err_set(e, EXIT_INPUT, "run: --trace-step without --trace; expected both");
+    const char *to[] = {o.output, o.checkpoint, o.trace};
+    for (int i = 0; i < 3; i++)
+        if (to[i] && to[(i + 1) % 3] && !strcmp(to[i], to[(i + 1) % 3]))
+            return err_set(e, EXIT_INPUT, "run: %s: two results; expected a path of its own for each", to[i]);
     /* a run that goes on may replace the file it started from */
     bool same = o.checkpoint && o.resume && !strcmp(o.checkpoint, o.resume);
     if (j->mpx.rank == 0 && o.output) rc = file_can_create(o.output, o.force, "-f overwrites it", e);

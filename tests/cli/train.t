@@ -58,6 +58,13 @@ has err '/dtype: "fp16"; expected "fp32" or "bf16"' "it says which are"
 sed 's/{"format"/{"optimizer": "sgd", "format"/' "$tmp/one.json" >"$tmp/sgd.json"
 run "$train" run "$tmp/sgd.json"
 expect 2 "an optimizer that is not built"
+for both in "-o --checkpoint" "-o --trace" "--checkpoint --trace"; do
+    run "$train" run "$tmp/one.json" --steps 1 -q -f "${both% *}" "$tmp/same" "${both#* }" "$tmp/same"
+    expect 2 "one path for two results ($both)"
+    has err "$tmp/same: two results; expected a path of its own for each" "it says which"
+    [ ! -e "$tmp/same" ]
+    ok $? "and nothing is written"
+done
 run "$train" profile gpt-tiny
 expect 2 "profile without a device"
 run "$train" netbench
@@ -69,10 +76,11 @@ expect 0 "a pipeline of two"
 json 'len(o) == 4 and o[3]["loss"] < o[0]["loss"] and abs(o[0]["loss"] - 6.25) < 0.05 and o[0]["mfu"] is None' "one object a step; the loss starts at ln 512 and falls"
 json '"held_out_loss" in o[1] and not "held_out_loss" in o[0] and all(x["iteration_time_s"] > 0 and x["peak_memory_bytes"] > 0 and x["tokens_per_s"] > 0 for x in o)' "with time, memory and held-out loss"
 pipe=$(losses)
+cp "$tmp/out" "$tmp/steps.jsonl"
 two run "$tmp/pipe.json" --steps 1 -q -o "$tmp/m.h5"
 expect 2 "what was measured stays without -f"
 if "$python" -c 'import h5py' 2>/dev/null; then
-    "$python" - "$tmp/m.h5" <<'EOF'
+    "$python" - "$tmp/m.h5" "$tmp/steps.jsonl" <<'EOF'
 import h5py, json, sys
 f = h5py.File(sys.argv[1])
 t, step = f["time/time_s"], f["step"]
@@ -82,6 +90,7 @@ assert t.shape == (4, 2, 8) and abs(t[..., 1:].sum(axis=2) - t[..., 0]).max() < 
 assert (t[..., 0].max(axis=1) == step["iteration_time_s"][:]).all()
 assert list(step["warmup"]) == [1, 0, 0, 0] and abs(f.attrs["iteration_time_s"] - step["iteration_time_s"][1:].mean()) < 1e-12
 assert (f["rank/peak_bytes"][:].sum(axis=1) == f["rank/peak_total_bytes"][:]).all()
+assert f.attrs["peak_memory_bytes"] == json.loads(open(sys.argv[2]).readlines()[-1])["peak_memory_bytes"]
 assert f.attrs["peak_memory_bytes"] == f["rank/peak_total_bytes"][:].max() < f["rank/process_peak_bytes"][:].max()
 assert list(f["rank/stage"]) == [0, 1]
 seen = []
