@@ -29,7 +29,8 @@ struct adamw {
 
 struct backend {
     const char *name;
-    char device[128]; /* what it runs on, for people; of GPUs also which one */
+    char device[128];   /* what it runs on, for people; of GPUs also which one */
+    char versions[200]; /* of the libraries and drivers it works with, "A 1.0; B 2.0"; "": it does not say */
     enum elem elem, acc;
     bool host;            /* buffers are plain memory of the host: a communicator may use them as they are */
     bool shared;          /* other ranks use the same device: what it holds is not this one's */
@@ -121,4 +122,6 @@ struct backend {
 int backend_cpu_open(struct backend *b, int threads, struct err *e);
 /** The same with elem bf16. */
 int backend_cpu_bf16_open(struct backend *b, int threads, struct err *e);
+/** Make and version of that BLAS. */
+void backend_cpu_blas(char *text, size_t size);
 #endif

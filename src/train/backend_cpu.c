@@ -43,6 +43,9 @@ enum { MIXED = 0, STORED = REAL };
  */
 extern void openblas_set_num_threads(int) __attribute__((weak));
 extern void bli_thread_set_num_threads(long) __attribute__((weak));
+/* and those that say who they are */
+extern char *openblas_get_config(void) __attribute__((weak));
+extern char *bli_info_get_version_str(void) __attribute__((weak));
 
 static void blas_threads(int n) {
     if (openblas_set_num_threads) openblas_set_num_threads(n);
@@ -612,6 +615,16 @@ static void name_device(char *name, size_t size) {
     if (f) fclose(f);
 }
 
+#if !defined BACKEND_STORES_BF16 && !defined BACKEND_REAL_IS_DOUBLE
+void backend_cpu_blas(char *text, size_t size) {
+    const char *openblas = openblas_get_config ? openblas_get_config() : NULL;
+    if (bli_info_get_version_str)
+        snprintf(text, size, "BLIS %s", bli_info_get_version_str());
+    else
+        snprintf(text, size, "%s", openblas ? openblas : "BLAS of unknown make");
+}
+#endif
+
 int backend_cpu_open(struct backend *b, int threads, struct err *e) {
     struct cpu *c = calloc(1, sizeof *c);
     if (c) c->tiles = new_tiles(threads);
@@ -652,5 +665,6 @@ int backend_cpu_open(struct backend *b, int threads, struct err *e) {
                           .adamw = cpu_adamw,
                           .close = cpu_close};
     name_device(b->device, sizeof b->device);
+    backend_cpu_blas(b->versions, sizeof b->versions);
     return 0;
 }

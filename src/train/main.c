@@ -4,21 +4,15 @@
 
 /* sailor-train COMMAND ... */
 
-/* the libraries of matrix products that say who they are */
-extern char *openblas_get_config(void) __attribute__((weak));
-extern char *bli_info_get_version_str(void) __attribute__((weak));
-
 static const struct program_command commands[] = {
     {&run_command, cmd_run}, {&profile_command, cmd_profile}, {&netbench_command, cmd_netbench}};
 
 static void print_features(FILE *out) {
-    fprintf(out, "BLAS        %s\n",
-            openblas_get_config        ? openblas_get_config()
-            : bli_info_get_version_str ? bli_info_get_version_str()
-                                       : "of unknown make");
-    char path[4000];
+    char path[4000], blas[200];
     struct cuda_functions cuda = {0};
     struct err e;
+    backend_cpu_blas(blas, sizeof blas);
+    fprintf(out, "BLAS        %s\n", blas);
     if (cuda_find(path, sizeof path))
         fprintf(out, "backends    cpu (cuda: not built)\n");
     else if (cuda_load(path, &cuda, &e))

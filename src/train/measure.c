@@ -93,8 +93,9 @@ static void write_ranks(struct h5file *f, const struct measure *m) {
                  {"rank/tp_rank", "place in the replica", offsetof(struct measured_rank, tp_rank)}};
     int *number = calloc((size_t)m->ranks, sizeof *number);
     double *bytes = calloc((size_t)m->ranks * MEMORY_N, sizeof *bytes);
-    const char **host = calloc((size_t)m->ranks, sizeof *host);
-    if (!number || !bytes || !host) f->failed = true;
+    const char **host = calloc((size_t)m->ranks, sizeof *host),
+               **device = calloc((size_t)m->ranks, sizeof *device);
+    if (!number || !bytes || !host || !device) f->failed = true;
     h5_group(f, "rank", "one entry per rank");
     for (size_t p = 0; !f->failed && p < sizeof place / sizeof *place; p++) {
         for (int r = 0; r < m->ranks; r++)
@@ -102,10 +103,11 @@ static void write_ranks(struct h5file *f, const struct measure *m) {
         h5_dataset(f, place[p].name, "1", place[p].about, 1, &n, H5T_NATIVE_INT, H5T_STD_I32LE, number);
     }
     for (int r = 0; !f->failed && r < m->ranks; r++) {
-        host[r] = m->rank[r].host;
+        host[r] = m->rank[r].host, device[r] = m->rank[r].device;
         memcpy(bytes + r * MEMORY_N, m->rank[r].peak_bytes, sizeof m->rank[r].peak_bytes);
     }
     if (!f->failed) h5_texts(f, "rank/host", "machine", m->ranks, host);
+    if (!f->failed) h5_texts(f, "rank/device", "what it runs on, as it says itself", m->ranks, device);
     h5_texts(f, "rank/category", "names of the memory categories", MEMORY_N, memory_name);
     h5_dataset(f, "rank/peak_bytes", "B", "largest held at once, by rank and category, from the ledger", 2,
                dims, H5T_NATIVE_DOUBLE, H5T_IEEE_F64LE, bytes);
@@ -121,6 +123,7 @@ static void write_ranks(struct h5file *f, const struct measure *m) {
     free(number);
     free(bytes);
     free(host);
+    free(device);
 }
 
 static void write_times(struct h5file *f, const struct measure *m) {
@@ -139,6 +142,7 @@ int measure_write(const struct measure *m, const char *path, struct err *e) {
     h5_text(&f, "schema", measured_schema);
     h5_text(&f, "title", "a training run, measured");
     h5_text(&f, "source", m->version);
+    h5_text(&f, "versions", m->versions);
     h5_text(&f, "history", m->command_line);
     h5_text(&f, "started_utc", m->started_utc);
     h5_text(&f, "inputs_json", m->inputs_json);

@@ -14,7 +14,7 @@ struct measured_step {
 
 struct measured_rank {
     int pipeline, stage, replica, tp, tp_rank;
-    char host[64];
+    char host[64], device[128];
     double peak_bytes[MEMORY_N], peak_total_bytes;
     double process_peak_bytes; /* high-water mark of the process as the system counts it */
     double device_bytes;       /* in use on the device, as it says itself, by whomever; 0 on a CPU */
@@ -26,7 +26,8 @@ struct measure {
     double *time_s;             /* [steps][ranks][1 + PHASE_N]: all, then by phase */
     struct measured_rank *rank; /* [ranks] */
     /* of the run */
-    const char *command_line, *version, *started_utc, *inputs_json, *backend, *dtype, *comm, *device, *data;
+    const char *command_line, *version, *versions, *started_utc, *inputs_json, *backend, *dtype, *comm,
+        *device, *data;
     const char *out_of_memory; /* the line that says so, or NULL */
     int threads;
     long long seed;

@@ -9,6 +9,7 @@
 #include "train/trace.h"
 #include "train/watch.h"
 
+#include <hdf5.h>
 #include <math.h>
 #include <mpi.h>
 #include <signal.h>
@@ -191,6 +192,17 @@ static void gather(const struct session *j, const void *mine, void *all, size_t 
         memcpy(all, mine, n);
 }
 
+/* Of what the numbers depend on, beside this program. */
+static const char *versions(const struct session *j) {
+    unsigned major = 0, minor = 0, release = 0;
+    char mpi[120];
+    const char *backend = j->backend.versions;
+    H5get_libversion(&major, &minor, &release);
+    mpx_version(mpi, sizeof mpi);
+    return arena_printf(j->arena, "%s; HDF5 %u.%u.%u%s%s", mpi, major, minor, release, *backend ? "; " : "",
+                        backend);
+}
+
 static double sum_of_ranks(const struct session *j, double value) {
     if (j->mpx.comm) MPI_Allreduce(MPI_IN_PLACE, &value, 1, MPI_DOUBLE, MPI_SUM, *(MPI_Comm *)j->mpx.comm);
     return value;
@@ -211,6 +223,7 @@ static int gather_ranks(struct session *j, struct err *e) {
                                  .device_bytes = (double)used};
     struct rusage usage;
     gethostname(mine.host, sizeof mine.host - 1);
+    memcpy(mine.device, j->backend.device, sizeof mine.device);
     for (int i = 0; i < MEMORY_N; i++) mine.peak_bytes[i] = (double)t->ledger.peak[i];
     if (!getrusage(RUSAGE_SELF, &usage)) mine.process_peak_bytes = 1024.0 * (double)usage.ru_maxrss;
     int rc = 0;
@@ -393,8 +406,8 @@ static int run(struct session *j, struct err *e) {
     struct measure *m = &j->measure;
     m->ranks = j->mpx.size, m->inputs_json = j->training.json, m->backend = j->backend.name,
     m->dtype = train_dtypes[j->dtype], m->comm = j->comm.name;
-    m->device = j->backend.device, m->data = j->data.name, m->threads = o.threads ? o.threads : j->mpx.cpus,
-    m->seed = o.seed;
+    m->versions = versions(j), m->device = j->backend.device, m->data = j->data.name,
+    m->threads = o.threads ? o.threads : j->mpx.cpus, m->seed = o.seed;
     rc = find_peak(j, &m->peak_flops_per_s, e); /* the same on all ranks */
     if (!rc) {
         m->peak_flops_per_s = sum_of_ranks(j, m->peak_flops_per_s);

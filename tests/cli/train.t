@@ -81,7 +81,7 @@ two run "$tmp/pipe.json" --steps 1 -q -o "$tmp/m.h5"
 expect 2 "what was measured stays without -f"
 if "$python" -c 'import h5py' 2>/dev/null; then
     "$python" - "$tmp/m.h5" "$tmp/steps.jsonl" <<'EOF'
-import h5py, json, sys
+import h5py, json, re, sys
 f = h5py.File(sys.argv[1])
 t, step = f["time/time_s"], f["step"]
 assert f.attrs["schema"] == "sailor-measurement/1" and f.attrs["status"] == "ok"
@@ -92,7 +92,8 @@ assert list(step["warmup"]) == [1, 0, 0, 0] and abs(f.attrs["iteration_time_s"] 
 assert (f["rank/peak_bytes"][:].sum(axis=1) == f["rank/peak_total_bytes"][:]).all()
 assert f.attrs["peak_memory_bytes"] == json.loads(open(sys.argv[2]).readlines()[-1])["peak_memory_bytes"]
 assert f.attrs["peak_memory_bytes"] == f["rank/peak_total_bytes"][:].max() < f["rank/process_peak_bytes"][:].max()
-assert list(f["rank/stage"]) == [0, 1]
+assert list(f["rank/stage"]) == [0, 1] and [x.decode() for x in f["rank/device"]] == 2 * [f.attrs["device"]]
+assert re.search("; HDF5 [0-9.]+; .*BL[AI]S", f.attrs["versions"]), f.attrs["versions"]
 seen = []
 f.visititems(lambda name, x: seen.append(name) if isinstance(x, h5py.Dataset) and not ("units" in x.attrs and "description" in x.attrs) else None)
 assert not seen, seen
