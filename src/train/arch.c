@@ -143,7 +143,7 @@ unsigned long long arch_hash(unsigned long long x) { /* splitmix64 */
 }
 
 /* The sum of four uniform numbers of 16 bits each is near enough to a normal deviate, and cheap. */
-static double deviate(unsigned long long bits) {
+double arch_deviate(unsigned long long bits) {
     double sum = 0;
     for (int i = 0; i < 4; i++) sum += (double)((bits >> (16 * i)) & 0xffff) + 0.5;
     return (sum / 65536 - 2) * sqrt(3.0);
@@ -155,7 +155,7 @@ void arch_init(const struct arch *a, int layer, int tensor, unsigned long long s
     unsigned long long stream =
         arch_hash(seed ^ arch_hash((unsigned long long)(layer * TENSORS_MAX + tensor)));
     for (size_t i = 0; i < n; i++)
-        value[i] = t->start + (t->spread > 0 ? t->spread * deviate(arch_hash(stream + first + i)) : 0);
+        value[i] = t->start + (t->spread > 0 ? t->spread * arch_deviate(arch_hash(stream + first + i)) : 0);
 }
 
 double arch_flops(const struct arch *a, int layer) {

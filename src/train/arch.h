@@ -83,4 +83,6 @@ double arch_flops(const struct arch *a, int layer);
 
 /** 64 well mixed bits of a counter: the only source of randomness here. */
 unsigned long long arch_hash(unsigned long long x);
+/** A deviate of mean 0 and variance 1 of such bits. */
+double arch_deviate(unsigned long long bits);
 #endif

@@ -1,7 +1,10 @@
 #include "train/net.h"
 
 #include <math.h>
-#include <stdlib.h>
+#include <string.h>
+
+/* Elements on their way from the host to the device: of one thread at a time; of n->host. */
+enum { PIECE = 4096, ROOM = 16 * PIECE };
 
 /* ---- memory ---- */
 
@@ -100,6 +103,7 @@ void net_place(struct net *n, const struct arch *arch, struct net_shape shape, s
                       .tokens = shape.micro_batch * arch->sequence};
     n->layer = ARENA_ARRAY(arena, struct layer, n->end - n->first);
     n->slot = ARENA_ARRAY(arena, struct slot, n->slots);
+    n->host = arena_alloc(arena, ROOM * (elem_bytes(b->elem) + (b->elem != b->acc ? elem_bytes(b->acc) : 0)));
     for (int i = 0; i < n->slots; i++) n->slot[i].kept = ARENA_ARRAY(arena, struct kept, n->end - n->first);
     place_layers(n);
 }
@@ -125,40 +129,102 @@ int net_make(struct net *n, const struct arch *arch, struct net_shape shape, str
     return net_take(n, l, e);
 }
 
-/* Host doubles to the device's elements. */
-enum { PIECE = 4096, PIECES = 16 };
-static void put(struct net *n, void *buffer, enum elem type, size_t at, const double *value, size_t count) {
-    float single[PIECE];
-    bf16 half[PIECE];
-    const void *from = type == ELEM_F64 ? (const void *)value : type == ELEM_F32 ? (void *)single : half;
-    for (size_t i = 0; i < count; i++) single[i] = (float)value[i], half[i] = bf16_round(single[i]);
+/* ---- what passes through the host on its way to the device ---- */
+
+static void store(void *to, enum elem type, const double *value, size_t count) {
+    float *single = to;
+    bf16 *half = to;
+    if (type == ELEM_F64) memcpy(to, value, count * sizeof *value);
+    for (size_t i = 0; i < count && type == ELEM_F32; i++) single[i] = (float)value[i];
+    for (size_t i = 0; i < count && type == ELEM_BF16; i++) half[i] = bf16_round((float)value[i]);
+}
+
+static void upload(struct net *n, void *buffer, enum elem type, size_t at, const void *from, size_t count) {
     n->backend->upload(n->backend, elem_at(buffer, at, type), from, count * elem_bytes(type));
 }
 
-void net_init(struct net *n, unsigned long long seed) {
-    /* padding stays zero */
-    n->backend->zero(n->backend, n->weight, n->params * elem_bytes(n->backend->elem));
-    n->backend->zero(n->backend, n->adam_m, (n->master ? 3 : 2) * n->params * elem_bytes(n->backend->acc));
-    n->backend->zero(n->backend, n->loss, elem_bytes(n->backend->acc));
+/* Large tensors by all threads, even if it is a GPU that is to compute: it would take minutes. */
+static void draw(struct net *n, const struct layer *l, int t, unsigned long long seed, int threads) {
+    const struct param *p = &l->param[t];
+    size_t count = p->part.rows * p->tensor->row, from = p->part.first * p->tensor->row;
+    enum elem elem = n->backend->elem, acc = n->backend->acc;
+    void *master = elem_at(n->host, ROOM, elem);
+    for (size_t i = 0, some; i < count; i += some) {
+        some = count - i < ROOM ? count - i : ROOM;
+#pragma omp parallel for num_threads(threads) if (count > 1 << 22)
+        for (size_t k = 0; k < some; k += PIECE) {
+            double value[PIECE];
+            size_t piece = some - k < PIECE ? some - k : PIECE;
+            arch_init(n->arch, l->index, t, seed, from + i + k, piece, value);
+            store(elem_at(n->host, k, elem), elem, value, piece);
+            if (n->master) store(elem_at(master, k, acc), acc, value, piece);
+        }
+        upload(n, n->weight, elem, p->offset + i, n->host, some);
+        if (n->master) upload(n, n->master, acc, p->offset + i, master, some);
+    }
+}
+
+/* padding stays zero */
+static void clear(struct net *n) {
+    struct backend *b = n->backend;
+    b->zero(b, n->weight, n->params * elem_bytes(b->elem));
+    b->zero(b, n->adam_m, (n->master ? 3 : 2) * n->params * elem_bytes(b->acc));
+    b->zero(b, n->loss, elem_bytes(b->acc));
+}
+
+void net_init(struct net *n, unsigned long long seed, int threads) {
+    clear(n);
+    for (int l = 0; l < n->end - n->first; l++)
+        for (int t = 0; t < arch_tensors(n->layer[l].kind); t++) draw(n, &n->layer[l], t, seed, threads);
+}
+
+/* The same deviates again and again, for drawing takes longer than copying; a prime number of them, so that
+ * the rows of a matrix differ. */
+static void scatter(struct net *n, void *buffer, enum elem type, size_t at, size_t count, double mean,
+                    double spread, int stream) {
+    enum { PERIOD = 65521 };
+    double value[PIECE];
+    size_t some = count < PERIOD ? count : PERIOD;
+    for (size_t i = 0; i < some; i++) {
+        value[i % PIECE] = mean + spread * arch_deviate(arch_hash((size_t)stream * PERIOD + i));
+        if (i % PIECE == PIECE - 1 || i + 1 == some)
+            store(elem_at(n->host, i - i % PIECE, type), type, value, i % PIECE + 1);
+    }
+    for (size_t i = 0; i < count; i += PERIOD)
+        upload(n, buffer, type, at + i, n->host, count - i < PERIOD ? count - i : PERIOD);
+}
+
+static size_t activation(const struct net *n) { return (size_t)n->tokens * (size_t)n->arch->hidden; }
+
+enum { STREAM_INPUT = TENSORS_MAX, STREAM_GRADIENT };
+
+void net_random(struct net *n) {
+    struct backend *b = n->backend;
+    struct slot *s = &n->slot[0];
+    clear(n);
+    b->zero(b, n->grad, n->params * elem_bytes(b->acc));
     for (int l = 0; l < n->end - n->first; l++)
         for (int t = 0; t < arch_tensors(n->layer[l].kind); t++) {
             const struct param *p = &n->layer[l].param[t];
-            size_t count = p->part.rows * p->tensor->row, from = p->part.first * p->tensor->row;
-            double value[PIECE * PIECES];
-            for (size_t i = 0, some; i < count; i += some) {
-                some = count - i < PIECE * PIECES ? count - i : PIECE * PIECES;
-                /* large tensors by all CPUs, even if it is a GPU that is to compute: it would take minutes */
-#pragma omp parallel for if (count > 1 << 22)
-                for (size_t k = 0; k < some; k += PIECE)
-                    arch_init(n->arch, n->layer[l].index, t, seed, from + i + k,
-                              some - k < PIECE ? some - k : PIECE, value + k);
-                for (size_t k = 0; k < some; k += PIECE) {
-                    size_t piece = some - k < PIECE ? some - k : PIECE;
-                    put(n, n->weight, n->backend->elem, p->offset + i + k, value + k, piece);
-                    if (n->master) put(n, n->master, n->backend->acc, p->offset + i + k, value + k, piece);
-                }
-            }
+            size_t count = p->part.rows * p->tensor->row;
+            double spread = p->tensor->spread > 0 ? p->tensor->spread : 0.02;
+            scatter(n, n->weight, b->elem, p->offset, count, p->tensor->start, spread, t);
+            if (n->master) scatter(n, n->master, b->acc, p->offset, count, p->tensor->start, spread, t);
         }
+    /* as large as inside a trained model; the smaller, the faster the gradient grows with every pass */
+    if (s->kept[0].x) scatter(n, s->kept[0].x, b->elem, 0, activation(n), 0, 4, STREAM_INPUT);
+    int *token = n->host;
+    for (int i = 0, some; i < n->tokens; i += some) {
+        some = n->tokens - i < PIECE ? n->tokens - i : PIECE;
+        for (int k = 0; k < some; k++)
+            token[k] = (int)(arch_hash((unsigned long long)(i + k)) % (unsigned)n->arch->vocabulary);
+        if (s->token) b->upload(b, s->token + i, token, sizeof *token * (size_t)some);
+        if (s->target) b->upload(b, s->target + i, token, sizeof *token * (size_t)some);
+    }
+}
+
+void net_random_gradient(struct net *n, void *dy) {
+    scatter(n, dy, n->backend->elem, 0, activation(n), 0, 1e-3, STREAM_GRADIENT);
 }
 
 void net_round(struct net *n, const struct param *p, const float *master) {

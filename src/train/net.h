@@ -55,6 +55,7 @@ struct net {
     struct slot *slot; /* [slots] */
     void *dy[2];       /* [N][H] gradient on its way back: one in work, one still being sent */
     void *loss;        /* sum so far, one element of acc */
+    void *host;        /* where elements are made that go to the device */
     /* work space */
     void *dnorm, *dqkv, *dattention, *dfc, *fc2_in, *attention_work, *sums;
 };
@@ -75,8 +76,15 @@ int net_make(struct net *n, const struct arch *arch, struct net_shape shape, str
              struct comm *c, struct group *g, struct clock *clock, struct ledger *l, struct arena *arena,
              struct err *e);
 
-/** Initial weights; optimizer state zero. */
-void net_init(struct net *n, unsigned long long seed);
+/** Initial weights, drawn by `threads` threads of the host; optimizer state zero. */
+void net_init(struct net *n, unsigned long long seed, int threads);
+
+/* To time a layer by itself. The clock of a GPU depends on the numbers: with zeros it is too fast. */
+/** Random weights (norms and biases, too), tokens and input of the first slot; gradients and optimizer state
+ * zero. Always the same, and much cheaper than net_init(). */
+void net_random(struct net *n);
+/** A random gradient [N][H]. The backward pass of a block adds to it: to be called before each timed run. */
+void net_random_gradient(struct net *n, void *dy);
 
 /** The weights of a parameter from its masters, float [p->part.rows][row] on the host: where elem is bf16. */
 void net_round(struct net *n, const struct param *p, const float *master);

@@ -35,7 +35,8 @@ static struct opt options[] = {
      8, NULL},
     {0, "repeat", OPT_INT, "N", "timed runs, of which the median counts; default 7", &o.repeat, 1, 1000,
      NULL},
-    {0, "memory-limit", OPT_REAL, "GiB", "of each rank; default: 4 on a CPU, on a GPU what it has",
+    {0, "memory-limit", OPT_REAL, "GiB",
+     "of each rank; default: 4 on a CPU, on a GPU 15/16 of what it has, shared out among its ranks",
      &o.memory_gib, 1e-6, 1e6, NULL},
     {0, "backend", OPT_CHOICE, NULL, "what computes: the CPU (default), or a GPU of NVIDIA", &o.backend, 0, 0,
      train_backends},
@@ -103,9 +104,12 @@ static void pass(struct net *n, int what) {
     }
 }
 
-/* Seconds of one of `passes`, which all ranks begin at once. */
+/* Seconds of one of `passes`, which all ranks begin at once. A block adds to the gradient that it is given,
+ * which therefore grows, and begins anew with every run. */
 static double time_passes(struct profiler *p, struct net *n, int what, int passes) {
     double phase_s[PHASE_N];
+    if (what == 1) net_random_gradient(n, n->dy[0]);
+    p->backend.sync(&p->backend);
     if (p->mpx.comm) MPI_Barrier(*(MPI_Comm *)p->mpx.comm);
     clock_start(n->clock);
     for (int i = 0; i < passes; i++) pass(n, what);
@@ -122,16 +126,14 @@ static void of_replicas(const struct profiler *p, double mine, int tp, double *s
     for (int r = 0; r < p->mpx.size; r++) s[r / tp] = r % tp ? fmax(s[r / tp], rank_s[r]) : rank_s[r];
 }
 
-static void start_values(struct profiler *p, struct net *n, struct arena *a) {
-    int size = n->tokens, *token = ARENA_ARRAY(a, int, size);
-    size_t bytes = (size_t)size * (size_t)p->arch.hidden * elem_bytes(p->backend.elem);
-    for (int i = 0; i < size; i++)
-        token[i] = (int)(arch_hash((unsigned long long)i) % (unsigned)p->arch.vocabulary);
-    net_init(n, 1);
-    net_tokens(n, &n->slot[0], token, token);
-    p->backend.zero(&p->backend, n->grad, n->params * elem_bytes(p->backend.acc));
-    p->backend.zero(&p->backend, n->dy[0], bytes);
-    if (n->slot[0].kept[0].x) p->backend.zero(&p->backend, n->slot[0].kept[0].x, bytes);
+/* What a rank may take. Not all of a GPU: kernels are loaded and libraries take work space when they are
+ * first used, and would end the process where there is no room. Ranks that share it get equal parts. */
+static double limit_bytes(struct profiler *p) {
+    size_t used, total;
+    p->backend.device_bytes(&p->backend, &used, &total);
+    if (o.memory_gib > 0) return o.memory_gib * (1 << 30);
+    if (!total) return 4.0 * (1 << 30);
+    return 15.0 / 16 * (double)total / (p->backend.shared ? p->mpx.node_ranks : 1);
 }
 
 /* One layer, `repeat` times, each time as many passes as it takes for the clock, and for what else the
@@ -146,11 +148,10 @@ static int time_layer(struct profiler *p, int layer, int micro_batch, int tp, st
     struct net_shape shape = {layer, layer + 1, tp, p->mpx.rank % tp, micro_batch, 1};
     int kind = (int)arch_kind(&p->arch, layer), replicas = p->mpx.size / tp, samples = replicas * o.repeat;
     double *s = ARENA_ARRAY(&a, double, samples);
-    double limit = o.memory_gib > 0 ? o.memory_gib : p->backend.host ? 4 : 0;
-    ledger_open(&l, &p->backend, limit * (1 << 30));
+    ledger_open(&l, &p->backend, limit_bytes(p));
     int rc = net_make(&n, &p->arch, shape, &p->backend, &p->comm, g, &clock, &l, &a, &e);
     rc = slowest(p, rc ? 1 : 0) > 0;
-    if (!rc) start_values(p, &n, &a);
+    if (!rc) net_random(&n);
     for (int what = 0; what < TIMED && !rc; what++) {
         double once_s = INFINITY; /* the fastest of some: one that was held up would ask for too few passes */
         for (int r = 0; r < 4; r++) once_s = fmin(once_s, slowest(p, time_passes(p, &n, what, 1)));

@@ -322,8 +322,10 @@ static void summary(const struct session *j) {
 /* ---- the run ---- */
 
 static int take_part(struct session *j, struct err *e) {
-    struct train_options t = {
-        .adam = {o.rate, 0.9, 0.95, 1e-8, o.decay}, .seed = (unsigned long long)o.seed, .overlap = o.overlap};
+    struct train_options t = {.adam = {o.rate, 0.9, 0.95, 1e-8, o.decay},
+                              .seed = (unsigned long long)o.seed,
+                              .overlap = o.overlap,
+                              .threads = j->measure.threads};
     const struct cell *c = &j->grid.cell[j->grid.cell_of[j->mpx.rank]];
     t.memory_limit_bytes =
         o.memory_gib > 0 ? o.memory_gib * (1 << 30) : j->training.workload.site->gpu[c->gpu].memory_bytes;

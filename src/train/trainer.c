@@ -259,7 +259,7 @@ int trainer_make(struct trainer *t, const struct grid *g, const struct data *d, 
     t->out = ARENA_ARRAY(a, struct sends, shape.slots);
     t->token = ARENA_ARRAY(a, int, t->net.tokens);
     t->target = ARENA_ARRAY(a, int, t->net.tokens);
-    net_init(&t->net, o.seed);
+    net_init(&t->net, o.seed, o.threads > 0 ? o.threads : 1);
     return 0;
 }
 

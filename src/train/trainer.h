@@ -9,6 +9,7 @@ struct train_options {
     struct adam_options adam;
     unsigned long long seed;
     double memory_limit_bytes; /* 0: what the device gives */
+    int threads;               /* of the host, to draw weights; 0: one */
     bool overlap;              /* gradient sums beside the backward pass of the last microbatch */
 };
 

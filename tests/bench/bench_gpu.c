@@ -5,6 +5,7 @@
  * products with attention over all of S x S, and as llm.c counts (6 per parameter with embedding and head
  * one, and 6 L H S, per token). Then seconds of one microbatch by layer, median of 5. */
 #include <math.h>
+#include <omp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -73,7 +74,8 @@ static int train(const struct job *job, const struct shape *s, const struct arch
     struct plan plan = {
         .model = s->name, .global_batch_size = job->batch, .micro_batch_size = job->micro_batch};
     struct comm comm = {.name = "none", .size = 1};
-    struct train_options o = {.adam = {1e-4, 0.9, 0.95, 1e-8, 0.1}, .seed = 1};
+    struct train_options o = {
+        .adam = {1e-4, 0.9, 0.95, 1e-8, 0.1}, .seed = 1, .threads = omp_get_max_threads()};
     struct grid grid;
     struct data data;
     struct trainer t;
@@ -130,21 +132,12 @@ static bool layer_times(const struct arch *arch, int layer, int micro_batch, str
     struct net n;
     struct err e;
     double took[TIMED][REPEAT];
-    int *token = ARENA_ARRAY(&a, int, micro_batch * arch->sequence);
     ledger_open(&l, b, 0);
     bool fits = !net_make(&n, arch, (struct net_shape){layer, layer + 1, 1, 0, micro_batch, 1}, b, &comm,
                           NULL, &clock, &l, &a, &e);
     for (int r = -1; r < REPEAT && fits; r++) {
-        if (r < 0) {
-            size_t activation = (size_t)n.tokens * (size_t)arch->hidden * elem_bytes(b->elem);
-            for (int i = 0; i < n.tokens; i++)
-                token[i] = (int)(arch_hash((unsigned)i) % (unsigned)arch->vocabulary);
-            net_init(&n, 1);
-            net_tokens(&n, &n.slot[0], token, token);
-            b->zero(b, n.grad, n.params * elem_bytes(b->acc));
-            b->zero(b, n.dy[0], activation);
-            if (n.slot[0].kept[0].x) b->zero(b, n.slot[0].kept[0].x, activation);
-        }
+        if (r < 0) net_random(&n);
+        net_random_gradient(&n, n.dy[0]);
         b->sync(b);
         b->stamp(b, 0);
         net_forward(&n, &n.slot[0]);

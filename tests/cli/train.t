@@ -123,6 +123,10 @@ EOF
 ok $? "larger messages take longer on its link; it says how far off it is, with a warning above 15 %"
 two profile gpt-tiny --gpu cpu --largest 2 --repeat 2 -q -o "$tmp/inputs/profiles/gpt-tiny/cpu.json"
 expect 0 "profile"
+run "$train" profile gpt-tiny --gpu cpu --repeat 1 --memory-limit 0.01 -q -o "$tmp/ends.json"
+expect 0 "profile up to the end of memory"
+"$python" -c 'import json, sys; sys.exit([t["micro_batch_size"] for t in json.load(open(sys.argv[1]))["times"]] != [1, 2])' "$tmp/ends.json"
+ok $? "what was measured before is in the file"
 run "$sailor" validate "$tmp/m.h5" --inputs "$tmp/inputs" --json
 expect 0 "the planner estimates the measured run with them"
 json 'o[-1]["runs"] == 1 and o[0]["measured_iteration_time_s"] > 0 and o[0]["time_error_percent"] is not None' "and compares"

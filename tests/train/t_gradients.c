@@ -52,7 +52,7 @@ static void network(enum activation f, int valid) {
     ledger_open(&l, &b, 0);
     data_synthetic(&d, arch.vocabulary, arch.sequence, 1, &a);
     net_make(&n, &arch, (struct net_shape){0, 4, 1, 0, BATCH, 1}, &b, &c, NULL, &clock, &l, &a, &e);
-    net_init(&n, 5);
+    net_init(&n, 5, 1);
     /* biases and gains away from 0 and 1, weights large enough to matter */
     for (size_t i = 0; i < n.params; i++)
         ((double *)n.weight)[i] = 5 * ((double *)n.weight)[i] + 1e-3 * (double)(arch_hash(i) % 200);

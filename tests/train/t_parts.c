@@ -288,6 +288,53 @@ static void ledger(void) {
     b.close(&b);
 }
 
+/* ---- layers by themselves, as they are timed: real numbers everywhere, and still so after many passes ----
+ */
+
+static void alone(int (*open)(struct backend *, int, struct err *), const char *name) {
+    static const char *const kind[] = {"embedding", "block", "head"};
+    struct arch a = small_arch(ACTIVATION_GELU);
+    struct backend b;
+    struct err e = {0};
+    open(&b, 1, &e);
+    struct comm c = {.name = "none", .size = 1};
+    for (int layer = 0; layer < a.layers; layer += layer ? 2 : 1) {
+        struct clock clock = {.backend = &b};
+        struct ledger l;
+        struct net n;
+        ledger_open(&l, &b, 0);
+        net_make(&n, &a, (struct net_shape){layer, layer + 1, 1, 0, 2, 1}, &b, &c, NULL, &clock, &l, &arena,
+                 &e);
+        net_random(&n);
+        net_random_gradient(&n, n.dy[0]);
+        bool some = true, finite = true;
+        for (int pass = 0; pass < 1000; pass++) {
+            net_forward(&n, &n.slot[0]);
+            if (n.end == a.layers) net_loss(&n, &n.slot[0], n.tokens, 1.0 / n.tokens);
+            net_backward(&n, &n.slot[0], n.dy[0]);
+            if (pass && pass < 999) continue;
+            float *grad = malloc(n.params * sizeof *grad);
+            b.download(&b, grad, n.grad, n.params * sizeof *grad);
+            for (int t = 0; t < arch_tensors(n.layer[0].kind); t++) {
+                const struct param *p = &n.layer[0].param[t];
+                size_t zeros = 0, size = p->part.rows * p->tensor->row;
+                for (size_t i = 0; i < size; i++) {
+                    finite = finite && isfinite(grad[p->offset + i]);
+                    zeros += grad[p->offset + i] == 0;
+                }
+                /* most rows of the table of tokens are of others */
+                some = some && (zeros < size / 10 || (layer == 0 && zeros < size));
+            }
+            free(grad);
+        }
+        ok(some, arena_printf(&arena, "%s: a %s by itself has gradients", name, kind[n.layer[0].kind]));
+        ok(finite, "and a thousand passes leave numbers");
+        ledger_close(&l);
+        clock_free(&clock);
+    }
+    b.close(&b);
+}
+
 /* ---- samples ---- */
 
 static void samples(void) {
@@ -356,6 +403,7 @@ int main(void) {
     misfits();
     tokens();
     ledger();
+    alone(backend_cpu_open, "fp32"), alone(backend_cpu_bf16_open, "bf16");
     samples();
     links();
     arena_free(&arena);
