@@ -4,19 +4,37 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* ---- writing ---- */
 
 static void check(struct h5file *f, long long status) {
     if (status >= 0 || f->failed) return;
+    int code = errno;
     f->failed = true;
     hdf5_why(f->why);
+    /* HDF5 says it in a paragraph, or not at all */
+    if (code == ENOSPC || code == EDQUOT || code == EIO)
+        snprintf(f->why, sizeof f->why, "%s", strerror(code));
+    if (!*f->why) snprintf(f->why, sizeof f->why, "unknown reason");
+}
+
+static int only_files(const char *path, struct err *e) {
+    struct stat st;
+    return stat(path, &st) || S_ISREG(st.st_mode)
+               ? 0
+               : err_set(e, EXIT_INTERNAL, "%s: cannot be written: not a regular file", path);
+}
+
+int h5_can_create(const char *path, bool force, struct err *e) {
+    return only_files(path, e) || file_can_create(path, force, "-f overwrites it", e) ? -1 : 0;
 }
 
 int h5_begin(struct h5file *f, const char *path, struct err *e) {
     *f = (struct h5file){.id = -1, .path = path};
-    if (file_begin(&f->file, path, e)) return -1;
+    if (only_files(path, e) || file_begin(&f->file, path, e)) return -1;
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);
     H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V110);
@@ -26,7 +44,18 @@ int h5_begin(struct h5file *f, const char *path, struct err *e) {
     return 0;
 }
 
+/* A file that HDF5 cannot flush it cannot close either, and at the program's end it crashes over it. What it
+ * still has to write to a file that nobody wants goes into memory. */
+static void divert(hid_t id) {
+    void *handle;
+    if (H5Fget_vfd_handle(id, H5P_DEFAULT, &handle) < 0) return;
+    int fd = memfd_create("unwanted", MFD_CLOEXEC);
+    if (fd >= 0) dup2(fd, *(int *)handle), close(fd);
+}
+
 int h5_finish(struct h5file *f, struct err *e) {
+    if (f->id >= 0 && !f->failed) check(f, H5Fflush(f->id, H5F_SCOPE_GLOBAL));
+    if (f->id >= 0 && f->failed) divert(f->id);
     if (f->id >= 0) check(f, H5Fclose(f->id));
     f->id = -1;
     if (!f->failed) return file_end(&f->file, e);
@@ -75,7 +104,12 @@ void h5_dataset(struct h5file *f, const char *name, const char *units, const cha
                 const hsize_t *dims, hid_t memory, hid_t disk, const void *data) {
     if (f->failed) return;
     hid_t space = H5Screate_simple(n_dim, dims, NULL), create = H5Pcreate(H5P_DATASET_CREATE);
-    if (!data) H5Pset_fill_time(create, H5D_FILL_TIME_NEVER);
+    if (!data && *dims) { /* of what is written piece by piece each piece has its checksum */
+        hsize_t piece = *dims < 65536 ? *dims : 65536;
+        H5Pset_fill_time(create, H5D_FILL_TIME_NEVER);
+        H5Pset_chunk(create, 1, &piece);
+        H5Pset_fletcher32(create);
+    }
     hid_t id = H5Dcreate2(f->id, name, disk, space, H5P_DEFAULT, create, H5P_DEFAULT);
     check(f, id);
     if (id >= 0) {

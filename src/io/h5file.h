@@ -12,6 +12,8 @@ struct h5file {
     char why[200];
 };
 
+/** As file_can_create(), but of devices, too, says that they are no files. */
+int h5_can_create(const char *path, bool force, struct err *e);
 /** Begin a file. -1 with *e set (EXIT_INTERNAL). */
 int h5_begin(struct h5file *f, const char *path, struct err *e);
 /** Flush, close, rename. -1 with *e set, the temporary file removed, what stood at the path untouched. */
@@ -25,7 +27,7 @@ void h5_integer(struct h5file *f, const char *name, long long value);
 /** A group (and those above it are there). */
 void h5_group(struct h5file *f, const char *name, const char *description);
 /** A dataset of n_dim dimensions with its units and description. `memory` is the type of `data`; NULL data:
- * reserved, to be written by h5_rows(). */
+ * reserved, to be written by h5_rows(); one dimension, with a checksum for each piece. */
 void h5_dataset(struct h5file *f, const char *name, const char *units, const char *description, int n_dim,
                 const hsize_t *dims, hid_t memory, hid_t disk, const void *data);
 /** A column of texts (fixed length, as wide as the longest). */

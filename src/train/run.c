@@ -1,5 +1,6 @@
 #include "io/devices.h"
 #include "io/file.h"
+#include "io/h5file.h"
 #include "io/inputs.h"
 #include "io/planjson.h"
 #include "io/program.h"
@@ -397,9 +398,8 @@ static int run(struct session *j, struct err *e) {
             return err_set(e, EXIT_INPUT, "run: %s: two results; expected a path of its own for each", to[i]);
     /* a run that goes on may replace the file it started from */
     bool same = o.checkpoint && o.resume && !strcmp(o.checkpoint, o.resume);
-    if (j->mpx.rank == 0 && o.output) rc = file_can_create(o.output, o.force, "-f overwrites it", e);
-    if (j->mpx.rank == 0 && !rc && o.checkpoint)
-        rc = file_can_create(o.checkpoint, o.force || same, "-f overwrites it", e);
+    if (j->mpx.rank == 0 && o.output) rc = h5_can_create(o.output, o.force, e);
+    if (j->mpx.rank == 0 && !rc && o.checkpoint) rc = h5_can_create(o.checkpoint, o.force || same, e);
     if (j->mpx.rank == 0 && !rc && o.trace) rc = file_can_create(o.trace, o.force, "-f overwrites it", e);
     if (mpx_agree(&j->mpx, rc, e)) return -1;
     if (load_plan(j, e) || load_data(j, e)) return -1; /* the same on all ranks */

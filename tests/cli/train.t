@@ -182,6 +182,35 @@ expect 2 "a checkpoint that is cut short"
 two run "$tmp/pipe.json" --steps 1 -q --resume "$tmp/m.h5"
 expect 2 "no checkpoint"
 has err "expected sailor-checkpoint/1" "it says what it is not"
+"$python" - "$tmp/c.h5" "$tmp/flip.h5" <<'EOF'
+import sys
+b = bytearray(open(sys.argv[1], "rb").read())
+b[len(b) // 2] ^= 4
+open(sys.argv[2], "wb").write(b)
+EOF
+run "$train" run "$tmp/one.json" --steps 1 -q --resume "$tmp/flip.h5"
+expect 2 "a checkpoint with a bit that is not as it was written"
+mkfifo "$tmp/pipe"
+for to in -o --checkpoint; do
+    run "$train" run "$tmp/one.json" --steps 1 -q -f $to "$tmp/pipe"
+    expect 1 "$to: what is no file is not replaced by one"
+done
+[ -p "$tmp/pipe" ]
+ok $? "and it is still there"
+mkdir "$tmp/small"
+# shellcheck disable=SC2016
+full() { run unshare -rm sh -c 'mount -t tmpfs -o size=200k none "$0" && "$@"; rc=$?; ls -A "$0" >"$0.left"; exit $rc' "$tmp/small" "$@"; }
+full true
+if [ "$rc" = 0 ]; then
+    full "$train" run "$tmp/one.json" --steps 1 -q --checkpoint "$tmp/small/c.h5"
+    expect 1 "a disk that is full"
+    full "$mpiexec" -n 2 "$train" run "$tmp/pipe.json" --steps 1 -q --checkpoint "$tmp/small/c.h5"
+    expect 1 "a disk that is full, under mpirun"
+    [ ! -s "$tmp/small.left" ]
+    ok $? "nothing is left of it"
+else
+    n=$((n + 1)); echo "ok $n - a disk that is full # skip no disk of its own to fill: $(tail -n 1 "$tmp/err")"
+fi
 two run "$tmp/pipe.json" --steps 1 -q --checkpoint "$tmp/no/such/c.h5"
 expect 1 "a directory that is not there, found before training"
 
