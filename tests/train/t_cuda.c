@@ -294,20 +294,20 @@ static double apart(const struct small_run *x, const struct small_run *y) {
 }
 
 static void training(const char *plan, int batch, int micro_batch, enum activation f) {
-    enum { STEPS = 3 };
+    int steps = m.size > 2 ? 2 : 3; /* more ranks than cores wait for each other most of the time */
     struct small_run alone, x, again;
     struct arch a = small_arch(f);
     int (*reference)(struct backend *, int, struct err *) =
         elem == ELEM_BF16 ? backend_cpu_bf16_open : backend_cpu_open;
-    small_train(&a, small_plan("0-4:1", batch, micro_batch, &arena), NULL, 1, STEPS, false, reference,
+    small_train(&a, small_plan("0-4:1", batch, micro_batch, &arena), NULL, 1, steps, false, reference,
                 &alone);
-    small_train(&a, small_plan(plan, batch, micro_batch, &arena), m.comm, m.size, STEPS, false, gpu_open, &x);
-    small_train(&a, small_plan(plan, batch, micro_batch, &arena), m.comm, m.size, STEPS, true, gpu_open,
+    small_train(&a, small_plan(plan, batch, micro_batch, &arena), m.comm, m.size, steps, false, gpu_open, &x);
+    small_train(&a, small_plan(plan, batch, micro_batch, &arena), m.comm, m.size, steps, true, gpu_open,
                 &again);
     double d = apart(&x, &alone);
     ok(d <= (elem == ELEM_BF16 || !exact ? 3e-3 : 2e-5),
        arena_printf(&arena, "training %s, off by %.1e", plan, d));
-    ok(!memcmp(x.loss, again.loss, sizeof x.loss[0] * STEPS) && x.held_out == again.held_out,
+    ok(!memcmp(x.loss, again.loss, sizeof x.loss[0] * (size_t)steps) && x.held_out == again.held_out,
        "the same bits twice");
 }
 
