@@ -130,8 +130,8 @@ $(BIN)/sailor-train-cuda.so: $(B)/src/train/backend_cuda.o $(patsubst %.c,$(B)/%
 $(B)/%.o: %.cu $(B)/flags
 	@mkdir -p $(@D); echo "  NVCC  $<"
 	$(Q)$(NVCC) $(nvcc_flags) -MMD -MP -c -o $@ $<
-$(plugin_c:%.c=$(B)/%.o): ALL_CFLAGS += -fPIC
-$(nccl_c:%.c=$(B)/%.o): CPPFLAGS += -isystem $(CUDA_HOME)/include $(if $(filter-out /usr,$(nccl)),-isystem $(nccl)/include)
+$(plugin_c:%.c=$(B)/%.o): private ALL_CFLAGS += -fPIC
+$(nccl_c:%.c=$(B)/%.o): private CPPFLAGS += -isystem $(CUDA_HOME)/include $(if $(filter-out /usr,$(nccl)),-isystem $(nccl)/include)
 
 $(B)/%.o: %.c $(B)/flags
 	@mkdir -p $(@D); echo "  CC    $<"
@@ -161,6 +161,13 @@ $(eval $(call test_rule,property,))
 $(B)/tests/train/t_%: tests/train/t_%.c $(call helpers_of,train) $(train_o)
 	@mkdir -p $(@D); echo "  TEST  $@"
 	$(test_link) $(BLAS_LIBS) -rdynamic
+# comm nccl on the host, above a NCCL of shared memory
+nccl_o := $(B)/tests/train/nccl/comm_nccl.o $(B)/tests/train/nccl/nccl.o
+$(B)/tests/train/t_nccl: $(nccl_o)
+$(B)/tests/train/t_nccl $(nccl_o): private CPPFLAGS := -Itests/train/nccl $(CPPFLAGS)
+$(B)/tests/train/nccl/comm_nccl.o: $(nccl_c) $(B)/flags
+	@mkdir -p $(@D); echo "  CC    $@"
+	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 # the CUDA backend on the host: its own kernels, above a GPU of fibers
 emulated := tests/train/emulated
 $(B)/tests/train/t_cuda: | $(B)/tests/train/emulated.so $(plugin)
@@ -207,6 +214,9 @@ check-train: all $(train) $(if $(blas),$(BIN)/bench_train)
 	$(if $(blas),$(Q)$(run) -n 4 train-4 $(B)/tests/train/t_parallel)
 	$(if $(blas),$(Q)$(run) -n 5 train-5 $(B)/tests/train/t_parallel)
 	$(if $(blas),$(Q)$(run) -n 8 train-8 $(B)/tests/train/t_parallel)
+	$(if $(blas),$(Q)$(run) -n 2 train-nccl-2 $(B)/tests/train/t_nccl)
+	$(if $(blas),$(Q)$(run) -n 4 train-nccl-4 $(B)/tests/train/t_nccl)
+	$(if $(blas),$(Q)$(run) -n 5 train-nccl-5 $(B)/tests/train/t_nccl)
 	$(if $(blas),$(Q)$(run) -n 2 train-cuda-2 $(B)/tests/train/t_cuda)
 	$(if $(blas),$(Q)$(run) -n 4 train-cuda-4 $(B)/tests/train/t_cuda)
 ## check-gpu: on a machine with a GPU: the CUDA backend against the CPU's, alone and under mpirun, and under compute-sanitizer

@@ -92,6 +92,8 @@ static void receive_from_met(struct comm *c, void *buffer, size_t n, enum elem t
     under.recv(c, buffer, n, t, from);
 }
 
+int (*small_comm)(struct comm *, void *, struct backend *);
+
 int small_train(const struct arch *arch, const struct plan *p, void *mpi_comm, int ranks, int steps,
                 bool overlap, int (*open)(struct backend *, int, struct err *), struct small_run *r) {
     struct arena a = {0};
@@ -111,11 +113,15 @@ int small_train(const struct arch *arch, const struct plan *p, void *mpi_comm, i
     }
     data_synthetic(&d, arch->vocabulary, arch->sequence, 3, &a);
     if (open(&b, 1, &e)) fprintf(stderr, "%s\n", e.text), exit(1);
-    comm_mpi_open(&c, mpi_comm);
-    if (!b.host) comm_stage(&c, &b);
-    memset(met, 0, sizeof met);
-    under = c;
-    c.connect = meet, c.send = send_to_met, c.recv = receive_from_met;
+    if (mpi_comm && small_comm) {
+        if (small_comm(&c, mpi_comm, &b)) exit(1);
+    } else {
+        comm_mpi_open(&c, mpi_comm);
+        if (!b.host) comm_stage(&c, &b);
+        memset(met, 0, sizeof met);
+        under = c;
+        c.connect = meet, c.send = send_to_met, c.recv = receive_from_met;
+    }
     if (trainer_make(&t, &g, &d, &b, &c, o, &a, &e)) fprintf(stderr, "%s\n", e.text), exit(1);
     for (int i = 0; i <= steps; i++) {
         struct step_result s;

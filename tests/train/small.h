@@ -12,6 +12,9 @@ struct plan *small_plan(const char *text, int batch, int micro_batch, struct are
 /** Double precision, tests/train/backend_f64.c. */
 int backend_f64_open(struct backend *b, int threads, struct err *e);
 
+/** What small_train() opens as communicator of several ranks, above a backend; NULL: MPI. */
+extern int (*small_comm)(struct comm *c, void *mpi_comm, struct backend *b);
+
 struct small_run {
     int steps;
     double loss[8];    /* [steps] of all ranks together */
