@@ -1,6 +1,7 @@
 /* sailor-train netbench: how fast the ranks at hand send to each other, as the links of a site file. n ranks
  * send to n others at the same time, there and back: inside the first machine, and if there is a second one,
  * from the first to the second. As in training, they send buffers of the backend by its communicator. */
+#include "base/stats.h"
 #include "io/file.h"
 #include "io/inputs.h"
 #include "io/planjson.h"
@@ -100,26 +101,18 @@ struct series { /* of goes */
     double spent_s, s[REPEAT_MAX];
 };
 
-static int by_value(const void *x, const void *y) {
-    double a = *(const double *)x, b = *(const double *)y;
-    return (a > b) - (a < b);
-}
-
 /* Median, the distance of the quartiles and the standard error of the median, both relative to it. */
-static double median(struct series *x, double *spread, double *error) {
-    int n = x->n;
-    double *s = x->s, middle;
-    qsort(s, (size_t)n, sizeof *s, by_value);
-    middle = n % 2 ? s[n / 2] : (s[n / 2 - 1] + s[n / 2]) / 2;
-    *spread = (s[3 * n / 4] - s[n / 4]) / middle;
-    *error = 0.93 * *spread / sqrt(n); /* 1.253 sigma / sqrt(n), and 1.349 sigma between the quartiles */
+static double summarise(struct series *x, double *spread, double *error) {
+    double middle = median(x->s, x->n);
+    *spread = interquartile_range(x->s, x->n) / middle;
+    *error = 0.93 * *spread / sqrt(x->n); /* 1.253 sigma / sqrt(n), and 1.349 sigma between the quartiles */
     return middle;
 }
 
 static bool done(struct series *x) {
     double spread, error;
     if (x->n < REPEAT_MIN) return false;
-    median(x, &spread, &error);
+    summarise(x, &spread, &error);
     return x->n == REPEAT_MAX || x->spent_s >= o.seconds || error <= CERTAIN;
 }
 
@@ -229,8 +222,8 @@ static void measure_sides(struct bench *b, struct samples *x, struct arena *a) {
     }
     for (int i = 0; i < sizes; i++) {
         double spread, off;
-        x->Bps[i] = x->n * ldexp(1, SMALLEST + i) / (median(&series[0][i], &x->spread[i], &error[i]) / 2);
-        x->sum_s[i] = median(&series[1][i], &spread, &off);
+        x->Bps[i] = x->n * ldexp(1, SMALLEST + i) / (summarise(&series[0][i], &x->spread[i], &error[i]) / 2);
+        x->sum_s[i] = summarise(&series[1][i], &spread, &off);
     }
     MPI_Comm_free(&ends.comm);
     linkfit(&x->fit, x->Bps, error, sizes);
