@@ -5,8 +5,11 @@
 #   fail TEXT                      one line on stderr, and status 2
 #   record PROGRAM                 who runs what where -> $run/provenance.txt
 #   place                          rank, node, device, CPUs -> $run/placement.txt; with NCCL, refuses ranks that share a GPU
-#   own_inputs                     cluster, zone, gpu: the parts of $SAILOR_PLACE; inputs: where models and sites come from;
-#                                  own: $SAILOR_OUT/inputs, where what is measured goes; what is not measured is linked there
+#   own_inputs DIR                 cluster, zone, gpu: the parts of $SAILOR_PLACE; inputs: where models and sites come from;
+#                                  own: DIR, where what is measured goes; what is not is linked there
+#   profile_model MODEL [OPTIONS]  -> $own/profiles/MODEL/GPU.json; after own_inputs, as the next one
+#   measure_links [OPTIONS]        -> $own/sites/SITE.json
+#   train_by PLAN.json MEAS.h5     ten iterations, of which the first three do not count; each as a line of $run/steps.jsonl
 #   watch_gpus                     clocks, power and memory of the first node's GPUs, once a second -> $run/gpus.csv
 fail() {
     echo "${me:?}: $*" >&2
@@ -61,12 +64,29 @@ own_inputs() {
     local more part
     IFS=/ read -r cluster zone gpu more <<<"${SAILOR_PLACE:?}"
     { [ -n "$gpu" ] && [ -z "$more" ]; } || fail "SAILOR_PLACE=$SAILOR_PLACE: expected SITE/ZONE/GPU"
-    inputs=${SAILOR_INPUTS:-$PWD/inputs} own=$SAILOR_OUT/inputs
+    inputs=${SAILOR_INPUTS:-$PWD/inputs} own=$1
     [ -d "$inputs/models" ] || fail "$inputs/models: no such directory; expected SAILOR_INPUTS to name one with models/"
     mkdir -p "$own" 2>/dev/null || fail "$own: cannot be made; expected a directory that can be written to"
     for part in models planners; do
         [ ! -d "$inputs/$part" ] || [ -e "$own/$part" ] || ln -sfn "$(realpath "$inputs/$part")" "$own/$part"
     done
+}
+
+profile_model() {
+    local model=$1
+    shift
+    mkdir -p "$own/profiles/$model"
+    "${launch[@]}" "$train" profile "$model" --gpu "$gpu" --inputs "$inputs" --backend "$SAILOR_BACKEND" --comm "$SAILOR_COMM" \
+        ${SAILOR_MEMORY_GIB:+--memory-limit "$SAILOR_MEMORY_GIB"} -o "$own/profiles/$model/$gpu.json" "$@"
+}
+measure_links() {
+    mkdir -p "$own/sites"
+    "${launch[@]}" "$train" netbench --site "$cluster" --zone "$zone" --gpu "$gpu" --inputs "$inputs" \
+        --backend "$SAILOR_BACKEND" --comm "$SAILOR_COMM" -o "$own/sites/$cluster.json" "$@"
+}
+train_by() {
+    "${launch[@]}" "$train" run "$1" --backend "$SAILOR_BACKEND" --comm "$SAILOR_COMM" --steps 10 --warmup 3 --json -o "$2" -f \
+        >"$run/steps.jsonl"
 }
 
 watch_gpus() {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # TAP. jobs/netbench.sbatch, really submitted, on two nodes of four CPU ranks: links inside a node and between nodes. Then
-# the whole way of docs/jobs.md: profile, netbench, plan, run by the plan, compare. And what it refuses.
+# the whole way of docs/jobs.md: profile, netbench, plan, run by the plan, compare; and the same as one job, jobs/loop.sbatch.
 # shellcheck disable=SC1091,SC2154
 . "$(dirname "$0")/slurm.sh"
 [ -x "$train" ] || { echo "1..0 # SKIP sailor-train is not built, for want of a BLAS"; exit 0; }
@@ -46,4 +46,18 @@ is "$(how "$id")" "COMPLETED 0" "the plan is run on two nodes" "$work/run.log"
 "$sailor" validate "$SAILOR_OUT/validation/best.h5" --inputs "$SAILOR_OUT/inputs" --json >"$work/compared" 2>"$work/why"
 is "$? $("$python" -c 'import json, sys; o = json.loads(open(sys.argv[1]).readline()); print(o["iteration_time_s"] > 0, o["measured_iteration_time_s"] > 0)' "$work/compared")" \
     "0 True True" "and its estimate compared with what was measured" "$work/why"
+
+# ---- the same in one job -----------------------------------------------------------------------------------------------
+export SAILOR_PROFILE_OPTIONS="--largest 2 --repeat 1 --tp 1" SAILOR_NETBENCH_OPTIONS="--largest 19 --seconds 0.001"
+id=$(submit "$work/loop.log" --nodes=2 jobs/loop.sbatch "$work/job.json" --quiet)
+wait_for 240 state_is "$id" "$ended"
+is "$(how "$id")" "COMPLETED 0" "the closed loop is one job" "$work/loop.log"
+run=$SAILOR_OUT/$id
+is "$(for f in inputs/profiles/gpt-tiny/cpu.json inputs/sites/local.json plan.h5 plan.json run.h5; do [ -s "$run/$f" ] || echo "no $f"; done) $(wc -l <"$run/steps.jsonl")" " 10" \
+    "profile, links, plan, ten iterations and the measurement are in its directory" "$work/loop.log"
+grep -q "run.h5" "$run/validate.txt"
+ok $? "and so is the comparison" <"$run/validate.txt"
+id=$(submit "$work/log" --nodes=2 jobs/loop.sbatch "$work/none.json")
+wait_for 60 state_is "$id" "$ended"
+is "$(how "$id") $(grep -c 'none.json: no such file' "$work/log")" "FAILED 2 1" "a loop without its job file" "$work/log"
 finish
