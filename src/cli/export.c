@@ -23,7 +23,7 @@ static const struct opt options[] = {
 };
 const struct opt_command export_command = {
     .name = "export",
-    .usage = "OUT.h5 [options] -o PLAN.json",
+    .usage = "OUT.h5 [options]",
     .about =
         "Take a stored plan out of a file of results. What comes out is read by `sailor simulate` and by "
         "`sailor-train run`.",
@@ -57,6 +57,18 @@ static const struct found_plan *pick(const struct results *r, const char *path, 
     return NULL;
 }
 
+/* A job that names its model or site by a path means that file, wherever the plan is read. */
+static void name_inputs(cJSON *plan, const char *inputs_json) {
+    static const char *const keys[] = {"model", "site"};
+    cJSON *all = cJSON_Parse(inputs_json);
+    const cJSON *job = cJSON_GetObjectItemCaseSensitive(all, "job");
+    for (int i = 0; i < 2; i++) {
+        const char *as = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(job, keys[i]));
+        if (as) cJSON_ReplaceItemInObjectCaseSensitive(plan, keys[i], cJSON_CreateString(as));
+    }
+    cJSON_Delete(all);
+}
+
 static int export_plan(const char **file, int n, struct arena *a, struct err *e) {
     (void)n;
     struct results r;
@@ -66,6 +78,7 @@ static int export_plan(const char **file, int n, struct arena *a, struct err *e)
     if (!f) return -1;
     if (o.out && file_can_create(o.out, o.force, "-f overwrites it", e)) return -1;
     cJSON *json = plan_to_json(f->plan, &r.job->workload);
+    name_inputs(json, r.inputs_json);
     char *json_text = cJSON_Print(json);
     const char *text = arena_printf(a, "%s\n", json_text);
     int rc = file_write(o.out, text, strlen(text), e);

@@ -15,7 +15,7 @@ const struct opt_command import_command = {
     .about = "Convert profiles, links, prices and plans of the published artifact. DIR holds its files at "
              "their original "
              "paths; the project's own formats are written to the output directory.",
-    .details = "example:\n  sailor import ../shared/reference/artifact -o inputs/\n",
+    .details = "example:\n  sailor import path/to/sailor-artifact -o my-inputs/\n",
     .opts = options,
     .n_opt = sizeof options / sizeof *options,
     .min_files = 1,

@@ -45,7 +45,9 @@ int program_run(const struct opt_command *c, int argc, char **argv,
     struct err e;
     const char **file;
     int n, status;
-    if (program_parse(c, argc, argv, &file, &n, &a, &status) && work(file, n, &a, &e))
+    /* under a launcher it is done once, by the first process */
+    if (program_parse(c, argc, argv, &file, &n, &a, &status) && mpx_launch_rank() == 0 &&
+        work(file, n, &a, &e))
         status = program_fail(c, &e);
     arena_free(&a);
     return status;

@@ -43,8 +43,8 @@ static int lay_out(struct grid *g, int ranks, const char *where, struct arena *a
     }
     if (ranks && rank != ranks)
         return err_set(e, EXIT_INPUT,
-                       "%s: the plan needs %ld ranks; expected %d, the ranks of this job (mpirun -n %ld)",
-                       where, rank, ranks, rank);
+                       "%s: %d ranks; expected %ld, one for each GPU of the plan (mpirun -n %ld)", where,
+                       ranks, rank, rank);
     g->ranks = (int)rank;
     return 0;
 }

@@ -57,8 +57,8 @@ const struct opt_command profile_command = {
     .usage = "MODEL --gpu NAME [-o PROFILE.json]     (under mpirun or srun, for degrees above 1)",
     .about = "Time the layers of a model on this device. MODEL is a name in inputs/models or the path of a "
              "model file.",
-    .details = "example:\n  mpirun -n 2 sailor-train profile gpt-tiny --gpu cpu -o "
-               "inputs/profiles/gpt-tiny/cpu.json\n",
+    .details = "example:\n  mkdir -p inputs/profiles/gpt-tiny\n"
+               "  mpirun -n 2 sailor-train profile gpt-tiny --gpu cpu -o inputs/profiles/gpt-tiny/cpu.json\n",
     .opts = options,
     .n_opt = sizeof options / sizeof *options,
     .min_files = 1,
