@@ -202,11 +202,16 @@ static void connect_sides(struct bench *b, struct arena *a) {
 static void measure_sides(struct bench *b, struct samples *x, struct arena *a) {
     int ranks[2 * TP_MAX], members = 0, sizes = o.largest - SMALLEST + 1, at = place(x, b->mpx.rank);
     struct ends ends = {.other = opposite(x, b->mpx.rank), .first = at < x->n};
+    struct err none;
     MPI_Comm_split(*(MPI_Comm *)b->mpx.comm, at < 0 ? MPI_UNDEFINED : 0, 0, &ends.comm);
     if (at < 0) return;
     for (int r = 0; r < b->mpx.size; r++) /* ascending, however the machines take turns */
         if (place(x, r) >= 0) ranks[members++] = r;
     ends.all = b->comm.group(&b->comm, ranks, members, a);
+    if (b->comm.ready && b->comm.ready(&b->comm, &none)) { /* the same for all members */
+        MPI_Comm_free(&ends.comm);
+        return;
+    }
     struct series series[2][SIZES] = {0}; /* there and back, and sums */
     double error[SIZES];
     bool more = true;
@@ -230,6 +235,10 @@ static void measure_sides(struct bench *b, struct samples *x, struct arena *a) {
     linkfit_error(&x->fit, x->Bps, sizes, &x->off, &x->most_off);
 }
 
+static int agree_ready(const struct bench *b, struct err *e) {
+    return mpx_agree(&b->mpx, b->comm.ready ? b->comm.ready(&b->comm, e) : 0, e);
+}
+
 static int bench(struct bench *b, struct arena *a, struct err *e) {
     size_t bytes = (size_t)1 << o.largest;
     struct train_choice choice = {o.backend, o.comm, 1, ELEM_F32}; /* nothing is computed but sums */
@@ -241,7 +250,11 @@ static int bench(struct bench *b, struct arena *a, struct err *e) {
         b->backend.zero(&b->backend, b->buffer, bytes);
         find_sides(b, a);
         connect_sides(b, a);
+        rc = agree_ready(b, e);
+    }
+    if (!rc) {
         for (int i = 0; i < b->n; i++) measure_sides(b, &b->samples[i], a);
+        rc = agree_ready(b, e);
     }
     b->backend.release(&b->backend, b->buffer);
     b->comm.close(&b->comm);
