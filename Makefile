@@ -304,14 +304,14 @@ install: all
 	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(DATADIR) $(if $(man),$(DESTDIR)$(MANDIR)/man1)
 	install -m 755 $(programs) $(DESTDIR)$(BINDIR)
 	$(if $(plugin),install -d $(DESTDIR)$(LIBDIR) && install -m 755 $(plugin) $(DESTDIR)$(LIBDIR))
-	for d in inputs analysis jobs; do if [ -d $$d ]; then cp -R $$d $(DESTDIR)$(DATADIR)/; fi; done
+	for d in inputs analysis jobs docs; do if [ -d $$d ]; then cp -R $$d $(DESTDIR)$(DATADIR)/; fi; done
 	find $(DESTDIR)$(DATADIR) -name __pycache__ -prune -exec rm -rf {} +
 	$(if $(man),install -m 644 $(man) $(DESTDIR)$(MANDIR)/man1)
 ## uninstall: remove what install put there
 uninstall:
 	$(RM) $(patsubst %,$(DESTDIR)$(BINDIR)/%,$(notdir $(programs))) $(patsubst %,$(DESTDIR)$(MANDIR)/man1/%,$(notdir $(man)))
 	$(RM) $(DESTDIR)$(LIBDIR)/sailor-train-cuda.so
-	$(RM) -r $(DESTDIR)$(DATADIR)/inputs $(DESTDIR)$(DATADIR)/analysis $(DESTDIR)$(DATADIR)/jobs
+	$(RM) -r $(DESTDIR)$(DATADIR)/inputs $(DESTDIR)$(DATADIR)/analysis $(DESTDIR)$(DATADIR)/jobs $(DESTDIR)$(DATADIR)/docs
 	-rmdir $(DESTDIR)$(DATADIR) $(DESTDIR)$(LIBDIR) 2>/dev/null
 
 # ---- housekeeping --------------------------------------------------------------------------------------------

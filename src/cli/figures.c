@@ -45,7 +45,7 @@ const struct opt_command figures_command = {
              "simulator, all estimators on the "
              "measured runs of figures 5a and 5b.",
     .details = "examples:\n"
-               "  sailor figures -o figures.h5 && analysis/figures.py figures.h5 -o figures\n"
+               "  sailor figures -o figures.h5 && /usr/bin/python3 analysis/figures.py figures.h5 -o figures\n"
                "  sailor figures --figure fig7 --corrected -o fig7.h5\n",
     .opts = options,
     .n_opt = sizeof options / sizeof *options,

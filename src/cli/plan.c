@@ -160,7 +160,7 @@ static void on_progress(void *ctx, const struct search_progress *p) {
             s->job.n_pool, p->units_done, p->n_unit, rate);
     if (isfinite(p->incumbent)) fprintf(stderr, "  best %.5g %s", p->incumbent, unit);
     if (isfinite(p->lower_bound)) fprintf(stderr, "  bound %.5g %s", p->lower_bound, unit);
-    if (isfinite(p->incumbent) && isfinite(p->gap)) fprintf(stderr, "  gap %.2g %%", 100 * p->gap);
+    if (isfinite(p->incumbent) && isfinite(p->gap)) fprintf(stderr, "  gap %.*f %%", p->gap < 0.1 ? 2 : 0, 100 * p->gap);
     if (isfinite(p->eta_s)) fprintf(stderr, "  eta %.0f s", p->eta_s);
     fputc('\n', stderr);
 }
