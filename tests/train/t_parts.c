@@ -161,7 +161,7 @@ static void misfits(void) {
     struct err e = {0};
     struct plan *p = small_plan("0-4:2,1", 8, 1, &arena);
     ok(grid_make(&g, p, &a, 4, "plan.json", &arena, &e) == -1 && e.code == EXIT_INPUT &&
-           strstr(e.text, "3 ranks"),
+           strstr(e.text, ": 4 ranks; expected 3,"),
        e.text);
     p = small_plan("0-4:8", 8, 1, &arena);
     ok(grid_make(&g, p, &a, 8, "plan.json", &arena, &e) == -1 && strstr(e.text, "4 heads"), e.text);
