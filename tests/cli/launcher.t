@@ -13,6 +13,9 @@ grep -o '"plan".*"peak_memory_bytes"' "$tmp/out" | diff - "$tmp/want" >/dev/null
 ok $? "answer like one"
 run "$sailor" report "$tmp/a.h5"
 has out "2 x 1 threads" "the file knows how many they were"
+run "$mpiexec" -n 2 "$sailor" report "$tmp/a.h5"
+[ "$rc" = 0 ] && [ "$(grep -c "2 x 1 threads" "$tmp/out")" = 1 ]
+ok $? "a command that has no use for ranks answers once"
 run "$mpiexec" -n 2 "$sailor" plan "$tmp/job.json" -o "$tmp/a.h5"
 expect 2 "existing output: one line"
 run "$mpiexec" -n 2 "$sailor" plan "$tmp/none.json"

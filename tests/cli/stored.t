@@ -39,6 +39,23 @@ run "$sailor" simulate "$tmp/f1.json" --json
 want = json.loads(open(sys.argv[1]).readline())["frontier"][1]; got = json.loads(open(sys.argv[2]).read())
 sys.exit(want["iteration_time_s"] != got["iteration_time_s"] or want["cost_usd_per_iteration"] != got["cost_usd_per_iteration"])' "$tmp/want" "$tmp/out"
 ok $? "export --frontier to stdout"
+# a site of one's own that is called like one of ours, with other prices
+"$python" - "$tmp" <<'EOF'
+import json, sys
+tmp = sys.argv[1]
+site = json.load(open("inputs/sites/gcp.json"))
+site["usd_per_gpu_hour"] = json.loads(json.dumps(site["usd_per_gpu_hour"]), parse_float=lambda x: 2 * float(x))
+json.dump(site, open(f"{tmp}/gcp.json", "w"))
+job = json.load(open(f"{tmp}/job.json"))
+job["site"], job["objective"], job["pools"] = "gcp.json", "throughput", job["pools"][:1]
+json.dump(job, open(f"{tmp}/own.json", "w"))
+EOF
+run "$sailor" plan "$tmp/own.json" -o "$tmp/own.h5" --json
+cost=$(grep -o '"cost_usd_per_iteration":[^,]*' "$tmp/out")
+run "$sailor" export "$tmp/own.h5" -o "$tmp/own-plan.json"
+expect 0 "export of a plan for a site that the job names by its path"
+run "$sailor" simulate "$tmp/own-plan.json" --json
+has out "$cost" "simulate reads that site: the same cost"
 run "$sailor" export "$tmp/a.h5" --rank 99
 expect 2 "export of a plan that is not there"
 run "$sailor" export "$tmp/a.h5" --row 1
