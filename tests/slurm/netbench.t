@@ -5,17 +5,6 @@
 . "$(dirname "$0")/slurm.sh"
 [ -x "$train" ] || { echo "1..0 # SKIP sailor-train is not built, for want of a BLAS"; exit 0; }
 start_slurm
-refused() { # title, what the one line says, script's arguments
-    local title=$1 line=$2 id
-    shift 2
-    id=$(submit "$work/log" jobs/netbench.sbatch "$@")
-    wait_for 60 state_is "$id" "$ended"
-    is "$(how "$id") $(grep -c 'netbench.sbatch: \|sailor-train: error: ' "$work/log")" "FAILED 2 1" "$title" "$work/log"
-    grep -qF -- "$line" "$work/log"
-    ok $? "$title: it says why" <"$work/log"
-    rm -f "$work/log"
-}
-
 id=$(submit "$work/netbench.log" jobs/netbench.sbatch --largest 19 --seconds 0.001)
 wait_for 180 state_is "$id" "$ended"
 is "$(how "$id")" "COMPLETED 0" "two nodes are measured" "$work/netbench.log"
@@ -26,10 +15,10 @@ print(s["name"], sorted(s["intra_node"]["cpu"]), [(r[2], r[5]) for r in s["links
     "$SAILOR_OUT/inputs/sites/local.json")" \
     "local ['2', '4'] [(1, 1), (2, 2), (4, 4)] [(1, True), (2, True), (1, False), (2, False), (4, False)]" \
     "the site has links of 2 and 4 ranks of a node, and of 1, 2 and 4 ranks between nodes" "$work/netbench.log"
-refused "links that are there" "-f overwrites it" --largest 19
-SAILOR_PLACE=moon/local/cpu refused "an unknown site" "sites/moon.json: no such file"
-SAILOR_PLACE=local/local/abacus refused "an unknown GPU type" "--gpu abacus" -f
-SAILOR_OUT=/dev/null/out refused "a missing directory" "cannot be made"
+refused "links that are there" "-f overwrites it" jobs/netbench.sbatch --largest 19
+SAILOR_PLACE=moon/local/cpu refused "an unknown site" "sites/moon.json: no such file" jobs/netbench.sbatch
+SAILOR_PLACE=local/local/abacus refused "an unknown GPU type" "--gpu abacus" jobs/netbench.sbatch -f
+SAILOR_OUT=/dev/null/out refused "a missing directory" "cannot be made" jobs/netbench.sbatch
 
 # ---- profile, plan, run, compare ---------------------------------------------------------------------------------------
 id=$(submit "$work/profile.log" jobs/profile.sbatch gpt-tiny --largest 2 --repeat 1 --tp 1)

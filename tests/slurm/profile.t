@@ -5,17 +5,6 @@
 . "$(dirname "$0")/slurm.sh"
 [ -x "$train" ] || { echo "1..0 # SKIP sailor-train is not built, for want of a BLAS"; exit 0; }
 start_slurm
-refused() { # title, what the one line says, script's arguments
-    local title=$1 line=$2 id
-    shift 2
-    id=$(submit "$work/log" jobs/profile.sbatch "$@")
-    wait_for 60 state_is "$id" "$ended"
-    is "$(how "$id") $(grep -c 'profile.sbatch: \|sailor-train: error: ' "$work/log")" "FAILED 2 1" "$title" "$work/log"
-    grep -qF -- "$line" "$work/log"
-    ok $? "$title: it says why" <"$work/log"
-    rm -f "$work/log"
-}
-
 id=$(submit "$work/profile.log" jobs/profile.sbatch gpt-tiny --largest 2 --repeat 2)
 wait_for 180 state_is "$id" "$ended"
 is "$(how "$id")" "COMPLETED 0" "a model is profiled on a node" "$work/profile.log"
@@ -38,9 +27,9 @@ echo '{"format": "sailor-job/1", "model": "gpt-tiny", "site": "local", "global_b
 "$sailor" plan "$work/job.json" --inputs "$SAILOR_OUT/inputs" --json >"$work/plan" 2>"$work/why"
 is "$? $("$python" -c 'import json, sys; print(json.loads(open(sys.argv[1]).read())["status"])' "$work/plan")" "0 optimal" "the planner plans with it" "$work/why"
 
-refused "a profile that is there" "-f overwrites it" gpt-tiny --largest 1 --repeat 1
-refused "no model" "expected MODEL"
-refused "an unknown model" "gpt-none.json: no such file" gpt-none
-SAILOR_PLACE=local refused "a place without GPU type" "expected SITE/ZONE/GPU" gpt-tiny
-SAILOR_INPUTS=$work/none refused "a missing directory" "$work/none/models: no such directory" gpt-tiny
+refused "a profile that is there" "-f overwrites it" jobs/profile.sbatch gpt-tiny --largest 1 --repeat 1
+refused "no model" "expected MODEL" jobs/profile.sbatch
+refused "an unknown model" "gpt-none.json: no such file" jobs/profile.sbatch gpt-none
+SAILOR_PLACE=local refused "a place without GPU type" "expected SITE/ZONE/GPU" jobs/profile.sbatch gpt-tiny
+SAILOR_INPUTS=$work/none refused "a missing directory" "$work/none/models: no such directory" jobs/profile.sbatch gpt-tiny
 finish

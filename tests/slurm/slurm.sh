@@ -60,3 +60,13 @@ wait_for() { # seconds, command: until it succeeds
 }
 state_is() { case " $2 " in *" $(state "$1") "*) return 0 ;; *) return 1 ;; esac; }
 is_gone() { [ -z "$(squeue --noheader --jobs="$1" 2>/dev/null)" ]; }
+refused() { # title, what the one line says, sbatch options, script and its arguments
+    local title=$1 line=$2 id
+    shift 2
+    id=$(submit "$work/log" "$@")
+    wait_for 60 state_is "$id" "$ended"
+    is "$(how "$id") $(grep -c '\.sbatch: \|grid-plan: \|sailor-train: error: ' "$work/log")" "FAILED 2 1" "$title" "$work/log"
+    grep -qF -- "$line" "$work/log"
+    ok $? "$title: it says why" <"$work/log"
+    rm -f "$work/log"
+}

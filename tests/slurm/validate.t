@@ -8,16 +8,6 @@
 start_slurm
 export SAILOR_MODEL=gpt-tiny SAILOR_SPLITS="6 3,3" SAILOR_TP=1
 results=$SAILOR_OUT/validation
-refused() { # title, what the one line says, sbatch options, script and its arguments
-    local title=$1 line=$2 id
-    shift 2
-    id=$(submit "$work/log" "$@")
-    wait_for 60 state_is "$id" "$ended"
-    [ "$(how "$id")" = "FAILED 2" ] && [ "$(grep -c 'validate.sbatch: \|grid-plan: ' "$work/log")" = 1 ] && grep -qF -- "$line" "$work/log"
-    ok $? "$title" <"$work/log"
-    rm -f "$work/log"
-}
-
 for job in 'validate.sbatch 1 32 1 1 1' 'profile.sbatch opt-350m' netbench.sbatch; do
     SBATCH_ACCOUNT=none bash -c "source jobs/env/clariden.sh && sbatch --test-only jobs/$job" >"$work/log" 2>&1
     ok $? "sbatch takes ${job%% *} as it stands, with jobs/env/clariden.sh" <"$work/log"
