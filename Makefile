@@ -79,12 +79,12 @@ CPPFLAGS   += -D_GNU_SOURCE -DH5_USE_110_API -Isrc $(HDF5_CPPFLAGS) $(CJSON_CPPF
 ALL_CFLAGS := -std=c11 $(OPT) -fopenmp $(WARN) $(CFLAGS)
 LDLIBS     += $(HDF5_LIBS) $(CJSON_LIBS) $(METIS_LIBS) -lm
 
-# ---- sources: base <- sim <- io <- planners <- search <- cli, and base <- sim <- io <- train; tests/cli/layers.t watches over it
+# ---- sources; tests/cli/layers.t watches over who may include whom
 src_of   = $(sort $(foreach d,$(1),$(wildcard src/$(d)/*.c)))
-planner := $(call src_of,base sim io planners search cli)
+planner := $(call src_of,base sim io search formats import planners cli)
 nccl_c  := src/train/comm_nccl.c
 plugin_c := src/train/cuda_version.c $(nccl_c)
-trainer := $(filter-out $(plugin_c),$(call src_of,base sim io train))
+trainer := $(filter-out $(plugin_c),$(call src_of,base sim io formats train))
 src     := $(sort $(planner) $(trainer))
 lib_o   := $(filter-out %/main.o,$(planner:%.c=$(B)/%.o))
 train_o := $(filter-out %/main.o,$(trainer:%.c=$(B)/%.o))
@@ -265,8 +265,8 @@ fuzz:
 
 # ---- measurements --------------------------------------------------------------------------------------------
 # One GPU without MPI and HDF5, and the same program on the CPU, to try it
-bench_o := $(patsubst src/%.c,$(B)/src/%.o,$(wildcard src/base/*.c)) $(patsubst %,$(B)/src/%.o,sim/plan sim/tables io/devices io/json \
-           io/planjson train/arch train/clock train/data train/grid train/ledger train/net train/trainer)
+bench_o := $(patsubst src/%.c,$(B)/src/%.o,$(wildcard src/base/*.c)) $(patsubst %,$(B)/src/%.o,sim/plan sim/tables formats/devices io/json \
+           formats/planjson train/arch train/clock train/data train/grid train/ledger train/net train/trainer)
 $(BIN)/bench_gpu $(BIN)/bench_train: test_flags = -Wl,--as-needed# MPI and HDF5 are not needed
 $(BIN)/bench_gpu: tests/bench/bench_gpu.c $(bench_o) $(B)/src/train/backend_cuda.o
 	@mkdir -p $(@D); echo "  LINK  $@"

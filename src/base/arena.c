@@ -21,7 +21,9 @@ void *arena_alloc(struct arena *a, size_t n) {
             fprintf(stderr, "sailor: error: out of memory (%zu bytes)\n", size);
             exit(1);
         }
-        b->next = a->head, b->used = ALIGN, b->size = size;
+        b->next = a->head;
+        b->used = ALIGN;
+        b->size = size;
         a->head = b;
     }
     void *p = (char *)a->head + a->head->used;

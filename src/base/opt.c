@@ -173,7 +173,8 @@ static void wrap(const char *text, int column, int indent, struct out *out) {
         int len = (int)strcspn(text, " ");
         if (!first && column + 1 + len > WIDTH) {
             add(out, "\n%*s", indent, "");
-            column = indent, first = true;
+            column = indent;
+            first = true;
         }
         column += add(out, "%s%.*s", first ? "" : " ", len, text);
         first = false;

@@ -1,7 +1,7 @@
 #ifndef SAILOR_CLI_CLI_H
 #define SAILOR_CLI_CLI_H
 #include "io/program.h"
-#include "io/results.h"
+#include "formats/results.h"
 /* The commands of `sailor`. Each takes its own argv (argv[0] is the command) and returns the exit status. */
 
 int cmd_plan(int argc, char **argv);

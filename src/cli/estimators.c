@@ -34,10 +34,12 @@ static int load_extra(struct cli_estimator *k, const struct planner *pl, const s
                       struct err *e) {
     if (!pl->load || (k->model == w->model && k->site == w->site)) return 0;
     arena_free(&k->arena);
-    k->arena = (struct arena){0}, k->model = NULL;
+    k->arena = (struct arena){0};
+    k->model = NULL;
     const char *inputs = inputs_dir(k->inputs, &k->arena, e);
     if (!inputs || pl->load(w, inputs, &k->extra, &k->arena, e)) return -1;
-    k->model = w->model, k->site = w->site;
+    k->model = w->model;
+    k->site = w->site;
     return 0;
 }
 

@@ -1,6 +1,6 @@
 #include "cli/cli.h"
 #include "io/file.h"
-#include "io/planjson.h"
+#include "formats/planjson.h"
 
 #include <string.h>
 

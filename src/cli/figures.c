@@ -4,8 +4,8 @@
 #include "base/clock.h"
 #include "cli/cli.h"
 #include "io/h5tables.h"
-#include "io/planjson.h"
-#include "io/published.h"
+#include "formats/planjson.h"
+#include "formats/published.h"
 #include "io/table.h"
 #include "planners/planner.h"
 #include "search/search.h"
@@ -44,9 +44,10 @@ const struct opt_command figures_command = {
     .about = "Run the published comparison again: all planners of figures 7, 8b, 10, 11 and 12 under one "
              "simulator, all estimators on the "
              "measured runs of figures 5a and 5b.",
-    .details = "examples:\n"
-               "  sailor figures -o figures.h5 && /usr/bin/python3 analysis/figures.py figures.h5 -o figures\n"
-               "  sailor figures --figure fig7 --corrected -o fig7.h5\n",
+    .details =
+        "examples:\n"
+        "  sailor figures -o figures.h5 && /usr/bin/python3 analysis/figures.py figures.h5 -o figures\n"
+        "  sailor figures --figure fig7 --corrected -o fig7.h5\n",
     .opts = options,
     .n_opt = sizeof options / sizeof *options,
     .min_files = 0,
@@ -181,7 +182,8 @@ static const char *plan_text(const struct plan *p, const struct workload *w, str
 
 static struct search_problem exact_problem(const struct job *j, int row) {
     struct search_problem p = search_problem_of(j, row);
-    p.estimator = ESTIMATOR_SAILOR, p.gap = .01;
+    p.estimator = ESTIMATOR_SAILOR;
+    p.gap = .01;
     return p;
 }
 
@@ -238,11 +240,16 @@ static void keep_walk(struct figures *f, const char *figure, const struct job *j
     int *used = ARENA_ARRAY(f->a, int, s->n_zone * s->n_gpu);
     plan_gpus(p, s, used);
     for (int k = 0; k < s->n_zone * s->n_gpu; k++) w->gpus += used[k];
-    w->iteration_time_s = best->est.iteration_time_s, w->throughput_per_s = 1 / best->est.iteration_time_s;
-    w->cost_usd_per_iteration = best->est.cost_usd, w->egress_usd = best->est.egress_usd;
-    w->planner_time_s = best->planner_time_s, w->planner_cost_usd = best->planner_cost_usd;
-    w->micro_batch_size = p->micro_batch_size, w->n_pipeline = p->n_pipeline;
-    w->n_stage = p->pipeline[0].n_stage, w->data_parallel = stage_replicas(&p->pipeline[0].stage[0]);
+    w->iteration_time_s = best->est.iteration_time_s;
+    w->throughput_per_s = 1 / best->est.iteration_time_s;
+    w->cost_usd_per_iteration = best->est.cost_usd;
+    w->egress_usd = best->est.egress_usd;
+    w->planner_time_s = best->planner_time_s;
+    w->planner_cost_usd = best->planner_cost_usd;
+    w->micro_batch_size = p->micro_batch_size;
+    w->n_pipeline = p->n_pipeline;
+    w->n_stage = p->pipeline[0].n_stage;
+    w->data_parallel = stage_replicas(&p->pipeline[0].stage[0]);
     w->plan = plan_text(p, &j->workload, f->a);
 }
 
@@ -281,7 +288,9 @@ static int run_frontier(struct figures *f, const char *figure, int row, const ch
     if (job_load(arena_printf(f->a, "%s/%s.json", inputs, figure), NULL, inputs, false, &j, f->a, f->e))
         return -1;
     struct search_problem p = exact_problem(&j, row);
-    p.objective = OBJECTIVE_FRONTIER, p.max_usd_per_iteration = INFINITY, p.min_iterations_per_s = 0;
+    p.objective = OBJECTIVE_FRONTIER;
+    p.max_usd_per_iteration = INFINITY;
+    p.min_iterations_per_s = 0;
     deadline_s = now_s() + o.frontier_s;
     if (search_row(&p, &r, &hooks, NULL, o.threads, f->a, f->e) < 0) return -1;
     if (!o.quiet)
@@ -349,7 +358,9 @@ static void show_walks(const struct figures *f) {
                                 f->a);
     for (int i = 0; i < f->table[WALKS].n; i++) {
         const struct walk_rec *w = REC(f->table, WALKS, walk_rec, i);
-        table_cell(t, "%s", w->figure), table_cell(t, "%d", w->row), table_cell(t, "%s", w->planner);
+        table_cell(t, "%s", w->figure);
+        table_cell(t, "%d", w->row);
+        table_cell(t, "%s", w->planner);
         table_cell(t, "%s",
                    w->throughput_per_s > 0 ? arena_printf(f->a, "%.5f", w->throughput_per_s) : "no plan");
         table_cell(t, "%s",
@@ -389,7 +400,8 @@ static void show_estimates(const struct figures *f) {
         int end = i;
         while (end < n && !strcmp(REC(f->table, ESTIMATES, estimate_rec, end)->estimator, first->estimator))
             end++;
-        table_cell(t, "%s", first->estimator), table_cell(t, "%d", end - i);
+        table_cell(t, "%s", first->estimator);
+        table_cell(t, "%d", end - i);
         for (int memory = 0; memory < 2; memory++) {
             for (int q = i; q < end; q++) {
                 const struct estimate_rec *x = REC(f->table, ESTIMATES, estimate_rec, q);
@@ -461,6 +473,8 @@ static int run(const char **file, int n, struct arena *a, struct err *e) {
 }
 
 int cmd_figures(int argc, char **argv) {
-    o.out = "figures.h5", o.frontier_s = 60, o.threads = 0;
+    o.out = "figures.h5";
+    o.frontier_s = 60;
+    o.threads = 0;
     return program_run(&figures_command, argc, argv, run);
 }

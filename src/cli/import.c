@@ -1,5 +1,5 @@
 #include "cli/cli.h"
-#include "io/import.h"
+#include "import/import.h"
 
 static struct { const char *out, *facts; } o;
 

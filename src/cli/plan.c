@@ -3,6 +3,7 @@
 #include "io/mpx.h"
 #include "planners/planner.h"
 #include "search/search.h"
+#include "io/file.h"
 
 #include <errno.h>
 #include <math.h>
@@ -155,12 +156,15 @@ static void on_progress(void *ctx, const struct search_progress *p) {
     const char *unit = s->job.objective == OBJECTIVE_COST ? "USD" : "s";
     double plans = (double)p->plans_evaluated, span = p->elapsed_s - s->rate_at_s;
     double rate = span > 0 && plans >= s->rate_plans ? (plans - s->rate_plans) / span : 0;
-    s->progress_s = now, s->rate_at_s = p->elapsed_s, s->rate_plans = plans;
+    s->progress_s = now;
+    s->rate_at_s = p->elapsed_s;
+    s->rate_plans = plans;
     fprintf(stderr, "[%6.1f s] row %d/%d  %d/%d units  %.2g plans/s", now - s->started_s, s->row + 1,
             s->job.n_pool, p->units_done, p->n_unit, rate);
     if (isfinite(p->incumbent)) fprintf(stderr, "  best %.5g %s", p->incumbent, unit);
     if (isfinite(p->lower_bound)) fprintf(stderr, "  bound %.5g %s", p->lower_bound, unit);
-    if (isfinite(p->incumbent) && isfinite(p->gap)) fprintf(stderr, "  gap %.*f %%", p->gap < 0.1 ? 2 : 0, 100 * p->gap);
+    if (isfinite(p->incumbent) && isfinite(p->gap))
+        fprintf(stderr, "  gap %.*f %%", p->gap < 0.1 ? 2 : 0, 100 * p->gap);
     if (isfinite(p->eta_s)) fprintf(stderr, "  eta %.0f s", p->eta_s);
     fputc('\n', stderr);
 }
@@ -270,7 +274,7 @@ static void describe_run(struct session *s, int argc, char **argv, struct arena 
 /* Rank 0 reads, everyone parses the same bytes. */
 static int load_job(struct session *s, const char *path, struct arena *a, struct err *e) {
     size_t size = 0;
-    char *text = mpx_read(&s->mpi, read_text, path, &size, a, e);
+    char *text = mpx_read(&s->mpi, file_read_text, path, &size, a, e);
     if (!text) return -1;
     if (mpx_agree(&s->mpi, job_load(path, text, o.inputs, !exact(), &s->job, a, e), e)) return -1;
     if (o.objective >= 0) {
@@ -332,8 +336,12 @@ static int search_rows(struct session *s, struct arena *a, struct err *e) {
         struct row_result *row = &s->results.row[i];
         if (!finished(row)) {
             struct search_problem p = search_problem_of(job, i);
-            p.estimator = (enum estimator)o.estimator, p.top_k = o.top, p.gap = o.gap;
-            s->row = i, s->rate_at_s = 0, s->rate_plans = (double)row->plans_evaluated;
+            p.estimator = (enum estimator)o.estimator;
+            p.top_k = o.top;
+            p.gap = o.gap;
+            s->row = i;
+            s->rate_at_s = 0;
+            s->rate_plans = (double)row->plans_evaluated;
             int rc = search_row(&p, row, &hooks, s->mpi.comm, o.threads, a, e);
             if (rc < 0) return -1;
             if (rc > 0) {
@@ -441,7 +449,10 @@ int cmd_plan(int argc, char **argv) {
     }
     struct opt_command command = plan_command;
     command.details = details(&a);
-    o.objective = o.estimator = -1, o.top = 1, o.time_limit = INFINITY, o.gap = 0.01;
+    o.objective = o.estimator = -1;
+    o.top = 1;
+    o.time_limit = INFINITY;
+    o.gap = 0.01;
     if (!program_parse(&command, argc, argv, &file, &n, &a, &status)) return arena_free(&a), status;
     if (check_options(&e)) return arena_free(&a), program_misuse(&plan_command, &e);
     if (o.estimator < 0) o.estimator = exact() ? ESTIMATOR_NATIVE : ESTIMATOR_SAILOR;

@@ -1,5 +1,5 @@
 #include "cli/cli.h"
-#include "io/planjson.h"
+#include "formats/planjson.h"
 #include "io/table.h"
 
 #include <math.h>

@@ -79,7 +79,8 @@ static int write_all(int fd, const char *p, size_t n) {
         ssize_t k = write(fd, p, n > (1 << 30) ? 1 << 30 : n);
         if (k < 0 && errno == EINTR) continue;
         if (k <= 0) return errno;
-        p += k, n -= (size_t)k;
+        p += k;
+        n -= (size_t)k;
     }
     return 0;
 }
@@ -98,4 +99,47 @@ int file_write(const char *path, const char *bytes, size_t n, struct err *e) {
     if (!bad) return file_end(&f, e);
     file_drop(&f);
     return unwritable(path, strerror(bad), e);
+}
+
+static char *read_open(int fd, const char *path, size_t *size, struct arena *a, struct err *e) {
+    struct stat st;
+    if (fstat(fd, &st)) return err_set(e, EXIT_INPUT, "%s: %s", path, strerror(errno)), NULL;
+    if (!S_ISREG(st.st_mode) && !S_ISFIFO(st.st_mode))
+        return err_set(e, EXIT_INPUT, "%s: %s; expected a file", path,
+                       S_ISDIR(st.st_mode) ? "a directory" : "a device"),
+               NULL;
+    size_t room = S_ISREG(st.st_mode) && st.st_size <= FILE_TEXT_MAX ? (size_t)st.st_size + 1 : 1 << 16,
+           n = 0;
+    char *buf = arena_alloc(a, room);
+    for (;;) {
+        if (n + 1 >= room) { /* a pipe, or a file that grows under our hands */
+            char *more = arena_alloc(a, 2 * room + 2);
+            memcpy(more, buf, n);
+            buf = more;
+            room = 2 * room + 2;
+        }
+        ssize_t got = read(fd, buf + n, room - 1 - n);
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) return err_set(e, EXIT_INPUT, "%s: %s", path, strerror(errno)), NULL;
+        if (got == 0) break;
+        n += (size_t)got;
+        if (n > FILE_TEXT_MAX)
+            return err_set(e, EXIT_INPUT, "%s: more than %d bytes; expected at most that", path,
+                           FILE_TEXT_MAX),
+                   NULL;
+    }
+    buf[n] = '\0';
+    *size = n;
+    return buf;
+}
+
+char *file_read_text(const char *path, size_t *size, struct arena *a, struct err *e) {
+    size_t n;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return err_set(e, EXIT_INPUT, "%s: %s; expected a file that can be read", path, strerror(errno)),
+               NULL;
+    char *text = read_open(fd, path, size ? size : &n, a, e);
+    close(fd);
+    return text;
 }

@@ -1,5 +1,6 @@
 #ifndef SAILOR_IO_FILE_H
 #define SAILOR_IO_FILE_H
+#include "base/arena.h"
 #include "base/err.h"
 #include <stdbool.h>
 #include <stddef.h>
@@ -27,4 +28,9 @@ int file_begin(struct file_temp *f, const char *path, struct err *e);
 int file_end(struct file_temp *f, struct err *e);
 /** Close and remove the temporary file. */
 void file_drop(struct file_temp *f);
+
+enum { FILE_TEXT_MAX = 64 << 20 };
+/** A whole file of at most FILE_TEXT_MAX bytes, a regular file or a pipe, with a NUL behind it; `size` may be
+ * NULL. NULL with *e set (EXIT_INPUT). */
+char *file_read_text(const char *path, size_t *size, struct arena *a, struct err *e);
 #endif

@@ -60,7 +60,8 @@ void seal_make(const char *bytes, size_t size, char seal[SEAL_BYTES + 1]) {
         for (size_t i = 0; i < n; i++) word |= (uint64_t)(unsigned char)bytes[i] << (8 * i);
         h = (h ^ word) * 0x9e3779b97f4a7c15u;
         h ^= h >> 29;
-        bytes += n, size -= n;
+        bytes += n;
+        size -= n;
     }
     snprintf(seal, SEAL_BYTES + 1, "%s%016llx\n", seal_word, (unsigned long long)h);
 }
@@ -78,7 +79,8 @@ void *rows_add(struct rows *t, const struct table_def *d, struct arena *a) {
         int room = t->room ? 2 * t->room : 64;
         char *more = arena_alloc(a, size * (size_t)room);
         if (t->n) memcpy(more, t->rec, size * (size_t)t->n);
-        t->rec = more, t->room = room;
+        t->rec = more;
+        t->room = room;
     }
     return t->rec + size * (size_t)t->n++;
 }
@@ -314,7 +316,8 @@ static struct image build_image(const struct h5_tables *f, char why[200]) {
     char *sealed = im.size ? realloc(im.bytes, im.size + SEAL_BYTES + 1) : NULL;
     if (sealed) {
         seal_make(sealed, im.size, sealed + im.size);
-        im.bytes = sealed, im.size += SEAL_BYTES;
+        im.bytes = sealed;
+        im.size += SEAL_BYTES;
     } else {
         free(im.bytes);
         im.bytes = NULL;

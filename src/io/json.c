@@ -536,7 +536,8 @@ static void text_room(struct text *t, size_t more) {
         fprintf(stderr, "sailor: error: out of memory (%zu bytes)\n", size);
         exit(EXIT_INTERNAL);
     }
-    t->s = s, t->size = size;
+    t->s = s;
+    t->size = size;
 }
 
 void text_add(struct text *t, const char *fmt, ...) {

@@ -1,5 +1,6 @@
 #include "io/json.h"
 #include "planners/planner.h"
+#include "io/file.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -122,7 +123,8 @@ static const struct ops *layers_as_ops(const struct workload *w, int gpu, struct
             for (int c = 0; c < COLUMNS; c++)
                 o->column[bi][ti][c] = column[c] = ARENA_ARRAY(a, double, m->n_layer);
             for (int l = 0; l < m->n_layer; l++) {
-                column[FORWARD][l] = t->fwd_s[l] * 1e6, column[BACKWARD][l] = t->bwd_s[l] * 1e6;
+                column[FORWARD][l] = t->fwd_s[l] * 1e6;
+                column[BACKWARD][l] = t->bwd_s[l] * 1e6;
                 column[WEIGHTS][l] = m->params[ti][l] * unit;
                 column[ACTIVATIONS][l] = m->act_mem[ti][l] * unit * (1 << bi);
                 if (l) column[INPUT][l] = column[OUTPUT][l - 1] = m->act_out[l - 1] * unit * (1 << bi);
@@ -143,7 +145,7 @@ static int load(const struct workload *w, const char *inputs, const void **extra
         }
         size_t size;
         struct ops *o = ARENA_NEW(a, struct ops);
-        char *text = read_text(path, &size, a, e);
+        char *text = file_read_text(path, &size, a, e);
         cJSON *tree = text ? json_parse(path, text, size, e) : NULL;
         struct json_at root = json_root(path, tree);
         int rc = tree ? read_ops(&root, w, g, o, a, e) : -1;
@@ -220,7 +222,8 @@ static struct table *make_table(const struct ops *o, const double *const column[
     double *sum[4], *end[2], *us[2][2], *reserved[2];
     for (int k = 0; k < 4; k++) sum[k] = ARENA_ARRAY(a, double, n + 1);
     for (int k = 0; k < 2; k++) {
-        end[k] = ARENA_ARRAY(a, double, n), reserved[k] = ARENA_ARRAY(a, double, n);
+        end[k] = ARENA_ARRAY(a, double, n);
+        reserved[k] = ARENA_ARRAY(a, double, n);
         for (int net = 0; net < 2; net++) us[k][net] = ARENA_ARRAY(a, double, n);
     }
     for (int u = 0; u < n; u++) {
@@ -410,14 +413,17 @@ static void evaluate(struct search *s, struct state *x) {
         struct place p = place_of(s, c, i, gpu);
         int bi = c->mb_log - c->dp[i];
         struct cost v = x->stage[i] = stage_cost(s->costs, &p, bi, c->tp[i]);
-        slowest = fmax(slowest, v.time_us), sum += v.time_us, x->peak_MiB = fmax(x->peak_MiB, v.memory_MiB);
+        slowest = fmax(slowest, v.time_us);
+        sum += v.time_us;
+        x->peak_MiB = fmax(x->peak_MiB, v.memory_MiB);
         if (s->costs->corrected && v.time_us < INFINITY)
             sync = fmax(sync, sync_us(s->costs, &p, bi, c->tp[i], 1 << c->dp[i]));
         sound = sound && (!s->costs->corrected || c->dp[i] == c->dp[0]);
     }
     x->time_us = sum < INFINITY ? slowest * (rounds(s, c) - 1) + sum + sync : INFINITY;
     x->fits = x->peak_MiB < s->limit_MiB && sound;
-    s->states++, s->left--;
+    s->states++;
+    s->left--;
 }
 
 /* What fits before what does not; then time, or memory. */
@@ -430,7 +436,8 @@ static uint64_t hash_of(const struct config *c) {
     uint64_t h = 0x9e3779b97f4a7c15u + (uint64_t)c->mb_log;
     for (int i = 0; i < c->S; i++) {
         h ^= (uint64_t)c->border[i] << 16 | (uint64_t)c->dp[i] << 8 | c->tp[i];
-        h *= 0xff51afd7ed558ccdu, h ^= h >> 32;
+        h *= 0xff51afd7ed558ccdu;
+        h ^= h >> 32;
     }
     return (h & ~(uint64_t)1) + 2;
 }
@@ -512,7 +519,8 @@ static bool pass_on(const struct search *s, struct config *c, int b, int to, boo
             if ((oom ? v.memory_MiB : v.time_us) < goal) break;
             if (i == to) return false;
         }
-        c->border[i] = (uint16_t)p.first, c->border[i + 1] = (uint16_t)p.end;
+        c->border[i] = (uint16_t)p.first;
+        c->border[i + 1] = (uint16_t)p.end;
         if (i == to) return true;
     }
 }
@@ -539,7 +547,8 @@ static bool change(struct config *c, int i, int dp, int tp, const struct search 
     int d = c->dp[i] + dp, t = c->tp[i] + tp, bi = c->mb_log - d;
     if (d < 0 || t < 0 || t > s->max_tp || d + t > 3 || bi < 0 || bi >= BATCHES || !s->costs->table[bi][t])
         return false;
-    c->dp[i] = (uint8_t)d, c->tp[i] = (uint8_t)t;
+    c->dp[i] = (uint8_t)d;
+    c->tp[i] = (uint8_t)t;
     return true;
 }
 
@@ -646,7 +655,8 @@ static void add_group(struct policy *p, unsigned *left, unsigned want) {
     if (!want) return;
     for (int k = 0; k < ACTIONS; k++)
         if (want >> k & 1) p->action[p->n][p->len[p->n]++] = (enum action)k;
-    p->n++, *left &= ~want;
+    p->n++;
+    *left &= ~want;
 }
 
 /* While memory is short: what relieves it. Else first what lowers that in which the bottleneck has the larger
@@ -657,8 +667,10 @@ static struct policy policy_of(const struct search *s, const struct state *x, in
              more_comm = 0;
     double work = 0, loss = 0, own_work = 0, own_loss = 0;
     for (int k = 0; k < ACTIONS; k++) {
-        less_time |= (unsigned)(effect[k].time < 0) << k, more_time |= (unsigned)(effect[k].time > 0) << k;
-        less_comm |= (unsigned)(effect[k].comm < 0) << k, more_comm |= (unsigned)(effect[k].comm > 0) << k;
+        less_time |= (unsigned)(effect[k].time < 0) << k;
+        more_time |= (unsigned)(effect[k].time > 0) << k;
+        less_comm |= (unsigned)(effect[k].comm < 0) << k;
+        more_comm |= (unsigned)(effect[k].comm > 0) << k;
         less_memory |= (unsigned)(effect[k].memory < 0) << k;
     }
     if (short_of_memory(s, x)) return add_group(&p, &left, less_memory), p;
@@ -667,7 +679,8 @@ static struct policy policy_of(const struct search *s, const struct state *x, in
         double ideal =
             t ? (t->time_us[x->c.border[i + 1]] - t->time_us[x->c.border[i]]) / (1 << gpus_log(&x->c, i)) : 0;
         double lost = x->stage[i].time_us - ideal;
-        work += ideal, loss += lost;
+        work += ideal;
+        loss += lost;
         if (i == b) own_work = ideal, own_loss = lost;
     }
     bool work_first = own_work * loss >= own_loss * work;
@@ -762,7 +775,9 @@ static bool start_state(struct search *s, int S, struct state *x) {
         for (int k = 0; k < S; k++) {
             int i = s->per_node == 1 ? S - 1 - k : k;
             if (total >= s->gpus || log_n[i] >= largest || 1 << log_n[i] > s->gpus - total) continue;
-            total += 1 << log_n[i], log_n[i]++, more = true;
+            total += 1 << log_n[i];
+            log_n[i]++;
+            more = true;
         }
     }
     for (int i = 0; i < S; i++) {
@@ -776,7 +791,9 @@ static bool start_state(struct search *s, int S, struct state *x) {
 /* The best plan of S stages into s->best; false: none fits. */
 static bool search_stages(struct search *s, int S, long states) {
     struct state now;
-    s->n_pool = s->n_explored = 0, s->left = states, s->n_known = 0;
+    s->n_pool = s->n_explored = 0;
+    s->left = states;
+    s->n_known = 0;
     memset(s->known, 0, sizeof *s->known * (s->mask + 1));
     if (!start_state(s, S, &now)) return false;
     evaluate(s, &now);
@@ -816,7 +833,8 @@ static const struct plan *make_plan(const struct search *s, const struct config 
         if (end <= stage->first) end = stage->first + 1;
         if (end > w->model->n_layer - (c->S - 1 - i)) end = w->model->n_layer - (c->S - 1 - i);
         stage->end = end;
-        stage->group->tp = 1 << c->tp[i], stage->group->count = 1 << c->dp[i];
+        stage->group->tp = 1 << c->tp[i];
+        stage->group->count = 1 << c->dp[i];
     }
     return p;
 }
@@ -837,7 +855,7 @@ static int aceso_search(const struct question *q, struct answer *out, struct are
                          .limit_MiB = g->planner_memory_bytes / MiB,
                          .cand = arena_alloc(a, sizeof *s->cand * HOPS),
                          .pool = ARENA_ARRAY(a, struct kept, KEPT_MAX),
-                         .explored = ARENA_ARRAY(a, struct kept, KEPT_MAX)};
+                                             .explored = ARENA_ARRAY(a, struct kept, KEPT_MAX)};
     for (int ti = 0; ti < TP_N && 1 << ti <= g->gpus_per_node; ti++)
         if (costs->table[0][ti]) s->max_tp = ti;
     /* The original goes on to 128 stages; a plan has a layer for each, so those beyond could not be said. */
@@ -861,7 +879,9 @@ static int aceso_search(const struct question *q, struct answer *out, struct are
     }
     struct context *ctx = ARENA_NEW(a, struct context);
     *ctx = (struct context){costs, config, first->zone, first->gpu};
-    out->proposal = list, out->ctx = ctx, out->states = (uint64_t)s->states;
+    out->proposal = list;
+    out->ctx = ctx;
+    out->states = (uint64_t)s->states;
     return 0;
 }
 
@@ -886,7 +906,8 @@ static int estimate(const struct workload *w, const void *extra, const struct pl
                 const struct replicas *y = &stage->group[r];
                 if (y->zone != zone || y->gpu != type) {
                     if (make_costs(w, extra, y->zone, y->gpu, corrected, &c, scratch, e)) return -1;
-                    zone = y->zone, type = y->gpu;
+                    zone = y->zone;
+                    type = y->gpu;
                 }
                 int per_node = w->site->gpu[y->gpu].gpus_per_node;
                 struct place at = {c.layer[stage->first], c.layer[stage->end], pipe->n_stage - 1 - i,
@@ -897,7 +918,9 @@ static int estimate(const struct workload *w, const void *extra, const struct pl
                 if (corrected && v.time_us < INFINITY)
                     sync = fmax(sync, sync_us(&c, &at, bi, tp_index(y->tp), D));
             }
-            slowest = fmax(slowest, worst.time_us), sum += worst.time_us, gpu += gpus;
+            slowest = fmax(slowest, worst.time_us);
+            sum += worst.time_us;
+            gpu += gpus;
             out->peak_bytes = fmax(out->peak_bytes, worst.memory_MiB * MiB);
         }
         rounds = corrected ? ceil(rounds) : floor(rounds);
@@ -932,7 +955,8 @@ static int judge(const struct question *q, const struct answer *x, const struct 
             .comm_s = i == P - 1 ? 0 : 2 * link_time_s(l, m * one->out_MiB[to - 1] * MiB, ESTIMATOR_SAILOR),
             .sync_s = allreduce_time_s(l, weights * (1 << c->tp[i]), 1 << c->dp[i], ESTIMATOR_SAILOR),
             .memory_bytes = 5 * weights + (P - i) * m * kept * MiB + 3 * 1024 * MiB};
-        sum += v.compute_s + v.comm_s, slowest = fmax(slowest, v.compute_s + v.comm_s);
+        sum += v.compute_s + v.comm_s;
+        slowest = fmax(slowest, v.compute_s + v.comm_s);
         est->sync_time_s = fmax(est->sync_time_s, v.sync_s);
         est->peak_memory_bytes = fmax(est->peak_memory_bytes, v.memory_bytes);
         if (est->fits && v.memory_bytes > g->memory_bytes)

@@ -94,7 +94,9 @@ static float grid_s(const struct grid *g) {
         double stage = 0, elements = 0;
         for (int l = g->first[i]; l < g->first[i + 1]; l++) {
             double t = layer_s(g, l);
-            stage += t, all += t, elements += params[l];
+            stage += t;
+            all += t;
+            elements += params[l];
         }
         slowest = fmax(slowest, stage);
         if (i + 1 < g->P) cuts += g->m * mo->act_out[g->first[i + 1] - 1] / g->bw * crossing(g, i) / g->D;
@@ -157,7 +159,9 @@ static int search(const struct question *q, struct answer *out, struct arena *a,
     struct proposal *list = ARENA_ARRAY(a, struct proposal, TP_N * n_degree * n_micro);
     for (int ti = 0; ti < TP_N; ti++)
         for (int k = 0; k < n_degree; k++) {
-            g.tp = 1 << ti, g.D = degree[k], g.P = gpus / g.tp / g.D;
+            g.tp = 1 << ti;
+            g.D = degree[k];
+            g.P = gpus / g.tp / g.D;
             if (g.per_node % g.tp || gpus / g.tp % g.D || g.P > L || !q->w->model->params[ti]) continue;
             if (q->stop && q->stop(q->stop_ctx)) return 0;
             for (int i = 0; i < g.P; i++) first[i] = i * (L / g.P);

@@ -54,7 +54,8 @@ static void collect(struct space *x, const struct question *q) {
         for (int i = 0; i < pool->n_entry; i++) {
             const struct pool_entry *y = &pool->entry[i];
             if (y->gpu != x->gpu || !same_region(x->region[r].name, s->zone[y->zone])) continue;
-            x->zone[x->n_zone].zone = y->zone, x->zone[x->n_zone].nodes = y->count / x->tp;
+            x->zone[x->n_zone].zone = y->zone;
+            x->zone[x->n_zone].nodes = y->count / x->tp;
             x->zone[x->n_zone++].region = r;
         }
 }
@@ -106,7 +107,8 @@ static const struct plan *lay_out(const struct space *x, int P, int m, int D, st
             if (take)
                 st->group[st->n_group++] =
                     (struct replicas){.gpu = x->gpu, .zone = x->zone[z].zone, .tp = x->tp, .count = take};
-            left -= take, used += take;
+            left -= take;
+            used += take;
             if (left > 0) z++, used = 0;
         }
     }

@@ -27,7 +27,8 @@ struct plan *grid_plan(const struct workload *w, int zone, int gpu, int D, int P
     for (int i = 0; i < P; i++) {
         struct stage *s = &p->pipeline->stage[i];
         even_layers(w->model->n_layer, P, false, i, &s->first, &s->end);
-        s->n_group = 1, s->group = ARENA_NEW(a, struct replicas);
+        s->n_group = 1;
+        s->group = ARENA_NEW(a, struct replicas);
         *s->group = (struct replicas){.gpu = gpu, .zone = zone, .tp = tp, .count = D};
     }
     return p;

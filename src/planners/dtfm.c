@@ -39,7 +39,8 @@ static int below(uint64_t *state, int n) { return (int)((draw(state) >> 32) * (u
 static void shuffle(int *v, int n, int k, uint64_t *state) {
     for (int i = 0; i < k; i++) {
         int j = i + below(state, n - i), t = v[i];
-        v[i] = v[j], v[j] = t;
+        v[i] = v[j];
+        v[j] = t;
     }
 }
 
@@ -52,7 +53,7 @@ static void least_matching(int n, const double *cost, int *match, struct arena *
     double *u = ARENA_ARRAY(a, double, n + 1), *v = ARENA_ARRAY(a, double, n + 1);
     double *dist = ARENA_ARRAY(a, double, n + 1);
     int *row = ARENA_ARRAY(a, int, n + 1),
-        *via = ARENA_ARRAY(a, int, n + 1); /* of a column; n: that of the new row */
+                           *via = ARENA_ARRAY(a, int, n + 1); /* of a column; n: that of the new row */
     bool *done = ARENA_ARRAY(a, bool, n + 1);
     for (int j = 0; j <= n; j++) row[j] = -1;
     for (int i = 0; i < n; i++) {
@@ -91,7 +92,8 @@ static double tree_weight(int P, const double *d) {
         int k = 0;
         for (int i = 1; i < P; i++)
             if (near[i] >= 0 && (!k || near[i] < near[k])) k = i;
-        sum += near[k], near[k] = -1;
+        sum += near[k];
+        near[k] = -1;
         for (int i = 1; i < P; i++)
             if (near[i] > d[k * P + i]) near[i] = d[k * P + i];
     }
@@ -106,7 +108,8 @@ static double nearest_path(int P, const double *d, int start, int *path) {
         int k = -1;
         for (int i = 0; i < P; i++)
             if (!used[i] && (k < 0 || d[path[n - 1] * P + i] < d[path[n - 1] * P + k])) k = i;
-        sum += d[path[n - 1] * P + k], used[path[n] = k] = true;
+        sum += d[path[n - 1] * P + k];
+        used[path[n] = k] = true;
     }
     return sum;
 }
@@ -124,7 +127,7 @@ static double shortest_path(int P, const double *d, int *path, struct arena *a) 
     }
     if (P > PATH_MAX_P || best <= tree_weight(P, d) * (1 + 1e-12)) return best;
     struct arena_mark mark = arena_mark(a);
-    double *length = ARENA_ARRAY(a, double, sets *n_group);
+    double *length = ARENA_ARRAY(a, double, sets * n_group);
     for (unsigned s = 1; s < sets; s++)
         for (unsigned ends = s; ends; ends &= ends - 1) {
             unsigned j = (unsigned)__builtin_ctz(ends), rest = s ^ 1u << j;
@@ -146,7 +149,8 @@ static double shortest_path(int P, const double *d, int *path, struct arena *a) 
             if (x < least) least = x, k = i;
         }
         if (j < 0) best = least;
-        path[n] = j = k, s ^= 1u << k;
+        path[n] = j = k;
+        s ^= 1u << k;
     }
     arena_release(a, mark);
     return best;
@@ -174,7 +178,9 @@ static void count_groups(struct task *t, const int *label) {
     for (int p = 0; p < t->P; p++) t->size[p] = 0;
     for (int v = 0; v < x->G; v++) {
         int p = label[v];
-        t->count[p * x->K + x->class[v]]++, t->mates[p * x->N + x->node[v]]++, t->size[p]++;
+        t->count[p * x->K + x->class[v]]++;
+        t->mates[p * x->N + x->node[v]]++;
+        t->size[p]++;
     }
 }
 
@@ -237,8 +243,9 @@ static bool all_pair_up(const struct task *t, double limit, int p, int q, const 
 static double bottleneck(const struct task *t, int p, int q, struct arena *a) {
     const struct net *x = t->net;
     struct arena_mark mark = arena_mark(a);
-    struct flow f = {ARENA_ARRAY(a, int, x->K * x->K), ARENA_ARRAY(a, int, x->K), ARENA_ARRAY(a, int, x->K),
-                     ARENA_ARRAY(a, bool, x->K)};
+    struct flow f = {ARENA_ARRAY(a, int, x->K * x->K),
+                                 ARENA_ARRAY(a, int, x->K),
+                                             ARENA_ARRAY(a, int, x->K), ARENA_ARRAY(a, bool, x->K)};
     for (int n = 0; n < x->N; n++) {
         int i = t->mates[p * x->N + n], j = t->mates[q * x->N + n];
         f.within[x->class_of[n]] += i < j ? i : j;
@@ -294,7 +301,9 @@ static void rebalance(const struct task *t, int *label) {
         int p = label[v], q = 0;
         if (t->size[p] <= t->D) continue;
         while (t->size[q] >= t->D) q++;
-        label[v] = q, t->size[p]--, t->size[q]++;
+        label[v] = q;
+        t->size[p]--;
+        t->size[q]++;
     }
 }
 
@@ -337,8 +346,12 @@ static struct move nominate(const struct task *t, const int *label, const bool *
 static void move_to(struct task *t, int *label, int v, int to) {
     const struct net *x = t->net;
     int from = label[v], k = x->class[v], n = x->node[v];
-    t->count[from * x->K + k]--, t->mates[from * x->N + n]--, t->size[from]--;
-    t->count[to * x->K + k]++, t->mates[to * x->N + n]++, t->size[to]++;
+    t->count[from * x->K + k]--;
+    t->mates[from * x->N + n]--;
+    t->size[from]--;
+    t->count[to * x->K + k]++;
+    t->mates[to * x->N + n]++;
+    t->size[to]++;
     label[v] = to;
 }
 
@@ -466,7 +479,7 @@ static double pair_s(const struct net *x, int v, int w) {
 static void align(const struct task *t, const int *from, int p, int q, int *to, struct arena *a) {
     const int D = t->D;
     struct arena_mark mark = arena_mark(a);
-    double *c = ARENA_ARRAY(a, double, (size_t)D *(size_t)D), limit = t->cross[p * t->P + q];
+    double *c = ARENA_ARRAY(a, double, (size_t)D * (size_t)D), limit = t->cross[p * t->P + q];
     int *match = ARENA_ARRAY(a, int, D), *next = ARENA_ARRAY(a, int, D);
     size_t worst = 0;
     for (int i = 0; i < D; i++)
@@ -525,10 +538,12 @@ static struct net *net_of(const struct question *q, struct arena *a) {
     for (int i = 0; i < pool->n_entry; i++) {
         int per_node = s->gpu[pool->entry[i].gpu].gpus_per_node, n = pool->entry[i].count;
         if (!n) continue;
-        x->K++, x->G += n, x->N += (n + per_node - 1) / per_node;
+        x->K++;
+        x->G += n;
+        x->N += (n + per_node - 1) / per_node;
     }
-    int *class = ARENA_ARRAY(a, int, x->G), *node = ARENA_ARRAY(a, int, x->G),
-        *class_of = ARENA_ARRAY(a, int, x->N);
+    int *class = ARENA_ARRAY(a, int, x->G),
+                             *node = ARENA_ARRAY(a, int, x->G), *class_of = ARENA_ARRAY(a, int, x->N);
     int *zone = ARENA_ARRAY(a, int, x->K), *gpu = ARENA_ARRAY(a, int, x->K), v = 0, k = 0, n = 0;
     double *far = ARENA_ARRAY(a, double, x->K * x->K), *near = ARENA_ARRAY(a, double, x->K);
     double *limit = ARENA_ARRAY(a, double, (x->K + 1) * x->K);
@@ -538,9 +553,13 @@ static struct net *net_of(const struct question *q, struct arena *a) {
         if (!e->count) continue;
         for (int j = 0; j < e->count; j++) {
             if (j && j % per_node == 0) n++;
-            class[v] = k, class_of[node[v] = n] = k, v++;
+            class[v] = k;
+            class_of[node[v] = n] = k;
+            v++;
         }
-        zone[k] = e->zone, gpu[k++] = e->gpu, n++;
+        zone[k] = e->zone;
+        gpu[k++] = e->gpu;
+        n++;
     }
     for (int i = 0; i < x->K; i++) {
         const struct link *inner = &s->intra[gpu[i] * TP_N + 1];
@@ -552,8 +571,14 @@ static struct net *net_of(const struct question *q, struct arena *a) {
         limit[x->n_limit++] = near[i] = inner->known ? 1 / inner->peak_Bps : far[i * x->K + i];
     }
     qsort(limit, (size_t)x->n_limit, sizeof *limit, ascending);
-    x->class = class, x->node = node, x->class_of = class_of, x->zone = zone, x->gpu = gpu;
-    x->far = far, x->near = near, x->limit = limit;
+    x->class = class;
+    x->node = node;
+    x->class_of = class_of;
+    x->zone = zone;
+    x->gpu = gpu;
+    x->far = far;
+    x->near = near;
+    x->limit = limit;
     return x;
 }
 
@@ -575,7 +600,8 @@ static double compute_s(const struct task *t) {
             for (int l = first; l < end; l++) s += f->fwd_s[l] + f->bwd_s[l];
             stage = fmax(stage, s);
         }
-        sum += stage, slowest = fmax(slowest, stage);
+        sum += stage;
+        slowest = fmax(slowest, stage);
     }
     return sum + (microbatches(t) - 1) * slowest;
 }
@@ -617,9 +643,11 @@ static int search(const struct question *q, struct answer *out, struct arena *a,
             double plus_s = q->corrected ? compute_s(&t) : 0;
             if (isnan(plus_s)) continue;
             struct arena own = {0};
-            t.count = ARENA_ARRAY(&own, int, P * x->K), t.size = ARENA_ARRAY(&own, int, P);
-            t.mates = ARENA_ARRAY(&own, int, P * x->N), t.path = ARENA_ARRAY(&own, int, P);
-            t.cross = ARENA_ARRAY(&own, double, P *P);
+            t.count = ARENA_ARRAY(&own, int, P * x->K);
+            t.size = ARENA_ARRAY(&own, int, P);
+            t.mates = ARENA_ARRAY(&own, int, P * x->N);
+            t.path = ARENA_ARRAY(&own, int, P);
+            t.cross = ARENA_ARRAY(&own, double, P * P);
             set_sizes(&t);
             struct deal best = evolve(&t, q->states ? q->states : TRIALS, &out->states, &own);
             struct plan *p = plan_of(&t, &best, &own);

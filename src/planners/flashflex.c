@@ -1,7 +1,8 @@
-#include "io/inputs.h"
+#include "formats/inputs.h"
 #include "io/json.h"
 #include "planners/mt19937.h"
 #include "planners/planner.h"
+#include "io/file.h"
 
 #include <limits.h>
 #include <signal.h>
@@ -59,7 +60,7 @@ static int load(const struct workload *w, const char *inputs, const void **extra
     const char *path = arena_printf(a, "%s/planners/flashflex.json", inputs);
     size_t size;
     int n = 0, i = 0;
-    char *text = read_text(path, &size, a, e);
+    char *text = file_read_text(path, &size, a, e);
     cJSON *tree = text ? json_parse(path, text, size, e) : NULL;
     if (!tree) return -1;
     struct json_at root = json_root(path, tree), list = json_member(&root, "gpus");
@@ -254,8 +255,8 @@ static int estimate(const struct workload *w, const void *extra, const struct pl
                       .n = n,
                       .micro_batch = p->micro_batch_size,
                       .device = ARENA_ARRAY(a, struct device, n),
-                      .peer = ARENA_ARRAY(a, int, n),
-                      .on_machine = ARENA_ARRAY(a, int, n)};
+                                            .peer = ARENA_ARRAY(a, int, n),
+                                                                .on_machine = ARENA_ARRAY(a, int, n)};
     struct line *line = ARENA_ARRAY(a, struct line, D);
     int *number = ARENA_ARRAY(a, int, n);
     out->peak_bytes = 0;
@@ -319,8 +320,9 @@ enum {
 static struct graph graph_make(const struct world *x, const int *d, int n, bool apart, double scale,
                                struct arena *a) {
     size_t edges = (size_t)n * (size_t)(n - 1), k = 0;
-    struct graph g = {n, ARENA_ARRAY(a, idx_t, n + 1), ARENA_ARRAY(a, idx_t, edges),
-                      ARENA_ARRAY(a, idx_t, edges), ARENA_ARRAY(a, idx_t, n)};
+    struct graph g = {n, ARENA_ARRAY(a, idx_t, n + 1),
+                                     ARENA_ARRAY(a, idx_t, edges),
+                                                 ARENA_ARRAY(a, idx_t, edges), ARENA_ARRAY(a, idx_t, n)};
     bool wide = sizeof(idx_t) == 8;
     double most = wide ? 0x1p53 : edges ? floor((0x1p30 - 1) / (double)edges) : 0, all = 0;
     for (int i = 0; i < n; i++) all += x->flops[x->device[d[i]].gpu] / 0x1p40;
@@ -387,7 +389,8 @@ static void add_machine(const struct world *x, const int *d, int n, int n_micro,
         for (int at = 0, left = L; alone.n < 4 && ways[n][k][alone.n]; alone.n++) {
             int tp = ways[n][k][alone.n], layers = at + tp == n ? left : L * tp / n;
             team[alone.n] = (struct team){d + at, tp, layers};
-            at += tp, left -= layers;
+            at += tp;
+            left -= layers;
         }
         double s = ways[n][1][0] ? line_s(x, &alone, n_micro) : 0; /* one way: nothing to weigh */
         if (s < least) least = s, n_best = alone.n, memcpy(best, team, sizeof best);
@@ -417,7 +420,8 @@ static void share_layers(const struct world *x, struct line *p) {
         double share = x->memory_bytes[x->device[p->team[i].device[0]].gpu] * p->team[i].n / all;
         int q = 0;
         while (q < left && (q + 1.0) / L <= share) q++;
-        p->team[i].layers = q, left -= q;
+        p->team[i].layers = q;
+        left -= q;
     }
     for (; left > 0; left--) {
         int to = -1;
@@ -426,7 +430,8 @@ static void share_layers(const struct world *x, struct line *p) {
             double m = x->memory_bytes[x->device[p->team[i].device[0]].gpu] * p->team[i].n;
             if (!more[i] && m >= most) to = i, most = m;
         }
-        more[to] = true, p->team[to].layers++;
+        more[to] = true;
+        p->team[to].layers++;
     }
 }
 
@@ -481,7 +486,8 @@ static int count_hashed(const struct world *x, const int *d, int n, int *count, 
         if (++some * 5 < mask * 3) continue;
         unsigned old_mask = mask;
         while (mask + 1 <= some * 4) mask = 2 * mask + 1;
-        old = table, table = ARENA_ARRAY(a, int, mask + 1);
+        old = table;
+        table = ARENA_ARRAY(a, int, mask + 1);
         for (unsigned k = 0; k <= old_mask; k++)
             if (old[k]) *hash_slot(table, mask, old[k]) = old[k];
     }
@@ -549,7 +555,8 @@ static void show(const struct question *q, struct world *x, struct arena *a) {
             for (int k = 0; k < per_node; k++)
                 x->device[x->n++] = (struct device){shown[i].gpu, shown[i].zone, x->n_machine};
     }
-    x->peer = ARENA_ARRAY(a, int, n), x->on_machine = ARENA_ARRAY(a, int, n);
+    x->peer = ARENA_ARRAY(a, int, n);
+    x->on_machine = ARENA_ARRAY(a, int, n);
 }
 
 /* A stage of two types, which the counting of machines may make, is no plan here. */
@@ -566,7 +573,7 @@ static int candidate_make(const struct world *x, struct graph *g, struct candida
                           struct arena *a, struct err *e) {
     const struct model *m = x->w->model;
     int n_micro = x->w->global_batch_size / c->n, *d = ARENA_ARRAY(a, int, x->n),
-        *end = ARENA_ARRAY(a, int, c->n + 1);
+                                                                   *end = ARENA_ARRAY(a, int, c->n + 1);
     idx_t *part = ARENA_ARRAY(a, idx_t, x->n);
     *v = BROKEN;
     if (graph_cut(g, c->n, part, e)) return -1;
@@ -620,7 +627,8 @@ static const struct plan *build(const struct answer *answer, long id, struct are
             if (t->n > 1 && !f->x.corrected) { /* [Q4] one VM per GPU */
                 int *gpu = ARENA_ARRAY(a, int, t->n);
                 for (int k = 0; k < t->n; k++) gpu[k] = d->gpu;
-                r->n_vm = t->n, r->vm_gpu = gpu;
+                r->n_vm = t->n;
+                r->vm_gpu = gpu;
             }
             int last = i == l->n - 1 ? w->model->n_layer : layer + t->layers + (i == 0);
             p->pipeline[j].stage[i] = (struct stage){layer, last, 1, r};
@@ -680,7 +688,8 @@ static int search(const struct question *q, struct answer *out, struct arena *a,
     for (int n = 1; n <= most && n <= q->w->global_batch_size; n++) {
         struct candidate *c = &f->candidate[n - 1];
         enum verdict v;
-        c->n = n, c->groups = ARENA_ARRAY(a, int, n);
+        c->n = n;
+        c->groups = ARENA_ARRAY(a, int, n);
         for (int j = 0; j < n; j++) c->groups[j] = 1 + mt19937_binomial(&random, 2, 0.2);
         if (q->stop && q->stop(q->stop_ctx)) break;
         if (candidate_make(x, &g, c, &v, a, e)) return -1;
@@ -693,7 +702,8 @@ static int search(const struct question *q, struct answer *out, struct arena *a,
         if (cut_again(f, all, list, n_list < AGAIN ? n_list : AGAIN, a, e)) return -1;
         qsort(list, (size_t)n_list, sizeof *list, by_time);
     }
-    out->n = n_list, out->proposal = list;
+    out->n = n_list;
+    out->proposal = list;
     return 0;
 }
 #else

@@ -1,6 +1,7 @@
 #include "planners/planner.h"
-#include "io/inputs.h"
+#include "formats/inputs.h"
 #include "io/json.h"
+#include "io/file.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -113,7 +114,7 @@ static int load(const struct workload *w, const char *inputs, const void **extra
             arena_printf(a, "%s/planners/galvatron/%s/%s.json", inputs, w->model->name, w->site->gpu[g].name);
         size_t size;
         if (access(path, F_OK)) continue;
-        char *text = read_text(path, &size, a, e);
+        char *text = file_read_text(path, &size, a, e);
         cJSON *tree = text ? json_parse(path, text, size, e) : NULL;
         if (!tree) return -1;
         struct json_at root = json_root(path, tree);
@@ -151,7 +152,8 @@ static int costs_of(const struct workload *w, const void *extra, int zone, int g
                        far ? "no profile" : "no link", type->name, w->site->zone[zone]);
     *c = (struct costs){
         .forward_ms = 1e3 * f[1] / mb, .weights_MiB = w->element_bytes * m->params[0][1] / MiB, .overlap = 1};
-    c->link[0] = *far, c->link[1] = near->known ? *near : *far;
+    c->link[0] = *far;
+    c->link[1] = near->known ? *near : *far;
     for (int ti = 0; ti < DEGREES; ti++)
         if (m->act_mem[ti]) c->act_MiB[ti] = w->element_bytes * m->act_mem[ti][1] / MiB;
     for (int ti = 0; stored && ti < TP_N && 1 << ti <= type->gpus_per_node; ti++)
@@ -397,7 +399,8 @@ static struct choice mixed(const struct setting *x, int P, int chunks, struct pa
         if (!l) return y;
         stage[i] = (struct pace){0};
         for (; l; l = l->before) {
-            stage[i].full_s += pace[l->strategy].full_s, stage[i].compute_s += pace[l->strategy].compute_s;
+            stage[i].full_s += pace[l->strategy].full_s;
+            stage[i].compute_s += pace[l->strategy].compute_s;
             if (i == 0) y.s = s[l->strategy]; /* [Q2] only the first layer's is used */
         }
     }

@@ -46,7 +46,8 @@ struct view {
 };
 
 static void see_kind(struct view *v, const struct kind *k) {
-    v->inter_Bps = fmin(v->inter_Bps, k->inter_Bps), v->intra_Bps = fmin(v->intra_Bps, k->intra_Bps);
+    v->inter_Bps = fmin(v->inter_Bps, k->inter_Bps);
+    v->intra_Bps = fmin(v->intra_Bps, k->intra_Bps);
 }
 
 /* An iteration of nb batches. */
@@ -60,7 +61,8 @@ static double iteration_ms(const struct workload *w, const struct view *v, int S
         int embedding = x->first == 0, head = x->end == L;
         int blocks = x->end - x->first - embedding - head;
         double elements = embedding * params[0] + head * params[L - 1] + blocks * params[1];
-        longest = fmax(longest, x->len_ms), sum += x->len_ms;
+        longest = fmax(longest, x->len_ms);
+        sum += x->len_ms;
         update = fmax(update, x->update_ms * (x->end - x->first) / L);
         /* [Q9] The published "data-parallel groups" have tp members that are dp ranks apart, not dp that are
          * tp apart. If a stage crosses nodes, so does one of its groups, if these have more than one member.
@@ -110,7 +112,8 @@ static struct kind kind_of(const struct workload *w, int gpu, int zone, int gpus
         double *before = ARENA_ARRAY(a, double, L + 1);
         for (int l = 0; l < L; l++) before[l + 1] = before[l] + 1000 * (x->fwd_s[l] + x->bwd_s[l]);
         int slot = p->mb[i / TP_N] * TP_N + i % TP_N;
-        before_ms[slot] = before, update_ms[slot] = 1000 * x->update_s[0];
+        before_ms[slot] = before;
+        update_ms[slot] = 1000 * x->update_s[0];
     }
     return (struct kind){.gpu = gpu,
                          .zone = zone,
@@ -170,7 +173,9 @@ static int estimate(const struct workload *w, const void *extra, const struct pl
             if (on_node && (other || on_node == k.per_node)) node++, on_node = 0;
             if (g == 0) v[i].node = node;
             int end = on_node + r->count * r->tp - 1;
-            v[i].last_node = node += end / k.per_node, on_node = end % k.per_node + 1, last = r;
+            v[i].last_node = node += end / k.per_node;
+            on_node = end % k.per_node + 1;
+            last = r;
             if (r->tp < v[i].tp) v[i].tp = r->tp;
             see_kind(&v[i], &k);
             v[i].len_ms = fmax(v[i].len_ms, layers_ms(&k, m, ti, s->first, s->end));
@@ -224,8 +229,10 @@ static void trial_sequence(struct trial *t, const unsigned char *order) {
     for (int i = 0; i < t->w->n_kind; i++) {
         struct kind *k = &t->seq[i];
         *k = t->w->kind[order[i]];
-        k->first = rank, k->end = rank += k->gpus;
-        k->node = node, node += k->gpus / k->per_node;
+        k->first = rank;
+        k->end = rank += k->gpus;
+        k->node = node;
+        node += k->gpus / k->per_node;
     }
 }
 
@@ -243,7 +250,8 @@ static void trial_stages(struct trial *t, const unsigned char *size, int S) {
         struct part *x = &t->part[i];
         *x = (struct part){.first_rank = rank, .gpus = 1 << size[i]};
         while (rank >= t->seq[k].end) k++;
-        x->kind = k, rank += x->gpus;
+        x->kind = k;
+        rank += x->gpus;
         while (rank > t->seq[k].end) k++;
         x->last_kind = k;
         for (int j = x->kind; j <= k; j++) /* [Q4] all GPUs are taken for the type of rank 0 */
@@ -252,7 +260,9 @@ static void trial_stages(struct trial *t, const unsigned char *size, int S) {
 }
 
 static void trial_batches(struct trial *t, int nb) {
-    t->nb = nb, t->tried = 0, t->over = t->cut = false;
+    t->nb = nb;
+    t->tried = 0;
+    t->over = t->cut = false;
     for (int i = 0; i < t->S; i++) t->part[i].dp = t->part[i].gpus, t->part[i].ti = 0;
 }
 
@@ -309,7 +319,8 @@ static void deal_slices(const struct trial *t, short *owner) {
         int best = x ? owner[x - 1] : 0;
         for (int i = best + 1; i <= owner[y]; i++)
             if (left[i] > left[best]) best = i;
-        owner[x] = (short)best, left[best] -= slice[x];
+        owner[x] = (short)best;
+        left[best] -= slice[x];
     }
 }
 
@@ -408,7 +419,8 @@ static bool raise_degree(struct trial *t) {
             least = x;
     }
     if (!least) return false;
-    least->dp /= 2, least->ti++;
+    least->dp /= 2;
+    least->ti++;
     return true;
 }
 
@@ -446,14 +458,17 @@ static double shared_ms(const struct trial *t, const struct part *x) {
     }
     for (int k = x->kind; k <= x->last_kind; k++) {
         double share = total * speed[k] / all;
-        each[k] = (int)share, remainder[k] = share - each[k];
+        each[k] = (int)share;
+        remainder[k] = share - each[k];
         rest -= each[k] * (part_gpus(t, x, k) >> x->ti);
     }
     while (rest > 0) {
         int best = x->kind;
         for (int k = best + 1; k <= x->last_kind; k++)
             if (remainder[k] > remainder[best]) best = k;
-        each[best]++, remainder[best] = -1, rest -= part_gpus(t, x, best) >> x->ti;
+        each[best]++;
+        remainder[best] = -1;
+        rest -= part_gpus(t, x, best) >> x->ti;
     }
     for (int k = x->kind; k <= x->last_kind; k++)
         slowest = fmax(slowest, layers_ms(&t->seq[k], each[k], x->ti, x->first, x->end));
@@ -504,7 +519,8 @@ static const struct plan *trial_plan(const struct trial *t, struct arena *a) {
             if (tp == 1 || t->w->q->corrected) continue;
             int *vm = ARENA_ARRAY(a, int, tp); /* [Q5] every GPU is listed as a machine */
             for (int j = 0; j < tp; j++) vm[j] = r->gpu;
-            r->n_vm = tp, r->vm_gpu = vm;
+            r->n_vm = tp;
+            r->vm_gpu = vm;
         }
     }
     return p;
@@ -557,7 +573,8 @@ static bool try_split(struct finder *f, const unsigned char *size, int S) {
             if (!code) {
                 code = arena_alloc(f->a, (size_t)(n_kind + 2 + S));
                 memcpy(code, f->order, (size_t)n_kind);
-                code[n_kind] = (unsigned char)(S >> 8), code[n_kind + 1] = (unsigned char)S;
+                code[n_kind] = (unsigned char)(S >> 8);
+                code[n_kind + 1] = (unsigned char)S;
                 memcpy(code + n_kind + 2, size, (size_t)S);
             }
             keep(f, code, ms);
@@ -596,7 +613,8 @@ static int bundle(struct unit *u, int n) {
         for (int j = 1; j < n; j++)
             for (int k = j; k > 0 && unit_compare(u[k - 1], u[k]) > 0; k--) {
                 struct unit x = u[k];
-                u[k] = u[k - 1], u[k - 1] = x;
+                u[k] = u[k - 1];
+                u[k - 1] = x;
             }
     }
     return n;
@@ -642,7 +660,8 @@ static bool next_order(unsigned char *x, int n) {
     if (i <= 0) return false;
     while (x[j] <= x[i - 1]) j--;
     unsigned char y = x[i - 1];
-    x[i - 1] = x[j], x[j] = y;
+    x[i - 1] = x[j];
+    x[j] = y;
     for (j = n - 1; i < j; i++, j--) y = x[i], x[i] = x[j], x[j] = y;
     return true;
 }
@@ -720,11 +739,12 @@ static int set_up(struct world *w, const struct question *q, struct arena *a, st
     if (!times)
         return err_set(e, EXIT_INPUT, "metis: no profile of %s at microbatch 1, degree 1; expected one of %s",
                        mo->name, q->corrected ? "a GPU type of the pool" : "A100-40 or V100-16");
-    double *demand = ARENA_ARRAY(a, double, L), *slice = ARENA_ARRAY(a, double, L *SLICES), sum = 0;
+    double *demand = ARENA_ARRAY(a, double, L), *slice = ARENA_ARRAY(a, double, L * SLICES), sum = 0;
     for (int l = 0; l < L; l++) sum += times->fwd_s[l] + times->bwd_s[l];
     for (int l = 0; l < L; l++) demand[l] = (times->fwd_s[l] + times->bwd_s[l]) / sum;
     for (int i = 0; i < L * SLICES; i++) slice[i] = demand[i / SLICES] / SLICES;
-    w->slice = slice, w->demand_before = prefix_sums(demand, L, 1, a);
+    w->slice = slice;
+    w->demand_before = prefix_sums(demand, L, 1, a);
     for (int ti = 0; ti < TP_N; ti++) {
         w->params_before[ti] = prefix_sums(mo->params[ti], L, 1.0 / (1 << 20), a);
         w->act_before[ti] = prefix_sums(mo->act_mem[ti], L, 1.0 / (1 << 20), a);
@@ -750,7 +770,9 @@ static int search(const struct question *q, struct answer *out, struct arena *a,
     struct finder *f = ARENA_NEW(a, struct finder);
     *out = (struct answer){.build = build, .ctx = f};
     if (set_up(&f->world, q, a, e)) return -1;
-    f->a = a, f->budget = q->states ? q->states : DEFAULT_STATES, f->trial.w = &f->world;
+    f->a = a;
+    f->budget = q->states ? q->states : DEFAULT_STATES;
+    f->trial.w = &f->world;
     int n_kind = f->world.n_kind, B = q->w->global_batch_size;
     for (int i = 1; i <= B / i; i++) f->n_divisor += B % i ? 0 : i == B / i ? 1 : 2;
     for (int i = 1, k = 0; i <= B / i; i++)
@@ -769,7 +791,9 @@ static int search(const struct question *q, struct answer *out, struct arena *a,
     for (long i = 0; i < f->n; i++)
         x[i] = (struct proposal){
             .time_s = f->found[i].ms / 1000, .cost_usd = f->found[i].ms * usd_per_ms, .id = i};
-    out->n = (int)f->n, out->proposal = x, out->states = (uint64_t)f->states;
+    out->n = (int)f->n;
+    out->proposal = x;
+    out->states = (uint64_t)f->states;
     return 0;
 }
 

@@ -41,8 +41,7 @@ static int chain_make(struct chain *c, const struct workload *w, const struct re
                         .bw_Bps = l->peak_Bps,
                         .memory_bytes = g->memory_bytes,
                         .time_s = ARENA_ARRAY(a, double, L + 1),
-                        .act_bytes = ARENA_ARRAY(a, double, L + 1),
-                        .params = ARENA_ARRAY(a, double, L + 1)};
+                                              .act_bytes = ARENA_ARRAY(a, double, L + 1), .params = ARENA_ARRAY(a, double, L + 1)};
     for (int i = 0; i < L; i++) {
         c->time_s[i + 1] = c->time_s[i] + t->fwd_s[i] + t->bwd_s[i];
         c->act_bytes[i + 1] = c->act_bytes[i] + w->element_bytes * w->model->act_mem[ti][i] * m;
@@ -173,11 +172,13 @@ static int search(const struct question *q, struct answer *out, struct arena *a,
         for (x.degree = degree, x.n_degree = 1; x.degree < degree + n; x.degree++)
             if (solve(&x, q, &list[out->n], a)) list[out->n].id = out->n, out->n++;
     } else {
-        x.degree = degree, x.n_degree = n;
+        x.degree = degree;
+        x.n_degree = n;
         out->n = solve(&x, q, list, a);
     }
     rank_proposals(list, out->n, false); /* whatever the objective */
-    out->proposal = list, out->states = x.states;
+    out->proposal = list;
+    out->states = x.states;
     return 0;
 }
 

@@ -1,6 +1,7 @@
 #ifndef SAILOR_PLANNERS_PLANNER_H
 #define SAILOR_PLANNERS_PLANNER_H
-#include "io/results.h"
+#include "sim/answer.h"
+#include "sim/job.h"
 /* The planners that the paper compares, one file each: a plan space, an estimator and a ranking over the
  * common tables (docs/planners.md). A planner only proposes; walk.c judges every list in the same way, by the
  * common simulator. Each has two modes: faithful keeps the defects of the published code, corrected mends

@@ -138,7 +138,8 @@ static void read_pool(struct search *x, struct arena *a) {
         if (!n || !x->w->profile[g]) continue;
         for (; k > 0 && strcmp(s->gpu[x->gpu[k - 1]].name, s->gpu[g].name) > 0; k--)
             x->gpu[k] = x->gpu[k - 1];
-        x->gpu[k] = g, x->K++;
+        x->gpu[k] = g;
+        x->K++;
     }
     x->slot = ARENA_ARRAY(a, struct slot, s->n_zone * x->K);
     for (int z = 0; z < s->n_zone; z++) {
@@ -185,8 +186,8 @@ static double region_peak_Bps(const struct search *x, int from, int to) {
  * single regions before all. peak[set][first] is the best of the orders that begin with `first`. */
 static void list_tours(struct search *x, struct arena *a) {
     int R = x->n_region, sets = 1 << R;
-    double *peak = ARENA_ARRAY(a, double, sets *R);
-    int *then = ARENA_ARRAY(a, int, sets *R);
+    double *peak = ARENA_ARRAY(a, double, sets * R);
+    int *then = ARENA_ARRAY(a, int, sets * R);
     x->tour = ARENA_ARRAY(a, struct tour, sets);
     for (int set = 1; set < sets; set++) {
         int first = -1;
@@ -204,7 +205,9 @@ static void list_tours(struct search *x, struct arena *a) {
         }
         struct tour t = {.peak_Bps = peak[set * R + first]};
         for (int left = set, r = first, o; left; r = o) {
-            t.region[t.n++] = r, o = then[left * R + r], left &= ~(1 << r);
+            t.region[t.n++] = r;
+            o = then[left * R + r];
+            left &= ~(1 << r);
             for (int i = x->begin[r][0]; i < x->begin[r][x->K]; i++)
                 t.gpus += x->slot[i].count, t.gpus_of[x->slot[i].kind] += x->slot[i].count;
         }
@@ -252,7 +255,8 @@ static void stage_tables(struct search *x) {
     for (int i = 0; i < x->P; i++) {
         struct layers *y = &x->layers[i];
         even_layers(mo->n_layer, x->P, true, i, &y->first, &y->end);
-        y->params_bytes = 0, y->out_bytes = mo->act_out[y->end - 1] * x->w->element_bytes * x->m;
+        y->params_bytes = 0;
+        y->out_bytes = mo->act_out[y->end - 1] * x->w->element_bytes * x->m;
         for (int l = y->first; l < y->end; l++) y->params_bytes += mo->params[0][l] * x->w->element_bytes;
     }
     for (int k = 0; k < x->K; k++) {
@@ -319,7 +323,8 @@ static double sync_usd(const struct search *x, int i, const struct run *run, int
     int n_zone = 0;
     for (int r = 0; r < n; r++) {
         int z = x->slot[run[r].slot].zone, z2 = x->slot[run[(r + 1) % n].slot].zone;
-        n_zone += !(zones >> z & 1), zones |= 1u << z;
+        n_zone += !(zones >> z & 1);
+        zones |= 1u << z;
         usd_per_GB += s->egress_usd_per_GB[z * s->n_zone + z2];
     }
     if (!x->q->corrected) usd_per_GB = n_zone > 1 ? 0.01 * n_zone : 0;
@@ -417,8 +422,14 @@ static struct rest *recall(struct search *x, int i, const struct tour *t, int at
             return y;
         }
     struct rest *y = arena_alloc(&x->memo, sizeof *y + (sizeof *y->run + sizeof *y->left) * (size_t)n);
-    y->chain = b->head, y->tour = t, y->stage = i, y->place = at, y->cents = cents, y->T_s = INFINITY;
-    y->run = (struct run *)(y + 1), y->left = (uint16_t *)(y->run + n);
+    y->chain = b->head;
+    y->tour = t;
+    y->stage = i;
+    y->place = at;
+    y->cents = cents;
+    y->T_s = INFINITY;
+    y->run = (struct run *)(y + 1);
+    y->left = (uint16_t *)(y->run + n);
     memcpy(y->left, left, sizeof *left * (size_t)n);
     b->head = y;
     *fresh = true;
@@ -470,7 +481,8 @@ static void try_split(struct search *x, struct rest *best, const int *n, double 
     memcpy(left, best->left, sizeof *left * (size_t)(x->begin[region][x->K] - x->begin[region][0]));
     struct rest own = *best, whole;
     own.n_run = place(x, i, region, n, left, run);
-    own.comp_s = own.comm_s = own.usd_per_s = 0, own.next = NULL;
+    own.comp_s = own.comm_s = own.usd_per_s = 0;
+    own.next = NULL;
     double update_s = 0;
     for (int r = 0; r < own.n_run; r++) {
         const struct slot *s = &x->slot[run[r].slot];
@@ -516,7 +528,8 @@ static const struct rest *solve(struct search *x, int i, const struct tour *t, i
     unsigned types = 0, types_before = 0;
     spread(n, room, 0, x->K, x->D);
     do {
-        types_before = types, types = 0;
+        types_before = types;
+        types = 0;
         for (int k = 0; k < x->K; k++) types |= (unsigned)(n[k] > 0) << k;
         /* faithful: a stage alone takes the same time with the same types, however many of each */
         if (x->q->corrected || types != types_before) try_split(x, best, n, budget_usd, &alone_s);
@@ -557,7 +570,8 @@ static const struct rest *solve_tours(struct search *x) {
         int fewest = TP_MAX;
         for (int k = 0; k < x->K; k++) {
             int tp = x->out[k] ? TP_MAX : x->use[i * x->K + k].tp;
-            of[k] += tp, fewest = tp < fewest ? tp : fewest;
+            of[k] += tp;
+            fewest = tp < fewest ? tp : fewest;
         }
         least += fewest;
     }
@@ -627,7 +641,8 @@ static int search(const struct question *q, struct answer *out, struct arena *a,
     x.layers = ARENA_ARRAY(a, struct layers, L);
     x.use = ARENA_ARRAY(a, struct use, L * x.K);
     x.bucket = ARENA_ARRAY(a, struct bucket, BUCKETS);
-    x.ring = ARENA_ARRAY(a, struct known, KNOWN), x.transfer = ARENA_ARRAY(a, struct known, KNOWN);
+    x.ring = ARENA_ARRAY(a, struct known, KNOWN);
+    x.transfer = ARENA_ARRAY(a, struct known, KNOWN);
     arena_alloc(&x.memo, 1); /* a block that stays */
     const struct arena_mark empty = arena_mark(&x.memo);
     /* [Q1] For cost the published planner takes no plan of several stages. [Q5] Of several types the first

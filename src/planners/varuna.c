@@ -1,5 +1,6 @@
 #include "planners/planner.h"
 #include "io/json.h"
+#include "io/file.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -56,7 +57,8 @@ static int read_peaks(const struct json_at *at, const struct model *m, const cha
         if (i && mb[i] <= mb[i - 1])
             return json_fail(&here, e, "microbatch %d after %d; expected ascending ones", mb[i], mb[i - 1]);
     }
-    k->mb = mb, k->bytes = bytes;
+    k->mb = mb;
+    k->bytes = bytes;
     return 0;
 }
 
@@ -68,7 +70,7 @@ static int load(const struct workload *w, const char *inputs, const void **extra
         char *path = arena_printf(a, "%s/planners/varuna/%s/%s.json", inputs, w->model->name, gpu);
         size_t size;
         if (!w->profile[g] || access(path, F_OK)) continue;
-        char *text = read_text(path, &size, a, e);
+        char *text = file_read_text(path, &size, a, e);
         cJSON *tree = text ? json_parse(path, text, size, e) : NULL;
         struct json_at at = json_root(path, tree);
         struct peaks *k = ARENA_NEW(a, struct peaks);
@@ -102,7 +104,8 @@ static void make_order(int P, int M, bool corrected, int *order, int *n_order, s
                          : fwd[i] == (i ? fwd_seen[i - 1] : M))
                 continue;
             *next = backward ? ~bwd[i]++ : fwd[i]++;
-            n_order[i]++, busy = true;
+            n_order[i]++;
+            busy = true;
         }
     }
 }
@@ -182,7 +185,8 @@ static int64_t jitter(struct sim *s, int64_t base, double sd, bool network) {
             do x = 2 * uniform(s) - 1, y = 2 * uniform(s) - 1, r2 = x * x + y * y;
             while (r2 > 1 || r2 == 0);
             double scale = sqrt(-2 * log(r2) / r2);
-            saved = x * scale, z = y * scale;
+            saved = x * scale;
+            z = y * scale;
         }
         int64_t offset = (int64_t)(z * sd);
         if (base + offset >= 0 && !(network && offset < 0)) return base + offset;
@@ -207,7 +211,8 @@ static void post(struct sim *s, int64_t at_us, struct event x) {
         s->event = memcpy(more, s->event, sizeof x * (size_t)s->n_event);
     }
     memmove(&s->event[at + 1], &s->event[at], sizeof x * (size_t)(s->n_event - at));
-    s->event[at] = x, s->n_event++;
+    s->event[at] = x;
+    s->n_event++;
 }
 
 /* Into its place from the front: ascending, or descending. */
@@ -225,7 +230,8 @@ static void serve(struct sim *s, int i) {
         bool backward = task < 0;
         struct queue *q = &x->ready[backward];
         if (q->head < q->end && q->mb[q->head] == (backward ? ~task : task)) {
-            x->busy = true, x->next++;
+            x->busy = true;
+            x->next++;
             post(s, s->clock_us,
                  (struct event){.kind = START, .stage = i, .mb = q->mb[q->head++], .backward = backward});
         }
@@ -260,7 +266,8 @@ static void handle(struct sim *s, struct event x) {
         int64_t at_us = s->clock_us + jitter(s, x.backward ? us[-1].send : us->send, JITTER_NETWORK_US, true);
         x.kind = SENT;
         post(s, at_us, x);
-        x.kind = RECEIVE, x.stage += x.backward ? -1 : 1;
+        x.kind = RECEIVE;
+        x.stage += x.backward ? -1 : 1;
         post(s, at_us, x);
         break;
     }
@@ -316,7 +323,8 @@ static bool grid_start(struct grid *g, const struct workload *w, const struct ex
                        int tp, bool corrected) {
     *g = (struct grid){
         .w = w, .peaks = x->gpu[gpu], .corrected = corrected, .zone = zone, .gpu = gpu, .tp = tp};
-    g->t = corrected ? tp : w->site->gpu[gpu].gpus_per_node, g->ti = tp_index(g->t);
+    g->t = corrected ? tp : w->site->gpu[gpu].gpus_per_node;
+    g->ti = tp_index(g->t);
     return g->ti >= 0 && w->model->params[g->ti];
 }
 
@@ -400,7 +408,8 @@ static double iteration_s(const struct grid *g, struct arena *a) {
     for (int i = 0; i < g->P; i++) {
         double fwd = 0, bwd = 0;
         for (int l = g->first[i]; l < g->first[i + 1]; l++) fwd += lt->fwd_s[l], bwd += lt->bwd_s[l];
-        us[i].fwd = (float)(fwd * 1e6), us[i].bwd = (float)(bwd * 1e6);
+        us[i].fwd = (float)(fwd * 1e6);
+        us[i].bwd = (float)(bwd * 1e6);
         if (i == g->P - 1) break;
         /* Q6: always the same layer, not that of the cut. Q10: within a node a message takes no time but its
          * noise */
@@ -431,7 +440,11 @@ static int estimate(const struct workload *w, const void *extra, const struct pl
     }
     struct grid g;
     if (!grid_start(&g, w, extra, r->zone, r->gpu, r->tp, corrected)) return 0;
-    g.D = r->count, g.P = x->n_stage, g.m = p->micro_batch_size, g.B = p->global_batch_size, g.first = first;
+    g.D = r->count;
+    g.P = x->n_stage;
+    g.m = p->micro_batch_size;
+    g.B = p->global_batch_size;
+    g.first = first;
     *out = (struct guess){iteration_s(&g, scratch), peak_bytes(&g)};
     return 0;
 }
@@ -478,7 +491,10 @@ static int search(const struct question *q, struct answer *out, struct arena *a,
         if (L % P) continue;
         struct grid g;
         if (!grid_start(&g, w, q->extra, x->zone, x->gpu, q->corrected ? node : 1, q->corrected)) return 0;
-        g.P = P, g.D = nodes / P, g.B = w->global_batch_size, g.first = first;
+        g.P = P;
+        g.D = nodes / P;
+        g.B = w->global_batch_size;
+        g.first = first;
         for (int i = 0; i <= P; i++) first[i] = i * (L / P);
         if (!(g.m = largest_microbatch(&g))) {
             if (q->corrected) continue;
@@ -494,7 +510,8 @@ static int search(const struct question *q, struct answer *out, struct arena *a,
         for (; at && rank(q, &list[at - 1]) > rank(q, &y); at--) list[at] = list[at - 1];
         list[at] = y;
     }
-    out->n = n, out->proposal = list;
+    out->n = n;
+    out->proposal = list;
     return 0;
 }
 

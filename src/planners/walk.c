@@ -76,7 +76,8 @@ int planner_walk(const struct planner *pl, const struct question *q, enum estima
                                      .planner_cost_usd = y->cost_usd};
             f->est.stage = ARENA_ARRAY(a, struct stage_estimate, plan_stages(p));
             memcpy(f->est.stage, stage, sizeof *stage * (size_t)plan_stages(p));
-            row->n_plan = 1, row->status = ROW_FEASIBLE;
+            row->n_plan = 1;
+            row->status = ROW_FEASIBLE;
             /* Judged like any other: the published comparison took such plans too. */
             if (plan_check_pool(p, q->w->site, q->pool->count, pl->name, &why))
                 row->note = arena_strdup(a, why.text);

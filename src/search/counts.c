@@ -61,7 +61,8 @@ static double time_without_sync(const struct resolver *r) {
     double X = 0, S = 0;
     for (int i = 0; i < r->P; i++) {
         double t = stage_total(r, i);
-        X = fmax(X, t), S += t;
+        X = fmax(X, t);
+        S += t;
     }
     return (r->u->M - 1) * X + S + r->update;
 }
@@ -281,10 +282,12 @@ static void walk_staircase(struct resolver *r, int i, int ka, int kb, double act
     grad = fmax(grad, transfer(r, b->c.first, b, kb, a, ka));
     if (!(act < INFINITY) || !(grad < INFINITY)) return;
     double keep_act = a->act, keep_grad = b->grad;
-    a->act = act, b->grad = grad;
+    a->act = act;
+    b->grad = grad;
     if (!hopeless(r)) {
         int at = b->n_step++;
-        b->step[at][0] = (unsigned char)ka, b->step[at][1] = (unsigned char)kb;
+        b->step[at][0] = (unsigned char)ka;
+        b->step[at][1] = (unsigned char)kb;
         if (ka == a->n - 1 && kb == b->n - 1) {
             resolve_pairs(r, i + 1);
         } else {
@@ -294,7 +297,8 @@ static void walk_staircase(struct resolver *r, int i, int ka, int kb, double act
         }
         b->n_step = at;
     }
-    a->act = keep_act, b->grad = keep_grad;
+    a->act = keep_act;
+    b->grad = keep_grad;
 }
 
 /* Fix how stage i meets stage i - 1. */
@@ -309,7 +313,8 @@ static void resolve_pairs(struct resolver *r, int i) {
     for (int x = 0; x < a->n; x++)
         for (int y = 0; y < b->n; y++) {
             double f = transfer(r, a->c.end - 1, a, x, b, y), g = transfer(r, b->c.first, b, y, a, x);
-            act = fmax(act, f), grad = fmax(grad, g);
+            act = fmax(act, f);
+            grad = fmax(grad, g);
             same_price &= price(r, a->cell[x], b->cell[y]) == price(r, a->cell[0], b->cell[0]) &&
                           price(r, b->cell[y], a->cell[x]) == price(r, b->cell[0], a->cell[0]);
         }
@@ -321,9 +326,11 @@ static void resolve_pairs(struct resolver *r, int i) {
     }
     if (!(act < INFINITY) || !(grad < INFINITY)) return;
     double keep_act = a->act, keep_grad = b->grad;
-    a->act = act, b->grad = grad;
+    a->act = act;
+    b->grad = grad;
     if (!hopeless(r)) resolve_pairs(r, i + 1);
-    a->act = keep_act, b->grad = keep_grad;
+    a->act = keep_act;
+    b->grad = keep_grad;
 }
 
 /* ---- few counts: all of them -------------------------------------------------------- */
@@ -403,7 +410,8 @@ static void try_counts(struct resolver *r, int i, int k, int left, double egress
         const struct cell *c = &r->s->cell[x->cell[k]];
         int *taken = &r->pack[x->cell[k]][x->ti[k]], first = k == x->n - 1 ? left : 1, before = *taken;
         for (int n = first; n <= left - (x->n - 1 - k); n++) {
-            x->count[k] = n, *taken = before + n;
+            x->count[k] = n;
+            *taken = before + n;
             if (!node_packing_fits(r->pack[x->cell[k]], c->gpus, c->gpus_per_node)) break;
             try_counts(r, i, k + 1, left - n, egress);
         }
@@ -415,7 +423,8 @@ static void try_counts(struct resolver *r, int i, int k, int left, double egress
     bool linked = i == 0 || meet(r, i, &egress);
     close_ring(r, i, &egress);
     if (linked && x->sync < INFINITY && !hopeless(r)) try_stage(r, i + 1, egress);
-    x->sync = sync, x->grad = grad;
+    x->sync = sync;
+    x->grad = grad;
     if (i > 0) r->st[i - 1].act = act;
 }
 
@@ -449,9 +458,11 @@ static void resolve_order(struct resolver *r, const int *rank) {
             int at = x->n++, mine = rank[r->s->cell[x->p->cell[k]].zone];
             while (at > 0 && rank[r->s->cell[x->cell[at - 1]].zone] > mine)
                 x->cell[at] = x->cell[at - 1], x->ti[at] = x->ti[at - 1], at--;
-            x->cell[at] = x->p->cell[k], x->ti[at] = x->p->ti[k];
+            x->cell[at] = x->p->cell[k];
+            x->ti[at] = x->p->ti[k];
         }
-        x->sync = 0, x->act = x->grad = 0;
+        x->sync = 0;
+        x->act = x->grad = 0;
         if (r->u->D == 1) continue;
         for (int k = 0; k + 1 < x->n; k++) x->sync = fmax(x->sync, ring(r, x, k, k + 1));
         if (x->n == 1) x->sync = ring(r, x, 0, 0);
@@ -481,9 +492,11 @@ static void permute(struct resolver *r, int *zone, int n, int at, int *rank) {
     }
     for (int k = at; k < n && *r->programs >= 0; k++) {
         int t = zone[at];
-        zone[at] = zone[k], zone[k] = t;
+        zone[at] = zone[k];
+        zone[k] = t;
         permute(r, zone, n, at + 1, rank);
-        zone[k] = zone[at], zone[at] = t;
+        zone[k] = zone[at];
+        zone[at] = t;
     }
 }
 
@@ -496,7 +509,8 @@ static bool has_room(struct resolver *r) {
         struct staged *x = &r->st[i];
         x->n = x->p->n;
         for (int k = 0; k < x->n; k++) {
-            x->cell[k] = x->p->cell[k], x->ti[k] = x->p->ti[k];
+            x->cell[k] = x->p->cell[k];
+            x->ti[k] = x->p->ti[k];
             if (r->s->money)
                 add_count(x, r->u->D, k, r->s->cell[x->cell[k]].usd_per_s * (1 << x->ti[k]), p->cost,
                           &usd_per_s);
@@ -532,7 +546,8 @@ bool counts_resolve(const struct unit *u, const struct goal *goal, const struct 
     unsigned zones = 0;
     for (int i = 0; i < P; i++) {
         struct staged *x = &r.st[i];
-        x->c = stage[i], x->p = &u->mb->pattern[stage[i].pattern];
+        x->c = stage[i];
+        x->p = &u->mb->pattern[stage[i].pattern];
         x->comp = u->mb->comp[cfe(u->s, x->p->cls, x->c.first, x->c.end)];
         r.update = fmax(r.update, u->mb->update[cfe(u->s, x->p->cls, x->c.first, x->c.end)]);
         x->var = x->p->n > 1 ? r.n_var : -1;

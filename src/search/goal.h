@@ -1,6 +1,6 @@
 #ifndef SAILOR_SEARCH_GOAL_H
 #define SAILOR_SEARCH_GOAL_H
-#include "io/inputs.h"
+#include "sim/job.h"
 /* What plans have to beat. Pure. */
 
 /** What a plan has to beat. Times and costs within PROOF_SLACK (relative) of each other count as equal: that

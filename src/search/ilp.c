@@ -9,17 +9,19 @@ static const double EPS = 1e-9;
 
 struct ilp *ilp_new(int n, int rows, struct arena *a) {
     struct ilp *p = ARENA_NEW(a, struct ilp);
-    *p = (struct ilp){.n = n,
-                      .cap = rows,
-                      .cost = ARENA_ARRAY(a, double, n + 1),
-                      .a = ARENA_ARRAY(a, double, (size_t)rows *(size_t)n + 1),
-                      .b = ARENA_ARRAY(a, double, rows + 1),
-                      .equal = ARENA_ARRAY(a, bool, rows + 1)};
+    *p = (struct ilp){
+        .n = n,
+        .cap = rows,
+        .cost = ARENA_ARRAY(a, double, n + 1),
+                            .a = ARENA_ARRAY(a, double, (size_t)rows * (size_t)n + 1),
+                                              .b = ARENA_ARRAY(a, double, rows + 1),
+                                                               .equal = ARENA_ARRAY(a, bool, rows + 1)};
     return p;
 }
 
 double *ilp_row(struct ilp *p, bool equal, double b) {
-    p->b[p->m] = b, p->equal[p->m] = equal;
+    p->b[p->m] = b;
+    p->equal[p->m] = equal;
     return p->a + (size_t)p->m++ * (size_t)p->n;
 }
 
@@ -68,8 +70,9 @@ static bool relax(const struct ilp *p, const long *lo, const long *hi, double *x
     int n = p->n, m = p->m, bounds = 0;
     for (int j = 0; j < n; j++) bounds += hi[j] >= 0;
     int rows = m + bounds, slack = n, artificial = n + rows, w = n + 2 * rows + 1;
-    struct tableau T = {rows, w, ARENA_ARRAY(scratch, double, (size_t)(rows + 1) * (size_t)w),
-                        ARENA_ARRAY(scratch, int, rows + 1)};
+    struct tableau T = {
+        rows, w,
+        ARENA_ARRAY(scratch, double, (size_t)(rows + 1) * (size_t)w), ARENA_ARRAY(scratch, int, rows + 1)};
     int r = 0;
     for (int i = 0; i < m; i++, r++) {
         double *row = T.t + (size_t)r * (size_t)w, b = p->b[i];
@@ -82,7 +85,9 @@ static bool relax(const struct ilp *p, const long *lo, const long *hi, double *x
         if (hi[j] >= 0) {
             double *row = T.t + (size_t)r * (size_t)w;
             if (hi[j] < lo[j]) return false;
-            row[j] = 1, row[slack + r] = 1, row[w - 1] = (double)(hi[j] - lo[j]);
+            row[j] = 1;
+            row[slack + r] = 1;
+            row[w - 1] = (double)(hi[j] - lo[j]);
             r++;
         }
     double *z = T.t + (size_t)rows * (size_t)w;
@@ -158,7 +163,8 @@ static void branch(struct ilp *p, long *lo, long *hi, long *best, double *best_c
     long keep_lo = lo[split], keep_hi = hi[split], down = (long)floor(x[split]);
     hi[split] = down;
     branch(p, lo, hi, best, best_cost, scratch);
-    hi[split] = keep_hi, lo[split] = down + 1;
+    hi[split] = keep_hi;
+    lo[split] = down + 1;
     branch(p, lo, hi, best, best_cost, scratch);
     lo[split] = keep_lo;
 }

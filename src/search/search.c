@@ -143,7 +143,8 @@ static void put(struct ints *b, int x) {
 static void put_double(struct ints *b, double d) {
     int v[2];
     memcpy(v, &d, sizeof d);
-    put(b, v[0]), put(b, v[1]);
+    put(b, v[0]);
+    put(b, v[1]);
 }
 
 static double get_double(const int **v) {
@@ -155,10 +156,13 @@ static double get_double(const int **v) {
 
 static void put_plan(struct ints *b, const struct plan *p) {
     const struct pipeline *pl = &p->pipeline[0];
-    put(b, p->micro_batch_size), put(b, pl->n_stage);
+    put(b, p->micro_batch_size);
+    put(b, pl->n_stage);
     for (int i = 0; i < pl->n_stage; i++) {
         const struct stage *st = &pl->stage[i];
-        put(b, st->first), put(b, st->end), put(b, st->n_group);
+        put(b, st->first);
+        put(b, st->end);
+        put(b, st->n_group);
         for (int k = 0; k < st->n_group; k++)
             put(b, st->group[k].gpu), put(b, st->group[k].zone), put(b, st->group[k].tp),
                 put(b, st->group[k].count);
@@ -177,11 +181,16 @@ static struct plan *get_plan(const int **v, const struct workload *w, struct are
     p->pipeline->stage = ARENA_ARRAY(a, struct stage, p->pipeline->n_stage);
     for (int i = 0; i < p->pipeline->n_stage; i++) {
         struct stage *st = &p->pipeline->stage[i];
-        st->first = *(*v)++, st->end = *(*v)++, st->n_group = *(*v)++;
+        st->first = *(*v)++;
+        st->end = *(*v)++;
+        st->n_group = *(*v)++;
         st->group = ARENA_ARRAY(a, struct replicas, st->n_group);
         for (int k = 0; k < st->n_group; k++) {
             struct replicas *r = &st->group[k];
-            r->gpu = *(*v)++, r->zone = *(*v)++, r->tp = *(*v)++, r->count = *(*v)++;
+            r->gpu = *(*v)++;
+            r->zone = *(*v)++;
+            r->tp = *(*v)++;
+            r->count = *(*v)++;
         }
     }
     return p;
@@ -244,8 +253,10 @@ static void add_plan(struct engine *x, struct found_plan f) {
         for (int i = 0; i < n; i++)
             if (!keep || all[i].est.cost_usd < all[keep - 1].est.cost_usd * (1 - PROOF_SLACK))
                 all[keep++] = all[i];
-        row->frontier = all, row->n_frontier = keep;
-        row->plan = all, row->n_plan = keep ? 1 : 0;
+        row->frontier = all;
+        row->n_frontier = keep;
+        row->plan = all;
+        row->n_plan = keep ? 1 : 0;
         return;
     }
     int D = stage_replicas(&f.plan->pipeline[0].stage[0]), n = 0, at;
@@ -280,7 +291,9 @@ static void merge_round(struct engine *x, const int *round, int n, const struct 
         const struct unit_answer *w = &answer[i];
         put(&mine, i), put(&mine, (int)w->status), put_double(&mine, w->lower_bound),
             put_double(&mine, w->gap), put_double(&mine, seconds[i]);
-        put_double(&mine, (double)w->nodes), put_double(&mine, (double)w->plans), put(&mine, w->n_plan);
+        put_double(&mine, (double)w->nodes);
+        put_double(&mine, (double)w->plans);
+        put(&mine, w->n_plan);
         for (int k = 0; k < w->n_plan; k++) put_plan(&mine, w->plan[k].plan);
     }
     if (x->size > 1) {
@@ -291,7 +304,8 @@ static void merge_round(struct engine *x, const int *round, int n, const struct 
         all.v = malloc(sizeof *all.v * (size_t)(all.n + 1));
         if (!all.v) abort();
         MPI_Allgatherv(mine.v, mine.n, MPI_INT, all.v, count, at, MPI_INT, x->comm);
-        free(count), free(mine.v);
+        free(count);
+        free(mine.v);
     } else {
         all = mine;
     }
@@ -313,7 +327,8 @@ static void merge_round(struct engine *x, const int *round, int n, const struct 
         double lb = get_double(&v), gap = get_double(&v), unit_lb = r->lower_bound;
         r->seconds += get_double(&v);
         uint64_t nodes = (uint64_t)get_double(&v), plans = (uint64_t)get_double(&v);
-        r->nodes += nodes, r->plans_evaluated += plans;
+        r->nodes += nodes;
+        r->plans_evaluated += plans;
         x->row->plans_evaluated += nodes + plans;
         for (int k = *v++; k > 0; k--) {
             struct found_plan f = {.plan = get_plan(&v, x->p->w, x->a)};
@@ -322,11 +337,13 @@ static void merge_round(struct engine *x, const int *round, int n, const struct 
             add_plan(x, f);
         }
         if (probe && status == UNIT_OPEN) continue;
-        r->status = status, r->gap = status == UNIT_OPEN ? gap : 0;
+        r->status = status;
+        r->gap = status == UNIT_OPEN ? gap : 0;
         r->lower_bound = status == UNIT_OPEN ? fmax(lb, unit_lb) : r->value;
         r->attempts += !probe;
     }
-    free(where), free(all.v);
+    free(where);
+    free(all.v);
 }
 
 /* ---- bounds and progress ------------------------------------------------------------ */
@@ -448,7 +465,9 @@ static int run_round(struct engine *x, const int *round, int n, struct unit_effo
     if (x->size > 1) MPI_Allreduce(MPI_IN_PLACE, &stopped, 1, MPI_INT, MPI_MAX, x->comm);
     if (!stopped) merge_round(x, round, n, answer, seconds, probe);
     for (int i = 0; i < n; i++) arena_free(&memory[i]);
-    free(memory), free(seconds), free(answer);
+    free(memory);
+    free(seconds);
+    free(answer);
     return stopped;
 }
 
@@ -599,7 +618,9 @@ static const char *why_infeasible(struct engine *x) {
                                      .stop = x->hooks ? x->hooks->stop : NULL};
         struct row_result row = {0};
         struct err e;
-        free_of.max_usd_per_iteration = INFINITY, free_of.min_iterations_per_s = 0, free_of.top_k = 1;
+        free_of.max_usd_per_iteration = INFINITY;
+        free_of.min_iterations_per_s = 0;
+        free_of.top_k = 1;
         free_of.objective = OBJECTIVE_THROUGHPUT;
         void *comm = x->size > 1 ? &x->comm : NULL;
         if (search_row(&free_of, &row, &quiet, comm, x->threads, x->a, &e) == 0 && row.n_plan) {
@@ -609,7 +630,8 @@ static const char *why_infeasible(struct engine *x) {
                                     "throughput: the fastest plan does %.6g iterations/s; the floor is %.6g",
                                     fastest, p->min_iterations_per_s);
             if (p->max_usd_per_iteration < INFINITY) {
-                free_of.objective = OBJECTIVE_COST, free_of.min_iterations_per_s = p->min_iterations_per_s;
+                free_of.objective = OBJECTIVE_COST;
+                free_of.min_iterations_per_s = p->min_iterations_per_s;
                 row = (struct row_result){0};
                 if (search_row(&free_of, &row, &quiet, comm, x->threads, x->a, &e) == 0 && row.n_plan)
                     return arena_printf(
@@ -695,7 +717,8 @@ int search_row(const struct search_problem *p, struct row_result *row, const str
                        .last_checkpoint = now_s()};
     if (comm) {
         x.comm = *(MPI_Comm *)comm;
-        MPI_Comm_rank(x.comm, &x.rank), MPI_Comm_size(x.comm, &x.size);
+        MPI_Comm_rank(x.comm, &x.rank);
+        MPI_Comm_size(x.comm, &x.size);
     }
     if (!(x.s = space_build(p, a, e))) return -1;
     list_units(&x);
@@ -714,9 +737,11 @@ int search_row(const struct search_problem *p, struct row_result *row, const str
     if (!row->n_plan) {
         row->status = ROW_INFEASIBLE;
         row->reason = why_infeasible(&x);
-        row->lower_bound = INFINITY, row->gap = 0;
+        row->lower_bound = INFINITY;
+        row->gap = 0;
         if (stop_wanted((void *)(size_t)hooks)) { /* the reason may be half found */
-            row->status = ROW_TODO, row->reason = NULL;
+            row->status = ROW_TODO;
+            row->reason = NULL;
             return 1;
         }
     }

@@ -1,6 +1,7 @@
 #ifndef SAILOR_SEARCH_SEARCH_H
 #define SAILOR_SEARCH_SEARCH_H
-#include "io/results.h"
+#include "sim/answer.h"
+#include "sim/job.h"
 /* The exact search over the declared plan space (docs/search.md): for one pool, the best plan with a proof,
  * or the time/cost frontier. One call per pool row. The answer does not depend on the number of ranks or
  * threads. */

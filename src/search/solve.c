@@ -37,8 +37,11 @@ struct workspace *workspace_new(const struct space *s) {
 
 void workspace_free(struct workspace *v) {
     for (int l = 0; l <= v->s->L; l++) free(v->children[l]);
-    free(v->heap.w), free(v->memo.slot), free(v->memo.entry);
-    arena_free(&v->tables), arena_free(&v->scratch);
+    free(v->heap.w);
+    free(v->memo.slot);
+    free(v->memo.entry);
+    arena_free(&v->tables);
+    arena_free(&v->scratch);
     free(v);
 }
 
@@ -55,17 +58,24 @@ static int deepest(const struct space *s, const struct mb_space *mb, int D) {
 static void begin_unit(struct workspace *v, struct unit *u, const struct mb_space *mb, int D,
                        const struct goal *goal) {
     unit_build(u, v->s, mb, D, &v->tables);
-    v->u = u, v->mb = mb, v->goal = *goal;
+    v->u = u;
+    v->mb = mb;
+    v->goal = *goal;
     v->n_surrogate = v->n_table = 0;
     memset(v->surrogate, 0, sizeof v->surrogate);
     v->examined = v->plans = 0;
     v->over = v->stopped = v->lost = false;
-    v->plan_cap = 0, v->heap.n = 0;
-    v->open_lb = INFINITY, v->open_gap = 0, v->loose = v->tolerated = false;
+    v->plan_cap = 0;
+    v->heap.n = 0;
+    v->open_lb = INFINITY;
+    v->open_gap = 0;
+    v->loose = v->tolerated = false;
     v->slack = 0;
-    if (v->effort.tolerance > 0 &&
-        !v->s->money) /* a plan can be stood for once per stage: half of the tolerance in all */
-        v->slack = v->effort.tolerance / 2 / deepest(v->s, mb, D), v->effort.tolerance /= 2;
+    if (v->effort.tolerance > 0 && !v->s->money) {
+        /* a plan can be stood for once per stage: half of the tolerance in all */
+        v->slack = v->effort.tolerance / 2 / deepest(v->s, mb, D);
+        v->effort.tolerance /= 2;
+    }
     if (goal->n_front > FRONT_MAX) v->lost = true;
     v->goal.n_front = goal->n_front > FRONT_MAX ? FRONT_MAX : goal->n_front;
     if (v->goal.n_front) memcpy(v->front_room, goal->front, sizeof *goal->front * (size_t)v->goal.n_front);
@@ -99,7 +109,8 @@ static struct window first_window(const struct workspace *v, int scope) {
     if (v->goal.objective == OBJECTIVE_THROUGHPUT) top = fmin(top, v->goal.best);
     top *= 1 + 1e-9;
     if (v->u->M > 1) w.x_hi = fmin(w.x_hi, top / (v->u->M - 1));
-    w.x_hi = fmin(w.x_hi, top), w.y_hi = fmin(w.y_hi, top);
+    w.x_hi = fmin(w.x_hi, top);
+    w.y_hi = fmin(w.y_hi, top);
     if (s->money) { /* zones may differ in price */
         w.r_hi = 0;
         for (int c = 0; c < s->n_cell; c++) w.r_hi += s->cell[c].usd_per_s * s->cell[c].gpus;
@@ -131,7 +142,8 @@ static struct window heap_pop(struct workspace *v, struct heap *h) {
         if (k >= h->n) break;
         if (k + 1 < h->n && window_key(v, &h->w[k + 1]) < window_key(v, &h->w[k])) k++;
         if (window_key(v, &last) <= window_key(v, &h->w[k])) break;
-        h->w[i] = h->w[k], i = k;
+        h->w[i] = h->w[k];
+        i = k;
     }
     h->w[i] = last;
     return top;
@@ -162,7 +174,8 @@ static bool split(const struct workspace *v, const struct window *w, struct wind
 static void consider(struct workspace *v, struct heap *h, struct window w) {
     v->w = w;
     if (!window_open(v, &w.time_lb, &w.cost_lb)) return;
-    v->w.time_lb = w.time_lb, v->w.cost_lb = w.cost_lb;
+    v->w.time_lb = w.time_lb;
+    v->w.cost_lb = w.cost_lb;
     heap_push(v, h, v->w);
 }
 
@@ -181,11 +194,14 @@ static void unit_run(struct workspace *v) {
         v->w = w;
         if (v->slack > 0) { /* room for the stages that stand for those of this window */
             double f = pow(1 + v->slack, deepest(v->s, v->mb, v->u->D));
-            v->w.x_hi *= f, v->w.y_hi *= f;
+            v->w.x_hi *= f;
+            v->w.y_hi *= f;
         }
         if (!window_open(v, &w.time_lb, &w.cost_lb)) continue;
-        w.x_lo = v->w.x_lo, w.x_hi = fmin(w.x_hi, v->w.x_hi);
-        w.y_lo = v->w.y_lo, w.y_hi = fmin(w.y_hi, v->w.y_hi);
+        w.x_lo = v->w.x_lo;
+        w.x_hi = fmin(w.x_hi, v->w.x_hi);
+        w.y_lo = v->w.y_lo;
+        w.y_hi = fmin(w.y_hi, v->w.y_hi);
         if (window_pass_over(v, w.time_lb, w.cost_lb)) continue;
         bool can_split = split(v, &w, half);
         int patience = w.splits < 12 ? w.splits / 2 : 6;
@@ -226,7 +242,8 @@ struct point unit_root_bound(struct workspace *v, const struct mb_space *mb, int
         struct point b;
         v->w = first_window(v, k);
         if (!window_open(v, &b.time_s, &b.cost_usd)) continue;
-        lb.time_s = fmin(lb.time_s, b.time_s), lb.cost_usd = fmin(lb.cost_usd, b.cost_usd);
+        lb.time_s = fmin(lb.time_s, b.time_s);
+        lb.cost_usd = fmin(lb.cost_usd, b.cost_usd);
     }
     arena_release(&v->tables, mark);
     return lb;
@@ -238,13 +255,19 @@ void unit_solve(struct workspace *v, const struct mb_space *mb, int D, const str
     struct arena_mark mark = arena_mark(&v->tables);
     struct unit u;
     *out = (struct unit_answer){.status = UNIT_PRUNED, .lower_bound = INFINITY};
-    v->stop = stop, v->stop_ctx = ctx, v->out = out, v->a = a, v->effort = effort;
+    v->stop = stop;
+    v->stop_ctx = ctx;
+    v->out = out;
+    v->a = a;
+    v->effort = effort;
     begin_unit(v, &u, mb, D, goal);
     unit_run(v);
     if (mb->truncated || v->lost) { /* plans were left out: no bound beyond the unit's own */
         out->status = out->status == UNIT_TODO ? UNIT_TODO : UNIT_OPEN;
-        out->lower_bound = -INFINITY, out->gap = 1;
+        out->lower_bound = -INFINITY;
+        out->gap = 1;
     }
-    out->nodes = v->examined, out->plans = v->plans;
+    out->nodes = v->examined;
+    out->plans = v->plans;
     arena_release(&v->tables, mark);
 }

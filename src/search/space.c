@@ -60,7 +60,7 @@ static void build_ranges(struct space *s, struct arena *a) {
     int L = s->L;
     s->params = ARENA_ARRAY(a, double, L + 1);
     for (int l = 0; l < L; l++) s->params[l + 1] = s->params[l] + s->p->w->model->params[0][l];
-    double *all = ARENA_ARRAY(a, double, (size_t)L *(size_t)(L + 1) / 2 + 1);
+    double *all = ARENA_ARRAY(a, double, (size_t)L * (size_t)(L + 1) / 2 + 1);
     int n = 0;
     for (int i = 0; i < L; i++)
         for (int e = i + 1; e <= L; e++) all[n++] = s->params[e] - s->params[i];
@@ -148,7 +148,8 @@ static void build_classes(const struct space *s, struct mb_space *mb, struct are
             int ti = choice[g][rest % n_choice[g]];
             c->ti[g] = (signed char)ti;
             if (ti < 0) continue;
-            c->n_kind++, c->gpus |= 1u << g;
+            c->n_kind++;
+            c->gpus |= 1u << g;
             if (ti < c->min_ti) c->min_ti = ti;
         }
     }
@@ -193,7 +194,9 @@ static void build_patterns(const struct space *s, struct mb_space *mb, struct ar
                 ok = gpus == cl->gpus;
                 if (!ok) continue;
                 struct pattern *p = &mb->pattern[mb->n_pattern++];
-                p->cells = z, p->cls = k, p->min_usd_per_s_of_extra = INFINITY;
+                p->cells = z;
+                p->cls = k;
+                p->min_usd_per_s_of_extra = INFINITY;
                 for (int c = 0; c < s->n_cell; c++)
                     if (z >> c & 1) {
                         p->regions |= 1u << s->cell[c].region;
@@ -248,7 +251,8 @@ static void build_class_tables(const struct space *s, struct mb_space *mb, struc
                     double comp = 0, params = 0, act = 0;
                     for (int l = i; l < L; l++) {
                         comp += t->fwd_s[l] + t->bwd_s[l];
-                        params += mo->params[ti][l], act += mo->act_mem[ti][l];
+                        params += mo->params[ti][l];
+                        act += mo->act_mem[ti][l];
                         kind_comp[g][ti][i * (L + 1) + l + 1] = comp;
                         kind_depth[g][ti][i * (L + 1) + l + 1] = memory_depth(s, g, ti, mb->m, params, act);
                     }
@@ -282,7 +286,7 @@ static void build_transfers(const struct space *s, struct mb_space *mb, struct a
         if (k == mb->n_size) mb->size_bytes[mb->n_size++] = bytes;
         mb->size_of[l] = k;
     }
-    mb->kind_time = ARENA_ARRAY(a, double, (size_t)mb->n_size *(size_t)q *(size_t)q);
+    mb->kind_time = ARENA_ARRAY(a, double, (size_t)mb->n_size * (size_t)q * (size_t)q);
     for (int k = 0; k < mb->n_size; k++)
         for (int x = 0; x < q; x++)
             for (int y = 0; y < q; y++) {
@@ -308,7 +312,8 @@ static struct span pair_span(const struct space *s, const struct mb_space *mb, i
         double best = INFINITY;
         for (int j = 0; j < b->n; j++) {
             double t = kind_transfer(s, mb, layer, a->cell[i], a->ti[i], b->cell[j], b->ti[j]);
-            best = fmin(best, t), r.hi = fmax(r.hi, t);
+            best = fmin(best, t);
+            r.hi = fmax(r.hi, t);
         }
         r.lo = fmax(r.lo, best);
     }
@@ -366,9 +371,9 @@ struct span space_transfer(const struct space *s, const struct mb_space *mb, int
 static void build_weights(const struct space *s, struct mb_space *mb, struct arena *a) {
     int L = s->L, q = s->n_cell * TP_N;
     bool native = s->p->estimator == ESTIMATOR_NATIVE;
-    mb->act_min = ARENA_ARRAY(a, double, (size_t)mb->n_class *(size_t)L);
-    mb->grad_min = ARENA_ARRAY(a, double, (size_t)mb->n_class *(size_t)L);
-    mb->weight = ARENA_ARRAY(a, double, (size_t)mb->n_class *(size_t)(L + 1) * (size_t)(L + 1));
+    mb->act_min = ARENA_ARRAY(a, double, (size_t)mb->n_class * (size_t)L);
+    mb->grad_min = ARENA_ARRAY(a, double, (size_t)mb->n_class * (size_t)L);
+    mb->weight = ARENA_ARRAY(a, double, (size_t)mb->n_class * (size_t)(L + 1) * (size_t)(L + 1));
     mb->comm_min = INFINITY;
     for (int k = 0; k < mb->n_class; k++) {
         for (int l = 0; l < L; l++)
@@ -399,7 +404,7 @@ static void build_weights(const struct space *s, struct mb_space *mb, struct are
 
 static void build_crossing(const struct space *s, struct mb_space *mb, struct arena *a) {
     int q = s->n_cell * TP_N, L = s->L;
-    mb->cross = ARENA_ARRAY(a, double, mb->n_class *L);
+    mb->cross = ARENA_ARRAY(a, double, mb->n_class * L);
     for (int k = 0; k < mb->n_class * L; k++) {
         double best = INFINITY;
         for (int x = 0; x < q; x++) {
@@ -468,7 +473,8 @@ static struct outline *build_outline(const struct space *s, const struct mb_spac
         cost[k] = INFINITY;
         for (int g = 0; g < n_gpu; g++)
             if (mb->cls[k].ti[g] >= 0) cost[k] = fmin(cost[k], weight[g] * (1 << mb->cls[k].ti[g]));
-        top = fmax(top, cost[k]), o->cheapest = fmin(o->cheapest, cost[k]);
+        top = fmax(top, cost[k]);
+        o->cheapest = fmin(o->cheapest, cost[k]);
         hi = fmax(hi, mb->comp[cfe(s, k, 0, L)]);
     }
     for (int l = 0; l < L; l++) lo = fmax(lo, mb->layer_min[l]);
@@ -511,7 +517,8 @@ static struct outline *build_outline(const struct space *s, const struct mb_spac
                 }
             }
         }
-        o->least[k] = least[L], o->free_sum[k] = free_sum[L];
+        o->least[k] = least[L];
+        o->free_sum[k] = free_sum[L];
         memcpy(o->sum[k], sum + L * (OUTLINE_LEVELS + 1), sizeof o->sum[k]);
     }
     return o;
@@ -538,7 +545,8 @@ static void build_microbatch(struct space *s, struct mb_space *mb, struct arena 
 struct space *space_build(const struct search_problem *p, struct arena *a, struct err *e) {
     struct space *s = ARENA_NEW(a, struct space);
     const struct workload *w = p->w;
-    s->p = p, s->L = w->model->n_layer;
+    s->p = p;
+    s->L = w->model->n_layer;
     s->money = p->objective != OBJECTIVE_THROUGHPUT || p->max_usd_per_iteration < INFINITY;
     build_cells(s);
     int pairs = 0;

@@ -11,7 +11,10 @@ enum { PROGRAMS_CUT = 60, PROGRAMS_MORE = 2000, PROGRAMS_MAX = 200000, PROGRAM_C
 /* ---- memo: the same stages reached with worse numbers ------------------------------- */
 
 static uint64_t mix(uint64_t x) {
-    x ^= x >> 30, x *= 0xbf58476d1ce4e5b9u, x ^= x >> 27, x *= 0x94d049bb133111ebu;
+    x ^= x >> 30;
+    x *= 0xbf58476d1ce4e5b9u;
+    x ^= x >> 27;
+    x *= 0x94d049bb133111ebu;
     return x ^ x >> 31;
 }
 
@@ -19,13 +22,15 @@ enum { MEMO_SLOTS = 1 << 18, MEMO_ENTRIES = 1 << 20 };
 
 static void memo_reset(struct memo *m) {
     if (!m->slot) {
-        m->size = MEMO_SLOTS, m->cap_entry = MEMO_ENTRIES;
+        m->size = MEMO_SLOTS;
+        m->cap_entry = MEMO_ENTRIES;
         m->slot = calloc(m->size, sizeof *m->slot);
         m->entry = malloc(sizeof *m->entry * (size_t)m->cap_entry); /* touched as it fills */
         if (!m->slot || !m->entry) abort();
     }
     m->generation++;
-    m->used = 0, m->n_entry = 0;
+    m->used = 0;
+    m->n_entry = 0;
 }
 
 /* Is a, at worst, no worse than b at best (times 1 + slack)? Both hold the same patterns, so whatever
@@ -130,7 +135,9 @@ static struct span pair_egress(const struct workspace *v, const struct pattern *
         double best = INFINITY;
         for (int j = 0; j < b->n; j++) {
             double x = egress_price(v, a->cell[i], b->cell[j]);
-            best = fmin(best, x), lo = fmin(lo, x), hi = fmax(hi, x);
+            best = fmin(best, x);
+            lo = fmin(lo, x);
+            hi = fmax(hi, x);
         }
         from_a += best;
     }
@@ -155,11 +162,13 @@ static struct span ring_egress(const struct workspace *v, const struct pattern *
         if (seen >> z & 1) continue;
         seen |= 1u << z;
         double self = egress_price(v, p->cell[i], p->cell[i]), best = INFINITY, worst = 0;
-        in_lo = fmin(in_lo, self), in_hi = fmax(in_hi, self);
+        in_lo = fmin(in_lo, self);
+        in_hi = fmax(in_hi, self);
         for (int j = 0; j < p->n && n > 1; j++) {
             if (v->s->cell[p->cell[j]].zone == z) continue;
             double x = egress_price(v, p->cell[i], p->cell[j]);
-            best = fmin(best, x), worst = fmax(worst, x);
+            best = fmin(best, x);
+            worst = fmax(worst, x);
         }
         if (n > 1) out_lo += best, out_hi += worst;
     }
@@ -236,7 +245,8 @@ static bool make_child(struct workspace *v, const struct node *n, int i, int e, 
     c->comp = mb->comp[cfe(s, cls, i, e)];
     c->u = mb->update[cfe(s, cls, i, e)];
     struct span y = unit_sync(v->u, pattern, i, e);
-    c->y = y.lo, c->y_hi = y.hi;
+    c->y = y.lo;
+    c->y_hi = y.hi;
     if (!(y.lo <= v->w.y_hi)) return false;
     if (n) {
         struct span grad = space_transfer(s, mb, e, n->pattern, pattern),
@@ -246,11 +256,17 @@ static bool make_child(struct workspace *v, const struct node *n, int i, int e, 
         c->crossed = n->crossed || (regions & (regions - 1));
         double closed = n->comp + (n->depth > 1 ? n->act + grad.lo : native ? grad.lo : 2 * grad.lo);
         double worst = n->comp + (n->depth > 1 ? n->act_hi + grad.hi : native ? grad.hi : 2 * grad.hi);
-        c->X = fmax(n->X, closed), c->S = n->S + closed;
-        c->X_hi = fmax(n->X_hi, worst), c->S_hi = n->S_hi + worst;
-        c->act = act.lo, c->act_hi = act.hi;
-        c->y = fmax(c->y, n->y), c->y_hi = fmax(c->y_hi, n->y_hi), c->u = fmax(c->u, n->u);
-        c->key[0] = n->key[0], c->key[1] = n->key[1];
+        c->X = fmax(n->X, closed);
+        c->S = n->S + closed;
+        c->X_hi = fmax(n->X_hi, worst);
+        c->S_hi = n->S_hi + worst;
+        c->act = act.lo;
+        c->act_hi = act.hi;
+        c->y = fmax(c->y, n->y);
+        c->y_hi = fmax(c->y_hi, n->y_hi);
+        c->u = fmax(c->u, n->u);
+        c->key[0] = n->key[0];
+        c->key[1] = n->key[1];
     }
     c->key[0] += mix(0x9e3779b97f4a7c15u * (uint64_t)(pattern + 1));
     c->key[1] += mix(0xd1b54a32d192ed03u * (uint64_t)(pattern + 1));
@@ -259,7 +275,8 @@ static bool make_child(struct workspace *v, const struct node *n, int i, int e, 
         open_grad = mb->grad_min[cls * L + i] * (n || native ? 1 : 2);
     else if (n && !native && depth + 1 > 3)
         open_grad = c->act; /* a first stage of more than three pays its activation twice */
-    c->pend = c->comp + c->act, c->pend_hi = c->comp + c->act_hi;
+    c->pend = c->comp + c->act;
+    c->pend_hi = c->comp + c->act_hi;
     double X = fmax(c->X, c->pend + open_grad);
     if (X > v->w.x_hi) return false;
     if (i == 0 && !c->crossed && scope_is_crossing(s, v->w.scope))
@@ -287,7 +304,8 @@ static bool make_child(struct workspace *v, const struct node *n, int i, int e, 
             double W = (s->params[e] - s->params[i]) * s->p->w->element_bytes / 1e9,
                    times = W / v->u->D * 2 * (v->u->D - 1);
             struct span ring = ring_egress(v, p);
-            c->egress += times * ring.lo, c->egress_hi += times * ring.hi;
+            c->egress += times * ring.lo;
+            c->egress_hi += times * ring.hi;
         }
         cost = c->lb * fmax(c->usd_per_s + v->min_usd[i], v->w.r_lo) + c->egress;
     }

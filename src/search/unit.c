@@ -32,7 +32,8 @@ static struct span sync_span(const struct unit *u, int pattern, int first, int e
     for (int i = 0; i < p->n; i++) {
         if (i && s->cell[p->cell[i]].zone == s->cell[p->cell[i - 1]].zone) {
             double t = unit_ring(u, p->cell[i - 1], p->cell[i], ti, first, end);
-            r.lo = fmax(r.lo, t), r.hi = fmax(r.hi, t);
+            r.lo = fmax(r.lo, t);
+            r.hi = fmax(r.hi, t);
             tail[n_zone - 1] = p->cell[i];
         } else {
             head[n_zone] = tail[n_zone] = p->cell[i];
@@ -47,7 +48,8 @@ static struct span sync_span(const struct unit *u, int pattern, int first, int e
         for (int j = 0; j < n_zone; j++) {
             if (i == j) continue;
             double o = unit_ring(u, tail[i], head[j], ti, first, end);
-            out = fmin(out, o), r.hi = fmax(r.hi, o);
+            out = fmin(out, o);
+            r.hi = fmax(r.hi, o);
             in = fmin(in, unit_ring(u, tail[j], head[i], ti, first, end));
         }
         r.lo = fmax(r.lo, fmin(in, out)); /* each zone is entered or left */
@@ -106,7 +108,7 @@ void unit_build(struct unit *u, const struct space *s, const struct mb_space *mb
                     }
             }
         }
-    u->need = ARENA_ARRAY(a, int, (size_t)mb->n_pattern *(size_t)s->n_set);
+    u->need = ARENA_ARRAY(a, int, (size_t)mb->n_pattern * (size_t)s->n_set);
     for (int p = 0; p < mb->n_pattern; p++) {
         const struct pattern *q = &mb->pattern[p];
         for (int k = 0; k < s->n_set; k++) {

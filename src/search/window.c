@@ -31,13 +31,14 @@ void window_make_surrogates(struct workspace *v) {
         q->sum = ARENA_ARRAY(&v->tables, double, n);
         if (s->n_region > 1)
             q->sum_sends = ARENA_ARRAY(&v->tables, double, n),
-            q->sum_crosses = ARENA_ARRAY(&v->tables, double, n);
+                                       q->sum_crosses = ARENA_ARRAY(&v->tables, double, n);
         for (int c = 0; c < mb->n_class; c++) {
             double cheapest = INFINITY, base = 0;
             for (int g = 0; g < n_gpu; g++)
                 if (mb->cls[c].ti[g] >= 0) {
                     double x = q->weight[g] * (1 << mb->cls[c].ti[g]);
-                    base += x, cheapest = fmin(cheapest, x);
+                    base += x;
+                    cheapest = fmin(cheapest, x);
                 }
             q->class_cost[c] = base + (v->u->D - mb->cls[c].n_kind) * cheapest;
         }
@@ -71,7 +72,8 @@ static bool build_allowed(struct workspace *v) {
     const struct mb_space *mb = v->mb;
     int L = s->L, K = mb->n_class;
     for (int l = 0; l <= L; l++) v->min_depth[l] = 1 << 20, v->min_usd[l] = INFINITY;
-    v->min_depth[L] = 0, v->min_usd[0] = 0;
+    v->min_depth[L] = 0;
+    v->min_usd[0] = 0;
     for (int e = L; e > 0; e--) {
         if (v->min_depth[e] > L) continue;
         for (int i = 0; i < e; i++) {
@@ -206,7 +208,8 @@ static bool coverable(const struct workspace *v, double x_hi, double y_hi, int n
         const struct surrogate *s = &v->surrogate[q];
         double least[LAYERS_MAX + 1], sends[LAYERS_MAX + 1],
             crosses[LAYERS_MAX + 1]; /* as the sums of struct surrogate */
-        least[0] = 0, sends[0] = crosses[0] = INFINITY;
+        least[0] = 0;
+        sends[0] = crosses[0] = INFINITY;
         for (int e = 1; e <= L; e++) {
             least[e] = sends[e] = crosses[e] = INFINITY;
             for (int i = 0; i < e && v->min_depth[e] <= L; i++) {
@@ -238,7 +241,8 @@ static void raise_floors(struct workspace *v) {
             *(coverable(v, mid, v->w.y_hi, 1) ? &hi : &lo) = mid;
         }
     v->w.x_lo = lo;
-    lo = v->w.y_lo, hi = v->w.y_hi;
+    lo = v->w.y_lo;
+    hi = v->w.y_hi;
     for (int k = 0; k < 6 && hi - lo > 1e-3 * hi; k++) {
         double mid = (lo + hi) / 2;
         *(coverable(v, v->w.x_hi, mid, 1) ? &hi : &lo) = mid;
@@ -278,7 +282,8 @@ bool window_open(struct workspace *v, double *time_lb, double *cost_lb) {
         bool again = x_hi - v->w.x_lo < 0.7 * (v->w.x_hi - v->w.x_lo) ||
                      y_hi - v->w.y_lo < 0.7 * (v->w.y_hi - v->w.y_lo);
         if (!again || pass == 6) return true;
-        v->w.x_hi = x_hi, v->w.y_hi = y_hi;
+        v->w.x_hi = x_hi;
+        v->w.y_hi = y_hi;
     }
 }
 

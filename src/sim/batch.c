@@ -77,7 +77,8 @@ static void build_sizes(struct batch_tables *t, const struct model *mo, struct a
         params[l + 1] = params[l] + mo->params[0][l];
         bytes[l] = mo->act_out[l] * t->F * t->m;
     }
-    t->params = params, t->message_bytes = bytes;
+    t->params = params;
+    t->message_bytes = bytes;
     for (int ti = 0; ti < TP_N; ti++) {
         if (!mo->params[ti] || !mo->act_mem[ti]) continue;
         struct size_sum *sum = ARENA_ARRAY(a, struct size_sum, mo->n_layer + 1);
@@ -94,7 +95,8 @@ static void build_ends(struct batch_tables *t, const struct workload *w, int *sl
     const struct site *s = w->site;
     struct end *ends = ARENA_ARRAY(a, struct end, s->n_zone * s->n_gpu * TP_N);
     const struct time_sum *none = time_sums(NULL, false, t->n_layer, a);
-    t->end = ends, t->n_slot = 1;
+    t->end = ends;
+    t->n_slot = 1;
     for (int ti = 0; ti < TP_N; ti++)
         for (int gpu = 0; gpu < s->n_gpu; gpu++) {
             const struct layer_times *times = profile_times(w->profile[gpu], t->m, 1 << ti);
@@ -133,7 +135,7 @@ static void build_transfers(struct batch_tables *t, const struct workload *w, en
         if (k == n_size) sizes[n_size++] = t->message_bytes[l];
         message[l] = k * n * n;
     }
-    double *transfer = ARENA_ARRAY(a, double, n_size *n *n);
+    double *transfer = ARENA_ARRAY(a, double, n_size * n * n);
     for (size_t k = 0; k < n_size; k++)
         for (size_t x = 0; x < n; x++)
             for (size_t y = 0; y < n; y++) {
@@ -145,13 +147,15 @@ static void build_transfers(struct batch_tables *t, const struct workload *w, en
                 }
                 transfer[(k * n + x) * n + y] = l ? link_time_s(l, sizes[k], est) : INFINITY;
             }
-    t->message = message, t->transfer = transfer;
+    t->message = message;
+    t->transfer = transfer;
 }
 
 static void build_rings(struct batch_tables *t, const struct site *s, struct arena *a) {
     int n = s->n_zone * s->n_gpu;
     struct link *ring = ARENA_ARRAY(a, struct link, n * n);
-    t->ring = ring, t->n_ring = (size_t)n;
+    t->ring = ring;
+    t->n_ring = (size_t)n;
     for (int x = 0; x < n; x++)
         for (int y = 0; y < n; y++) {
             const struct link *l = site_link(s, x / s->n_gpu, x % s->n_gpu, 1, y / s->n_gpu, y % s->n_gpu, 1);
@@ -162,22 +166,27 @@ static void build_rings(struct batch_tables *t, const struct site *s, struct are
 
 static void build_prices(struct batch_tables *t, const struct site *s, struct arena *a) {
     int n = s->n_zone;
-    double *one = ARENA_ARRAY(a, double, n *n), *both = ARENA_ARRAY(a, double, n *n);
+    double *one = ARENA_ARRAY(a, double, n * n), *both = ARENA_ARRAY(a, double, n * n);
     for (int x = 0; x < n; x++)
         for (int y = 0; y < n; y++) {
             one[x * n + y] = s->egress_usd_per_GB[x * n + y];
             both[x * n + y] = one[x * n + y] + s->egress_usd_per_GB[y * n + x];
         }
-    t->egress_usd_per_GB = one, t->both_ways_usd_per_GB = both;
+    t->egress_usd_per_GB = one;
+    t->both_ways_usd_per_GB = both;
 }
 
 struct batch_tables *batch_tables_build(const struct workload *w, enum estimator est, int micro_batch_size,
                                         struct arena *a) {
     struct batch_tables *t = ARENA_NEW(a, struct batch_tables);
     int slot_end[ZONES_MAX * GPUS_MAX * TP_N + 1];
-    t->n_layer = w->model->n_layer, t->n_gpu = w->site->n_gpu, t->n_zone = w->site->n_zone;
+    t->n_layer = w->model->n_layer;
+    t->n_gpu = w->site->n_gpu;
+    t->n_zone = w->site->n_zone;
     t->native = est == ESTIMATOR_NATIVE;
-    t->m = micro_batch_size, t->F = w->element_bytes, t->K = w->state_bytes_per_param;
+    t->m = micro_batch_size;
+    t->F = w->element_bytes;
+    t->K = w->state_bytes_per_param;
     build_sizes(t, w->model, a);
     build_ends(t, w, slot_end, a);
     build_transfers(t, w, est, slot_end, a);
@@ -190,18 +199,19 @@ struct batch_tables *batch_tables_build(const struct workload *w, enum estimator
 
 struct plan_batch *batch_new(int plans, int stages, int groups, int micro_batch_size, struct arena *a) {
     struct plan_batch *b = ARENA_NEW(a, struct plan_batch);
-    *b = (struct plan_batch){.micro_batch_size = micro_batch_size,
-                             .global_batch_size = ARENA_ARRAY(a, int, plans),
-                             .stage_at = ARENA_ARRAY(a, int, plans + 1),
-                             .first_layer = ARENA_ARRAY(a, int, stages),
-                             .group_at = ARENA_ARRAY(a, int, stages + 1),
-                             .gpu = ARENA_ARRAY(a, unsigned char, groups),
-                             .zone = ARENA_ARRAY(a, unsigned char, groups),
-                             .tp = ARENA_ARRAY(a, unsigned char, groups),
-                             .count = ARENA_ARRAY(a, int, groups),
-                             .plan_cap = plans,
-                             .stage_cap = stages,
-                             .group_cap = groups};
+    *b = (struct plan_batch){
+        .micro_batch_size = micro_batch_size,
+        .global_batch_size = ARENA_ARRAY(a, int, plans),
+            .stage_at = ARENA_ARRAY(a, int, plans + 1),
+                .first_layer = ARENA_ARRAY(a, int, stages),
+                    .group_at = ARENA_ARRAY(a, int, stages + 1),
+                        .gpu = ARENA_ARRAY(a, unsigned char, groups),
+                            .zone = ARENA_ARRAY(a, unsigned char, groups),
+                                                .tp = ARENA_ARRAY(a, unsigned char, groups),
+                                                                  .count = ARENA_ARRAY(a, int, groups),
+                                                                                       .plan_cap = plans,
+                                                                                       .stage_cap = stages,
+                                                                                       .group_cap = groups};
     return b;
 }
 
@@ -347,7 +357,9 @@ static inline void stage_transfers(const struct batch_tables *t, const struct pl
         a = max2(a, there[p->slot * n + q->slot]);
         c = max2(c, back[q->slot * n + p->slot]);
         usd_per_GB += run * t->both_ways_usd_per_GB[p->zone * t->n_zone + q->zone];
-        left -= run, p_left -= run, q_left -= run;
+        left -= run;
+        p_left -= run;
+        q_left -= run;
         if (left <= 0) break;
         if (!p_left) p = end_of(t, b, ++g), p_left = b->count[g];
         if (!q_left) q = end_of(t, b, ++h), q_left = b->count[h];
@@ -386,7 +398,8 @@ static void estimate_one(const struct batch_tables *t, const struct plan_batch *
         else
             comm = act + grad;
         slowest = max2(slowest, compute + comm);
-        comp_sum += compute, comm_sum += comm;
+        comp_sum += compute;
+        comm_sum += comm;
         grad = next_grad;
     }
     double time_s = (M - 1) * slowest + comm_sum + comp_sum + y.update_s + sync_s;

@@ -227,7 +227,8 @@ static int estimate_pipeline(const struct context *c, const struct pipeline *pl,
         s.memory_bytes = memory(c, st, i, &out->peak_memory_bytes, &fits);
         if (!fits && out->fits) out->fits = false, out->unfit_pipeline = index, out->unfit_stage = i;
         slowest = fmax(slowest, s.compute_s + s.comm_s);
-        comp_sum += s.compute_s, comm_sum += s.comm_s;
+        comp_sum += s.compute_s;
+        comm_sum += s.comm_s;
         update = fmax(update, up);
         *sync_s = fmax(*sync_s, s.sync_s);
         if (stages) stages[i] = s;
@@ -279,7 +280,8 @@ int estimate_plan(const struct workload *w, const struct plan *p, enum estimator
         c.P = p->pipeline[i].n_stage;
         if (estimate_pipeline(&c, &p->pipeline[i], i, out, stages, &t, &y, &out->egress_usd)) return -1;
         if (stages) stages += c.P;
-        pipe = fmax(pipe, t), sync_s = fmax(sync_s, y);
+        pipe = fmax(pipe, t);
+        sync_s = fmax(sync_s, y);
     }
     if (inter_pipeline_sync(&c, p, &inter)) return -1;
     out->pipeline_time_s = pipe;

@@ -44,7 +44,8 @@ double rent_usd_per_hour(const struct site *s, const int *used) {
             n += used[cell[i]];
         }
         if (!n) return sum;
-        sum += n * price, done = price;
+        sum += n * price;
+        done = price;
     }
 }
 

@@ -97,7 +97,8 @@ static void cpu_stamp(struct backend *b, int i) {
         int room = 2 * i + 1024;
         double *more = realloc(c->stamp, sizeof *more * (size_t)room);
         if (!more) return; /* the last stamps stand for the lost ones */
-        c->stamp = more, c->room = room;
+        c->stamp = more;
+        c->room = room;
     }
     clock_gettime(CLOCK_MONOTONIC, &t);
     c->stamp[i] = (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
@@ -150,7 +151,8 @@ static void one_tile(real *work, struct product p, real beta, real *to, int ld) 
     real *a = work, *b = work + TILE * TILE;
     for (int from = 0, k = p.k; from < k; from += TILE, beta = 1) {
         p.k = k - from < TILE ? k - from : TILE;
-        load(a, corner(p.a, 0, from), p.m, p.k), load(b, corner(p.b, from, 0), p.k, p.n);
+        load(a, corner(p.a, 0, from), p.m, p.k);
+        load(b, corner(p.b, from, 0), p.k, p.n);
         gemm(p, a, TILE, b, TILE, beta, to, ld);
     }
 }
@@ -166,8 +168,10 @@ static void by_tiles(const struct backend *backend, int thread, struct product p
             real *result = work + 2 * TILE * TILE;
             size_t at = (size_t)row * (size_t)ld + (size_t)column;
             struct product t = p;
-            t.m = p.m - row < TILE ? p.m - row : TILE, t.n = p.n - column < TILE ? p.n - column : TILE;
-            t.a = corner(p.a, row, 0), t.b = corner(p.b, 0, column);
+            t.m = p.m - row < TILE ? p.m - row : TILE;
+            t.n = p.n - column < TILE ? p.n - column : TILE;
+            t.a = corner(p.a, row, 0);
+            t.b = corner(p.b, 0, column);
             if (sum) {
                 one_tile(work, t, beta, sum + at, ld);
                 continue;
@@ -274,7 +278,8 @@ static void cpu_norm(struct backend *b, void *y, void *mean, void *rstd, const v
         for (int j = 0; j < h; j++) square += (get(from[j]) - mu) * (get(from[j]) - mu);
         real m = (real)mu, r = (real)(1 / sqrt(square / h + 1e-5));
         for (int j = 0; j < h; j++) to[j] = put((get(from[j]) - m) * r * get(g[j]) + get(o[j]));
-        ((real *)mean)[i] = m, ((real *)rstd)[i] = r;
+        ((real *)mean)[i] = m;
+        ((real *)rstd)[i] = r;
     }
 }
 
@@ -293,7 +298,8 @@ static void cpu_norm_back(struct backend *b, void *dx, void *dgain, void *dbias,
             double sum = 0, along = 0; /* of dnorm, and of dnorm * norm */
             for (int j = 0; j < h; j++) {
                 real dn = get(d[at + (size_t)j]) * get(g[j]);
-                sum += dn, along += dn * ((get(from[at + (size_t)j]) - mu[i]) * r[i]);
+                sum += dn;
+                along += dn * ((get(from[at + (size_t)j]) - mu[i]) * r[i]);
             }
             real s = (real)(sum / h), a = (real)(along / h);
             for (int j = 0; j < h; j++) {
@@ -468,7 +474,8 @@ static void cpu_activate_back(struct backend *b, void *dy, void *y, const void *
 #pragma omp parallel for num_threads(threads_of(b))
         for (size_t i = 0; i < n; i++) {
             real v = get(from[i]), g = get(d[i]);
-            to[i] = put(v > 0 ? v : 0), d[i] = put(v > 0 ? g : 0);
+            to[i] = put(v > 0 ? v : 0);
+            d[i] = put(v > 0 ? g : 0);
         }
         return;
     }
@@ -476,7 +483,8 @@ static void cpu_activate_back(struct backend *b, void *dy, void *y, const void *
     for (size_t i = 0; i < n; i++) {
         real v = get(from[i]), t = tanh_real(GELU_A * (v + GELU_B * v * v * v));
         real slope = (real)0.5 * (1 + t) + (real)0.5 * v * (1 - t * t) * GELU_A * (1 + 3 * GELU_B * v * v);
-        to[i] = put((real)0.5 * v * (1 + t)), d[i] = put(get(d[i]) * slope);
+        to[i] = put((real)0.5 * v * (1 + t));
+        d[i] = put(get(d[i]) * slope);
     }
 }
 

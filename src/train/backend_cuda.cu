@@ -308,12 +308,23 @@ static void multiply(struct backend *b, struct product p, const void *bias, floa
     struct gpu *c = own(b);
     struct product_kind x;
     memset(&x, 0, sizeof x);
-    x.m = p.m, x.n = p.n, x.k = p.k, x.lda = p.a.ld, x.ldb = p.b.ld, x.ldc = ld;
-    x.stride_a = (long long)p.a.stride, x.stride_b = (long long)p.b.stride;
-    x.stride_c = (long long)p.stride_c, x.batch = p.batch ? p.batch : 1;
-    x.transposed_a = p.a.transposed, x.transposed_b = p.b.transposed, x.bias = bias != NULL;
+    x.m = p.m;
+    x.n = p.n;
+    x.k = p.k;
+    x.lda = p.a.ld;
+    x.ldb = p.b.ld;
+    x.ldc = ld;
+    x.stride_a = (long long)p.a.stride;
+    x.stride_b = (long long)p.b.stride;
+    x.stride_c = (long long)p.stride_c;
+    x.batch = p.batch ? p.batch : 1;
+    x.transposed_a = p.a.transposed;
+    x.transposed_b = p.b.transposed;
+    x.bias = bias != NULL;
     x.wide = sizeof(C) == 4;
-    x.align_a = (int)alignment(p.a.at), x.align_b = (int)alignment(p.b.at), x.align_c = (int)alignment(to);
+    x.align_a = (int)alignment(p.a.at);
+    x.align_b = (int)alignment(p.b.at);
+    x.align_c = (int)alignment(to);
     x.align_bias = (int)alignment(bias);
     struct plan *plan = c->plans;
     while (plan && memcmp(&plan->kind, &x, sizeof x)) plan = plan->next;
@@ -629,20 +640,36 @@ static void cuda_close(struct backend *b) {
 }
 
 template <class T> static void operations(struct backend *b) {
-    b->linear = cuda_linear<T>, b->linear_back = cuda_linear_back<T>;
-    b->residual = cuda_residual<T>, b->norm = cuda_norm<T>, b->norm_back = cuda_norm_back<T>;
+    b->linear = cuda_linear<T>;
+    b->linear_back = cuda_linear_back<T>;
+    b->residual = cuda_residual<T>;
+    b->norm = cuda_norm<T>;
+    b->norm_back = cuda_norm_back<T>;
     b->attention_bytes = cuda_attention_bytes<T>;
-    b->attention = cuda_attention<T>, b->attention_back = cuda_attention_back<T>;
-    b->activate = cuda_activate<T>, b->activate_back = cuda_activate_back<T>;
-    b->embed = cuda_embed<T>, b->embed_back = cuda_embed_back<T>;
-    b->loss_max = cuda_loss_max<T>, b->loss_sums = cuda_loss_sums<T>, b->loss_back = cuda_loss_back<T>;
+    b->attention = cuda_attention<T>;
+    b->attention_back = cuda_attention_back<T>;
+    b->activate = cuda_activate<T>;
+    b->activate_back = cuda_activate_back<T>;
+    b->embed = cuda_embed<T>;
+    b->embed_back = cuda_embed_back<T>;
+    b->loss_max = cuda_loss_max<T>;
+    b->loss_sums = cuda_loss_sums<T>;
+    b->loss_back = cuda_loss_back<T>;
     b->adamw = cuda_adamw<T>;
 }
 
 static void services(struct backend *b) {
-    b->alloc = cuda_alloc, b->release = cuda_release, b->upload = cuda_upload, b->download = cuda_download;
-    b->host_alloc = cuda_host_alloc, b->host_release = cuda_host_release, b->device_bytes = cuda_device_bytes;
-    b->zero = cuda_zero, b->sync = cuda_sync, b->stamp = cuda_stamp, b->stamp_s = cuda_stamp_s;
+    b->alloc = cuda_alloc;
+    b->release = cuda_release;
+    b->upload = cuda_upload;
+    b->download = cuda_download;
+    b->host_alloc = cuda_host_alloc;
+    b->host_release = cuda_host_release;
+    b->device_bytes = cuda_device_bytes;
+    b->zero = cuda_zero;
+    b->sync = cuda_sync;
+    b->stamp = cuda_stamp;
+    b->stamp_s = cuda_stamp_s;
     b->close = cuda_close;
 }
 
@@ -671,7 +698,10 @@ int backend_cuda_open(struct backend *b, enum elem elem, int place, struct err *
     struct gpu *c = (struct gpu *)calloc(1, sizeof *c);
     if (!c) return err_set(e, EXIT_INTERNAL, "out of memory");
     *b = {};
-    b->name = "cuda", b->elem = elem, b->acc = ELEM_F32, b->own = c;
+    b->name = "cuda";
+    b->elem = elem;
+    b->acc = ELEM_F32;
+    b->own = c;
     b->products = elem == ELEM_BF16 ? "bf16" : "tf32";
     snprintf(b->device, sizeof b->device, "%.80s (%s)", device.name, bus);
     services(b);
@@ -693,5 +723,6 @@ int backend_cuda_open(struct backend *b, enum elem elem, int place, struct err *
 void *backend_cuda_stream(const struct backend *b) { return own(b)->stream; }
 
 void backend_cuda_poll(struct backend *b, void (*poll)(void *), void *poll_own) {
-    own(b)->poll = poll, own(b)->poll_own = poll_own;
+    own(b)->poll = poll;
+    own(b)->poll_own = poll_own;
 }

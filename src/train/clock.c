@@ -12,7 +12,8 @@ enum phase clock_enter(struct clock *c, enum phase p) {
         int room = 2 * c->room + 1024;
         struct mark *more = realloc(c->mark, sizeof *more * (size_t)room);
         if (!more) return before; /* the time goes to the phase before */
-        c->mark = more, c->room = room;
+        c->mark = more;
+        c->room = room;
     }
     c->backend->stamp(c->backend, c->n);
     c->mark[c->n++] = (struct mark){p, c->item};
@@ -27,7 +28,8 @@ double clock_host_s(void) {
 
 /* The device has nothing to do when a step begins, so that the first stamp is taken at once. */
 void clock_start(struct clock *c) {
-    c->n = 0, c->item = -1;
+    c->n = 0;
+    c->item = -1;
     c->began_s = clock_host_s();
     clock_enter(c, PHASE_OTHER);
 }
@@ -45,5 +47,6 @@ double clock_stop(struct clock *c, double seconds[PHASE_N]) {
 
 void clock_free(struct clock *c) {
     free(c->mark);
-    c->mark = NULL, c->n = c->room = 0;
+    c->mark = NULL;
+    c->n = c->room = 0;
 }

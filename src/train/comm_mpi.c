@@ -115,7 +115,8 @@ static void mpi_close(struct comm *c) {
     struct mpi *m = c->own;
     if (m && m->on) {
         for (struct group *g = m->groups; g; g = g->next) MPI_Comm_free(&g->comm);
-        MPI_Op_free(&m->bf16_sum), MPI_Op_free(&m->bf16_max);
+        MPI_Op_free(&m->bf16_sum);
+        MPI_Op_free(&m->bf16_max);
         MPI_Group_free(&m->all);
         MPI_Comm_free(&m->comm);
     }

@@ -120,7 +120,8 @@ static bool made_nccl(struct nccl *x, ncclResult_t r, const char *what) {
  */
 static bool all_well(struct nccl *x, MPI_Comm members) {
     int rank, n, who, first;
-    MPI_Comm_rank(members, &rank), MPI_Comm_size(members, &n);
+    MPI_Comm_rank(members, &rank);
+    MPI_Comm_size(members, &n);
     who = !x->why.code ? 2 * n : x->why.code == EXIT_INTERNAL ? n + rank : rank;
     MPI_Allreduce(&who, &first, 1, MPI_INT, MPI_MIN, members);
     if (first == 2 * n) return true;
@@ -134,7 +135,8 @@ static ncclComm_t join(struct nccl *x, MPI_Comm members, int rank) {
     ncclComm_t c = NULL;
     int mine, n;
     if (!all_well(x, members)) return NULL;
-    MPI_Comm_rank(members, &mine), MPI_Comm_size(members, &n);
+    MPI_Comm_rank(members, &mine);
+    MPI_Comm_size(members, &n);
     if (mine == 0) CHECK_NCCL(ncclGetUniqueId(&id));
     MPI_Bcast(&id, (int)sizeof id, MPI_BYTE, 0, members);
     if (!made_nccl(x, ncclCommInitRank(&c, n, id, rank), "ncclCommInitRank")) c = NULL;
@@ -226,7 +228,8 @@ static void nccl_connect(struct comm *c, const int *peers, int n) {
         if (!l) die("NCCL: out of memory: a connection");
         bool lower = c->rank < peers[i];
         MPI_Comm members = members_of(x, (int[]){lower ? c->rank : peers[i], lower ? peers[i] : c->rank}, 2);
-        l->peer = peers[i], l->next = x->links;
+        l->peer = peers[i];
+        l->next = x->links;
         x->links = l;
         made_cuda(x, cudaStreamCreateWithFlags(&l->stream, cudaStreamNonBlocking), "a stream");
         direction(x, lower ? &l->out : &l->in, members, !lower);
@@ -309,7 +312,9 @@ static void nccl_close(struct comm *c) {
 int comm_nccl_open(struct comm *c, void *mpi_comm, struct backend *b, struct err *e) {
     struct nccl *x = calloc(1, sizeof *x);
     if (!x) die("out of memory: NCCL");
-    x->backend = b, x->stream = backend_cuda_stream(b), x->mpi = MPI_COMM_NULL;
+    x->backend = b;
+    x->stream = backend_cuda_stream(b);
+    x->mpi = MPI_COMM_NULL;
     *c = (struct comm){.name = "nccl",
                        .size = 1,
                        .own = x,

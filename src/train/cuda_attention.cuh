@@ -103,8 +103,10 @@ struct place {
 static __device__ inline struct place place_of(int length, int heads, int d) {
     size_t token = (size_t)blockIdx.z * (size_t)length, h = blockIdx.y;
     struct place x;
-    x.stride = (size_t)3 * (size_t)d * (size_t)heads, x.out_stride = (size_t)d * (size_t)heads;
-    x.qkv = token * x.stride + h * 3 * (size_t)d, x.out = token * x.out_stride + h * (size_t)d;
+    x.stride = (size_t)3 * (size_t)d * (size_t)heads;
+    x.out_stride = (size_t)d * (size_t)heads;
+    x.qkv = token * x.stride + h * 3 * (size_t)d;
+    x.out = token * x.out_stride + h * (size_t)d;
     x.row = ((size_t)blockIdx.z * (size_t)heads + h) * (size_t)length;
     return x;
 }
@@ -163,7 +165,8 @@ __global__ void __launch_bounds__(WARPS *WARP, BLOCKS(D, WARPS))
             for (int lanes = 1; lanes <= 2; lanes *= 2)
                 now[half] = fmaxf(now[half], __shfl_xor_sync(0xffffffffu, now[half], lanes));
             shrink[half] = exp2f(most[half] - now[half]); /* column 0 is seen by every row: finite */
-            most[half] = now[half], sum[half] *= shrink[half];
+            most[half] = now[half];
+            sum[half] *= shrink[half];
         }
 #pragma unroll
         for (int n = 0; n < C / 8; n++)

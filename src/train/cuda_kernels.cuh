@@ -26,7 +26,8 @@ template <> struct word<16> { typedef uint4 type; };
 template <class T, int W> struct pack { T at[W]; };
 
 template <int W, class T> static __device__ inline pack<T, W> load(const T *from) {
-    constexpr int BYTES = sizeof(T) * W < 16 ? (int)sizeof(T) * W : 16, N = (int)sizeof(T) * W / BYTES;
+    constexpr int BYTES = sizeof(T) * W < 16 ? (int)sizeof(T) * W : 16;
+    constexpr int N = (int)sizeof(T) * W / BYTES;
     typename word<BYTES>::type raw[N];
     pack<T, W> x;
     for (int i = 0; i < N; i++) raw[i] = ((const typename word<BYTES>::type *)from)[i];
@@ -35,7 +36,8 @@ template <int W, class T> static __device__ inline pack<T, W> load(const T *from
 }
 
 template <int W, class T> static __device__ inline void store(T *to, const pack<T, W> &x) {
-    constexpr int BYTES = sizeof(T) * W < 16 ? (int)sizeof(T) * W : 16, N = (int)sizeof(T) * W / BYTES;
+    constexpr int BYTES = sizeof(T) * W < 16 ? (int)sizeof(T) * W : 16;
+    constexpr int N = (int)sizeof(T) * W / BYTES;
     typename word<BYTES>::type raw[N];
     memcpy(raw, (const void *)&x, sizeof x);
     for (int i = 0; i < N; i++) ((typename word<BYTES>::type *)to)[i] = raw[i];
@@ -122,10 +124,12 @@ __global__ void norm_back_kernel(T *dx, const T *dy, const T *x, const T *gain, 
         pack<T, W> d = load<W>(dy + at + j), v = load<W>(x + at + j), g = load<W>(gain + j);
         for (int k = 0; k < W; k++) {
             float dn = get(d.at[k]) * get(g.at[k]);
-            sum += dn, along += dn * ((get(v.at[k]) - m) * r);
+            sum += dn;
+            along += dn * ((get(v.at[k]) - m) * r);
         }
     }
-    sum = warp_sum(sum) / (float)h, along = warp_sum(along) / (float)h;
+    sum = warp_sum(sum) / (float)h;
+    along = warp_sum(along) / (float)h;
     for (int j = lane * W; j < h; j += WARP * W) {
         pack<T, W> d = load<W>(dy + at + j), v = load<W>(x + at + j), g = load<W>(gain + j),
                    to = load<W>(dx + at + j);
@@ -226,7 +230,8 @@ template <class T, int W, bool GELU> __global__ void activate_back_kernel(T *dy,
             }
             d.at[k] = put<T>(get(d.at[k]) * slope);
         }
-        store(y + i, a), store(dy + i, d);
+        store(y + i, a);
+        store(dy + i, d);
     }
 }
 
@@ -268,7 +273,8 @@ static __global__ void table_rows_kernel(unsigned *key, int *index, const int *t
     enum { W = 1 };
     FOR_PACKS(i, (size_t)n) {
         int row = token[i] - first;
-        key[i] = (unsigned)(row >= 0 && row < rows ? row : rows), index[i] = (int)i;
+        key[i] = (unsigned)(row >= 0 && row < rows ? row : rows);
+        index[i] = (int)i;
     }
 }
 
@@ -386,7 +392,9 @@ __global__ void adamw_kernel(T *p, float *master, const float *g, float *m, floa
                       a.rate * (first.at[k] * a.scale1) / (sqrtf(second.at[k] * a.scale2) + a.epsilon);
             rounded.at[k] = put<T>(w.at[k]);
         }
-        store(m + i, first), store(v + i, second), store(p + i, rounded);
+        store(m + i, first);
+        store(v + i, second);
+        store(p + i, rounded);
         if (sizeof(T) != sizeof(float)) store(master + i, w);
     }
 }

@@ -14,7 +14,8 @@ static int read_all(int fd, char *to, size_t n) {
         ssize_t got = read(fd, to, n > (1 << 30) ? 1 << 30 : n);
         if (got < 0 && errno == EINTR) continue;
         if (got <= 0) return -1;
-        to += got, n -= (size_t)got;
+        to += got;
+        n -= (size_t)got;
     }
     return 0;
 }

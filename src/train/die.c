@@ -15,7 +15,8 @@ void die(const char *format, ...) {
     va_start(list, format);
     vsnprintf(text, sizeof text, format, list);
     va_end(list);
-    MPI_Initialized(&on), MPI_Finalized(&off);
+    MPI_Initialized(&on);
+    MPI_Finalized(&off);
     on = on && !off;
     gethostname(host, sizeof host - 1);
     if (on) MPI_Comm_rank(MPI_COMM_WORLD, &rank);

@@ -117,10 +117,12 @@ static void tensor_spans(const struct grid *g, int rank, const int *holder, int 
     int tp_max = 1, tp_min = TP_MAX, cuts = 0;
     for (int h = 0; h < holders; h++) {
         int tp = g->cell[holder[h]].tp;
-        tp_max = tp > tp_max ? tp : tp_max, tp_min = tp < tp_min ? tp : tp_min;
+        tp_max = tp > tp_max ? tp : tp_max;
+        tp_min = tp < tp_min ? tp : tp_min;
     }
     size_t cut[TP_N * (TP_MAX + 1) + 2];
-    cut[cuts++] = 0, cut[cuts++] = t->rows;
+    cut[cuts++] = 0;
+    cut[cuts++] = t->rows;
     for (int tp = tp_min; t->split && tp <= tp_max; tp *= 2)
         for (int k = 0; k < tp; k++) cut[cuts++] = arch_part(t, tp, k).first;
     qsort(cut, (size_t)cuts, sizeof *cut, by_size);
@@ -128,7 +130,7 @@ static void tensor_spans(const struct grid *g, int rank, const int *holder, int 
     for (int i = 0; i + 1 < cuts; i++) {
         if (cut[i] == cut[i + 1] || cut[i] < mine.first || cut[i] >= mine.first + mine.rows) continue;
         struct span s = whole;
-        int *list = ARENA_ARRAY(arena, int, holders *tp_max);
+        int *list = ARENA_ARRAY(arena, int, holders * tp_max);
         s.first = cut[i], s.rows = cut[i + 1] - cut[i], s.uniform = tp_min == tp_max, s.counts = true,
         s.rank = list;
         for (int h = 0; h < holders; h++) {

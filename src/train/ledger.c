@@ -4,7 +4,8 @@ const char *const memory_name[MEMORY_N] = {"parameters",    "gradients", "optimi
                                            "communication", "workspace", "driver"};
 
 static void count(struct ledger *l, enum memory category, size_t bytes) {
-    l->held[category] += bytes, l->total += bytes;
+    l->held[category] += bytes;
+    l->total += bytes;
     if (l->held[category] > l->peak[category]) l->peak[category] = l->held[category];
     if (l->total > l->total_peak) l->total_peak = l->total;
 }
@@ -52,7 +53,8 @@ void ledger_close(struct ledger *l) {
     while (l->n_block) {
         struct block *x = &l->block[--l->n_block];
         l->backend->release(l->backend, x->p);
-        l->held[x->category] -= x->bytes, l->total -= x->bytes;
+        l->held[x->category] -= x->bytes;
+        l->total -= x->bytes;
     }
 }
 

@@ -29,7 +29,9 @@ static void parabola(struct link *l, const double *bw_Bps, const double *sigma, 
     for (int k = 0; k < 3; k++) /* Gauss-Jordan; the matrix is positive definite */
         for (int r = 0; r < 3; r++)
             for (int j = 3; r != k && j >= k; j--) a[r][j] -= a[r][k] / a[k][k] * a[k][j];
-    l->c0 = a[0][3] / a[0][0], l->c1 = a[1][3] / a[1][1], l->c2 = a[2][3] / a[2][2];
+    l->c0 = a[0][3] / a[0][0];
+    l->c1 = a[1][3] / a[1][1];
+    l->c2 = a[2][3] / a[2][2];
 }
 
 /* Of c2 y^2 + c1 y + c0 over the sizes that the planner uses. */

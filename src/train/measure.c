@@ -1,6 +1,6 @@
 #include "train/measure.h"
 #include "io/h5file.h"
-#include "io/measured.h"
+#include "formats/measured.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -103,7 +103,8 @@ static void write_ranks(struct h5file *f, const struct measure *m) {
         h5_dataset(f, place[p].name, "1", place[p].about, 1, &n, H5T_NATIVE_INT, H5T_STD_I32LE, number);
     }
     for (int r = 0; !f->failed && r < m->ranks; r++) {
-        host[r] = m->rank[r].host, device[r] = m->rank[r].device;
+        host[r] = m->rank[r].host;
+        device[r] = m->rank[r].device;
         memcpy(bytes + r * MEMORY_N, m->rank[r].peak_bytes, sizeof m->rank[r].peak_bytes);
     }
     if (!f->failed) h5_texts(f, "rank/host", "machine", m->ranks, host);
@@ -169,5 +170,7 @@ void measure_free(struct measure *m) {
     free(m->step);
     free(m->time_s);
     free(m->rank);
-    m->step = NULL, m->time_s = NULL, m->rank = NULL;
+    m->step = NULL;
+    m->time_s = NULL;
+    m->rank = NULL;
 }

@@ -34,7 +34,9 @@ static void place_kept(const struct net *n, enum layer_kind kind, struct kept *k
            acc = elem_bytes(n->backend->acc), saved, work;
     if (kind == LAYER_EMBEDDING) return;
     k->x = carve(c, N * H, e);
-    k->mean1 = carve(c, N, acc), k->rstd1 = carve(c, N, acc), k->norm1 = carve(c, N * H, e);
+    k->mean1 = carve(c, N, acc);
+    k->rstd1 = carve(c, N, acc);
+    k->norm1 = carve(c, N * H, e);
     if (kind == LAYER_HEAD) {
         k->logits = carve(c, N * arch_part(&a->tensor[LAYER_HEAD][HEAD_MATRIX], n->tp, 0).room, e);
         return;
@@ -43,7 +45,9 @@ static void place_kept(const struct net *n, enum layer_kind kind, struct kept *k
     k->qkv = carve(c, N * 3 * H / tp, e), k->saved = carve(c, saved, 1),
     k->attention = carve(c, N * H / tp, e);
     k->x2 = carve(c, N * H, e);
-    k->mean2 = carve(c, N, acc), k->rstd2 = carve(c, N, acc), k->norm2 = carve(c, N * H, e);
+    k->mean2 = carve(c, N, acc);
+    k->rstd2 = carve(c, N, acc);
+    k->norm2 = carve(c, N * H, e);
     k->fc1 = carve(c, N * (size_t)a->ffn / tp, e);
 }
 
@@ -72,8 +76,10 @@ static void place_work(struct net *n, struct carver *c) {
     n->dnorm = blocks || head ? carve(c, N * H, e) : NULL;
     if (!blocks) return;
     n->backend->attention_bytes(n->backend, attention_of(n), &saved, &work);
-    n->dqkv = carve(c, N * 3 * H / tp, e), n->dattention = carve(c, N * H / tp, e);
-    n->dfc = carve(c, N * (size_t)a->ffn / tp, e), n->fc2_in = carve(c, N * (size_t)a->ffn / tp, e);
+    n->dqkv = carve(c, N * 3 * H / tp, e);
+    n->dattention = carve(c, N * H / tp, e);
+    n->dfc = carve(c, N * (size_t)a->ffn / tp, e);
+    n->fc2_in = carve(c, N * (size_t)a->ffn / tp, e);
     n->attention_work = carve(c, work, 1);
 }
 

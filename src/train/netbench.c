@@ -3,8 +3,8 @@
  * from the first to the second. As in training, they send buffers of the backend by its communicator. */
 #include "base/stats.h"
 #include "io/file.h"
-#include "io/inputs.h"
-#include "io/planjson.h"
+#include "formats/inputs.h"
+#include "formats/planjson.h"
 #include "io/program.h"
 #include "io/table.h"
 #include "sim/estimate.h"

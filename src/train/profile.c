@@ -3,7 +3,7 @@
  * the same time, as they do in training: neighbours share memory and caches. */
 #include "base/stats.h"
 #include "io/file.h"
-#include "io/inputs.h"
+#include "formats/inputs.h"
 #include "io/json.h"
 #include "io/program.h"
 #include "train/cmd.h"

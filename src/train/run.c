@@ -1,8 +1,8 @@
-#include "io/devices.h"
+#include "formats/devices.h"
 #include "io/file.h"
 #include "io/h5file.h"
-#include "io/inputs.h"
-#include "io/planjson.h"
+#include "formats/inputs.h"
+#include "formats/planjson.h"
 #include "io/program.h"
 #include "train/checkpoint.h"
 #include "train/cmd.h"
@@ -166,7 +166,7 @@ static const char *command_line(int argc, char **argv, struct arena *a) {
 static char *read_devices(const char *inputs, size_t *size, struct arena *a, struct err *e) {
     const char *dir = inputs_dir(inputs, a, e), *path = dir ? arena_printf(a, "%s/devices.json", dir) : NULL;
     *size = 0;
-    return path && !access(path, F_OK) ? read_text(path, size, a, e) : arena_strdup(a, "");
+    return path && !access(path, F_OK) ? file_read_text(path, size, a, e) : arena_strdup(a, "");
 }
 
 /* Peak of this rank's device, NAN if unknown. */
@@ -253,11 +253,14 @@ static int record(struct session *j, const struct step_result *r, double held_ou
     for (int l = 0; l < j->arch.layers; l++) flops += batch * arch_flops(&j->arch, l);
     *stop = false;
     if (first) {
-        s->step = j->trainer.step, s->warmup = done < o.warmup, s->held_out_loss = held_out;
+        s->step = j->trainer.step;
+        s->warmup = done < o.warmup;
+        s->held_out_loss = held_out;
         double *time = m->time_s + (size_t)(m->steps - 1) * (size_t)m->ranks * (1 + PHASE_N);
         for (int k = 0; k < m->ranks; k++) {
             const double *of = all + k * N;
-            s->loss += of[0], s->iteration_time_s = fmax(s->iteration_time_s, of[1]);
+            s->loss += of[0];
+            s->iteration_time_s = fmax(s->iteration_time_s, of[1]);
             memcpy(time + k * (1 + PHASE_N), of + 1, sizeof(double) * (1 + PHASE_N));
             *stop |= of[STOP] != 0;
             m->rank[k].peak_total_bytes = of[PEAK];
@@ -305,7 +308,8 @@ static void summary(const struct session *j) {
             for (int p = 0; p < PHASE_N; p++) {
                 double s =
                     m->time_s[((size_t)i * (size_t)m->ranks + (size_t)k) * (1 + PHASE_N) + 1 + (size_t)p];
-                phase[p] += s, all += s;
+                phase[p] += s;
+                all += s;
             }
     if (!(all > 0)) {
         printf("loss %.5f, peak memory %.4f GiB; nothing measured after %d warm-up steps\n",
@@ -448,7 +452,9 @@ int cmd_run(int argc, char **argv) {
     j.measure.command_line = command_line(argc, argv, &a);
     j.measure.started_utc = started;
     j.measure.version = arena_printf(&a, "sailor-train %s", program_version());
-    signal(SIGTERM, on_signal), signal(SIGINT, on_signal), signal(SIGUSR1, on_signal);
+    signal(SIGTERM, on_signal);
+    signal(SIGINT, on_signal);
+    signal(SIGUSR1, on_signal);
     watch_begin();
     if (mpx_start(&j.mpx, &e) || run(&j, &e)) {
         status = e.code;

@@ -12,11 +12,14 @@
 enum { TAG = 3, ROUNDS = 100 };
 
 void trace_take(struct trace *t, const struct clock *c, long step) {
-    t->n = 0, t->step = step, t->began_s = c->began_s;
+    t->n = 0;
+    t->step = step;
+    t->began_s = c->began_s;
     if (c->n + 1 > t->room) {
         struct trace_mark *more = realloc(t->mark, sizeof *more * (size_t)(c->n + 1));
         if (!more) return;
-        t->mark = more, t->room = c->n + 1;
+        t->mark = more;
+        t->room = c->n + 1;
     }
     for (int i = 0; i <= c->n; i++) {
         t->mark[i].at_s = c->backend->stamp_s(c->backend, i);
@@ -249,7 +252,8 @@ int trace_write(const struct trace *t, const struct grid *g, const struct mpx *m
     double error_s, offset_s = clock_offset_s(m, &error_s, &a);
     int rc = t->n ? 0 : err_set(e, EXIT_INTERNAL, "%s: out of memory", path);
     if (!mpx_agree(m, rc, e)) {
-        mine.began_s = t->began_s + offset_s, mine.time_s = t->mark[t->n].at_s;
+        mine.began_s = t->began_s + offset_s;
+        mine.time_s = t->mark[t->n].at_s;
         gethostname(mine.host, sizeof mine.host - 1);
         head[0] = mine;
         if (m->comm)

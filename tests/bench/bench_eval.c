@@ -9,7 +9,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "io/inputs.h"
+#include "formats/inputs.h"
 #include "sim/batch.h"
 
 enum { N = 4096, BATCH = 256, STAGES = 8, GROUPS = 3, RUNS_MAX = 101, MICROBATCH = 1 };
@@ -108,7 +108,8 @@ static double measure(const char *form, struct bench *b, double (*run)(struct be
         double start = now_s(), t;
         long done = 0;
         do {
-            sum = run(b), done += N;
+            sum = run(b);
+            done += N;
             t = now_s() - start;
         } while (t < seconds);
         rate[r] = (double)done / t;
@@ -152,9 +153,11 @@ int main(int argc, char **argv) {
         for (int i = 0; i < BATCH; i++) batch_add_plan(b.batch[k], b.plan[k * BATCH + i]);
     }
     b.scratch = batch_new(BATCH, BATCH * STAGES, BATCH * STAGES * GROUPS, MICROBATCH, &a);
-    b.out = (struct batch_out){ARENA_ARRAY(&a, double, BATCH), ARENA_ARRAY(&a, double, BATCH),
-                               ARENA_ARRAY(&a, double, BATCH), ARENA_ARRAY(&a, double, BATCH),
-                               ARENA_ARRAY(&a, double, BATCH), ARENA_ARRAY(&a, bool, BATCH)};
+    b.out =
+        (struct
+         batch_out){ARENA_ARRAY(&a, double, BATCH), ARENA_ARRAY(&a, double, BATCH),
+                                                                ARENA_ARRAY(&a, double, BATCH), ARENA_ARRAY(&a, double, BATCH),
+                                                                                                            ARENA_ARRAY(&a, double, BATCH), ARENA_ARRAY(&a, bool, BATCH)};
     for (int est = 0; est < ESTIMATOR_N; est++) {
         b.est = est;
         double start = now_s();

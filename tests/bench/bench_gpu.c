@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "base/stats.h"
-#include "io/devices.h"
+#include "formats/devices.h"
 #include "train/cuda.h"
 #include "train/die.h"
 #include "train/trainer.h"
@@ -82,7 +82,8 @@ static int train(const struct job *job, const struct shape *s, const struct arch
     struct step_result r;
     double flops = 0, parameters = 0, phase[PHASE_N] = {0}, *time = ARENA_ARRAY(a, double, job->steps);
     size_t used, total;
-    plan.n_pipeline = 1, plan.pipeline = &pipeline;
+    plan.n_pipeline = 1;
+    plan.pipeline = &pipeline;
     if (grid_make(&grid, &plan, arch, 1, s->name, a, e)) return -1;
     data_synthetic(&data, arch->vocabulary, arch->sequence, 1, a);
     int rc = trainer_make(&t, &grid, &data, b, &comm, o, a, e);

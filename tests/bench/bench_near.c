@@ -16,7 +16,8 @@ struct steps {
 static void improved(void *ctx, double elapsed_s, double value) {
     struct steps *x = ctx;
     if (x->n == STEPS_MAX) x->n--;
-    x->at_s[x->n] = elapsed_s, x->value[x->n++] = value;
+    x->at_s[x->n] = elapsed_s;
+    x->value[x->n++] = value;
 }
 
 int main(int argc, char **argv) {
@@ -29,7 +30,8 @@ int main(int argc, char **argv) {
     int i = 0;
     if (argc != 3 || job_load(argv[1], NULL, NULL, false, &j, &a, &e)) return 2;
     struct search_problem p = search_problem_of(&j, 0);
-    p.estimator = strcmp(argv[2], "sailor") ? ESTIMATOR_NATIVE : ESTIMATOR_SAILOR, p.gap = .01;
+    p.estimator = strcmp(argv[2], "sailor") ? ESTIMATOR_NATIVE : ESTIMATOR_SAILOR;
+    p.gap = .01;
     if (search_row(&p, &row, &hooks, NULL, 2, &a, &e)) return 1;
     while (i < steps.n && steps.value[i] > 1.01 * steps.value[steps.n - 1]) i++;
     printf("%.3f\n", steps.n ? steps.at_s[i] : NAN);

@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# TAP. The layers of src/ know only what lies below them: base <- sim <- io <- planners <- search <- cli, and base <- sim <- io <- train;
-# only io and what lies above it may see MPI and HDF5. Every header compiles alone. Every test program is named t_*.c, so that the Makefile runs it.
+# TAP. The layers of src/ know only what lies below them; base, sim and import see neither MPI nor HDF5. Every header compiles alone. Every test program is named t_*.c, so that the Makefile runs it.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 n=0 failed=0
@@ -11,19 +10,20 @@ ok() { # status, what, and on stdin the reasons
 # lines FILE:LINE:#include ... in layer $1 that name something matching $2
 includes() { grep -rnE --include='*.[ch]' "^[[:space:]]*#[[:space:]]*include[[:space:]]*[<\"]($2)" "src/$1" 2>/dev/null; }
 
-layers=(base sim io planners search cli)
-for i in "${!layers[@]}"; do
-    layer=${layers[$i]}
-    [ -d "src/$layer" ] || continue
-    above=$(IFS='|'; echo "${layers[*]:i+1}|train")
-    [ -z "$above" ] || { bad=$(includes "$layer" "(\.\./)*($above)/"); ok $((${#bad} > 0)) "$layer includes no layer above it" <<<"$bad"; }
-    # "x.h" without a directory would hide where it comes from
-    bad=$(includes "$layer" '[^/"<>]*"')
-    ok $((${#bad} > 0)) "$layer names its headers with their directory" <<<"$bad"
+# who may include whom, besides itself
+declare -A below=(
+    [base]="" [sim]="base" [io]="base"
+    [search]="base sim io" [formats]="base sim io" [import]="base sim io formats"
+    [planners]="base sim io formats search" [cli]="base sim io formats import search planners"
+    [train]="base sim io formats"
+)
+for layer in $(printf '%s\n' "${!below[@]}" | sort); do
+    allowed="$layer ${below[$layer]}"
+    bad=$(grep -rnE --include='*.[ch]' --include='*.cu' --include='*.cuh' '^[[:space:]]*#[[:space:]]*include[[:space:]]*"' "src/$layer" |
+          grep -vE "\"(${allowed// /|})/[^/]*\"" )
+    ok $((${#bad} > 0)) "$layer includes ${below[$layer]:-nothing} and itself only, by directory" <<<"$bad"
 done
-bad=$(includes train '(planners|search|cli)/'; includes train '[^/"<>]*"')
-ok $((${#bad} > 0)) "train includes base, sim, io and itself only" <<<"$bad"
-for layer in base sim; do
+for layer in base sim import; do
     bad=$(includes "$layer" 'mpi\.h|hdf5|H5|hdf5_hl')
     ok $((${#bad} > 0)) "$layer knows neither MPI nor HDF5" <<<"$bad"
 done
@@ -31,7 +31,7 @@ done
 bad=$(grep -nE '(^|[^[:alnum:]_])(_?exit|abort|[vf]*printf|f?puts|f?putc|putchar|fwrite|perror)[[:space:]]*\(' src/base/*.[ch] src/sim/*.[ch] |
       grep -vE '^src/base/arena\.c:|^[^:]*:[0-9]+:[[:space:]]*(/?\*|//)')
 ok $((${#bad} > 0)) "base and sim neither print nor exit" <<<"$bad"
-bad=$(find src -mindepth 1 -maxdepth 1 -type d | sed 's,src/,,' | grep -vxE 'base|sim|io|planners|search|cli|train')
+bad=$(find src -mindepth 1 -maxdepth 1 -type d | sed 's,src/,,' | grep -vxE "$(IFS='|'; echo "${!below[*]}")")
 ok $((${#bad} > 0)) "every directory of src/ is a known layer" <<<"$bad"
 
 read -ra flags <<<"${CPPFLAGS:--Isrc}"

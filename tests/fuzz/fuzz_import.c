@@ -1,6 +1,6 @@
 /* The published files. The first byte says which kind: 0 layer sizes, 1 times, 2 one profile, 3 links, 4
  * links inside a node, 5 egress prices, 6 trace (CSV), 7 plan, 8 facts. */
-#include "io/import.h"
+#include "import/import.h"
 #include "fuzz.h"
 
 static const char facts[] = "{\"format\":\"sailor-facts/"

@@ -1,5 +1,5 @@
 /* A job file. A job that loads can be rebuilt from its own JSON text. */
-#include "io/inputs.h"
+#include "formats/inputs.h"
 #include "fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

@@ -1,12 +1,12 @@
-/* The files that published planners read beyond the profile, and the file of their published answers. The first byte
- * says which; the rest is the file. What loads must then serve the planner: it answers a small pool, or refuses it in one
- * line. */
+/* The files that published planners read beyond the profile, and the file of their published answers. The
+ * first byte says which; the rest is the file. What loads must then serve the planner: it answers a small
+ * pool, or refuses it in one line. */
 #include <sys/stat.h>
 #include <unistd.h>
 #include <stdio.h>
 
 #include "fuzz.h"
-#include "io/published.h"
+#include "formats/published.h"
 #include "planners/planner.h"
 
 static struct job job;
@@ -60,9 +60,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         count[0] = 4;
         struct pool pool = {.count = count, .n_entry = 1, .entry = &entry};
         long looks = 0;
-        struct question q = {.w = &job.workload, .pool = &pool, .max_usd_per_iteration = INFINITY, .states = 50, .stop = enough, .stop_ctx = &looks};
+        struct question q = {.w = &job.workload,
+                             .pool = &pool,
+                             .max_usd_per_iteration = INFINITY,
+                             .states = 50,
+                             .stop = enough,
+                             .stop_ctx = &looks};
         struct row_result row;
-        if (pl->load(q.w, dir, &q.extra, &a, &e) || planner_walk(pl, &q, ESTIMATOR_SAILOR, &row, &a, &e) < 0) fuzz_error(&e);
+        if (pl->load(q.w, dir, &q.extra, &a, &e) || planner_walk(pl, &q, ESTIMATOR_SAILOR, &row, &a, &e) < 0)
+            fuzz_error(&e);
     }
     unlink(path[which]);
     arena_free(&a);

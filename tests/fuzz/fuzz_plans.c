@@ -1,6 +1,6 @@
 /* A plan file, with its estimate. A plan that loads is written and read back as the same plan. */
-#include "io/inputs.h"
-#include "io/planjson.h"
+#include "formats/inputs.h"
+#include "formats/planjson.h"
 #include "fuzz.h"
 
 #include <stdio.h>

@@ -1,7 +1,8 @@
 /* Models, sites, profiles and jobs as a result file stores them. The first byte says which part of a good job
  * the rest replaces: j(ob), m(odel), s(ite), p(rofile), or w: the whole. */
-#include "io/inputs.h"
+#include "formats/inputs.h"
 #include "fuzz.h"
+#include "io/file.h"
 
 static const char job[] =
     "{\"format\":\"sailor-job/"
@@ -15,9 +16,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct err e = {0};
     struct job out;
     if (!model) {
-        REQUIRE((model = read_text(FUZZ_INPUTS "/models/m.json", NULL, &fixed, &e)));
-        REQUIRE((site = read_text(FUZZ_INPUTS "/sites/s.json", NULL, &fixed, &e)));
-        REQUIRE((profile = read_text(FUZZ_INPUTS "/profiles/m/g.json", NULL, &fixed, &e)));
+        REQUIRE((model = file_read_text(FUZZ_INPUTS "/models/m.json", NULL, &fixed, &e)));
+        REQUIRE((site = file_read_text(FUZZ_INPUTS "/sites/s.json", NULL, &fixed, &e)));
+        REQUIRE((profile = file_read_text(FUZZ_INPUTS "/profiles/m/g.json", NULL, &fixed, &e)));
     }
     if (size == 0) return 0;
     char *text = fuzz_text(data + 1, size - 1, &a), part = (char)data[0];

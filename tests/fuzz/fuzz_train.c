@@ -3,8 +3,8 @@
 #include <math.h>
 
 #include "fuzz.h"
-#include "io/devices.h"
-#include "io/inputs.h"
+#include "formats/devices.h"
+#include "formats/inputs.h"
 #include "train/arch.h"
 #include "train/data.h"
 

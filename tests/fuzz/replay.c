@@ -1,6 +1,7 @@
-/* Replays a corpus through a fuzz harness without libFuzzer: this main() hands every file named on the command line,
- * or every file of tests/fuzz/corpus/NAME for a program called fuzz_NAME.replay, to LLVMFuzzerTestOneInput(), and
- * prints TAP. A harness that crashes or trips a sanitizer ends the program before the plan line. */
+/* Replays a corpus through a fuzz harness without libFuzzer: this main() hands every file named on the
+ * command line, or every file of tests/fuzz/corpus/NAME for a program called fuzz_NAME.replay, to
+ * LLVMFuzzerTestOneInput(), and prints TAP. A harness that crashes or trips a sanitizer ends the program
+ * before the plan line. */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>

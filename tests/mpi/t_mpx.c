@@ -118,7 +118,8 @@ static void reads_once_for_all(void **state) {
     for (size_t i = 0; i < sizeof size / sizeof *size; i++) {
         struct err e = {.text = "untouched"};
         size_t n = 77;
-        source.size = size[i], source.calls = 0;
+        source.size = size[i];
+        source.calls = 0;
         char *bytes = mpx_read(&m, reader, "there", &n, &arena, &e);
         bool ok = bytes && n == size[i] && source.calls == (m.rank == 0);
         for (size_t k = 0; ok && k < n; k++) ok = bytes[k] == byte_at(k);

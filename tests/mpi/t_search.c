@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "formats/inputs.h"
 #include "io/mpx.h"
 #include "search/search.h"
 
@@ -104,7 +105,8 @@ static struct job *load(const char *objective, const char *limits) {
 
 static struct search_problem problem(const struct job *job, int row, double gap) {
     struct search_problem p = search_problem_of(job, row);
-    p.top_k = job->objective == OBJECTIVE_FRONTIER ? 1 : 3, p.gap = gap;
+    p.top_k = job->objective == OBJECTIVE_FRONTIER ? 1 : 3;
+    p.gap = gap;
     return p;
 }
 

@@ -70,8 +70,8 @@ static const struct profile *draw_profile(struct instance *in, int gpu, const in
     for (int i = 0; i < p->n_mb; i++)
         for (int ti = 0; ti < TP_N; ti++) {
             if (!plain && rng_chance(r, ti ? 0.1 : 0.03)) continue; /* not measured */
-            double *f = ARENA_ARRAY(a, double, n), *b = ARENA_ARRAY(a, double, n),
-                   *u = ARENA_ARRAY(a, double, n);
+            double *f = ARENA_ARRAY(a, double, n),
+                                    *b = ARENA_ARRAY(a, double, n), *u = ARENA_ARRAY(a, double, n);
             double tp_gain = pow(rng_range(r, 0.5, 1.1), ti); /* sometimes a higher degree is slower */
             double update = rng_log(r, 1e-4, 2e-2);
             for (int l = 0; l < n; l++) {
@@ -111,7 +111,7 @@ static void draw_links(struct instance *in, enum link_style style, bool plain, s
     int nz = s->n_zone, ng = s->n_gpu;
     size_t side = (size_t)nz * (size_t)ng * TP_N;
     struct link *link = ARENA_ARRAY(a, struct link, side * side);
-    unsigned char *counts = ARENA_ARRAY(a, unsigned char, nz *ng);
+    unsigned char *counts = ARENA_ARRAY(a, unsigned char, nz * ng);
     double fail = plain                 ? 0
                   : rng_chance(r, 0.35) ? 0.12
                                         : 0,
@@ -151,7 +151,9 @@ static void draw_links(struct instance *in, enum link_style style, bool plain, s
                 double slower = gpu_scale[gf] < gpu_scale[gt] ? gpu_scale[gf] : gpu_scale[gt];
                 double scale = zone_scale[zf][zt] * slower * pow(1.6, tf < tt ? tf : tt);
                 *l = one;
-                l->c2 *= scale, l->c1 *= scale, l->c0 *= scale;
+                l->c2 *= scale;
+                l->c1 *= scale;
+                l->c0 *= scale;
                 if (rng_chance(r, fail)) *l = draw_link(r, all * scale, true);
             }
             if (rng_chance(r, missing)) *l = (struct link){.known = false};
@@ -167,7 +169,9 @@ static void draw_links(struct instance *in, enum link_style style, bool plain, s
             }
     if (style == LINKS_SYMMETRIC && rng_chance(r, 0.4)) {
         struct link *l = &link[rng_next(r) % (side * side)];
-        l->c0 *= 0.7, l->c1 *= 0.7, l->c2 *= 0.7;
+        l->c0 *= 0.7;
+        l->c1 *= 0.7;
+        l->c2 *= 0.7;
     }
     s->link = link;
     s->counts = counts;
@@ -177,7 +181,7 @@ static void draw_links(struct instance *in, enum link_style style, bool plain, s
 static void draw_prices(struct instance *in, bool symmetric, bool plain, struct rng *r, struct arena *a) {
     struct site *s = &in->site;
     int nz = s->n_zone, ng = s->n_gpu;
-    double *usd = ARENA_ARRAY(a, double, nz *ng), *egress = ARENA_ARRAY(a, double, nz *nz);
+    double *usd = ARENA_ARRAY(a, double, nz * ng), *egress = ARENA_ARRAY(a, double, nz * nz);
     bool zone_equal = symmetric || rng_chance(r, 0.4), all_equal = rng_chance(r, 0.1),
          free_gpus = rng_chance(r, 0.03);
     bool unknown = !plain && rng_chance(r, 0.08);

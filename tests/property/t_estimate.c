@@ -200,7 +200,10 @@ static void judge_plan(struct judge *J, struct answer *A) {
             sum_comp += comp;
             max_sync = max2(max_sync, sync);
             double *out = A->stage[A->n_stage++];
-            out[0] = comp, out[1] = comm, out[2] = sync, out[3] = memory;
+            out[0] = comp;
+            out[1] = comm;
+            out[2] = sync;
+            out[3] = memory;
         }
         max_pipe = max2(max_pipe, (J->M - 1) * slowest + sum_comm + sum_comp + update);
     }

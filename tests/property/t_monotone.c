@@ -130,7 +130,8 @@ static bool draw_sample(const struct instance *in, struct sample *s, struct rng 
     for (int z = 0; z < in->site.n_zone; z++) s->zone_order[z] = z;
     for (int z = in->site.n_zone - 1; z > 0; z--) {
         int y = rng_int(r, 0, z), t = s->zone_order[z];
-        s->zone_order[z] = s->zone_order[y], s->zone_order[y] = t;
+        s->zone_order[z] = s->zone_order[y];
+        s->zone_order[y] = t;
     }
     for (int i = 0; i < s->P; i++)
         if (!draw_stage(in, s, i, r)) return false;
@@ -248,7 +249,8 @@ static void one_instance(struct instance *in, struct rng *r, struct arena *a) {
             wrong(a, "with a floor: search, frontier", c, want_c);
         not_worse(a, "larger budget, more time", t, before_t);
         not_worse(a, "lower floor, more cost", c, before_c);
-        before_t = t, before_c = c;
+        before_t = t;
+        before_c = c;
     }
     sampling(in, time, cost, r, a);
 }

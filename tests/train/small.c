@@ -120,7 +120,9 @@ int small_train(const struct arch *arch, const struct plan *p, void *mpi_comm, i
         if (!b.host) comm_stage(&c, &b);
         memset(met, 0, sizeof met);
         under = c;
-        c.connect = meet, c.send = send_to_met, c.recv = receive_from_met;
+        c.connect = meet;
+        c.send = send_to_met;
+        c.recv = receive_from_met;
     }
     if (trainer_make(&t, &g, &d, &b, &c, o, &a, &e)) fprintf(stderr, "%s\n", e.text), exit(1);
     for (int i = 0; i <= steps; i++) {

@@ -97,7 +97,8 @@ static double off(struct buffer b) {
     double most = 0, worst = 0;
     for (size_t i = 0; i < b.n; i++) {
         double x = b.half ? (double)bf16_value(b.half[i]) : (double)b.single[i];
-        most = fmax(most, fabs(b.whole[i])), worst = fmax(worst, fabs(x - b.whole[i]));
+        most = fmax(most, fabs(b.whole[i]));
+        worst = fmax(worst, fabs(x - b.whole[i]));
         if (isnan(x)) return INFINITY;
     }
     return worst / most;
@@ -229,7 +230,7 @@ static void threads(void) {
                   dw = sums(IN * OUT, 1), qkv = elements(2 * N * 9 * 20, 3, 0),
                   out = elements(2 * N * 3 * 20, 1, 0);
     bf16 y1[N * OUT], out1[2 * N * 3 * 20];
-    float *dw1 = ARENA_ARRAY(&arena, float, IN *OUT);
+    float *dw1 = ARENA_ARRAY(&arena, float, IN * OUT);
     bool same = true;
     for (int n = 1; n <= 3; n++) {
         size_t saved, work;
@@ -253,11 +254,14 @@ static void threads(void) {
 int main(void) {
     struct err e;
     rounding();
-    backend_cpu_bf16_open(&half, 2, &e), backend_f64_open(&whole, 1, &e);
-    linear(false), linear(true);
+    backend_cpu_bf16_open(&half, 2, &e);
+    backend_f64_open(&whole, 1, &e);
+    linear(false);
+    linear(true);
     norm();
     attention();
-    activation(ACTIVATION_GELU, "gelu"), activation(ACTIVATION_RELU, "relu");
+    activation(ACTIVATION_GELU, "gelu");
+    activation(ACTIVATION_RELU, "relu");
     embedding_and_loss();
     optimizer();
     threads();

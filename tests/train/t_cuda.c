@@ -101,7 +101,8 @@ static double off(struct buffer x, size_t run, size_t parts, size_t part) {
         most = isfinite(q) ? fmax(most, fabs(p - q)) : INFINITY;
         if (!isfinite(q)) break;
     }
-    free(a), free(b);
+    free(a);
+    free(b);
     return most / size;
 }
 
@@ -141,7 +142,14 @@ static void linear(int n, int in, int out, bool inputs_first) {
     check(dx, true, arena_printf(&arena, "linear_back dx %s", of));
     check(dw, true, arena_printf(&arena, "linear_back dw %s", of));
     check(db, false, arena_printf(&arena, "linear_back dbias %s", of));
-    release(x), release(w), release(bias), release(y), release(dy), release(dx), release(dw), release(db);
+    release(x);
+    release(w);
+    release(bias);
+    release(y);
+    release(dy);
+    release(dx);
+    release(dw);
+    release(db);
 }
 
 static void norm(int n, int h) {
@@ -155,16 +163,26 @@ static void norm(int n, int h) {
     cpu.norm(&cpu, y.cpu, mean.cpu, rstd.cpu, x.cpu, gain.cpu, bias.cpu, n, h);
     gpu.norm(&gpu, y.gpu, mean.gpu, rstd.gpu, x.gpu, gain.gpu, bias.gpu, n, h);
     check(y, false, arena_printf(&arena, "norm %s", of));
-    check(mean, false, "its means"), check(rstd, false, "its deviations");
+    check(mean, false, "its means");
+    check(rstd, false, "its deviations");
     cpu.norm_back(&cpu, dx.cpu, dg.cpu, db.cpu, dy.cpu, x.cpu, gain.cpu, mean.cpu, rstd.cpu, n, h);
     gpu.norm_back(&gpu, dx.gpu, dg.gpu, db.gpu, dy.gpu, x.gpu, gain.gpu, mean.gpu, rstd.gpu, n, h);
     check(dx, false, arena_printf(&arena, "norm_back dx %s", of));
-    check(dg, false, "its dgain"), check(db, false, "its dbias");
+    check(dg, false, "its dgain");
+    check(db, false, "its dbias");
     cpu.residual(&cpu, y.cpu, x.cpu, y.cpu, bias.cpu, n, h);
     gpu.residual(&gpu, y.gpu, x.gpu, y.gpu, bias.gpu, n, h);
     check(y, false, arena_printf(&arena, "residual in place %s", of));
-    release(x), release(gain), release(bias), release(y), release(mean), release(rstd);
-    release(dy), release(dx), release(dg), release(db);
+    release(x);
+    release(gain);
+    release(bias);
+    release(y);
+    release(mean);
+    release(rstd);
+    release(dy);
+    release(dx);
+    release(dg);
+    release(db);
 }
 
 /* Each keeps what it likes from forward to backward. */
@@ -180,7 +198,8 @@ static void attention(int sequences, int length, int heads, int size) {
     cpu.attention_back(&cpu, dqkv.cpu, dout.cpu, out.cpu, s, w, qkv.cpu, a);
     cpu.release(&cpu, s), cpu.release(&cpu, w);
     gpu.attention_bytes(&gpu, a, &saved, &work);
-    s = gpu.alloc(&gpu, saved), w = gpu.alloc(&gpu, work);
+    s = gpu.alloc(&gpu, saved);
+    w = gpu.alloc(&gpu, work);
     gpu.attention(&gpu, out.gpu, s, w, qkv.gpu, a);
     check(out, true, arena_printf(&arena, "attention %s", of));
     gpu.attention_back(&gpu, dqkv.gpu, dout.gpu, out.gpu, s, w, qkv.gpu, a);
@@ -188,7 +207,10 @@ static void attention(int sequences, int length, int heads, int size) {
         check_part(dqkv, true, (size_t)size, 3, (size_t)i,
                    arena_printf(&arena, "attention_back d%c %s", "qkv"[i], of));
     gpu.release(&gpu, s), gpu.release(&gpu, w);
-    release(qkv), release(out), release(dout), release(dqkv);
+    release(qkv);
+    release(out);
+    release(dout);
+    release(dqkv);
 }
 
 static void activation(size_t n, enum activation f, const char *name) {
@@ -199,8 +221,12 @@ static void activation(size_t n, enum activation f, const char *name) {
     check(y, false, arena_printf(&arena, "%s of %zu", name, n));
     cpu.activate_back(&cpu, dy.cpu, again.cpu, x.cpu, f, n);
     gpu.activate_back(&gpu, dy.gpu, again.gpu, x.gpu, f, n);
-    check(dy, false, "its gradient"), check(again, false, "and itself once more");
-    release(x), release(y), release(dy), release(again);
+    check(dy, false, "its gradient");
+    check(again, false, "and itself once more");
+    release(x);
+    release(y);
+    release(dy);
+    release(again);
 }
 
 /* Rows [first, first + rows) of a table of `vocabulary`. */
@@ -220,8 +246,15 @@ static void embedding(int sequences, int length, int vocabulary, int first, int 
     }
     cpu.embed_back(&cpu, dtable.cpu, dat.cpu, dy.cpu, token.cpu, first, rows, n, length, h);
     gpu.embed_back(&gpu, dtable.gpu, dat.gpu, dy.gpu, token.gpu, first, rows, n, length, h);
-    check(dtable, false, arena_printf(&arena, "embed_back %s", of)), check(dat, false, "its positions");
-    release(token), release(table), release(at), release(y), release(dy), release(dtable), release(dat);
+    check(dtable, false, arena_printf(&arena, "embed_back %s", of));
+    check(dat, false, "its positions");
+    release(token);
+    release(table);
+    release(at);
+    release(y);
+    release(dy);
+    release(dtable);
+    release(dat);
 }
 
 static void loss(int n, int n_valid, int vocabulary, int first, int rows, int room) {
@@ -247,9 +280,14 @@ static void loss(int n, int n_valid, int vocabulary, int first, int rows, int ro
                       0.125);
         gpu.loss_back(&gpu, total.gpu, logits.gpu, sums.gpu, target.gpu, first, n, n_valid, rows, room,
                       0.125);
-        check(logits, false, arena_printf(&arena, "loss_back %s", of)), check(total, false, "the loss");
+        check(logits, false, arena_printf(&arena, "loss_back %s", of));
+        check(total, false, "the loss");
     }
-    release(logits), release(max), release(sums), release(target), release(total);
+    release(logits);
+    release(max);
+    release(sums);
+    release(target);
+    release(total);
 }
 
 static void optimizer(size_t n) {
@@ -261,23 +299,43 @@ static void optimizer(size_t n) {
     if (!mixed) release(p), p = w;
     cpu.adamw(&cpu, p.cpu, mixed ? w.cpu : NULL, g.cpu, mean.cpu, square.cpu, n, step);
     gpu.adamw(&gpu, p.gpu, mixed ? w.gpu : NULL, g.gpu, mean.gpu, square.gpu, n, step);
-    check(p, false, arena_printf(&arena, "adamw of %zu", n)), check(mean, false, "its mean");
+    check(p, false, arena_printf(&arena, "adamw of %zu", n));
+    check(mean, false, "its mean");
     check(square, false, "its squares");
     if (mixed) check(w, false, "its weights"), release(p);
-    release(w), release(g), release(mean), release(square);
+    release(w);
+    release(g);
+    release(mean);
+    release(square);
 }
 
 static void operations(void) {
-    linear(5, 7, 9, false), linear(5, 7, 9, true), linear(64, 48, 96, false), linear(64, 48, 96, true);
-    norm(5, 7), norm(33, 64), norm(70, 200), norm(9, 1032);
-    attention(2, 8, 4, 4), attention(1, 65, 2, 7), attention(2, 70, 2, 20), attention(1, 150, 1, 64);
-    attention(1, 100, 1, 128), attention(1, 64, 2, 72), attention(1, 20, 2, 136);
-    activation(1000, ACTIVATION_GELU, "gelu"), activation(77, ACTIVATION_GELU, "gelu");
-    activation(1000, ACTIVATION_RELU, "relu"), activation(77, ACTIVATION_RELU, "relu");
-    embedding(3, 16, 20, 0, 20, 24), embedding(2, 50, 300, 100, 90, 7), embedding(1, 130, 3, 0, 3, 40);
+    linear(5, 7, 9, false);
+    linear(5, 7, 9, true);
+    linear(64, 48, 96, false);
+    linear(64, 48, 96, true);
+    norm(5, 7);
+    norm(33, 64);
+    norm(70, 200);
+    norm(9, 1032);
+    attention(2, 8, 4, 4);
+    attention(1, 65, 2, 7);
+    attention(2, 70, 2, 20);
+    attention(1, 150, 1, 64);
+    attention(1, 100, 1, 128);
+    attention(1, 64, 2, 72);
+    attention(1, 20, 2, 136);
+    activation(1000, ACTIVATION_GELU, "gelu");
+    activation(77, ACTIVATION_GELU, "gelu");
+    activation(1000, ACTIVATION_RELU, "relu");
+    activation(77, ACTIVATION_RELU, "relu");
+    embedding(3, 16, 20, 0, 20, 24);
+    embedding(2, 50, 300, 100, 90, 7);
+    embedding(1, 130, 3, 0, 3, 40);
     loss(6, 4, 50, 0, 50, 128), loss(20, 20, 600, 128, 300, 384), loss(3, 3, 11, 4, 7, 7),
         loss(4, 4, 50, 50, 0, 16);
-    optimizer(1000), optimizer(37);
+    optimizer(1000);
+    optimizer(37);
 }
 
 /* ---- training ---- */
@@ -321,7 +379,8 @@ static const struct {
 
 static void everything(const char *path, const char *name, bool in_full) {
     struct err e = {0};
-    device = name, exact = in_full;
+    device = name;
+    exact = in_full;
     for (int t = 0; t < 2; t++) {
         elem = t ? ELEM_BF16 : ELEM_F32;
         if (cuda_load(path, &functions, &e) || functions.backend_open(&gpu, elem, m.node_rank, &e)) {
@@ -349,7 +408,8 @@ static void everything(const char *path, const char *name, bool in_full) {
 static bool there_is_one(const char *path, char *why, size_t size) {
     struct err e = {0};
     struct backend b;
-    device = "without a GPU", elem = ELEM_F32;
+    device = "without a GPU";
+    elem = ELEM_F32;
     int rc = cuda_load(path, &functions, &e);
     if (!rc) rc = functions.backend_open(&b, ELEM_F32, m.node_rank, &e);
     if (!rc) return b.close(&b), true;

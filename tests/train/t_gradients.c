@@ -29,8 +29,10 @@ static double worst(struct net *n, struct slot *s, int valid, const struct param
     for (size_t i = 0; i < p->n; i++) most = fmax(most, fabs(g[i]));
     for (size_t i = 0; i < p->n; i += step) {
         double keep = w[i], up, down;
-        w[i] = keep + h, up = loss_of(n, s, valid);
-        w[i] = keep - h, down = loss_of(n, s, valid);
+        w[i] = keep + h;
+        up = loss_of(n, s, valid);
+        w[i] = keep - h;
+        down = loss_of(n, s, valid);
         w[i] = keep;
         off = fmax(off, fabs((up - down) / (2 * h) - g[i]));
     }

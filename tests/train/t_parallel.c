@@ -65,7 +65,8 @@ static void sums_of_bf16(int n, struct arena *a) {
         double total = 0, most = -1;
         for (int k = 0; k < m.size; k++) {
             double x = (double)bf16_value(bf16_round((float)sin(i + 17 * k)));
-            total += x, most = fmax(most, x);
+            total += x;
+            most = fmax(most, x);
         }
         /* one rounding per addition, of what is no larger than the number of ranks */
         good = good && fabs((double)bf16_value(sum[i]) - total) <= (m.size - 1) * m.size * 0x1p-9;

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/stats.h"
-#include "io/inputs.h"
+#include "formats/inputs.h"
 #include "sim/estimate.h"
 #include "small.h"
 #include "train/linkfit.h"
@@ -103,7 +103,9 @@ static bool plays(const struct grid *g) {
             if (!x.backward && c->stage && !(f - 4096)[x.w]) continue;
             if (x.backward && !(last ? f : b + 4096)[x.w]) continue;
             (x.backward ? b : f)[x.w]++;
-            at[i]++, done++, moved = true;
+            at[i]++;
+            done++;
+            moved = true;
         }
     }
     return done == all;
@@ -191,9 +193,11 @@ static void tokens(void) {
        "tokens of 16 bits, each its own place");
     int first = N, last = 0, held_first = N, held_last = 0;
     for (unsigned long long q = 0; q < 20000; q++) {
-        data_sequence(&d, false, q, x, y), data_sequence(&d, true, q, x2, y2);
+        data_sequence(&d, false, q, x, y);
+        data_sequence(&d, true, q, x2, y2);
         apart = apart && y[S - 1] < (int)d.train && x2[0] >= (int)d.train && y2[S - 1] < N;
-        first = x[0] < first ? x[0] : first, last = y[S - 1] > last ? y[S - 1] : last;
+        first = x[0] < first ? x[0] : first;
+        last = y[S - 1] > last ? y[S - 1] : last;
         held_first = x2[0] < held_first ? x2[0] : held_first;
         held_last = y2[S - 1] > held_last ? y2[S - 1] : held_last;
     }
@@ -238,9 +242,12 @@ static void counting_release(struct backend *b, void *p) {
 }
 
 static int count(struct backend *b, int rc) {
-    real_alloc = b->alloc, real_release = b->release;
-    b->alloc = counting_alloc, b->release = counting_release;
-    counted = counted_peak = 0, blocks = 0;
+    real_alloc = b->alloc;
+    real_release = b->release;
+    b->alloc = counting_alloc;
+    b->release = counting_release;
+    counted = counted_peak = 0;
+    blocks = 0;
     return rc;
 }
 static int counting_open(struct backend *b, int threads, struct err *e) {
@@ -360,14 +367,16 @@ static void links(void) {
     bool good = true;
     for (int i = 0; i < LINKFIT_MOST; i++) {
         double bytes = ldexp(1, LINKFIT_SMALLEST + i);
-        bw[i] = bytes / link_time_s(&want, bytes, ESTIMATOR_NATIVE), error[i] = 0.01 * (1 + i % 3);
+        bw[i] = bytes / link_time_s(&want, bytes, ESTIMATOR_NATIVE);
+        error[i] = 0.01 * (1 + i % 3);
     }
     linkfit(&l, bw, error, LINKFIT_MOST);
     linkfit_error(&l, bw, LINKFIT_MOST, &mean, &most);
     ok(fabs(l.c2 / want.c2 - 1) < 1e-9 && fabs(l.c1 / want.c1 - 1) < 1e-9 &&
            fabs(l.c0 / want.c0 - 1) < 1e-9 && l.known && l.peak_Bps == bw[LINKFIT_MOST - 1] && most < 1e-12,
        "points of a parabola give it back");
-    bw[4] /= 20, error[4] = 0.5;
+    bw[4] /= 20;
+    error[4] = 0.5;
     linkfit(&l, bw, error, LINKFIT_MOST);
     linkfit_error(&l, bw, LINKFIT_MOST, &mean, &most);
     ok(fabs(link_time_s(&l, 1e6, ESTIMATOR_NATIVE) / link_time_s(&want, 1e6, ESTIMATOR_NATIVE) - 1) < 0.05 &&
@@ -377,7 +386,8 @@ static void links(void) {
         int n = 4 + (int)(arch_hash(seed) % 12);
         for (int i = 0; i < n; i++) {
             double noise = (double)(arch_hash(seed * 100 + (unsigned)i) % 1000) / 1000;
-            bw[i] = 1e7 * pow(1000, noise), error[i] = noise;
+            bw[i] = 1e7 * pow(1000, noise);
+            error[i] = noise;
         }
         linkfit(&l, bw, error, n);
         good = good && rises(&l);
@@ -386,7 +396,8 @@ static void links(void) {
 }
 
 int main(void) {
-    sizes("opt-350m"), sizes("gpt-tiny");
+    sizes("opt-350m");
+    sizes("gpt-tiny");
     refused(NULL, 4, "architecture");
     refused("{\"family\":\"llama\",\"activation\":\"relu\",\"ffn_size\":32}", 4, "family");
     refused("{\"family\":\"gpt\",\"activation\":\"swiglu\",\"ffn_size\":32}", 4, "activation");
@@ -403,7 +414,8 @@ int main(void) {
     misfits();
     tokens();
     ledger();
-    alone(backend_cpu_open, "fp32"), alone(backend_cpu_bf16_open, "bf16");
+    alone(backend_cpu_open, "fp32");
+    alone(backend_cpu_bf16_open, "bf16");
     samples();
     links();
     arena_free(&arena);

@@ -6,7 +6,8 @@
 struct job *fig_job(const char *name, struct arena *a) {
     struct err e;
     struct job *j = ARENA_NEW(a, struct job);
-    if (job_load(arena_printf(a, "inputs/%s.json", name), NULL, "inputs", true, j, a, &e)) fail_msg("%s", e.text);
+    if (job_load(arena_printf(a, "inputs/%s.json", name), NULL, "inputs", true, j, a, &e))
+        fail_msg("%s", e.text);
     return j;
 }
 
@@ -17,7 +18,8 @@ static const void *load_extra(const struct planner *pl, const struct workload *w
     return extra;
 }
 
-struct question fig_question(const struct planner *pl, const struct job *j, int row, bool corrected, struct arena *a) {
+struct question fig_question(const struct planner *pl, const struct job *j, int row, bool corrected,
+                             struct arena *a) {
     return (struct question){.w = &j->workload,
                              .pool = &j->pool[row],
                              .objective = j->objective,
@@ -27,7 +29,8 @@ struct question fig_question(const struct planner *pl, const struct job *j, int 
                              .extra = load_extra(pl, &j->workload, a)};
 }
 
-struct row_result fig_walk(const struct planner *pl, const char *job, int row, bool corrected, struct arena *a) {
+struct row_result fig_walk(const struct planner *pl, const char *job, int row, bool corrected,
+                           struct arena *a) {
     struct question q = fig_question(pl, fig_job(job, a), row, corrected, a);
     struct row_result r;
     struct err e;
@@ -40,7 +43,8 @@ struct guess fig_measured(const struct planner *pl, const char *run, bool correc
     struct guess g;
     struct err e;
     int n, i = 0;
-    if (plans_load("inputs/validation/opt-350m-gh200.json", "inputs", &all, &n, a, &e)) fail_msg("%s", e.text);
+    if (plans_load("inputs/validation/opt-350m-gh200.json", "inputs", &all, &n, a, &e))
+        fail_msg("%s", e.text);
     while (i < n && strcmp(all[i].plan->name, arena_printf(a, "plan_config_%s", run))) i++;
     if (i == n) fail_msg("no run %s", run);
     const void *extra = load_extra(pl, all[i].workload, a);

@@ -6,17 +6,23 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "formats/inputs.h"
 #include "planners/planner.h"
-/* The published experiments for tests of planners: jobs of inputs/, and the 15 measured runs. Failures end the test. */
+/* The published experiments for tests of planners: jobs of inputs/, and the 15 measured runs. Failures end
+ * the test. */
 
-/** inputs/NAME.json with every profile; `row` of it and `corrected` as a question with the planner's own inputs loaded. */
+/** inputs/NAME.json with every profile; `row` of it and `corrected` as a question with the planner's own
+ * inputs loaded. */
 struct job *fig_job(const char *name, struct arena *a);
-struct question fig_question(const struct planner *pl, const struct job *j, int row, bool corrected, struct arena *a);
+struct question fig_question(const struct planner *pl, const struct job *j, int row, bool corrected,
+                             struct arena *a);
 
 /** The walk under the published simulator. */
-struct row_result fig_walk(const struct planner *pl, const char *job, int row, bool corrected, struct arena *a);
+struct row_result fig_walk(const struct planner *pl, const char *job, int row, bool corrected,
+                           struct arena *a);
 
-/** The planner's estimate of a measured run ("N8_D2" of inputs/validation/opt-350m-gh200.json, "N1_D1_M4_G32"; BASELINES.md 12). */
+/** The planner's estimate of a measured run ("N8_D2" of inputs/validation/opt-350m-gh200.json,
+ * "N1_D1_M4_G32"; BASELINES.md 12). */
 struct guess fig_measured(const struct planner *pl, const char *run, bool corrected, struct arena *a);
 
 /** |a - b| <= relative * |b|, or the test fails and says both. */

@@ -58,7 +58,9 @@ struct pool *list_pool(const struct site *s, unsigned seed, struct arena *a) {
     unsigned x = seed * 2654435761u + 1;
     for (int i = 0; i < 6; i++) {
         int z = 0, g = 0;
-        x ^= x << 13, x ^= x >> 17, x ^= x << 5;
+        x ^= x << 13;
+        x ^= x >> 17;
+        x ^= x << 5;
         if (p->n_entry && x % 2) continue;
         while (strcmp(s->zone[z], zones[i % 3])) z++;
         while (strcmp(s->gpu[g].name, gpus[i / 3])) g++;
@@ -67,9 +69,12 @@ struct pool *list_pool(const struct site *s, unsigned seed, struct arena *a) {
     }
     if (seed % 2 && p->n_entry > 1) { /* not always in this order */
         struct pool_entry first = entry[0];
-        entry[0] = entry[p->n_entry - 1], entry[p->n_entry - 1] = first;
+        entry[0] = entry[p->n_entry - 1];
+        entry[p->n_entry - 1] = first;
     }
-    p->time_s = NAN, p->count = count, p->entry = entry;
+    p->time_s = NAN;
+    p->count = count;
+    p->entry = entry;
     return p;
 }
 

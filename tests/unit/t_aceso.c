@@ -1,7 +1,8 @@
-/* Aceso: its published estimates and judged plans on the ranges of operators themselves, hence its source here; then
- * what every plan, list and search has to be. */
+/* Aceso: its published estimates and judged plans on the ranges of operators themselves, hence its source
+ * here; then what every plan, list and search has to be. */
 #define aceso_planner aceso
 #include "planners/aceso.c"
+#include "io/file.h"
 #undef aceso_planner
 
 #include "fig.h"
@@ -20,8 +21,9 @@ static int forget(void **state) {
 
 /* ---- the estimator ---- */
 
-/* Published estimates of Aceso's own measured runs on GH-96, tp 4; six and three decimals. Where its stages ended is
- * not published: these are the ends at which time and memory of all rows of a shape come out together. */
+/* Published estimates of Aceso's own measured runs on GH-96, tp 4; six and three decimals. Where its stages
+ * ended is not published: these are the ends at which time and memory of all rows of a shape come out
+ * together. */
 static const struct published_run {
     int D, P, m, B, end[4];
     double time_s, GB;
@@ -62,9 +64,12 @@ static void test_published_estimates(void **state) {
         for (int i = 0; i < r->P; i++) {
             struct place p = {i ? r->end[i - 1] : 0, r->end[i], r->P - 1 - i, i > 0, true};
             struct cost v = stage_cost(&c, &p, tp_index(r->m), 2);
-            slowest = fmax(slowest, v.time_us), sum += v.time_us, peak = fmax(peak, v.memory_MiB * MiB);
+            slowest = fmax(slowest, v.time_us);
+            sum += v.time_us;
+            peak = fmax(peak, v.memory_MiB * MiB);
         }
-        fig_near((slowest * (r->B / (r->m * r->D) - 1) + sum) * 1e-6, r->time_s, 6e-7 / r->time_s, "time of run", k);
+        fig_near((slowest * (r->B / (r->m * r->D) - 1) + sum) * 1e-6, r->time_s, 6e-7 / r->time_s,
+                 "time of run", k);
         fig_near(peak * 1e-9, r->GB, 5e-4 / r->GB, "memory of run", k);
         if (!r->run) continue;
         struct guess g = fig_measured(&aceso, r->run, false, &arena);
@@ -128,15 +133,18 @@ static void test_tables(void **state) {
         double time = 0, weights = 0, kept = 0, fwd = 0, bwd = 0;
         for (int i = p.first; i < p.end; i++) {
             int op = i == 0 ? 0 : i > 312 ? i - 313 + 14 : 1 + (i - 1) % 13;
-            time += v[FORWARD][op] + v[BACKWARD][op], weights += v[WEIGHTS][op];
+            time += v[FORWARD][op] + v[BACKWARD][op];
+            weights += v[WEIGHTS][op];
             kept += v[ACTIVATIONS][op] * (op == 4 ? 0 : op == 5 ? 1.5 : 1);
             if (i < p.end - 1) fwd = fmax(fwd, v[FWD_RESERVED][op]), bwd = fmax(bwd, v[BWD_RESERVED][op]);
             if (i == p.first) kept += v[INPUT][op];
         }
         struct cost got = stage_cost(&c, &p, bi, ti);
         const struct table *t = c.table[bi][ti];
-        fig_near(got.time_us, time + t->in_us[p.from_node][p.first] + t->out_us[p.to_node][p.end - 1], 1e-9, "time", k);
-        fig_near(got.memory_MiB, 4 * weights + kept * (p.behind + 1) + fmax(fwd + bwd, weights), 1e-9, "memory", k);
+        fig_near(got.time_us, time + t->in_us[p.from_node][p.first] + t->out_us[p.to_node][p.end - 1], 1e-9,
+                 "time", k);
+        fig_near(got.memory_MiB, 4 * weights + kept * (p.behind + 1) + fmax(fwd + bwd, weights), 1e-9,
+                 "memory", k);
     }
 }
 
@@ -156,14 +164,16 @@ static const struct published_plan {
      203.409},
     {24,
      80,
-     {13, 26, 39, 52, 65, 78, 91, 104, 117, 130, 143, 156, 169, 182, 196, 215, 226, 234, 247, 260, 273, 286, 299, 315},
+     {13,  26,  39,  52,  65,  78,  91,  104, 117, 130, 143, 156,
+      169, 182, 196, 215, 226, 234, 247, 260, 273, 286, 299, 315},
      {2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 1, 1, 1, 1, 1, 1, 1, 1},
      0.01869271453401431,
      4.366983598301779,
      219.754},
     {24,
      96,
-     {13, 26, 39, 52, 65, 78, 91, 104, 117, 130, 143, 156, 169, 182, 195, 208, 221, 234, 247, 260, 273, 286, 300, 315},
+     {13,  26,  39,  52,  65,  78,  91,  104, 117, 130, 143, 156,
+      169, 182, 195, 208, 221, 234, 247, 260, 273, 286, 300, 315},
      {2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2},
      0.22695420700475702,
      0.4316154109946952,
@@ -189,7 +199,7 @@ static void test_judge(void **state) {
         struct stage_estimate stage[24];
         struct estimate est = {.stage = stage};
         const struct plan *plan = make_plan(&s, &x, pool->zone, pool->gpu, &arena);
-        int *used = ARENA_ARRAY(&arena, int, q.w->site->n_zone *q.w->site->n_gpu);
+        int *used = ARENA_ARRAY(&arena, int, q.w->site->n_zone * q.w->site->n_gpu);
         assert_int_equal(plan_check(plan, q.w, "plan", &e), 0);
         plan_gpus(plan, q.w->site, used);
         assert_int_equal(used[pool->zone * q.w->site->n_gpu + pool->gpu], r->gpus);
@@ -214,8 +224,9 @@ static void test_fig7(void **state) {
         /* the walk was told by judge(), not by the common simulator */
         struct estimate common;
         struct err e;
-        assert_int_equal(estimate_plan(&fig_job("fig7", &arena)->workload, r.plan->plan, ESTIMATOR_SAILOR, &common, &e),
-                         0);
+        assert_int_equal(
+            estimate_plan(&fig_job("fig7", &arena)->workload, r.plan->plan, ESTIMATOR_SAILOR, &common, &e),
+            0);
         assert_true(fabs(common.iteration_time_s / r.plan->est.iteration_time_s - 1) > 0.01);
     }
 }
@@ -257,13 +268,15 @@ static void check_list(const struct question *q) {
             /* the layer's border nearest to the operator's, or as near as the neighbours' layers let it be */
             if (in_layers)
                 assert_int_equal(ctx->costs->layer[stage->end], c->border[i + 1]);
-            else if (i < c->S - 1 && stage->end - stage->first > 1 && p->pipeline->stage[i + 1].end - stage->end > 1)
+            else if (i < c->S - 1 && stage->end - stage->first > 1 &&
+                     p->pipeline->stage[i + 1].end - stage->end > 1)
                 assert_true(abs(ctx->costs->layer[stage->end] - c->border[i + 1]) <= 7);
             if (q->corrected) assert_int_equal(c->dp[i], c->dp[0]);
         }
         M = (q->w->global_batch_size + (1 << c->mb_log) - 1) >> c->mb_log;
         assert_true(M * p->micro_batch_size * p->pipeline->stage->group->count >= q->w->global_batch_size);
-        assert_true(!q->corrected || c->S == 1 || p->pipeline->stage[c->S - 1].first < q->w->model->n_layer - 1);
+        assert_true(!q->corrected || c->S == 1 ||
+                    p->pipeline->stage[c->S - 1].first < q->w->model->n_layer - 1);
         struct estimate est = {0};
         if (!q->corrected) {
             assert_int_equal(judge(q, &x, y, p, &est, &e), 0);
@@ -309,9 +322,11 @@ static void test_random_pools(void **state) {
         const struct site *site = q.w->site;
         struct pool_entry entry = {(int)draw(&seed, 3), 0, 1 + (int)draw(&seed, k % 3 ? 24 : 140)};
         do entry.gpu = (int)draw(&seed, (unsigned)site->n_gpu);
-        while (!q.w->profile[entry.gpu] || !site_link(site, entry.zone, entry.gpu, 1, entry.zone, entry.gpu, 1));
+        while (!q.w->profile[entry.gpu] ||
+               !site_link(site, entry.zone, entry.gpu, 1, entry.zone, entry.gpu, 1));
         struct pool pool = {.n_entry = 1, .entry = &entry};
-        q.pool = &pool, q.states = 3000;
+        q.pool = &pool;
+        q.states = 3000;
         check_list(&q);
     }
 }
@@ -326,7 +341,8 @@ static void test_nothing(void **state) {
     q.pool = &pool;
     assert_int_equal(aceso_search(&q, &x, &arena, &e), 0);
     assert_int_equal(x.n, 0);
-    pool.n_entry = 1, pool.entry = &none;
+    pool.n_entry = 1;
+    pool.entry = &none;
     assert_int_equal(aceso_search(&q, &x, &arena, &e), 0);
     assert_int_equal(x.n, 0);
 }
@@ -366,12 +382,15 @@ static void test_small(void **state) {
     struct state x = {.c = {.S = 2}}, best = {.time_us = INFINITY};
     struct answer y;
     struct err e;
-    two.count = 2, q.pool = &pool;
+    two.count = 2;
+    q.pool = &pool;
     assert_int_equal(make_costs(q.w, q.extra, two.zone, two.gpu, false, &c, &arena, &e), 0);
-    s.costs = &c, s.limit_MiB = q.w->site->gpu[two.gpu].planner_memory_bytes / MiB;
+    s.costs = &c;
+    s.limit_MiB = q.w->site->gpu[two.gpu].planner_memory_bytes / MiB;
     for (x.c.mb_log = 0; x.c.mb_log < 4; x.c.mb_log++)
         for (int b = 1; b < 315; b++) {
-            x.c.border[1] = (uint16_t)b, x.c.border[2] = 315;
+            x.c.border[1] = (uint16_t)b;
+            x.c.border[2] = 315;
             evaluate(&s, &x);
             if (x.fits && x.time_us < best.time_us) best = x;
         }
@@ -418,11 +437,13 @@ static void refused(const char *what, const char *old, const char *instead) {
     const void *extra;
     struct err e = {0};
     assert_non_null(mkdtemp(dir));
-    const char *level[] = {arena_printf(&arena, "%s/planners", dir), arena_printf(&arena, "%s/planners/aceso", dir),
+    const char *level[] = {arena_printf(&arena, "%s/planners", dir),
+                           arena_printf(&arena, "%s/planners/aceso", dir),
                            arena_printf(&arena, "%s/planners/aceso/opt-350m", dir)};
     for (int i = 0; i < 3; i++) assert_int_equal(mkdir(level[i], 0700), 0);
     char *path = arena_printf(&arena, "%s/A100-40.json", level[2]);
-    char *text = read_text("inputs/planners/aceso/opt-350m/A100-40.json", NULL, &arena, &e), *at = strstr(text, old);
+    char *text = file_read_text("inputs/planners/aceso/opt-350m/A100-40.json", NULL, &arena, &e),
+         *at = strstr(text, old);
     assert_non_null(at);
     FILE *f = fopen(path, "w");
     assert_non_null(f);

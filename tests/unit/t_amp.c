@@ -80,8 +80,9 @@ static void test_by_hand(void **state) {
     static const struct {
         int P, D, tp, m, cuts;
         bool rings;
-    } cases[] = {{2, 2, 1, 4, 0, false}, {4, 2, 1, 1, 1, false}, {2, 4, 1, 2, 1, false}, {1, 8, 1, 2, 0, true},
-                 {4, 1, 2, 1, 1, false}, {2, 4, 2, 8, 1, true},  {1, 1, 4, 1, 0, false}};
+    } cases[] = {{2, 2, 1, 4, 0, false}, {4, 2, 1, 1, 1, false}, {2, 4, 1, 2, 1, false},
+                 {1, 8, 1, 2, 0, true},  {4, 1, 2, 1, 1, false}, {2, 4, 2, 8, 1, true},
+                 {1, 1, 4, 1, 0, false}};
     struct arena a = {0};
     struct err e;
     struct guess g;
@@ -99,8 +100,12 @@ static void test_by_hand(void **state) {
         for (int k = 0; k < P; k++) {
             double x = 0, y = 0, params = 0;
             for (int l = p->pipeline->stage[k].first; l < p->pipeline->stage[k].end; l++)
-                x += m * 3 * t->fwd_s[l], y += tm->fwd_s[l] + tm->bwd_s[l], params += mo->params[tp_index(tp)][l];
-            slowest = fmax(slowest, x), sum += x, slowest_c = fmax(slowest_c, y), sum_c += y;
+                x += m * 3 * t->fwd_s[l], y += tm->fwd_s[l] + tm->bwd_s[l],
+                    params += mo->params[tp_index(tp)][l];
+            slowest = fmax(slowest, x);
+            sum += x;
+            slowest_c = fmax(slowest_c, y);
+            sum_c += y;
             most = fmax(most, params);
         }
         double cut = 4. * m * mo->act_out[1] / bw * cases[i].cuts;
@@ -109,14 +114,16 @@ static void test_by_hand(void **state) {
         fig_near(g.time_s, more * slowest + cut + sum + ring, 1e-6, "case", i);
         assert_true(isnan(g.peak_bytes));
         assert_int_equal(amp_planner.estimate(w, NULL, p, true, &g, &a, &e), 0); /* [Q2] */
-        fig_near(g.time_s, more * slowest_c + 2 * cut + sum_c + ring + tm->update_s[0], 1e-6, "corrected case", i);
+        fig_near(g.time_s, more * slowest_c + 2 * cut + sum_c + ring + tm->update_s[0], 1e-6,
+                 "corrected case", i);
     }
     /* not a grid: no estimate */
     struct plan *p = grid_plan(w, at->zone, at->gpu, 4, 2, 1, 1, &a);
     p->pipeline->stage[1].group->count = 2;
     assert_int_equal(amp_planner.estimate(w, NULL, p, false, &g, &a, &e), 0);
     assert_true(isnan(g.time_s));
-    p->pipeline->stage[1].group->count = 4, p->pipeline->stage[1].group->tp = 2;
+    p->pipeline->stage[1].group->count = 4;
+    p->pipeline->stage[1].group->tp = 2;
     assert_int_equal(amp_planner.estimate(w, NULL, p, false, &g, &a, &e), 0);
     assert_true(isnan(g.time_s));
     arena_free(&a);
@@ -145,7 +152,8 @@ static void see(const struct question *q, const struct answer *x) {
         assert_int_equal(batch % (D * m), 0);
         for (int k = 0; k < P; k++) {
             assert_int_equal(stage_replicas(&pl->stage[k]), D);
-            assert_int_equal(pl->stage[k].end - pl->stage[k].first, k < P - 1 ? L / P : L - (P - 1) * (L / P));
+            assert_int_equal(pl->stage[k].end - pl->stage[k].first,
+                             k < P - 1 ? L / P : L - (P - 1) * (L / P));
             for (int g = 0; g < pl->stage[k].n_group; g++) {
                 assert_int_equal(pl->stage[k].group[g].tp, tp);
                 kinds += pl->stage[k].group[g].gpu != pl->stage->group->gpu;
@@ -153,7 +161,8 @@ static void see(const struct question *q, const struct answer *x) {
                     assert_int_equal(pl->stage[k].group[g].zone, q->pool->entry[q->pool->n_entry - 1].zone);
             }
         }
-        for (int k = 0; k < i; k++) assert_true(plan_compare(x->proposal[k].plan, y->plan)); /* no plan twice */
+        for (int k = 0; k < i; k++)
+            assert_true(plan_compare(x->proposal[k].plan, y->plan)); /* no plan twice */
         /* the estimator says the same of the plan; it sees only the types that a plan uses */
         if (kinds || q->pool->n_entry == 1) {
             struct guess g;
@@ -203,8 +212,10 @@ static void test_nothing(void **state) {
 /* Ties keep the order of the ids; what is not known comes last. */
 static void test_rank(void **state) {
     (void)state;
-    struct proposal x[] = {{.time_s = 2, .cost_usd = 1, .id = 4}, {.time_s = NAN, .cost_usd = 2, .id = 0},
-                           {.time_s = 1, .cost_usd = NAN, .id = 3}, {.time_s = 2, .cost_usd = 0, .id = 1},
+    struct proposal x[] = {{.time_s = 2, .cost_usd = 1, .id = 4},
+                           {.time_s = NAN, .cost_usd = 2, .id = 0},
+                           {.time_s = 1, .cost_usd = NAN, .id = 3},
+                           {.time_s = 2, .cost_usd = 0, .id = 1},
                            {.time_s = NAN, .cost_usd = 1, .id = 2}};
     static const long by_time[] = {3, 1, 4, 0, 2}, by_cost[] = {1, 2, 4, 0, 3};
     rank_proposals(x, 5, false);

@@ -1,6 +1,6 @@
-/* Atlas: no answers of it were published. Its lists against its rules, its figures against the common simulator,
- * its plans against what the published Sailor planner (which looks at more) and the exact search found for the same
- * rows. */
+/* Atlas: no answers of it were published. Its lists against its rules, its figures against the common
+ * simulator, its plans against what the published Sailor planner (which looks at more) and the exact search
+ * found for the same rows. */
 #include "lists.h"
 
 #include <math.h>
@@ -8,16 +8,17 @@
 
 extern const struct planner atlas_planner;
 
-/* One zone: the best grid of nodes is what the published Sailor planner found, too. Five zones: between 97 % of the
- * best plan there is (the exact search's) and all of it. */
+/* One zone: the best grid of nodes is what the published Sailor planner found, too. Five zones: between 97 %
+ * of the best plan there is (the exact search's) and all of it. */
 static void test_figures(void **state) {
     (void)state;
     static const struct {
         const char *job;
         int row;
         double least, most; /* iterations/s */
-    } rows[] = {{"fig7", 0, 0.125105, 0.125115},  {"fig7", 1, 0.272235, 0.272245}, {"fig7", 2, 0.417525, 0.417535},
-                {"fig10", 0, 0.4028, 0.41528},    {"fig10", 1, 0.7208, 0.74313},   {"fig10", 2, 0.9984, 1.02932},
+    } rows[] = {{"fig7", 0, 0.125105, 0.125115}, {"fig7", 1, 0.272235, 0.272245},
+                {"fig7", 2, 0.417525, 0.417535}, {"fig10", 0, 0.4028, 0.41528},
+                {"fig10", 1, 0.7208, 0.74313},   {"fig10", 2, 0.9984, 1.02932},
                 {"fig12", 0, 0.66287, 0.72499}};
     struct arena a = {0};
     for (int i = 0; i < 7; i++) {
@@ -26,9 +27,11 @@ static void test_figures(void **state) {
         assert_int_equal(r.oom_plans, 0); /* its own memory test is the stricter */
         double throughput = 1 / r.plan->est.iteration_time_s;
         assert_true(r.plan->planner_time_s == r.plan->est.iteration_time_s);
-        if (!(throughput >= rows[i].least && throughput <= rows[i].most)) fail_msg("row %d: %.6f", i, throughput);
+        if (!(throughput >= rows[i].least && throughput <= rows[i].most))
+            fail_msg("row %d: %.6f", i, throughput);
     }
-    /* [Q1] cheapest by egress alone: the first plan that meets the floor; in full, near the exact search's 0.27733 */
+    /* [Q1] cheapest by egress alone: the first plan that meets the floor; in full, near the exact search's
+     * 0.27733 */
     struct row_result r = fig_walk(&atlas_planner, "fig11", 0, false, &a);
     assert_int_equal(r.n_plan, 1);
     assert_true(r.plan->planner_cost_usd == 0 && r.plan->est.cost_usd > 0.5);
@@ -60,7 +63,8 @@ static void see(const struct question *q, const struct answer *x) {
     for (int i = 0; i < x->n; i++) {
         const struct proposal *y = &x->proposal[i];
         const struct pipeline *pl = y->plan->pipeline;
-        int P = pl->n_stage, m = y->plan->micro_batch_size, gpu = q->pool->entry->gpu, D = stage_replicas(pl->stage);
+        int P = pl->n_stage, m = y->plan->micro_batch_size, gpu = q->pool->entry->gpu,
+            D = stage_replicas(pl->stage);
         double before = i ? q->objective == OBJECTIVE_COST ? y[-1].cost_usd : y[-1].time_s : -INFINITY;
         struct estimate est = {0};
         struct err e;
@@ -88,7 +92,9 @@ static void see(const struct question *q, const struct answer *x) {
                 for (int z = 0; z < s->n_zone; z++)
                     if (region_of(s, z) == region) nodes += q->pool->count[z * s->n_gpu + gpu] / 4;
                 assert_true(moved == 0 && nodes / D == k);
-                moved++, several++, region = here;
+                moved++;
+                several++;
+                region = here;
             }
         }
         if (i) assert_true(plan_compare(x->proposal[i - 1].plan, y->plan));
@@ -103,8 +109,8 @@ static void test_lists(void **state) {
     assert_true(seen > 10000 && several > 100);
 }
 
-/* One zone of 8 nodes of several memory sizes: every P, every m up to the first that does not fit, every D that there
- * is room for. */
+/* One zone of 8 nodes of several memory sizes: every P, every m up to the first that does not fit, every D
+ * that there is room for. */
 static void test_complete(void **state) {
     (void)state;
     struct arena a = {0};
@@ -114,7 +120,9 @@ static void test_complete(void **state) {
     struct site site = *w.site;
     struct gpu_type *gpu = ARENA_ARRAY(&a, struct gpu_type, site.n_gpu);
     memcpy(gpu, site.gpu, sizeof *gpu * (size_t)site.n_gpu);
-    site.gpu = gpu, w.site = &site, q.w = &w;
+    site.gpu = gpu;
+    w.site = &site;
+    q.w = &w;
     int last = 0, changes = 0;
     for (double memory = 6e9; memory < 50e9; memory += 0.5e9) {
         int n = 0;
@@ -132,7 +140,8 @@ static void test_complete(void **state) {
                 for (int D = 1; D * P <= 8; D++) n++;
             }
         assert_int_equal(list_of(&atlas_planner, &q, true, &a).n, n);
-        changes += n != last, last = n;
+        changes += n != last;
+        last = n;
     }
     assert_true(changes > 10);
     arena_free(&a);
@@ -150,7 +159,8 @@ static void test_nothing(void **state) {
     arena_free(&a);
 }
 
-/* Its estimator is the common simulator: time and peak of two of the measured runs (ESTIMATOR.md, validation form). */
+/* Its estimator is the common simulator: time and peak of two of the measured runs (ESTIMATOR.md, validation
+ * form). */
 static void test_measured(void **state) {
     (void)state;
     struct arena a = {0};

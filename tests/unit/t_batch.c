@@ -8,7 +8,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "io/inputs.h"
+#include "formats/inputs.h"
 #include "sim/batch.h"
 
 enum { MANY = 20000, CHUNK = 500, STAGES = 8, GROUPS = 4, MB_MAX = 16 };
@@ -32,12 +32,13 @@ static int draw(int lo, int hi) {
 }
 
 static struct batch_out out_new(int n) {
-    return (struct batch_out){.time_s = ARENA_ARRAY(&arena, double, n),
-                              .sync_s = ARENA_ARRAY(&arena, double, n),
-                              .cost_usd = ARENA_ARRAY(&arena, double, n),
-                              .egress_usd = ARENA_ARRAY(&arena, double, n),
-                              .peak_memory_bytes = ARENA_ARRAY(&arena, double, n),
-                              .fits = ARENA_ARRAY(&arena, bool, n)};
+    return (struct batch_out){
+        .time_s = ARENA_ARRAY(&arena, double, n),
+            .sync_s = ARENA_ARRAY(&arena, double, n),
+                .cost_usd = ARENA_ARRAY(&arena, double, n),
+                                        .egress_usd = ARENA_ARRAY(&arena, double, n),
+                                                                  .peak_memory_bytes = ARENA_ARRAY(&arena, double, n),
+                                                                      .fits = ARENA_ARRAY(&arena, bool, n)};
 }
 
 static struct {
@@ -195,7 +196,7 @@ static void test_random_plans(void **state) {
     assert_true(n_m > 1);
     /* prices that tell every direction apart, and cost within a zone: the published ones do not */
     struct site priced = *w.site;
-    double *price = ARENA_ARRAY(&arena, double, priced.n_zone *priced.n_zone);
+    double *price = ARENA_ARRAY(&arena, double, priced.n_zone * priced.n_zone);
     for (int z = 0; z < priced.n_zone * priced.n_zone; z++) price[z] = draw(1, 1000) * 1e-4;
     priced.egress_usd_per_GB = price;
     w.site = &priced;
@@ -270,14 +271,17 @@ static int small_world(void **state) {
                          .link = links,
                          .counts = counts};
     model = (struct model){.name = "m", .n_layer = L, .n_block = 2, .act_out = act_out};
-    model.params[0] = model.params[1] = params, model.act_mem[0] = model.act_mem[1] = act_mem;
+    model.params[0] = model.params[1] = params;
+    model.act_mem[0] = model.act_mem[1] = act_mem;
     small = (struct workload){&site, &model, profiles, 16, 4, 20};
     memset(links, 0, sizeof links);
     for (int ti = 0; ti < 3; ti++)
         for (int ti2 = 0; ti2 < 3; ti2++)
             links[site_link_slot(&site, 0, 0, ti, 0, 0, ti2)] = (struct link){.1, .2, 3 + ti, 5e9, true};
     links[site_link_slot(&site, 0, 1, 0, 0, 1, 0)] = (struct link){.1, .2, 1, 5e9, true};
-    usd[0] = 1, usd[1] = 2, egress[0] = 0;
+    usd[0] = 1;
+    usd[1] = 2;
+    egress[0] = 0;
     act_out[0] = act_out[1] = act_out[2] = 1e6;
     for (int l = 0; l < L; l++) params[l] = (double[L]){1e8, 2e8, 2e8, 3e8}[l];
     memset(&seen, 0, sizeof seen);
@@ -410,13 +414,16 @@ static void test_add(void **state) {
     struct plan *p = PLAN(STAGE(0, 2, R(0, 1, 3)), STAGE(2, L, R(0, 1, 2), R(0, 2, 1))), q = *p;
     struct pipeline two[2] = {p->pipeline[0], p->pipeline[0]};
     static const int vm[] = {0};
-    q.n_pipeline = 2, q.pipeline = two;
+    q.n_pipeline = 2;
+    q.pipeline = two;
     assert_int_equal(batch_add_plan(b, &q), BATCH_OTHER_FORM);
-    q = *p, q.micro_batch_size = 2;
+    q = *p;
+    q.micro_batch_size = 2;
     assert_int_equal(batch_add_plan(b, &q), BATCH_OTHER_FORM);
     assert_int_equal(batch_add_plan(b, PLAN(STAGE(0, 2, R(0, 1, 3)), STAGE(2, L, R(0, 1, 2)))),
                      BATCH_OTHER_FORM);
-    p->pipeline[0].stage[1].group[1].n_vm = 1, p->pipeline[0].stage[1].group[1].vm_gpu = vm;
+    p->pipeline[0].stage[1].group[1].n_vm = 1;
+    p->pipeline[0].stage[1].group[1].vm_gpu = vm;
     assert_int_equal(batch_add_plan(b, p), BATCH_OTHER_FORM);
     p->pipeline[0].stage[1].group[1].n_vm = 0;
     assert_int_equal(b->n_plan, 0);

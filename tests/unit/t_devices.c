@@ -6,7 +6,7 @@
 #include <cmocka.h>
 #include <math.h>
 
-#include "io/devices.h"
+#include "formats/devices.h"
 #include "io/json.h"
 #include "texts.h"
 

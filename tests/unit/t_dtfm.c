@@ -6,7 +6,8 @@
 
 extern const struct planner dtfm_planner;
 
-/* ---- parts ------------------------------------------------------------------------------------------------ */
+/* ---- parts ------------------------------------------------------------------------------------------------
+ */
 
 /* The next permutation of v[n] in order; false after the last. */
 static bool next_permutation(int *v, int n) {
@@ -15,7 +16,8 @@ static bool next_permutation(int *v, int n) {
     if (i < 0) return false;
     while (v[j] <= v[i]) j--;
     int x = v[i];
-    v[i] = v[j], v[j] = x;
+    v[i] = v[j];
+    v[j] = x;
     for (i++, j = n - 1; i < j; i++, j--) x = v[i], v[i] = v[j], v[j] = x;
     return true;
 }
@@ -95,9 +97,11 @@ static struct sample *sample(const struct job *j, uint64_t *random, bool correct
     s->q = (struct question){.w = &j->workload, .pool = &s->pool, .corrected = corrected};
     struct net *x = net_of(&s->q, a);
     s->task = (struct task){.q = &s->q, .net = x, .P = P, .D = D, .m = 1, .random = draw(random)};
-    s->task.count = ARENA_ARRAY(a, int, P * x->K), s->task.mates = ARENA_ARRAY(a, int, P * x->N);
-    s->task.size = ARENA_ARRAY(a, int, P), s->task.path = ARENA_ARRAY(a, int, P);
-    s->task.cross = ARENA_ARRAY(a, double, P *P);
+    s->task.count = ARENA_ARRAY(a, int, P * x->K);
+    s->task.mates = ARENA_ARRAY(a, int, P * x->N);
+    s->task.size = ARENA_ARRAY(a, int, P);
+    s->task.path = ARENA_ARRAY(a, int, P);
+    s->task.cross = ARENA_ARRAY(a, double, P * P);
     set_sizes(&s->task);
     int *member = ARENA_ARRAY(a, int, x->G);
     s->label = ARENA_ARRAY(a, int, x->G);
@@ -120,7 +124,8 @@ static double plain_cross(const struct sample *s, int p, int q) {
     do {
         double dearest = 0;
         for (int i = 0; i < D; i++) dearest = fmax(dearest, pair_s(x, v[i], w[order[i]]));
-        best = fmin(best, dearest), worst = fmax(worst, dearest);
+        best = fmin(best, dearest);
+        worst = fmax(worst, dearest);
     } while (next_permutation(order, D));
     return s->q.corrected ? best : worst;
 }
@@ -185,7 +190,8 @@ static void deals_stay_deals(void **state) {
     arena_free(&all);
 }
 
-/* ---- the figures ------------------------------------------------------------------------------------------ */
+/* ---- the figures ------------------------------------------------------------------------------------------
+ */
 
 static struct answer ask(const struct question *q, struct arena *a) {
     struct answer x;
@@ -216,7 +222,8 @@ static void published_results(void **state) {
         assert_int_equal(r.plan->plan->micro_batch_size, 1); /* [Q3] */
         assert_true(isnan(r.plan->planner_time_s));
         if (1 / r.plan->est.iteration_time_s < want[i].iterations_per_s) /* better is good, too */
-            fig_near(1 / r.plan->est.iteration_time_s, want[i].iterations_per_s, want[i].tolerance, "iterations/s", i);
+            fig_near(1 / r.plan->est.iteration_time_s, want[i].iterations_per_s, want[i].tolerance,
+                     "iterations/s", i);
         if (r.plan->est.cost_usd > want[i].usd)
             fig_near(r.plan->est.cost_usd, want[i].usd, want[i].tolerance, "USD", i);
         arena_free(&a);
@@ -285,9 +292,10 @@ static void plans_of_other_pools(void **state) {
     for (int c = 0; c < 40; c++) {
         struct arena a = {0};
         struct pool_entry entry[4];
-        int *count = ARENA_ARRAY(&a, int, s->n_zone * s->n_gpu), left = c < 4   ? c
-                                                                        : c % 3 ? 2 * below(&random, 40)
-                                                                                : 26 * (1 + below(&random, 2));
+        int *count = ARENA_ARRAY(&a, int, s->n_zone * s->n_gpu),
+                                 left = c < 4   ? c
+                                        : c % 3 ? 2 * below(&random, 40)
+                                                : 26 * (1 + below(&random, 2));
         struct question q = fig_question(&dtfm_planner, j, 0, c & 1, &a);
         struct pool pool = {.count = count, .n_entry = c ? 4 : 0, .entry = entry};
         for (int i = 0; i < 4; i++) {
@@ -315,7 +323,8 @@ static void stops(void **state) {
     int asked = 0;
     struct question q = fig_question(&dtfm_planner, fig_job("fig7", &a), 0, false, &a);
     (void)state;
-    q.stop = at_once, q.stop_ctx = &asked;
+    q.stop = at_once;
+    q.stop_ctx = &asked;
     struct answer x = ask(&q, &a);
     assert_int_equal(asked, x.n); /* once per number of stages and microbatch, then no trial */
     arena_free(&a);

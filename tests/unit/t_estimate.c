@@ -236,7 +236,8 @@ static void test_sync_degree(void **state) {
     NEAR(r.sync_time_s, 2 * (.440 / 4 / 2) / 2);
     /* never by more than 4 */
     gpus[X].gpus_per_node = 8;
-    model.params[3] = p4, model.act_mem[3] = a4;
+    model.params[3] = p4;
+    model.act_mem[3] = a4;
     times[X][3] = (struct layer_times){f2, b2, ux, false};
     r = run(PLAN(1, STAGE(0, 5, R(X, 8, A, 2))), ESTIMATOR_SAILOR);
     NEAR(r.sync_time_s, 2 * (.440 / 4 / 2) / 2);

@@ -181,7 +181,8 @@ static void test_floor(void **state) {
         struct question q = fig_question(&flashflex_planner, fig_job("fig7", &a), 0, corrected, &a);
         struct row_result r;
         struct err e;
-        q.objective = OBJECTIVE_COST, q.min_iterations_per_s = 10;
+        q.objective = OBJECTIVE_COST;
+        q.min_iterations_per_s = 10;
         if (planner_walk(&flashflex_planner, &q, ESTIMATOR_SAILOR, &r, &a, &e)) fail_msg("%s", e.text);
         assert_int_equal(r.status, corrected ? ROW_INFEASIBLE : ROW_FEASIBLE);
         arena_free(&a);

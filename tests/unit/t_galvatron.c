@@ -51,11 +51,12 @@ static void published_results(void **state) {
         const char *job;
         int row;
         double iterations_per_s, usd, own_iterations_per_s, own_usd;
-    } want[] = {{"fig7", 0, 0.10115785708383461, 0.3227857138576047, 0.016448739573698155, 1.9850950259631304},
-                {"fig7", 1, 0.1546608358541176, 0.42224407919158147, 0.03192637473422757, 2.0454756534637353},
-                {"fig7", 2, 0.28730944251503693, 0.45459433320785736, 0.060255792570903084, 2.1675798935140773},
-                {"fig11", 0, 0.28730944251503693, 0.45459433320785736, 0.060255792570903084, 2.1675798935140773},
-                {"fig12", 0, 0.28730944251503693, 0.45459433320785736, 0.060255792570903084, 2.1675798935140773}};
+    } want[] = {
+        {"fig7", 0, 0.10115785708383461, 0.3227857138576047, 0.016448739573698155, 1.9850950259631304},
+        {"fig7", 1, 0.1546608358541176, 0.42224407919158147, 0.03192637473422757, 2.0454756534637353},
+        {"fig7", 2, 0.28730944251503693, 0.45459433320785736, 0.060255792570903084, 2.1675798935140773},
+        {"fig11", 0, 0.28730944251503693, 0.45459433320785736, 0.060255792570903084, 2.1675798935140773},
+        {"fig12", 0, 0.28730944251503693, 0.45459433320785736, 0.060255792570903084, 2.1675798935140773}};
     (void)state;
     for (int i = 0; i < 5; i++) {
         struct arena a = {0};
@@ -83,8 +84,8 @@ static void memory_of_a_stage(void **state) {
     arena_free(&a);
 }
 
-/* The published bandwidths, of machines with one GPU, follow from the site's links: those of GH-96. (Those of A100-40
- * and V100-16 are older than the links.) */
+/* The published bandwidths, of machines with one GPU, follow from the site's links: those of GH-96. (Those of
+ * A100-40 and V100-16 are older than the links.) */
 static void rings_follow_from_links(void **state) {
     struct arena a = {0};
     struct question q = fig_question(&galvatron_planner, fig_job("fig7", &a), 0, false, &a);
@@ -102,14 +103,16 @@ static void rings_follow_from_links(void **state) {
     arena_free(&a);
 }
 
-/* BASELINES.md 12 has no figure for it: one iteration of one sequence, 24 layers of degree 4 one after the other. */
+/* BASELINES.md 12 has no figure for it: one iteration of one sequence, 24 layers of degree 4 one after the
+ * other. */
 static void measured_run(void **state) {
     struct arena a = {0};
     struct guess g = fig_measured(&galvatron_planner, "N1_D1_M4_G1", false, &a);
     (void)state;
     double passed = 2 * 3 / 4.0 * 2048 * 1024 * 16 / (1 << 20) / 12.441497117470613;
     fig_near(g.time_s, 24e-3 * (3 * 1.403 / 4 + passed), 1e-12, "time", 0);
-    fig_near(g.peak_bytes, MiB * (24 * (48.044921875 / 4 + 96.515625) + 557.4658203125 + 1024), 1e-12, "memory", 0);
+    fig_near(g.peak_bytes, MiB * (24 * (48.044921875 / 4 + 96.515625) + 557.4658203125 + 1024), 1e-12,
+             "memory", 0);
     arena_free(&a);
 }
 
@@ -151,13 +154,15 @@ static void fronts_give_the_table(void **state) {
         }
         double want = table(L, S, pace, need, change, budget), loose = table(L, S, pace, need, change, 127);
         const struct way *w = assign(L, S, pace, need, change, budget, &a);
-        if (!w) assert_true(isinf(want)), none++;
+        if (!w)
+            assert_true(isinf(want)), none++;
         else {
             double time_s = 0;
             int used = 0, layers = 0;
             assert_true(w->time_s == want);
             for (const struct way *x = w; x; x = x->before, layers++) {
-                time_s += pace[x->strategy].full_s + (x->before ? change[x->before->strategy][x->strategy] : 0);
+                time_s +=
+                    pace[x->strategy].full_s + (x->before ? change[x->before->strategy][x->strategy] : 0);
                 used += need[x->strategy];
             }
             assert_true(time_s == want && used <= budget && layers == L);
@@ -188,13 +193,14 @@ static void without_a_file(void **state) {
 static void bad_files(void **state) {
     static const struct {
         const char *text, *says;
-    } bad[] = {
-        {"{}", "format"},
-        {"{\"format\": \"sailor-galvatron/1\", \"model\": \"opt-350m\", \"gpu\": \"V100-16\"}", "expected \"A100-40\""},
-        {"{\"format\": \"sailor-galvatron/1\", \"model\": \"opt-350m\", \"gpu\": \"A100-40\", \"forward_ms\": 0}",
-         "/forward_ms"},
-        {"{\"format\": \"sailor-galvatron/1\", \"model\": \"m\", \"gpu\": \"A100-40\"}", "/model"},
-        {"{\"format\": \"sailor-galvatron/1\", \"gpu\": \"A100-40\", \"speed\": 0}", "speed"}};
+    } bad[] = {{"{}", "format"},
+               {"{\"format\": \"sailor-galvatron/1\", \"model\": \"opt-350m\", \"gpu\": \"V100-16\"}",
+                "expected \"A100-40\""},
+               {"{\"format\": \"sailor-galvatron/1\", \"model\": \"opt-350m\", \"gpu\": \"A100-40\", "
+                "\"forward_ms\": 0}",
+                "/forward_ms"},
+               {"{\"format\": \"sailor-galvatron/1\", \"model\": \"m\", \"gpu\": \"A100-40\"}", "/model"},
+               {"{\"format\": \"sailor-galvatron/1\", \"gpu\": \"A100-40\", \"speed\": 0}", "speed"}};
     struct arena a = {0};
     const struct job *j = fig_job("fig7", &a);
     char dir[] = "/tmp/t_galvatron.XXXXXX";
@@ -202,7 +208,8 @@ static void bad_files(void **state) {
     assert_non_null(mkdtemp(dir));
     const char *planners_dir = arena_printf(&a, "%s/planners", dir),
                *own = arena_printf(&a, "%s/galvatron", planners_dir);
-    const char *model = arena_printf(&a, "%s/opt-350m", own), *file = arena_printf(&a, "%s/A100-40.json", model);
+    const char *model = arena_printf(&a, "%s/opt-350m", own),
+               *file = arena_printf(&a, "%s/A100-40.json", model);
     assert_int_equal(mkdir(planners_dir, 0700) | mkdir(own, 0700) | mkdir(model, 0700), 0);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         const void *extra;
@@ -256,7 +263,7 @@ static void plans_of_the_figures(void **state) {
 static void plans_of_other_pools(void **state) {
     struct arena all = {0};
     const struct job *j = fig_job("fig8b", &all);
-    int some = 0, *count = ARENA_ARRAY(&all, int, j->workload.site->n_zone *j->workload.site->n_gpu);
+    int some = 0, *count = ARENA_ARRAY(&all, int, j->workload.site->n_zone * j->workload.site->n_gpu);
     (void)state;
     for (int n = 0; n <= 140; n++)
         for (int i = 0; i < 4; i++) {

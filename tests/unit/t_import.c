@@ -10,8 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "io/import.h"
-#include "io/inputs.h"
+#include "import/import.h"
+#include "formats/inputs.h"
 #include "texts.h"
 
 static int n_compared;
@@ -63,7 +63,8 @@ static void import_takes_a_part(void **state) {
     check_error(&e, tmp, "nothing to import");
     assert_int_equal(import_run(in_tmp("nowhere"), NULL, in_tmp("out"), &e), -1);
     check_error(&e, tmp, "no directory");
-    mkdir(in_tmp("part/profiles"), 0777), mkdir(in_tmp("part/profiles/OPT-350"), 0777);
+    mkdir(in_tmp("part/profiles"), 0777);
+    mkdir(in_tmp("part/profiles/OPT-350"), 0777);
     mkdir(in_tmp("part/profiles/OPT-350/H100"), 0777);
     write_text(in_tmp("part/profiles/OPT-350/H100/profile.json"), times, strlen(times));
     if (import_run(in_tmp("part"), NULL, in_tmp("out"), &e)) fail_msg("%s", e.text);

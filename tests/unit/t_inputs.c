@@ -11,9 +11,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "io/inputs.h"
+#include "formats/inputs.h"
 #include "io/json.h"
 #include "texts.h"
+#include "io/file.h"
 
 static bool close_to(double a, double b, double rtol) { return fabs(a - b) <= rtol * fabs(b); }
 
@@ -23,22 +24,22 @@ static void reads_files_and_pipes_only(void **state) {
     struct err e = {0};
     size_t n;
     (void)state;
-    assert_null(read_text(tmp, &n, &texts, &e));
+    assert_null(file_read_text(tmp, &n, &texts, &e));
     check_error(&e, tmp, "a directory");
-    assert_null(read_text(in_tmp("none"), &n, &texts, &e));
+    assert_null(file_read_text(in_tmp("none"), &n, &texts, &e));
     check_error(&e, tmp, "No such file");
-    assert_null(read_text("/dev/zero", &n, &texts, &e));
+    assert_null(file_read_text("/dev/zero", &n, &texts, &e));
     check_error(&e, "/dev/zero", "a device");
     FILE *f = fopen(in_tmp("large"), "w");
     assert_int_equal(ftruncate(fileno(f), (64 << 20) + 1), 0);
     fclose(f);
-    assert_null(read_text(in_tmp("large"), &n, &texts, &e));
+    assert_null(file_read_text(in_tmp("large"), &n, &texts, &e));
     check_error(&e, tmp, "more than");
     int fd[2];
     assert_int_equal(pipe(fd), 0);
     assert_int_equal(write(fd[1], "[1, 2]", 6), 6);
     close(fd[1]);
-    char *s = read_text(arena_printf(&texts, "/proc/self/fd/%d", fd[0]), &n, &texts, &e);
+    char *s = file_read_text(arena_printf(&texts, "/proc/self/fd/%d", fd[0]), &n, &texts, &e);
     assert_non_null(s);
     assert_string_equal(s, "[1, 2]");
     assert_int_equal(n, 6);
@@ -396,8 +397,11 @@ static void a_path_names_a_model(void **state) {
     struct err e = {0};
     struct job j;
     (void)state;
-    mkdir(in_tmp("own"), 0777), mkdir(in_tmp("own/models"), 0777), mkdir(in_tmp("own/profiles"), 0777);
-    mkdir(in_tmp("own/profiles/mine"), 0777), mkdir(in_tmp("own/jobs"), 0777);
+    mkdir(in_tmp("own"), 0777);
+    mkdir(in_tmp("own/models"), 0777);
+    mkdir(in_tmp("own/profiles"), 0777);
+    mkdir(in_tmp("own/profiles/mine"), 0777);
+    mkdir(in_tmp("own/jobs"), 0777);
     char *model = with(slurp("inputs/models/opt-350m.json"), "\"opt-350m\"", "\"mine\"");
     char *profile = with(slurp("inputs/profiles/opt-350m/A100-40.json"), "\"opt-350m\"", "\"mine\"");
     char *job = with(base_job, "opt-350m", "../models/mine.json");
@@ -422,7 +426,8 @@ static void a_profile_has_an_element_type(void **state) {
     struct plan_entry *entry;
     int n;
     (void)state;
-    mkdir(in_tmp("typed"), 0777), mkdir(in_tmp("typed/profiles"), 0777);
+    mkdir(in_tmp("typed"), 0777);
+    mkdir(in_tmp("typed/profiles"), 0777);
     mkdir(in_tmp("typed/profiles/mine"), 0777);
     char *model = with(slurp("inputs/models/opt-350m.json"), "\"opt-350m\"", "\"mine\""),
          *profile = with(slurp("inputs/profiles/opt-350m/A100-40.json"), "\"opt-350m\"", "\"mine\""),

@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "io/json.h"
-#include "io/inputs.h"
+#include "formats/inputs.h"
 #include "texts.h"
 
 static void refuses_what_is_not_json(void **state) {
@@ -92,7 +92,8 @@ static void limits_depth_size_and_keys(void **state) {
     struct err e = {0};
     char deep[300], *wide = arena_alloc(&texts, 200000), *p = wide;
     (void)state;
-    memset(deep, '[', 150), memset(deep + 150, ']', 150);
+    memset(deep, '[', 150);
+    memset(deep + 150, ']', 150);
     assert_null(json_parse("FILE", deep, 300, &e));
     check_error(&e, "FILE: /0/0", "levels deep");
     assert_null(json_parse("FILE", "1", (size_t)JSON_TEXT_MAX + 1, &e));
@@ -141,7 +142,9 @@ static void numbers_survive(void **state) {
     assert_string_equal(json_number(buf, -INFINITY), "null");
     for (int i = 0; i < 100000; i++) {
         double v;
-        x ^= x << 13, x ^= x >> 7, x ^= x << 17;
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
         memcpy(&v, &x, sizeof v);
         if (!isfinite(v)) continue;
         assert_true(strtod(json_number(buf, v), NULL) == v);

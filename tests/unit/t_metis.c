@@ -17,11 +17,14 @@ static void test_measured_runs(void **state) {
         double time_s, memory_GB;
         int stages;
     } gold[] = {
-        {"N1_D1_M4_G1", 0.115714, 4.919, 1}, {"N1_D1_M4_G32", 2.673586, 4.919, 1}, {"N2_D1", 0.635790, 14.168, 2},
-        {"N2_D2", 0.746900, 7.764, 1}, {"N4_D1", 1.564585, 1.511, 4}, {"N4_D2", 1.526104, 2.716, 2},
-        {"N4_D4", 1.049461, 13.454, 1}, {"N8_D2", 2.252902, 7.618, 4}, {"N8_D4", 2.186643, 14.168, 2},
-        {"N16_D16", 1.888576, 24.832, 1}, {"N16_D4", 2.253589, 7.618, 4}, {"N16_D8", 2.187225, 14.168, 2},
-        {"N32_D16", 1.155939, 14.168, 2}, {"N32_D32", 0.965291, 24.832, 1}, {"N32_D8", 1.215916, 7.618, 4},
+        {"N1_D1_M4_G1", 0.115714, 4.919, 1}, {"N1_D1_M4_G32", 2.673586, 4.919, 1},
+        {"N2_D1", 0.635790, 14.168, 2},      {"N2_D2", 0.746900, 7.764, 1},
+        {"N4_D1", 1.564585, 1.511, 4},       {"N4_D2", 1.526104, 2.716, 2},
+        {"N4_D4", 1.049461, 13.454, 1},      {"N8_D2", 2.252902, 7.618, 4},
+        {"N8_D4", 2.186643, 14.168, 2},      {"N16_D16", 1.888576, 24.832, 1},
+        {"N16_D4", 2.253589, 7.618, 4},      {"N16_D8", 2.187225, 14.168, 2},
+        {"N32_D16", 1.155939, 14.168, 2},    {"N32_D32", 0.965291, 24.832, 1},
+        {"N32_D8", 1.215916, 7.618, 4},
     };
     struct arena a = {0};
     for (int i = 0; i < 15; i++) {
@@ -32,7 +35,8 @@ static void test_measured_runs(void **state) {
         if (!(mended.time_s > 0 && mended.time_s < g.time_s * 1.2))
             fail_msg("%s: mended %g s", gold[i].run, mended.time_s);
         /* [Q10] microbatches in flight: more memory where there are several stages */
-        assert_true(gold[i].stages > 1 ? mended.peak_bytes > 1.2 * g.peak_bytes : mended.peak_bytes == g.peak_bytes);
+        assert_true(gold[i].stages > 1 ? mended.peak_bytes > 1.2 * g.peak_bytes
+                                       : mended.peak_bytes == g.peak_bytes);
     }
     arena_free(&a);
 }
@@ -51,16 +55,47 @@ static void test_published_answers(void **state) {
         {"fig7", 0, 1, 2, 6497.198738347843, 0.12061669198961007, {{26, A100, 32, 1}}},
         {"fig7", 1, 1, 2, 3331.480137353453, 0.1878435299814537, {{26, A100, 64, 1}}},
         {"fig7", 2, 1, 2, 1748.620836856257, 0.2521388924776243, {{26, A100, 128, 1}}},
-        {"fig8b", 0, 0, 2, 4015.6105568720845, 0.12383319437231018,
+        {"fig8b",
+         0,
+         0,
+         2,
+         4015.6105568720845,
+         0.12383319437231018,
          {{8, A100, 16, 1}, {7, A100, 16, 1}, {4, V100, 32, 1}, {7, V100, 32, 2}}},
-        {"fig8b", 1, 0, 1, 2954.649783371653, 0.2513780785976334,
+        {"fig8b",
+         1,
+         0,
+         1,
+         2954.649783371653,
+         0.2513780785976334,
          {{11, A100, 32, 1}, {10, A100, 32, 1}, {5, V100, 32, 2}}},
-        {"fig8b", 2, 0, 1, 1308.1079658876142, 0.44147521638183823,
-         {{4, A100, 32, 1}, {4, A100, 32, 1}, {4, A100, 32, 1}, {4, A100, 32, 1},
-          {3, V100, 32, 4}, {2, V100, 32, 2}, {2, V100, 32, 2}, {3, V100, 32, 4}}},
-        {"fig11", 0, 0, 1, 1626.5195489024459, 0.38764689558433746,
+        {"fig8b",
+         2,
+         0,
+         1,
+         1308.1079658876142,
+         0.44147521638183823,
+         {{4, A100, 32, 1},
+          {4, A100, 32, 1},
+          {4, A100, 32, 1},
+          {4, A100, 32, 1},
+          {3, V100, 32, 4},
+          {2, V100, 32, 2},
+          {2, V100, 32, 2},
+          {3, V100, 32, 4}}},
+        {"fig11",
+         0,
+         0,
+         1,
+         1626.5195489024459,
+         0.38764689558433746,
          {{11, A100, 64, 1}, {10, A100, 64, 1}, {5, V100, 64, 2}}},
-        {"fig12", 0, 0, 1, 1626.5195489024459, 0.38764689558433746,
+        {"fig12",
+         0,
+         0,
+         1,
+         1626.5195489024459,
+         0.38764689558433746,
          {{11, A100, 64, 1}, {10, A100, 64, 1}, {5, V100, 64, 2}}},
     };
     struct arena a = {0};
@@ -92,8 +127,8 @@ static struct answer ask(const struct question *q, struct arena *a) {
     return x;
 }
 
-/* The whole list of a row, by its length and the sum of its times: of this program, so that a change of any cut of layers
- * is seen; the published lists are not known. */
+/* The whole list of a row, by its length and the sum of its times: of this program, so that a change of any
+ * cut of layers is seen; the published lists are not known. */
 static void test_whole_lists(void **state) {
     (void)state;
     static const struct {
@@ -112,7 +147,8 @@ static void test_whole_lists(void **state) {
     arena_free(&a);
 }
 
-/* The published answer of figure 12 came from the other order of the types (there a hash set's, here the pool's). */
+/* The published answer of figure 12 came from the other order of the types (there a hash set's, here the
+ * pool's). */
 static void test_other_order(void **state) {
     (void)state;
     struct arena a = {0};
@@ -121,7 +157,8 @@ static void test_other_order(void **state) {
     const struct pool_entry *x = q.pool->entry, turned[] = {x[2], x[3], x[0], x[1]};
     assert_int_equal(q.pool->n_entry, 4);
     struct pool pool = *q.pool;
-    pool.entry = turned, q.pool = &pool;
+    pool.entry = turned;
+    q.pool = &pool;
     struct row_result r;
     struct err e;
     assert_int_equal(planner_walk(&metis_planner, &q, ESTIMATOR_SAILOR, &r, &a, &e), 0);
@@ -135,8 +172,9 @@ static void test_other_order(void **state) {
     arena_free(&a);
 }
 
-/* Every plan of the list: valid, within the pool, using all GPUs of the types shown, the batch covered, ranked. Where
- * estimator and search should agree (corrected, one GPU type in stage 0), they do. Returns the number of plans. */
+/* Every plan of the list: valid, within the pool, using all GPUs of the types shown, the batch covered,
+ * ranked. Where estimator and search should agree (corrected, one GPU type in stage 0), they do. Returns the
+ * number of plans. */
 static int check_list(const struct question *q, bool may_overuse, struct arena *a) {
     struct answer x = ask(q, a);
     int used_first = -1, compared = 0;
@@ -148,12 +186,15 @@ static int check_list(const struct question *q, bool may_overuse, struct arena *
         const struct pipeline *l = p->pipeline;
         int used = 0, vms = 0, split = 0;
         if (plan_check(p, q->w, "metis", &e)) fail_msg("%d: %s", i, e.text);
-        if (!may_overuse && plan_check_pool(p, q->w->site, q->pool->count, "metis", &e)) fail_msg("%d: %s", i, e.text);
+        if (!may_overuse && plan_check_pool(p, q->w->site, q->pool->count, "metis", &e))
+            fail_msg("%d: %s", i, e.text);
         assert_true(isfinite(y->time_s) && y->time_s > 0 && (!i || y->time_s >= x.proposal[i - 1].time_s));
         for (int k = 0; k < l->n_stage; k++)
             for (int g = 0; g < l->stage[k].n_group; g++) {
                 const struct replicas *r = &l->stage[k].group[g];
-                used += r->tp * r->count, vms += r->n_vm, split += r->tp > 1 ? r->tp : 0;
+                used += r->tp * r->count;
+                vms += r->n_vm;
+                split += r->tp > 1 ? r->tp : 0;
                 assert_true(r->tp <= 4);
             }
         assert_int_equal(vms, q->corrected ? 0 : split);
@@ -212,7 +253,8 @@ static void test_random_pools(void **state) {
         struct pool pool = pool_of(j, k, x, &a);
         for (int corrected = 0; corrected < 2; corrected++) {
             struct question q = fig_question(&metis_planner, j, 0, corrected, &a);
-            q.pool = &pool, q.states = 20000;
+            q.pool = &pool;
+            q.states = 20000;
             /* faithful: all types count as in the zone of the last one */
             found[corrected] += check_list(&q, !corrected, &a) > 0;
         }
@@ -245,14 +287,16 @@ static void test_small_pool_is_enumerated(void **state) {
         while (2 * least < 8 / S) least *= 2;
         expected += count_splits(S, least, 8);
     }
-    char(*seen)[9] = calloc((size_t)x.n, sizeof *seen), (*whole)[24] = calloc((size_t)x.n, sizeof *whole);
+    char(*seen)[9] = calloc((size_t)x.n, sizeof *seen);
+    char(*whole)[24] = calloc((size_t)x.n, sizeof *whole);
     for (int i = 0; i < x.n; i++) {
         const struct plan *p = x.build(&x, x.proposal[i].id, &a);
         char split[9] = "", all[24] = "";
         int k = 0;
         for (; k < p->pipeline->n_stage; k++) {
             const struct replicas *r = p->pipeline->stage[k].group;
-            split[k] = (char)('0' + r->tp * r->count), all[k] = (char)('0' + r->tp);
+            split[k] = (char)('0' + r->tp * r->count);
+            all[k] = (char)('0' + r->tp);
         }
         strcpy(all + k, split);
         all[2 * k] = (char)('0' + p->micro_batch_size);
@@ -263,7 +307,8 @@ static void test_small_pool_is_enumerated(void **state) {
         if (y == n) strcpy(seen[n++], split);
     }
     assert_int_equal(n, expected);
-    free(seen), free(whole);
+    free(seen);
+    free(whole);
     arena_free(&a);
 }
 
@@ -278,7 +323,8 @@ static void test_reproducible(void **state) {
     assert_true(x.states == y.states && x.states >= 50000 && x.states < 51000);
     for (int i = 0; i < x.n; i++) {
         assert_true(x.proposal[i].time_s == y.proposal[i].time_s);
-        assert_int_equal(plan_compare(x.build(&x, x.proposal[i].id, &a), y.build(&y, y.proposal[i].id, &a)), 0);
+        assert_int_equal(plan_compare(x.build(&x, x.proposal[i].id, &a), y.build(&y, y.proposal[i].id, &a)),
+                         0);
     }
     q.states = 5000;
     struct answer less = ask(&q, &a);
@@ -300,7 +346,8 @@ static void test_twenty_nodes(void **state) {
     int used[2];
     for (int corrected = 0; corrected < 2; corrected++) {
         struct question q = fig_question(&metis_planner, j, 0, corrected, &a);
-        q.pool = &pool, q.states = 20000;
+        q.pool = &pool;
+        q.states = 20000;
         struct answer y = ask(&q, &a);
         assert_true(y.n > 0);
         int *n = ARENA_ARRAY(&a, int, q.w->site->n_zone * q.w->site->n_gpu);

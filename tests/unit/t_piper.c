@@ -6,20 +6,21 @@
 
 extern const struct planner piper_planner;
 
-/* Seconds and bytes that the published program gave for the measured runs: six digits times the microbatches. */
+/* Seconds and bytes that the published program gave for the measured runs: six digits times the microbatches.
+ */
 static void test_measured(void **state) {
     (void)state;
     static const struct {
         const char *run;
         double time_s, bytes;
     } published[] = {
-        {"N1_D1_M4_G1", 0.082512, 4919490000},    {"N1_D1_M4_G32", 2.640384, 4919490000},
-        {"N2_D1", 0.516512, 20334200000},         {"N2_D2", 0.7182624, 7764190000},
-        {"N4_D1", 1.5080512, 2731950000},         {"N4_D2", 1.479744, 3412640000},
-        {"N4_D4", 1.0231072, 13453600000},        {"N8_D2", 2.0845888, 18765000000},
-        {"N8_D4", 2.0730496, 20334200000},        {"N16_D16", 1.863936, 24832400000},
-        {"N16_D4", 2.0859648, 18765000000},       {"N16_D8", 2.0742144, 20334200000},
-        {"N32_D16", 1.04177408, 20334200000},     {"N32_D32", 0.94093312, 24832400000},
+        {"N1_D1_M4_G1", 0.082512, 4919490000}, {"N1_D1_M4_G32", 2.640384, 4919490000},
+        {"N2_D1", 0.516512, 20334200000},      {"N2_D2", 0.7182624, 7764190000},
+        {"N4_D1", 1.5080512, 2731950000},      {"N4_D2", 1.479744, 3412640000},
+        {"N4_D4", 1.0231072, 13453600000},     {"N8_D2", 2.0845888, 18765000000},
+        {"N8_D4", 2.0730496, 20334200000},     {"N16_D16", 1.863936, 24832400000},
+        {"N16_D4", 2.0859648, 18765000000},    {"N16_D8", 2.0742144, 20334200000},
+        {"N32_D16", 1.04177408, 20334200000},  {"N32_D32", 0.94093312, 24832400000},
         {"N32_D8", 1.04574208, 18765000000},
     };
     struct arena a = {0};
@@ -77,7 +78,8 @@ static void judge(struct small *x) {
         double compute = 0, params = 0, act = 0, edges = 0;
         for (int k = i; k < x->stages; k++) s += x->degree[k];
         for (int l = first; l < x->end[i]; l++)
-            compute += t->fwd_s[l] + t->bwd_s[l], params += w->model->params[0][l], act += w->model->act_mem[0][l];
+            compute += t->fwd_s[l] + t->bwd_s[l], params += w->model->params[0][l],
+                act += w->model->act_mem[0][l];
         if (4 * act * ((s + d - 1) / d) + 20 * params > w->site->gpu[pool->gpu].memory_bytes) return;
         if (i > 0) edges += w->model->act_out[first - 1];
         if (i < x->stages - 1) edges += w->model->act_out[x->end[i] - 1];
@@ -98,7 +100,8 @@ static void all_plans(struct small *x, int left) {
         for (int d = 1; d <= left; d++) {
             if (x->q->w->global_batch_size % d) continue;
             if (x->q->corrected && x->stages && d != x->degree[0]) continue; /* [Q4] */
-            x->end[x->stages] = end, x->degree[x->stages++] = d;
+            x->end[x->stages] = end;
+            x->degree[x->stages++] = d;
             all_plans(x, left - d);
             x->stages--;
         }
@@ -118,14 +121,19 @@ static void test_all_plans(void **state) {
         struct pool_entry entry = {j->pool->entry->zone, j->pool->entry->gpu, 1 + i % 6};
         struct pool pool = {.n_entry = 1, .entry = &entry};
         int *count = ARENA_ARRAY(&a, int, site.n_zone * site.n_gpu);
-        count[entry.zone * site.n_gpu + entry.gpu] = entry.count, pool.count = count;
+        count[entry.zone * site.n_gpu + entry.gpu] = entry.count;
+        pool.count = count;
         memcpy(gpu, site.gpu, sizeof *gpu * (size_t)site.n_gpu);
         gpu[entry.gpu].memory_bytes = (0.8 + 0.35 * (i / 6 % 10)) * 1e9; /* the stages need 0.6 to 7e9 */
-        model.n_layer = 5, site.gpu = gpu;
-        w.model = &model, w.site = &site, w.global_batch_size = batches[i / 60];
+        model.n_layer = 5;
+        site.gpu = gpu;
+        w.model = &model;
+        w.site = &site;
+        w.global_batch_size = batches[i / 60];
         for (int corrected = 0; corrected < 2; corrected++) {
             struct question q = fig_question(&piper_planner, j, 0, corrected, &a);
-            q.w = &w, q.pool = &pool;
+            q.w = &w;
+            q.pool = &pool;
             struct small x = {.q = &q, .L = 5, .best_s = INFINITY};
             /* the degrees of all stages add up to the batch at most */
             all_plans(&x, entry.count < w.global_batch_size ? entry.count : w.global_batch_size);
@@ -165,17 +173,21 @@ static double three_axes(const struct question *q) {
     const struct model *mo = w->model;
     const struct pool_entry *pool = q->pool->entry;
     const struct layer_times *t = profile_times(w->profile[pool->gpu], 1, 1);
-    double bw = site_link(w->site, pool->zone, pool->gpu, 4, pool->zone, pool->gpu, 4)->peak_Bps, best = INFINITY;
+    double bw = site_link(w->site, pool->zone, pool->gpu, 4, pool->zone, pool->gpu, 4)->peak_Bps,
+           best = INFINITY;
     int L = mo->n_layer, G = pool->count, B = w->global_batch_size, S = G < B ? G : B;
     for (int j = 0; j <= L; j++)
         for (int k = 0; k <= G; k++)
             for (int s = 0; s <= S; s++) {
                 double least = j ? INFINITY : 0, params = 0, act = 0, compute = 0;
                 for (int i = j - 1, l = L - j; i >= 0; i--, l++) { /* layers L-j .. l are the first stage */
-                    params += mo->params[0][l], act += mo->act_mem[0][l], compute += t->fwd_s[l] + t->bwd_s[l];
+                    params += mo->params[0][l];
+                    act += mo->act_mem[0][l];
+                    compute += t->fwd_s[l] + t->bwd_s[l];
                     double edges = (j < L ? mo->act_out[L - j - 1] : 0) + (i ? mo->act_out[l] : 0);
                     for (int d = 1; d <= k && d <= s; d++) {
-                        if (B % d || 4 * act * ((s + d - 1) / d) + 20 * params > w->site->gpu[pool->gpu].memory_bytes)
+                        if (B % d ||
+                            4 * act * ((s + d - 1) / d) + 20 * params > w->site->gpu[pool->gpu].memory_bytes)
                             continue;
                         double comm = 2 * 4 * edges / d + 4. * (d - 1) * 4 * params / (d * (double)B);
                         least = fmin(least, fmax(comm / bw + compute / d, table[i][k - d][s - d]));
@@ -193,7 +205,8 @@ static double three_axes(const struct question *q) {
 
 static void test_one_axis(void **state) {
     (void)state;
-    static const int gpus[] = {3, 8, 20, 13, K, 24, 31, 32}, batches[] = {1024, 1024, 1024, 12, 48, 6, 30, 16};
+    static const int gpus[] = {3, 8, 20, 13, K, 24, 31, 32},
+                     batches[] = {1024, 1024, 1024, 12, 48, 6, 30, 16};
     struct arena a = {0};
     struct job *j = fig_job("fig7", &a);
     struct gpu_type *gpu = ARENA_ARRAY(&a, struct gpu_type, j->workload.site->n_gpu);
@@ -207,8 +220,12 @@ static void test_one_axis(void **state) {
         struct pool pool = {.n_entry = 1, .entry = &entry, .count = count};
         struct question q = fig_question(&piper_planner, j, 0, false, &a);
         count[entry.zone * site.n_gpu + entry.gpu] = entry.count;
-        gpu[entry.gpu].memory_bytes = i % 2 ? 13.3e9 : 42949672960; /* the least that has a plan is near 10e9 */
-        w.site = &site, w.global_batch_size = batches[i / 2], q.w = &w, q.pool = &pool;
+        gpu[entry.gpu].memory_bytes =
+            i % 2 ? 13.3e9 : 42949672960; /* the least that has a plan is near 10e9 */
+        w.site = &site;
+        w.global_batch_size = batches[i / 2];
+        q.w = &w;
+        q.pool = &pool;
         struct answer x = list_of(&piper_planner, &q, true, &a);
         double expected = three_axes(&q);
         assert_int_equal(x.n, isfinite(expected));
@@ -255,7 +272,8 @@ static void test_nothing(void **state) {
     struct pool empty = {.count = ARENA_ARRAY(&a, int, q.w->site->n_zone * q.w->site->n_gpu)};
     q.pool = &empty;
     assert_int_equal(list_of(&piper_planner, &q, true, &a).n, 0);
-    empty.n_entry = 1, empty.entry = &(struct pool_entry){0, 0, 0};
+    empty.n_entry = 1;
+    empty.entry = &(struct pool_entry){0, 0, 0};
     assert_int_equal(list_of(&piper_planner, &q, true, &a).n, 0);
     arena_free(&a);
 }
@@ -277,7 +295,8 @@ static void test_estimate(void **state) {
     p = grid_plan(w, x->zone, x->gpu, 8, 2, 4, 1, &a);
     assert_int_equal(piper_planner.estimate(w, NULL, p, false, &g, &a, &e), 0);
     assert_true(g.time_s > 0 && g.peak_bytes > 0);
-    p->n_pipeline = 2, p->pipeline = (struct pipeline[]){*p->pipeline, *p->pipeline};
+    p->n_pipeline = 2;
+    p->pipeline = (struct pipeline[]){*p->pipeline, *p->pipeline};
     assert_int_equal(piper_planner.estimate(w, NULL, p, true, &g, &a, &e), 0);
     assert_true(isnan(g.time_s));
     arena_free(&a);

@@ -88,7 +88,8 @@ static void test_check(void **state) {
     s->stage[0].first = 1;
     refused(s, "layers"); /* layer 0 left out */
     s = sample();
-    s->stage[0].end = 4, s->stage[1].first = 4;
+    s->stage[0].end = 4;
+    s->stage[1].first = 4;
     refused(s, "layers"); /* an empty stage */
     s = sample();
     s->pipeline.n_stage = 1;
@@ -182,7 +183,8 @@ static void test_packing(void **state) {
                                 fail_msg(
                                     "%d x 1, %d x 2, %d x 4, %d x 8 in %d GPUs at %d a node: %d, expected %d",
                                     n1, n2, n4, n8, gpus, per_node[p], got, want);
-                            tried++, fitted += got;
+                            tried++;
+                            fitted += got;
                         }
     assert_true(tried > 30000);
     assert_true(fitted > 1000);
@@ -219,13 +221,15 @@ static void test_pool(void **state) {
     assert_int_equal(plan_check_pool(&s->plan, &site, (int[]){4, 0, 6, 0}, "W", &e), -1);
     assert_non_null(strstr(e.text, "g1"));
     /* 6 GPUs, but the second node has two: two tp-4 do not fit into 4 + 2, nor 3 tp-2 + 1 tp-4 in 8 */
-    s->group[1][1].tp = 4, s->group[1][1].count = 1;
+    s->group[1][1].tp = 4;
+    s->group[1][1].count = 1;
     assert_int_equal(plan_check_pool(&s->plan, &site, (int[]){4, 0, 7, 1}, "W", &e), -1);
     assert_int_equal(plan_check_pool(&s->plan, &site, (int[]){4, 0, 8, 1}, "W", &e), 0);
     /* both stages share a node, and several pipelines add up */
     s = sample();
     struct pipeline two[2] = {s->pipeline, s->pipeline};
-    s->plan.n_pipeline = 2, s->plan.pipeline = two;
+    s->plan.n_pipeline = 2;
+    s->plan.pipeline = two;
     assert_int_equal(plan_check_pool(&s->plan, &site, (int[]){8, 0, 12, 2}, "W", &e), 0);
     assert_int_equal(plan_check_pool(&s->plan, &site, (int[]){7, 0, 12, 2}, "W", &e), -1);
     assert_int_equal(plan_check_pool(&s->plan, &site, (int[]){8, 0, 11, 2}, "W", &e), -1);
@@ -236,7 +240,8 @@ enum { VARIANTS = 22 };
 /* Plans that all differ. */
 static void variant(struct sample *s, int v) {
     *s = *sample();
-    s->stage[0].group = s->group[0], s->stage[1].group = s->group[1];
+    s->stage[0].group = s->group[0];
+    s->stage[1].group = s->group[1];
     s->pipeline.stage = s->stage;
     s->plan.pipeline = &s->pipeline;
     static const int vms[] = {0, 1};

@@ -10,8 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "io/inputs.h"
-#include "io/planjson.h"
+#include "formats/inputs.h"
+#include "formats/planjson.h"
 #include "texts.h"
 
 static const char base_plan[] = "{\"format\": \"sailor-plan/1\", \"model\": \"opt-350m\", \"site\": \"gcp\", "

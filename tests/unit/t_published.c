@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "io/published.h"
+#include "formats/published.h"
 
 static struct arena arena;
 static char path[] = "/tmp/sailor-published-XXXXXX";

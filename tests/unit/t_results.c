@@ -1,4 +1,4 @@
-#include "io/results.h"
+#include "formats/results.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -35,11 +35,12 @@ static struct job *make_job(void) {
     size_t side = ZONES * GPUS * TP_N;
     struct link *link = ARENA_ARRAY(a, struct link, side * side);
     for (size_t i = 0; i < side * side; i++) link[i] = (struct link){0, 0, 10, 1e10, true};
-    unsigned char *counts = ARENA_ARRAY(a, unsigned char, ZONES *GPUS);
-    double *usd = ARENA_ARRAY(a, double, ZONES *GPUS), *egress = ARENA_ARRAY(a, double, ZONES *ZONES);
-    int *available = ARENA_ARRAY(a, int, ZONES *GPUS);
+    unsigned char *counts = ARENA_ARRAY(a, unsigned char, ZONES * GPUS);
+    double *usd = ARENA_ARRAY(a, double, ZONES * GPUS), *egress = ARENA_ARRAY(a, double, ZONES * ZONES);
+    int *available = ARENA_ARRAY(a, int, ZONES * GPUS);
     for (int i = 0; i < ZONES * GPUS; i++) counts[i] = 7, usd[i] = 1.1 + i, available[i] = -1;
-    egress[1] = 0.02, egress[2] = 0.03;
+    egress[1] = 0.02;
+    egress[2] = 0.03;
     const char **zone = ARENA_ARRAY(a, const char *, ZONES);
     for (int i = 0; i < ZONES; i++) zone[i] = zones[i];
     *s = (struct site){.name = "world",
@@ -76,7 +77,7 @@ static struct job *make_job(void) {
         *p = (struct profile){.model = "toy", .gpu = gpus[g].name, .n_mb = 2, .mb = mb, .times = times};
         profile[g] = p;
     }
-    int *count = ARENA_ARRAY(a, int, ZONES *GPUS);
+    int *count = ARENA_ARRAY(a, int, ZONES * GPUS);
     for (int i = 0; i < ZONES * GPUS; i++) count[i] = 8 * (i + 1);
     struct pool *pool = ARENA_ARRAY(a, struct pool, 3);
     for (int i = 0; i < 3; i++) pool[i] = (struct pool){.time_s = i == 1 ? 17.25 : NAN, .count = count};

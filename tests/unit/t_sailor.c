@@ -1,5 +1,5 @@
-/* The published heuristic: its answers to the published experiments, its own estimate re-computed from the plan alone,
- * the shape of everything it proposes, and its defects with and without. */
+/* The published heuristic: its answers to the published experiments, its own estimate re-computed from the
+ * plan alone, the shape of everything it proposes, and its defects with and without. */
 #include "fig.h"
 
 #include <math.h>
@@ -7,15 +7,16 @@
 
 extern const struct planner sailor_planner;
 
-/* "4 0-13 A100-40/us-central1-a/4x8 ... | 13-26 ...": the microbatch, then per stage type/zone/degree x replicas. */
+/* "4 0-13 A100-40/us-central1-a/4x8 ... | 13-26 ...": the microbatch, then per stage type/zone/degree x
+ * replicas. */
 static const char *text_of(const struct plan *p, const struct site *s, struct arena *a) {
     const char *t = arena_printf(a, "%d", p->micro_batch_size);
     for (int i = 0; i < p->pipeline->n_stage; i++) {
         const struct stage *st = &p->pipeline->stage[i];
         t = arena_printf(a, "%s%s %d-%d", t, i ? " |" : "", st->first, st->end);
         for (int g = 0; g < st->n_group; g++)
-            t = arena_printf(a, "%s %s/%s/%dx%d", t, s->gpu[st->group[g].gpu].name, s->zone[st->group[g].zone],
-                             st->group[g].tp, st->group[g].count);
+            t = arena_printf(a, "%s %s/%s/%dx%d", t, s->gpu[st->group[g].gpu].name,
+                             s->zone[st->group[g].zone], st->group[g].tp, st->group[g].count);
     }
     return t;
 }
@@ -37,11 +38,13 @@ static const struct {
      "2 0-13 A100-40/us-central1-a/1x3 V100-16/us-central1-a/4x24 | 13-26 A100-40/us-central1-a/1x27"},
     {"fig8b", 1, 0.36091447932893067, 0.7544649126225398, 0.36226889201262935, 0.7446893453598022,
      "1 0-3 V100-16/us-central1-a/4x20 | 3-6 A100-40/us-central1-a/1x20 | 6-10 A100-40/us-central1-a/1x20 | "
-     "10-14 A100-40/us-central1-a/1x20 | 14-18 A100-40/us-central1-a/1x20 | 18-22 V100-16/us-central1-a/4x20 | "
+     "10-14 A100-40/us-central1-a/1x20 | 14-18 A100-40/us-central1-a/1x20 | 18-22 V100-16/us-central1-a/4x20 "
+     "| "
      "22-26 V100-16/us-central1-a/4x20"},
     {"fig8b", 2, 0.5228979089254144, 0.8331945688463673, 0.5257456999525578, 0.8210136890411377,
      "1 0-3 V100-16/us-central1-a/4x32 | 3-6 A100-40/us-central1-a/1x32 | 6-10 A100-40/us-central1-a/1x32 | "
-     "10-14 A100-40/us-central1-a/1x32 | 14-18 A100-40/us-central1-a/1x32 | 18-22 V100-16/us-central1-a/4x32 | "
+     "10-14 A100-40/us-central1-a/1x32 | 14-18 A100-40/us-central1-a/1x32 | 18-22 V100-16/us-central1-a/4x32 "
+     "| "
      "22-26 V100-16/us-central1-a/4x32"},
     {"fig10", 0, 0.41485338821768675, 0.4411359574255297, 0.405819285354121, 0.4539809823036194,
      "8 0-26 A100-40/us-central1-f/4x8 A100-40/us-central1-c/4x8 A100-40/us-central1-b/4x8 "
@@ -97,7 +100,8 @@ static const struct replicas *replica(const struct stage *s, int j) {
 /* The faithful planner's own time, from the plan, from the last stage to the first. */
 static double own_time_s(const struct workload *w, const struct plan *p) {
     const struct pipeline *pl = p->pipeline;
-    int D = stage_replicas(&pl->stage[0]), m = p->micro_batch_size, M = (w->global_batch_size + m * D - 1) / (m * D);
+    int D = stage_replicas(&pl->stage[0]), m = p->micro_batch_size,
+        M = (w->global_batch_size + m * D - 1) / (m * D);
     double first = 0, straggler = 0, comps = 0, acts = 0, syncs = 0, update = 0;
     for (int i = pl->n_stage - 1; i >= 0; i--) {
         const struct stage *s = &pl->stage[i];
@@ -109,7 +113,8 @@ static double own_time_s(const struct workload *w, const struct plan *p) {
             const struct layer_times *t = profile_times(w->profile[r->gpu], m, r->tp);
             double sum = 0;
             for (int l = s->first; l < s->end; l++) sum += t->fwd_s[l] + t->bwd_s[l];
-            comp = fmax(comp, sum), update = fmax(update, (s->end - s->first) * t->update_s[s->first]);
+            comp = fmax(comp, sum);
+            update = fmax(update, (s->end - s->first) * t->update_s[s->first]);
             const struct link *own = site_link(w->site, r->zone, r->gpu, r->tp, r->zone, r->gpu, r->tp);
             if (g && r[-1].gpu == r->gpu) continue; /* [Q3] */
             if (!slow || own->peak_Bps < slow->peak_Bps) slow = own;
@@ -121,7 +126,10 @@ static double own_time_s(const struct workload *w, const struct plan *p) {
                 act = fmax(act, link_time_s(l, w->model->act_out[s->end - 1] * 4 * m, ESTIMATOR_SAILOR));
             }
         straggler = fmax(straggler, fmax(comp + act, first + act));
-        first = comp + act, comps += comp, acts += act, syncs = fmax(syncs, ring_s(slow, bytes, D));
+        first = comp + act;
+        comps += comp;
+        acts += act;
+        syncs = fmax(syncs, ring_s(slow, bytes, D));
     }
     return (M - 1) * straggler + 2 * acts + comps + syncs + (pl->n_stage == 1 ? update : 0);
 }
@@ -141,7 +149,8 @@ static int over_used(const struct plan *p, const struct site *s, const int *pool
     return over;
 }
 
-/* Valid plans, best first, in memory, in the pool. may_over_use: [Q4] can show, in the last stage of a pipeline. */
+/* Valid plans, best first, in memory, in the pool. may_over_use: [Q4] can show, in the last stage of a
+ * pipeline. */
 static void check_all(const struct question *q, bool may_over_use) {
     struct arena a = {0};
     const struct workload *w = q->w;
@@ -152,12 +161,16 @@ static void check_all(const struct question *q, bool may_over_use) {
         struct estimate est = {0};
         struct err e;
         if (plan_check(p, w, "plan", &e)) fail_msg("%s", e.text);
-        /* the simulator asks for links between single GPUs of two zones, the planner does not: some types have none */
+        /* the simulator asks for links between single GPUs of two zones, the planner does not: some types
+         * have none */
         bool judged = !estimate_plan(w, p, ESTIMATOR_SAILOR, &est, &e);
-        if (judged) assert_true(est.fits);
-        else assert_true(strstr(e.text, "no link from") && strstr(e.text, "GH-96"));
+        if (judged)
+            assert_true(est.fits);
+        else
+            assert_true(strstr(e.text, "no link from") && strstr(e.text, "GH-96"));
         bool fits_pool = !plan_check_pool(p, w->site, q->pool->count, "plan", &e);
-        if (!fits_pool && (!may_over_use || !over_used(p, w->site, q->pool->count, &a))) fail_msg("%s", e.text);
+        if (!fits_pool && (!may_over_use || !over_used(p, w->site, q->pool->count, &a)))
+            fail_msg("%s", e.text);
         if (!fits_pool) { /* without its last stage it fits */
             struct plan cut = *p;
             struct pipeline front = {p->pipeline->n_stage - 1, p->pipeline->stage};
@@ -224,7 +237,8 @@ static void proposes_valid_plans_for_random_pools(void **state) {
 
 /* ---- particular questions ---- */
 
-static struct question asked(const struct job *j, int *count, struct pool *pool, bool corrected, struct arena *a) {
+static struct question asked(const struct job *j, int *count, struct pool *pool, bool corrected,
+                             struct arena *a) {
     struct question q = fig_question(&sailor_planner, j, 0, corrected, a);
     *pool = (struct pool){.count = count};
     q.pool = pool;
@@ -296,8 +310,10 @@ static void prices_are_the_site_s_when_corrected(void **state) {
         struct answer x = ask(&q, &a);
         for (int i = 0; i < x.n; i++) {
             double usd = rental_usd(&j->workload, x.proposal[i].plan, x.proposal[i].time_s);
-            if (corrected) fig_near(x.proposal[i].cost_usd, usd, 1e-12, "cost of plan", i);
-            else assert_true(fabs(x.proposal[i].cost_usd / usd - 1) > 1e-4);
+            if (corrected)
+                fig_near(x.proposal[i].cost_usd, usd, 1e-12, "cost of plan", i);
+            else
+                assert_true(fabs(x.proposal[i].cost_usd / usd - 1) > 1e-4);
         }
     }
     arena_free(&a);
@@ -338,7 +354,8 @@ static void gives_up_when_told(void **state) {
     struct row_result r = {.status = ROW_TODO};
     struct err e;
     int polled = 0;
-    q.stop = at_once, q.stop_ctx = &polled;
+    q.stop = at_once;
+    q.stop_ctx = &polled;
     assert_int_equal(planner_walk(&sailor_planner, &q, ESTIMATOR_SAILOR, &r, &a, &e), 1);
     assert_int_equal(r.status, ROW_TODO);
     assert_true(polled > 0);

@@ -1,4 +1,5 @@
-/* Varuna: the published estimates to the microsecond, its plans on the figures' pools, and what corrected mode mends.
+/* Varuna: the published estimates to the microsecond, its plans on the figures' pools, and what corrected
+ * mode mends.
  */
 #include "fig.h"
 
@@ -52,7 +53,8 @@ static struct guess estimate(const struct question *q, const struct plan *p) {
 
 static const struct stage *stage_of(const struct proposal *y) { return y->plan->pipeline->stage; }
 
-/* ---- what the original says -------------------------------------------------------------------------------------- */
+/* ---- what the original says
+ * -------------------------------------------------------------------------------------- */
 
 /* Measured runs: the seconds hang on every draw of the noise and on the order of all events. */
 static const struct {
@@ -109,10 +111,10 @@ static void test_fig7(void **state) {
     }
 }
 
-/* Longer runs: with 2048 sequences in 13 stages the order of events within a microsecond matters, which hangs on libc's
- * random(); after 16.7 s the clock of 32-bit floats is coarser than a microsecond; in the 26 stages on GH-96 more than
- * four messages of a stage would be under way if they could. The values are those of a separate replay of the published
- * rules, whose generators were compared with the libraries'. */
+/* Longer runs: with 2048 sequences in 13 stages the order of events within a microsecond matters, which hangs
+ * on libc's random(); after 16.7 s the clock of 32-bit floats is coarser than a microsecond; in the 26 stages
+ * on GH-96 more than four messages of a stage would be under way if they could. The values are those of a
+ * separate replay of the published rules, whose generators were compared with the libraries'. */
 static void test_long(void **state) {
     (void)state;
     static const struct {
@@ -135,11 +137,13 @@ static void test_long(void **state) {
     struct plan *p = grid_plan(q.w, x->zone, x->gpu, 1, 1, 1, 1, &arena);
     p->global_batch_size = 12000;
     double cut_s = estimate(&q, p).time_s;
-    q.corrected = true, p->pipeline->stage->group->tp = 4;
+    q.corrected = true;
+    p->pipeline->stage->group->tp = 4;
     fig_near(cut_s / estimate(&q, p).time_s, 10. / 12, 0.01, "part of the batch", 0);
 }
 
-/* ---- plans ------------------------------------------------------------------------------------------------------- */
+/* ---- plans
+ * ------------------------------------------------------------------------------------------------------- */
 
 static void check_plans(const struct question *q, const struct answer *x) {
     const struct pool_entry *first = q->pool->entry;
@@ -217,7 +221,8 @@ static void test_random_pools(void **state) {
         struct pool_entry entry = {
             .zone = j->pool->entry->zone, .gpu = gpu_named(w.site, type[draw(0, 2)]), .count = draw(0, 300)};
         w.global_batch_size = draw(1, 2000);
-        q.w = &w, q.objective = draw(0, 1) ? OBJECTIVE_COST : OBJECTIVE_THROUGHPUT;
+        q.w = &w;
+        q.objective = draw(0, 1) ? OBJECTIVE_COST : OBJECTIVE_THROUGHPUT;
         one_pool(&q, &pool, &entry);
         struct answer x = ask(&q), again = ask(&q);
         check_plans(&q, &x);
@@ -250,11 +255,12 @@ static void test_nothing(void **state) {
     }
 }
 
-/* ---- the estimator ----------------------------------------------------------------------------------------------- */
+/* ---- the estimator
+ * ----------------------------------------------------------------------------------------------- */
 
-/* Without noise: a stage alone takes M microbatches one after the other, a pipeline of one microbatch takes each stage
- * and each message once there and once back. The published order forgets the way back when there are fewer microbatches
- * than stages. */
+/* Without noise: a stage alone takes M microbatches one after the other, a pipeline of one microbatch takes
+ * each stage and each message once there and once back. The published order forgets the way back when there
+ * are fewer microbatches than stages. */
 static void test_small(void **state) {
     (void)state;
     const struct job *j = fig_job("fig7", &arena);
@@ -294,7 +300,8 @@ static void test_pipeline_bounds(void **state) {
         double slowest_s = 0, all_s = 0;
         for (int l = 0; l < 26; l += 2) {
             double s = t->fwd_s[l] + t->fwd_s[l + 1] + t->bwd_s[l] + t->bwd_s[l + 1];
-            slowest_s = fmax(slowest_s, s), all_s += s;
+            slowest_s = fmax(slowest_s, s);
+            all_s += s;
         }
         double send_s = link_time_s(site_link(q.w->site, x->zone, x->gpu, 4, x->zone, x->gpu, 4),
                                     q.w->model->act_out[1] * 4 * 4 / 4, ESTIMATOR_SAILOR);
@@ -357,14 +364,16 @@ static void test_memory_limit(void **state) {
         s->gpu = gpu;
         /* the whole model at m = 2, layers alone: 18.4e9 bytes; at m = 1: 10.3e9 */
         struct gpu_type *own = &gpu[q.pool->entry->gpu];
-        own->memory_bytes = 1e12, own->planner_memory_bytes = 20e9;
+        own->memory_bytes = 1e12;
+        own->planner_memory_bytes = 20e9;
         struct answer x = ask(&q);
         assert_int_equal(x.n, 2);
         for (int i = 0; i < 2; i++) { /* Q2: divided by the stages; mended: what is in flight counts */
             const struct plan *p = x.proposal[i].plan;
             assert_int_equal(p->micro_batch_size, p->pipeline->n_stage == 1 || c ? 2 : 4);
         }
-        own->planner_memory_bytes = 9e9; /* too little for one stage: the published code stops, the other looks on */
+        own->planner_memory_bytes =
+            9e9; /* too little for one stage: the published code stops, the other looks on */
         x = ask(&q);
         assert_int_equal(x.n, c);
     }
@@ -390,7 +399,8 @@ static void test_in_flight(void **state) {
     const struct pool_entry *x = q.pool->entry;
     struct plan *p = grid_plan(q.w, x->zone, x->gpu, 1, 3, 4, 2, &arena);
     static const int end[] = {24, 25, 26}; /* the first stage is the fullest */
-    for (int i = 0; i < 3; i++) p->pipeline->stage[i].first = i ? end[i - 1] : 0, p->pipeline->stage[i].end = end[i];
+    for (int i = 0; i < 3; i++)
+        p->pipeline->stage[i].first = i ? end[i - 1] : 0, p->pipeline->stage[i].end = end[i];
     double faithful = estimate(&q, p).peak_bytes, kept = 0;
     for (int l = 0; l < 24; l++) kept += q.w->model->act_mem[2][l];
     q.corrected = true;
@@ -406,13 +416,15 @@ static void test_not_a_grid(void **state) {
     assert_true(estimate(&q, p).time_s > 0);
     p->pipeline->stage[1].group->count = 3;
     assert_true(isnan(estimate(&q, p).time_s) && isnan(estimate(&q, p).peak_bytes));
-    p->pipeline->stage[1].group->count = 4, p->pipeline->stage[1].group->tp = 2;
+    p->pipeline->stage[1].group->count = 4;
+    p->pipeline->stage[1].group->tp = 2;
     assert_true(isnan(estimate(&q, p).time_s));
     p->pipeline->stage[1].group->tp = 4, p->micro_batch_size = 3; /* not profiled */
     assert_true(isnan(estimate(&q, p).time_s));
 }
 
-/* ---- inputs ------------------------------------------------------------------------------------------------------ */
+/* ---- inputs
+ * ------------------------------------------------------------------------------------------------------ */
 
 /* Without the measured file the fit stands in, close to it. */
 static void test_fit(void **state) {
@@ -438,7 +450,8 @@ static void refused(const char *what, const char *text) {
     const void *extra;
     struct err e = {0};
     assert_non_null(mkdtemp(dir));
-    const char *level[] = {arena_printf(&arena, "%s/planners", dir), arena_printf(&arena, "%s/planners/varuna", dir),
+    const char *level[] = {arena_printf(&arena, "%s/planners", dir),
+                           arena_printf(&arena, "%s/planners/varuna", dir),
                            arena_printf(&arena, "%s/planners/varuna/opt-350m", dir)};
     for (int i = 0; i < 3; i++) assert_int_equal(mkdir(level[i], 0700), 0);
     char *path = arena_printf(&arena, "%s/A100-40.json", level[2]);
@@ -471,9 +484,8 @@ static void test_load(void **state) {
     refused("/peaks/0/layer_bytes", HEAD "\"peaks\": [" ROW(1, "[1, 2]") "]}");
     refused("/peaks", HEAD "\"peaks\": []}");
     refused("nodes", HEAD "\"nodes\": 4, \"peaks\": [" ROW(1, LAYERS) "]}");
-    refused(
-        "/model",
-        "{\"format\": \"sailor-varuna/1\", \"model\": \"opt-30b\", \"gpu\": \"A100-40\", \"tp\": 4, \"peaks\": []}");
+    refused("/model", "{\"format\": \"sailor-varuna/1\", \"model\": \"opt-30b\", \"gpu\": \"A100-40\", "
+                      "\"tp\": 4, \"peaks\": []}");
     refused("/format", "{\"format\": \"sailor-profile/1\"}");
     refused("", "{");
 }

@@ -1,11 +1,12 @@
 #include "texts.h"
+#include "io/file.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "io/inputs.h"
+#include "formats/inputs.h"
 
 struct arena texts;
 char tmp[] = "/tmp/sailor-texts-XXXXXX";
@@ -36,7 +37,7 @@ void write_text(const char *path, const char *text, size_t n) {
 char *slurp(const char *path) {
     struct err e;
     size_t n;
-    char *s = read_text(path, &n, &texts, &e);
+    char *s = file_read_text(path, &n, &texts, &e);
     if (!s) fail_msg("%s", e.text);
     return s;
 }

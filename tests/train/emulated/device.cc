@@ -96,7 +96,8 @@ static void begin() {
 }
 
 static void go(fiber &f) {
-    current = &f, thread = f.index;
+    current = &f;
+    thread = f.index;
     f.at = RUNS;
     if (_setjmp(scheduler)) return;
     if (f.begun) _longjmp(f.here, 1);
@@ -118,10 +119,14 @@ static void run_block(unsigned n) {
     for (unsigned i = 0; i < n; i++) {
         fiber &f = fibers[i];
         f.index = dim3(i % block_size.x, i / block_size.x % block_size.y, i / block_size.x / block_size.y);
-        f.at = RUNS, f.group = 0, f.begun = false;
+        f.at = RUNS;
+        f.group = 0;
+        f.begun = false;
         f.copies.clear();
         getcontext(&f.context);
-        f.context.uc_stack.ss_sp = f.stack, f.context.uc_stack.ss_size = STACK, f.context.uc_link = NULL;
+        f.context.uc_stack.ss_sp = f.stack;
+        f.context.uc_stack.ss_size = STACK;
+        f.context.uc_link = NULL;
         makecontext(&f.context, begin, 0);
     }
     for (unsigned warps = (n + 31) / 32;;) {
@@ -152,7 +157,9 @@ void run(dim3 grid, dim3 size, size_t shared_bytes, const std::function<void()> 
     }
     room = shared.data() + (128 - (uintptr_t)shared.data() % 128) % 128;
     memset(shared.data(), 0xff, shared.size()); /* no number, as float and as bf16 */
-    block_size = size, grid_size = grid, kernel_of_launch = &kernel;
+    block_size = size;
+    grid_size = grid;
+    kernel_of_launch = &kernel;
     for (unsigned z = 0; z < grid.z; z++)
         for (unsigned y = 0; y < grid.y; y++)
             for (unsigned x = 0; x < grid.x; x++) {
@@ -175,7 +182,8 @@ cudaError_t cudaMalloc(void **p, size_t bytes) {
     char *start = at + whole - PAGE - room, *before = start - 16;
     memset(at, 0xff, whole - PAGE);
     mprotect(at + whole - PAGE, PAGE, PROT_NONE);
-    memcpy(before, &at, sizeof at), memcpy(before + 8, &whole, sizeof whole);
+    memcpy(before, &at, sizeof at);
+    memcpy(before + 8, &whole, sizeof whole);
     used += whole;
     *p = start;
     return cudaSuccess;
@@ -184,7 +192,8 @@ cudaError_t cudaFree(void *p) {
     char *at;
     size_t whole;
     if (!p) return cudaSuccess;
-    memcpy(&at, (char *)p - 16, sizeof at), memcpy(&whole, (char *)p - 8, sizeof whole);
+    memcpy(&at, (char *)p - 16, sizeof at);
+    memcpy(&whole, (char *)p - 8, sizeof whole);
     used -= whole;
     munmap(at, whole);
     return cudaSuccess;
@@ -214,7 +223,8 @@ cudaError_t cudaGetDeviceCount(int *n) { return *n = 1, cudaSuccess; }
 cudaError_t cudaSetDevice(int) { return cudaSuccess; }
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp *p, int) {
     snprintf(p->name, sizeof p->name, "emulated GPU");
-    p->major = 8, p->minor = 0;
+    p->major = 8;
+    p->minor = 0;
     return cudaSuccess;
 }
 cudaError_t cudaDeviceGetPCIBusId(char *s, int size, int) {

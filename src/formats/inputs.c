@@ -1,0 +1,261 @@
+#include "formats/inputs_priv.h"
+#include "io/file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static bool is_dir(const char *path) {
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+static bool exists(const char *path) { return access(path, F_OK) == 0; }
+
+char *inputs_dir_of(const char *path, struct arena *a) {
+    const char *slash = strrchr(path, '/');
+    if (!slash) return arena_strdup(a, ".");
+    return slash == path ? arena_strdup(a, "/") : arena_printf(a, "%.*s", (int)(slash - path), path);
+}
+
+char *inputs_stem_of(const char *path, struct arena *a) {
+    const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
+    size_t n = strlen(base);
+    if (n > 5 && strcmp(base + n - 5, ".json") == 0) n -= 5;
+    return arena_printf(a, "%.*s", (int)n, base);
+}
+
+const char *inputs_dir(const char *dir, struct arena *a, struct err *e) {
+    static const char *const beside[] = {"../inputs", "../../inputs", "../share/sailor/inputs"};
+    const char *from = "--inputs", *env = getenv("SAILOR_INPUTS");
+    char exe[4000];
+    if (!dir && env && *env) dir = env, from = "SAILOR_INPUTS";
+    if (dir) {
+        if (is_dir(dir)) return arena_strdup(a, dir);
+        return err_set(e, EXIT_INPUT,
+                       "%s %s: not a directory; expected one with models/, profiles/ and sites/", from, dir),
+               NULL;
+    }
+    ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
+    exe[n > 0 ? n : 0] = '\0';
+    char *bin = inputs_dir_of(exe, a);
+    for (size_t i = 0; i < sizeof beside / sizeof *beside; i++) {
+        char *path = arena_printf(a, "%s/%s", bin, beside[i]);
+        if (is_dir(arena_printf(a, "%s/models", path))) return path;
+    }
+    err_set(e, EXIT_INPUT, "no inputs/ beside %s; expected --inputs DIR or SAILOR_INPUTS=DIR",
+            n > 0 ? exe : "the program");
+    return NULL;
+}
+
+static int resolve_dir(struct lookup *k) {
+    if (!k->dir) k->dir = inputs_dir(k->inputs, k->arena, k->e);
+    return k->dir ? 0 : -1;
+}
+
+static bool is_path(const char *ref) {
+    size_t n = strlen(ref);
+    return strchr(ref, '/') || (n > 5 && strcmp(ref + n - 5, ".json") == 0);
+}
+
+static int by_name(const void *x, const void *y) { return strcmp(*(char *const *)x, *(char *const *)y); }
+
+enum { LISTED_MAX = 64 };
+
+/** Stems of the .json files in a directory, sorted. */
+static int list_stems(const char *dir, const char *stems[LISTED_MAX], struct arena *a) {
+    DIR *d = opendir(dir);
+    int n = 0;
+    if (!d) return 0;
+    for (struct dirent *f; n < LISTED_MAX && (f = readdir(d));) {
+        size_t len = strlen(f->d_name);
+        if (f->d_name[0] != '.' && len > 5 && strcmp(f->d_name + len - 5, ".json") == 0)
+            stems[n++] = inputs_stem_of(f->d_name, a);
+    }
+    closedir(d);
+    qsort(stems, (size_t)n, sizeof *stems, by_name);
+    return n;
+}
+
+static int unknown_name(const struct json_at *at, const char *ref, const char *folder, struct lookup *k) {
+    const char *stems[LISTED_MAX];
+    char list[300] = "";
+    char *dir = arena_printf(k->arena, "%s/%s", k->dir, folder);
+    int n = list_stems(dir, stems, k->arena);
+    size_t used = 0;
+    for (int i = 0; i < n && used + 1 < sizeof list; i++)
+        used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "", stems[i]);
+    return json_fail(at, k->e, "no \"%.60s\" in %.150s; expected %s%s", ref, dir,
+                     n ? "one of " : "a name or the path of a file", list);
+}
+
+/** The file that a name or a path in `at` means. */
+static int locate(const struct json_at *at, const char *ref, const char *folder, struct lookup *k,
+                  const char **path) {
+    if (is_path(ref)) {
+        char *near = ref[0] == '/' || !k->beside ? NULL : arena_printf(k->arena, "%s/%s", k->beside, ref);
+        *path = near && exists(near) ? near : arena_strdup(k->arena, ref);
+        if (exists(*path)) return 0;
+        return json_fail(at, k->e, "no file \"%.200s\"; expected the path of a file, or a name", ref);
+    }
+    if (resolve_dir(k)) return -1;
+    *path = arena_printf(k->arena, "%s/%s/%s.json", k->dir, folder, ref);
+    return exists(*path) ? 0 : unknown_name(at, ref, folder, k);
+}
+
+cJSON *inputs_tree(const char *path, const char **text, struct arena *a, struct err *e) {
+    size_t size;
+    char *s = file_read_text(path, &size, a, e);
+    cJSON *tree = s ? json_parse(path, s, size, e) : NULL;
+    if (text) *text = s;
+    return tree;
+}
+
+/* ---- model + site + profiles ---- */
+
+const char *const inputs_dtypes[DTYPES] = {"fp32", "bf16", "fp16"};
+
+/** A model or site file: `as` is the name it must carry, NULL for a path. */
+static cJSON *open_named(const struct json_at *at, const char *folder, struct lookup *k, const char **path,
+                         const char **as, const char **text) {
+    const char *ref;
+    if (json_string(at, &ref, k->arena, k->e)) return NULL;
+    *as = is_path(ref) ? NULL : ref;
+    if (locate(at, ref, folder, k, path)) return NULL;
+    return inputs_tree(*path, text, k->arena, k->e);
+}
+
+int inputs_load_model(const struct json_at *at, struct lookup *k, struct loaded *l) {
+    const char *path, *as;
+    cJSON *tree = open_named(at, "models", k, &path, &as, &l->model_text);
+    if (!tree) return -1;
+    struct json_at root = json_root(path, tree);
+    l->model = ARENA_NEW(k->arena, struct model);
+    int rc = inputs_model(&root, as, inputs_stem_of(path, k->arena), l->model, k->arena, k->e);
+    cJSON_Delete(tree);
+    if (rc) return -1;
+    int n = 0;
+    if (!as) { /* a model of the user's own: its profiles lie beside it, as they do in inputs/ */
+        l->profile_dir[n++] =
+            arena_printf(k->arena, "%s/../profiles/%s", inputs_dir_of(path, k->arena), l->model->name);
+        l->profile_dir[n++] =
+            arena_printf(k->arena, "%s/profiles/%s", inputs_dir_of(path, k->arena), l->model->name);
+    }
+    struct err none; /* without inputs/ there is just one place less to look */
+    const char *dir = k->dir ? k->dir : inputs_dir(k->inputs, k->arena, &none);
+    if (dir) l->profile_dir[n] = arena_printf(k->arena, "%s/profiles/%s", dir, l->model->name);
+    return 0;
+}
+
+int inputs_load_site(const struct json_at *at, struct lookup *k, struct loaded *l) {
+    const char *path, *as;
+    cJSON *tree = open_named(at, "sites", k, &path, &as, &l->site_text);
+    if (!tree) return -1;
+    struct json_at root = json_root(path, tree);
+    l->site = ARENA_NEW(k->arena, struct site);
+    int rc = inputs_site(&root, as, inputs_stem_of(path, k->arena), l->site, k->arena, k->e);
+    cJSON_Delete(tree);
+    if (rc == 0) l->profile = ARENA_ARRAY(k->arena, const struct profile *, l->site->n_gpu);
+    return rc;
+}
+
+int inputs_load_profile(int gpu, const char *dtype, struct lookup *k, struct loaded *l) {
+    const char *name = l->site->gpu[gpu].name;
+    if (strchr(name, '/')) return 0;
+    for (int i = 0; i < 3 && l->profile_dir[i]; i++) {
+        char *path = arena_printf(k->arena, "%s/%s.%s.json", l->profile_dir[i], name, dtype);
+        if (!exists(path)) path = arena_printf(k->arena, "%s/%s.json", l->profile_dir[i], name);
+        if (!exists(path)) continue;
+        cJSON *tree = inputs_tree(path, &l->profile_text[gpu], k->arena, k->e);
+        if (!tree) return -1;
+        struct json_at root = json_root(path, tree), at = json_member(&root, "gpu"),
+                       in = json_member(&root, "dtype");
+        struct profile *p = ARENA_NEW(k->arena, struct profile);
+        int rc = inputs_profile(&root, l->model, p, k->arena, k->e);
+        if (rc == 0 && strcmp(p->gpu, name) != 0)
+            rc = json_fail(&at, k->e, "\"%.60s\"; expected \"%.60s\", the name of the file", p->gpu, name);
+        if (rc == 0 && p->dtype && strcmp(p->dtype, dtype) != 0)
+            rc = json_fail(&in, k->e, "\"%s\"; expected \"%s\", what is planned in (or a file %s.%s.json)",
+                           p->dtype, dtype, name, dtype);
+        cJSON_Delete(tree);
+        l->profile[gpu] = p;
+        return rc;
+    }
+    return 0;
+}
+
+struct workload inputs_workload(const struct loaded *l) {
+    return (struct workload){.site = l->site,
+                             .model = l->model,
+                             .profile = l->profile,
+                             .element_bytes = 4,
+                             .state_bytes_per_param = 24};
+}
+
+int inputs_load_workload(const struct json_at *model, const struct json_at *site, const char *dtype,
+                         struct lookup *k, struct workload *w) {
+    struct loaded l = {0};
+    if (inputs_load_model(model, k, &l) || inputs_load_site(site, k, &l)) return -1;
+    for (int g = 0; g < l.site->n_gpu; g++)
+        if (inputs_load_profile(g, dtype, k, &l)) return -1;
+    *w = inputs_workload(&l);
+    return 0;
+}
+
+int workload_load(const char *model, const char *site, const char *inputs, struct workload *w,
+                  struct arena *a, struct err *e) {
+    struct lookup k = {.inputs = inputs, .arena = a, .e = e};
+    struct json_at root = json_root("arguments", NULL), m = {.up = &root, .key = "model"},
+                   s = {.up = &root, .key = "site"};
+    cJSON *model_node = cJSON_CreateString(model), *site_node = cJSON_CreateString(site);
+    m.node = model_node;
+    s.node = site_node;
+    int rc = inputs_load_workload(&m, &s, inputs_dtypes[0], &k, w);
+    cJSON_Delete(model_node);
+    cJSON_Delete(site_node);
+    return rc;
+}
+
+int model_load(const char *model, const char *inputs, struct workload *w, struct arena *a, struct err *e) {
+    struct lookup k = {.inputs = inputs, .arena = a, .e = e};
+    struct json_at root = json_root("arguments", NULL), m = {.up = &root, .key = "model"};
+    struct loaded l = {0};
+    cJSON *node = cJSON_CreateString(model);
+    m.node = node;
+    int rc = inputs_load_model(&m, &k, &l);
+    cJSON_Delete(node);
+    *w = (struct workload){.model = l.model};
+    return rc;
+}
+
+int site_load(const char *site, const char *inputs, struct workload *w, const char **text, struct arena *a,
+              struct err *e) {
+    struct lookup k = {.inputs = inputs, .arena = a, .e = e};
+    struct json_at root = json_root("arguments", NULL), s = {.up = &root, .key = "site"};
+    struct loaded l = {0};
+    cJSON *node = cJSON_CreateString(site);
+    s.node = node;
+    int rc = inputs_load_site(&s, &k, &l);
+    cJSON_Delete(node);
+    *w = (struct workload){.site = l.site};
+    *text = l.site_text;
+    return rc;
+}
+
+int inputs_training(const struct json_at *at, const char **dtype, const char **optimizer, struct workload *w,
+                    struct err *e) {
+    static const char *const optimizers[] = {"adam", "sgd"};
+    struct json_at d = json_member(at, "dtype"), o = json_member(at, "optimizer");
+    int di = 0, oi = 0;
+    if (d.node && json_name(&d, inputs_dtypes, DTYPES, "an element type", &di, e)) return -1;
+    if (o.node && json_name(&o, optimizers, 2, "an optimizer", &oi, e)) return -1;
+    if (dtype) *dtype = inputs_dtypes[di];
+    if (optimizer) *optimizer = optimizers[oi];
+    w->element_bytes = di == 0 ? 4 : 2;
+    w->state_bytes_per_param = oi == 0 ? 24 : 20;
+    return 0;
+}

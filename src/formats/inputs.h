@@ -1,0 +1,73 @@
+#ifndef SAILOR_FORMATS_INPUTS_H
+#define SAILOR_FORMATS_INPUTS_H
+#include "base/arena.h"
+#include "base/err.h"
+#include "sim/job.h"
+/* Input files -> tables. Every reader is strict: wrong type, unknown key (the nearest known one is named),
+ * duplicate key, number out of range, trailing text: one line "FILE: /json/path: what is wrong; expected
+ * ...", code EXIT_INPUT. Formats: docs/formats.md. Everything read lives in the given arena. Not collective;
+ * no MPI inside. */
+
+/** Where inputs/ lies: dir if not NULL, else $SAILOR_INPUTS, else inputs/ beside the program's tree
+ * (build/../inputs, PREFIX/share/sailor/inputs). Returns a path owned by a, or NULL with *e set. */
+const char *inputs_dir(const char *dir, struct arena *a, struct err *e);
+
+/** Model, site and the profiles of that model (those that exist) by name or path. `element_bytes` etc. are
+ * set for fp32/adam; global_batch_size is 0. Loaded once per (model, site) by callers that read many plans.
+ */
+int workload_load(const char *model, const char *site, const char *inputs, struct workload *w,
+                  struct arena *a, struct err *e);
+
+/** A model alone, by name or path, into w->model; the rest of *w is zero. */
+int model_load(const char *model, const char *inputs, struct workload *w, struct arena *a, struct err *e);
+
+/** A site alone, by name or path, into w->site, and its file's text; the rest of *w is zero. */
+int site_load(const char *site, const char *inputs, struct workload *w, const char **text, struct arena *a,
+              struct err *e);
+
+/** A job file with everything it names. `text` is the content of the file `path` (so that one MPI rank can
+ * read and the others parse the same bytes); NULL = read it here. Profiles: of the GPU types in its pools,
+ * which must exist; with `every_profile` also those of the site's other types, where they exist (some
+ * published planners look at them). */
+int job_load(const char *path, const char *text, const char *inputs, bool every_profile, struct job *job,
+             struct arena *a, struct err *e);
+
+/** A job rebuilt from job->json alone: no file is read. */
+int job_from_json(const char *text, struct job *job, struct arena *a, struct err *e);
+
+/** Does every (zone, GPU type) that a pool row has, and every pair of zones in a row, have a price? Only
+ * asked when the job has a money limit or an objective other than throughput; job_load() has asked it for the
+ * file's own objective, a program that overrides the objective asks again. `where` starts the message.
+ * Returns 0, or -1 with *e set. */
+int job_check_prices(const struct job *job, const char *where, struct err *e);
+
+/** One plan with the workload it belongs to and what the file says it measured. */
+struct plan_entry {
+    struct plan *plan;
+    const struct workload *workload;             /* global batch, dtype, optimizer of this plan filled in */
+    const char *where;                           /* "FILE: /plans/3" */
+    double measured_time_s, measured_peak_bytes; /* NAN if absent */
+};
+
+/** A plan to be run: with the model and the site it names, and everything as one JSON text, from which the
+ * other ranks and later readers get the same. A plan that is run needs no profile. */
+struct training {
+    struct plan *plan;
+    struct workload workload;      /* profile is NULL */
+    const char *dtype, *optimizer; /* "fp32", "adam" by default */
+    const char *json;              /* {"plan": ..., "model": ..., "site": ...} */
+};
+
+/** A plan file that holds one plan. */
+int training_load(const char *path, const char *inputs, struct training *t, struct arena *a, struct err *e);
+
+/** The same from t->json alone: no file is read. `where` starts messages. */
+int training_from_json(const char *text, const char *where, struct training *t, struct arena *a,
+                       struct err *e);
+
+/** A plan file: one plan, an array of plans, or {"plans": [...]}; or what `sailor-train run -o` measured
+ * (HDF5). Every plan has passed plan_check(). */
+int plans_load(const char *path, const char *inputs, struct plan_entry **entries, int *n, struct arena *a,
+               struct err *e);
+
+#endif

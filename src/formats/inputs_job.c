@@ -1,0 +1,302 @@
+#include "formats/inputs_priv.h"
+#include "io/file.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* Jobs, from their files and from what results keep of them. */
+
+struct job_reader {
+    struct job *job;
+    struct loaded *l;
+    const char *gpu[GPUS_MAX];
+    char gpu_what[100], zone_what[100];
+    struct arena *arena;
+    struct err *e;
+};
+
+static int read_pin_tp(const struct json_at *at, struct job_reader *r) {
+    if (!cJSON_IsObject(at->node)) return json_fail(at, r->e, "no object; expected {GPU type: degree}");
+    int i = 0, tp;
+    for (const cJSON *x = at->node->child; x; x = x->next, i++) {
+        struct json_at here = json_element(at, i, x);
+        if (json_key_ignored(x->string)) continue;
+        int g = name_index(r->gpu, r->l->site->n_gpu, x->string);
+        if (g < 0) {
+            const char *near = name_nearest(x->string, r->gpu, r->l->site->n_gpu);
+            return json_fail(&here, r->e, "unknown GPU type; expected %s%s%s", near ? "\"" : r->gpu_what,
+                             near ? near : "", near ? "\"?" : "");
+        }
+        if (json_int(&here, 1, TP_MAX, &tp, r->e)) return -1;
+        if (tp_index(tp) < 0) return json_fail(&here, r->e, "%d; expected 1, 2, 4 or 8", tp);
+        if (tp > r->l->site->gpu[g].gpus_per_node)
+            return json_fail(&here, r->e, "%d; expected at most %d, the GPUs of a node", tp,
+                             r->l->site->gpu[g].gpus_per_node);
+        r->job->pin.tp[g] = tp;
+    }
+    return 0;
+}
+
+static int read_pin(const struct json_at *at, struct job_reader *r) {
+    static const char *const keys[] = {"micro_batch_size", "tp", "stages", "data_parallel", "zones", NULL};
+    struct pin *p = &r->job->pin;
+    if (json_object(at, keys, r->e)) return -1;
+    struct json_at mb = json_member(at, "micro_batch_size"), tp = json_member(at, "tp"),
+                   stages = json_member(at, "stages");
+    struct json_at dp = json_member(at, "data_parallel"), zones = json_member(at, "zones");
+    if (mb.node && json_int(&mb, 1, MICRO_BATCH_MAX, &p->micro_batch_size, r->e)) return -1;
+    if (stages.node && json_int(&stages, 1, r->l->model->n_layer, &p->stages, r->e)) return -1;
+    if (dp.node && json_int(&dp, 1, COUNT_MAX, &p->data_parallel, r->e)) return -1;
+    if (tp.node && read_pin_tp(&tp, r)) return -1;
+    if (!zones.node) return 0;
+    int n, i = 0, z;
+    if (json_array(&zones, 1, ZONES_MAX, &n, r->e)) return -1;
+    for (const cJSON *x = zones.node->child; x; x = x->next, i++) {
+        struct json_at here = json_element(&zones, i, x);
+        if (json_name(&here, r->l->site->zone, r->l->site->n_zone, r->zone_what, &z, r->e)) return -1;
+        if (p->zones >> z & 1)
+            return json_fail(&here, r->e, "zone \"%s\" appears twice; expected it once", x->valuestring);
+        p->zones |= 1u << z;
+    }
+    return 0;
+}
+
+static int read_pool(const struct json_at *at, struct job_reader *r, struct pool *pool) {
+    static const char *const keys[] = {"time_s", "gpus", NULL}, *const gpu_keys[] = {"zone", "gpu", "count",
+                                                                                     NULL};
+    const struct site *s = r->l->site;
+    if (json_object(at, keys, r->e)) return -1;
+    struct json_at time = json_member(at, "time_s"), gpus = json_member(at, "gpus");
+    pool->time_s = NAN;
+    if (time.node && json_real(&time, 0, 1e18, &pool->time_s, r->e)) return -1;
+    int *count = ARENA_ARRAY(r->arena, int, s->n_zone * s->n_gpu), n, i = 0;
+    bool seen[ZONES_MAX * GPUS_MAX] = {false};
+    if (json_array(&gpus, 0, ZONES_MAX * GPUS_MAX, &n, r->e)) return -1;
+    struct pool_entry *entry = ARENA_ARRAY(r->arena, struct pool_entry, n);
+    for (const cJSON *x = gpus.node->child; x; x = x->next, i++) {
+        struct json_at here = json_element(&gpus, i, x);
+        if (json_object(&here, gpu_keys, r->e)) return -1;
+        struct json_at zone = json_member(&here, "zone"), gpu = json_member(&here, "gpu"),
+                       num = json_member(&here, "count");
+        int z, g, c;
+        if (json_name(&zone, s->zone, s->n_zone, r->zone_what, &z, r->e)) return -1;
+        if (json_name(&gpu, r->gpu, s->n_gpu, r->gpu_what, &g, r->e)) return -1;
+        if (json_int(&num, 0, COUNT_MAX, &c, r->e)) return -1;
+        if (seen[z * s->n_gpu + g])
+            return json_fail(&here, r->e,
+                             "zone \"%s\" and GPU \"%s\" appear twice in a row; expected each pair once",
+                             s->zone[z], r->gpu[g]);
+        seen[z * s->n_gpu + g] = true;
+        count[z * s->n_gpu + g] = c;
+        entry[i] = (struct pool_entry){z, g, c};
+    }
+    pool->count = count;
+    pool->entry = entry;
+    pool->n_entry = n;
+    return 0;
+}
+
+static int read_pools(const struct json_at *at, struct job_reader *r) {
+    int i = 0;
+    if (json_array(at, 1, 1000000, &r->job->n_pool, r->e)) return -1;
+    struct pool *pool = ARENA_ARRAY(r->arena, struct pool, r->job->n_pool);
+    for (const cJSON *x = at->node->child; x; x = x->next, i++) {
+        struct json_at here = json_element(at, i, x);
+        if (read_pool(&here, r, &pool[i])) return -1;
+    }
+    r->job->pool = pool;
+    return 0;
+}
+
+static const char *const job_keys[] = {"format",
+                                       "model",
+                                       "site",
+                                       "global_batch_size",
+                                       "dtype",
+                                       "optimizer",
+                                       "exact_batch",
+                                       "train_tokens",
+                                       "pin",
+                                       "objective",
+                                       "max_usd_per_iteration",
+                                       "min_iterations_per_s",
+                                       "pools",
+                                       NULL};
+
+/** Everything a job says itself; model and site are loaded. */
+static int read_job(const struct json_at *at, struct job_reader *r) {
+    struct job *j = r->job;
+    struct workload w = inputs_workload(r->l);
+    int objective = OBJECTIVE_THROUGHPUT;
+    for (int g = 0; g < r->l->site->n_gpu; g++) r->gpu[g] = r->l->site->gpu[g].name;
+    snprintf(r->gpu_what, sizeof r->gpu_what, "a GPU type of site %.60s", r->l->site->name);
+    snprintf(r->zone_what, sizeof r->zone_what, "a zone of site %.60s", r->l->site->name);
+    struct json_at name = json_member(at, "name"), batch = json_member(at, "global_batch_size");
+    struct json_at exact = json_member(at, "exact_batch"), tokens = json_member(at, "train_tokens");
+    struct json_at pin = json_member(at, "pin"), goal = json_member(at, "objective"),
+                   pools = json_member(at, "pools");
+    struct json_at usd = json_member(at, "max_usd_per_iteration"),
+                   rate = json_member(at, "min_iterations_per_s");
+    if (name.node && json_string(&name, &j->name, r->arena, r->e)) return -1;
+    if (json_int(&batch, 1, BATCH_MAX, &j->global_batch_size, r->e)) return -1;
+    if (inputs_training(at, &j->dtype, &j->optimizer, &w, r->e)) return -1;
+    if (exact.node && json_bool(&exact, &j->exact_batch, r->e)) return -1;
+    if (tokens.node && json_positive(&tokens, &j->train_tokens, r->e)) return -1;
+    if (goal.node && json_name(&goal, objective_name, OBJECTIVE_N, "an objective", &objective, r->e))
+        return -1;
+    j->objective = (enum objective)objective;
+    j->max_usd_per_iteration = INFINITY;
+    if (usd.node && json_positive(&usd, &j->max_usd_per_iteration, r->e)) return -1;
+    if (rate.node && json_positive(&rate, &j->min_iterations_per_s, r->e)) return -1;
+    if (pin.node && read_pin(&pin, r)) return -1;
+    if (read_pools(&pools, r)) return -1;
+    w.global_batch_size = j->global_batch_size;
+    j->workload = w;
+    return 0;
+}
+
+/** Does any row have GPUs of this type? The first such (row, zone) into *row, *zone. */
+static bool pools_have(const struct job *j, const struct site *s, int gpu, int *row, int *zone) {
+    for (*row = 0; *row < j->n_pool; ++*row)
+        for (*zone = 0; *zone < s->n_zone; ++*zone)
+            if (j->pool[*row].count[*zone * s->n_gpu + gpu]) return true;
+    return false;
+}
+
+static int no_profile(const struct json_at *root, int row, const struct loaded *l, int gpu, struct err *e) {
+    struct json_at pools = json_member(root, "pools"), here = {.up = &pools, .index = row},
+                   gpus = {.up = &here, .key = "gpus"};
+    return json_fail(
+        &gpus, e,
+        "model %s has no profile on GPU %s; expected a file profiles/%s/%s.json (sailor-train profile "
+        "measures one)",
+        l->model->name, l->site->gpu[gpu].name, l->model->name, l->site->gpu[gpu].name);
+}
+
+int job_check_prices(const struct job *j, const char *where, struct err *e) {
+    const struct site *s = j->workload.site;
+    bool limit = isfinite(j->max_usd_per_iteration);
+    if (j->objective == OBJECTIVE_THROUGHPUT && !limit) return 0;
+    const char *why =
+        j->objective == OBJECTIVE_THROUGHPUT ? "max_usd_per_iteration" : objective_name[j->objective];
+    for (int row = 0; row < j->n_pool; row++) {
+        bool used[ZONES_MAX] = {false};
+        for (int z = 0; z < s->n_zone; z++)
+            for (int g = 0; g < s->n_gpu; g++) {
+                if (!j->pool[row].count[z * s->n_gpu + g]) continue;
+                used[z] = true;
+                if (isnan(s->usd_per_gpu_hour[z * s->n_gpu + g]))
+                    return err_set(
+                        e, EXIT_INPUT,
+                        "%.250s: /pools/%d/gpus: site %s has no price of GPU %s in zone %s; expected "
+                        "one, because %s needs it",
+                        where, row, s->name, s->gpu[g].name, s->zone[z], why);
+            }
+        for (int z = 0; z < s->n_zone; z++)
+            for (int y = 0; y < s->n_zone; y++)
+                if (used[z] && used[y] && isnan(s->egress_usd_per_GB[z * s->n_zone + y]))
+                    return err_set(e, EXIT_INPUT,
+                                   "%.250s: /pools/%d/gpus: site %s has no egress price from zone %s to %s; "
+                                   "expected one, because %s needs it",
+                                   where, row, s->name, s->zone[z], s->zone[y], why);
+    }
+    return 0;
+}
+
+/** The texts of everything that was read, as one JSON object: enough to rebuild the job anywhere. */
+static const char *job_text(const struct job *j, const char *text, const struct loaded *l, struct arena *a) {
+    struct text t = {0};
+    text_add(&t, "{\"name\":");
+    text_string(&t, j->name);
+    text_add(&t, ",\"job\":%s,\"model\":%s,\"site\":%s,\"profiles\":[", json_compact(text, a),
+             json_compact(l->model_text, a), json_compact(l->site_text, a));
+    const char *comma = "";
+    for (int g = 0; g < l->site->n_gpu; g++)
+        if (l->profile_text[g]) text_add(&t, "%s%s", comma, json_compact(l->profile_text[g], a)), comma = ",";
+    text_add(&t, "]}");
+    char *out = arena_strdup(a, t.s);
+    text_free(&t);
+    return out;
+}
+
+static int job_from_tree(const char *path, const cJSON *tree, const char *text, bool every_profile,
+                         struct lookup *k, struct job *job) {
+    struct loaded l = {0};
+    struct job_reader r = {.job = job, .l = &l, .arena = k->arena, .e = k->e};
+    struct json_at root = json_root(path, tree), model = json_member(&root, "model"),
+                   site = json_member(&root, "site");
+    int row, zone;
+    if (json_object(&root, job_keys, k->e) || json_format(&root, "sailor-job/1", k->e)) return -1;
+    *job = (struct job){.name = inputs_stem_of(path, k->arena)};
+    if (inputs_load_model(&model, k, &l) || inputs_load_site(&site, k, &l) || read_job(&root, &r)) return -1;
+    for (int g = 0; g < l.site->n_gpu; g++) {
+        bool needed = pools_have(job, l.site, g, &row, &zone);
+        if (!needed && !every_profile) continue;
+        if (inputs_load_profile(g, job->dtype, k, &l)) return -1;
+        if (needed && !l.profile[g]) return no_profile(&root, row, &l, g, k->e);
+    }
+    if (job_check_prices(job, path, k->e)) return -1;
+    job->json = job_text(job, text, &l, k->arena);
+    return 0;
+}
+
+int job_load(const char *path, const char *text, const char *inputs, bool every_profile, struct job *job,
+             struct arena *a, struct err *e) {
+    struct lookup k = {.inputs = inputs, .beside = inputs_dir_of(path, a), .arena = a, .e = e};
+    size_t size = text ? strlen(text) : 0;
+    if (!text && !(text = file_read_text(path, &size, a, e))) return -1;
+    cJSON *tree = json_parse(path, text, size, e);
+    if (!tree) return -1;
+    int rc = job_from_tree(path, tree, text, every_profile, &k, job);
+    cJSON_Delete(tree);
+    return rc;
+}
+
+static int stored_profiles(const struct json_at *at, struct loaded *l, struct arena *a, struct err *e) {
+    int n, i = 0;
+    if (json_array(at, 0, GPUS_MAX, &n, e)) return -1;
+    for (const cJSON *x = at->node->child; x; x = x->next, i++) {
+        struct json_at here = json_element(at, i, x), gpu = json_member(&here, "gpu");
+        struct profile *p = ARENA_NEW(a, struct profile);
+        int g = 0;
+        if (inputs_profile(&here, l->model, p, a, e)) return -1;
+        while (g < l->site->n_gpu && strcmp(l->site->gpu[g].name, p->gpu) != 0) g++;
+        if (g == l->site->n_gpu)
+            return json_fail(&gpu, e, "\"%.60s\"; expected a GPU type of site %s", p->gpu, l->site->name);
+        l->profile[g] = p;
+    }
+    return 0;
+}
+
+static int job_from_stored(const char *file, const cJSON *tree, struct job *job, struct arena *a,
+                           struct err *e) {
+    static const char *const keys[] = {"job", "model", "site", "profiles", NULL};
+    struct loaded l = {.model = ARENA_NEW(a, struct model), .site = ARENA_NEW(a, struct site)};
+    struct job_reader r = {.job = job, .l = &l, .arena = a, .e = e};
+    struct json_at root = json_root(file, tree), own = json_member(&root, "job"),
+                   model = json_member(&root, "model");
+    struct json_at site = json_member(&root, "site"), profiles = json_member(&root, "profiles"),
+                   name = json_member(&root, "name");
+    int row, zone;
+    *job = (struct job){.name = "job"};
+    if (json_object(&root, keys, e) || json_object(&own, job_keys, e) || json_format(&own, "sailor-job/1", e))
+        return -1;
+    if (name.node && json_string(&name, &job->name, a, e)) return -1;
+    if (inputs_model(&model, NULL, "model", l.model, a, e) || inputs_site(&site, NULL, "site", l.site, a, e))
+        return -1;
+    l.profile = ARENA_ARRAY(a, const struct profile *, l.site->n_gpu);
+    if (stored_profiles(&profiles, &l, a, e) || read_job(&own, &r)) return -1;
+    for (int g = 0; g < l.site->n_gpu; g++)
+        if (!l.profile[g] && pools_have(job, l.site, g, &row, &zone)) return no_profile(&own, row, &l, g, e);
+    return job_check_prices(job, file, e);
+}
+
+int job_from_json(const char *text, struct job *job, struct arena *a, struct err *e) {
+    static const char file[] = "stored inputs";
+    cJSON *tree = json_parse(file, text, strlen(text), e);
+    if (!tree) return -1;
+    int rc = job_from_stored(file, tree, job, a, e);
+    cJSON_Delete(tree);
+    if (rc == 0) job->json = arena_strdup(a, text);
+    return rc;
+}

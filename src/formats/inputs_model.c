@@ -1,0 +1,164 @@
+#include "formats/inputs_priv.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Models and their profiles. */
+
+/* ---- models ---- */
+
+int inputs_degree(const struct json_at *at, int *ti, struct err *e) {
+    const char *k = at->key;
+    *ti = k && strlen(k) == 1 ? tp_index(k[0] - '0') : -1;
+    return *ti >= 0
+               ? 0
+               : json_fail(at, e, "unknown tensor-parallel degree; expected \"1\", \"2\", \"4\" or \"8\"");
+}
+
+static int read_memory(const struct json_at *at, struct model *m, struct arena *a, struct err *e) {
+    static const char *const keys[] = {"act_out", "tp", NULL}, *const tp_keys[] = {"params", "act_mem", NULL};
+    if (json_object(at, keys, e)) return -1;
+    struct json_at act_out = json_member(at, "act_out"), tps = json_member(at, "tp");
+    if (!(m->act_out = json_reals(&act_out, m->n_layer, 0, 1e15, a, e))) return -1;
+    if (!cJSON_IsObject(tps.node))
+        return json_fail(&tps, e, "no object; expected one with the sizes per degree");
+    int i = 0, ti;
+    for (const cJSON *x = tps.node->child; x; x = x->next, i++) {
+        struct json_at here = json_element(&tps, i, x);
+        if (json_key_ignored(x->string)) continue;
+        if (inputs_degree(&here, &ti, e) || json_object(&here, tp_keys, e)) return -1;
+        struct json_at params = json_member(&here, "params"), act = json_member(&here, "act_mem");
+        if (!(m->params[ti] = json_reals(&params, m->n_layer, 0, 1e15, a, e))) return -1;
+        if (!(m->act_mem[ti] = json_reals(&act, m->n_layer, 0, 1e15, a, e))) return -1;
+    }
+    if (!m->params[0])
+        return json_fail(&tps, e, "no degree \"1\"; expected it (gradients and egress are counted with it)");
+    return 0;
+}
+
+int inputs_model(const struct json_at *at, const char *name, const char *stem, struct model *m,
+                 struct arena *a, struct err *e) {
+    static const char *const keys[] = {"format",          "num_layers", "num_blocks", "hidden_size",
+                                       "sequence_length", "heads",      "vocabulary", "architecture",
+                                       "as_built",        "memory",     NULL};
+    if (json_object(at, keys, e) || json_format(at, "sailor-model/1", e)) return -1;
+    struct json_at own = json_member(at, "name"), source = json_member(at, "source");
+    m->name = arena_strdup(a, stem);
+    if (own.node && json_string(&own, &m->name, a, e)) return -1;
+    if (name && strcmp(name, m->name) != 0)
+        return json_fail(&own, e, "\"%.60s\"; expected \"%.60s\", the name of the file", m->name, name);
+    if (source.node && json_string(&source, &m->source, a, e)) return -1;
+    struct {
+        const char *key;
+        int lo, hi, *out;
+    } sizes[] = {{"num_layers", 1, LAYERS_MAX, &m->n_layer},
+                 {"num_blocks", 1, LAYERS_MAX, &m->n_block},
+                 {"hidden_size", 1, 10000000, &m->hidden_size},
+                 {"sequence_length", 1, 100000000, &m->sequence_length},
+                 {"heads", 1, 1000000, &m->heads},
+                 {"vocabulary", 1, 1000000000, &m->vocabulary}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        struct json_at here = json_member(at, sizes[i].key);
+        if (json_int(&here, sizes[i].lo, sizes[i].hi, sizes[i].out, e)) return -1;
+    }
+    struct json_at blocks = json_member(at, "num_blocks"), memory = json_member(at, "memory");
+    if (m->n_block > m->n_layer)
+        return json_fail(&blocks, e, "%d; expected at most num_layers, %d", m->n_block, m->n_layer);
+    for (int i = 0; i < 2;
+         i++) { /* for people and for the trainer: the planner only sees that they are objects */
+        struct json_at free_form = json_member(at, i ? "as_built" : "architecture");
+        if (free_form.node && !cJSON_IsObject(free_form.node))
+            return json_fail(&free_form, e, "no object; expected one");
+    }
+    const cJSON *built = cJSON_GetObjectItemCaseSensitive(at->node, "architecture");
+    if (built) {
+        char *text = cJSON_PrintUnformatted(built);
+        m->architecture = arena_strdup(a, text);
+        cJSON_free(text);
+    }
+    return read_memory(&memory, m, a, e);
+}
+
+/* ---- profiles ---- */
+
+struct profile_row {
+    int micro_batch, ti, index;
+    struct layer_times times;
+};
+
+static int by_micro_batch(const void *x, const void *y) {
+    const struct profile_row *a = x, *b = y;
+    if (a->micro_batch != b->micro_batch) return a->micro_batch < b->micro_batch ? -1 : 1;
+    return a->ti - b->ti;
+}
+
+static int read_profile_row(const struct json_at *at, int n_layer, struct profile_row *row, struct arena *a,
+                            struct err *e) {
+    static const char *const keys[] = {"micro_batch_size",
+                                       "tp",
+                                       "forward_s",
+                                       "backward_s",
+                                       "update_s",
+                                       "forward_spread_s",
+                                       "backward_spread_s",
+                                       "update_spread_s",
+                                       NULL};
+    if (json_object(at, keys, e)) return -1;
+    struct json_at mb = json_member(at, "micro_batch_size"), tp = json_member(at, "tp");
+    struct json_at fwd = json_member(at, "forward_s"), bwd = json_member(at, "backward_s"),
+                   upd = json_member(at, "update_s");
+    int degree;
+    if (json_int(&mb, 1, MICRO_BATCH_MAX, &row->micro_batch, e) || json_int(&tp, 1, TP_MAX, &degree, e))
+        return -1;
+    if ((row->ti = tp_index(degree)) < 0) return json_fail(&tp, e, "%d; expected 1, 2, 4 or 8", degree);
+    if (!(row->times.fwd_s = json_reals(&fwd, n_layer, 0, 1e6, a, e))) return -1;
+    if (!(row->times.bwd_s = json_reals(&bwd, n_layer, 0, 1e6, a, e))) return -1;
+    row->times.update_by_layer = cJSON_IsArray(upd.node);
+    if (row->times.update_by_layer)
+        return (row->times.update_s = json_reals(&upd, n_layer, 0, 1e6, a, e)) ? 0 : -1;
+    double one, *all = ARENA_ARRAY(a, double, n_layer);
+    if (json_real(&upd, 0, 1e6, &one, e)) return -1;
+    for (int l = 0; l < n_layer; l++) all[l] = one;
+    row->times.update_s = all;
+    return 0;
+}
+
+int inputs_profile(const struct json_at *at, const struct model *m, struct profile *p, struct arena *a,
+                   struct err *e) {
+    static const char *const keys[] = {"format", "model", "gpu", "dtype", "times", NULL};
+    int n, i = 0, dtype;
+    if (json_object(at, keys, e) || json_format(at, "sailor-profile/1", e)) return -1;
+    struct json_at model = json_member(at, "model"), gpu = json_member(at, "gpu"),
+                   times = json_member(at, "times");
+    struct json_at source = json_member(at, "source"), in = json_member(at, "dtype");
+    if (in.node && json_name(&in, inputs_dtypes, DTYPES, "an element type", &dtype, e)) return -1;
+    if (in.node) p->dtype = inputs_dtypes[dtype];
+    if (json_string(&model, &p->model, a, e) || json_string(&gpu, &p->gpu, a, e)) return -1;
+    if (source.node && json_string(&source, &p->source, a, e)) return -1;
+    if (strcmp(p->model, m->name) != 0)
+        return json_fail(&model, e, "\"%.60s\"; expected \"%.60s\", the model it was looked up for", p->model,
+                         m->name);
+    if (json_array(&times, 1, 10000, &n, e)) return -1;
+    struct profile_row *row = ARENA_ARRAY(a, struct profile_row, n);
+    for (const cJSON *x = times.node->child; x; x = x->next, i++) {
+        struct json_at here = json_element(&times, i, x);
+        row[i].index = i;
+        if (read_profile_row(&here, m->n_layer, &row[i], a, e)) return -1;
+    }
+    qsort(row, (size_t)n, sizeof *row, by_micro_batch);
+    int *mb = ARENA_ARRAY(a, int, n);
+    struct layer_times *t = ARENA_ARRAY(a, struct layer_times, (size_t)n * TP_N);
+    for (i = 0; i < n; i++) {
+        if (i && by_micro_batch(&row[i - 1], &row[i]) == 0) {
+            struct json_at twice = {
+                .up = &times, .index = row[i].index > row[i - 1].index ? row[i].index : row[i - 1].index};
+            return json_fail(&twice, e, "microbatch %d at tp %d appears twice; expected it once",
+                             row[i].micro_batch, 1 << row[i].ti);
+        }
+        if (!i || row[i - 1].micro_batch != row[i].micro_batch) mb[p->n_mb++] = row[i].micro_batch;
+        t[(p->n_mb - 1) * TP_N + row[i].ti] = row[i].times;
+    }
+    p->mb = mb;
+    p->times = t;
+    return 0;
+}

@@ -1,0 +1,176 @@
+#include "formats/inputs_priv.h"
+#include "formats/measured.h"
+#include "formats/planjson.h"
+
+#include <string.h>
+
+/* Files of plans: to be estimated, to be run, and measured. */
+
+/** plan_check() appends ": /pipelines/..." to what it is given; one path reads better than two. */
+static void join_paths(const char *where, struct err *e) {
+    size_t n = strlen(where);
+    if (strncmp(e->text, where, n) != 0 || strncmp(e->text + n, ": /", 3) != 0) return;
+    bool at_root = n >= 3 && strcmp(where + n - 3, ": /") == 0;
+    char *to = e->text + n - (at_root ? 1 : 0), *from = e->text + n + 2;
+    memmove(to, from, strlen(from) + 1);
+}
+
+/** A plan with its model and site, without profiles. */
+static int read_training_plan(const struct json_at *plan, struct loaded *l, struct training *t,
+                              struct arena *a, struct err *e) {
+    t->workload = inputs_workload(l);
+    t->workload.profile = NULL;
+    if (plan_read(plan, l->site, &t->plan, a, e)) return -1;
+    if (inputs_training(plan, &t->dtype, &t->optimizer, &t->workload, e)) return -1;
+    t->workload.global_batch_size = t->plan->global_batch_size;
+    const char *where = json_where(plan, a);
+    if (plan_check(t->plan, &t->workload, where, e)) return join_paths(where, e), -1;
+    return 0;
+}
+
+int training_load(const char *path, const char *inputs, struct training *t, struct arena *a, struct err *e) {
+    struct lookup k = {.inputs = inputs, .beside = inputs_dir_of(path, a), .arena = a, .e = e};
+    struct loaded l = {0};
+    const char *text;
+    cJSON *tree = inputs_tree(path, &text, a, e);
+    if (!tree) return -1;
+    struct json_at root = json_root(path, tree), model = json_member(&root, "model"),
+                   site = json_member(&root, "site");
+    int rc = 0;
+    if (cJSON_IsArray(tree) || cJSON_GetObjectItemCaseSensitive(tree, "plans"))
+        rc = json_fail(&root, e, "several plans; expected one");
+    else if (!cJSON_IsObject(tree))
+        rc = json_fail(&root, e, "no object; expected a plan");
+    if (rc || json_format(&root, "sailor-plan/1", e) || inputs_load_model(&model, &k, &l) ||
+        inputs_load_site(&site, &k, &l) || read_training_plan(&root, &l, t, a, e))
+        rc = -1;
+    cJSON_Delete(tree);
+    if (rc) return -1;
+    t->json = arena_printf(a, "{\"plan\":%s,\"model\":%s,\"site\":%s}", json_compact(text, a),
+                           json_compact(l.model_text, a), json_compact(l.site_text, a));
+    return 0;
+}
+
+int training_from_json(const char *text, const char *where, struct training *t, struct arena *a,
+                       struct err *e) {
+    static const char *const keys[] = {"plan", "model", "site", NULL};
+    struct loaded l = {.model = ARENA_NEW(a, struct model), .site = ARENA_NEW(a, struct site)};
+    cJSON *tree = json_parse(where, text, strlen(text), e);
+    if (!tree) return -1;
+    struct json_at root = json_root(where, tree), plan = json_member(&root, "plan"),
+                   model = json_member(&root, "model"), site = json_member(&root, "site");
+    int rc = json_object(&root, keys, e) || json_format(&plan, "sailor-plan/1", e) ||
+             inputs_model(&model, NULL, "model", l.model, a, e) ||
+             inputs_site(&site, NULL, "site", l.site, a, e) || read_training_plan(&plan, &l, t, a, e);
+    cJSON_Delete(tree);
+    t->json = arena_strdup(a, text);
+    return rc ? -1 : 0;
+}
+
+/* Workloads already loaded for the plans of one file. */
+struct known {
+    const char *model, *site, *dtype;
+    struct workload w;
+    struct known *next;
+};
+
+static const struct workload *workload_for(const struct json_at *plan, const char *dtype, struct lookup *k,
+                                           struct known **list) {
+    struct json_at model = json_member(plan, "model"), site = json_member(plan, "site");
+    const char *m, *s;
+    if (json_string(&model, &m, k->arena, k->e) || json_string(&site, &s, k->arena, k->e)) return NULL;
+    for (struct known *x = *list; x; x = x->next)
+        if (!strcmp(x->model, m) && !strcmp(x->site, s) && !strcmp(x->dtype, dtype)) return &x->w;
+    struct known *x = ARENA_NEW(k->arena, struct known);
+    if (inputs_load_workload(&model, &site, dtype, k, &x->w)) return NULL;
+    x->model = m;
+    x->site = s;
+    x->dtype = dtype;
+    x->next = *list;
+    *list = x;
+    return &x->w;
+}
+
+static int read_measured(const struct json_at *at, struct plan_entry *p, struct err *e) {
+    p->measured_time_s = p->measured_peak_bytes = NAN;
+    if (!at->node || json_null(at)) return 0;
+    if (!cJSON_IsObject(at->node))
+        return json_fail(at, e, "no object; expected one with iteration_time_s, peak_memory_bytes");
+    struct json_at time = json_member(at, "iteration_time_s"), peak = json_member(at, "peak_memory_bytes");
+    if (time.node && !json_null(&time) && json_positive(&time, &p->measured_time_s, e)) return -1;
+    if (peak.node && !json_null(&peak) && json_positive(&peak, &p->measured_peak_bytes, e)) return -1;
+    return 0;
+}
+
+static int read_entry(const struct json_at *at, struct lookup *k, struct known **list, struct plan_entry *p) {
+    if (!cJSON_IsObject(at->node)) return json_fail(at, k->e, "no object; expected a plan");
+    if (json_format(at, "sailor-plan/1", k->e)) return -1;
+    struct workload *w = ARENA_NEW(k->arena, struct workload), in;
+    struct json_at measured = json_member(at, "measured");
+    const char *dtype;
+    if (inputs_training(at, &dtype, NULL, &in, k->e)) return -1;
+    const struct workload *base = workload_for(at, dtype, k, list);
+    if (!base) return -1;
+    *w = *base;
+    w->element_bytes = in.element_bytes;
+    w->state_bytes_per_param = in.state_bytes_per_param;
+    if (plan_read(at, w->site, &p->plan, k->arena, k->e)) return -1;
+    if (read_measured(&measured, p, k->e)) return -1;
+    w->global_batch_size = p->plan->global_batch_size;
+    p->workload = w;
+    p->where = json_where(at, k->arena);
+    if (plan_check(p->plan, w, p->where, k->e)) return join_paths(p->where, k->e), -1;
+    return 0;
+}
+
+static int read_entries(const char *path, const cJSON *tree, struct lookup *k, struct plan_entry **entries,
+                        int *n) {
+    static const char *const keys[] = {"plans", NULL};
+    struct json_at root = json_root(path, tree), list = root;
+    struct known *known = NULL;
+    int i = 0;
+    if (cJSON_IsObject(tree) && cJSON_GetObjectItemCaseSensitive(tree, "plans")) {
+        if (json_object(&root, keys, k->e)) return -1;
+        list = json_member(&root, "plans");
+    } else if (!cJSON_IsArray(tree)) {
+        *n = 1;
+        *entries = ARENA_NEW(k->arena, struct plan_entry);
+        return read_entry(&root, k, &known, *entries);
+    }
+    if (json_array(&list, 1, 10000000, n, k->e)) return -1;
+    *entries = ARENA_ARRAY(k->arena, struct plan_entry, *n);
+    for (const cJSON *x = list.node->child; x; x = x->next, i++) {
+        struct json_at here = json_element(&list, i, x);
+        if (read_entry(&here, k, &known, &(*entries)[i])) return -1;
+    }
+    return 0;
+}
+
+/** What `sailor-train run -o` wrote is one plan, with what it measured beside it. */
+static int load_measured(const char *path, struct lookup *k, struct plan_entry **entries, int *n) {
+    struct measured m;
+    struct known *known = NULL;
+    if (measured_read(path, &m, k->arena, k->e)) return -1;
+    cJSON *tree = json_parse(path, m.inputs_json, strlen(m.inputs_json), k->e);
+    if (!tree) return -1;
+    struct json_at root = json_root(path, tree), plan = json_member(&root, "plan");
+    *n = 1;
+    *entries = ARENA_NEW(k->arena, struct plan_entry);
+    int rc = read_entry(&plan, k, &known, *entries);
+    cJSON_Delete(tree);
+    (*entries)->where = path;
+    (*entries)->measured_time_s = m.iteration_time_s;
+    (*entries)->measured_peak_bytes = m.peak_memory_bytes;
+    return rc;
+}
+
+int plans_load(const char *path, const char *inputs, struct plan_entry **entries, int *n, struct arena *a,
+               struct err *e) {
+    struct lookup k = {.inputs = inputs, .beside = inputs_dir_of(path, a), .arena = a, .e = e};
+    if (measured_is_hdf5(path)) return load_measured(path, &k, entries, n);
+    cJSON *tree = inputs_tree(path, NULL, a, e);
+    if (!tree) return -1;
+    int rc = read_entries(path, tree, &k, entries, n);
+    cJSON_Delete(tree);
+    return rc;
+}

@@ -1,0 +1,215 @@
+#include "formats/inputs_priv.h"
+
+#include <string.h>
+
+/* Sites: zones, GPU types, prices, GPUs at hand, links. */
+
+/** What a site file is read into before it becomes const. */
+struct site_reader {
+    struct site *s;
+    const char *gpu[GPUS_MAX]; /* names */
+    struct arena *arena;
+    struct err *e;
+};
+
+static int read_zones(const struct json_at *at, struct site_reader *r) {
+    int i = 0;
+    if (json_array(at, 1, ZONES_MAX, &r->s->n_zone, r->e)) return -1;
+    r->s->zone = ARENA_ARRAY(r->arena, const char *, r->s->n_zone);
+    for (const cJSON *x = at->node->child; x; x = x->next, i++) {
+        struct json_at here = json_element(at, i, x);
+        if (json_string(&here, &r->s->zone[i], r->arena, r->e)) return -1;
+        if (name_index(r->s->zone, i, r->s->zone[i]) >= 0)
+            return json_fail(&here, r->e, "zone \"%.60s\" appears twice; expected it once", r->s->zone[i]);
+    }
+    return 0;
+}
+
+static int read_gpus(const struct json_at *at, struct site_reader *r) {
+    static const char *const keys[] = {"name", "memory_bytes", "planner_memory_bytes", "gpus_per_node", NULL};
+    int i = 0;
+    if (json_array(at, 1, GPUS_MAX, &r->s->n_gpu, r->e)) return -1;
+    struct gpu_type *g = ARENA_ARRAY(r->arena, struct gpu_type, r->s->n_gpu);
+    for (const cJSON *x = at->node->child; x; x = x->next, i++) {
+        struct json_at here = json_element(at, i, x);
+        if (json_object(&here, keys, r->e)) return -1;
+        struct json_at name = json_member(&here, "name"), memory = json_member(&here, "memory_bytes");
+        struct json_at told = json_member(&here, "planner_memory_bytes"),
+                       node = json_member(&here, "gpus_per_node");
+        if (json_string(&name, &g[i].name, r->arena, r->e)) return -1;
+        if (name_index(r->gpu, i, g[i].name) >= 0)
+            return json_fail(&name, r->e, "GPU type \"%.60s\" appears twice; expected it once", g[i].name);
+        r->gpu[i] = g[i].name;
+        if (json_real(&memory, 1, 1e15, &g[i].memory_bytes, r->e)) return -1;
+        g[i].planner_memory_bytes = g[i].memory_bytes;
+        if (told.node && json_real(&told, 1, 1e15, &g[i].planner_memory_bytes, r->e)) return -1;
+        if (json_int(&node, 1, 1024, &g[i].gpus_per_node, r->e)) return -1;
+    }
+    r->s->gpu = g;
+    return 0;
+}
+
+/** A table {row: {column: number or null}}; cells that are not there keep their value. NULL: unknown (NAN).
+ */
+static int read_table(const struct json_at *at, const char *const *rows, int n_row, const char *const *cols,
+                      int n_col, const char *row_what, const char *col_what, double hi, double *out,
+                      struct err *e) {
+    if (!at->node || json_null(at)) return 0;
+    if (!cJSON_IsObject(at->node))
+        return json_fail(at, e, "no object; expected one, with %s as keys", row_what);
+    int i = 0;
+    for (const cJSON *x = at->node->child; x; x = x->next, i++) {
+        struct json_at row = json_element(at, i, x);
+        if (json_key_ignored(x->string)) continue;
+        int zi = name_index(rows, n_row, x->string), j = 0;
+        if (zi < 0) return json_fail(&row, e, "unknown name; expected one of %s", row_what);
+        if (!cJSON_IsObject(x))
+            return json_fail(&row, e, "no object; expected one, with %s as keys", col_what);
+        for (const cJSON *y = x->child; y; y = y->next, j++) {
+            struct json_at cell = json_element(&row, j, y);
+            if (json_key_ignored(y->string)) continue;
+            int ci = name_index(cols, n_col, y->string);
+            if (ci < 0) return json_fail(&cell, e, "unknown name; expected one of %s", col_what);
+            if (json_null(&cell)) continue;
+            if (json_real(&cell, 0, hi, &out[zi * n_col + ci], e)) return -1;
+        }
+    }
+    return 0;
+}
+
+static double *unknowns(int n, struct arena *a) {
+    double *v = ARENA_ARRAY(a, double, n);
+    for (int i = 0; i < n; i++) v[i] = NAN;
+    return v;
+}
+
+/** [c2, c1, c0, peak] */
+static int read_fit(const struct json_at *at, struct link *l, struct err *e) {
+    double v[4];
+    int n, i = 0;
+    if (json_array(at, 4, 4, &n, e)) return -1;
+    for (const cJSON *x = at->node->child; x; x = x->next, i++) {
+        struct json_at here = json_element(at, i, x);
+        if (json_real(&here, i < 3 ? -1e12 : 0, i < 3 ? 1e12 : 1e18, &v[i], e)) return -1;
+    }
+    *l = (struct link){.c2 = v[0], .c1 = v[1], .c0 = v[2], .peak_Bps = v[3], .known = true};
+    return 0;
+}
+
+/** [zone, gpu, n, zone, gpu, n, fit] */
+static int read_link_row(const struct json_at *at, struct site_reader *r, const struct link *fit, int n_fit,
+                         struct link *table, unsigned char *counts) {
+    static const char *const what[] = {"a zone of this site", "a GPU type of this site", "a count"};
+    const struct site *s = r->s;
+    int v[7], n, i = 0;
+    if (json_array(at, 7, 7, &n, r->e)) return -1;
+    for (const cJSON *x = at->node->child; x; x = x->next, i++) {
+        struct json_at here = json_element(at, i, x);
+        int rc = i == 6       ? json_int(&here, 0, n_fit - 1, &v[i], r->e)
+                 : i % 3 == 0 ? json_name(&here, s->zone, s->n_zone, what[0], &v[i], r->e)
+                 : i % 3 == 1 ? json_name(&here, r->gpu, s->n_gpu, what[1], &v[i], r->e)
+                              : json_int(&here, 1, TP_MAX, &v[i], r->e);
+        if (rc) return -1;
+        if (i == 6 || i % 3 != 2) continue;
+        if (tp_index(v[i]) < 0) return json_fail(&here, r->e, "%d; expected 1, 2, 4 or 8", v[i]);
+        v[i] = tp_index(v[i]);
+    }
+    struct link *l = &table[site_link_slot(s, v[0], v[1], v[2], v[3], v[4], v[5])];
+    if (l->known) return json_fail(at, r->e, "the same link as an earlier row; expected it once");
+    *l = fit[v[6]];
+    counts[v[0] * s->n_gpu + v[1]] |= (unsigned char)(1 << v[2]);
+    return 0;
+}
+
+static int read_links(const struct json_at *at, struct site_reader *r) {
+    static const char *const keys[] = {"fits", "rows", NULL};
+    struct site *s = r->s;
+    size_t side = (size_t)s->n_zone * (size_t)s->n_gpu * TP_N;
+    struct link *table = ARENA_ARRAY(r->arena, struct link, side * side);
+    unsigned char *counts = ARENA_ARRAY(r->arena, unsigned char, s->n_zone * s->n_gpu);
+    s->link = table;
+    s->counts = counts;
+    if (!at->node || json_null(at)) return 0;
+    if (json_object(at, keys, r->e)) return -1;
+    struct json_at fits = json_member(at, "fits"), rows = json_member(at, "rows");
+    int n_fit, n_row, i = 0;
+    if (json_array(&fits, 0, 1 << 20, &n_fit, r->e) || json_array(&rows, 0, 1 << 20, &n_row, r->e)) return -1;
+    struct link *fit = ARENA_ARRAY(r->arena, struct link, n_fit);
+    for (const cJSON *x = fits.node->child; x; x = x->next, i++) {
+        struct json_at here = json_element(&fits, i, x);
+        if (read_fit(&here, &fit[i], r->e)) return -1;
+    }
+    i = 0;
+    for (const cJSON *x = rows.node->child; x; x = x->next, i++) {
+        struct json_at here = json_element(&rows, i, x);
+        if (read_link_row(&here, r, fit, n_fit, table, counts)) return -1;
+    }
+    return 0;
+}
+
+static int read_intra(const struct json_at *at, struct site_reader *r) {
+    struct link *table = ARENA_ARRAY(r->arena, struct link, r->s->n_gpu * TP_N);
+    r->s->intra = table;
+    if (!at->node || json_null(at)) return 0;
+    if (!cJSON_IsObject(at->node))
+        return json_fail(at, r->e, "no object; expected one, with GPU types as keys");
+    int i = 0, ti;
+    for (const cJSON *x = at->node->child; x; x = x->next, i++) {
+        struct json_at gpu = json_element(at, i, x);
+        if (json_key_ignored(x->string)) continue;
+        int g = name_index(r->gpu, r->s->n_gpu, x->string), j = 0;
+        if (g < 0) return json_fail(&gpu, r->e, "unknown name; expected a GPU type of this site");
+        if (!cJSON_IsObject(x)) return json_fail(&gpu, r->e, "no object; expected one, with counts as keys");
+        for (const cJSON *y = x->child; y; y = y->next, j++) {
+            struct json_at cell = json_element(&gpu, j, y);
+            if (json_key_ignored(y->string)) continue;
+            if (inputs_degree(&cell, &ti, r->e) || read_fit(&cell, &table[g * TP_N + ti], r->e)) return -1;
+        }
+    }
+    return 0;
+}
+
+/** GPUs that exist, {zone: {gpu: n}}; -1 where not stated. */
+static int read_available(const struct json_at *at, struct site_reader *r) {
+    struct site *s = r->s;
+    int cells = s->n_zone * s->n_gpu, *n = ARENA_ARRAY(r->arena, int, cells);
+    double *v = unknowns(cells, r->arena);
+    if (read_table(at, s->zone, s->n_zone, r->gpu, s->n_gpu, "the zones", "the GPU types", COUNT_MAX, v,
+                   r->e))
+        return -1;
+    for (int i = 0; i < cells; i++) {
+        n[i] = isnan(v[i]) ? -1 : (int)v[i];
+        if (!isnan(v[i]) && v[i] != floor(v[i]))
+            return json_fail(at, r->e, "%g GPUs; expected integers", v[i]);
+    }
+    s->available = n;
+    return 0;
+}
+
+int inputs_site(const struct json_at *at, const char *name, const char *stem, struct site *s, struct arena *a,
+                struct err *e) {
+    static const char *const keys[] = {
+        "format", "zones",      "gpus", "usd_per_gpu_hour", "egress_usd_per_GB", "available",
+        "links",  "intra_node", NULL};
+    struct site_reader r = {.s = s, .arena = a, .e = e};
+    if (json_object(at, keys, e) || json_format(at, "sailor-site/1", e)) return -1;
+    struct json_at own = json_member(at, "name"), source = json_member(at, "source"),
+                   zones = json_member(at, "zones");
+    struct json_at gpus = json_member(at, "gpus"), usd = json_member(at, "usd_per_gpu_hour");
+    struct json_at egress = json_member(at, "egress_usd_per_GB"), available = json_member(at, "available");
+    struct json_at links = json_member(at, "links"), intra = json_member(at, "intra_node");
+    s->name = arena_strdup(a, stem);
+    if (own.node && json_string(&own, &s->name, a, e)) return -1;
+    if (name && strcmp(name, s->name) != 0)
+        return json_fail(&own, e, "\"%.60s\"; expected \"%.60s\", the name of the file", s->name, name);
+    if (source.node && json_string(&source, &s->source, a, e)) return -1;
+    if (read_zones(&zones, &r) || read_gpus(&gpus, &r)) return -1;
+    double *price = unknowns(s->n_zone * s->n_gpu, a), *out = unknowns(s->n_zone * s->n_zone, a);
+    if (read_table(&usd, s->zone, s->n_zone, r.gpu, s->n_gpu, "the zones", "the GPU types", 1e6, price, e))
+        return -1;
+    if (read_table(&egress, s->zone, s->n_zone, s->zone, s->n_zone, "the zones", "the zones", 1e6, out, e))
+        return -1;
+    s->usd_per_gpu_hour = price;
+    s->egress_usd_per_GB = out;
+    return read_available(&available, &r) || read_links(&links, &r) || read_intra(&intra, &r) ? -1 : 0;
+}

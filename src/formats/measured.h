@@ -1,0 +1,19 @@
+#ifndef SAILOR_FORMATS_MEASURED_H
+#define SAILOR_FORMATS_MEASURED_H
+#include "base/arena.h"
+#include "base/err.h"
+#include <stdbool.h>
+/* The measurements of `sailor-train run` as other programs read them. */
+
+extern const char measured_schema[]; /* "sailor-measurement/1" */
+
+struct measured {
+    const char *inputs_json;                    /* {"plan": ..., "model": ..., "site": ...} */
+    double iteration_time_s, peak_memory_bytes; /* NAN: nothing measured */
+};
+
+/** Does the file begin like an HDF5 file? */
+bool measured_is_hdf5(const char *path);
+/** Read one file. -1 with *e set (EXIT_INPUT) where it is damaged or something else. */
+int measured_read(const char *path, struct measured *m, struct arena *a, struct err *e);
+#endif

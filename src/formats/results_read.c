@@ -1,0 +1,603 @@
+#include "formats/results.h"
+
+#include <cjson/cJSON.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <hdf5.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "formats/schema.h"
+
+/* Reading: every number that is an index or a count is checked before it is used, so that no file can do
+ * harm. */
+
+char *results_bytes(const char *path, size_t *size, struct arena *a, struct err *e) {
+    struct stat st;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &st)) {
+        err_set(e, EXIT_INPUT, "%s: %s", path, strerror(errno));
+        if (fd >= 0) close(fd);
+        return NULL;
+    }
+    const char *what = !S_ISREG(st.st_mode)     ? "not a regular file"
+                       : st.st_size > INT32_MAX ? "larger than 2 GiB"
+                                                : NULL;
+    if (what) {
+        err_set(e, EXIT_INPUT, "%s: %s; expected a file written by sailor plan", path, what);
+        close(fd);
+        return NULL;
+    }
+    char *buf = arena_alloc(a, (size_t)st.st_size + 1);
+    size_t n = 0;
+    while (n < (size_t)st.st_size) {
+        ssize_t k = read(fd, buf + n, (size_t)st.st_size - n);
+        if (k < 0 && errno == EINTR) continue;
+        if (k < 0) {
+            err_set(e, EXIT_INPUT, "%s: %s", path, strerror(errno));
+            close(fd);
+            return NULL;
+        }
+        if (k == 0) break;
+        n += (size_t)k;
+    }
+    close(fd);
+    *size = n;
+    return buf;
+}
+
+struct reader {
+    const char *path;
+    hid_t file;
+    size_t size; /* bytes of the file: no column can be larger */
+    struct arena *a;
+    struct err *e;
+};
+
+static int bad(struct reader *r, const char *where, const char *what) {
+    return err_set(r->e, EXIT_INPUT, "%s: /%s: %s; damaged, or not written by this version of sailor plan",
+                   r->path, where, what);
+}
+
+static const char *read_text_attr(struct reader *r, const char *name) {
+    const char *out = NULL;
+    char *value = NULL;
+    hid_t id = H5Aopen(r->file, name, H5P_DEFAULT);
+    if (id < 0) return NULL;
+    hid_t type = H5Aget_type(id), space = H5Aget_space(id);
+    if (type >= 0 && space >= 0 && H5Tis_variable_str(type) > 0 && H5Sget_simple_extent_npoints(space) == 1) {
+        hid_t memory = H5Tcopy(H5T_C_S1);
+        H5Tset_size(memory, H5T_VARIABLE);
+        H5Tset_cset(memory, H5Tget_cset(type));
+        if (H5Aread(id, memory, &value) >= 0 && value) {
+            out = arena_strdup(r->a, value);
+            H5free_memory(value);
+        }
+        H5Tclose(memory);
+    }
+    if (type >= 0) H5Tclose(type);
+    if (space >= 0) H5Sclose(space);
+    H5Aclose(id);
+    return out;
+}
+
+static int need_text(struct reader *r, const char *name, const char **out) {
+    return (*out = read_text_attr(r, name)) ? 0 : bad(r, name, "attribute missing or not a text");
+}
+
+static int need_number(struct reader *r, const char *name, hid_t memory_type, void *out) {
+    hid_t id = H5Aopen(r->file, name, H5P_DEFAULT), space = id < 0 ? -1 : H5Aget_space(id);
+    hid_t type = id < 0 ? -1 : H5Aget_type(id);
+    H5T_class_t class = type < 0 ? H5T_NO_CLASS : H5Tget_class(type);
+    bool good = space >= 0 && H5Sget_simple_extent_npoints(space) == 1 &&
+                (class == H5T_INTEGER || class == H5T_FLOAT) && H5Aread(id, memory_type, out) >= 0;
+    if (space >= 0) H5Sclose(space);
+    if (type >= 0) H5Tclose(type);
+    if (id >= 0) H5Aclose(id);
+    return good ? 0 : bad(r, name, "attribute missing or not a number");
+}
+
+static int need_int(struct reader *r, const char *name, int lo, int hi, int *out) {
+    if (need_number(r, name, H5T_NATIVE_INT, out)) return -1;
+    return *out < lo || *out > hi ? bad(r, name, "attribute out of range") : 0;
+}
+
+static int read_column(struct reader *r, hid_t group, const struct table_def *d, const struct column *c,
+                       struct rows *t, bool first) {
+    char where[100];
+    snprintf(where, sizeof where, "%s/%s", d->name, c->name);
+    hid_t id = H5Dopen2(group, c->name, H5P_DEFAULT);
+    if (id < 0) return bad(r, where, "column missing");
+    hid_t space = H5Dget_space(id), type = H5Dget_type(id), memory_type = column_native(c->type), text = -1;
+    H5T_class_t want = c->type == COLUMN_TEXT ? H5T_STRING : c->type == COLUMN_F64 ? H5T_FLOAT : H5T_INTEGER;
+    size_t width = column_size(c->type);
+    const char *wrong = NULL;
+    char *buf = NULL;
+    hsize_t n = 0;
+    if (space < 0 || type < 0 || H5Sget_simple_extent_ndims(space) != 1 || H5Tget_class(type) != want ||
+        (want == H5T_STRING && H5Tis_variable_str(type) != 0)) {
+        wrong = "column of another type";
+    } else {
+        H5Sget_simple_extent_dims(space, &n, NULL);
+        size_t file_width = H5Tget_size(type);
+        if (want == H5T_STRING) {
+            width = file_width;
+            memory_type = text = text_type(width);
+            H5Tset_cset(text, H5Tget_cset(type));
+        }
+        if (file_width == 0 || n > r->size / file_width || n > INT32_MAX / 2)
+            wrong = "column longer than the file";
+        else if (!first && n != (hsize_t)t->n)
+            wrong = "columns of different lengths";
+    }
+    if (!wrong) {
+        if (first) {
+            t->n = t->room = (int)n;
+            t->rec = arena_alloc(r->a, d->record * (size_t)n + 1);
+        }
+        if (!(buf = calloc((size_t)n + 1, width)))
+            wrong = "not enough memory for it";
+        else if (n && H5Dread(id, memory_type, H5S_ALL, H5S_ALL, H5P_DEFAULT, buf) < 0)
+            wrong = "unreadable column";
+    }
+    for (int i = 0; !wrong && i < t->n; i++) {
+        char *to = t->rec + d->record * (size_t)i + c->at;
+        if (c->type == COLUMN_TEXT) {
+            char *s = arena_alloc(r->a, width + 1);
+            memcpy(s, buf + width * (size_t)i, width);
+            *(const char **)to = s;
+        } else {
+            memcpy(to, buf + width * (size_t)i, width);
+        }
+    }
+    free(buf);
+    if (text >= 0) H5Tclose(text);
+    if (type >= 0) H5Tclose(type);
+    if (space >= 0) H5Sclose(space);
+    H5Dclose(id);
+    return wrong ? bad(r, where, wrong) : 0;
+}
+
+static int read_table(struct reader *r, const struct table_def *d, struct rows *t) {
+    hid_t group = H5Gopen2(r->file, d->name, H5P_DEFAULT);
+    if (group < 0) return bad(r, d->name, "table missing");
+    int rc = 0;
+    for (int i = 0; !rc && i < d->n_column; i++) rc = read_column(r, group, d, &d->column[i], t, i == 0);
+    H5Gclose(group);
+    for (int i = 0; !rc && i < t->n; i++) /* every table starts with its running number */
+        if (*(int *)(t->rec + d->record * (size_t)i) != i) rc = bad(r, d->name, "not numbered 0, 1, 2, ...");
+    return rc;
+}
+
+static const char *read_inputs(struct reader *r) {
+    hid_t id = H5Dopen2(r->file, "inputs", H5P_DEFAULT);
+    if (id < 0) return NULL;
+    hid_t type = H5Dget_type(id), space = H5Dget_space(id);
+    char *s = NULL;
+    if (type >= 0 && space >= 0 && H5Tget_class(type) == H5T_STRING && !H5Tis_variable_str(type) &&
+        H5Sget_simple_extent_npoints(space) == 1 && H5Tget_size(type) <= r->size) {
+        hid_t memory = text_type(H5Tget_size(type));
+        s = arena_alloc(r->a, H5Tget_size(type) + 1);
+        if (H5Dread(id, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, s) < 0) s = NULL;
+        H5Tclose(memory);
+    }
+    if (type >= 0) H5Tclose(type);
+    if (space >= 0) H5Sclose(space);
+    H5Dclose(id);
+    return s;
+}
+
+static int find_name(const char *name, const struct site *s, bool zone) {
+    int n = zone ? s->n_zone : s->n_gpu;
+    for (int i = 0; i < n; i++)
+        if (!strcmp(name, zone ? s->zone[i] : s->gpu[i].name)) return i;
+    return -1;
+}
+
+/* A job of names only, for printing and exporting. */
+static int names_only_job(struct reader *r, struct rows t[TABLES], int n_row, struct job *job) {
+    struct site *s = ARENA_NEW(r->a, struct site);
+    struct model *m = ARENA_NEW(r->a, struct model);
+    int n_zone = t[TABLE_ZONE].n, n_gpu = t[TABLE_GPU].n;
+    if (n_zone < 1 || n_zone > ZONES_MAX || n_gpu < 1 || n_gpu > GPUS_MAX)
+        return bad(r, "zone", "no zones or GPU types, or too many");
+    const char **zone = ARENA_ARRAY(r->a, const char *, n_zone);
+    struct gpu_type *gpu = ARENA_ARRAY(r->a, struct gpu_type, n_gpu);
+    double *unknown = ARENA_ARRAY(r->a, double, ZONES_MAX * GPUS_MAX + ZONES_MAX * ZONES_MAX);
+    for (int i = 0; i < ZONES_MAX * GPUS_MAX + ZONES_MAX * ZONES_MAX; i++) unknown[i] = NAN;
+    int *available = ARENA_ARRAY(r->a, int, n_zone * n_gpu);
+    for (int i = 0; i < n_zone * n_gpu; i++) available[i] = -1;
+    for (int i = 0; i < n_zone; i++) zone[i] = REC(t, TABLE_ZONE, zone_rec, i)->name;
+    for (int i = 0; i < n_gpu; i++) {
+        const struct gpu_rec *g = REC(t, TABLE_GPU, gpu_rec, i);
+        gpu[i] = (struct gpu_type){g->name, g->memory_bytes, g->memory_bytes, g->gpus_per_node};
+    }
+    *s = (struct site){.n_zone = n_zone,
+                       .n_gpu = n_gpu,
+                       .zone = zone,
+                       .gpu = gpu,
+                       .usd_per_gpu_hour = unknown,
+                       .egress_usd_per_GB = unknown,
+                       .available = available};
+    if (need_text(r, "site", &s->name) || need_text(r, "model", &m->name) ||
+        need_text(r, "job", &job->name) || need_text(r, "dtype", &job->dtype) ||
+        need_text(r, "optimizer", &job->optimizer) ||
+        need_int(r, "global_batch_size", 1, INT32_MAX, &job->global_batch_size) ||
+        need_int(r, "sequence_length", 0, INT32_MAX, &m->sequence_length) ||
+        need_int(r, "n_layer", 1, LAYERS_MAX, &m->n_layer) ||
+        need_int(r, "element_bytes", 1, 8, &job->workload.element_bytes) ||
+        need_number(r, "state_bytes_per_param", H5T_NATIVE_DOUBLE, &job->workload.state_bytes_per_param) ||
+        need_number(r, "train_tokens", H5T_NATIVE_DOUBLE, &job->train_tokens) ||
+        need_number(r, "max_usd_per_iteration", H5T_NATIVE_DOUBLE, &job->max_usd_per_iteration) ||
+        need_number(r, "min_iterations_per_s", H5T_NATIVE_DOUBLE, &job->min_iterations_per_s))
+        return -1;
+    job->workload.site = s;
+    job->workload.model = m;
+    job->workload.global_batch_size = job->global_batch_size;
+    struct pool *pool = ARENA_ARRAY(r->a, struct pool, n_row + 1);
+    int *count = ARENA_ARRAY(r->a, int, (n_row + 1) * n_zone * n_gpu);
+    for (int i = 0; i < n_row; i++)
+        pool[i] = (struct pool){.time_s = REC(t, TABLE_ROW, row_rec, i)->time_s,
+                                .count = count + i * n_zone * n_gpu};
+    for (int i = 0; i < t[TABLE_POOL].n; i++) {
+        const struct pool_rec *p = REC(t, TABLE_POOL, pool_rec, i);
+        int z = find_name(p->zone, s, true), g = find_name(p->gpu, s, false);
+        if (p->row < 0 || p->row >= n_row || z < 0 || g < 0) return bad(r, "pool", "refers to nothing");
+        count[(p->row * n_zone + z) * n_gpu + g] = p->count;
+    }
+    job->n_pool = n_row;
+    job->pool = pool;
+    return 0;
+}
+
+/* Where the readers of stages, replicas and VMs stand: all three tables are in plan order. */
+struct cursor {
+    int stage, replica, vm;
+};
+
+static int read_stage(struct reader *r, struct rows t[TABLES], const struct site *s, struct cursor *at,
+                      struct stage *st, struct stage_estimate *est) {
+    const struct stage_rec *sr = REC(t, TABLE_STAGE, stage_rec, at->stage);
+    int n = 0;
+    while (at->replica + n < t[TABLE_REPLICA].n &&
+           REC(t, TABLE_REPLICA, replica_rec, at->replica + n)->stage == at->stage)
+        n++;
+    if (n == 0) return bad(r, "replica", "a stage without replicas");
+    *st = (struct stage){sr->first_layer, sr->end_layer, n, ARENA_ARRAY(r->a, struct replicas, n)};
+    *est = (struct stage_estimate){sr->compute_s, sr->comm_s, sr->sync_s, sr->memory_bytes};
+    for (int g = 0; g < n; g++) {
+        const struct replica_rec *q = REC(t, TABLE_REPLICA, replica_rec, at->replica + g);
+        int zone = find_name(q->zone, s, true), gpu = find_name(q->gpu, s, false), n_vm = 0;
+        if (q->order != g || zone < 0 || gpu < 0 || tp_index(q->tp) < 0 || q->count < 1 || q->count > 1 << 20)
+            return bad(r, "replica", "an entry that is no replica of this site");
+        while (at->vm + n_vm < t[TABLE_VM].n &&
+               REC(t, TABLE_VM, vm_rec, at->vm + n_vm)->replica == at->replica + g)
+            n_vm++;
+        int *vm = n_vm ? ARENA_ARRAY(r->a, int, n_vm) : NULL;
+        for (int v = 0; v < n_vm; v++) {
+            vm[v] = find_name(REC(t, TABLE_VM, vm_rec, at->vm + v)->gpu, s, false);
+            if (vm[v] < 0) return bad(r, "vm", "an unknown GPU type");
+        }
+        at->vm += n_vm;
+        st->group[g] = (struct replicas){
+            .gpu = gpu, .zone = zone, .tp = q->tp, .count = q->count, .n_vm = n_vm, .vm_gpu = vm};
+    }
+    at->replica += n;
+    at->stage++;
+    return 0;
+}
+
+static int read_plan(struct reader *r, struct rows t[TABLES], const struct job *job, int i, struct cursor *at,
+                     struct found_plan *f) {
+    const struct plan_rec *q = REC(t, TABLE_PLAN, plan_rec, i);
+    const struct workload *w = &job->workload;
+    struct plan *p = ARENA_NEW(r->a, struct plan);
+    int n_stage = 0;
+    while (at->stage + n_stage < t[TABLE_STAGE].n &&
+           REC(t, TABLE_STAGE, stage_rec, at->stage + n_stage)->plan == i)
+        n_stage++;
+    if (q->n_pipeline < 1 || q->n_pipeline > n_stage || q->micro_batch_size < 1)
+        return bad(r, "plan", "a plan without stages");
+    *p = (struct plan){.model = w->model->name,
+                       .site = w->site->name,
+                       .global_batch_size = w->global_batch_size,
+                       .micro_batch_size = q->micro_batch_size,
+                       .n_pipeline = q->n_pipeline,
+                       .pipeline = ARENA_ARRAY(r->a, struct pipeline, q->n_pipeline)};
+    f->plan = p;
+    f->est = (struct estimate){.iteration_time_s = q->iteration_time_s,
+                               .pipeline_time_s = q->pipeline_time_s,
+                               .sync_time_s = q->sync_time_s,
+                               .compute_usd = q->compute_usd,
+                               .egress_usd = q->egress_usd,
+                               .cost_usd = q->cost_usd_per_iteration,
+                               .fits = q->fits != 0,
+                               .peak_memory_bytes = q->peak_memory_bytes,
+                               .n_microbatch = q->n_microbatch,
+                               .unfit_pipeline = q->unfit_pipeline,
+                               .unfit_stage = q->unfit_stage,
+                               .stage = ARENA_ARRAY(r->a, struct stage_estimate, n_stage)};
+    f->planner_time_s = q->planner_time_s;
+    f->planner_cost_usd = q->planner_cost_usd;
+    struct stage *stage = ARENA_ARRAY(r->a, struct stage, n_stage);
+    int pipeline = -1, layer = 0;
+    for (int k = 0; k < n_stage; k++) {
+        const struct stage_rec *sr = REC(t, TABLE_STAGE, stage_rec, at->stage);
+        if (sr->pipeline == pipeline + 1 && sr->position == 0 &&
+            (pipeline < 0 || layer == w->model->n_layer)) {
+            if (++pipeline >= p->n_pipeline) return bad(r, "stage", "more pipelines than the plan has");
+            p->pipeline[pipeline].stage = stage + k;
+            layer = 0;
+        }
+        if (pipeline < 0 || sr->pipeline != pipeline || sr->position != p->pipeline[pipeline].n_stage ||
+            sr->first_layer != layer || sr->end_layer <= layer || sr->end_layer > w->model->n_layer)
+            return bad(r, "stage", "stages that do not follow each other");
+        layer = sr->end_layer;
+        p->pipeline[pipeline].n_stage++;
+        if (read_stage(r, t, w->site, at, &stage[k], &f->est.stage[k])) return -1;
+    }
+    if (pipeline != p->n_pipeline - 1 || layer != w->model->n_layer)
+        return bad(r, "stage", "a plan that does not cover all layers");
+    return 0;
+}
+
+static int read_rows(struct reader *r, struct rows t[TABLES], const struct job *job, struct results *out) {
+    int n = out->n_row;
+    struct cursor at = {0};
+    out->row = ARENA_ARRAY(r->a, struct row_result, n + 1);
+    for (int i = 0; i < n; i++) {
+        const struct row_rec *q = REC(t, TABLE_ROW, row_rec, i);
+        if (q->status > ROW_INFEASIBLE) return bad(r, "row/status", "unknown status");
+        out->row[i] = (struct row_result){.status = (enum row_status)q->status,
+                                          .reason = *q->reason ? q->reason : NULL,
+                                          .note = *q->note ? q->note : NULL,
+                                          .lower_bound = q->lower_bound,
+                                          .gap = q->gap,
+                                          .search_s = q->search_s,
+                                          .plans_evaluated = q->plans_evaluated,
+                                          .oom_plans = q->oom_plans};
+    }
+    for (int pass = 0; pass < 2; pass++) { /* count, then fill */
+        for (int i = 0; i < t[TABLE_PLAN].n; i++) {
+            const struct plan_rec *q = REC(t, TABLE_PLAN, plan_rec, i);
+            if (q->row < 0 || q->row >= n || q->kind > KIND_FRONTIER)
+                return bad(r, "plan", "refers to no row");
+            struct row_result *row = &out->row[q->row];
+            int *count = q->kind == KIND_TOP ? &row->n_plan : &row->n_frontier;
+            if (pass == 0) {
+                if (q->rank != *count) return bad(r, "plan/rank", "not in order");
+                ++*count;
+            } else {
+                struct found_plan *f = q->kind == KIND_TOP ? row->plan : row->frontier;
+                if (read_plan(r, t, job, i, &at, &f[q->rank])) return -1;
+            }
+        }
+        for (int i = 0; pass == 0 && i < n; i++) {
+            struct row_result *row = &out->row[i];
+            if (row->n_plan) row->plan = ARENA_ARRAY(r->a, struct found_plan, row->n_plan);
+            if (row->n_frontier) row->frontier = ARENA_ARRAY(r->a, struct found_plan, row->n_frontier);
+        }
+    }
+    if (at.stage != t[TABLE_STAGE].n || at.replica != t[TABLE_REPLICA].n || at.vm != t[TABLE_VM].n)
+        return bad(r, "stage", "stages that belong to no plan");
+    for (int i = 0; i < n; i++) {
+        enum row_status s = out->row[i].status;
+        if ((s == ROW_OPTIMAL || s == ROW_FEASIBLE) && out->row[i].n_plan + out->row[i].n_frontier < 1)
+            return bad(r, "row/status", "a row with a plan that the file lacks");
+    }
+    for (int pass = 0; pass < 2; pass++)
+        for (int i = 0; i < t[TABLE_UNIT].n; i++) {
+            const struct unit_rec *q = REC(t, TABLE_UNIT, unit_rec, i);
+            if (q->row < 0 || q->row >= n || q->status > UNIT_OPEN) return bad(r, "unit", "refers to no row");
+            struct row_result *row = &out->row[q->row];
+            if (pass == 0) {
+                row->n_unit++;
+                continue;
+            }
+            if (!row->unit) {
+                row->unit = ARENA_ARRAY(r->a, struct unit_result, row->n_unit);
+                row->n_unit = 0;
+            }
+            row->unit[row->n_unit++] = (struct unit_result){.micro_batch_size = q->micro_batch_size,
+                                                            .data_parallel = q->data_parallel,
+                                                            .status = (enum unit_status)q->status,
+                                                            .lower_bound = q->lower_bound,
+                                                            .value = q->value,
+                                                            .gap = q->gap,
+                                                            .attempts = q->attempts,
+                                                            .nodes = q->nodes,
+                                                            .plans_evaluated = q->plans_evaluated,
+                                                            .seconds = q->seconds};
+        }
+    return 0;
+}
+
+/* ---- the same inputs? ---- */
+
+static void first_difference(const cJSON *x, const cJSON *y, char path[400]) {
+    size_t used = strlen(path);
+    if (cJSON_IsObject(x) && cJSON_IsObject(y)) {
+        for (const cJSON *m = x->child; m; m = m->next) {
+            const cJSON *o = cJSON_GetObjectItemCaseSensitive(y, m->string);
+            if (cJSON_Compare(m, o, 1)) continue;
+            snprintf(path + used, 400 - used, "/%.100s", m->string);
+            if (o) first_difference(m, o, path);
+            return;
+        }
+        for (const cJSON *m = y->child; m; m = m->next)
+            if (!cJSON_GetObjectItemCaseSensitive(x, m->string))
+                snprintf(path + used, 400 - used, "/%.100s", m->string);
+    } else if (cJSON_IsArray(x) && cJSON_IsArray(y)) {
+        int i = 0;
+        const cJSON *m = x->child, *o = y->child;
+        while (m && o && cJSON_Compare(m, o, 1)) m = m->next, o = o->next, i++;
+        snprintf(path + used, 400 - used, "/%d", i);
+        if (m && o) first_difference(m, o, path);
+    }
+}
+
+/* "/job/pin is 4 there and 8 here" for short values, "/job/pin differs" for others. */
+static const char *describe(const cJSON *x, const cJSON *y, const char *path, char text[600]) {
+    for (const char *p = path; *p && x && y;) {
+        const char *end = strchrnul(++p, '/');
+        char key[110];
+        snprintf(key, sizeof key, "%.*s", (int)(end - p), p);
+        x = cJSON_IsArray(x) ? cJSON_GetArrayItem(x, atoi(key)) : cJSON_GetObjectItemCaseSensitive(x, key);
+        y = cJSON_IsArray(y) ? cJSON_GetArrayItem(y, atoi(key)) : cJSON_GetObjectItemCaseSensitive(y, key);
+        p = end;
+    }
+    char *there = x ? cJSON_PrintUnformatted(x) : NULL, *here = y ? cJSON_PrintUnformatted(y) : NULL;
+    if (!x != !y)
+        snprintf(text, 600, "%s is only %s", path, x ? "there" : "here");
+    else if (there && here && strlen(there) < 60 && strlen(here) < 60)
+        snprintf(text, 600, "%s is %s there and %s here", path, there, here);
+    else
+        snprintf(text, 600, "%s differs", *path ? path : "/");
+    cJSON_free(there);
+    cJSON_free(here);
+    return text;
+}
+
+static int same_inputs(struct reader *r, const char *stored, const char *now) {
+    char path[400] = "", text[600];
+    if (!strcmp(stored, now)) return 0;
+    cJSON *x = cJSON_Parse(stored), *y = cJSON_Parse(now);
+    int rc = x && y ? 0 : bad(r, "inputs", "no JSON text");
+    cJSON_DeleteItemFromObjectCaseSensitive(x, "name"); /* the job's file may have been renamed */
+    cJSON_DeleteItemFromObjectCaseSensitive(y, "name");
+    if (!rc && !cJSON_Compare(x, y, 1)) {
+        first_difference(x, y, path);
+        rc = err_set(r->e, EXIT_INPUT,
+                     "%s: was made from other inputs: %s; --resume needs the same job, model, site and "
+                     "profiles",
+                     r->path, describe(x, y, path, text));
+    }
+    cJSON_Delete(x);
+    cJSON_Delete(y);
+    return rc;
+}
+
+static bool close_to(double x, double y) {
+    return x == y || (isnan(x) && isnan(y)) || fabs(x - y) <= 1e-9 * fabs(y);
+}
+
+/* A stored plan must still mean what it meant: else the file was changed, or the estimator was. */
+static int recheck(struct reader *r, const struct workload *w, const char *estimator,
+                   const struct found_plan *f) {
+    struct arena scratch = {0};
+    struct estimate est = {.stage = ARENA_ARRAY(&scratch, struct stage_estimate, plan_stages(f->plan))};
+    int which = 0, rc = 0;
+    while (which < ESTIMATOR_N && strcmp(estimator, estimator_name[which])) which++;
+    if (which < ESTIMATOR_N) { /* baselines have estimators of their own */
+        rc = plan_check(f->plan, w, r->path, r->e) ||
+                     estimate_plan(w, f->plan, (enum estimator)which, &est, r->e)
+                 ? -1
+                 : 0;
+        if (!rc && (!close_to(est.iteration_time_s, f->est.iteration_time_s) ||
+                    !close_to(est.cost_usd, f->est.cost_usd)))
+            rc = err_set(r->e, EXIT_INPUT,
+                         "%s: a stored plan takes %.9g s there and %.9g s now; written by another version "
+                         "of the estimator, or damaged",
+                         r->path, f->est.iteration_time_s, est.iteration_time_s);
+    }
+    arena_free(&scratch);
+    return rc;
+}
+
+/* ---- reading ---- */
+
+static int read_attributes(struct reader *r, struct results *out) {
+    const char *objective;
+    int complete;
+    if (need_int(r, "complete", 0, 1, &complete) || need_text(r, "command_line", &out->command_line) ||
+        need_text(r, "version", &out->version) || need_text(r, "host", &out->host) ||
+        need_text(r, "started_utc", &out->started_utc) || need_text(r, "planner", &out->planner) ||
+        need_text(r, "estimator", &out->estimator) || need_text(r, "objective", &objective) ||
+        need_int(r, "ranks", 1, INT32_MAX, &out->ranks) ||
+        need_int(r, "threads", 1, INT32_MAX, &out->threads) ||
+        need_int(r, "top_k", 1, INT32_MAX, &out->top_k) ||
+        need_number(r, "proof_gap", H5T_NATIVE_DOUBLE, &out->proof_gap) ||
+        need_number(r, "wall_s", H5T_NATIVE_DOUBLE, &out->wall_s))
+        return -1;
+    out->complete = complete != 0;
+    int o = 0;
+    while (o < OBJECTIVE_N && strcmp(objective, objective_name[o])) o++;
+    if (o == OBJECTIVE_N) return bad(r, "objective", "unknown objective");
+    out->objective = (enum objective)o;
+    return (out->inputs_json = read_inputs(r)) ? 0 : bad(r, "inputs", "missing or not a text");
+}
+
+static int read_file(struct reader *r, const struct job *job, struct results *out) {
+    struct rows t[TABLES] = {{0}};
+    const char *schema = read_text_attr(r, "schema");
+    int version;
+    if (!schema || strncmp(schema, "sailor-results/", 15))
+        return err_set(r->e, EXIT_INPUT,
+                       "%s: an HDF5 file, but not one that sailor plan wrote (no attribute schema = "
+                       "\"%s\")",
+                       r->path, schema_name);
+    if (need_int(r, "schema_version", 0, INT32_MAX, &version)) return -1;
+    if (strcmp(schema, schema_name) || version != SCHEMA_VERSION)
+        return err_set(r->e, EXIT_INPUT, "%s: schema %.40s version %d; this program reads %s version %d",
+                       r->path, schema, version, schema_name, SCHEMA_VERSION);
+    if (read_attributes(r, out)) return -1;
+    for (int i = 0; i < TABLES; i++)
+        if (read_table(r, &table_def[i], &t[i])) return -1;
+    out->n_row = t[TABLE_ROW].n;
+    if (job) {
+        if (same_inputs(r, out->inputs_json, job->json)) return -1;
+        if (job->n_pool != out->n_row) return bad(r, "row", "another number of pool rows than the job");
+        out->job = job;
+    } else {
+        struct job *names = ARENA_NEW(r->a, struct job);
+        if (names_only_job(r, t, out->n_row, names)) return -1;
+        names->objective = out->objective;
+        names->json = out->inputs_json;
+        out->job = names;
+    }
+    if (read_rows(r, t, out->job, out)) return -1;
+    for (int i = 0; job && i < out->n_row; i++) {
+        const struct row_result *q = &out->row[i];
+        for (int k = 0; k < q->n_plan; k++)
+            if (recheck(r, &job->workload, out->estimator, &q->plan[k])) return -1;
+        for (int k = 0; k < q->n_frontier; k++)
+            if (recheck(r, &job->workload, out->estimator, &q->frontier[k])) return -1;
+    }
+    return 0;
+}
+
+int results_parse(const char *path, const char *bytes, size_t size, const struct job *job, struct results *r,
+                  struct arena *a, struct err *e) {
+    static const char signature[] = "\211HDF\r\n\032\n";
+    char why[200];
+    struct reader in = {.path = path, .size = size, .a = a, .e = e};
+    *r = (struct results){0};
+    if (size < 8 || memcmp(bytes, signature, 8))
+        return err_set(e, EXIT_INPUT, "%s: not an HDF5 file; expected one written by sailor plan", path);
+    if (!seal_holds(bytes, size))
+        return err_set(e, EXIT_INPUT, "%s: damaged: its checksum does not match its content", path);
+    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+    hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+    H5Pset_fapl_core(access, 1 << 18, 0);
+    H5Pset_file_image(access, (void *)(uintptr_t)bytes, size); /* copied, not changed */
+    in.file = H5Fopen("sailor-results", H5F_ACC_RDONLY, access);
+    int rc = in.file < 0 ? err_set(e, EXIT_INPUT, "%s: cut or damaged: HDF5: %s", path, hdf5_why(why)) : 0;
+    H5Pclose(access); /* only now: it forgets the reason */
+    if (rc) return -1;
+    rc = read_file(&in, job, r);
+    H5Fclose(in.file);
+    H5Eclear2(H5E_DEFAULT);
+    return rc;
+}
+
+int results_read(const char *path, const struct job *job, struct results *r, struct arena *a, struct err *e) {
+    struct arena bytes_arena = {0};
+    size_t size = 0;
+    char *bytes = results_bytes(path, &size, &bytes_arena, e);
+    int rc = bytes ? results_parse(path, bytes, size, job, r, a, e) : -1;
+    arena_free(&bytes_arena);
+    return rc;
+}

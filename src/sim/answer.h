@@ -1,0 +1,47 @@
+#ifndef SAILOR_SIM_ANSWER_H
+#define SAILOR_SIM_ANSWER_H
+#include "sim/estimate.h"
+#include <stdint.h>
+/* What is answered: the plans found for one pool of a job, and how much of the plan space is proven. */
+
+struct found_plan {
+    struct plan *plan;
+    struct estimate est;                     /* est.stage filled */
+    double planner_time_s, planner_cost_usd; /* a baseline planner's own estimates; NAN for exact */
+};
+
+enum unit_status { UNIT_TODO, UNIT_SOLVED, UNIT_PRUNED, UNIT_OPEN };
+/* SOLVED: searched to the end; PRUNED: its bound is no better than the incumbent; OPEN: searched, not proven
+ */
+
+/** A work unit: all plans of one (microbatch, data-parallel degree). */
+struct unit_result {
+    int micro_batch_size, data_parallel;
+    enum unit_status status;
+    double lower_bound; /* on the objective, of the plans of this unit that are not excluded */
+    double value;       /* best found, INFINITY if none */
+    double gap;         /* open units: how much better, relatively, its plans may be than what was found */
+    int attempts;       /* exact first, then within the gap that was asked for */
+    uint64_t nodes, plans_evaluated;
+    double seconds;
+};
+
+enum row_status { ROW_TODO, ROW_OPTIMAL, ROW_FEASIBLE, ROW_INFEASIBLE };
+extern const char *const row_status_name[4]; /* "todo", "optimal", "feasible", "infeasible" */
+
+struct row_result {
+    enum row_status status;
+    const char *reason; /* why infeasible; NULL otherwise */
+    const char *note; /* what to know about the plan (a published planner over-uses a zone); NULL otherwise */
+    double lower_bound, gap, search_s;
+    uint64_t plans_evaluated;
+    int n_plan; /* best first; n_plan >= 1 unless infeasible or todo */
+    struct found_plan *plan;
+    int n_frontier; /* objective frontier: ascending iteration time */
+    struct found_plan *frontier;
+    int n_unit;
+    struct unit_result *unit;
+    int oom_plans; /* baseline planners: plans the walk rejected for memory */
+};
+
+#endif

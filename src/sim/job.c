@@ -1,0 +1,3 @@
+#include "sim/job.h"
+
+const char *const objective_name[OBJECTIVE_N] = {"throughput", "cost", "frontier"};

@@ -1,0 +1,40 @@
+#ifndef SAILOR_SIM_JOB_H
+#define SAILOR_SIM_JOB_H
+#include "sim/plan.h"
+/* What is asked: a model to be trained, the pools of GPUs that are offered for it, an objective and limits.
+ */
+
+enum objective { OBJECTIVE_THROUGHPUT, OBJECTIVE_COST, OBJECTIVE_FRONTIER, OBJECTIVE_N };
+extern const char *const objective_name[OBJECTIVE_N];
+
+/** Choices the user fixed; 0 = free. */
+struct pin {
+    int micro_batch_size, stages, data_parallel;
+    int tp[GPUS_MAX]; /* per GPU type of the site */
+    unsigned zones;   /* bit z set: zone z allowed; 0 = all */
+};
+
+struct pool {
+    double time_s;    /* NAN if not given */
+    const int *count; /* [n_zone * n_gpu] GPUs at hand */
+    int n_entry; /* the same as the file lists it, zero counts included: some planners look at the order */
+    const struct pool_entry { int zone, gpu, count; } * entry; /* [n_entry] */
+};
+
+struct job {
+    const char *name; /* of the file, without directory and .json, unless "name" is given */
+    int global_batch_size;
+    const char *dtype, *optimizer; /* "fp32", "adam" by default */
+    bool exact_batch;
+    double train_tokens; /* 0 = not given */
+    struct pin pin;
+    enum objective objective;
+    double max_usd_per_iteration; /* INFINITY if not given */
+    double min_iterations_per_s;  /* 0 if not given */
+    int n_pool;
+    const struct pool *pool; /* [n_pool] */
+    struct workload workload;
+    const char *json; /* full inputs as JSON text: {"job":..., "model":..., "site":..., "profiles":[...]} */
+};
+
+#endif
