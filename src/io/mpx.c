@@ -1,13 +1,12 @@
-#include "io/mpx.h"
+#include "io/mpx_comm.h"
 
-#include <mpi.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-static MPI_Comm world;
+static struct mpx_comm world;
 
 /* The first of these variables that holds a number, else -1. */
 static int env_number(const char *const *names) {
@@ -54,7 +53,7 @@ static void count_cpus(struct mpx *m) {
     m->node_ranks = 1;
     if (m->comm) {
         MPI_Comm node;
-        MPI_Comm_split_type(world, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node);
+        MPI_Comm_split_type(world.mpi, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node);
         MPI_Comm_size(node, &m->node_ranks);
         MPI_Comm_rank(node, &m->node_rank);
         MPI_Allreduce(MPI_IN_PLACE, &set, (int)sizeof set, MPI_BYTE, MPI_BOR, node);
@@ -72,9 +71,9 @@ int mpx_start(struct mpx *m, struct err *e) {
         int provided;
         atexit(guard);
         MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &provided);
-        world = MPI_COMM_WORLD;
-        MPI_Comm_rank(world, &m->rank);
-        MPI_Comm_size(world, &m->size);
+        world.mpi = MPI_COMM_WORLD;
+        MPI_Comm_rank(world.mpi, &m->rank);
+        MPI_Comm_size(world.mpi, &m->size);
         m->comm = &world;
         if (m->size == 1 && want > 1) {
             char lib[80];
@@ -109,14 +108,14 @@ void mpx_leave(struct mpx *m, int status) {
 int mpx_agree(const struct mpx *m, int rc, struct err *e) {
     if (!m->comm) return rc ? -1 : 0;
     int who = rc ? m->rank : m->size, first;
-    MPI_Allreduce(&who, &first, 1, MPI_INT, MPI_MIN, world);
+    MPI_Allreduce(&who, &first, 1, MPI_INT, MPI_MIN, world.mpi);
     if (first == m->size) return 0;
-    MPI_Bcast(e, (int)sizeof *e, MPI_BYTE, first, world);
+    MPI_Bcast(e, (int)sizeof *e, MPI_BYTE, first, world.mpi);
     return -1;
 }
 
 int mpx_same_int(const struct mpx *m, int value) {
-    if (m->comm) MPI_Bcast(&value, 1, MPI_INT, 0, world);
+    if (m->comm) MPI_Bcast(&value, 1, MPI_INT, 0, world.mpi);
     return value;
 }
 
@@ -126,12 +125,12 @@ char *mpx_read(const struct mpx *m, char *(*reader)(const char *, size_t *, stru
     if (mpx_agree(m, m->rank == 0 && !text ? -1 : 0, e)) return NULL;
     if (!m->comm) return text;
     unsigned long long n = *size;
-    MPI_Bcast(&n, 1, MPI_UNSIGNED_LONG_LONG, 0, world);
+    MPI_Bcast(&n, 1, MPI_UNSIGNED_LONG_LONG, 0, world.mpi);
     *size = (size_t)n;
     if (m->rank) text = arena_alloc(a, *size + 1);
     for (size_t at = 0; at < *size;) { /* MPI counts are ints */
         int part = *size - at > (1 << 30) ? 1 << 30 : (int)(*size - at);
-        MPI_Bcast(text + at, part, MPI_BYTE, 0, world);
+        MPI_Bcast(text + at, part, MPI_BYTE, 0, world.mpi);
         at += (size_t)part;
     }
     return text;

@@ -7,13 +7,15 @@
 /* What the planner needs of MPI besides the search's own messages. The calls also work without MPI (one
  * process). */
 
+struct mpx_comm; /* io/mpx_comm.h */
+
 struct mpx {
     int rank, size;
     int node_ranks; /* ranks on this machine */
     int node_rank;  /* and the number of this one among them */
     int cpus; /* CPUs that this rank may count as its own: allowed CPUs of the machine / node_ranks, at least
                  1 */
-    void *comm; /* MPI_Comm *, NULL without MPI */
+    const struct mpx_comm *comm; /* of all ranks; NULL without MPI */
 };
 
 /** Start MPI if a launcher (mpirun, srun) started this process as one of several; MPI_Init alone costs 50 to

@@ -5,8 +5,8 @@
  * plan to beat before the proof begins. */
 #include "search/search.h"
 #include "base/clock.h"
+#include "io/mpx_comm.h"
 
-#include <mpi.h>
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +27,7 @@ struct engine {
     struct ranked *unit;
     int n_unit;
     struct goal goal;
+    const struct mpx_comm *world; /* NULL without MPI */
     MPI_Comm comm;
     int rank, size, threads;
     bool resumed;
@@ -622,8 +623,7 @@ static const char *why_infeasible(struct engine *x) {
         free_of.min_iterations_per_s = 0;
         free_of.top_k = 1;
         free_of.objective = OBJECTIVE_THROUGHPUT;
-        void *comm = x->size > 1 ? &x->comm : NULL;
-        if (search_row(&free_of, &row, &quiet, comm, x->threads, x->a, &e) == 0 && row.n_plan) {
+        if (search_row(&free_of, &row, &quiet, x->world, x->threads, x->a, &e) == 0 && row.n_plan) {
             double fastest = 1 / row.plan[0].est.iteration_time_s;
             if (fastest < p->min_iterations_per_s)
                 return arena_printf(x->a,
@@ -633,7 +633,7 @@ static const char *why_infeasible(struct engine *x) {
                 free_of.objective = OBJECTIVE_COST;
                 free_of.min_iterations_per_s = p->min_iterations_per_s;
                 row = (struct row_result){0};
-                if (search_row(&free_of, &row, &quiet, comm, x->threads, x->a, &e) == 0 && row.n_plan)
+                if (search_row(&free_of, &row, &quiet, x->world, x->threads, x->a, &e) == 0 && row.n_plan)
                     return arena_printf(
                         x->a, "budget: the cheapest plan%s costs %.6g USD per iteration; the budget is %.6g",
                         p->min_iterations_per_s > 0 ? " that meets the floor" : "", row.plan[0].est.cost_usd,
@@ -703,7 +703,7 @@ struct search_problem search_problem_of(const struct job *job, int row) {
 /* ---- a row -------------------------------------------------------------------------- */
 
 int search_row(const struct search_problem *p, struct row_result *row, const struct search_hooks *hooks,
-               void *comm, int threads, struct arena *a, struct err *e) {
+               const struct mpx_comm *world, int threads, struct arena *a, struct err *e) {
     struct engine x = {.p = p,
                        .hooks = hooks,
                        .row = row,
@@ -715,8 +715,9 @@ int search_row(const struct search_problem *p, struct row_result *row, const str
                        .earlier_s = row->search_s,
                        .last_progress = now_s(),
                        .last_checkpoint = now_s()};
-    if (comm) {
-        x.comm = *(MPI_Comm *)comm;
+    if (world) {
+        x.world = world;
+        x.comm = world->mpi;
         MPI_Comm_rank(x.comm, &x.rank);
         MPI_Comm_size(x.comm, &x.size);
     }

@@ -1,5 +1,6 @@
 #ifndef SAILOR_SEARCH_SEARCH_H
 #define SAILOR_SEARCH_SEARCH_H
+#include "io/mpx.h"
 #include "sim/answer.h"
 #include "sim/job.h"
 /* The exact search over the declared plan space (docs/search.md): for one pool, the best plan with a proof,
@@ -39,11 +40,11 @@ struct search_hooks {
     bool (*stop)(void *ctx);        /* any rank; true = stop soon (signal or time limit); may be NULL */
 };
 
-/** Search one row. Collective over `comm` (an MPI_Comm *, or NULL for one process without MPI): every rank
+/** Search one row. Collective over `world` (NULL: one process without MPI): every rank
  * passes the same problem. `row` holds earlier units and plans when resuming (zeroed otherwise) and gets the
  * answer, on every rank; new plans live in `a`. Returns 0 when finished, 1 when stopped early (row is
  * consistent and resumable), -1 with *e set. */
 int search_row(const struct search_problem *p, struct row_result *row, const struct search_hooks *hooks,
-               void *comm, int threads, struct arena *a, struct err *e);
+               const struct mpx_comm *world, int threads, struct arena *a, struct err *e);
 
 #endif

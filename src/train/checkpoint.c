@@ -1,8 +1,8 @@
 #include "train/checkpoint.h"
 #include "io/h5file.h"
+#include "io/mpx_comm.h"
 
 #include <math.h>
-#include <mpi.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,8 +67,8 @@ static void give(const struct trainer *t, const struct mpx *m, struct h5file *f,
     for (size_t at = 0; at < bytes && rank != 0; at += piece) {
         int n = (int)(bytes - at < piece ? bytes - at : piece);
         char *here = (char *)host + at;
-        if (m->rank == rank) MPI_Send(here, n, MPI_BYTE, 0, TAG, *(MPI_Comm *)m->comm);
-        if (m->rank == 0) MPI_Recv(here, n, MPI_BYTE, rank, TAG, *(MPI_Comm *)m->comm, MPI_STATUS_IGNORE);
+        if (m->rank == rank) MPI_Send(here, n, MPI_BYTE, 0, TAG, m->comm->mpi);
+        if (m->rank == 0) MPI_Recv(here, n, MPI_BYTE, rank, TAG, m->comm->mpi, MPI_STATUS_IGNORE);
     }
     if (m->rank != 0) return;
     path_of(path, t->arch, layer, tensor, which);

@@ -14,6 +14,8 @@ struct pending {
     void *request;
 };
 
+struct mpx_comm; /* io/mpx_comm.h: the ranks of MPI */
+
 struct comm {
     const char *name;
     int rank, size;
@@ -50,9 +52,9 @@ struct comm {
     void (*close)(struct comm *c);
 };
 
-/** Over MPI; mpi_comm is an MPI_Comm *, or NULL for a single rank without MPI. Buffers must be memory of the
- * host. The communicator is duplicated: collective over it. */
-void comm_mpi_open(struct comm *c, void *mpi_comm);
+/** Over MPI; world NULL: a single rank without MPI. Buffers must be memory of the host. The communicator is
+ * duplicated: collective over it. */
+void comm_mpi_open(struct comm *c, const struct mpx_comm *world);
 
 /** Turns a communicator for memory of the host into one for buffers of b, which outlives it. */
 void comm_stage(struct comm *c, struct backend *b);

@@ -1,8 +1,8 @@
 /* The communicator over MPI. Errors are fatal there (MPI_ERRORS_ARE_FATAL): every rank that takes part would
  * have to be told, and those that wait cannot be. */
 #include "train/comm.h"
+#include "io/mpx_comm.h"
 
-#include <mpi.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -124,7 +124,7 @@ static void mpi_close(struct comm *c) {
     c->own = NULL;
 }
 
-void comm_mpi_open(struct comm *c, void *mpi_comm) {
+void comm_mpi_open(struct comm *c, const struct mpx_comm *world) {
     struct mpi *m = calloc(1, sizeof *m);
     if (!m) abort();
     *c = (struct comm){.name = "mpi",
@@ -138,8 +138,8 @@ void comm_mpi_open(struct comm *c, void *mpi_comm) {
                        .recv = mpi_recv,
                        .wait = mpi_wait,
                        .close = mpi_close};
-    if (!mpi_comm) return;
-    MPI_Comm_dup(*(MPI_Comm *)mpi_comm, &m->comm);
+    if (!world) return;
+    MPI_Comm_dup(world->mpi, &m->comm);
     MPI_Comm_group(m->comm, &m->all);
     MPI_Comm_rank(m->comm, &c->rank);
     MPI_Comm_size(m->comm, &c->size);

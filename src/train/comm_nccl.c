@@ -5,9 +5,9 @@
  * receiver is there. So each direction between two ranks has a communicator, and at the sender a stream, of
  * its own. */
 #include "train/cuda.h"
+#include "io/mpx_comm.h"
 #include "train/cuda_check.h"
 
-#include <mpi.h>
 #include <nccl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -309,7 +309,7 @@ static void nccl_close(struct comm *c) {
     c->own = NULL;
 }
 
-int comm_nccl_open(struct comm *c, void *mpi_comm, struct backend *b, struct err *e) {
+int comm_nccl_open(struct comm *c, const struct mpx_comm *world, struct backend *b, struct err *e) {
     struct nccl *x = calloc(1, sizeof *x);
     if (!x) die("out of memory: NCCL");
     x->backend = b;
@@ -328,8 +328,8 @@ int comm_nccl_open(struct comm *c, void *mpi_comm, struct backend *b, struct err
                        .recv = nccl_recv,
                        .wait = nccl_wait,
                        .close = nccl_close};
-    if (mpi_comm) { /* first of all: it is collective, and what follows may fail on one rank alone */
-        MPI_Comm_dup(*(MPI_Comm *)mpi_comm, &x->mpi);
+    if (world) { /* first of all: it is collective, and what follows may fail on one rank alone */
+        MPI_Comm_dup(world->mpi, &x->mpi);
         MPI_Comm_group(x->mpi, &x->all);
         MPI_Comm_rank(x->mpi, &c->rank);
         MPI_Comm_size(x->mpi, &c->size);

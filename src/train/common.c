@@ -1,7 +1,7 @@
+#include "io/mpx_comm.h"
 #include "train/cmd.h"
 #include "train/cuda_load.h"
 
-#include <mpi.h>
 #include <stdlib.h>
 #include <stdio.h>
 #include <string.h>
@@ -23,7 +23,7 @@ static int sharing(const struct mpx *m, struct backend *b) {
     if (!all) abort();
     gethostname(host, sizeof host - 1);
     snprintf(mine, sizeof mine, "%s %.120s", host, b->device);
-    MPI_Allgather(mine, NAME, MPI_BYTE, all, NAME, MPI_BYTE, *(MPI_Comm *)m->comm);
+    MPI_Allgather(mine, NAME, MPI_BYTE, all, NAME, MPI_BYTE, m->comm->mpi);
     for (int i = m->size - 1; i >= 0; i--)
         for (int k = 0; k < m->size; k++)
             if (i != k && !strcmp(all + i * NAME, all + k * NAME)) {

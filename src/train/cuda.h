@@ -12,9 +12,9 @@
 int backend_cuda_open(struct backend *b, enum elem elem, int place, struct err *e);
 
 /** Over NCCL: one GPU per rank; sums, maxima and receptions in the backend's order of work, each pair of
- * ranks with a stream of its own for what is sent. mpi_comm is an MPI_Comm *, or NULL for a single rank.
- * Collective over it. -1 with *e set; then, too, *c is to be closed, by all ranks. */
-int comm_nccl_open(struct comm *c, void *mpi_comm, struct backend *b, struct err *e);
+ * ranks with a stream of its own for what is sent. world NULL: a single rank. Collective
+ * over it. -1 with *e set; then, too, *c is to be closed, by all ranks. */
+int comm_nccl_open(struct comm *c, const struct mpx_comm *world, struct backend *b, struct err *e);
 
 /** Of which version the shared object is: it shares structures with the program, so they must be of one. */
 const char *cuda_version(void);

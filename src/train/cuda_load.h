@@ -4,10 +4,10 @@
 
 /* What sailor-train-cuda.so has to offer. */
 struct cuda_functions {
-    int (*backend_open)(struct backend *b, enum elem elem, int place,
-                        struct err *e); /* backend_cuda_open() */
-    int (*comm_open)(struct comm *c, void *mpi_comm, struct backend *b, struct err *e); /* comm_nccl_open(),
-                                                                                          NULL: not built */
+    /* backend_cuda_open() */
+    int (*backend_open)(struct backend *b, enum elem elem, int place, struct err *e);
+    /* comm_nccl_open(); NULL: not built */
+    int (*comm_open)(struct comm *c, const struct mpx_comm *world, struct backend *b, struct err *e);
 };
 
 /** Its path, into path[size]: $SAILOR_TRAIN_CUDA, or beside the program. -1: this build has none. */

@@ -3,6 +3,7 @@
  * from the first to the second. As in training, they send buffers of the backend by its communicator. */
 #include "base/stats.h"
 #include "io/file.h"
+#include "io/mpx_comm.h"
 #include "formats/inputs.h"
 #include "formats/planjson.h"
 #include "io/program.h"
@@ -13,7 +14,6 @@
 #include "train/watch.h"
 
 #include <math.h>
-#include <mpi.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -158,7 +158,7 @@ static bool sides(const struct mpx *m, const int *node, struct samples *x) {
 /* 1, 2, 4 and 8 ranks to as many, as far as there are: inside the first machine, then to the second one. */
 static void find_sides(struct bench *b, struct arena *a) {
     const struct mpx *m = &b->mpx;
-    MPI_Comm world = *(MPI_Comm *)m->comm, machine;
+    MPI_Comm world = m->comm->mpi, machine;
     int *node = ARENA_ARRAY(a, int, m->size), mine = m->rank;
     MPI_Comm_split_type(world, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &machine);
     MPI_Bcast(&mine, 1, MPI_INT, 0, machine); /* a machine is known by its first rank */
@@ -203,7 +203,7 @@ static void measure_sides(struct bench *b, struct samples *x, struct arena *a) {
     int ranks[2 * TP_MAX], members = 0, sizes = o.largest - SMALLEST + 1, at = place(x, b->mpx.rank);
     struct ends ends = {.other = opposite(x, b->mpx.rank), .first = at < x->n};
     struct err none;
-    MPI_Comm_split(*(MPI_Comm *)b->mpx.comm, at < 0 ? MPI_UNDEFINED : 0, 0, &ends.comm);
+    MPI_Comm_split(b->mpx.comm->mpi, at < 0 ? MPI_UNDEFINED : 0, 0, &ends.comm);
     if (at < 0) return;
     for (int r = 0; r < b->mpx.size; r++) /* ascending, however the machines take turns */
         if (place(x, r) >= 0) ranks[members++] = r;

@@ -5,13 +5,13 @@
 #include "io/file.h"
 #include "formats/inputs.h"
 #include "io/json.h"
+#include "io/mpx_comm.h"
 #include "io/program.h"
 #include "train/cmd.h"
 #include "train/net.h"
 #include "train/watch.h"
 
 #include <math.h>
-#include <mpi.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,7 +85,7 @@ struct profiler {
 
 /* The slowest rank's time: what the others would wait for. */
 static double slowest(const struct profiler *p, double s) {
-    if (p->mpx.comm) MPI_Allreduce(MPI_IN_PLACE, &s, 1, MPI_DOUBLE, MPI_MAX, *(MPI_Comm *)p->mpx.comm);
+    if (p->mpx.comm) MPI_Allreduce(MPI_IN_PLACE, &s, 1, MPI_DOUBLE, MPI_MAX, p->mpx.comm->mpi);
     return s;
 }
 
@@ -110,7 +110,7 @@ static double time_passes(struct profiler *p, struct net *n, int what, int passe
     double phase_s[PHASE_N];
     if (what == 1) net_random_gradient(n, n->dy[0]);
     p->backend.sync(&p->backend);
-    if (p->mpx.comm) MPI_Barrier(*(MPI_Comm *)p->mpx.comm);
+    if (p->mpx.comm) MPI_Barrier(p->mpx.comm->mpi);
     clock_start(n->clock);
     for (int i = 0; i < passes; i++) pass(n, what);
     return clock_stop(n->clock, phase_s) / passes;
@@ -120,7 +120,7 @@ static double time_passes(struct profiler *p, struct net *n, int what, int passe
 static void of_replicas(const struct profiler *p, double mine, int tp, double *s) {
     double rank_s[p->mpx.size];
     if (p->mpx.comm)
-        MPI_Allgather(&mine, 1, MPI_DOUBLE, rank_s, 1, MPI_DOUBLE, *(MPI_Comm *)p->mpx.comm);
+        MPI_Allgather(&mine, 1, MPI_DOUBLE, rank_s, 1, MPI_DOUBLE, p->mpx.comm->mpi);
     else
         rank_s[0] = mine;
     for (int r = 0; r < p->mpx.size; r++) s[r / tp] = r % tp ? fmax(s[r / tp], rank_s[r]) : rank_s[r];

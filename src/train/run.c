@@ -1,6 +1,7 @@
 #include "formats/devices.h"
 #include "io/file.h"
 #include "io/h5file.h"
+#include "io/mpx_comm.h"
 #include "formats/inputs.h"
 #include "formats/planjson.h"
 #include "io/program.h"
@@ -12,7 +13,6 @@
 
 #include <hdf5.h>
 #include <math.h>
-#include <mpi.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -188,7 +188,7 @@ static int find_peak(struct session *j, double *flops_per_s, struct err *e) {
 /* Gather n bytes of every rank on rank 0. */
 static void gather(const struct session *j, const void *mine, void *all, size_t n) {
     if (j->mpx.comm)
-        MPI_Gather(mine, (int)n, MPI_BYTE, all, (int)n, MPI_BYTE, 0, *(MPI_Comm *)j->mpx.comm);
+        MPI_Gather(mine, (int)n, MPI_BYTE, all, (int)n, MPI_BYTE, 0, j->mpx.comm->mpi);
     else
         memcpy(all, mine, n);
 }
@@ -205,7 +205,7 @@ static const char *versions(const struct session *j) {
 }
 
 static double sum_of_ranks(const struct session *j, double value) {
-    if (j->mpx.comm) MPI_Allreduce(MPI_IN_PLACE, &value, 1, MPI_DOUBLE, MPI_SUM, *(MPI_Comm *)j->mpx.comm);
+    if (j->mpx.comm) MPI_Allreduce(MPI_IN_PLACE, &value, 1, MPI_DOUBLE, MPI_SUM, j->mpx.comm->mpi);
     return value;
 }
 

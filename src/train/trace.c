@@ -1,9 +1,9 @@
 #include "train/trace.h"
 #include "io/file.h"
 #include "io/json.h"
+#include "io/mpx_comm.h"
 
 #include <math.h>
-#include <mpi.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,7 +67,7 @@ static double clock_offset_s(const struct mpx *m, double *error_s, struct arena 
     double offset_s = 0;
     *error_s = 0;
     if (!m->comm) return 0;
-    MPI_Comm world = *(MPI_Comm *)m->comm, node;
+    MPI_Comm world = m->comm->mpi, node;
     int place, *leads = ARENA_ARRAY(a, int, m->size);
     MPI_Comm_split_type(world, MPI_COMM_TYPE_SHARED, m->rank, MPI_INFO_NULL, &node);
     MPI_Comm_rank(node, &place);
@@ -213,7 +213,7 @@ static void put_all(struct text *out, const struct trace *t, const struct grid *
         for (int i = 0; i < c->pipeline; i++) track.process += g->line[i].stages;
         if (r) {
             mark = ARENA_ARRAY(a, struct trace_mark, head[r].n + 1);
-            MPI_Recv(mark, (head[r].n + 1) * (int)sizeof *mark, MPI_BYTE, r, TAG, *(MPI_Comm *)m->comm,
+            MPI_Recv(mark, (head[r].n + 1) * (int)sizeof *mark, MPI_BYTE, r, TAG, m->comm->mpi,
                      MPI_STATUS_IGNORE);
         }
         put_names(&track, g, head[r].host);
@@ -256,12 +256,11 @@ int trace_write(const struct trace *t, const struct grid *g, const struct mpx *m
         mine.time_s = t->mark[t->n].at_s;
         gethostname(mine.host, sizeof mine.host - 1);
         head[0] = mine;
-        if (m->comm)
-            MPI_Gather(&mine, sizeof mine, MPI_BYTE, head, sizeof mine, MPI_BYTE, 0, *(MPI_Comm *)m->comm);
+        if (m->comm) MPI_Gather(&mine, sizeof mine, MPI_BYTE, head, sizeof mine, MPI_BYTE, 0, m->comm->mpi);
         if (m->rank == 0)
             rc = write_all(t, g, m, head, error_s, path, source, &a, e);
         else
-            MPI_Send(t->mark, (t->n + 1) * (int)sizeof *t->mark, MPI_BYTE, 0, TAG, *(MPI_Comm *)m->comm);
+            MPI_Send(t->mark, (t->n + 1) * (int)sizeof *t->mark, MPI_BYTE, 0, TAG, m->comm->mpi);
         rc = mpx_agree(m, rc, e);
     } else {
         rc = -1;

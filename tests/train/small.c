@@ -1,6 +1,6 @@
 #include "small.h"
+#include "io/mpx_comm.h"
 
-#include <mpi.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -92,10 +92,11 @@ static void receive_from_met(struct comm *c, void *buffer, size_t n, enum elem t
     under.recv(c, buffer, n, t, from);
 }
 
-int (*small_comm)(struct comm *, void *, struct backend *);
+int (*small_comm)(struct comm *, const struct mpx_comm *, struct backend *);
 
-int small_train(const struct arch *arch, const struct plan *p, void *mpi_comm, int ranks, int steps,
-                bool overlap, int (*open)(struct backend *, int, struct err *), struct small_run *r) {
+int small_train(const struct arch *arch, const struct plan *p, const struct mpx_comm *world, int ranks,
+                int steps, bool overlap, int (*open)(struct backend *, int, struct err *),
+                struct small_run *r) {
     struct arena a = {0};
     struct err e;
     struct grid g;
@@ -113,10 +114,10 @@ int small_train(const struct arch *arch, const struct plan *p, void *mpi_comm, i
     }
     data_synthetic(&d, arch->vocabulary, arch->sequence, 3, &a);
     if (open(&b, 1, &e)) fprintf(stderr, "%s\n", e.text), exit(1);
-    if (mpi_comm && small_comm) {
-        if (small_comm(&c, mpi_comm, &b)) exit(1);
+    if (world && small_comm) {
+        if (small_comm(&c, world, &b)) exit(1);
     } else {
-        comm_mpi_open(&c, mpi_comm);
+        comm_mpi_open(&c, world);
         if (!b.host) comm_stage(&c, &b);
         memset(met, 0, sizeof met);
         under = c;
@@ -130,7 +131,7 @@ int small_train(const struct arch *arch, const struct plan *p, void *mpi_comm, i
         double loss;
         if (i < steps) trainer_step(&t, &s);
         loss = i < steps ? s.loss : trainer_evaluate(&t);
-        if (mpi_comm) MPI_Allreduce(MPI_IN_PLACE, &loss, 1, MPI_DOUBLE, MPI_SUM, *(MPI_Comm *)mpi_comm);
+        if (world) MPI_Allreduce(MPI_IN_PLACE, &loss, 1, MPI_DOUBLE, MPI_SUM, world->mpi);
         if (i < steps)
             r->loss[i] = loss;
         else

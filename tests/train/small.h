@@ -13,7 +13,7 @@ struct plan *small_plan(const char *text, int batch, int micro_batch, struct are
 int backend_f64_open(struct backend *b, int threads, struct err *e);
 
 /** What small_train() opens as communicator of several ranks, above a backend; NULL: MPI. */
-extern int (*small_comm)(struct comm *c, void *mpi_comm, struct backend *b);
+extern int (*small_comm)(struct comm *c, const struct mpx_comm *world, struct backend *b);
 
 struct small_run {
     int steps;
@@ -24,8 +24,9 @@ struct small_run {
     unsigned long long weights; /* a hash of this rank's, after the last step */
 };
 
-/** `steps` steps of a plan over an MPI_Comm * (NULL: this process alone), gradient sums beside the backward
+/** `steps` steps of a plan over all ranks (NULL: this process alone), gradient sums beside the backward
  * pass or after it. 0, or -1 when the plan was refused. */
-int small_train(const struct arch *arch, const struct plan *p, void *mpi_comm, int ranks, int steps,
-                bool overlap, int (*open)(struct backend *, int, struct err *), struct small_run *r);
+int small_train(const struct arch *arch, const struct plan *p, const struct mpx_comm *world, int ranks,
+                int steps, bool overlap, int (*open)(struct backend *, int, struct err *),
+                struct small_run *r);
 #endif

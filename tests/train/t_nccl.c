@@ -27,9 +27,9 @@ void backend_cuda_poll(struct backend *b, void (*poll)(void *), void *own) {
     if (poll) poll(own);
 }
 
-static int open_nccl(struct comm *c, void *mpi_comm, struct backend *b) {
+static int open_nccl(struct comm *c, const struct mpx_comm *world, struct backend *b) {
     struct err e;
-    return comm_nccl_open(c, mpi_comm, b, &e);
+    return comm_nccl_open(c, world, b, &e);
 }
 
 static const struct {
