@@ -81,7 +81,7 @@ LDLIBS     += $(HDF5_LIBS) $(CJSON_LIBS) $(METIS_LIBS) -lm
 
 # ---- sources; tests/cli/layers.t watches over who may include whom
 src_of   = $(sort $(foreach d,$(1),$(wildcard src/$(d)/*.c)))
-planner := $(call src_of,base sim io search formats import planners cli)
+planner := $(call src_of,base sim io search formats import export planners cli)
 nccl_c  := src/train/comm_nccl.c
 plugin_c := src/train/cuda_version.c $(nccl_c)
 trainer := $(filter-out $(plugin_c),$(call src_of,base sim io formats train))

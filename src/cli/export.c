@@ -1,19 +1,29 @@
 #include "cli/cli.h"
-#include "io/file.h"
+#include "export/export.h"
+#include "formats/measured.h"
 #include "formats/planjson.h"
+#include "io/file.h"
 
 #include <string.h>
 
 static struct {
     const char *out;
     bool force;
-    int row, rank, frontier;
+    int row, rank, frontier, format;
 } o;
 
+static const char *const formats[] = {"plan", "megatron", "torchtitan", "flagscale", NULL};
+enum { FORMAT_PLAN, FORMAT_TARGETS }; /* then enum export_target */
+
 static const struct opt options[] = {
-    {'o', "output", OPT_TEXT, "PLAN.json", "file to write; without it the plan goes to stdout", &o.out, 0, 0,
+    {0, "format", OPT_CHOICE, NULL,
+     "plan (the default): what sailor simulate and sailor-train read; or what another trainer starts from: "
+     "Megatron-LM's arguments, a TorchTitan configuration, FlagScale's arguments with a mesh for each GPU "
+     "type",
+     &o.format, 0, 0, formats},
+    {'o', "output", OPT_TEXT, "FILE", "file to write; without it the plan goes to stdout", &o.out, 0, 0,
      NULL},
-    {'f', "force", OPT_FLAG, NULL, "overwrite an existing PLAN.json", &o.force, 0, 0, NULL},
+    {'f', "force", OPT_FLAG, NULL, "overwrite an existing FILE", &o.force, 0, 0, NULL},
     {0, "row", OPT_INT, "R", "pool row, from 0; default: the first one that has a plan", &o.row, 0, 1e9,
      NULL},
     {0, "rank", OPT_INT, "K", "the plan at place K of the row's best plans (`plan --top`), from 0; default 0",
@@ -23,11 +33,14 @@ static const struct opt options[] = {
 };
 const struct opt_command export_command = {
     .name = "export",
-    .usage = "OUT.h5 [options]",
-    .about =
-        "Take a stored plan out of a file of results. What comes out is read by `sailor simulate` and by "
-        "`sailor-train run`.",
-    .details = "example:\n  sailor export fig7.h5 --row 2 -o plan.json && sailor simulate plan.json\n",
+    .usage = "OUT.h5|PLAN.json [options]",
+    .about = "Take a plan out of a file of results, or rewrite a plan file, for the program that will train "
+             "by it.",
+    .details =
+        "examples:\n"
+        "  sailor export fig7.h5 --row 2 -o plan.json && sailor simulate plan.json\n"
+        "  sailor export plan.json --format megatron -o megatron.sh\n\n"
+        "A plan that a trainer cannot run is refused with the reason; docs/export.md says what each can.\n",
     .opts = options,
     .n_opt = sizeof options / sizeof *options,
     .min_files = 1,
@@ -69,25 +82,66 @@ static void name_inputs(cJSON *plan, const char *inputs_json) {
     cJSON_Delete(all);
 }
 
-static int export_plan(const char **file, int n, struct arena *a, struct err *e) {
-    (void)n;
+/* The plan as a file of our own, which names its inputs as the job did. */
+static char *own_text(const struct plan *p, const struct job *job, const char *inputs_json, struct arena *a) {
+    cJSON *json = plan_to_json(p, &job->workload);
+    if (inputs_json) name_inputs(json, inputs_json);
+    char *json_text = cJSON_Print(json);
+    char *text = arena_printf(a, "%s\n", json_text);
+    cJSON_free(json_text);
+    cJSON_Delete(json);
+    return text;
+}
+
+static int write_plan(const char *path, const struct plan *p, const struct job *job, const char *inputs_json,
+                      struct arena *a, struct err *e) {
+    const char *text;
+    if (o.out && file_can_create(o.out, o.force, "-f overwrites it", e)) return -1;
+    if (o.format == FORMAT_PLAN) {
+        text = own_text(p, job, inputs_json, a);
+    } else {
+        enum export_target t = (enum export_target)(o.format - FORMAT_TARGETS);
+        const char *why = export_refusal(t, job, p, a);
+        if (why)
+            return err_set(e, EXIT_INPUT, "%s: %s cannot run this plan: %s", path, formats[o.format], why);
+        text = export_text(t, job, p, a);
+    }
+    return file_write(o.out, text, strlen(text), e);
+}
+
+static int export_stored(const char *path, struct arena *a, struct err *e) {
     struct results r;
-    const char *path = file[0];
+    struct job whole;
     if (results_read(path, NULL, &r, a, e)) return -1;
     const struct found_plan *f = pick(&r, path, e);
     if (!f) return -1;
-    if (o.out && file_can_create(o.out, o.force, "-f overwrites it", e)) return -1;
-    cJSON *json = plan_to_json(f->plan, &r.job->workload);
-    name_inputs(json, r.inputs_json);
-    char *json_text = cJSON_Print(json);
-    const char *text = arena_printf(a, "%s\n", json_text);
-    int rc = file_write(o.out, text, strlen(text), e);
-    cJSON_free(json_text);
-    cJSON_Delete(json);
-    return rc;
+    const struct job *job = r.job;
+    if (o.format != FORMAT_PLAN) { /* the trainers' files need the model, not only its name */
+        if (job_from_json(r.inputs_json, &whole, a, e)) return -1;
+        job = &whole;
+    }
+    return write_plan(path, f->plan, job, r.inputs_json, a, e);
+}
+
+static int export_file(const char *path, struct arena *a, struct err *e) {
+    struct training t;
+    if (o.row >= 0 || o.rank >= 0 || o.frontier >= 0)
+        return err_set(e, EXIT_INPUT,
+                       "%s: --row, --rank and --frontier choose among stored results; expected a "
+                       "file written by sailor plan -o",
+                       path);
+    if (training_load(path, NULL, &t, a, e)) return -1;
+    struct job job = {.workload = t.workload, .dtype = t.dtype, .optimizer = t.optimizer};
+    return write_plan(path, t.plan, &job, NULL, a, e);
+}
+
+static int export_plan(const char **file, int n, struct arena *a, struct err *e) {
+    (void)n;
+    return measured_is_hdf5(file[0]) ? export_stored(file[0], a, e) : export_file(file[0], a, e);
 }
 
 int cmd_export(int argc, char **argv) {
     o.row = o.rank = o.frontier = -1;
+    o.format = FORMAT_PLAN;
     return program_run(&export_command, argc, argv, export_plan);
 }

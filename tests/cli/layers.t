@@ -13,8 +13,8 @@ includes() { grep -rnE --include='*.[ch]' "^[[:space:]]*#[[:space:]]*include[[:s
 # who may include whom, besides itself
 declare -A below=(
     [base]="" [sim]="base" [io]="base"
-    [search]="base sim io" [formats]="base sim io" [import]="base sim io formats"
-    [planners]="base sim io formats search" [cli]="base sim io formats import search planners"
+    [search]="base sim io" [formats]="base sim io" [import]="base sim io formats" [export]="base sim io"
+    [planners]="base sim io formats search" [cli]="base sim io formats import export search planners"
     [train]="base sim io formats"
 )
 for layer in $(printf '%s\n' "${!below[@]}" | sort); do

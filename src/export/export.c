@@ -1,0 +1,129 @@
+#include "export/target.h"
+
+#include <string.h>
+
+const char *const export_target_name[EXPORT_TARGETS] = {"megatron", "torchtitan", "flagscale"};
+
+static const struct {
+    const char *(*refuse)(const struct job *job, const struct plan *p, struct arena *a);
+    void (*write)(struct text *t, const struct job *job, const struct plan *p, struct arena *a);
+} target[EXPORT_TARGETS] = {
+    [EXPORT_MEGATRON] = {export_refuse_megatron, export_megatron},
+    [EXPORT_TORCHTITAN] = {export_refuse_torchtitan, export_torchtitan},
+    [EXPORT_FLAGSCALE] = {export_refuse_flagscale, export_flagscale},
+};
+
+/* ---- what the trainers' files have in common ---- */
+
+struct export_part export_part(const struct model *m, const struct stage *s) {
+    int head = m->n_block + 1, last = m->n_layer - 1;
+    struct export_part part = {.embedding = s->first == 0, .output = s->end > last};
+    /* where the final norm is a layer of its own it comes right after the blocks */
+    part.norm = s->first <= head && s->end > head;
+    part.first_block = (s->first > 1 ? s->first : 1) - 1;
+    part.end_block = (s->end < head ? s->end : head) - 1;
+    if (part.end_block < part.first_block) part.end_block = part.first_block;
+    return part;
+}
+
+static const char *text_of(const cJSON *o, const char *key, const char *otherwise, struct arena *a) {
+    const char *s = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, key));
+    return s ? arena_strdup(a, s) : otherwise;
+}
+
+static int number_of(const cJSON *o, const char *key, int otherwise) {
+    const cJSON *x = cJSON_GetObjectItemCaseSensitive(o, key);
+    return cJSON_IsNumber(x) ? (int)x->valuedouble : otherwise;
+}
+
+struct export_architecture export_architecture(const struct model *m, struct arena *a) {
+    cJSON *o = m->architecture ? cJSON_Parse(m->architecture) : NULL;
+    const char *head = text_of(o, "head", "", a);
+    int heads = number_of(o, "heads", m->heads);
+    struct export_architecture x = {
+        .family = text_of(o, "family", NULL, a),
+        .activation = text_of(o, "activation", "gelu", a),
+        .norm = text_of(o, "norm", "layernorm", a),
+        .positions = text_of(o, "positions", "learned", a),
+        .biases = text_of(o, "biases_added", "all", a),
+        .tied_head = strstr(head, "tied") != NULL,
+        .ffn_size = number_of(o, "ffn_size", 4 * m->hidden_size),
+        .heads = heads,
+        .kv_heads = number_of(o, "kv_heads", heads),
+        .vocabulary = number_of(o, "vocabulary", m->vocabulary),
+    };
+    cJSON_Delete(o);
+    return x;
+}
+
+int export_degree(const struct stage *s) { return s->group[0].tp; }
+
+const char *export_degrees_differ(const struct plan *p, struct arena *a) {
+    int tp = export_degree(&p->pipeline[0].stage[0]);
+    for (int i = 0; i < p->pipeline[0].n_stage; i++) {
+        const struct stage *s = &p->pipeline[0].stage[i];
+        for (int g = 0; g < s->n_group; g++)
+            if (s->group[g].tp != tp)
+                return arena_printf(a, "its tensor-parallel degree is %d in stage 0 and %d in stage %d", tp,
+                                    s->group[g].tp, i);
+    }
+    return NULL;
+}
+
+static void rank_lines(struct text *t, const struct job *job, const struct plan *p) {
+    const struct site *site = job->workload.site;
+    int rank = 0;
+    for (int i = 0; i < p->pipeline[0].n_stage; i++) {
+        const struct stage *s = &p->pipeline[0].stage[i];
+        for (int g = 0; g < s->n_group; g++) {
+            const struct replicas *r = &s->group[g];
+            int gpus = r->count * r->tp;
+            text_add(t, "#   %6d to %6d   stage %-3d %s, zone %s\n", rank, rank + gpus - 1, i,
+                     site->gpu[r->gpu].name, site->zone[r->zone]);
+            rank += gpus;
+        }
+    }
+}
+
+void export_header(struct text *t, const struct job *job, const struct plan *p, const char *usage) {
+    const struct stage *first = &p->pipeline[0].stage[0];
+    int D = stage_replicas(first), m = p->micro_batch_size, G = p->global_batch_size;
+    text_add(t, "# A plan of sailor for %s on site %s.\n", p->model, p->site);
+    text_add(t, "# %d microbatches x %d sequences x %d replicas = %d sequences an iteration, %d stages\n",
+             G / (m * D), m, D, G, p->pipeline[0].n_stage);
+    text_add(t, "#\n# Start the ranks in this order:\n");
+    rank_lines(t, job, p);
+    text_add(t, "#\n%s", usage);
+}
+
+/* ---- the door ---- */
+
+static const char *refuse_common(const struct plan *p, struct arena *a) {
+    if (p->n_pipeline > 1) return arena_printf(a, "it has %d pipelines", p->n_pipeline);
+    int D = stage_replicas(&p->pipeline[0].stage[0]);
+    for (int i = 1; i < p->pipeline[0].n_stage; i++) {
+        int here = stage_replicas(&p->pipeline[0].stage[i]);
+        if (here != D) return arena_printf(a, "stage 0 has %d replicas and stage %d has %d", D, i, here);
+    }
+    if (p->global_batch_size % (D * p->micro_batch_size))
+        return arena_printf(
+            a,
+            "the batch of %d sequences is not a multiple of %d replicas x microbatches of %d; "
+            "\"exact_batch\": true in the job finds plans where it is",
+            p->global_batch_size, D, p->micro_batch_size);
+    return NULL;
+}
+
+const char *export_refusal(enum export_target t, const struct job *job, const struct plan *p,
+                           struct arena *a) {
+    const char *why = refuse_common(p, a);
+    return why ? why : target[t].refuse(job, p, a);
+}
+
+const char *export_text(enum export_target t, const struct job *job, const struct plan *p, struct arena *a) {
+    struct text out = {0};
+    target[t].write(&out, job, p, a);
+    const char *s = arena_strdup(a, out.s);
+    text_free(&out);
+    return s;
+}

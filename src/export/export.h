@@ -1,0 +1,20 @@
+#ifndef SAILOR_EXPORT_EXPORT_H
+#define SAILOR_EXPORT_EXPORT_H
+#include "base/arena.h"
+#include "sim/job.h"
+/* A plan as other trainers take it: launch arguments or a configuration, and the order of their ranks.
+ * Everything is pure text in an arena; nothing is collective. docs/export.md says what each trainer can run.
+ */
+
+enum export_target { EXPORT_MEGATRON, EXPORT_TORCHTITAN, EXPORT_FLAGSCALE, EXPORT_TARGETS };
+extern const char *const export_target_name[EXPORT_TARGETS]; /* "megatron", "torchtitan", "flagscale" */
+
+/** Why the trainer cannot run this plan, as half a sentence ("stages differ in their tensor-parallel degree:
+ * 2 in stage 0, 4 in stage 1"), in `a`; NULL if it can. The job must have its model loaded. */
+const char *export_refusal(enum export_target t, const struct job *job, const struct plan *p,
+                           struct arena *a);
+
+/** The file for a plan that is not refused, in `a`. */
+const char *export_text(enum export_target t, const struct job *job, const struct plan *p, struct arena *a);
+
+#endif

@@ -1,0 +1,69 @@
+#include "export/target.h"
+
+#include <string.h>
+
+/* FlagScale: Megatron-LM with meshes of processes. A mesh is five numbers (tensor, context, expert, data,
+ * pipeline degree), a device type, and so many consecutive stages; meshes may differ in degree and type, not
+ * in the number of replicas. */
+
+const char *export_refuse_flagscale(const struct job *job, const struct plan *p, struct arena *a) {
+    const struct model *m = job->workload.model;
+    for (int i = 0; i < p->pipeline[0].n_stage; i++) {
+        const struct stage *s = &p->pipeline[0].stage[i];
+        struct export_part part = export_part(m, s);
+        for (int g = 1; g < s->n_group; g++) {
+            if (s->group[g].gpu != s->group[0].gpu)
+                return arena_printf(a, "stage %d mixes two GPU types, and a mesh of FlagScale has one", i);
+            if (s->group[g].tp != s->group[0].tp)
+                return arena_printf(a,
+                                    "stage %d mixes two tensor-parallel degrees, and a mesh of FlagScale has "
+                                    "one",
+                                    i);
+        }
+        if (part.end_block == part.first_block)
+            return arena_printf(a, "stage %d holds no transformer block", i);
+    }
+    return NULL;
+}
+
+/* Does stage i begin a mesh? */
+static bool begins_mesh(const struct pipeline *pl, int i) {
+    if (i == 0) return true;
+    const struct replicas *before = &pl->stage[i - 1].group[0], *here = &pl->stage[i].group[0];
+    return before->tp != here->tp || before->gpu != here->gpu;
+}
+
+static void meshes(struct text *t, const struct pipeline *pl) {
+    text_add(t, "    --hetero-process-meshes");
+    for (int i = 0; i < pl->n_stage; i++) {
+        if (!begins_mesh(pl, i)) continue;
+        int end = i + 1;
+        while (end < pl->n_stage && !begins_mesh(pl, end)) end++;
+        text_add(t, " %d 1 1 %d %d", export_degree(&pl->stage[i]), stage_replicas(&pl->stage[i]), end - i);
+    }
+    text_add(t, "\n");
+}
+
+void export_flagscale(struct text *t, const struct job *job, const struct plan *p, struct arena *a) {
+    const struct pipeline *pl = &p->pipeline[0];
+    const struct workload *w = &job->workload;
+    export_header(
+        t, job, p,
+        "# Use: source this file, then on every node, with the type of its GPUs:\n"
+        "#   torchrun ... train_gpt.py \"${SAILOR_ARGS[@]}\" --hetero-current-device-type TYPE ...\n");
+    text_add(t, "SAILOR_ARGS=(\n");
+    export_megatron_model(t, job, p, a);
+    text_add(t, "    --tensor-model-parallel-size %d\n    --pipeline-model-parallel-size %d\n",
+             export_degree(&pl->stage[0]), pl->n_stage);
+    text_add(t, "    --enable-hetero\n    --hetero-device-types");
+    for (int i = 0; i < pl->n_stage; i++)
+        if (begins_mesh(pl, i)) text_add(t, " %s", w->site->gpu[pl->stage[i].group[0].gpu].name);
+    text_add(t, "\n    --hetero-pipeline-layer-split");
+    for (int i = 0; i < pl->n_stage; i++) {
+        struct export_part part = export_part(w->model, &pl->stage[i]);
+        text_add(t, " %d", part.end_block - part.first_block);
+    }
+    text_add(t, "\n");
+    meshes(t, pl);
+    text_add(t, ")\n");
+}

@@ -1,0 +1,80 @@
+#include "export/target.h"
+
+#include <string.h>
+
+/* Megatron-LM (Megatron Core 0.12 and later, which have --pipeline-model-parallel-layout). The layout names
+ * the layers of each stage: E the embedding, t a transformer layer, L the final norm, output and loss; `|`
+ * ends a stage and *N repeats a layer. */
+
+const char *export_refuse_megatron(const struct job *job, const struct plan *p, struct arena *a) {
+    const struct model *m = job->workload.model;
+    const char *why = export_degrees_differ(p, a);
+    if (why) return why;
+    for (int i = 0; i < p->pipeline[0].n_stage; i++) {
+        struct export_part part = export_part(m, &p->pipeline[0].stage[i]);
+        if (part.norm && !part.output)
+            return arena_printf(a,
+                                "stage %d ends between the final norm and the output matrix, which Megatron "
+                                "keeps together",
+                                i);
+    }
+    return NULL;
+}
+
+static void layout(struct text *t, const struct model *m, const struct pipeline *pl) {
+    for (int i = 0; i < pl->n_stage; i++) {
+        struct export_part part = export_part(m, &pl->stage[i]);
+        int n = part.end_block - part.first_block;
+        if (i) text_add(t, "|");
+        if (part.embedding) text_add(t, "E");
+        if (n > 1) text_add(t, "t*%d", n);
+        if (n == 1) text_add(t, "t");
+        if (part.output) text_add(t, "%sL", n > 1 ? "," : "");
+    }
+}
+
+static void architecture_lines(struct text *t, const struct export_architecture *x) {
+    if (x->kv_heads != x->heads)
+        text_add(t, "    --group-query-attention\n    --num-query-groups %d\n", x->kv_heads);
+    if (!strcmp(x->activation, "swiglu")) text_add(t, "    --swiglu\n");
+    if (!strcmp(x->activation, "relu"))
+        text_add(t, "    # ReLU in the model; these arguments have GELU, which takes as long\n");
+    if (!strcmp(x->norm, "rmsnorm")) text_add(t, "    --normalization RMSNorm\n");
+    text_add(t, "    --position-embedding-type %s\n",
+             !strcmp(x->positions, "rotary") ? "rope" : "learned_absolute");
+    if (!strcmp(x->biases, "none")) text_add(t, "    --disable-bias-linear\n");
+    if (!x->tied_head) text_add(t, "    --untie-embeddings-and-output-weights\n");
+}
+
+void export_megatron_model(struct text *t, const struct job *job, const struct plan *p, struct arena *a) {
+    const struct model *m = job->workload.model;
+    struct export_architecture x = export_architecture(m, a);
+    text_add(t, "    --num-layers %d\n    --hidden-size %d\n    --ffn-hidden-size %d\n", m->n_block,
+             m->hidden_size, x.ffn_size);
+    text_add(t, "    --num-attention-heads %d\n", x.heads);
+    architecture_lines(t, &x);
+    text_add(t, "    --attention-dropout 0\n    --hidden-dropout 0\n");
+    text_add(t, "    --seq-length %d\n    --max-position-embeddings %d\n", m->sequence_length,
+             m->sequence_length);
+    text_add(t, "    --micro-batch-size %d\n    --global-batch-size %d\n", p->micro_batch_size,
+             p->global_batch_size);
+    if (job->dtype && strcmp(job->dtype, "fp32")) text_add(t, "    --%s\n", job->dtype);
+}
+
+void export_megatron(struct text *t, const struct job *job, const struct plan *p, struct arena *a) {
+    const struct pipeline *pl = &p->pipeline[0];
+    export_header(
+        t, job, p,
+        "# Use: source this file, then on every node, with its tokenizer and data arguments:\n"
+        "#   torchrun ... pretrain_gpt.py \"${SAILOR_ARGS[@]}\" --tokenizer-type ... --data-path ...\n");
+    text_add(t, "SAILOR_ARGS=(\n");
+    export_megatron_model(t, job, p, a);
+    text_add(t, "    --tensor-model-parallel-size %d\n    --pipeline-model-parallel-size %d\n",
+             export_degree(&pl->stage[0]), pl->n_stage);
+    if (pl->n_stage > 1) {
+        text_add(t, "    --pipeline-model-parallel-layout '");
+        layout(t, job->workload.model, pl);
+        text_add(t, "'\n");
+    }
+    text_add(t, ")\n");
+}

@@ -1,0 +1,86 @@
+#include "export/target.h"
+
+#include <string.h>
+
+/* TorchTitan 0.3: a Python module with a function that starts from one of its model configurations and sets
+ * the degrees. Its models are built in, so that a model is known by its shape. */
+
+static const struct flavor {
+    const char *module, *config;
+    int hidden, blocks;
+} flavors[] = {
+    {"llama3", "llama3_8b", 4096, 32},     {"llama3", "llama3_70b", 8192, 80},
+    {"llama3", "llama3_405b", 16384, 126}, {"qwen3", "qwen3_0_6b", 1024, 28},
+    {"qwen3", "qwen3_1_7b", 2048, 28},     {"qwen3", "qwen3_14b", 5120, 40},
+    {"qwen3", "qwen3_32b", 5120, 64},
+};
+
+static const struct flavor *flavor_of(const struct model *m, const struct export_architecture *x) {
+    for (size_t i = 0; x->family && i < sizeof flavors / sizeof *flavors; i++) {
+        const struct flavor *f = &flavors[i];
+        bool family = !strncmp(f->module, x->family, strlen(x->family));
+        if (family && f->hidden == m->hidden_size && f->blocks == m->n_block) return f;
+    }
+    return NULL;
+}
+
+const char *export_refuse_torchtitan(const struct job *job, const struct plan *p, struct arena *a) {
+    const struct model *m = job->workload.model;
+    struct export_architecture x = export_architecture(m, a);
+    const char *why = export_degrees_differ(p, a);
+    if (why) return why;
+    if (flavor_of(m, &x)) return NULL;
+    return arena_printf(a, "TorchTitan has no %s model with %d blocks of width %d",
+                        x.family ? x.family : "such", m->n_block, m->hidden_size);
+}
+
+static void modules(struct text *t, const struct model *m, const struct stage *s) {
+    struct export_part part = export_part(m, s);
+    const char *comma = "";
+    text_add(t, "        [");
+    if (part.embedding) {
+        text_add(t, "\"tok_embeddings\"");
+        comma = ", ";
+    }
+    for (int b = part.first_block; b < part.end_block; b++) {
+        text_add(t, "%s\"layers.%d\"", comma, b);
+        comma = ", ";
+    }
+    if (part.norm) {
+        text_add(t, "%s\"norm\"", comma);
+        comma = ", ";
+    }
+    if (part.output) text_add(t, "%s\"lm_head\"", comma);
+    text_add(t, "],\n");
+}
+
+void export_torchtitan(struct text *t, const struct job *job, const struct plan *p, struct arena *a) {
+    const struct model *m = job->workload.model;
+    const struct pipeline *pl = &p->pipeline[0];
+    struct export_architecture x = export_architecture(m, a);
+    const struct flavor *f = flavor_of(m, &x);
+    int D = stage_replicas(&pl->stage[0]);
+    export_header(t, job, p,
+                  "# Use: save it as sailor_plan.py where Python finds it, then on every node\n"
+                  "#   torchrun ... -m torchtitan.train --module sailor_plan --config planned\n");
+    text_add(t, "from torchtitan.models.%s.config_registry import %s\n\n\ndef planned():\n", f->module,
+             f->config);
+    text_add(t, "    config = %s()\n", f->config);
+    text_add(t, "    config.training.seq_len = %d\n", m->sequence_length);
+    text_add(t, "    config.training.local_batch_size = %d\n",
+             pl->n_stage > 1 ? p->global_batch_size / D : p->micro_batch_size);
+    text_add(t, "    config.training.global_batch_size = %d\n", p->global_batch_size);
+    text_add(t, "    parallelism = config.parallelism\n");
+    text_add(t, "    parallelism.data_parallel_replicate_degree = %d\n", D);
+    text_add(t, "    parallelism.data_parallel_shard_degree = 1\n");
+    text_add(t, "    parallelism.tensor_parallel_degree = %d\n", export_degree(&pl->stage[0]));
+    text_add(t, "    parallelism.pipeline_parallel_degree = %d\n", pl->n_stage);
+    if (pl->n_stage > 1) {
+        text_add(t, "    parallelism.pipeline_parallel_schedule = \"1F1B\"\n");
+        text_add(t, "    parallelism.pipeline_parallel_microbatch_size = %d\n", p->micro_batch_size);
+        text_add(t, "    parallelism.module_fqns_per_model_part = [\n");
+        for (int i = 0; i < pl->n_stage; i++) modules(t, m, &pl->stage[i]);
+        text_add(t, "    ]\n");
+    }
+    text_add(t, "    return config\n");
+}

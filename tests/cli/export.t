@@ -1,0 +1,132 @@
+#!/usr/bin/env bash
+# TAP. `sailor export --format`: what other trainers are given, read back by their grammar.
+# shellcheck disable=SC1091,SC2154
+. "$(dirname "$0")/tap.sh"
+
+# plan NAME MODEL G m STAGES, where STAGES are "first:end:gpu*count*tp[+...]"
+plan() {
+    "$python" - "$@" >"$tmp/$1.json" <<'EOF'
+import json, sys
+_, name, model, G, m, *stages = sys.argv
+def replicas(text):
+    gpu, count, tp = text.split("*")
+    return {"gpu": gpu, "zone": "us-central1-a", "tp": int(tp), "count": int(count)}
+def stage(text):
+    first, end, groups = text.split(":")
+    return {"layers": [int(first), int(end)], "replicas": [replicas(g) for g in groups.split("+")]}
+print(json.dumps({"format": "sailor-plan/1", "model": model, "site": "gcp", "dtype": "bf16", "global_batch_size": int(G),
+                  "micro_batch_size": int(m), "pipelines": [{"stages": [stage(s) for s in stages]}]}))
+EOF
+}
+
+# the arguments as the shell hands them on, one a line
+arguments() { bash -c 'set -eu; source "$1"; printf "%s\n" "${SAILOR_ARGS[@]}"' _ "$1"; }
+
+# Megatron Core's own reader of a layout, written down from its description: commas are cosmetic, (x)*n and x*n repeat
+cat >"$tmp/layout.py" <<'EOF'
+import re, sys
+def stages(text):
+    text = text.replace(",", "")
+    for pattern in (r"\(([^)]+)\)\*(\d+)", r"(.)\*(\d+)"):
+        text = re.sub(pattern, lambda m: m[1] * int(m[2]), text)
+    return text.split("|")
+EOF
+
+plan mixed opt-350m 256 2 0:6:V100-16*8*2 6:14:V100-16*8*2 14:25:A100-40*8*2 25:26:A100-40*8*2
+run "$sailor" export "$tmp/mixed.json" --format megatron -o "$tmp/megatron.sh"
+expect 0 "export --format megatron"
+arguments "$tmp/megatron.sh" >"$tmp/args"
+ok $? "the file can be sourced"
+"$python" - "$tmp" <<'EOF'
+import sys
+sys.path.insert(0, sys.argv[1])
+from layout import stages
+args = open(sys.argv[1] + "/args").read().split("\n")
+def value(name): return args[args.index(name) + 1]
+got = stages(value("--pipeline-model-parallel-layout"))
+assert got == ["E" + 5 * "t", 8 * "t", 11 * "t", "L"], got
+want = {"--num-layers": "24", "--hidden-size": "1024", "--ffn-hidden-size": "4096", "--num-attention-heads": "16",
+        "--seq-length": "2048", "--micro-batch-size": "2", "--global-batch-size": "256", "--tensor-model-parallel-size": "2",
+        "--pipeline-model-parallel-size": "4", "--position-embedding-type": "learned_absolute"}
+for name, text in want.items(): assert value(name) == text, (name, value(name))
+assert "--bf16" in args and "--untie-embeddings-and-output-weights" in args and "--swiglu" not in args
+EOF
+ok $? "degrees, batch, model and layout are the plan's"
+has megatron.sh "32 to     47   stage 2   A100-40, zone us-central1-a" "it says which GPUs take which ranks"
+if "$python" -c 'import megatron.core.transformer.pipeline_parallel_layer_layout' 2>/dev/null; then
+    layout=$(grep -A1 -x -e --pipeline-model-parallel-layout "$tmp/args" | tail -n 1)
+    "$python" -c 'import sys
+from megatron.core.transformer.pipeline_parallel_layer_layout import PipelineParallelLayerLayout
+PipelineParallelLayerLayout(sys.argv[1], 4).validate_layer_layout(24, None)' "$layout"
+    ok $? "Megatron Core itself reads the layout"
+else
+    ok 0 "Megatron Core itself reads the layout # SKIP no megatron-core here"
+fi
+
+run "$sailor" export "$tmp/mixed.json" --format flagscale
+expect 2 "FlagScale needs a transformer block in every stage"
+has err "flagscale cannot run this plan: stage 3 holds no transformer block" "and the reason is given"
+plan hetero opt-350m 256 2 0:6:V100-16*8*4 6:14:V100-16*8*4 14:26:A100-40*8*1
+run "$sailor" export "$tmp/hetero.json" --format flagscale -o "$tmp/flagscale.sh"
+expect 0 "export --format flagscale, degrees and types that differ"
+arguments "$tmp/flagscale.sh" | tr '\n' ' ' >"$tmp/args"
+has args "--hetero-device-types V100-16 A100-40 --hetero-pipeline-layer-split 5 8 11 --hetero-process-meshes 4 1 1 8 2 1 1 1 8 1 " \
+    "a mesh for each type and degree, five numbers each"
+run "$sailor" export "$tmp/hetero.json" --format megatron
+expect 2 "Megatron has one tensor-parallel degree"
+has err "megatron cannot run this plan: its tensor-parallel degree is 4 in stage 0 and 1 in stage 2" "and the stage is named"
+plan two_types opt-350m 256 2 0:26:V100-16*8*2+A100-40*8*2
+run "$sailor" export "$tmp/two_types.json" --format flagscale
+has err "stage 0 mixes two GPU types" "a stage of two types is no mesh"
+plan broken opt-350m 250 2 0:26:A100-40*8*2
+for format in megatron torchtitan flagscale; do
+    run "$sailor" export "$tmp/broken.json" --format "$format"
+    has err "the batch of 250 sequences is not a multiple of 8 replicas x microbatches of 2" "$format needs whole microbatches"
+done
+
+plan llama llama-3-8b 64 1 0:16:A100-40*2*4 16:34:A100-40*2*4 34:35:A100-40*2*4
+run "$sailor" export "$tmp/llama.json" --format torchtitan -o "$tmp/sailor_plan.py"
+expect 0 "export --format torchtitan"
+"$python" - "$tmp" <<'EOF'
+import sys, types
+class Config:
+    def __getattr__(self, name): self.__dict__[name] = Config(); return self.__dict__[name]
+registry = types.ModuleType("registry")
+registry.llama3_8b = Config
+for name in ("torchtitan", "torchtitan.models", "torchtitan.models.llama3"): sys.modules[name] = types.ModuleType(name)
+sys.modules["torchtitan.models.llama3.config_registry"] = registry
+sys.path.insert(0, sys.argv[1])
+from sailor_plan import planned
+c = planned()
+p = c.parallelism
+assert (p.tensor_parallel_degree, p.pipeline_parallel_degree, p.data_parallel_replicate_degree, p.data_parallel_shard_degree) == (4, 3, 2, 1)
+assert (c.training.local_batch_size, c.training.global_batch_size, c.training.seq_len) == (32, 64, 8192)
+assert p.pipeline_parallel_microbatch_size == 1 and p.pipeline_parallel_schedule == "1F1B"
+parts = p.module_fqns_per_model_part
+assert parts[0] == ["tok_embeddings"] + [f"layers.{i}" for i in range(15)], parts[0]
+assert parts[1] == [f"layers.{i}" for i in range(15, 32)] + ["norm"] and parts[2] == ["lm_head"], parts[1:]
+EOF
+ok $? "TorchTitan's configuration has the plan's degrees and modules"
+run "$sailor" export "$tmp/llama.json" --format megatron
+has err "stage 1 ends between the final norm and the output matrix" "Megatron keeps norm and output together"
+run "$sailor" export "$tmp/mixed.json" --format torchtitan
+has err "TorchTitan has no gpt model with 24 blocks of width 1024" "a model that TorchTitan does not have"
+plan llama_whole llama-3-8b 64 1 0:16:A100-40*2*4 16:35:A100-40*2*4
+run "$sailor" export "$tmp/llama_whole.json" --format megatron
+arguments "$tmp/out" | tr '\n' ' ' >"$tmp/args"
+has args "--group-query-attention --num-query-groups 8 --swiglu --normalization RMSNorm --position-embedding-type rope --disable-bias-linear" \
+    "a Llama's architecture in Megatron's words"
+
+job "$tmp/job.json" throughput
+run "$sailor" plan "$tmp/job.json" -o "$tmp/a.h5"
+run "$sailor" export "$tmp/a.h5" --format plan -o "$tmp/p.json"
+expect 0 "export --format plan of stored results"
+run "$sailor" export "$tmp/p.json" --format plan
+expect 0 "a plan file is read as well"
+run "$sailor" export "$tmp/p.json" --row 1
+expect 2 "which has no rows to choose from"
+run "$sailor" export "$tmp/a.h5" --format megatron -o "$tmp/none/x.sh"
+expect 1 "a directory that is not there"
+run "$sailor" export "$tmp/a.h5" --format nemo
+expect 2 "an unknown format"
+finish
