@@ -400,13 +400,17 @@ static void say_stopped(const struct session *s, const char *job_path) {
         fprintf(stderr, "; without -o this cannot be continued\n");
 }
 
-/* EXIT_NOPLAN with the reason if no row has a plan. */
+/* If no row has a plan: EXIT_NOPLAN with the reason, or EXIT_STOPPED where the search gave up before it knew.
+ */
 static int check_any_plan(const struct session *s, const char *job_path, struct err *e) {
     for (int i = 0; i < s->job.n_pool; i++)
         if (show_best(&s->results.row[i])) return 0;
     const char *why = s->job.n_pool && s->results.row[0].reason ? s->results.row[0].reason : "reason unknown";
-    return err_set(e, EXIT_NOPLAN, "%s: no plan for any row: %s%s", job_path,
-                   s->job.n_pool > 1 ? "row 0: " : "", why);
+    int code = EXIT_NOPLAN;
+    for (int i = 0; i < s->job.n_pool; i++)
+        if (s->results.row[i].status == ROW_TODO) code = EXIT_STOPPED;
+    return err_set(e, code, "%s: no plan for any row: %s%s", job_path, s->job.n_pool > 1 ? "row 0: " : "",
+                   why);
 }
 
 static int plan(struct session *s, int argc, char **argv, const char *job_path, struct arena *a,

@@ -34,13 +34,9 @@ struct engine {
     struct workspace **workspace; /* [threads] */
     double start, earlier_s, last_progress, last_checkpoint;
     double told; /* the best value that the hook knows */
+    struct stopper stop;
     struct arena *a;
 };
-
-static bool stop_wanted(void *ctx) {
-    const struct search_hooks *h = ctx;
-    return h && h->stop && h->stop(h->ctx);
-}
 
 /* ---- units -------------------------------------------------------------------------- */
 
@@ -62,33 +58,48 @@ static double longest_time(const struct search_problem *p) {
     return p->min_iterations_per_s > 0 ? 1 / p->min_iterations_per_s * (1 + 1e-12) : INFINITY;
 }
 
+/* No stage has more replicas. */
+static int most_replicas(const struct space *s, const struct mb_space *mb) {
+    int n = 0;
+    for (int c = 0; c < s->n_cell; c++) {
+        int least = TP_N;
+        for (int q = 0; q < mb->n_class; q++) {
+            int ti = mb->cls[q].ti[s->cell[c].gpu];
+            if (ti >= 0 && ti < least) least = ti;
+        }
+        if (least < TP_N) n += s->cell[c].gpus >> least;
+    }
+    return n;
+}
+
+static bool in_question(const struct search_problem *p, int m, int D) {
+    if (p->pin->data_parallel && p->pin->data_parallel != D) return false;
+    return !p->exact_batch || p->w->global_batch_size % ((long)m * D) == 0;
+}
+
+/* By microbatch, then by D. */
 static void list_units(struct engine *x) {
     const struct search_problem *p = x->p;
     const struct space *s = x->s;
-    int total = 0, n = 0;
-    for (int c = 0; c < s->n_cell; c++) total += s->cell[c].gpus;
-    x->unit = ARENA_ARRAY(x->a, struct ranked, (size_t)s->n_mb * (size_t)total + 1);
-    double *ring = ARENA_ARRAY(x->a, double, (size_t)(total + 1) * (size_t)s->n_range); /* [D][range] */
-    for (int D = 1; D <= total; D++) unit_least_rings(s, D, ring + (size_t)D * (size_t)s->n_range);
+    int most[s->n_mb + 1], next[s->n_mb + 1], n = 0, deepest = 0;
     for (int k = 0; k < s->n_mb; k++) {
-        const struct mb_space *mb = &s->mb[k];
-        int replicas = 0; /* no stage can have more */
-        for (int c = 0; c < s->n_cell; c++) {
-            int least = TP_N;
-            for (int q = 0; q < mb->n_class; q++)
-                if (mb->cls[q].ti[s->cell[c].gpu] >= 0 && mb->cls[q].ti[s->cell[c].gpu] < least)
-                    least = mb->cls[q].ti[s->cell[c].gpu];
-            if (least < TP_N) replicas += s->cell[c].gpus >> least;
-        }
-        for (int D = 1; D <= replicas; D++) {
-            if (p->pin->data_parallel && p->pin->data_parallel != D) continue;
-            if (p->exact_batch && p->w->global_batch_size % ((long)mb->m * D)) continue;
-            struct point lb =
-                unit_crude_bound(s, mb, D, ring + (size_t)D * (size_t)s->n_range, longest_time(p));
-            x->unit[n++] = (struct ranked){.mb = k, .D = D, .time_lb = lb.time_s, .cost_lb = lb.cost_usd};
+        next[k] = n;
+        most[k] = most_replicas(s, &s->mb[k]);
+        for (int D = 1; D <= most[k]; D++) n += in_question(p, s->mb[k].m, D);
+        if (most[k] > deepest) deepest = most[k];
+    }
+    x->unit = ARENA_ARRAY(x->a, struct ranked, n + 1);
+    x->n_unit = n;
+    double *ring = ARENA_ARRAY(x->a, double, s->n_range);
+    for (int D = 1; D <= deepest && !stop_wanted(&x->stop); D++) {
+        unit_least_rings(s, D, ring);
+        for (int k = 0; k < s->n_mb; k++) {
+            if (D > most[k] || !in_question(p, s->mb[k].m, D)) continue;
+            struct point lb = unit_crude_bound(s, &s->mb[k], D, ring, longest_time(p));
+            x->unit[next[k]++] =
+                (struct ranked){.mb = k, .D = D, .time_lb = lb.time_s, .cost_lb = lb.cost_usd};
         }
     }
-    x->n_unit = n;
 }
 
 static void sort_units(struct engine *x) {
@@ -453,7 +464,7 @@ static int run_round(struct engine *x, const int *round, int n, struct unit_effo
         const struct ranked *r = &x->unit[round[i]];
         double t = now_s();
         unit_solve(x->workspace[omp_get_thread_num()], &x->s->mb[r->mb], r->D, &x->goal, effort, &answer[i],
-                   stop_wanted, (void *)(size_t)x->hooks, &memory[i]);
+                   &memory[i]);
         seconds[i] = now_s() - t;
 #pragma omp critical(sailor_progress)
         {
@@ -488,13 +499,13 @@ static int bound_units(struct engine *x) {
         if (stopped || i % x->size != x->rank || u->result->status != UNIT_TODO ||
             goal_excludes(&x->goal, u->time_lb, u->cost_lb))
             continue;
-        if (stop_wanted((void *)(size_t)x->hooks)) {
+        struct point b =
+            unit_root_bound(x->workspace[omp_get_thread_num()], &x->s->mb[u->mb], u->D, &x->goal);
+        if (stop_wanted(&x->stop)) {
 #pragma omp atomic write
             stopped = 1;
             continue;
         }
-        struct point b =
-            unit_root_bound(x->workspace[omp_get_thread_num()], &x->s->mb[u->mb], u->D, &x->goal);
         lb[i] = x->p->objective == OBJECTIVE_COST ? b.cost_usd : b.time_s;
     }
     if (x->size > 1) {
@@ -661,10 +672,9 @@ static int solve_all(struct engine *x, int *stopped, struct err *e) {
             *stopped = bound_units(x) || probe_units(x, (struct unit_effort){.limit = 8000}, true) ||
                        probe_units(x, (struct unit_effort){.limit = 50000}, false);
         }
-        if (*stopped) { /* as if it had not begun */
+        if (*stopped) { /* as if no unit had been begun: the plans stay */
             for (int i = 0; i < x->n_unit; i++) x->unit[i].result->status = UNIT_TODO;
-            x->row->n_plan = x->row->n_frontier = x->row->n_unit = 0;
-            x->row->plans_evaluated = 0;
+            x->row->n_unit = 0;
             return 0;
         }
     }
@@ -702,6 +712,34 @@ struct search_problem search_problem_of(const struct job *job, int row) {
 
 /* ---- a row -------------------------------------------------------------------------- */
 
+/* The tables of a search that is stopped while they are built are of no use to anyone. */
+static bool any_rank_stopped(const struct engine *x) {
+    int stopped = stop_wanted(&x->stop);
+    if (x->size > 1) MPI_Allreduce(MPI_IN_PLACE, &stopped, 1, MPI_INT, MPI_MAX, x->comm);
+    return stopped;
+}
+
+/* Stopped before the first bound: what earlier runs proved stays, else nothing is known but that plans take
+ * time. */
+static int nothing_proven(struct engine *x) {
+    struct row_result *row = x->row;
+    row->status = row->n_plan ? ROW_FEASIBLE : ROW_TODO;
+    row->search_s = x->earlier_s + now_s() - x->start;
+    if (row->n_unit) return 1;
+    row->lower_bound = 0;
+    row->gap = row->n_plan ? 1 : INFINITY;
+    return 1;
+}
+
+static const char *why_undecided(struct engine *x) {
+    int open = 0;
+    for (int i = 0; i < x->n_unit; i++) open += x->unit[i].result->status == UNIT_OPEN;
+    return arena_printf(x->a,
+                        "undecided: no plan was found, but %d of %d work units were not searched to the end "
+                        "and may hold one",
+                        open, x->n_unit);
+}
+
 int search_row(const struct search_problem *p, struct row_result *row, const struct search_hooks *hooks,
                const struct mpx_comm *world, int threads, struct arena *a, struct err *e) {
     struct engine x = {.p = p,
@@ -721,11 +759,13 @@ int search_row(const struct search_problem *p, struct row_result *row, const str
         MPI_Comm_rank(x.comm, &x.rank);
         MPI_Comm_size(x.comm, &x.size);
     }
-    if (!(x.s = space_build(p, a, e))) return -1;
-    list_units(&x);
-    if (adopt_units(&x, e)) return -1;
+    if (hooks) x.stop = (struct stopper){hooks->stop, hooks->ctx};
     for (int i = 0; i < row->n_plan; i++) finish_plan(&x, &row->plan[i]);
     for (int i = 0; i < row->n_frontier; i++) finish_plan(&x, &row->frontier[i]);
+    if (!(x.s = space_build(p, &x.stop, a, e))) return -1;
+    list_units(&x);
+    if (any_rank_stopped(&x)) return nothing_proven(&x);
+    if (adopt_units(&x, e)) return -1;
     x.workspace = ARENA_ARRAY(a, struct workspace *, threads);
     for (int t = 0; t < threads; t++) x.workspace[t] = workspace_new(x.s);
     int stopped = 0, rc = solve_all(&x, &stopped, e);
@@ -735,12 +775,16 @@ int search_row(const struct search_problem *p, struct row_result *row, const str
     set_bounds(&x);
     row->status = !row->n_plan ? ROW_TODO : stopped || row->gap > 0 ? ROW_FEASIBLE : ROW_OPTIMAL;
     if (stopped) return 1;
+    if (!row->n_plan && row->lower_bound < INFINITY) {
+        row->reason = why_undecided(&x);
+        return 0;
+    }
     if (!row->n_plan) {
         row->status = ROW_INFEASIBLE;
         row->reason = why_infeasible(&x);
         row->lower_bound = INFINITY;
         row->gap = 0;
-        if (stop_wanted((void *)(size_t)hooks)) { /* the reason may be half found */
+        if (stop_wanted(&x.stop)) { /* the reason may be half found */
             row->status = ROW_TODO;
             row->reason = NULL;
             return 1;

@@ -57,14 +57,14 @@ static int deepest(const struct space *s, const struct mb_space *mb, int D) {
 /* Tables of one unit; they live in v->tables until the mark is released. */
 static void begin_unit(struct workspace *v, struct unit *u, const struct mb_space *mb, int D,
                        const struct goal *goal) {
-    unit_build(u, v->s, mb, D, &v->tables);
     v->u = u;
     v->mb = mb;
     v->goal = *goal;
     v->n_surrogate = v->n_table = 0;
     memset(v->surrogate, 0, sizeof v->surrogate);
     v->examined = v->plans = 0;
-    v->over = v->stopped = v->lost = false;
+    v->over = v->lost = false;
+    v->stopped = !unit_build(u, v->s, mb, D, &v->tables);
     v->plan_cap = 0;
     v->heap.n = 0;
     v->open_lb = INFINITY;
@@ -182,9 +182,9 @@ static void consider(struct workspace *v, struct heap *h, struct window w) {
 static void unit_run(struct workspace *v) {
     struct unit_answer *out = v->out;
     struct heap *h = &v->heap;
-    for (int k = 0; k < unit_scopes(v->s); k++) consider(v, h, first_window(v, k));
+    for (int k = 0; k < unit_scopes(v->s) && !v->stopped; k++) consider(v, h, first_window(v, k));
     out->status = h->n ? UNIT_SOLVED : UNIT_PRUNED;
-    while (h->n && !(v->stopped |= v->stop && v->stop(v->stop_ctx))) {
+    while (h->n && !workspace_stopped(v)) {
         struct window w = heap_pop(v, h), half[2];
         if (window_pass_over(v, w.time_lb, w.cost_lb)) continue;
         if (v->effort.limit && v->examined > v->effort.limit) { /* enough: keep the bound */
@@ -238,7 +238,7 @@ struct point unit_root_bound(struct workspace *v, const struct mb_space *mb, int
     struct point lb = {INFINITY, INFINITY};
     v->effort = (struct unit_effort){0};
     begin_unit(v, &u, mb, D, goal);
-    for (int k = 0; k < unit_scopes(v->s); k++) {
+    for (int k = 0; k < unit_scopes(v->s) && !v->stopped; k++) {
         struct point b;
         v->w = first_window(v, k);
         if (!window_open(v, &b.time_s, &b.cost_usd)) continue;
@@ -250,13 +250,10 @@ struct point unit_root_bound(struct workspace *v, const struct mb_space *mb, int
 }
 
 void unit_solve(struct workspace *v, const struct mb_space *mb, int D, const struct goal *goal,
-                struct unit_effort effort, struct unit_answer *out, bool (*stop)(void *), void *ctx,
-                struct arena *a) {
+                struct unit_effort effort, struct unit_answer *out, struct arena *a) {
     struct arena_mark mark = arena_mark(&v->tables);
     struct unit u;
     *out = (struct unit_answer){.status = UNIT_PRUNED, .lower_bound = INFINITY};
-    v->stop = stop;
-    v->stop_ctx = ctx;
     v->out = out;
     v->a = a;
     v->effort = effort;

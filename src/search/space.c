@@ -3,7 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PATTERNS_MAX = 6000, PAIR_TABLE_MAX = 320 };
+enum { PATTERNS_MAX = 6000, CLASSES_MAX = 2000, PAIR_TABLE_MAX = 320 };
+enum { CLASS_TABLES_BYTES = 300000000 }; /* of all microbatches */
+
+static bool stopped(struct space *s) { return s->stopped = s->stopped || stop_wanted(s->stop); }
 
 static bool kind_allowed(const struct search_problem *p, int gpu, int ti, int m) {
     const struct workload *w = p->w;
@@ -127,9 +130,43 @@ static void build_regions(struct space *s) {
 
 /* ---- one microbatch ----------------------------------------------------------------- */
 
-static void build_classes(const struct space *s, struct mb_space *mb, struct arena *a) {
+/* Classes of at most `most` kinds: a digit per GPU type says its degree, or that it is not used. */
+static double count_classes(const int *n_choice, int n_gpu, int most) {
+    double ways[GPUS_MAX + 1] = {1}, sum = 0; /* [kinds] */
+    for (int g = 0; g < n_gpu; g++)
+        for (int k = most; k > 0; k--) ways[k] += ways[k - 1] * (n_choice[g] - 1);
+    for (int k = 1; k <= most; k++) sum += ways[k];
+    return sum;
+}
+
+/* How many kinds a class may have, for the tables to remain bearable. */
+static int most_kinds(const struct space *s, const int *n_choice, int n_mb) {
+    int n_gpu = s->p->w->site->n_gpu, most = n_gpu;
+    double square = (double)(s->L + 1) * (s->L + 1), per_class = 3 * sizeof(double) + sizeof(int);
+    double room = fmin(CLASSES_MAX, CLASS_TABLES_BYTES / (square * per_class * n_mb));
+    while (most > 1 && count_classes(n_choice, n_gpu, most) > room) most--;
+    return most;
+}
+
+/* The next class, digit 0 fastest; false: that was the last. Of too many kinds, all that differ in the lowest
+ * digits alone have too many as well. */
+static bool next_digits(int *digit, const int *n_choice, int n_gpu, int most) {
+    for (int at = 0;;) {
+        for (; at < n_gpu && ++digit[at] == n_choice[at]; at++) digit[at] = 0;
+        if (at == n_gpu) return false;
+        int kinds = 0;
+        for (int g = 0; g < n_gpu; g++) kinds += digit[g] > 0;
+        if (kinds <= most) return true;
+        for (at = 0; !digit[at];) at++;
+        digit[at++] = 0;
+    }
+}
+
+/* The outline stays valid without those left out: it charges a class its cheapest kind, which alone is no
+ * slower. */
+static void build_classes(const struct space *s, struct mb_space *mb, int n_mb, struct arena *a) {
     unsigned present = 0;
-    int n_choice[GPUS_MAX], total = 1, n_gpu = s->p->w->site->n_gpu;
+    int n_choice[GPUS_MAX], n_gpu = s->p->w->site->n_gpu;
     signed char choice[GPUS_MAX][TP_N + 1];
     for (int c = 0; c < s->n_cell; c++) present |= 1u << s->cell[c].gpu;
     for (int g = 0; g < n_gpu; g++) {
@@ -138,14 +175,15 @@ static void build_classes(const struct space *s, struct mb_space *mb, struct are
         for (int ti = 0; ti < TP_N; ti++)
             if (present >> g & 1 && kind_allowed(s->p, g, ti, mb->m))
                 choice[g][n_choice[g]++] = (signed char)ti;
-        total *= n_choice[g];
     }
-    mb->cls = ARENA_ARRAY(a, struct stage_class, total);
-    for (int code = 1; code < total; code++) { /* code 0: no kind at all */
+    int most = most_kinds(s, n_choice, n_mb), digit[GPUS_MAX] = {0};
+    mb->truncated = count_classes(n_choice, n_gpu, most) < count_classes(n_choice, n_gpu, n_gpu);
+    mb->cls = ARENA_ARRAY(a, struct stage_class, count_classes(n_choice, n_gpu, most) + 1);
+    while (next_digits(digit, n_choice, n_gpu, most)) {
         struct stage_class *c = &mb->cls[mb->n_class++];
         c->min_ti = TP_N;
-        for (int g = 0, rest = code; g < n_gpu; rest /= n_choice[g], g++) {
-            int ti = choice[g][rest % n_choice[g]];
+        for (int g = 0; g < n_gpu; g++) {
+            int ti = choice[g][digit[g]];
             c->ti[g] = (signed char)ti;
             if (ti < 0) continue;
             c->n_kind++;
@@ -158,14 +196,14 @@ static void build_classes(const struct space *s, struct mb_space *mb, struct are
 static int popcount(unsigned x) { return __builtin_popcount(x); }
 
 /* Patterns class by class, those on few cells first. */
-static void build_patterns(const struct space *s, struct mb_space *mb, struct arena *a) {
+static void build_patterns(struct space *s, struct mb_space *mb, struct arena *a) {
     unsigned all = (1u << s->n_cell) - 1, of_gpu[GPUS_MAX] = {0};
     for (int c = 0; c < s->n_cell; c++) of_gpu[s->cell[c].gpu] |= 1u << c;
     int most = s->n_cell;
     size_t total;
     for (;; most--) { /* leave out patterns on many cells until the number is bearable */
         total = 0;
-        for (int k = 0; k < mb->n_class && total <= PATTERNS_MAX; k++) {
+        for (int k = 0; k < mb->n_class && total <= PATTERNS_MAX && !stopped(s); k++) {
             unsigned may = 0;
             for (int g = 0; g < GPUS_MAX; g++)
                 if (mb->cls[k].gpus >> g & 1) may |= of_gpu[g];
@@ -179,9 +217,9 @@ static void build_patterns(const struct space *s, struct mb_space *mb, struct ar
         }
         if (total <= PATTERNS_MAX || most == 1) break;
     }
-    mb->truncated = most < s->n_cell;
+    mb->truncated |= most < s->n_cell;
     mb->pattern = ARENA_ARRAY(a, struct pattern, total + 1);
-    for (int k = 0; k < mb->n_class; k++) {
+    for (int k = 0; k < mb->n_class && !stopped(s); k++) {
         struct stage_class *cl = &mb->cls[k];
         cl->first_pattern = mb->n_pattern;
         for (int n = 1; n <= most; n++)
@@ -229,7 +267,7 @@ static int memory_depth(const struct space *s, int gpu, int ti, int m, double pa
     return lo;
 }
 
-static void build_class_tables(const struct space *s, struct mb_space *mb, struct arena *a) {
+static void build_class_tables(struct space *s, struct mb_space *mb, struct arena *a) {
     int L = s->L;
     const struct model *mo = s->p->w->model;
     size_t n = (size_t)mb->n_class * (size_t)(L + 1) * (size_t)(L + 1);
@@ -239,7 +277,7 @@ static void build_class_tables(const struct space *s, struct mb_space *mb, struc
     int *kind_depth[GPUS_MAX][TP_N] = {{0}};
     double *kind_comp[GPUS_MAX][TP_N] = {{0}};
     size_t square = (size_t)(L + 1) * (size_t)(L + 1);
-    for (int k = 0; k < mb->n_class; k++)
+    for (int k = 0; k < mb->n_class && !stopped(s); k++)
         for (int g = 0; g < s->p->w->site->n_gpu; g++) {
             int ti = mb->cls[k].ti[g];
             if (ti < 0) continue;
@@ -368,14 +406,14 @@ struct span space_transfer(const struct space *s, const struct mb_space *mb, int
 }
 
 /* Least possible communication of a class: each of its kinds has to reach some kind somewhere. */
-static void build_weights(const struct space *s, struct mb_space *mb, struct arena *a) {
+static void build_weights(struct space *s, struct mb_space *mb, struct arena *a) {
     int L = s->L, q = s->n_cell * TP_N;
     bool native = s->p->estimator == ESTIMATOR_NATIVE;
     mb->act_min = ARENA_ARRAY(a, double, (size_t)mb->n_class * (size_t)L);
     mb->grad_min = ARENA_ARRAY(a, double, (size_t)mb->n_class * (size_t)L);
     mb->weight = ARENA_ARRAY(a, double, (size_t)mb->n_class * (size_t)(L + 1) * (size_t)(L + 1));
     mb->comm_min = INFINITY;
-    for (int k = 0; k < mb->n_class; k++) {
+    for (int k = 0; k < mb->n_class && !stopped(s); k++) {
         for (int l = 0; l < L; l++)
             for (int g = 0; g < s->p->w->site->n_gpu; g++) {
                 int ti = mb->cls[k].ti[g];
@@ -461,7 +499,7 @@ static int level_top(const int *level, int n) {
 
 /* The search's own bound, once for all D: stage times against resources per replica, with all cells in one
  * pot. */
-static struct outline *build_outline(const struct space *s, const struct mb_space *mb, const double *weight,
+static struct outline *build_outline(struct space *s, const struct mb_space *mb, const double *weight,
                                      struct arena *a) {
     struct outline *o = ARENA_NEW(a, struct outline);
     bool native = s->p->estimator == ESTIMATOR_NATIVE; /* may hold one microbatch only, if M is 1 */
@@ -488,7 +526,7 @@ static struct outline *build_outline(const struct space *s, const struct mb_spac
     for (int k = 0; k < OUTLINE_X; k++) {
         double limit = k == OUTLINE_X - 1 ? INFINITY : o->step[k + 1], least[LAYERS_MAX + 1] = {0},
                free_sum[LAYERS_MAX + 1] = {0};
-        for (int e = 1; e <= L; e++) {
+        for (int e = 1; e <= L && !stopped(s); e++) {
             double *to = sum + e * (OUTLINE_LEVELS + 1);
             least[e] = free_sum[e] = INFINITY;
             for (int r = 0; r <= OUTLINE_LEVELS; r++) to[r] = INFINITY;
@@ -524,8 +562,8 @@ static struct outline *build_outline(const struct space *s, const struct mb_spac
     return o;
 }
 
-static void build_microbatch(struct space *s, struct mb_space *mb, struct arena *a) {
-    build_classes(s, mb, a);
+static void build_microbatch(struct space *s, struct mb_space *mb, int n_mb, struct arena *a) {
+    build_classes(s, mb, n_mb, a);
     if (!mb->n_class) return;
     build_patterns(s, mb, a);
     build_class_tables(s, mb, a);
@@ -542,10 +580,12 @@ static void build_microbatch(struct space *s, struct mb_space *mb, struct arena 
     }
 }
 
-struct space *space_build(const struct search_problem *p, struct arena *a, struct err *e) {
+struct space *space_build(const struct search_problem *p, const struct stopper *stop, struct arena *a,
+                          struct err *e) {
     struct space *s = ARENA_NEW(a, struct space);
     const struct workload *w = p->w;
     s->p = p;
+    s->stop = stop;
     s->L = w->model->n_layer;
     s->money = p->objective != OBJECTIVE_THROUGHPUT || p->max_usd_per_iteration < INFINITY;
     build_cells(s);
@@ -575,7 +615,8 @@ struct space *space_build(const struct search_problem *p, struct arena *a, struc
         last = next;
         if (p->pin->micro_batch_size && p->pin->micro_batch_size != next) continue;
         s->mb[s->n_mb].m = next;
-        build_microbatch(s, &s->mb[s->n_mb], a);
+        build_microbatch(s, &s->mb[s->n_mb], most, a);
+        if (s->stopped) return s;
         if (s->mb[s->n_mb].n_class) s->n_mb++;
     }
     return s;

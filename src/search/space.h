@@ -12,6 +12,14 @@
 
 enum { CELLS_MAX = 16, SETS_MAX = 80, OUTLINE_X = 28, OUTLINE_LEVELS = 255 };
 
+/** Does the caller want no more of it (a signal, the time limit)? Asked now and then; wanted NULL: never. */
+struct stopper {
+    bool (*wanted)(void *ctx);
+    void *ctx;
+};
+
+static inline bool stop_wanted(const struct stopper *s) { return s && s->wanted && s->wanted(s->ctx); }
+
 struct cell {
     int zone, gpu, gpus, gpus_per_node, region;
     double usd_per_s; /* of one GPU; NAN = unknown */
@@ -57,6 +65,8 @@ struct space {
     short link_of[CELLS_MAX * CELLS_MAX]; /* [cell][cell] -> link, -1 = none */
     bool money;                           /* the objective or a limit looks at money */
     const char *why_empty;                /* reason if no stage fits at all, or NULL */
+    const struct stopper *stop;
+    bool stopped; /* while it was being built: of no use */
 };
 
 struct mb_space {
@@ -64,7 +74,8 @@ struct mb_space {
     int n_class, n_pattern;
     struct stage_class *cls;
     struct pattern *pattern;
-    bool truncated; /* too many patterns: those on many cells were left out, and the search cannot prove */
+    bool truncated; /* too many classes or patterns: those of many kinds or on many cells were left out, and
+                       the search cannot prove */
     double *comp;   /* [class][first][end]: forward + backward of a microbatch, slowest kind */
     double *update; /* [class][first][end] */
     int *depth;     /* [class][first][end]: most microbatches in flight that fit every kind; 0 = none */
@@ -96,8 +107,10 @@ static inline size_t cfe(const struct space *s, int c, int first, int end) {
     return ((size_t)c * (size_t)(s->L + 1) + (size_t)first) * (size_t)(s->L + 1) + (size_t)end;
 }
 
-/** Build all tables. Returns NULL with *e set if the problem is malformed (EXIT_INPUT). Everything in `a`. */
-struct space *space_build(const struct search_problem *p, struct arena *a, struct err *e);
+/** Build all tables. Returns NULL with *e set if the problem is malformed (EXIT_INPUT). Everything in `a`.
+ * `stop` is asked now and then, here and while units are solved; it may be NULL, and stays the caller's. */
+struct space *space_build(const struct search_problem *p, const struct stopper *stop, struct arena *a,
+                          struct err *e);
 
 /** Slowest transfer of the output of `layer` from pattern a to pattern b: bounds over all pairings. */
 struct span space_transfer(const struct space *s, const struct mb_space *mb, int layer, int a, int b);

@@ -363,7 +363,7 @@ static void descend(struct workspace *v, const struct node *n) {
             }
         }
     }
-    if (v->stop && v->stop(v->stop_ctx)) v->stopped = true;
+    workspace_stopped(v);
     if (v->examined > v->batch_end) v->over = true;
     struct node *children = v->children[depth];
     for (int k = 0; k < count && !n; k++) { /* plans of one stage first: whole plans at the price of a look */

@@ -78,7 +78,7 @@ static double ring_time(const struct space *s, int link, double params, int ti, 
     return allreduce_time_s(s->link[link], bytes, D, s->p->estimator);
 }
 
-void unit_build(struct unit *u, const struct space *s, const struct mb_space *mb, int D, struct arena *a) {
+bool unit_build(struct unit *u, const struct space *s, const struct mb_space *mb, int D, struct arena *a) {
     *u = (struct unit){.s = s, .mb = mb, .D = D, .M = unit_microbatches(s, mb, D)};
     int L = s->L, R = s->n_range;
     u->ring = ARENA_ARRAY(a, double, s->n_link * 3 * R + 1);
@@ -96,6 +96,7 @@ void unit_build(struct unit *u, const struct space *s, const struct mb_space *mb
             int r = s->range_of[i * (L + 1) + e];
             if (done[r]) continue;
             done[r] = true;
+            if (stop_wanted(s->stop)) return false;
             for (int p = 0; p < mb->n_pattern; p++) {
                 const struct pattern *q = &mb->pattern[p];
                 if (q->n > u->D) continue;
@@ -118,6 +119,7 @@ void unit_build(struct unit *u, const struct space *s, const struct mb_space *mb
             if (!(q->cells & ~s->set[k])) *gpus += (u->D - q->n) * (1 << mb->cls[q->cls].min_ti);
         }
     }
+    return true;
 }
 
 int unit_microbatches(const struct space *s, const struct mb_space *mb, int D) {

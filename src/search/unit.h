@@ -27,8 +27,8 @@ bool scope_has(const struct space *s, int scope, const struct pattern *p);
 /** Microbatches per replica: M. */
 int unit_microbatches(const struct space *s, const struct mb_space *mb, int D);
 
-/** Tables of one unit, in `a`. */
-void unit_build(struct unit *u, const struct space *s, const struct mb_space *mb, int D, struct arena *a);
+/** Tables of one unit, in `a`. False: stopped, they are not whole. */
+bool unit_build(struct unit *u, const struct space *s, const struct mb_space *mb, int D, struct arena *a);
 
 /** Least all-reduce of a stage of this class in the scope, over all its patterns. */
 static inline double unit_sync_min(const struct unit *u, int scope, int cls, int first, int end) {
@@ -78,7 +78,7 @@ struct point unit_root_bound(struct workspace *w, const struct mb_space *mb, int
 
 /** Solve. `goal` is what was known before; the answer depends on nothing else. Plans live in `a`. `effort`
  * bounds the work (partial plans looked at; 0 = to the end): a unit cut short is UNIT_OPEN. With `tolerance`
- * > 0, plans that promise less than that relative gain may be left out; the bound says so. `stop` is polled.
+ * > 0, plans that promise less than that relative gain may be left out; the bound says so.
  */
 struct unit_effort {
     uint64_t limit;   /* partial plans; 0 = no limit */
@@ -86,8 +86,7 @@ struct unit_effort {
     bool dive;        /* straight to the first plans, no proof wanted */
 };
 void unit_solve(struct workspace *w, const struct mb_space *mb, int D, const struct goal *goal,
-                struct unit_effort effort, struct unit_answer *out, bool (*stop)(void *), void *ctx,
-                struct arena *a);
+                struct unit_effort effort, struct unit_answer *out, struct arena *a);
 
 /* ---- between the search and counts.c ------------------------------------------------ */
 

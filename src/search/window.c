@@ -76,6 +76,7 @@ static bool build_allowed(struct workspace *v) {
     v->min_usd[0] = 0;
     for (int e = L; e > 0; e--) {
         if (v->min_depth[e] > L) continue;
+        if (workspace_stopped(v)) return false;
         for (int i = 0; i < e; i++) {
             int *n = &v->n_allowed[i * (L + 1) + e];
             *n = 0;
@@ -138,17 +139,21 @@ static void relax_row(double *restrict to, const double *restrict from, int n, d
 static void build_sums(struct workspace *v, struct surrogate *q) {
     int L = v->s->L, K = v->mb->n_class;
     double cap = price_cap(v, q);
-    int level[K], order[K];
+    int level[K], order[K], above[LEVELS + 2] = {0};
     struct allowed use[K];
     for (int c = 0; c < K; c++) {
         double x = cap > 0                ? floor(q->class_cost[c] * LEVELS / cap * (1 - 1e-9))
                    : q->class_cost[c] > 0 ? LEVELS + 1
                                           : 0;
         level[c] = x > LEVELS ? LEVELS + 1 : (int)x;
-        int at = c;
-        for (; at > 0 && level[order[at - 1]] > level[c]; at--) order[at] = order[at - 1];
-        order[at] = c;
+        above[level[c]]++;
     }
+    for (int r = 0, before = 0; r <= LEVELS + 1; r++) { /* ascending level, of one level in class order */
+        int here = above[r];
+        above[r] = before;
+        before += here;
+    }
+    for (int c = 0; c < K; c++) order[above[level[c]]++] = c;
     for (int l = 0; l <= L; l++)
         for (int r = 0; r <= LEVELS; r++) {
             q->sum[l * (LEVELS + 1) + r] = l ? INFINITY : 0;
@@ -157,6 +162,7 @@ static void build_sums(struct workspace *v, struct surrogate *q) {
         }
     for (int e = 1; e <= L; e++) {
         if (v->min_depth[e] > L) continue;
+        if (workspace_stopped(v)) return;
         double *to = q->sum + e * (LEVELS + 1);
         for (int i = 0; i < e; i++) {
             int n = v->n_allowed[i * (L + 1) + e];
@@ -201,7 +207,7 @@ double window_rest_sum(const struct workspace *v, int k, int l, double used, boo
 
 /* Can the pool cover all layers with stages of at most this time and this all-reduce, by each of the first n
  * weightings alone? */
-static bool coverable(const struct workspace *v, double x_hi, double y_hi, int n) {
+static bool coverable(struct workspace *v, double x_hi, double y_hi, int n) {
     int L = v->s->L, K = v->mb->n_class;
     bool cross = scope_is_crossing(v->s, v->w.scope);
     for (int q = 0; q < n; q++) {
@@ -211,6 +217,7 @@ static bool coverable(const struct workspace *v, double x_hi, double y_hi, int n
         least[0] = 0;
         sends[0] = crosses[0] = INFINITY;
         for (int e = 1; e <= L; e++) {
+            if (workspace_stopped(v)) return false;
             least[e] = sends[e] = crosses[e] = INFINITY;
             for (int i = 0; i < e && v->min_depth[e] <= L; i++) {
                 const struct allowed *w = &v->allowed[((size_t)i * (size_t)(L + 1) + (size_t)e) * (size_t)K];
@@ -270,6 +277,7 @@ bool window_open(struct workspace *v, double *time_lb, double *cost_lb) {
         double S = 0, usd = fmax(v->s->money ? v->min_usd[v->s->L] : 0, v->w.r_lo);
         for (int k = 0; k < v->n_surrogate; k++) {
             build_sums(v, &v->surrogate[k]);
+            if (v->stopped) return false;
             v->n_table++;
             S = fmax(S, window_rest_sum(v, k, v->s->L, 0, false, INFINITY));
             *time_lb = time_of(v, v->w.x_lo, fmax(S, v->w.x_lo), v->u_min, v->w.y_lo);

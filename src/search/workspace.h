@@ -93,12 +93,15 @@ struct workspace {
     bool tolerated;           /* frontier: something within the tolerance was left out */
     double open_lb;           /* least bound of what was left out for the tolerance or the limits */
     bool over, stopped, lost; /* lost: more frontier points than room */
-    bool (*stop)(void *);
-    void *stop_ctx;
     struct unit_answer *out;
     struct arena *a, tables, scratch;
     int plan_cap;
 };
+
+/** Time to give up? Then what the tables and bounds say from here on counts no more. */
+static inline bool workspace_stopped(struct workspace *v) {
+    return v->stopped = v->stopped || stop_wanted(v->s->stop);
+}
 
 /** T = (M-1)*X + S + u + y. */
 static inline double time_of(const struct workspace *v, double X, double S, double u, double y) {
@@ -111,7 +114,7 @@ static inline double time_of(const struct workspace *v, double X, double S, doub
 void window_make_surrogates(struct workspace *v);
 
 /** Tables and bounds of the window in v->w, which shrinks to where useful plans can be. False: it holds
- * nothing. */
+ * nothing, or v->stopped. */
 bool window_open(struct workspace *v, double *time_lb, double *cost_lb);
 
 /** Least sum of stage times in front of layer l under weighting k with `used` of it gone. In the crossing
