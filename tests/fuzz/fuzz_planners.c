@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "fuzz.h"
+#include "formats/inputs.h"
 #include "formats/published.h"
 #include "planners/planner.h"
 
