@@ -10,7 +10,8 @@
 
 enum { WIDTH = 100, INDENT = 28, NAMES_MAX = 64 };
 
-bool opt_number(const char *text, double *value) {
+/* A finite decimal number that is the whole of text. */
+static bool opt_number(const char *text, double *value) {
     char *end;
     errno = 0;
     *value = strtod(text, &end);

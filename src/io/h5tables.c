@@ -17,7 +17,8 @@ hid_t column_native(enum column_type t) {
                              : H5T_NATIVE_DOUBLE;
 }
 
-hid_t column_on_disk(enum column_type t) {
+/* And in the file. */
+static hid_t column_on_disk(enum column_type t) {
     return t == COLUMN_U8    ? H5T_STD_U8LE
            : t == COLUMN_I32 ? H5T_STD_I32LE
            : t == COLUMN_U64 ? H5T_STD_U64LE
@@ -52,7 +53,7 @@ const char *hdf5_why(char text[200]) {
 static const char seal_word[] = "\nsailor-results checksum ";
 _Static_assert(SEAL_BYTES == sizeof seal_word - 1 + 16 + 1, "length of the checksum line");
 
-void seal_make(const char *bytes, size_t size, char seal[SEAL_BYTES + 1]) {
+static void seal_make(const char *bytes, size_t size, char seal[SEAL_BYTES + 1]) {
     uint64_t h = 0xcbf29ce484222325u ^ size;
     while (size) {
         uint64_t word = 0;

@@ -50,9 +50,8 @@ struct rows {
 
 /** Bytes in a record; not for COLUMN_TEXT, which is a const char * there. */
 size_t column_size(enum column_type t);
-/** HDF5 types of a column in memory and in the file; not for COLUMN_TEXT. */
+/** HDF5 type of a column in memory; not for COLUMN_TEXT. */
 hid_t column_native(enum column_type t);
-hid_t column_on_disk(enum column_type t);
 /** Fixed-length UTF-8, to be closed: pandas and xarray read no variable-length strings from a column. */
 hid_t text_type(size_t width);
 /** Why the last HDF5 call failed, in its own words. */
@@ -60,7 +59,6 @@ const char *hdf5_why(char text[200]);
 
 /** The checksum line after the HDF5 data. */
 enum { SEAL_BYTES = 42 };
-void seal_make(const char *bytes, size_t size, char seal[SEAL_BYTES + 1]);
 /** Is the seal, if there is one, right? */
 int seal_holds(const char *bytes, size_t size);
 
