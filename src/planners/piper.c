@@ -39,9 +39,10 @@ static int chain_make(struct chain *c, const struct workload *w, const struct re
                         .n = w->global_batch_size / m,
                         .corrected = corrected,
                         .bw_Bps = l->peak_Bps,
-                        .memory_bytes = g->memory_bytes,
-                        .time_s = ARENA_ARRAY(a, double, L + 1),
-                                              .act_bytes = ARENA_ARRAY(a, double, L + 1), .params = ARENA_ARRAY(a, double, L + 1)};
+                        .memory_bytes = g->memory_bytes};
+    c->time_s = ARENA_ARRAY(a, double, L + 1);
+    c->act_bytes = ARENA_ARRAY(a, double, L + 1);
+    c->params = ARENA_ARRAY(a, double, L + 1);
     for (int i = 0; i < L; i++) {
         c->time_s[i + 1] = c->time_s[i] + t->fwd_s[i] + t->bwd_s[i];
         c->act_bytes[i + 1] = c->act_bytes[i] + w->element_bytes * w->model->act_mem[ti][i] * m;

@@ -153,11 +153,12 @@ int main(int argc, char **argv) {
         for (int i = 0; i < BATCH; i++) batch_add_plan(b.batch[k], b.plan[k * BATCH + i]);
     }
     b.scratch = batch_new(BATCH, BATCH * STAGES, BATCH * STAGES * GROUPS, MICROBATCH, &a);
-    b.out =
-        (struct
-         batch_out){ARENA_ARRAY(&a, double, BATCH), ARENA_ARRAY(&a, double, BATCH),
-                                                                ARENA_ARRAY(&a, double, BATCH), ARENA_ARRAY(&a, double, BATCH),
-                                                                                                            ARENA_ARRAY(&a, double, BATCH), ARENA_ARRAY(&a, bool, BATCH)};
+    b.out.time_s = ARENA_ARRAY(&a, double, BATCH);
+    b.out.sync_s = ARENA_ARRAY(&a, double, BATCH);
+    b.out.cost_usd = ARENA_ARRAY(&a, double, BATCH);
+    b.out.egress_usd = ARENA_ARRAY(&a, double, BATCH);
+    b.out.peak_memory_bytes = ARENA_ARRAY(&a, double, BATCH);
+    b.out.fits = ARENA_ARRAY(&a, bool, BATCH);
     for (int est = 0; est < ESTIMATOR_N; est++) {
         b.est = est;
         double start = now_s();
