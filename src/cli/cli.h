@@ -50,7 +50,7 @@ struct error_summary error_summary(const double *error, int n, struct arena *scr
 
 /* ---- show.c: results for people and for programs ---- */
 
-/** One JSON object on one line: row i of the results (CONTRACT.md, plan --json). */
+/** One JSON object on one line: row i of the results (sailor plan --json). */
 void show_row_json(const struct results *r, int i, FILE *out);
 /** The same as tables. */
 void show_row(const struct results *r, int i, FILE *out);

@@ -20,7 +20,7 @@ int plan_from_json(const cJSON *node, const char *where, const struct site *site
 int plan_read(const struct json_at *at, const struct site *site, struct plan **plan, struct arena *a,
               struct err *e);
 
-/** The object of `sailor simulate --json` (CONTRACT.md), per-stage breakdown from est->stage. */
+/** The object of `sailor simulate --json`, per-stage breakdown from est->stage. */
 cJSON *estimate_to_json(const struct estimate *est, const struct plan *p);
 
 #endif

@@ -95,7 +95,7 @@ struct plan *grid_plan(const struct workload *w, int zone, int gpu, int D, int P
 /** USD per hour of the GPUs of a plan / 3600 * seconds; NAN where a price is unknown. Egress not included. */
 double rental_usd(const struct workload *w, const struct plan *p, double time_s);
 
-/** What the type-by-type planners are shown of a row (BASELINES 0.3): per GPU type in order of first
+/** What the type-by-type planners are shown of a row: per GPU type in order of first
  * appearance its GPUs and zone. `faithful`: a later entry of a type overwrites an earlier one, and all count
  * as in the zone of the last entry; corrected: each type's zone with the most GPUs. Returns their number. */
 struct shown {

@@ -122,7 +122,7 @@ static int sync(const struct context *c, const struct stage *st, double params_b
 }
 
 /* Layer times of a replica that the published simulator takes as spanning VMs: only its tensor-parallel
- * all-reduces, once forward and once backward (ESTIMATOR.md, "A replica listed as more than one VM"). */
+ * all-reduces, once forward and once backward (docs/estimator.md, "sailor and native"). */
 static int vm_compute(const struct context *c, const struct stage *st, const struct replicas *r,
                       double *time_s) {
     const struct site *s = c->w->site;

@@ -4,8 +4,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 /* What is known about the world, as plain const tables: the site (zones, GPU types, links, prices), the model
- * (parameters and activations per layer) and one measured profile per GPU type. Filled by io/inputs.c; read
- * by everyone; never changed after loading. Unknown prices are NAN. */
+ * (parameters and activations per layer) and one measured profile per GPU type. Filled by formats/inputs.c;
+ * read by everyone; never changed after loading. Unknown prices are NAN. */
 
 /* Tensor-parallel degrees are 1, 2, 4, 8: index ti = log2(tp). */
 enum { TP_N = 4, TP_MAX = 8, ZONES_MAX = 16, GPUS_MAX = 16, LAYERS_MAX = 512 };
@@ -16,7 +16,7 @@ static inline int tp_index(int tp) { return tp == 1 ? 0 : tp == 2 ? 1 : tp == 4 
 struct gpu_type {
     const char *name;
     double memory_bytes; /* what a plan is checked against (2^30-based GiB of the published simulator) */
-    double planner_memory_bytes; /* what the published baseline planners are told (BASELINES 0.1) */
+    double planner_memory_bytes; /* what the published baseline planners are told */
     int gpus_per_node;
 };
 
@@ -48,8 +48,8 @@ static inline size_t site_link_slot(const struct site *s, int zone, int gpu, int
            (size_t)(zone2 * s->n_gpu + gpu2) * TP_N + (size_t)ti2;
 }
 
-/** The link between two ends; a count the table lacks falls back to the largest count below (ESTIMATOR.md,
- * Links). Returns NULL if there is none. */
+/** The link between two ends; a count the table lacks falls back to the largest count below
+ * (docs/estimator.md, Links). Returns NULL if there is none. */
 const struct link *site_link(const struct site *s, int zone, int gpu, int tp, int zone2, int gpu2, int tp2);
 
 struct model {
@@ -87,7 +87,7 @@ struct workload {
     const struct profile *const *profile; /* [site->n_gpu]; NULL = this GPU type was not profiled */
     int global_batch_size;
     int element_bytes;            /* F: 4 fp32, 2 bf16/fp16 */
-    double state_bytes_per_param; /* K: 24 Adam, 20 SGD (ESTIMATOR.md, Memory) */
+    double state_bytes_per_param; /* K: 24 Adam, 20 SGD (docs/estimator.md, Memory) */
 };
 
 #endif

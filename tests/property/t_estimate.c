@@ -1,4 +1,4 @@
-/* The published simulator a second time, written from its formulas alone (ESTIMATOR.md), against
+/* The published simulator a second time, written from its formulas alone (docs/estimator.md), against
  * estimate_plan() on random plans: several pipelines, unequal data-parallel degrees, degrees mixed in a
  * stage, groups with counts, VM lists. The native estimator is the same with the differences marked NATIVE.
  * Usage: t_estimate [PLANS [SEED]] */

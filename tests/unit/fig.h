@@ -22,7 +22,7 @@ struct row_result fig_walk(const struct planner *pl, const char *job, int row, b
                            struct arena *a);
 
 /** The planner's estimate of a measured run ("N8_D2" of inputs/validation/opt-350m-gh200.json,
- * "N1_D1_M4_G32"; BASELINES.md 12). */
+ * "N1_D1_M4_G32"). */
 struct guess fig_measured(const struct planner *pl, const char *run, bool corrected, struct arena *a);
 
 /** |a - b| <= relative * |b|, or the test fails and says both. */

@@ -159,8 +159,8 @@ static void test_nothing(void **state) {
     arena_free(&a);
 }
 
-/* Its estimator is the common simulator: time and peak of two of the measured runs (ESTIMATOR.md, validation
- * form). */
+/* Its estimator is the common simulator: time and peak of two of the measured runs (a plan in the
+ * form of the validation files). */
 static void test_measured(void **state) {
     (void)state;
     struct arena a = {0};

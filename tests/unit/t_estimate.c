@@ -1,5 +1,5 @@
 /* Every formula of the estimators on cases small enough to be worked out by hand: the expected values are
- * written as the sums that ESTIMATOR.md makes of them. */
+ * written as the sums that docs/estimator.md makes of them. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

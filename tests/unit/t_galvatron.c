@@ -17,7 +17,8 @@ static struct answer ask(const char *job, int row, bool corrected, struct questi
     return x;
 }
 
-/* BASELINES.md 12: chunks, stages, seconds of the three plans for each row of figure 7, best first. */
+/* What the published program answers: chunks, stages, seconds of the three plans for each row of figure 7,
+ * best first. */
 static void published_plans(void **state) {
     static const struct {
         int chunks, P;
@@ -71,7 +72,8 @@ static void published_results(void **state) {
     }
 }
 
-/* BASELINES.md 4: stage 0 of 4, 32 GPUs, 128 chunks: 6 layers of 2841 MiB and 1387 beside them. */
+/* As the published program has it: stage 0 of 4, 32 GPUs, 128 chunks: 6 layers of 2841 MiB and 1387 beside
+ * them. */
 static void memory_of_a_stage(void **state) {
     struct arena a = {0};
     struct question q = fig_question(&galvatron_planner, fig_job("fig7", &a), 0, false, &a);
@@ -103,8 +105,8 @@ static void rings_follow_from_links(void **state) {
     arena_free(&a);
 }
 
-/* BASELINES.md 12 has no figure for it: one iteration of one sequence, 24 layers of degree 4 one after the
- * other. */
+/* Worked out by hand, as no figure is published: one iteration of one sequence, 24 layers of degree 4 one
+ * after the other. */
 static void measured_run(void **state) {
     struct arena a = {0};
     struct guess g = fig_measured(&galvatron_planner, "N1_D1_M4_G1", false, &a);

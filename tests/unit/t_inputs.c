@@ -90,7 +90,7 @@ static double peak(const struct site *s, const char *z, const char *g, int n, co
     return l ? l->peak_Bps / 1e9 : NAN;
 }
 
-/* Peaks in GB/s: BASELINES.md 0.1. */
+/* Peaks in GB/s, as published. */
 static void site_has_the_published_links(void **state) {
     static const char a[] = "us-central1-a", b[] = "us-central1-b", west[] = "us-west1-b";
     (void)state;
@@ -180,7 +180,7 @@ static void models_have_the_published_sizes(void **state) {
     assert_true(w.state_bytes_per_param == 24);
 }
 
-/* First block, forward / backward: BASELINES.md 13.4. */
+/* First block, forward / backward, as published. */
 static void profiles_have_the_published_times(void **state) {
     (void)state;
     struct workload w = load("opt-350m", "gcp");

@@ -9,7 +9,7 @@ extern const struct planner metis_planner;
 
 enum { A100, V100, A100_80, GH }; /* the site's order */
 
-/* Published estimates of the measured runs (BASELINES.md 12). */
+/* Published estimates of the measured runs. */
 static void test_measured_runs(void **state) {
     (void)state;
     static const struct {

@@ -188,7 +188,7 @@ static void test_packing(void **state) {
                         }
     assert_true(tried > 30000);
     assert_true(fitted > 1000);
-    /* SEARCH.md: 30 GPUs at 4 a node are 7 nodes and one of 2 */
+    /* 30 GPUs at 4 a node are 7 nodes and one of 2 */
     assert_true(node_packing_fits((int[]){0, 0, 7, 0}, 30, 4));
     assert_false(node_packing_fits((int[]){0, 0, 8, 0}, 30, 4));
     assert_true(node_packing_fits((int[]){0, 1, 7, 0}, 30, 4));
