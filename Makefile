@@ -319,11 +319,9 @@ c_files = $(shell find src tests -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh'
 ## format: clang-format in place
 format:
 	clang-format -i $(c_files)
-## lint: clang-format as a check, cppcheck, shellcheck
-lint: check-jobs
-	clang-format --dry-run -Werror $(c_files)
-	cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,portability --inline-suppr \
-	  --suppress=missingInclude --suppress=missingIncludeSystem -Isrc src
+## lint: clang-format, the warnings of clang, dead exports, links and paths, long lines, commands: tests/lint/*.t
+lint: all $(if $(blas),$(B)/tests/train/emulated.so $(nccl_o))
+	$(Q)OBJECTS=$(B) WARN="$(filter-out -Werror,$(WARN))" $(run) lint $(sort $(wildcard tests/lint/*.t))
 ## config: print what was found
 config:
 	@printf '%-9s %s\n' version '$(VERSION)' mode '$(mode) -> $(BIN)/sailor' compiler '$(or $(CC),not found)' flags '$(ALL_CFLAGS)' \
