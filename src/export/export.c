@@ -2,8 +2,6 @@
 
 #include <string.h>
 
-const char *const export_target_name[EXPORT_TARGETS] = {"megatron", "torchtitan", "flagscale"};
-
 static const struct {
     const char *(*refuse)(const struct job *job, const struct plan *p, struct arena *a);
     void (*write)(struct text *t, const struct job *job, const struct plan *p, struct arena *a);

@@ -7,7 +7,6 @@
  */
 
 enum export_target { EXPORT_MEGATRON, EXPORT_TORCHTITAN, EXPORT_FLAGSCALE, EXPORT_TARGETS };
-extern const char *const export_target_name[EXPORT_TARGETS]; /* "megatron", "torchtitan", "flagscale" */
 
 /** Why the trainer cannot run this plan, as half a sentence ("stages differ in their tensor-parallel degree:
  * 2 in stage 0, 4 in stage 1"), in `a`; NULL if it can. The job must have its model loaded. */
