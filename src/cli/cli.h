@@ -17,7 +17,7 @@ extern const struct opt_command plan_command, simulate_command, validate_command
 
 /* ---- estimators.c ---- */
 
-/** The planners that this build has, NULL-terminated: exact first, then those of planners/list.c. */
+/** Names of the planners that this build has, NULL-terminated, in the order of planners[]. */
 const char *const *cli_planners(void);
 /** Names of the estimators, NULL-terminated: first those of enum estimator, then (`baselines`) those of the
  * planners that have one of their own. */

@@ -1,5 +1,4 @@
-/* Planners and estimators by name: the project's own, and those of the published planners; and how far
- * estimates are off. */
+/* Names of planners and estimators for options, estimates by name, and how far estimates are off. */
 #include "base/stats.h"
 #include "cli/cli.h"
 #include "planners/planner.h"
@@ -13,7 +12,6 @@ enum { NAMES_MAX = 40 };
 const char *const *cli_planners(void) {
     static const char *names[NAMES_MAX];
     int n = 0;
-    names[n++] = "exact";
     for (int i = 0; planners[i] && n < NAMES_MAX - 1; i++) names[n++] = planners[i]->name;
     names[n] = NULL;
     return names;

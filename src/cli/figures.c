@@ -8,7 +8,6 @@
 #include "formats/published.h"
 #include "io/table.h"
 #include "planners/planner.h"
-#include "search/search.h"
 
 #include <math.h>
 #include <omp.h>
@@ -180,34 +179,21 @@ static const char *plan_text(const struct plan *p, const struct workload *w, str
     return out;
 }
 
-static struct search_problem exact_problem(const struct job *j, int row) {
-    struct search_problem p = search_problem_of(j, row);
-    p.estimator = ESTIMATOR_SAILOR;
-    p.gap = .01;
-    return p;
-}
-
-static int run_planner(struct figures *f, const struct job *j, const char *inputs, int row, const char *name,
-                       struct row_result *out) {
+/* Every planner is judged by the published simulator. */
+static int solve(struct figures *f, const struct planner *pl, struct question *q, const char *inputs,
+                 struct row_result *out) {
+    struct planner_run how = {.estimator = ESTIMATOR_SAILOR, .threads = o.threads};
     *out = (struct row_result){0};
-    if (!strcmp(name, "exact")) {
-        struct search_problem p = exact_problem(j, row);
-        return search_row(&p, out, NULL, NULL, o.threads, f->a, f->e);
-    }
-    const struct planner *pl = planner_find(name);
-    struct question q = {.w = &j->workload,
-                         .pool = &j->pool[row],
-                         .objective = j->objective,
-                         .max_usd_per_iteration = j->max_usd_per_iteration,
-                         .min_iterations_per_s = j->min_iterations_per_s,
-                         .corrected = o.corrected};
-    if (pl->load && pl->load(q.w, inputs, &q.extra, f->a, f->e)) return -1;
-    return planner_walk(pl, &q, ESTIMATOR_SAILOR, out, f->a, f->e);
+    q->gap = .01;
+    q->corrected = o.corrected;
+    if (pl->load && pl->load(q->w, inputs, &q->extra, f->a, f->e)) return -1;
+    return pl->solve(pl, q, &how, out, f->a, f->e);
 }
 
 static void keep_walk(struct figures *f, const char *figure, const struct job *j, int row,
-                      const char *planner, const struct row_result *r) {
-    const struct published_walk *was = published_walk(&f->published, figure, row, planner);
+                      const struct planner *pl, const struct row_result *r) {
+    const struct published_walk *was = published_walk(&f->published, figure, row, pl->name);
+    bool proven = pl->can & CAN_PROVE;
     const struct found_plan *best = show_best(r);
     const struct site *s = j->workload.site;
     struct walk_rec *w = rows_add(&f->table[WALKS], &defs[WALKS], f->a);
@@ -215,7 +201,7 @@ static void keep_walk(struct figures *f, const char *figure, const struct job *j
                            .figure = figure,
                            .row = row,
                            .pool = show_gpus(j->pool[row].count, s, f->a),
-                           .planner = planner,
+                           .planner = pl->name,
                            .status = (unsigned char)r->status,
                            .reason = r->reason ? r->reason : "",
                            .note = r->note ? r->note : "",
@@ -225,8 +211,8 @@ static void keep_walk(struct figures *f, const char *figure, const struct job *j
                            .egress_usd = NAN,
                            .planner_time_s = NAN,
                            .planner_cost_usd = NAN,
-                           .lower_bound = strcmp(planner, "exact") ? NAN : r->lower_bound,
-                           .gap = strcmp(planner, "exact") ? NAN : r->gap,
+                           .lower_bound = proven ? r->lower_bound : NAN,
+                           .gap = proven ? r->gap : NAN,
                            .oom_plans = r->oom_plans,
                            .search_s = r->search_s,
                            .plans_evaluated = r->plans_evaluated,
@@ -253,27 +239,32 @@ static void keep_walk(struct figures *f, const char *figure, const struct job *j
     w->plan = plan_text(p, &j->workload, f->a);
 }
 
+static int run_cell(struct figures *f, const struct figure *fig, const struct job *j, int row,
+                    const struct planner *pl, const char *inputs) {
+    struct question q = question_of(j, row);
+    struct row_result r;
+    if (pl->lacks) {
+        if (!o.quiet)
+            fprintf(stderr, "%s row %d %s: left out: built without %s\n", fig->name, row, pl->name,
+                    pl->lacks);
+        return 0;
+    }
+    if (solve(f, pl, &q, inputs, &r)) return -1;
+    keep_walk(f, fig->name, j, row, pl, &r);
+    if (!o.quiet)
+        fprintf(stderr, "%s row %d %s: %s in %.3g s\n", fig->name, row, pl->name, row_status_name[r.status],
+                r.search_s);
+    return 0;
+}
+
 static int run_figure(struct figures *f, const struct figure *fig, const char *inputs) {
     struct job j;
     if (job_load(arena_printf(f->a, "%s/%s.json", inputs, fig->name), NULL, inputs, true, &j, f->a, f->e))
         return -1;
     for (int row = 0; row < j.n_pool; row++)
         for (int k = 0; fig->planner[k]; k++) {
-            const char *name = fig->planner[k];
-            struct row_result r;
-            if (strcmp(name, "exact") && !planner_find(name)) continue;
-#ifndef HAVE_METIS
-            if (!strcmp(name, "flashflex")) {
-                if (!o.quiet)
-                    fprintf(stderr, "%s row %d flashflex: left out: built without METIS\n", fig->name, row);
-                continue;
-            }
-#endif
-            if (run_planner(f, &j, inputs, row, name, &r)) return -1;
-            keep_walk(f, fig->name, &j, row, name, &r);
-            if (!o.quiet)
-                fprintf(stderr, "%s row %d %s: %s in %.3g s\n", fig->name, row, name,
-                        row_status_name[r.status], r.search_s);
+            const struct planner *pl = planner_find(fig->planner[k]);
+            if (pl && run_cell(f, fig, &j, row, pl, inputs)) return -1;
         }
     return 0;
 }
@@ -284,15 +275,16 @@ static int run_frontier(struct figures *f, const char *figure, int row, const ch
     struct job j;
     double deadline_s;
     struct search_hooks hooks = {.ctx = &deadline_s, .stop = over};
-    struct row_result r = {0};
+    struct row_result r;
     if (job_load(arena_printf(f->a, "%s/%s.json", inputs, figure), NULL, inputs, false, &j, f->a, f->e))
         return -1;
-    struct search_problem p = exact_problem(&j, row);
-    p.objective = OBJECTIVE_FRONTIER;
-    p.max_usd_per_iteration = INFINITY;
-    p.min_iterations_per_s = 0;
+    struct question asked = question_of(&j, row);
+    asked.objective = OBJECTIVE_FRONTIER;
+    asked.max_usd_per_iteration = INFINITY;
+    asked.min_iterations_per_s = 0;
+    asked.hooks = &hooks;
     deadline_s = now_s() + o.frontier_s;
-    if (search_row(&p, &r, &hooks, NULL, o.threads, f->a, f->e) < 0) return -1;
+    if (solve(f, planner_that_can(CAN_FRONTIER), &asked, inputs, &r) < 0) return -1;
     if (!o.quiet)
         fprintf(stderr, "%s row %d frontier: %d points, gap %.3g %%, %.3g s\n", figure, row, r.n_frontier,
                 100 * r.gap, r.search_s);

@@ -2,7 +2,6 @@
 #include "cli/cli.h"
 #include "io/mpx.h"
 #include "planners/planner.h"
-#include "search/search.h"
 #include "io/file.h"
 
 #include <errno.h>
@@ -83,7 +82,8 @@ const struct opt_command plan_command = {
 static const char *details(struct arena *a) {
     const char *list = "";
     for (int i = 0; planners[i]; i++)
-        list = arena_printf(a, "%s  %-10s %s\n", list, planners[i]->name, planners[i]->about);
+        if (planners[i]->propose)
+            list = arena_printf(a, "%s  %-10s %s\n", list, planners[i]->name, planners[i]->about);
     return arena_printf(
         a,
         "examples:\n"
@@ -186,32 +186,52 @@ static int on_checkpoint(void *ctx, const struct row_result *row, struct err *e)
 
 /* ---- preparing ---- */
 
-static bool exact(void) { return o.planner == 0; }
+static const struct planner *planner(void) { return planners[o.planner]; }
 
-static const char *planner_name(void) { return cli_planners()[o.planner]; }
+static bool can(enum planner_can bit) { return planner()->can & bit; }
 
-static int check_options(struct err *e) {
-    if (!exact() && (o.resume || o.top > 1))
-        return err_set(e, EXIT_INPUT, "plan: %s: only for the planner exact; expected --planner exact",
-                       o.resume ? "--resume" : "--top");
-    if (exact() && (o.corrected || o.states))
-        return err_set(e, EXIT_INPUT, "plan: %s: only for the published planners; expected --planner NAME",
-                       o.corrected ? "--corrected" : "--states");
+/* "metis, aceso or dtfm": who has this bit. */
+static const char *who_can(enum planner_can bit, struct arena *a) {
+    const char *text = "", *last = NULL;
+    for (int i = 0; planners[i]; i++) {
+        if (!(planners[i]->can & bit)) continue;
+        if (last) text = arena_printf(a, "%s%s%s", text, *text ? ", " : "", last);
+        last = planners[i]->name;
+    }
+    return *text ? arena_printf(a, "%s or %s", text, last) : last;
+}
+
+/* Options that the planner does not heed are refused. */
+static int check_options(struct arena *a, struct err *e) {
+    const struct {
+        const char *name;
+        bool given;
+        enum planner_can bit;
+    } need[] = {
+        {"--resume", o.resume, CAN_RESUME}, {"--top", o.top > 1, CAN_TOP},
+        {"--gap", o.gap >= 0, CAN_PROVE},   {"--corrected", o.corrected, CAN_CORRECTED},
+        {"--states", o.states, CAN_STATES},
+    };
+    for (size_t i = 0; i < sizeof need / sizeof *need; i++)
+        if (need[i].given && !can(need[i].bit))
+            return err_set(e, EXIT_INPUT, "plan: %s: not for the planner %s; expected --planner %s",
+                           need[i].name, planner()->name, who_can(need[i].bit, a));
     return 0;
 }
 
-/* What a job may ask of the published planners. */
-static int check_baseline_job(const struct job *j, const char *path, struct err *e) {
+/* What a job may ask of the planner. */
+static int check_job(const struct job *j, const char *path, struct err *e) {
     const struct pin *p = &j->pin;
     bool pinned = p->micro_batch_size || p->stages || p->data_parallel || p->zones;
     for (int g = 0; g < GPUS_MAX; g++) pinned |= p->tp[g] != 0;
-    if (j->objective == OBJECTIVE_FRONTIER)
+    if (j->objective == OBJECTIVE_FRONTIER && !can(CAN_FRONTIER))
         return err_set(e, EXIT_INPUT,
                        "%s: /objective: the planner %s has no frontier; expected throughput or cost", path,
-                       planner_name());
-    if (pinned || j->exact_batch)
+                       planner()->name);
+    bool pins = pinned && !can(CAN_PIN), batch = j->exact_batch && !can(CAN_EXACT_BATCH);
+    if (pins || batch)
         return err_set(e, EXIT_INPUT, "%s: /%s: the planner %s cannot keep to it; expected a job without",
-                       path, pinned ? "pin" : "exact_batch", planner_name());
+                       path, pins ? "pin" : "exact_batch", planner()->name);
     return 0;
 }
 
@@ -258,7 +278,7 @@ static void describe_run(struct session *s, int argc, char **argv, struct arena 
                           .version = program_version(),
                           .host = arena_strdup(a, host),
                           .started_utc = arena_strdup(a, date),
-                          .planner = planner_name(),
+                          .planner = planner()->name,
                           .estimator = cli_estimators(false)[o.estimator],
                           .objective = s->job.objective,
                           .ranks = s->mpi.size,
@@ -276,12 +296,13 @@ static int load_job(struct session *s, const char *path, struct arena *a, struct
     size_t size = 0;
     char *text = mpx_read(&s->mpi, file_read_text, path, &size, a, e);
     if (!text) return -1;
-    if (mpx_agree(&s->mpi, job_load(path, text, o.inputs, !exact(), &s->job, a, e), e)) return -1;
+    if (mpx_agree(&s->mpi, job_load(path, text, o.inputs, planner()->every_profile, &s->job, a, e), e))
+        return -1;
     if (o.objective >= 0) {
         s->job.objective = (enum objective)o.objective;
         if (job_check_prices(&s->job, path, e)) return -1; /* the same on every rank */
     }
-    return exact() ? 0 : check_baseline_job(&s->job, path, e);
+    return check_job(&s->job, path, e);
 }
 
 static int load_earlier(struct session *s, struct arena *a, struct err *e) {
@@ -327,65 +348,56 @@ static void show(const struct session *s, int i) {
         show_row(&s->results, i, stdout);
 }
 
-/* Search the rows that are not finished. 1 = stopped early. */
-static int search_rows(struct session *s, struct arena *a, struct err *e) {
-    const struct job *job = &s->job;
+/* What the planner reads beyond the job, on the ranks that solve. */
+static int load_extra(const struct session *s, const void **extra, struct arena *a, struct err *e) {
+    const struct planner *pl = planner();
+    int rc = 0;
+    if (pl->load && (can(CAN_RANKS) || s->mpi.rank == 0)) {
+        const char *inputs = inputs_dir(o.inputs, a, e);
+        rc = !inputs || pl->load(&s->job.workload, inputs, extra, a, e) ? -1 : 0;
+    }
+    return mpx_agree(&s->mpi, rc, e);
+}
+
+/* Row i on every rank that the planner has a use for. 1 on all of them = stopped early. */
+static int solve_row(struct session *s, int i, const void *extra, struct arena *a, struct err *e) {
+    const struct planner *pl = planner();
+    struct row_result *row = &s->results.row[i];
     struct search_hooks hooks = {
         .ctx = s, .progress = on_progress, .checkpoint = on_checkpoint, .stop = should_stop};
-    for (int i = 0; i < job->n_pool; i++) {
+    struct question q = question_of(&s->job, i);
+    struct planner_run run = {.estimator = (enum estimator)o.estimator, .threads = o.threads};
+    q.hooks = &hooks;
+    q.corrected = o.corrected;
+    q.states = o.states;
+    q.extra = extra;
+    q.top_k = o.top;
+    q.gap = o.gap;
+    s->row = i;
+    s->rate_at_s = 0;
+    s->rate_plans = (double)row->plans_evaluated;
+    if (can(CAN_RANKS)) {
+        run.comm = s->mpi.comm;
+        return pl->solve(pl, &q, &run, row, a, e);
+    }
+    int rc = s->mpi.rank == 0 ? pl->solve(pl, &q, &run, row, a, e) : 0;
+    return mpx_agree(&s->mpi, rc < 0 ? -1 : 0, e) ? -1 : mpx_same_int(&s->mpi, rc);
+}
+
+/* All rows that are not finished. 1 = stopped early. */
+static int run_rows(struct session *s, struct arena *a, struct err *e) {
+    const void *extra = NULL;
+    if (load_extra(s, &extra, a, e)) return -1;
+    for (int i = 0; i < s->job.n_pool; i++) {
         struct row_result *row = &s->results.row[i];
-        if (!finished(row)) {
-            struct search_problem p = search_problem_of(job, i);
-            p.estimator = (enum estimator)o.estimator;
-            p.top_k = o.top;
-            p.gap = o.gap;
-            s->row = i;
-            s->rate_at_s = 0;
-            s->rate_plans = (double)row->plans_evaluated;
-            int rc = search_row(&p, row, &hooks, s->mpi.comm, o.threads, a, e);
-            if (rc < 0) return -1;
-            if (rc > 0) {
-                if (show_best(row)) show(s, i);
-                return 1;
-            }
-        }
-        show(s, i);
-        int rc = s->mpi.rank == 0 && i + 1 < job->n_pool ? on_checkpoint(s, row, e) : 0;
+        int rc = finished(row) ? 0 : solve_row(s, i, extra, a, e);
+        if (rc < 0) return -1;
+        if (rc == 0 || show_best(row)) show(s, i);
+        if (rc > 0) return 1;
+        rc = s->mpi.rank == 0 && i + 1 < s->job.n_pool ? on_checkpoint(s, row, e) : 0;
         if (mpx_agree(&s->mpi, rc, e)) return -1;
     }
     return 0;
-}
-
-/* The published planners have no parallel search: rank 0 does it all. 1 = stopped early. */
-static int walk_rows(struct session *s, struct arena *a, struct err *e) {
-    const struct job *job = &s->job;
-    const struct planner *pl = planner_find(planner_name());
-    struct question q = {.w = &job->workload,
-                         .objective = job->objective,
-                         .max_usd_per_iteration = job->max_usd_per_iteration,
-                         .min_iterations_per_s = job->min_iterations_per_s,
-                         .corrected = o.corrected,
-                         .states = o.states,
-                         .stop = should_stop,
-                         .stop_ctx = s};
-    if (pl->load) {
-        const char *inputs = inputs_dir(o.inputs, a, e);
-        if (!inputs || pl->load(q.w, inputs, &q.extra, a, e)) return -1;
-    }
-    for (int i = 0; i < job->n_pool; i++) {
-        q.pool = &job->pool[i];
-        int rc = planner_walk(pl, &q, (enum estimator)o.estimator, &s->results.row[i], a, e);
-        if (rc) return rc;
-        show(s, i);
-    }
-    return 0;
-}
-
-static int run_rows(struct session *s, struct arena *a, struct err *e) {
-    if (exact()) return search_rows(s, a, e);
-    int rc = s->mpi.rank == 0 ? walk_rows(s, a, e) : 0;
-    if (mpx_agree(&s->mpi, rc < 0 ? -1 : 0, e)) return -1;
-    return mpx_same_int(&s->mpi, rc);
 }
 
 static void say_stopped(const struct session *s, const char *job_path) {
@@ -394,7 +406,9 @@ static void say_stopped(const struct session *s, const char *job_path) {
     const char *by = stop_signal ? strsignal(stop_signal) : "time limit";
     fprintf(stderr, "sailor: stopped (%s) after %.1f s, %d of %d rows proven", by, now_s() - s->started_s,
             done, s->job.n_pool);
-    if (s->path)
+    if (!can(CAN_RESUME))
+        fprintf(stderr, "; the planner %s cannot continue it\n", planner()->name);
+    else if (s->path)
         fprintf(stderr, "; sailor plan %s --resume %s (and the same options) continues\n", job_path, s->path);
     else
         fprintf(stderr, "; without -o this cannot be continued\n");
@@ -432,9 +446,8 @@ static int plan(struct session *s, int argc, char **argv, const char *job_path, 
         rc = run_rows(s, a, e);
     if (rc < 0) return -1;
     if (s->path && rewrite && mpx_agree(m, m->rank == 0 ? store(s, rc == 0, e) : 0, e)) return -1;
-    if (rc == 0) /* only rank 0 has the rows of a published planner */
-        return exact() ? check_any_plan(s, job_path, e)
-                       : mpx_agree(m, m->rank == 0 ? check_any_plan(s, job_path, e) : 0, e);
+    if (rc == 0) /* rank 0 is sure to have the rows */
+        return mpx_agree(m, m->rank == 0 ? check_any_plan(s, job_path, e) : 0, e);
     if (m->rank == 0) say_stopped(s, job_path);
     e->code = EXIT_STOPPED;
     return 1;
@@ -456,10 +469,11 @@ int cmd_plan(int argc, char **argv) {
     o.objective = o.estimator = -1;
     o.top = 1;
     o.time_limit = INFINITY;
-    o.gap = 0.01;
+    o.gap = -1;
     if (!program_parse(&command, argc, argv, &file, &n, &a, &status)) return arena_free(&a), status;
-    if (check_options(&e)) return arena_free(&a), program_misuse(&plan_command, &e);
-    if (o.estimator < 0) o.estimator = exact() ? ESTIMATOR_NATIVE : ESTIMATOR_SAILOR;
+    if (check_options(&a, &e)) return arena_free(&a), program_misuse(&plan_command, &e);
+    if (o.gap < 0) o.gap = 0.01;
+    if (o.estimator < 0) o.estimator = (int)planner()->estimator;
     int rc = mpx_start(&s.mpi, &e);
     if (!rc) rc = plan(&s, argc, argv, file[0], &a, &e);
     if (rc) status = e.code;

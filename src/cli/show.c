@@ -1,6 +1,7 @@
 #include "cli/cli.h"
 #include "formats/planjson.h"
 #include "io/table.h"
+#include "planners/planner.h"
 
 #include <math.h>
 #include <string.h>
@@ -26,6 +27,12 @@ const char *show_percent(double v, struct arena *a) { return isnan(v) ? "-" : ar
 static double iterations(const struct job *job) {
     double per = (double)job->workload.global_batch_size * job->workload.model->sequence_length;
     return job->train_tokens > 0 && per > 0 ? ceil(job->train_tokens / per) : 0;
+}
+
+/* Were the rows proven, or proposed by a planner with estimates of its own? */
+static bool proven(const struct results *r) {
+    const struct planner *pl = planner_find(r->planner);
+    return pl && pl->can & CAN_PROVE;
 }
 
 /* ---- JSON ---- */
@@ -57,7 +64,7 @@ void show_row_json(const struct results *r, int i, FILE *out) {
     json_add_number(o, "gap", f ? row->gap : NAN);
     json_add_number(o, "search_s", row->search_s);
     json_add_number(o, "plans_evaluated", (double)row->plans_evaluated);
-    if (strcmp(r->planner, "exact")) {
+    if (!proven(r)) {
         json_add_number(o, "oom_plans", row->oom_plans);
         json_add_number(o, "planner_iteration_time_s", f ? f->planner_time_s : NAN);
         json_add_number(o, "planner_cost_usd", f ? f->planner_cost_usd : NAN);
@@ -170,7 +177,7 @@ void show_row(const struct results *r, int i, FILE *out) {
                 row_status_name[row->status], table_number(e->iteration_time_s, 6, &a),
                 table_number(1 / e->iteration_time_s, 5, &a), table_number(e->cost_usd, 5, &a),
                 table_number(e->egress_usd, 4, &a), e->peak_memory_bytes / GiB);
-        if (!strcmp(r->planner, "exact"))
+        if (proven(r))
             fprintf(out, "bound %s %s, gap %s %%, %d work units, %s plans evaluated, %.3g s\n",
                     table_number(row->lower_bound, 6, &a), unit,
                     row->gap == 0 ? "0" : table_number(100 * row->gap, 3, &a), row->n_unit,

@@ -709,7 +709,7 @@ static void note(struct search *s, const struct state *x) {
 /* True: s->seen is faster than the best. */
 static bool expand(struct search *s, const struct state *x, int hop, bool *tried) {
     if (hop == HOPS || s->left <= 0) return false;
-    if (s->q->stop && (s->states & 255) == 0 && s->q->stop(s->q->stop_ctx)) s->stopped = true, s->left = 0;
+    if ((s->states & 255) == 0 && question_stopped(s->q)) s->stopped = true, s->left = 0;
     if (!visited(s, &x->c, true)) keep(s->explored, &s->n_explored, x);
     int b = bottleneck(s, x, tried);
     if (b < 0) return false;
@@ -839,7 +839,7 @@ static const struct plan *make_plan(const struct search *s, const struct config 
     return p;
 }
 
-static int aceso_search(const struct question *q, struct answer *out, struct arena *a, struct err *e) {
+static int aceso_propose(const struct question *q, struct answer *out, struct arena *a, struct err *e) {
     const struct pool_entry *first =
         q->pool->entry; /* it only looks at the first type of the row, in its zone */
     *out = (struct answer){0};
@@ -976,8 +976,11 @@ const struct planner aceso_planner = {
     .about = "first GPU type of the row, in its zone: bottlenecks relieved step by step, on operators, a "
              "search per "
              "number of stages",
+    .can = CAN_CORRECTED | CAN_STATES,
+    .every_profile = true,
     .load = load,
-    .search = aceso_search,
+    .solve = planner_walk,
+    .propose = aceso_propose,
     .estimate = estimate,
     .judge = judge,
 };

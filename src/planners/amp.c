@@ -146,7 +146,7 @@ static int collect(struct grid *g, const struct pool *pool) {
     return nodes * g->per_node;
 }
 
-static int search(const struct question *q, struct answer *out, struct arena *a, struct err *e) {
+static int amp_propose(const struct question *q, struct answer *out, struct arena *a, struct err *e) {
     struct grid g = {.w = q->w, .corrected = q->corrected, .per_node = INT_MAX};
     int L = q->w->model->n_layer, first[LAYERS_MAX + 1], batch = q->w->global_batch_size;
     *out = (struct answer){0};
@@ -163,7 +163,7 @@ static int search(const struct question *q, struct answer *out, struct arena *a,
             g.D = degree[k];
             g.P = gpus / g.tp / g.D;
             if (g.per_node % g.tp || gpus / g.tp % g.D || g.P > L || !q->w->model->params[ti]) continue;
-            if (q->stop && q->stop(q->stop_ctx)) return 0;
+            if (question_stopped(q)) return 0;
             for (int i = 0; i < g.P; i++) first[i] = i * (L / g.P);
             first[g.P] = L;                       /* the last stage has what is left over */
             struct pipeline *pl = lay_out(&g, a); /* plans of one grid differ in their microbatch only */
@@ -231,6 +231,9 @@ static int estimate(const struct workload *w, const void *extra, const struct pl
 const struct planner amp_planner = {
     .name = "amp",
     .about = "all GPU types as in one zone; every grid of tensor, data and pipeline degrees and microbatch",
-    .search = search,
+    .can = CAN_CORRECTED,
+    .every_profile = true,
+    .solve = planner_walk,
+    .propose = amp_propose,
     .estimate = estimate,
 };

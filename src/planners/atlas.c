@@ -121,7 +121,7 @@ static const struct plan *build(const struct answer *answer, long id, struct are
                    a);
 }
 
-static int search(const struct question *q, struct answer *out, struct arena *a, struct err *e) {
+static int atlas_propose(const struct question *q, struct answer *out, struct arena *a, struct err *e) {
     const struct workload *w = q->w;
     struct space *x = ARENA_NEW(a, struct space);
     int L = w->model->n_layer, *most = ARENA_ARRAY(a, int, L); /* [P] the largest D */
@@ -142,7 +142,7 @@ static int search(const struct question *q, struct answer *out, struct arena *a,
     for (int P = 1; P < L; P++)
         for (int mi = 0; mi < MICRO_N && fits(x, P, micro[mi]); mi++) {
             if (!profile_times(w->profile[x->gpu], micro[mi], x->tp)) continue;
-            if (q->stop && q->stop(q->stop_ctx)) return 0;
+            if (question_stopped(q)) return 0;
             for (int D = 1; D <= most[P] && D < w->global_batch_size / micro[mi]; D++) {
                 struct arena_mark here = arena_mark(a);
                 struct estimate est = {0};
@@ -175,6 +175,9 @@ const struct planner atlas_planner = {
     .name = "atlas",
     .about = "first GPU type in all its zones; every grid, whole stages into regions, ranked by the common "
              "simulator",
-    .search = search,
+    .can = CAN_CORRECTED,
+    .every_profile = true,
+    .solve = planner_walk,
+    .propose = atlas_propose,
     .estimate = estimate,
 };

@@ -3,6 +3,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+struct question question_of(const struct job *job, int row) {
+    return (struct question){.w = &job->workload,
+                             .pool = &job->pool[row],
+                             .objective = job->objective,
+                             .max_usd_per_iteration = job->max_usd_per_iteration,
+                             .min_iterations_per_s = job->min_iterations_per_s,
+                             .pin = &job->pin,
+                             .exact_batch = job->exact_batch};
+}
+
+bool question_stopped(const struct question *q) {
+    return q->hooks && q->hooks->stop && q->hooks->stop(q->hooks->ctx);
+}
+
 double plain_allreduce_s(const struct link *l, double bytes, int n) {
     return n <= 1 || bytes == 0 ? 0 : 2 * (n - 1) * link_time_s(l, bytes / n, ESTIMATOR_SAILOR);
 }

@@ -448,7 +448,7 @@ static struct deal evolve(struct task *t, long trials, uint64_t *states, struct 
         label_of(t, all[i].member, label);
         all[i].cost = cost(t, label, a);
     }
-    for (long n = 0; n < trials && !(t->q->stop && t->q->stop(t->q->stop_ctx)); n++) {
+    for (long n = 0; n < trials && !question_stopped(t->q); n++) {
         int pair[POPULATION];
         for (int i = 0; i < POPULATION; i++) pair[i] = i;
         shuffle(pair, POPULATION, 2, &t->random);
@@ -627,7 +627,7 @@ static int by_cost(const void *x, const void *y) {
     return a->time_s != b->time_s ? a->time_s < b->time_s ? -1 : 1 : a->id < b->id ? -1 : a->id > b->id;
 }
 
-static int search(const struct question *q, struct answer *out, struct arena *a, struct err *e) {
+static int dtfm_propose(const struct question *q, struct answer *out, struct arena *a, struct err *e) {
     static const int microbatch[] = {1, 2, 4, 8};
     const struct workload *w = q->w;
     const struct net *x = net_of(q, a);
@@ -667,5 +667,8 @@ static int search(const struct question *q, struct answer *out, struct arena *a,
 const struct planner dtfm_planner = {
     .name = "dtfm",
     .about = "all zones and GPU types, one GPU per replica; a genetic algorithm over the communication alone",
-    .search = search,
+    .can = CAN_CORRECTED | CAN_STATES,
+    .every_profile = true,
+    .solve = planner_walk,
+    .propose = dtfm_propose,
 };

@@ -661,7 +661,7 @@ static int cut_again(struct found *f, const int *all, struct proposal *list, int
 }
 
 /* Sorted by time for either objective: all plans use all GPUs, so the fastest is the cheapest. */
-static int search(const struct question *q, struct answer *out, struct arena *a, struct err *e) {
+static int flashflex_propose(const struct question *q, struct answer *out, struct arena *a, struct err *e) {
     struct found *f = ARENA_NEW(a, struct found);
     struct world *x = &f->x;
     struct mt19937 random;
@@ -691,7 +691,7 @@ static int search(const struct question *q, struct answer *out, struct arena *a,
         c->n = n;
         c->groups = ARENA_ARRAY(a, int, n);
         for (int j = 0; j < n; j++) c->groups[j] = 1 + mt19937_binomial(&random, 2, 0.2);
-        if (q->stop && q->stop(q->stop_ctx)) break;
+        if (question_stopped(q)) break;
         if (candidate_make(x, &g, c, &v, a, e)) return -1;
         out->states++;
         if (v == BROKEN && !q->corrected) return 0;
@@ -706,21 +706,22 @@ static int search(const struct question *q, struct answer *out, struct arena *a,
     out->proposal = list;
     return 0;
 }
+#define LACKS NULL
 #else
-static int search(const struct question *q, struct answer *out, struct arena *a, struct err *e) {
-    (void)q, (void)out, (void)a;
-    return err_set(
-        e, EXIT_INPUT,
-        "the planner flashflex was built without METIS; install it (Debian: libmetis-dev) and build again");
-}
+#define flashflex_propose NULL
+#define LACKS "METIS (Debian: libmetis-dev)"
 #endif
 
 const struct planner flashflex_planner = {
     .name = "flashflex",
     .about = "mixed GPU types in one zone; graph partitioning, data-sheet figures, one GPU per machine in a "
              "pipeline",
+    .can = CAN_CORRECTED,
+    .every_profile = true,
+    .lacks = LACKS,
     .always_throughput = true,
     .load = load,
-    .search = search,
+    .solve = planner_walk,
+    .propose = flashflex_propose,
     .estimate = estimate,
 };

@@ -460,7 +460,7 @@ static int by_time(const void *x, const void *y) {
 }
 
 /* Sorted by time: all plans have the same GPUs, so that is the order of their cost, too. */
-static int search(const struct question *q, struct answer *out, struct arena *a, struct err *e) {
+static int galvatron_propose(const struct question *q, struct answer *out, struct arena *a, struct err *e) {
     const struct workload *w = q->w;
     const struct pool_entry *pool = q->pool->entry; /* the first one is all that it is shown */
     *out = (struct answer){0};
@@ -526,7 +526,10 @@ const struct planner galvatron_planner = {
     .name = "galvatron",
     .about =
         "the first GPU type and zone; tensor- and data-parallel degrees by dynamic programming over layers",
+    .can = CAN_CORRECTED,
+    .every_profile = true,
     .load = load,
-    .search = search,
+    .solve = planner_walk,
+    .propose = galvatron_propose,
     .estimate = estimate,
 };

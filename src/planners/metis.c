@@ -582,7 +582,7 @@ static bool try_split(struct finder *f, const unsigned char *size, int S) {
         f->states += f->trial.tried;
         if (f->states >= f->budget) return true;
     }
-    return q->stop && q->stop(q->stop_ctx);
+    return question_stopped(q);
 }
 
 /* Stages that are permuted as one: `count` of 2^size GPUs each. */
@@ -766,7 +766,7 @@ static bool try_sequence(struct finder *f, bool first) {
     return false;
 }
 
-static int search(const struct question *q, struct answer *out, struct arena *a, struct err *e) {
+static int metis_propose(const struct question *q, struct answer *out, struct arena *a, struct err *e) {
     struct finder *f = ARENA_NEW(a, struct finder);
     *out = (struct answer){.build = build, .ctx = f};
     if (set_up(&f->world, q, a, e)) return -1;
@@ -801,6 +801,9 @@ const struct planner metis_planner = {
     .name = "metis",
     .about =
         "all GPU types of one zone; enumerates splits of the ranks into stages, layers by speed and memory",
-    .search = search,
+    .can = CAN_CORRECTED | CAN_STATES,
+    .every_profile = true,
+    .solve = planner_walk,
+    .propose = metis_propose,
     .estimate = estimate,
 };

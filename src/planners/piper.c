@@ -141,7 +141,7 @@ static const struct plan *trace(const struct search *x, int s, int gpu, int zone
 static bool solve(struct search *x, const struct question *q, struct proposal *out, struct arena *a) {
     const struct pool_entry *pool = &q->pool->entry[0];
     for (int j = 1; j <= x->L; j++) {
-        if (q->stop && q->stop(q->stop_ctx)) return false;
+        if (question_stopped(q)) return false;
         fill(x, j);
     }
     int s = 0;
@@ -154,7 +154,7 @@ static bool solve(struct search *x, const struct question *q, struct proposal *o
     return true;
 }
 
-static int search(const struct question *q, struct answer *out, struct arena *a, struct err *e) {
+static int piper_propose(const struct question *q, struct answer *out, struct arena *a, struct err *e) {
     struct search x = {.L = q->w->model->n_layer};
     const int *degree;
     *out = (struct answer){0};
@@ -223,6 +223,9 @@ static int estimate(const struct workload *w, const void *extra, const struct pl
 const struct planner piper_planner = {
     .name = "piper",
     .about = "first GPU type and zone; dynamic program over layers, a data-parallel degree for each stage",
-    .search = search,
+    .can = CAN_CORRECTED,
+    .every_profile = true,
+    .solve = planner_walk,
+    .propose = piper_propose,
     .estimate = estimate,
 };

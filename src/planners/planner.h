@@ -1,25 +1,37 @@
 #ifndef SAILOR_PLANNERS_PLANNER_H
 #define SAILOR_PLANNERS_PLANNER_H
+#include "search/search.h"
 #include "sim/answer.h"
 #include "sim/job.h"
-/* The planners that the paper compares, one file each: a plan space, an estimator and a ranking over the
- * common tables (docs/planners.md). A planner only proposes; walk.c judges every list in the same way, by the
- * common simulator. Each has two modes: faithful keeps the defects of the published code, corrected mends
- * them. */
+/* Everything that answers a row of a job, behind one door: struct planner. The first is exact (exact.c), the
+ * proven optimum. The others are those that the paper compares (docs/planners.md), each a plan space, an
+ * estimator and a ranking over the common tables: such a planner only proposes plans, and planner_walk()
+ * judges every list in the same way, by the common simulator. Each has two modes: faithful keeps the defects
+ * of the published code, corrected fixes them. */
 
 /** What a planner is asked. */
 struct question {
-    const struct workload *w;     /* with the profiles of every GPU type of the site that has one */
-    const struct pool *pool;      /* a row of the job; pool->entry has the order of the file */
-    enum objective objective;     /* throughput or cost */
-    double max_usd_per_iteration; /* INFINITY = no limit */
-    double min_iterations_per_s;  /* 0 = no limit */
-    bool corrected;
-    const void *extra; /* what the planner's load() gave */
-    long states;       /* searches that the original ends by the clock: states to evaluate; 0 = the planner's
-                          default */
-    bool (*stop)(void *ctx); /* poll now and then; true = give up (the answer is not used); may be NULL */
-    void *stop_ctx;
+    const struct workload *w;         /* with the profiles of every GPU type of the site that has one */
+    const struct pool *pool;          /* a row of the job; pool->entry has the order of the file */
+    enum objective objective;         /* throughput or cost */
+    double max_usd_per_iteration;     /* INFINITY = no limit */
+    double min_iterations_per_s;      /* 0 = no limit */
+    const struct search_hooks *hooks; /* .stop is polled now and then, true = give up; may be NULL */
+    /* Options; which of them a planner heeds is said by its `can`. */
+    bool corrected;        /* CAN_CORRECTED */
+    long states;           /* CAN_STATES: states to evaluate; 0 = the planner's default */
+    const void *extra;     /* what the planner's load() gave */
+    const struct pin *pin; /* CAN_PIN; NULL = nothing is fixed */
+    bool exact_batch;      /* CAN_EXACT_BATCH */
+    int top_k;             /* CAN_TOP; 0 = 1 */
+    double gap;            /* CAN_PROOF: see struct search_problem */
+};
+
+/** How the answer is worked out: it must not depend on `comm` and `threads`. */
+struct planner_run {
+    enum estimator estimator; /* the common simulator, which judges the plans */
+    int threads;
+    const struct mpx_comm *comm; /* CAN_RANKS: as for search_row() */
 };
 
 /** One plan of a planner's list. */
@@ -44,16 +56,38 @@ struct guess {
     double time_s, peak_bytes; /* NAN = it has no such model */
 };
 
+/** What a planner can do beyond finding one plan for a row; programs ask these bits, never the name. */
+enum planner_can {
+    CAN_PROVE = 1 << 0,       /* lower bound and gap mean something; a gap may be asked for */
+    CAN_TOP = 1 << 1,         /* more than one plan of a row */
+    CAN_RESUME = 1 << 2,      /* goes on from a row_result that an earlier run left unfinished */
+    CAN_FRONTIER = 1 << 3,    /* objective frontier */
+    CAN_PIN = 1 << 4,         /* keeps to choices that the user fixed */
+    CAN_EXACT_BATCH = 1 << 5, /* keeps to batches that divide evenly */
+    CAN_RANKS = 1 << 6,       /* solve() is collective over run->comm; else one rank does all the work */
+    CAN_CORRECTED = 1 << 7,   /* has a corrected mode */
+    CAN_STATES = 1 << 8,      /* the original ends by the clock: the number of states can be set */
+};
+
 struct planner {
-    const char *name;  /* "metis", as on the command line */
-    const char *about; /* one line for --help: which GPUs it looks at, how it searches */
+    const char *name;         /* "metis", as on the command line */
+    const char *about;        /* one line for --help: which GPUs it looks at, how it searches */
+    unsigned can;             /* bits of enum planner_can */
+    enum estimator estimator; /* the common simulator that judges its plans unless told otherwise */
+    bool every_profile;       /* looks at GPU types that the row has none of */
+    const char *lacks;        /* the library that this build lacks for it; NULL: ready */
     /** Inputs of its own beyond the profile, from the directory `inputs` (already resolved), in `a`. NULL:
      * none needed. Returns 0, or -1 with *e set (EXIT_INPUT). */
     int (*load)(const struct workload *w, const char *inputs, const void **extra, struct arena *a,
                 struct err *e);
-    /** The sorted list; everything in `a`. An empty list is an answer. Deterministic. -1 with *e set if the
-     * question cannot be answered (EXIT_INPUT: an input is missing). */
-    int (*search)(const struct question *q, struct answer *out, struct arena *a, struct err *e);
+    /** Answers a row: fills it with status, plans (which live in `a`) and what was done. 0, or 1 when
+     * stopped early (row as it was, or with CAN_RESUME consistent and resumable), or -1 with *e set. Of
+     * published planners: planner_walk. */
+    int (*solve)(const struct planner *self, const struct question *q, const struct planner_run *run,
+                 struct row_result *row, struct arena *a, struct err *e);
+    /** For planner_walk(): the sorted list; everything in `a`. An empty list is an answer. Deterministic. -1
+     * with *e set if the question cannot be answered (EXIT_INPUT: an input is missing). */
+    int (*propose)(const struct question *q, struct answer *out, struct arena *a, struct err *e);
     /** The planner's own estimator on any valid plan; NULL: it has none. Returns 0, or -1 with *e set. */
     int (*estimate)(const struct workload *w, const void *extra, const struct plan *p, bool corrected,
                     struct guess *out, struct arena *scratch, struct err *e);
@@ -66,16 +100,23 @@ struct planner {
     bool always_throughput;
 };
 
-/** All planners of this build but `exact`, NULL-terminated, and the one of that name or NULL. */
+/** All planners, NULL-terminated, the default first; the one of that name, or NULL; the first that can do all
+ * of these, or NULL. */
 extern const struct planner *const planners[];
 const struct planner *planner_find(const char *name);
+const struct planner *planner_that_can(unsigned bits);
+
+/** Row `row` of a job as a question: no option set. */
+struct question question_of(const struct job *job, int row);
+
+/** Does the program want the answer no more? */
+bool question_stopped(const struct question *q);
 
 /** The walk (walk.c): down the list to the first plan that fits and meets the limits under the common
  * simulator; counts what does not fit. Fills row: status feasible or infeasible (with the reason), the plan
  * with its estimates, oom_plans, plans_evaluated, search_s (the planner's search alone), note if the plan
- * does not fit into the pool. With q->stop firing: 1 (row untouched). Returns 0, or -1 with *e set. The plan
- * lives in `a`. */
-int planner_walk(const struct planner *pl, const struct question *q, enum estimator common,
+ * does not fit into the pool. */
+int planner_walk(const struct planner *self, const struct question *q, const struct planner_run *run,
                  struct row_result *row, struct arena *a, struct err *e);
 
 /* ---- what several planners share (common.c) ---- */

@@ -522,7 +522,7 @@ static const struct rest *solve(struct search *x, int i, const struct tour *t, i
     bool fresh;
     struct rest *best = recall(x, i, t, at, left, to_cents(budget_usd), &fresh);
     if (!fresh) return best->T_s < INFINITY ? best : NULL;
-    if (!x->stopped && ++x->states % 1024 == 0 && x->q->stop) x->stopped = x->q->stop(x->q->stop_ctx);
+    if (!x->stopped && ++x->states % 1024 == 0) x->stopped = question_stopped(x->q);
     if (x->stopped) return NULL;
     double alone_s = NAN;
     unsigned types = 0, types_before = 0;
@@ -631,7 +631,7 @@ static int next_micro_batch(const struct search *x, int after) {
     return best;
 }
 
-static int search(const struct question *q, struct answer *out, struct arena *a, struct err *e) {
+static int sailor_propose(const struct question *q, struct answer *out, struct arena *a, struct err *e) {
     (void)e;
     struct search x = {.q = q, .w = q->w};
     bool cheap = q->objective == OBJECTIVE_COST;
@@ -677,5 +677,8 @@ static int search(const struct question *q, struct answer *out, struct arena *a,
 const struct planner sailor_planner = {
     .name = "sailor",
     .about = "the published heuristic: all zones and types, even stages, a recursion over them with a memo",
-    .search = search,
+    .can = CAN_CORRECTED,
+    .every_profile = true,
+    .solve = planner_walk,
+    .propose = sailor_propose,
 };

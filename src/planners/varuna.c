@@ -478,7 +478,7 @@ static double rank(const struct question *q, const struct proposal *y) {
     return q->objective == OBJECTIVE_COST ? y->cost_usd : y->time_s;
 }
 
-static int search(const struct question *q, struct answer *out, struct arena *a, struct err *e) {
+static int varuna_propose(const struct question *q, struct answer *out, struct arena *a, struct err *e) {
     (void)e;
     const struct workload *w = q->w;
     const struct pool_entry *x = q->pool->entry; /* the first alone */
@@ -519,7 +519,10 @@ const struct planner varuna_planner = {
     .name = "varuna",
     .about = "one GPU type and zone; stages that divide the layers, the largest microbatch, simulated event "
              "by event",
+    .can = CAN_CORRECTED,
+    .every_profile = true,
     .load = load,
-    .search = search,
+    .solve = planner_walk,
+    .propose = varuna_propose,
     .estimate = estimate,
 };

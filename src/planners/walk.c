@@ -3,90 +3,109 @@
 
 #include <string.h>
 
-const struct planner *planner_find(const char *name) {
-    for (int i = 0; planners[i]; i++)
-        if (!strcmp(planners[i]->name, name)) return planners[i];
-    return NULL;
-}
+/* What became of the plans on a list. */
+enum verdict { GOOD, OUT_OF_MEMORY, OVER_BUDGET, BELOW_FLOOR, BROKEN, VERDICTS };
+
+struct walk {
+    const struct planner *planner;
+    const struct question *q;
+    enum estimator common;
+    bool cost; /* the planner was asked for cost: then the floor holds, else the budget */
+    int n[VERDICTS];
+};
 
 /* Why nothing on the list will do, for people. */
-static const char *why_none(const struct answer *x, const struct row_result *row, int slow, int dear,
-                            int broken, struct arena *a) {
+static const char *why_none(const struct walk *w, const struct answer *x, struct arena *a) {
     if (!x->n) return "the planner proposes nothing";
     return arena_printf(a,
                         "none of the %d plans proposed will do: %d out of memory, %d over the budget, %d "
                         "below the floor, %d that cannot be estimated",
-                        x->n, row->oom_plans, dear, slow, broken);
+                        x->n, w->n[OUT_OF_MEMORY], w->n[OVER_BUDGET], w->n[BELOW_FLOOR], w->n[BROKEN]);
 }
 
-int planner_walk(const struct planner *pl, const struct question *q, enum estimator common,
-                 struct row_result *row, struct arena *a, struct err *e) {
-    struct answer x = {0};
-    struct arena kept = {0}; /* the list; only the plan chosen outlives it */
-    int slow = 0, dear = 0, broken = 0;
-    bool cost = q->objective == OBJECTIVE_COST && (q->corrected || !pl->always_throughput);
-    double t0 = now_s();
-    if (pl->search(q, &x, &kept, e)) {
-        arena_free(&kept);
-        return -1;
+/* Estimates a proposed plan. Memory comes first: what does not fit need not be profiled. */
+static enum verdict judge(const struct walk *w, const struct answer *x, const struct proposal *y,
+                          const struct plan *p, struct estimate *est) {
+    const struct planner *pl = w->planner;
+    const struct question *q = w->q;
+    struct err why;
+    if (pl->judge && !q->corrected) {
+        if (pl->judge(q, x, y, p, est, &why)) return BROKEN;
+        if (!est->fits) return OUT_OF_MEMORY;
+    } else {
+        if (!plan_fits(q->w, p, w->common)) return OUT_OF_MEMORY;
+        if (plan_check(p, q->w, pl->name, &why) || estimate_plan(q->w, p, w->common, est, &why))
+            return BROKEN;
     }
-    if (q->stop && q->stop(q->stop_ctx)) { /* an empty list of a search that gave up is no answer */
-        arena_free(&kept);
-        return 1;
+    if (w->cost && 1 / est->iteration_time_s < q->min_iterations_per_s) return BELOW_FLOOR;
+    if (!w->cost && est->cost_usd > q->max_usd_per_iteration) return OVER_BUDGET;
+    return GOOD;
+}
+
+static void keep(const struct walk *w, const struct proposal *y, const struct plan *p,
+                 const struct estimate *est, struct row_result *row, struct arena *a) {
+    const struct question *q = w->q;
+    size_t n = (size_t)plan_stages(p);
+    struct found_plan *f = ARENA_NEW(a, struct found_plan);
+    struct err why;
+    *f = (struct found_plan){
+        .plan = plan_copy(p, a), .est = *est, .planner_time_s = y->time_s, .planner_cost_usd = y->cost_usd};
+    f->est.stage = ARENA_ARRAY(a, struct stage_estimate, n);
+    memcpy(f->est.stage, est->stage, sizeof *est->stage * n);
+    row->plan = f;
+    row->n_plan = 1;
+    row->status = ROW_FEASIBLE;
+    /* Such a plan is judged like any other: the published comparison took them too. */
+    if (plan_check_pool(p, q->w->site, q->pool->count, w->planner->name, &why))
+        row->note = arena_strdup(a, why.text);
+}
+
+/* Is the plan at this place of the list good? Then the row has it. */
+static bool try_plan(struct walk *w, const struct answer *x, int place, struct row_result *row,
+                     struct arena *a) {
+    const struct proposal *y = &x->proposal[place];
+    struct arena scratch = {0};
+    const struct plan *p = y->plan ? y->plan : x->build(x, y->id, &scratch);
+    struct estimate est = {.stage = ARENA_ARRAY(&scratch, struct stage_estimate, plan_stages(p))};
+    enum verdict v = judge(w, x, y, p, &est);
+    w->n[v]++;
+    if (v == GOOD) keep(w, y, p, &est, row, a);
+    arena_free(&scratch);
+    return v == GOOD;
+}
+
+/* 0, 1 when told to stop. */
+static int walk_list(struct walk *w, const struct answer *x, struct row_result *row, struct arena *a) {
+    for (int i = 0; i < x->n; i++) {
+        if (question_stopped(w->q)) return 1;
+        if (try_plan(w, x, i, row, a)) break;
     }
-    *row = (struct row_result){.status = ROW_INFEASIBLE,
-                               .search_s = now_s() - t0,
-                               .plans_evaluated = x.states,
-                               .lower_bound = 0,
-                               .gap = 1};
-    for (int i = 0; i < x.n; i++) {
-        if (q->stop && q->stop(q->stop_ctx)) {
-            arena_free(&kept);
-            return 1;
-        }
-        const struct proposal *y = &x.proposal[i];
-        struct arena scratch = {0};
-        const struct plan *p = y->plan ? y->plan : x.build(&x, y->id, &scratch);
-        struct stage_estimate *stage = ARENA_ARRAY(&scratch, struct stage_estimate, plan_stages(p));
-        struct estimate est = {.stage = stage};
-        struct err why;
-        int rc = 0; /* memory comes first: what does not fit need not be profiled */
-        if (pl->judge && !q->corrected)
-            rc = pl->judge(q, &x, y, p, &est, &why);
-        else if (plan_fits(q->w, p, common))
-            rc = plan_check(p, q->w, pl->name, &why) || estimate_plan(q->w, p, common, &est, &why);
-        else
-            est.fits = false;
-        bool good = false;
-        if (rc)
-            broken++;
-        else if (!est.fits)
-            row->oom_plans++;
-        else if (cost && 1 / est.iteration_time_s < q->min_iterations_per_s)
-            slow++;
-        else if (!cost && est.cost_usd > q->max_usd_per_iteration)
-            dear++;
-        else
-            good = true;
-        if (good) {
-            struct found_plan *f = row->plan = ARENA_NEW(a, struct found_plan);
-            *f = (struct found_plan){.plan = plan_copy(p, a),
-                                     .est = est,
-                                     .planner_time_s = y->time_s,
-                                     .planner_cost_usd = y->cost_usd};
-            f->est.stage = ARENA_ARRAY(a, struct stage_estimate, plan_stages(p));
-            memcpy(f->est.stage, stage, sizeof *stage * (size_t)plan_stages(p));
-            row->n_plan = 1;
-            row->status = ROW_FEASIBLE;
-            /* Judged like any other: the published comparison took such plans too. */
-            if (plan_check_pool(p, q->w->site, q->pool->count, pl->name, &why))
-                row->note = arena_strdup(a, why.text);
-        }
-        arena_free(&scratch);
-        if (good) break;
-    }
-    if (!row->n_plan)
-        row->reason = why_none(&x, row, slow, dear, broken, a), row->lower_bound = INFINITY, row->gap = 0;
-    arena_free(&kept);
+    row->oom_plans = w->n[OUT_OF_MEMORY];
+    if (row->n_plan) return 0;
+    row->reason = why_none(w, x, a);
+    row->lower_bound = INFINITY;
+    row->gap = 0;
     return 0;
+}
+
+int planner_walk(const struct planner *self, const struct question *q, const struct planner_run *run,
+                 struct row_result *row, struct arena *a, struct err *e) {
+    bool cost = q->objective == OBJECTIVE_COST && (q->corrected || !self->always_throughput);
+    struct walk w = {.planner = self, .q = q, .common = run->estimator, .cost = cost};
+    struct arena list = {0}; /* only the plan chosen outlives it */
+    struct answer x = {0};
+    double start_s = now_s();
+    if (self->lacks)
+        return err_set(e, EXIT_INPUT, "the planner %s was built without %s; install it and build again",
+                       self->name, self->lacks);
+    int rc = self->propose(q, &x, &list, e);
+    if (!rc && question_stopped(q)) rc = 1; /* an empty list of a search that gave up is no answer */
+    if (!rc) {
+        struct row_result out = {
+            .status = ROW_INFEASIBLE, .search_s = now_s() - start_s, .plans_evaluated = x.states, .gap = 1};
+        rc = walk_list(&w, &x, &out, a);
+        if (!rc) *row = out;
+    }
+    arena_free(&list);
+    return rc;
 }

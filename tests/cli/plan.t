@@ -60,6 +60,28 @@ run "$sailor" plan "$tmp/job.json" -o /dev/full --json
 [ "$rc" = 1 ] && grep -q 'No space left' "$tmp/err"
 ok $? "a full device"
 
+# what a planner does not heed is refused, and who does is named
+refused() { # option and value, planner, expected
+    # shellcheck disable=SC2086 # an option with its value
+    run "$sailor" plan "$tmp/job.json" --planner "$2" $1
+    [ "$rc" = 2 ] && grep -qF -- "not for the planner $2; expected --planner $3" "$tmp/err"
+    ok $? "$1 with --planner $2"
+}
+refused "--states 9" exact "aceso, metis or dtfm"
+refused "--states 9" amp "aceso, metis or dtfm"
+refused "--top 2" metis exact
+refused "--gap 0" amp exact
+refused "--resume x.h5" sailor exact
+refused --corrected exact "varuna, piper, "
+run "$sailor" plan "$tmp/frontier.json" --planner amp
+expect 2 "a frontier of a published planner"
+sed 's/"objective"/"exact_batch": true, &/' "$tmp/job.json" >"$tmp/even.json"
+run "$sailor" plan "$tmp/even.json" --planner amp
+has err "/exact_batch: the planner amp cannot keep to it" "exact_batch, of a published planner"
+run "$sailor" plan "$tmp/job.json" --planner amp --time-limit 0 -o "$tmp/amp.h5"
+[ "$rc" = 75 ] && grep -q 'the planner amp cannot continue it' "$tmp/err"
+ok $? "a published planner that was stopped starts anew"
+
 # stopping and resuming
 run "$sailor" plan "$tmp/job.json" --top 3 --time-limit 0 -o "$tmp/s.h5" --json
 [ "$rc" = 75 ]

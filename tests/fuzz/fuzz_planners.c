@@ -61,14 +61,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         count[0] = 4;
         struct pool pool = {.count = count, .n_entry = 1, .entry = &entry};
         long looks = 0;
+        struct search_hooks hooks = {.ctx = &looks, .stop = enough};
         struct question q = {.w = &job.workload,
                              .pool = &pool,
                              .max_usd_per_iteration = INFINITY,
                              .states = 50,
-                             .stop = enough,
-                             .stop_ctx = &looks};
+                             .hooks = &hooks};
+        struct planner_run run = {.estimator = ESTIMATOR_SAILOR};
         struct row_result row;
-        if (pl->load(q.w, dir, &q.extra, &a, &e) || planner_walk(pl, &q, ESTIMATOR_SAILOR, &row, &a, &e) < 0)
+        if (pl->load(q.w, dir, &q.extra, &a, &e) || planner_walk(pl, &q, &run, &row, &a, &e) < 0)
             fuzz_error(&e);
     }
     unlink(path[which]);

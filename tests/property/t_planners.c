@@ -90,7 +90,7 @@ static void look(const struct planner *pl, const struct question *q, double time
     const struct workload *w = q->w;
     struct answer x = {0};
     struct err e;
-    if (pl->search(q, &x, a, &e)) {
+    if (pl->propose(q, &x, a, &e)) {
         if (e.code != EXIT_INPUT) wrong(a, pl->name, q->corrected, e.text);
         total.refused++;
         return;
@@ -165,7 +165,7 @@ int main(int argc, char **argv) {
                usd = optimum(&j, &pool, OBJECTIVE_COST, &a);
         if (isnan(time_s) || isnan(usd)) wrong(&a, "exact", false, "did not answer");
         for (int k = 0; planners[k]; k++)
-            for (int corrected = 0; corrected < 2; corrected++) {
+            for (int corrected = 0; planners[k]->propose && corrected < 2; corrected++) {
                 struct question q = {.w = &j.workload,
                                      .pool = &pool,
                                      .corrected = corrected,

@@ -32,9 +32,10 @@ struct question fig_question(const struct planner *pl, const struct job *j, int 
 struct row_result fig_walk(const struct planner *pl, const char *job, int row, bool corrected,
                            struct arena *a) {
     struct question q = fig_question(pl, fig_job(job, a), row, corrected, a);
+    struct planner_run run = {.estimator = ESTIMATOR_SAILOR};
     struct row_result r;
     struct err e;
-    if (planner_walk(pl, &q, ESTIMATOR_SAILOR, &r, a, &e)) fail_msg("%s", e.text);
+    if (planner_walk(pl, &q, &run, &r, a, &e)) fail_msg("%s", e.text);
     return r;
 }
 

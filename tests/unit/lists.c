@@ -38,7 +38,7 @@ static void check_plan(const struct question *q, const struct plan *p, bool zone
 struct answer list_of(const struct planner *pl, const struct question *q, bool zones_hold, struct arena *a) {
     struct answer x;
     struct err e;
-    if (pl->search(q, &x, a, &e)) fail_msg("%s", e.text);
+    if (pl->propose(q, &x, a, &e)) fail_msg("%s", e.text);
     struct proposal *all = ARENA_ARRAY(a, struct proposal, x.n);
     for (int i = 0; i < x.n; i++) {
         all[i] = x.proposal[i];

@@ -238,7 +238,7 @@ static void check_list(const struct question *q) {
     struct err e;
     int *count = ARENA_ARRAY(&arena, int, q->w->site->n_zone * q->w->site->n_gpu);
     const struct pool_entry *first = q->pool->entry;
-    if (aceso_search(q, &x, &arena, &e) || aceso_search(q, &again, &arena, &e)) fail_msg("%s", e.text);
+    if (aceso_propose(q, &x, &arena, &e) || aceso_propose(q, &again, &arena, &e)) fail_msg("%s", e.text);
     assert_true(x.n <= 5 && x.n == again.n && x.states == again.states);
     count[first->zone * q->w->site->n_gpu + first->gpu] = first->count;
     const struct context *ctx = x.ctx;
@@ -339,11 +339,11 @@ static void test_nothing(void **state) {
     struct pool_entry none = {0, q.pool->entry->gpu, 0};
     struct pool pool = {.n_entry = 0};
     q.pool = &pool;
-    assert_int_equal(aceso_search(&q, &x, &arena, &e), 0);
+    assert_int_equal(aceso_propose(&q, &x, &arena, &e), 0);
     assert_int_equal(x.n, 0);
     pool.n_entry = 1;
     pool.entry = &none;
-    assert_int_equal(aceso_search(&q, &x, &arena, &e), 0);
+    assert_int_equal(aceso_propose(&q, &x, &arena, &e), 0);
     assert_int_equal(x.n, 0);
 }
 
@@ -360,7 +360,7 @@ static void test_budget(void **state) {
             struct answer x;
             struct err e;
             q.states = states;
-            assert_int_equal(aceso_search(&q, &x, &arena, &e), 0);
+            assert_int_equal(aceso_propose(&q, &x, &arena, &e), 0);
             assert_true(x.states < (uint64_t)states + 26 * 20);
             double best = x.n ? x.proposal->time_s : INFINITY;
             assert_true(best <= last);
@@ -394,7 +394,7 @@ static void test_small(void **state) {
             evaluate(&s, &x);
             if (x.fits && x.time_us < best.time_us) best = x;
         }
-    assert_int_equal(aceso_search(&q, &y, &arena, &e), 0);
+    assert_int_equal(aceso_propose(&q, &y, &arena, &e), 0);
     const struct context *ctx = y.ctx;
     bool seen = false;
     for (int k = 0; k < y.n; k++) {

@@ -196,7 +196,7 @@ static void deals_stay_deals(void **state) {
 static struct answer ask(const struct question *q, struct arena *a) {
     struct answer x;
     struct err e;
-    if (dtfm_planner.search(q, &x, a, &e)) fail_msg("%s", e.text);
+    if (dtfm_planner.propose(q, &x, a, &e)) fail_msg("%s", e.text);
     return x;
 }
 
@@ -323,8 +323,7 @@ static void stops(void **state) {
     int asked = 0;
     struct question q = fig_question(&dtfm_planner, fig_job("fig7", &a), 0, false, &a);
     (void)state;
-    q.stop = at_once;
-    q.stop_ctx = &asked;
+    q.hooks = &(struct search_hooks){.ctx = &asked, .stop = at_once};
     struct answer x = ask(&q, &a);
     assert_int_equal(asked, x.n); /* once per number of stages and microbatch, then no trial */
     arena_free(&a);

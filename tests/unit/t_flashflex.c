@@ -132,7 +132,7 @@ static void test_lists(void **state) {
             fig_question(&flashflex_planner, fig_job(row[i / 2].job, &a), row[i / 2].row, i % 2, &a);
         struct answer x;
         struct err e;
-        if (flashflex_planner.search(&q, &x, &a, &e)) fail_msg("%s", e.text);
+        if (flashflex_planner.propose(&q, &x, &a, &e)) fail_msg("%s", e.text);
         if (!check_all(&q, &x)) fail_msg("%s %d: no plan", row[i / 2].job, row[i / 2].row);
         arena_free(&a);
     }
@@ -150,7 +150,7 @@ static int try_pool(const struct job *j, const int *gpus, bool corrected, struct
     struct answer x;
     struct err e;
     q.pool = &pool;
-    if (flashflex_planner.search(&q, &x, a, &e)) fail_msg("%s", e.text);
+    if (flashflex_planner.propose(&q, &x, a, &e)) fail_msg("%s", e.text);
     return check_all(&q, &x);
 }
 
@@ -179,11 +179,12 @@ static void test_floor(void **state) {
     for (int corrected = 0; corrected < 2; corrected++) {
         struct arena a = {0};
         struct question q = fig_question(&flashflex_planner, fig_job("fig7", &a), 0, corrected, &a);
+        struct planner_run run = {.estimator = ESTIMATOR_SAILOR};
         struct row_result r;
         struct err e;
         q.objective = OBJECTIVE_COST;
         q.min_iterations_per_s = 10;
-        if (planner_walk(&flashflex_planner, &q, ESTIMATOR_SAILOR, &r, &a, &e)) fail_msg("%s", e.text);
+        if (planner_walk(&flashflex_planner, &q, &run, &r, &a, &e)) fail_msg("%s", e.text);
         assert_int_equal(r.status, corrected ? ROW_INFEASIBLE : ROW_FEASIBLE);
         arena_free(&a);
     }
@@ -193,9 +194,10 @@ static void test_without(void **state) {
     (void)state;
     struct arena a = {0};
     struct question q = fig_question(&flashflex_planner, fig_job("fig7", &a), 0, false, &a);
-    struct answer x;
+    struct planner_run run = {.estimator = ESTIMATOR_SAILOR};
+    struct row_result r;
     struct err e;
-    assert_int_equal(flashflex_planner.search(&q, &x, &a, &e), -1);
+    assert_int_equal(planner_walk(&flashflex_planner, &q, &run, &r, &a, &e), -1);
     assert_int_equal(e.code, EXIT_INPUT);
     assert_non_null(strstr(e.text, "libmetis-dev"));
     arena_free(&a);

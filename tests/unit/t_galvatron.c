@@ -13,7 +13,7 @@ static struct answer ask(const char *job, int row, bool corrected, struct questi
     struct answer x;
     struct err e;
     *q = fig_question(&galvatron_planner, fig_job(job, a), row, corrected, a);
-    if (galvatron_planner.search(q, &x, a, &e)) fail_msg("%s", e.text);
+    if (galvatron_planner.propose(q, &x, a, &e)) fail_msg("%s", e.text);
     return x;
 }
 
@@ -278,7 +278,7 @@ static void plans_of_other_pools(void **state) {
             struct err e;
             count[slot] = entry.count = n;
             q.pool = &pool;
-            if (galvatron_planner.search(&q, &x, &a, &e)) fail_msg("%s", e.text);
+            if (galvatron_planner.propose(&q, &x, &a, &e)) fail_msg("%s", e.text);
             if (n < 4) assert_int_equal(x.n, 0);
             check_list(&q, &x, &a);
             some += x.n > 0;
@@ -290,7 +290,7 @@ static void plans_of_other_pools(void **state) {
     struct answer x = {.n = -1};
     struct err e;
     q.pool = &(struct pool){.count = count};
-    assert_int_equal(galvatron_planner.search(&q, &x, &all, &e), 0);
+    assert_int_equal(galvatron_planner.propose(&q, &x, &all, &e), 0);
     assert_int_equal(x.n, 0);
     arena_free(&all);
 }

@@ -123,7 +123,7 @@ static void test_published_answers(void **state) {
 static struct answer ask(const struct question *q, struct arena *a) {
     struct answer x;
     struct err e;
-    if (metis_planner.search(q, &x, a, &e)) fail_msg("%s", e.text);
+    if (metis_planner.propose(q, &x, a, &e)) fail_msg("%s", e.text);
     return x;
 }
 
@@ -159,9 +159,10 @@ static void test_other_order(void **state) {
     struct pool pool = *q.pool;
     pool.entry = turned;
     q.pool = &pool;
+    struct planner_run run = {.estimator = ESTIMATOR_SAILOR};
     struct row_result r;
     struct err e;
-    assert_int_equal(planner_walk(&metis_planner, &q, ESTIMATOR_SAILOR, &r, &a, &e), 0);
+    assert_int_equal(planner_walk(&metis_planner, &q, &run, &r, &a, &e), 0);
     assert_int_equal(r.n_plan, 1);
     fig_near(1000 * r.plan->planner_time_s, 1526.8488387364596, 1e-12, "fig12", 0);
     fig_near(1 / r.plan->est.iteration_time_s, 0.3124764793907197, 1e-12, "fig12", 0);
@@ -382,7 +383,7 @@ static void test_nothing_to_plan(void **state) {
     struct answer x;
     struct err e;
     q.pool = &pool;
-    assert_int_equal(metis_planner.search(&q, &x, &a, &e), -1);
+    assert_int_equal(metis_planner.propose(&q, &x, &a, &e), -1);
     assert_int_equal(e.code, EXIT_INPUT);
     q.corrected = true;
     assert_true(ask(&q, &a).n > 0);

@@ -137,7 +137,7 @@ static double own_time_s(const struct workload *w, const struct plan *p) {
 static struct answer ask(const struct question *q, struct arena *a) {
     struct answer x = {0};
     struct err e;
-    if (sailor_planner.search(q, &x, a, &e)) fail_msg("%s", e.text);
+    if (sailor_planner.propose(q, &x, a, &e)) fail_msg("%s", e.text);
     return x;
 }
 
@@ -253,10 +253,11 @@ static void an_empty_pool_has_no_plan(void **state) {
     int none[ZONES_MAX * GPUS_MAX] = {0};
     for (int corrected = 0; corrected < 2; corrected++) {
         struct question q = asked(j, none, &pool, corrected, &a);
+        struct planner_run run = {.estimator = ESTIMATOR_SAILOR};
         struct row_result r;
         struct err e;
         assert_int_equal(ask(&q, &a).n, 0);
-        assert_int_equal(planner_walk(&sailor_planner, &q, ESTIMATOR_SAILOR, &r, &a, &e), 0);
+        assert_int_equal(planner_walk(&sailor_planner, &q, &run, &r, &a, &e), 0);
         assert_int_equal(r.status, ROW_INFEASIBLE);
         assert_non_null(r.reason);
         assert_null(r.note);
@@ -351,12 +352,12 @@ static void gives_up_when_told(void **state) {
     (void)state;
     struct arena a = {0};
     struct question q = fig_question(&sailor_planner, fig_job("fig12", &a), 0, false, &a);
+    struct planner_run run = {.estimator = ESTIMATOR_SAILOR};
     struct row_result r = {.status = ROW_TODO};
     struct err e;
     int polled = 0;
-    q.stop = at_once;
-    q.stop_ctx = &polled;
-    assert_int_equal(planner_walk(&sailor_planner, &q, ESTIMATOR_SAILOR, &r, &a, &e), 1);
+    q.hooks = &(struct search_hooks){.ctx = &polled, .stop = at_once};
+    assert_int_equal(planner_walk(&sailor_planner, &q, &run, &r, &a, &e), 1);
     assert_int_equal(r.status, ROW_TODO);
     assert_true(polled > 0);
     struct answer x = ask(&q, &a);

@@ -34,7 +34,7 @@ static int draw(int lo, int hi) {
 static struct answer ask(const struct question *q) {
     struct answer x;
     struct err e;
-    if (varuna->search(q, &x, &arena, &e)) fail_msg("%s", e.text);
+    if (varuna->propose(q, &x, &arena, &e)) fail_msg("%s", e.text);
     return x;
 }
 
