@@ -40,7 +40,8 @@ static struct opt options[] = {
     {0, "corrected", OPT_FLAG, NULL, "a published planner without the defects of its code", &o.corrected, 0,
      0, NULL},
     {0, "states", OPT_INT, "N",
-     "states that metis and aceso evaluate (the originals stop by the clock); default: each its own",
+     "how many states metis, aceso and dtfm evaluate (the originals stop by the clock); default: each its "
+     "own",
      &o.states, 1, 1e9, NULL},
     {0, "top", OPT_INT, "K", "keep the K best plans of every row; default 1", &o.top, 1, 1000, NULL},
     {0, "gap", OPT_REAL, "G",
