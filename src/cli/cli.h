@@ -11,9 +11,10 @@ int cmd_export(int argc, char **argv);
 int cmd_report(int argc, char **argv);
 int cmd_import(int argc, char **argv);
 int cmd_figures(int argc, char **argv);
+int cmd_list(int argc, char **argv);
 
 extern const struct opt_command plan_command, simulate_command, validate_command, export_command,
-    report_command, import_command, figures_command;
+    report_command, import_command, figures_command, list_command;
 
 /* ---- estimators.c ---- */
 

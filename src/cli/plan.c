@@ -69,7 +69,7 @@ static struct opt options[] = {
 };
 const struct opt_command plan_command = {
     .name = "plan",
-    .usage = "JOB.json [options]          (alone, or under mpirun/srun)",
+    .usage = "JOB [options]          (alone, or under mpirun/srun)",
     .about = "Find the best plan for every GPU pool of a job and prove it. The answer does not depend on the "
              "number of ranks or "
              "threads.",
@@ -476,7 +476,7 @@ int cmd_plan(int argc, char **argv) {
     if (o.gap < 0) o.gap = 0.01;
     if (o.estimator < 0) o.estimator = (int)planner()->estimator;
     int rc = mpx_start(&s.mpi, &e);
-    if (!rc) rc = plan(&s, argc, argv, file[0], &a, &e);
+    if (!rc) rc = plan(&s, argc, argv, job_path(file[0], o.inputs, &a), &a, &e);
     if (rc) status = e.code;
     if (rc < 0 && s.mpi.rank == 0) program_fail(&plan_command, &e);
     /* Under srun --kill-on-bad-exit the first rank to leave with 75 takes the others along: nothing may come

@@ -64,31 +64,35 @@ static bool is_path(const char *ref) {
 
 static int by_name(const void *x, const void *y) { return strcmp(*(char *const *)x, *(char *const *)y); }
 
-enum { LISTED_MAX = 64 };
-
-/** Stems of the .json files in a directory, sorted. */
-static int list_stems(const char *dir, const char *stems[LISTED_MAX], struct arena *a) {
-    DIR *d = opendir(dir);
-    int n = 0;
+int inputs_names(const char *inputs, const char *folder, const char ***names, struct arena *a) {
+    const char **v = NULL;
+    int n = 0, room = 0;
+    DIR *d = opendir(arena_printf(a, "%s/%s", inputs, folder));
     if (!d) return 0;
-    for (struct dirent *f; n < LISTED_MAX && (f = readdir(d));) {
+    for (struct dirent *f; (f = readdir(d));) {
         size_t len = strlen(f->d_name);
-        if (f->d_name[0] != '.' && len > 5 && strcmp(f->d_name + len - 5, ".json") == 0)
-            stems[n++] = inputs_stem_of(f->d_name, a);
+        if (f->d_name[0] == '.' || len <= 5 || strcmp(f->d_name + len - 5, ".json")) continue;
+        if (n == room) {
+            const char **more = ARENA_ARRAY(a, const char *, room = 2 * room + 32);
+            if (n) memcpy(more, v, sizeof *v * (size_t)n);
+            v = more;
+        }
+        v[n++] = inputs_stem_of(f->d_name, a);
     }
     closedir(d);
-    qsort(stems, (size_t)n, sizeof *stems, by_name);
+    if (n) qsort(v, (size_t)n, sizeof *v, by_name);
+    *names = v;
     return n;
 }
 
 static int unknown_name(const struct json_at *at, const char *ref, const char *folder, struct lookup *k) {
-    const char *stems[LISTED_MAX];
+    const char **names;
     char list[300] = "";
     char *dir = arena_printf(k->arena, "%s/%s", k->dir, folder);
-    int n = list_stems(dir, stems, k->arena);
+    int n = inputs_names(k->dir, folder, &names, k->arena);
     size_t used = 0;
     for (int i = 0; i < n && used + 1 < sizeof list; i++)
-        used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "", stems[i]);
+        used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "", names[i]);
     return json_fail(at, k->e, "no \"%.60s\" in %.150s; expected %s%s", ref, dir,
                      n ? "one of " : "a name or the path of a file", list);
 }

@@ -12,6 +12,10 @@
  * (build/../inputs, PREFIX/share/sailor/inputs). Returns a path owned by a, or NULL with *e set. */
 const char *inputs_dir(const char *dir, struct arena *a, struct err *e);
 
+/** The names in a folder of the inputs ("models", "sites", "profiles/opt-350m", "." for jobs), sorted, into
+ * *names; their number, 0 if there is no such folder. */
+int inputs_names(const char *inputs, const char *folder, const char ***names, struct arena *a);
+
 /** Model, site and the profiles of that model (those that exist) by name or path. `element_bytes` etc. are
  * set for fp32/adam; global_batch_size is 0. Loaded once per (model, site) by callers that read many plans.
  */
@@ -24,6 +28,13 @@ int model_load(const char *model, const char *inputs, struct workload *w, struct
 /** A site alone, by name or path, into w->site, and its file's text; the rest of *w is zero. */
 int site_load(const char *site, const char *inputs, struct workload *w, const char **text, struct arena *a,
               struct err *e);
+
+/** The path of the job called `name` in an inputs directory or its examples/; NULL if there is none. */
+const char *job_named(const char *dir, const char *name, struct arena *a);
+
+/** What a job on the command line means: a path, or the name of a job of the inputs ("fig7"). Never NULL; a name
+ * that is neither is returned as it is, so that reading it gives the error. */
+const char *job_path(const char *ref, const char *inputs, struct arena *a);
 
 /** A job file with everything it names. `text` is the content of the file `path` (so that one MPI rank can
  * read and the others parse the same bytes); NULL = read it here. Profiles: of the GPU types in its pools,

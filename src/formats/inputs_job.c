@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Jobs, from their files and from what results keep of them. */
 
@@ -238,6 +239,34 @@ static int job_from_tree(const char *path, const cJSON *tree, const char *text, 
     if (job_check_prices(job, path, k->e)) return -1;
     job->json = job_text(job, text, &l, k->arena);
     return 0;
+}
+
+/* Does a JSON file call itself a job? Only its beginning is looked at: enough to tell jobs from other files.
+ */
+static bool is_job(const char *path) {
+    char head[4096];
+    FILE *f = fopen(path, "r");
+    size_t n = f ? fread(head, 1, sizeof head - 1, f) : 0;
+    if (f) fclose(f);
+    head[n] = '\0';
+    return strstr(head, "\"sailor-job/") != NULL;
+}
+
+const char *job_named(const char *dir, const char *name, struct arena *a) {
+    static const char *const folder[] = {"", "examples/"};
+    for (size_t i = 0; i < sizeof folder / sizeof *folder; i++) {
+        const char *path = arena_printf(a, "%s/%s%s.json", dir, folder[i], name);
+        if (is_job(path)) return path;
+    }
+    return NULL;
+}
+
+const char *job_path(const char *ref, const char *inputs, struct arena *a) {
+    struct err ignored;
+    size_t n = strlen(ref);
+    if (strchr(ref, '/') || (n > 5 && !strcmp(ref + n - 5, ".json")) || !access(ref, F_OK)) return ref;
+    const char *dir = inputs_dir(inputs, a, &ignored), *path = dir ? job_named(dir, ref, a) : NULL;
+    return path ? path : ref;
 }
 
 int job_load(const char *path, const char *text, const char *inputs, bool every_profile, struct job *job,

@@ -1,0 +1,276 @@
+#include "cli/cli.h"
+#include "base/names.h"
+#include "formats/inputs.h"
+#include "io/json.h"
+#include "io/table.h"
+
+#include <math.h>
+#include <string.h>
+
+/* What there is to plan with. Every list is a table of text and numbers, collected once and printed for
+ * people or for programs. */
+
+static struct {
+    const char *inputs;
+    bool json;
+} o;
+
+static const char *const kinds[] = {"models", "gpus", "profiles", "sites", "prices", "jobs"};
+enum { MODELS, GPUS, PROFILES, SITES, PRICES, JOBS, KINDS };
+
+static const struct opt options[] = {
+    {.name = "json",
+     .kind = OPT_FLAG,
+     .help = "one JSON object per line on stdout instead of a table",
+     .value = &o.json},
+    {.name = "inputs",
+     .kind = OPT_TEXT,
+     .arg = "DIR",
+     .help = "where models/, profiles/ and sites/ are; default $SAILOR_INPUTS, then beside the program",
+     .value = &o.inputs},
+};
+const struct opt_command list_command = {
+    .name = "list",
+    .usage = "models|gpus|profiles|sites|prices|jobs [options]",
+    .about = "List the models, GPU types, profiles, sites, prices and jobs that a name can mean.",
+    .details = "examples:\n"
+               "  sailor list models\n"
+               "  sailor list prices --json\n",
+    .opts = options,
+    .n_opt = sizeof options / sizeof *options,
+    .min_files = 1,
+    .max_files = 1,
+};
+
+/* ---- a listing: rows of cells with names, as a table or as JSON lines ---- */
+
+struct listing {
+    struct table *table;
+    cJSON *row;
+    struct arena *a;
+};
+
+static struct listing listing_new(const char *headings, struct arena *a) {
+    return (struct listing){.table = table_new(headings, a), .a = a};
+}
+
+static void begin(struct listing *l) {
+    if (o.json) l->row = cJSON_CreateObject();
+}
+
+static void text(struct listing *l, const char *key, const char *value) {
+    if (o.json)
+        cJSON_AddItemToObject(l->row, key, value ? cJSON_CreateString(value) : cJSON_CreateNull());
+    else
+        table_cell(l->table, "%s", value ? value : "-");
+}
+
+static void integer(struct listing *l, const char *key, int value) {
+    if (o.json)
+        cJSON_AddNumberToObject(l->row, key, value);
+    else
+        table_cell(l->table, "%d", value);
+}
+
+static void number(struct listing *l, const char *key, double value, int digits) {
+    if (o.json)
+        json_add_number(l->row, key, value);
+    else
+        table_cell(l->table, "%s", table_number(value, digits, l->a));
+}
+
+static void end(struct listing *l) {
+    if (o.json) json_line(l->row, stdout);
+}
+
+static void finish(const struct listing *l) {
+    if (!o.json) table_print(l->table, stdout);
+}
+
+/* "1 2 4" of n numbers. */
+static const char *join(const int *v, int n, struct arena *a) {
+    const char *s = "";
+    for (int i = 0; i < n; i++) s = arena_printf(a, "%s%s%d", s, i ? " " : "", v[i]);
+    return s;
+}
+
+/* ---- the lists ---- */
+
+static int list_models(const char *dir, struct arena *a, struct err *e) {
+    struct listing l =
+        listing_new("<model|layers|blocks|hidden|heads|sequence|vocabulary|params / 1e6|<tensor parallel", a);
+    const char **name;
+    int n = inputs_names(dir, "models", &name, a);
+    for (int i = 0; i < n; i++) {
+        struct workload w;
+        if (model_load(name[i], dir, &w, a, e)) return -1;
+        const struct model *m = w.model;
+        double params = 0;
+        int degree[TP_N], degrees = 0;
+        for (int k = 0; k < m->n_layer && m->params[0]; k++) params += m->params[0][k];
+        for (int ti = 0; ti < TP_N; ti++)
+            if (m->params[ti]) degree[degrees++] = 1 << ti;
+        begin(&l);
+        text(&l, "model", m->name);
+        integer(&l, "layers", m->n_layer);
+        integer(&l, "blocks", m->n_block);
+        integer(&l, "hidden_size", m->hidden_size);
+        integer(&l, "heads", m->heads);
+        integer(&l, "sequence_length", m->sequence_length);
+        integer(&l, "vocabulary", m->vocabulary);
+        number(&l, "parameters", o.json ? params : params / 1e6, 4);
+        text(&l, "tensor_parallel", join(degree, degrees, a));
+        end(&l);
+    }
+    finish(&l);
+    return 0;
+}
+
+typedef int (*site_rows)(const struct site *s, struct listing *l);
+
+/* The rows of every site. */
+static int over_sites(const char *dir, const char *headings, site_rows rows, struct arena *a, struct err *e) {
+    struct listing l = listing_new(headings, a);
+    const char **name;
+    int n = inputs_names(dir, "sites", &name, a);
+    for (int i = 0; i < n; i++) {
+        struct workload w;
+        const char *file;
+        if (site_load(name[i], dir, &w, &file, a, e) || rows(w.site, &l)) return -1;
+    }
+    finish(&l);
+    return 0;
+}
+
+/* In how many zones the site has a price for this type. */
+static int priced_zones(const struct site *s, int gpu) {
+    int n = 0;
+    for (int z = 0; z < s->n_zone; z++) n += !isnan(s->usd_per_gpu_hour[z * s->n_gpu + gpu]);
+    return n;
+}
+
+static int gpu_rows(const struct site *s, struct listing *l) {
+    for (int g = 0; g < s->n_gpu; g++) {
+        begin(l);
+        text(l, "gpu", s->gpu[g].name);
+        text(l, "site", s->name);
+        number(l, "memory_GiB", s->gpu[g].memory_bytes / 0x1p30, 4);
+        integer(l, "gpus_per_node", s->gpu[g].gpus_per_node);
+        integer(l, "priced_zones", priced_zones(s, g));
+        end(l);
+    }
+    return 0;
+}
+
+static int site_row(const struct site *s, struct listing *l) {
+    const char *zones = "", *gpus = "";
+    for (int z = 0; z < s->n_zone; z++) zones = arena_printf(l->a, "%s%s%s", zones, z ? " " : "", s->zone[z]);
+    for (int g = 0; g < s->n_gpu; g++)
+        gpus = arena_printf(l->a, "%s%s%s", gpus, g ? " " : "", s->gpu[g].name);
+    begin(l);
+    text(l, "site", s->name);
+    text(l, "zones", zones);
+    text(l, "gpus", gpus);
+    end(l);
+    return 0;
+}
+
+static int price_rows(const struct site *s, struct listing *l) {
+    for (int z = 0; z < s->n_zone; z++)
+        for (int g = 0; g < s->n_gpu; g++) {
+            double usd = s->usd_per_gpu_hour[z * s->n_gpu + g];
+            if (isnan(usd)) continue;
+            begin(l);
+            text(l, "site", s->name);
+            text(l, "zone", s->zone[z]);
+            text(l, "gpu", s->gpu[g].name);
+            number(l, "usd_per_gpu_hour", usd, 4);
+            end(l);
+        }
+    return 0;
+}
+
+static void profile_row(const struct profile *p, struct listing *l) {
+    int degree[TP_N], degrees = 0;
+    for (int ti = 0; ti < TP_N; ti++) {
+        bool any = false;
+        for (int i = 0; i < p->n_mb; i++) any |= p->times[i * TP_N + ti].fwd_s != NULL;
+        if (any) degree[degrees++] = 1 << ti;
+    }
+    begin(l);
+    text(l, "model", p->model);
+    text(l, "gpu", p->gpu);
+    text(l, "dtype", p->dtype);
+    text(l, "micro_batch_sizes", join(p->mb, p->n_mb, l->a));
+    text(l, "tensor_parallel", join(degree, degrees, l->a));
+    end(l);
+}
+
+/* A profile belongs to a model; which GPU types there are, the sites say. */
+static int list_profiles(const char *dir, struct arena *a, struct err *e) {
+    struct listing l = listing_new("<model|<gpu|<dtype|<microbatches|<tensor parallel", a);
+    const char **model, **site;
+    int models = inputs_names(dir, "models", &model, a), sites = inputs_names(dir, "sites", &site, a);
+    for (int i = 0; i < models; i++) {
+        const char *seen[256];
+        int n_seen = 0;
+        for (int j = 0; j < sites; j++) {
+            struct workload w;
+            if (workload_load(model[i], site[j], dir, &w, a, e)) return -1;
+            for (int g = 0; g < w.site->n_gpu; g++) {
+                const struct profile *p = w.profile[g];
+                if (!p || n_seen == 256 || name_index(seen, n_seen, p->gpu) >= 0) continue;
+                seen[n_seen++] = p->gpu;
+                profile_row(p, &l);
+            }
+        }
+    }
+    finish(&l);
+    return 0;
+}
+
+static int list_jobs(const char *dir, struct arena *a) {
+    struct listing l = listing_new("<job", a);
+    static const char *const folder[] = {".", "examples"};
+    for (int f = 0; f < 2; f++) {
+        const char **name;
+        int n = inputs_names(dir, folder[f], &name, a);
+        for (int i = 0; i < n; i++) {
+            if (!job_named(dir, name[i], a)) continue;
+            begin(&l);
+            text(&l, "job", name[i]);
+            end(&l);
+        }
+    }
+    finish(&l);
+    return 0;
+}
+
+static int list(const char **what, int n, struct arena *a, struct err *e) {
+    (void)n;
+    int kind = name_index(kinds, KINDS, what[0]);
+    if (kind < 0) {
+        const char *near = name_nearest(what[0], kinds, KINDS);
+        return err_set(e, EXIT_INPUT,
+                       "\"%.60s\": expected models, gpus, profiles, sites, prices or jobs%s%s%s", what[0],
+                       near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+    }
+    const char *dir = inputs_dir(o.inputs, a, e);
+    if (!dir) return -1;
+    switch (kind) {
+    case MODELS:
+        return list_models(dir, a, e);
+    case GPUS:
+        return over_sites(dir, "<gpu|<site|GiB|per node|zones with a price", gpu_rows, a, e);
+    case PROFILES:
+        return list_profiles(dir, a, e);
+    case SITES:
+        return over_sites(dir, "<site|<zones|<gpus", site_row, a, e);
+    case PRICES:
+        return over_sites(dir, "<site|<zone|<gpu|USD per GPU hour", price_rows, a, e);
+    default:
+        return list_jobs(dir, a);
+    }
+}
+
+int cmd_list(int argc, char **argv) { return program_run(&list_command, argc, argv, list); }
