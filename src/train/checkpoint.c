@@ -43,7 +43,7 @@ static void fingerprint(const struct trainer *t, char text[400]) {
 /* ---- writing ---- */
 
 /* The replica whose ranks give a layer's state: all replicas hold the same. */
-static const struct cell *giver(const struct grid *g, int layer) {
+static const struct grid_cell *giver(const struct grid *g, int layer) {
     for (int i = 0; i < g->cells; i++)
         if (g->cell[i].first <= layer && layer < g->cell[i].end) return &g->cell[i];
     return NULL; /* no: the stages of a pipeline cover all layers */
@@ -51,7 +51,7 @@ static const struct cell *giver(const struct grid *g, int layer) {
 
 /* One rank's part of one buffer goes to rank 0, and there into the file. */
 static void give(const struct trainer *t, const struct mpx *m, struct h5file *f, int layer, int tensor,
-                 int which, const struct cell *from, int k, void *host) {
+                 int which, const struct grid_cell *from, int k, void *host) {
     enum { TAG = 2 };
     const struct tensor *x = &t->arch->tensor[arch_kind(t->arch, layer)][tensor];
     struct part part = arch_part(x, from->tp, k);
@@ -92,7 +92,7 @@ static size_t largest_part(const struct trainer *t, int layer, int tp) {
 static size_t room_to_give(const struct trainer *t, int rank) {
     size_t most = 0;
     for (int l = 0; l < t->arch->layers; l++) {
-        const struct cell *from = giver(t->grid, l);
+        const struct grid_cell *from = giver(t->grid, l);
         size_t bytes = rank == 0 || from == t->cell ? largest_part(t, l, from->tp) : 0;
         most = bytes > most ? bytes : most;
     }
@@ -135,7 +135,7 @@ int checkpoint_write(const struct trainer *t, const struct mpx *m, const char *p
     if (mpx_agree(m, rc, e)) return free(host), -1;
     if (m->rank == 0) describe(t, &f, version);
     for (int l = 0; l < t->arch->layers; l++) {
-        const struct cell *from = giver(t->grid, l);
+        const struct grid_cell *from = giver(t->grid, l);
         for (int i = 0; i < arch_tensors(arch_kind(t->arch, l)); i++)
             for (int w = 0; w < BUFFERS; w++)
                 for (int k = 0; k < (t->arch->tensor[arch_kind(t->arch, l)][i].split ? from->tp : 1); k++)

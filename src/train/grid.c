@@ -9,14 +9,14 @@ static int lay_out(struct grid *g, int ranks, const char *where, struct arena *a
     const struct plan *p = g->plan;
     for (int i = 0; i < p->n_pipeline; i++)
         for (int s = 0; s < p->pipeline[i].n_stage; s++) g->cells += stage_replicas(&p->pipeline[i].stage[s]);
-    g->cell = ARENA_ARRAY(a, struct cell, g->cells);
-    g->line = ARENA_ARRAY(a, struct line, p->n_pipeline);
+    g->cell = ARENA_ARRAY(a, struct grid_cell, g->cells);
+    g->line = ARENA_ARRAY(a, struct grid_line, p->n_pipeline);
     int n = 0;
     long rank = 0;
     for (int i = 0; i < p->n_pipeline; i++) {
         const struct pipeline *pl = &p->pipeline[i];
-        struct line *l = &g->line[i];
-        *l = (struct line){.stages = pl->n_stage, .offset = g->width};
+        struct grid_line *l = &g->line[i];
+        *l = (struct grid_line){.stages = pl->n_stage, .offset = g->width};
         l->replicas = ARENA_ARRAY(a, int, pl->n_stage);
         l->cell_at = ARENA_ARRAY(a, int, pl->n_stage);
         for (int s = 0; s < pl->n_stage; s++) {
@@ -27,15 +27,15 @@ static int lay_out(struct grid *g, int ranks, const char *where, struct arena *a
                 snprintf(at, sizeof at, "%.200s: /pipelines/%d/stages/%d/replicas/%d", where, i, s, k);
                 if (arch_check_tp(g->arch, st->group[k].tp, at, e)) return -1;
                 for (int j = 0; j < st->group[k].count; j++, rank += st->group[k].tp)
-                    g->cell[n++] = (struct cell){.pipeline = i,
-                                                 .stage = s,
-                                                 .replica = l->replicas[s]++,
-                                                 .first = st->first,
-                                                 .end = st->end,
-                                                 .first_rank = (int)rank,
-                                                 .tp = st->group[k].tp,
-                                                 .gpu = st->group[k].gpu,
-                                                 .zone = st->group[k].zone};
+                    g->cell[n++] = (struct grid_cell){.pipeline = i,
+                                                      .stage = s,
+                                                      .replica = l->replicas[s]++,
+                                                      .first = st->first,
+                                                      .end = st->end,
+                                                      .first_rank = (int)rank,
+                                                      .tp = st->group[k].tp,
+                                                      .gpu = st->group[k].gpu,
+                                                      .zone = st->group[k].zone};
             }
             if (l->replicas[s] > l->width) l->width = l->replicas[s];
         }
@@ -65,13 +65,13 @@ int grid_make(struct grid *g, const struct plan *p, const struct arch *a, int ra
     return 0;
 }
 
-const struct cell *grid_cell(const struct grid *g, int pipeline, int stage, int w) {
-    const struct line *l = &g->line[pipeline];
+const struct grid_cell *grid_cell_at(const struct grid *g, int pipeline, int stage, int w) {
+    const struct grid_line *l = &g->line[pipeline];
     return &g->cell[l->cell_at[stage] + w % l->replicas[stage]];
 }
 
 int grid_sequences(const struct grid *g, int pipeline, int w, int *count) {
-    const struct line *l = &g->line[pipeline];
+    const struct grid_line *l = &g->line[pipeline];
     long long m = g->plan->micro_batch_size, G = g->plan->global_batch_size;
     long long global = (long long)(w / l->width) * g->width + l->offset + w % l->width, first = global * m;
     long long left = G - first;
@@ -83,8 +83,8 @@ int grid_sequences(const struct grid *g, int pipeline, int w, int *count) {
  * v + window; the window is the number of replicas from this stage to the last one. With one D everywhere
  * that is P - s microbatches per replica: 1F1B. Nothing waits for itself: backward of v needs forward passes
  * of the next stage before v + its window only, which this stage does after backward passes before v. */
-int grid_works(const struct grid *g, const struct cell *c, struct work *work, int *slots) {
-    const struct line *l = &g->line[c->pipeline];
+int grid_works(const struct grid *g, const struct grid_cell *c, struct grid_work *work, int *slots) {
+    const struct grid_line *l = &g->line[c->pipeline];
     int D = l->replicas[c->stage], all = g->microbatches * l->width, window = 0, n = 0, next = c->replica;
     int mine = 0;
     for (int s = c->stage; s < l->stages; s++) window += l->replicas[s];
@@ -93,10 +93,10 @@ int grid_works(const struct grid *g, const struct cell *c, struct work *work, in
     if (*slots > mine) *slots = mine;
     for (int v = c->replica; v < all; v += D) {
         for (; next < all && next < v + window; next += D) {
-            if (work) work[n] = (struct work){false, next, next / D % *slots};
+            if (work) work[n] = (struct grid_work){false, next, next / D % *slots};
             n++;
         }
-        if (work) work[n] = (struct work){true, v, v / D % *slots};
+        if (work) work[n] = (struct grid_work){true, v, v / D % *slots};
         n++;
     }
     return n;
@@ -110,10 +110,10 @@ static int by_size(const void *x, const void *y) {
 }
 
 /* The spans of one tensor that this rank holds. */
-static void tensor_spans(const struct grid *g, int rank, const int *holder, int holders, struct span whole,
-                         struct span *out, int *n, struct arena *arena) {
+static void tensor_spans(const struct grid *g, int rank, const int *holder, int holders,
+                         struct grid_span whole, struct grid_span *out, int *n, struct arena *arena) {
     const struct tensor *t = &g->arch->tensor[arch_kind(g->arch, whole.layer)][whole.tensor];
-    const struct cell *me = &g->cell[g->cell_of[rank]];
+    const struct grid_cell *me = &g->cell[g->cell_of[rank]];
     int tp_max = 1, tp_min = TP_MAX, cuts = 0;
     for (int h = 0; h < holders; h++) {
         int tp = g->cell[holder[h]].tp;
@@ -129,12 +129,12 @@ static void tensor_spans(const struct grid *g, int rank, const int *holder, int 
     struct part mine = arch_part(t, me->tp, rank - me->first_rank);
     for (int i = 0; i + 1 < cuts; i++) {
         if (cut[i] == cut[i + 1] || cut[i] < mine.first || cut[i] >= mine.first + mine.rows) continue;
-        struct span s = whole;
+        struct grid_span s = whole;
         int *list = ARENA_ARRAY(arena, int, holders * tp_max);
         s.first = cut[i], s.rows = cut[i + 1] - cut[i], s.uniform = tp_min == tp_max, s.counts = true,
         s.rank = list;
         for (int h = 0; h < holders; h++) {
-            const struct cell *c = &g->cell[holder[h]];
+            const struct grid_cell *c = &g->cell[holder[h]];
             for (int k = 0; k < c->tp; k++) {
                 struct part p = arch_part(t, c->tp, k);
                 bool has = cut[i] >= p.first && cut[i] < p.first + p.rows;
@@ -149,18 +149,17 @@ static void tensor_spans(const struct grid *g, int rank, const int *holder, int 
     }
 }
 
-int grid_spans(const struct grid *g, int rank, struct span **span, struct arena *arena) {
-    const struct cell *me = &g->cell[g->cell_of[rank]];
+int grid_spans(const struct grid *g, int rank, struct grid_span **span, struct arena *arena) {
+    const struct grid_cell *me = &g->cell[g->cell_of[rank]];
     int *holder = ARENA_ARRAY(arena, int, g->cells), n = 0;
-    *span =
-        ARENA_ARRAY(arena, struct span, (size_t)(me->end - me->first) * TENSORS_MAX * (size_t)(2 * TP_MAX));
+    *span = ARENA_ARRAY(arena, struct grid_span, (size_t)(me->end - me->first) * TENSORS_MAX * (size_t)(2 * TP_MAX));
     for (int layer = me->first; layer < me->end; layer++) {
         int holders = 0;
         for (int i = 0; i < g->cells; i++)
             if (g->cell[i].first <= layer && layer < g->cell[i].end) holder[holders++] = i;
         if (holders < 2) continue;
         for (int t = 0; t < arch_tensors(arch_kind(g->arch, layer)); t++)
-            tensor_spans(g, rank, holder, holders, (struct span){.layer = layer, .tensor = t}, *span, &n,
+            tensor_spans(g, rank, holder, holders, (struct grid_span){.layer = layer, .tensor = t}, *span, &n,
                          arena);
     }
     return n;

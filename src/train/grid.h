@@ -13,14 +13,14 @@
  * is there. So replica j talks to replica j mod D' of the next stage where D' divides D, as the plan format
  * has it. */
 
-struct cell { /* one replica of one stage */
+struct grid_cell { /* one replica of one stage */
     int pipeline, stage, replica;
     int first, end; /* layers */
     int first_rank, tp;
     int gpu, zone;
 };
 
-struct line {          /* one pipeline */
+struct grid_line {     /* one pipeline */
     int stages, width; /* width: largest D of its stages */
     int offset;        /* sum of the widths of the pipelines before it */
     int *replicas;     /* [stages] D */
@@ -32,8 +32,8 @@ struct grid {
     const struct arch *arch;
     int ranks, cells, width; /* width: of all pipelines together */
     int microbatches;        /* M: those of a replica where D is largest, ceil(G / (m width)) */
-    struct cell *cell;       /* [cells] */
-    struct line *line;       /* [pipelines] */
+    struct grid_cell *cell;  /* [cells] */
+    struct grid_line *line;  /* [pipelines] */
     int *cell_of;            /* [ranks] */
 };
 
@@ -43,14 +43,14 @@ int grid_make(struct grid *g, const struct plan *p, const struct arch *a, int ra
               struct arena *arena, struct err *e);
 
 /** The cell of a stage that works on microbatch w of its pipeline. */
-const struct cell *grid_cell(const struct grid *g, int pipeline, int stage, int w);
+const struct grid_cell *grid_cell_at(const struct grid *g, int pipeline, int stage, int w);
 
 /** Number of the first sequence of microbatch w of a pipeline within the step, and how many of its m
  * sequences count: the others are beyond the batch and masked. */
 int grid_sequences(const struct grid *g, int pipeline, int w, int *count);
 
 /* One step of a replica: forward or backward of one microbatch. */
-struct work {
+struct grid_work {
     bool backward;
     int w;    /* microbatch of the pipeline */
     int slot; /* where its activations are kept */
@@ -59,10 +59,10 @@ struct work {
 /** 1F1B: the works of a cell in order, into work[2 * microbatches of the cell] (NULL: only counted). Returns
  * their number; *slots: microbatches in flight at most. A replica of stage s keeps at most P - s where all
  * stages have the same D; in general as many as keep all later stages busy. */
-int grid_works(const struct grid *g, const struct cell *c, struct work *work, int *slots);
+int grid_works(const struct grid *g, const struct grid_cell *c, struct grid_work *work, int *slots);
 
 /* A piece of a rank's gradients and those who hold the same piece: its sum over them is the gradient. */
-struct span {
+struct grid_span {
     int layer, tensor;
     size_t first, rows; /* rows of the whole tensor */
     bool uniform;       /* every replica has the same degree: those who share it have it at the same place */
@@ -74,5 +74,5 @@ struct span {
 
 /** The spans of one rank in an order on which all ranks agree, those without a partner left out. Returns
  * their number. */
-int grid_spans(const struct grid *g, int rank, struct span **span, struct arena *arena);
+int grid_spans(const struct grid *g, int rank, struct grid_span **span, struct arena *arena);
 #endif

@@ -171,7 +171,7 @@ static char *read_devices(const char *inputs, size_t *size, struct arena *a, str
 
 /* Peak of this rank's device, NAN if unknown. */
 static int find_peak(struct session *j, double *flops_per_s, struct err *e) {
-    const struct cell *c = &j->grid.cell[j->grid.cell_of[j->mpx.rank]];
+    const struct grid_cell *c = &j->grid.cell[j->grid.cell_of[j->mpx.rank]];
     size_t size = 0;
     *flops_per_s = o.peak_tflops > 0 ? 1e12 * o.peak_tflops : NAN;
     if (o.peak_tflops > 0 || !j->backend.products) return 0;
@@ -331,7 +331,7 @@ static int take_part(struct session *j, struct err *e) {
                               .seed = (unsigned long long)o.seed,
                               .overlap = o.overlap,
                               .threads = j->measure.threads};
-    const struct cell *c = &j->grid.cell[j->grid.cell_of[j->mpx.rank]];
+    const struct grid_cell *c = &j->grid.cell[j->grid.cell_of[j->mpx.rank]];
     t.memory_limit_bytes =
         o.memory_gib > 0 ? o.memory_gib * (1 << 30) : j->training.workload.site->gpu[c->gpu].memory_bytes;
     if (trainer_make(&j->trainer, &j->grid, &j->data, &j->backend, &j->comm, t, j->arena, e)) {

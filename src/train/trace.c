@@ -186,7 +186,7 @@ static void put_name(struct text *out, const char *of, int process, int track, i
 }
 
 static void put_names(const struct track *t, const struct grid *g, const char *host) {
-    const struct cell *c = &g->cell[g->cell_of[t->rank]];
+    const struct grid_cell *c = &g->cell[g->cell_of[t->rank]];
     char name[200];
     if (c->replica == 0 && c->first_rank == t->rank) {
         snprintf(name, sizeof name, "pipeline %d, stage %d: layers %d to %d", c->pipeline, c->stage, c->first,
@@ -207,7 +207,7 @@ static void put_all(struct text *out, const struct trace *t, const struct grid *
     for (int r = 0; r < m->size; r++) origin = fmin(origin, head[r].began_s);
     for (int r = 0; r < m->size; r++) {
         struct arena_mark before = arena_mark(a);
-        const struct cell *c = &g->cell[g->cell_of[r]];
+        const struct grid_cell *c = &g->cell[g->cell_of[r]];
         struct track track = {out, c->stage, r, m->size, head[r].began_s - origin};
         struct trace_mark *mark = t->mark;
         for (int i = 0; i < c->pipeline; i++) track.process += g->line[i].stages;

@@ -4,7 +4,7 @@
 
 /* ---- who adds up gradients with whom ---- */
 
-static bool same_ranks(const struct span *x, const struct span *y) {
+static bool same_ranks(const struct grid_span *x, const struct grid_span *y) {
     return x->n_rank == y->n_rank && !memcmp(x->rank, y->rank, sizeof(int) * (size_t)x->n_rank);
 }
 
@@ -14,7 +14,7 @@ static bool same_ranks(const struct span *x, const struct span *y) {
  * the sums are the same ones, so that they give the same bits. */
 static void share(struct trainer *t, struct arena *a) {
     enum { MOST = 1 << 28 }; /* elements of one sum */
-    struct span *span;
+    struct grid_span *span;
     int n = grid_spans(t->grid, t->comm->rank, &span, a), layers = t->net.end - t->net.first, layer = 0;
     struct group **group = ARENA_ARRAY(a, struct group *, n + 1);
     t->shared = ARENA_ARRAY(a, struct shared, (size_t)n + t->net.params / MOST + 1);
@@ -82,7 +82,7 @@ static void wait_for(struct trainer *t, struct sends *s) {
 }
 
 static void send_to(struct trainer *t, int stage, int w, const void *buffer, struct sends *s) {
-    const struct cell *other = grid_cell(t->grid, t->cell->pipeline, stage, w);
+    const struct grid_cell *other = grid_cell_at(t->grid, t->cell->pipeline, stage, w);
     clock_enter(&t->clock, PHASE_WAIT);
     for (int k = t->net.tp_rank; k < other->tp; k += t->cell->tp)
         t->comm->send(t->comm, buffer, message(t), t->backend->elem, other->first_rank + k,
@@ -90,7 +90,7 @@ static void send_to(struct trainer *t, int stage, int w, const void *buffer, str
 }
 
 static void receive_from(struct trainer *t, int stage, int w, void *buffer) {
-    const struct cell *other = grid_cell(t->grid, t->cell->pipeline, stage, w);
+    const struct grid_cell *other = grid_cell_at(t->grid, t->cell->pipeline, stage, w);
     clock_enter(&t->clock, PHASE_WAIT);
     t->comm->recv(t->comm, buffer, message(t), t->backend->elem,
                   other->first_rank + t->net.tp_rank % other->tp);
@@ -98,14 +98,14 @@ static void receive_from(struct trainer *t, int stage, int w, void *buffer) {
 
 /* Tell the communicator with whom this rank exchanges messages, whoever sends. */
 static void introduce(struct trainer *t, struct arena *a) {
-    const struct cell *me = t->cell;
+    const struct grid_cell *me = t->cell;
     bool *with = ARENA_ARRAY(a, bool, t->comm->size);
     int *peer = ARENA_ARRAY(a, int, t->comm->size), n = 0;
     if (!t->comm->connect) return;
     for (int i = 0; i < t->n_work; i++)
         for (int stage = me->stage - 1; stage <= me->stage + 1; stage += 2) {
             if (stage < 0 || stage == t->grid->line[me->pipeline].stages) continue;
-            const struct cell *other = grid_cell(t->grid, me->pipeline, stage, t->work[i].w);
+            const struct grid_cell *other = grid_cell_at(t->grid, me->pipeline, stage, t->work[i].w);
             for (int k = 0; k < other->tp; k++)
                 if (k % me->tp == t->net.tp_rank || t->net.tp_rank % other->tp == k)
                     with[other->first_rank + k] = true;
@@ -135,7 +135,7 @@ static int load_tokens(struct trainer *t, struct slot *s, int w, bool held_out) 
     return count * S;
 }
 
-static void forward(struct trainer *t, struct work x, bool held_out) {
+static void forward(struct trainer *t, struct grid_work x, bool held_out) {
     struct slot *s = &t->net.slot[x.slot];
     double G = t->grid->plan->global_batch_size, S = t->arch->sequence;
     t->clock.item = x.w;
@@ -154,7 +154,7 @@ static void forward(struct trainer *t, struct work x, bool held_out) {
 }
 
 /* `last`: no more gradients will come to any layer here. */
-static void backward(struct trainer *t, struct work x, int turn, bool last) {
+static void backward(struct trainer *t, struct grid_work x, int turn, bool last) {
     struct sends *sent = &t->dy[turn];
     void *dy = t->net.dy[turn];
     t->clock.item = x.w;
@@ -229,7 +229,7 @@ double trainer_evaluate(struct trainer *t) {
 
 int trainer_make(struct trainer *t, const struct grid *g, const struct data *d, struct backend *b,
                  struct comm *c, struct train_options o, struct arena *a, struct err *e) {
-    const struct cell *cell = &g->cell[g->cell_of[c->rank]];
+    const struct grid_cell *cell = &g->cell[g->cell_of[c->rank]];
     struct net_shape shape = {
         cell->first, cell->end, cell->tp, c->rank - cell->first_rank, g->plan->micro_batch_size, 0};
     struct group *replica = NULL;
@@ -242,7 +242,7 @@ int trainer_make(struct trainer *t, const struct grid *g, const struct data *d, 
                           .options = o,
                           .clock = {.backend = b}};
     t->n_work = grid_works(g, cell, NULL, &shape.slots);
-    t->work = ARENA_ARRAY(a, struct work, t->n_work);
+    t->work = ARENA_ARRAY(a, struct grid_work, t->n_work);
     grid_works(g, cell, t->work, &shape.slots);
     if (cell->tp > 1) {
         int rank[TP_MAX];

@@ -28,7 +28,7 @@ struct sends { /* of one buffer: to each rank of the other replica that wants it
 struct trainer {
     const struct arch *arch;
     const struct grid *grid;
-    const struct cell *cell;
+    const struct grid_cell *cell;
     const struct data *data;
     struct backend *backend;
     struct comm *comm;
@@ -37,7 +37,7 @@ struct trainer {
     struct ledger ledger;
     struct net net;
     int n_work, n_shared;
-    struct work *work;        /* [n_work] */
+    struct grid_work *work;   /* [n_work] */
     struct shared *shared;    /* [n_shared] by layer */
     int *first_shared;        /* [layers here + 1] */
     int unsummed;             /* of the step: layers [0, unsummed) here whose sums have not been started */

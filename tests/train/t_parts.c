@@ -75,13 +75,13 @@ static struct grid *grid(const struct arch *a, const char *plan, int batch, int 
 
 /* Play all cells against each other: does everything get done, with no more in flight than slots? */
 static bool plays(const struct grid *g) {
-    struct work **work = ARENA_ARRAY(&arena, struct work *, g->cells);
+    struct grid_work **work = ARENA_ARRAY(&arena, struct grid_work *, g->cells);
     int *n = ARENA_ARRAY(&arena, int, g->cells), *at = ARENA_ARRAY(&arena, int, g->cells), all = 0, done = 0;
     char *fwd = ARENA_ARRAY(&arena, char, 8 * 8 * 4096), *bwd = ARENA_ARRAY(&arena, char, 8 * 8 * 4096);
     for (int i = 0; i < g->cells; i++) {
         int slots;
         n[i] = grid_works(g, &g->cell[i], NULL, &slots);
-        work[i] = ARENA_ARRAY(&arena, struct work, n[i]);
+        work[i] = ARENA_ARRAY(&arena, struct grid_work, n[i]);
         grid_works(g, &g->cell[i], work[i], &slots);
         int busy[64] = {0};
         for (int k = 0; k < n[i]; k++) { /* a slot holds one microbatch at a time */
@@ -95,8 +95,8 @@ static bool plays(const struct grid *g) {
         moved = false;
         for (int i = 0; i < g->cells; i++) {
             if (at[i] == n[i]) continue;
-            const struct cell *c = &g->cell[i];
-            struct work x = work[i][at[i]];
+            const struct grid_cell *c = &g->cell[i];
+            struct grid_work x = work[i][at[i]];
             char *f = fwd + (c->pipeline * 8 + c->stage) * 4096,
                  *b = bwd + (c->pipeline * 8 + c->stage) * 4096;
             bool last = c->stage + 1 == g->line[c->pipeline].stages;
@@ -113,7 +113,7 @@ static bool plays(const struct grid *g) {
 
 static void order(void) {
     struct arch a = small_arch(ACTIVATION_GELU);
-    struct work w[64];
+    struct grid_work w[64];
     int slots;
     struct grid *g = grid(&a, "0-1:1;1-3:1;3-4:1", 5, 1);
     char text[64];
