@@ -49,7 +49,7 @@ CJSON_LIBS     ?= $(if $(call pc,libcjson),$(shell $(PKG_CONFIG) --libs libcjson
 METIS_LIBS     ?= $(if $(wildcard /usr/include/metis.h),-lmetis)# optional: the planner flashflex (Debian: libmetis-dev)
 BLAS_CPPFLAGS  ?= $(if $(call pc,openblas),$(call sys,openblas))
 BLAS_LIBS      ?= $(if $(call pc,openblas),$(shell $(PKG_CONFIG) --libs openblas))# any BLAS with cblas.h
-# optional: the backend for GPUs of NVIDIA and NCCL, a shared object that sailor-train loads when asked for
+# optional: the backend for NVIDIA GPUs and NCCL, a shared object that sailor-train loads when asked for
 CUDA_HOME      ?= $(patsubst %/bin/nvcc,%,$(firstword $(realpath $(shell command -v nvcc 2>/dev/null)) $(wildcard /usr/local/cuda/bin/nvcc)))
 NVCC           ?= $(if $(strip $(CUDA_HOME)),$(wildcard $(CUDA_HOME)/bin/nvcc))
 NCCL_HOME      ?= $(patsubst %/include/nccl.h,%,$(firstword $(wildcard $(addsuffix /include/nccl.h,$(CUDA_HOME) /usr/local /usr))))

@@ -1,15 +1,16 @@
-/* The backend for GPUs of NVIDIA: matrix products by cuBLASLt, everything else by the kernels of
- * cuda_kernels.cuh and cuda_attention.cuh, queued in one stream. What is stored is float or bf16; operations
- * are templates over it. */
+/* The backend for NVIDIA GPUs: matrix products by cuBLASLt (cuda_matmul.cuh), everything else by the kernels
+ * of cuda_kernels.cuh and cuda_attention.cuh, queued in one stream. What is stored is float or bf16;
+ * operations are templates over it. */
 #include "train/cuda_attention.cuh"
 #include "train/cuda_check.h"
+#include "train/cuda_matmul.cuh"
 
 #include <cub/device/device_radix_sort.cuh>
-#include <cublasLt.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <type_traits>
 extern "C" {
 #include "train/cuda.h"
 }
@@ -24,24 +25,9 @@ enum {
     FLASH_HEAD = 128
 };
 
-/* What tells one kind of matrix product from another; all of it is compared. */
-struct product_kind {
-    long long m, n, k, lda, ldb, ldc, stride_a, stride_b, stride_c, batch;
-    int transposed_a, transposed_b, bias, wide, align_a, align_b, align_c, align_bias; /* wide: c in float */
-};
-
-struct plan {
-    struct product_kind kind;
-    cublasLtMatmulDesc_t desc;
-    cublasLtMatrixLayout_t a, b, c;
-    cublasLtMatmulAlgo_t algorithm;
-    struct plan *next;
-};
-
 struct gpu {
     cudaStream_t stream;
-    cublasLtHandle_t blas;
-    struct plan *plans;
+    struct matmuls matmuls;
     void *scratch;
     /* what is uploaded passes through pinned memory, so that nobody waits */
     char *upload; /* [UPLOADS][UPLOAD] */
@@ -54,11 +40,6 @@ struct gpu {
 };
 
 static struct gpu *own(const struct backend *b) { return (struct gpu *)b->own; }
-
-static void check_blas(cublasStatus_t status, const char *what) {
-    if (status != CUBLAS_STATUS_SUCCESS) die("CUDA: %s: %s", what, cublasLtGetStatusString(status));
-}
-#define CHECK_BLAS(call) check_blas(call, #call)
 
 /* ---- launches ---- */
 
@@ -77,11 +58,6 @@ static dim3 packs(size_t n, int width) {
     return dim3((unsigned)(blocks < 1 ? 1 : blocks < 1 << 16 ? blocks : 1 << 16));
 }
 
-static size_t alignment(const void *p) {
-    uintptr_t at = (uintptr_t)p | 256;
-    return at & (~at + 1);
-}
-
 /* Can W elements be taken at once: does W divide the size, and do all buffers begin at 16 bytes? */
 template <class T> struct wide {
     enum { W = 16 / sizeof(T) };
@@ -91,22 +67,19 @@ template <class... P> static bool aligned(P *...p) {
     for (const void *x : {(const void *)p...}) all = all && alignment(x) >= 16; /* NULL is */
     return all;
 }
-#define BY_WIDTH(condition, W, ...)                                                                          \
-    do {                                                                                                     \
-        if (condition) {                                                                                     \
-            constexpr int W = wide<T>::W;                                                                    \
-            __VA_ARGS__;                                                                                     \
-        } else {                                                                                             \
-            constexpr int W = 1;                                                                             \
-            __VA_ARGS__;                                                                                     \
-        }                                                                                                    \
-    } while (0)
+/* Calls f with the number of elements to take at once, as a constant. */
+template <class T, class F> static void by_width(bool is_wide, F f) {
+    if (is_wide)
+        f(std::integral_constant<int, wide<T>::W>());
+    else
+        f(std::integral_constant<int, 1>());
+}
 template <class T> static bool divides(size_t n) { return n % wide<T>::W == 0; }
 
 /* ---- memory ---- */
 
-/* Kernels are loaded when they are first launched, cuBLASLt's too: where nothing were left for them, the
- * first step would fail instead of this. */
+/* Kernels, cuBLASLt's among them, are loaded when they are first launched: RESERVE is left for them, so that
+ * a lack of memory is found here and not in the first step. */
 static void *cuda_alloc(struct backend *b, size_t bytes) {
     void *p = NULL;
     size_t left, total;
@@ -127,7 +100,10 @@ static void wait_for(struct backend *b, cudaEvent_t event) {
         return;
     }
     cudaError_t status;
-    while ((status = cudaEventQuery(event)) == cudaErrorNotReady) c->poll(c->poll_own), sched_yield();
+    while ((status = cudaEventQuery(event)) == cudaErrorNotReady) {
+        c->poll(c->poll_own);
+        sched_yield();
+    }
     check(status, "waiting for the device");
 }
 
@@ -138,7 +114,10 @@ static void cuda_sync(struct backend *b) {
         return;
     }
     cudaError_t status;
-    while ((status = cudaStreamQuery(c->stream)) == cudaErrorNotReady) c->poll(c->poll_own), sched_yield();
+    while ((status = cudaStreamQuery(c->stream)) == cudaErrorNotReady) {
+        c->poll(c->poll_own);
+        sched_yield();
+    }
     check(status, "waiting for the device");
 }
 
@@ -212,131 +191,13 @@ static double cuda_stamp_s(struct backend *b, int i) {
     return 1e-3 * ms;
 }
 
-/* ---- matrix products: c[m][n] = scale * a b (+ c) (+ bias[n]), row-major as everywhere; a is [m][k], or
- * [k][m] where transposed, b [k][n] or [n][k]. a, b and bias are T, c is C. ---- */
-
-struct matrix {
-    const void *at;
-    int ld;
-    bool transposed;
-    size_t stride; /* from one of a batch to the next */
-};
-struct product {
-    int m, n, k;
-    float scale;
-    struct matrix a, b;
-    int batch;
-    size_t stride_c;
-};
-
-template <class T> static cudaDataType_t type_of() { return sizeof(T) == 4 ? CUDA_R_32F : CUDA_R_16BF; }
-
-static cublasLtMatrixLayout_t layout(cudaDataType_t type, long long rows, long long columns, long long ld,
-                                     long long batch, long long stride) {
-    cublasLtMatrixLayout_t x;
-    int32_t count = (int32_t)batch;
-    int64_t step = stride;
-    CHECK_BLAS(cublasLtMatrixLayoutCreate(&x, type, (uint64_t)rows, (uint64_t)columns, ld));
-    CHECK_BLAS(cublasLtMatrixLayoutSetAttribute(x, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &count, sizeof count));
-    CHECK_BLAS(
-        cublasLtMatrixLayoutSetAttribute(x, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &step, sizeof step));
-    return x;
-}
-
-static cublasLtMatmulDesc_t describe(const struct product_kind &x, cudaDataType_t type, const void *bias,
-                                     cublasComputeType_t precision) {
-    cublasLtMatmulDesc_t d;
-    cublasOperation_t first = x.transposed_b ? CUBLAS_OP_T : CUBLAS_OP_N,
-                      second = x.transposed_a ? CUBLAS_OP_T : CUBLAS_OP_N;
-    cublasLtEpilogue_t epilogue = x.bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
-    CHECK_BLAS(cublasLtMatmulDescCreate(&d, precision, CUDA_R_32F));
-    CHECK_BLAS(cublasLtMatmulDescSetAttribute(d, CUBLASLT_MATMUL_DESC_TRANSA, &first, sizeof first));
-    CHECK_BLAS(cublasLtMatmulDescSetAttribute(d, CUBLASLT_MATMUL_DESC_TRANSB, &second, sizeof second));
-    CHECK_BLAS(cublasLtMatmulDescSetAttribute(d, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue, sizeof epilogue));
-    if (!x.bias) return d;
-    CHECK_BLAS(cublasLtMatmulDescSetAttribute(d, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, &type, sizeof type));
-    CHECK_BLAS(cublasLtMatmulDescSetAttribute(d, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias));
-    return d;
-}
-
-/* cuBLASLt counts by columns: a row-major c = a b is c' = b' a' to it, so a and b change places. */
-static struct plan *make_plan(struct gpu *c, const struct product_kind &x, cudaDataType_t type,
-                              cudaDataType_t type_c, const void *bias) {
-    struct plan *p = (struct plan *)calloc(1, sizeof *p);
-    cublasLtMatmulPreference_t wish;
-    cublasLtMatmulHeuristicResult_t found;
-    size_t room = SCRATCH;
-    int n = 0;
-    if (!p) die("CUDA: matrix product: out of memory");
-    p->kind = x;
-    p->a = layout(type, x.transposed_b ? x.k : x.n, x.transposed_b ? x.n : x.k, x.ldb, x.batch, x.stride_b);
-    p->b = layout(type, x.transposed_a ? x.m : x.k, x.transposed_a ? x.k : x.m, x.lda, x.batch, x.stride_a);
-    p->c = layout(type_c, x.n, x.m, x.ldc, x.batch, x.stride_c);
-    CHECK_BLAS(cublasLtMatmulPreferenceCreate(&wish));
-    CHECK_BLAS(cublasLtMatmulPreferenceSetAttribute(wish, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &room,
-                                                    sizeof room));
-    const struct {
-        cublasLtMatmulPreferenceAttributes_t what;
-        uint32_t bytes;
-    } align[] = {
-        {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, (uint32_t)x.align_b},
-        {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, (uint32_t)x.align_a},
-        {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, (uint32_t)x.align_c},
-        /* where the bias begins counts as where d does */
-        {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES,
-         (uint32_t)(x.align_bias < x.align_c ? x.align_bias : x.align_c)},
-    };
-    for (const auto &at : align)
-        CHECK_BLAS(cublasLtMatmulPreferenceSetAttribute(wish, at.what, &at.bytes, sizeof at.bytes));
-    /* odd sizes may have no algorithm in TF32 */
-    for (int plain = type != CUDA_R_32F; n == 0 && plain < 2; plain++) {
-        if (p->desc) CHECK_BLAS(cublasLtMatmulDescDestroy(p->desc));
-        p->desc = describe(x, type, bias, plain ? CUBLAS_COMPUTE_32F : CUBLAS_COMPUTE_32F_FAST_TF32);
-        if (cublasLtMatmulAlgoGetHeuristic(c->blas, p->desc, p->a, p->b, p->c, p->c, wish, 1, &found, &n) !=
-            CUBLAS_STATUS_SUCCESS)
-            n = 0;
-    }
-    if (n == 0) die("CUDA: no algorithm of cuBLASLt for a product of %lld x %lld x %lld", x.m, x.n, x.k);
-    p->algorithm = found.algo;
-    CHECK_BLAS(cublasLtMatmulPreferenceDestroy(wish));
-    p->next = c->plans;
-    return c->plans = p;
-}
+/* ---- linear maps ---- */
 
 template <class T, class C>
-static void multiply(struct backend *b, struct product p, const void *bias, float keep, void *to, int ld) {
-    struct gpu *c = own(b);
-    struct product_kind x;
-    memset(&x, 0, sizeof x);
-    x.m = p.m;
-    x.n = p.n;
-    x.k = p.k;
-    x.lda = p.a.ld;
-    x.ldb = p.b.ld;
-    x.ldc = ld;
-    x.stride_a = (long long)p.a.stride;
-    x.stride_b = (long long)p.b.stride;
-    x.stride_c = (long long)p.stride_c;
-    x.batch = p.batch ? p.batch : 1;
-    x.transposed_a = p.a.transposed;
-    x.transposed_b = p.b.transposed;
-    x.bias = bias != NULL;
-    x.wide = sizeof(C) == 4;
-    x.align_a = (int)alignment(p.a.at);
-    x.align_b = (int)alignment(p.b.at);
-    x.align_c = (int)alignment(to);
-    x.align_bias = (int)alignment(bias);
-    struct plan *plan = c->plans;
-    while (plan && memcmp(&plan->kind, &x, sizeof x)) plan = plan->next;
-    if (!plan) plan = make_plan(c, x, type_of<T>(), type_of<C>(), bias);
-    if (bias)
-        CHECK_BLAS(cublasLtMatmulDescSetAttribute(plan->desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias,
-                                                  sizeof bias));
-    CHECK_BLAS(cublasLtMatmul(c->blas, plan->desc, &p.scale, p.b.at, plan->a, p.a.at, plan->b, &keep, to,
-                              plan->c, to, plan->c, &plan->algorithm, c->scratch, SCRATCH, c->stream));
+static void multiply(struct backend *b, const struct product &p, const void *bias, float keep, void *to,
+                     int ld) {
+    matmul_run<T, C>(&own(b)->matmuls, p, bias, keep, to, ld);
 }
-
-/* ---- linear maps ---- */
 
 template <class T>
 static void cuda_linear(struct backend *b, void *y, const void *x, const void *w, const void *bias, int n,
@@ -357,11 +218,15 @@ static void columns(struct backend *b, float *dbias, float *dgain, const T *dy, 
     if (chunks > room) chunks = room;
     int chunk = (int)ceil_div((size_t)n, (size_t)chunks);
     chunks = (int)ceil_div((size_t)n, (size_t)chunk);
-    BY_WIDTH(divides<T>((size_t)h) && aligned(dy, x), W,
-             dim3 grid(ceil_div((size_t)h, WARP * W), (unsigned)chunks);
-             dim3 block(WARP, COLUMN_ROWS); if (dgain)
-                 RUN(b, (columns_kernel<T, W, true>), grid, block, part, dy, x, mean, rstd, n, h, chunk);
-             else RUN(b, (columns_kernel<T, W, false>), grid, block, part, dy, x, mean, rstd, n, h, chunk));
+    by_width<T>(divides<T>((size_t)h) && aligned(dy, x), [&](auto width) {
+        constexpr int W = decltype(width)::value;
+        dim3 grid(ceil_div((size_t)h, WARP * W), (unsigned)chunks);
+        dim3 block(WARP, COLUMN_ROWS);
+        if (dgain)
+            RUN(b, (columns_kernel<T, W, true>), grid, block, part, dy, x, mean, rstd, n, h, chunk);
+        else
+            RUN(b, (columns_kernel<T, W, false>), grid, block, part, dy, x, mean, rstd, n, h, chunk);
+    });
     RUN(b, columns_end_kernel, dim3(ceil_div((size_t)h, WARP), (unsigned)lines), dim3(WARP, COLUMN_ROWS),
         dbias, dgain, part, chunks, h);
 }
@@ -389,9 +254,11 @@ template <class T>
 static void cuda_residual(struct backend *b, void *y, const void *x, const void *part, const void *bias,
                           int n, int h) {
     size_t all = (size_t)n * (size_t)h;
-    BY_WIDTH(divides<T>((size_t)h) && aligned(y, x, part, bias), W,
-             RUN(b, (residual_kernel<T, W>), packs(all, W), ROW_THREADS, (T *)y, (const T *)x,
-                 (const T *)part, (const T *)bias, all, h));
+    by_width<T>(divides<T>((size_t)h) && aligned(y, x, part, bias), [&](auto width) {
+        constexpr int W = decltype(width)::value;
+        RUN(b, (residual_kernel<T, W>), packs(all, W), ROW_THREADS, (T *)y, (const T *)x, (const T *)part,
+            (const T *)bias, all, h);
+    });
 }
 
 /* ---- layer norm ---- */
@@ -399,19 +266,22 @@ static void cuda_residual(struct backend *b, void *y, const void *x, const void 
 template <class T>
 static void cuda_norm(struct backend *b, void *y, void *mean, void *rstd, const void *x, const void *gain,
                       const void *bias, int n, int h) {
-    BY_WIDTH(divides<T>((size_t)h) && aligned(y, x, gain, bias), W,
-             RUN(b, (norm_kernel<T, W>), ceil_div((size_t)n, ROW_THREADS / WARP), ROW_THREADS, (T *)y,
-                 (float *)mean, (float *)rstd, (const T *)x, (const T *)gain, (const T *)bias, n, h));
+    by_width<T>(divides<T>((size_t)h) && aligned(y, x, gain, bias), [&](auto width) {
+        constexpr int W = decltype(width)::value;
+        RUN(b, (norm_kernel<T, W>), ceil_div((size_t)n, ROW_THREADS / WARP), ROW_THREADS, (T *)y,
+            (float *)mean, (float *)rstd, (const T *)x, (const T *)gain, (const T *)bias, n, h);
+    });
 }
 
 template <class T>
 static void cuda_norm_back(struct backend *b, void *dx, void *dgain, void *dbias, const void *dy,
                            const void *x, const void *gain, const void *mean, const void *rstd, int n,
                            int h) {
-    BY_WIDTH(divides<T>((size_t)h) && aligned(dx, dy, x, gain), W,
-             RUN(b, (norm_back_kernel<T, W>), ceil_div((size_t)n, ROW_THREADS / WARP), ROW_THREADS, (T *)dx,
-                 (const T *)dy, (const T *)x, (const T *)gain, (const float *)mean, (const float *)rstd, n,
-                 h));
+    by_width<T>(divides<T>((size_t)h) && aligned(dx, dy, x, gain), [&](auto width) {
+        constexpr int W = decltype(width)::value;
+        RUN(b, (norm_back_kernel<T, W>), ceil_div((size_t)n, ROW_THREADS / WARP), ROW_THREADS, (T *)dx,
+            (const T *)dy, (const T *)x, (const T *)gain, (const float *)mean, (const float *)rstd, n, h);
+    });
     columns<T>(b, (float *)dbias, (float *)dgain, (const T *)dy, (const T *)x, (const float *)mean,
                (const float *)rstd, n, h);
 }
@@ -523,20 +393,27 @@ static void cuda_attention_back(struct backend *b, void *dqkv, const void *dout,
 
 template <class T>
 static void cuda_activate(struct backend *b, void *y, const void *x, enum activation f, size_t n) {
-    BY_WIDTH(divides<T>(n) && aligned(y, x), W,
-             if (f == ACTIVATION_GELU)
-                 RUN(b, (activate_kernel<T, W, true>), packs(n, W), ROW_THREADS, (T *)y, (const T *)x, n);
-             else RUN(b, (activate_kernel<T, W, false>), packs(n, W), ROW_THREADS, (T *)y, (const T *)x, n));
+    by_width<T>(divides<T>(n) && aligned(y, x), [&](auto width) {
+        constexpr int W = decltype(width)::value;
+        if (f == ACTIVATION_GELU)
+            RUN(b, (activate_kernel<T, W, true>), packs(n, W), ROW_THREADS, (T *)y, (const T *)x, n);
+        else
+            RUN(b, (activate_kernel<T, W, false>), packs(n, W), ROW_THREADS, (T *)y, (const T *)x, n);
+    });
 }
 
 template <class T>
 static void cuda_activate_back(struct backend *b, void *dy, void *y, const void *x, enum activation f,
                                size_t n) {
-    BY_WIDTH(divides<T>(n) && aligned(dy, y, x), W,
-             if (f == ACTIVATION_GELU) RUN(b, (activate_back_kernel<T, W, true>), packs(n, W), ROW_THREADS,
-                                           (T *)dy, (T *)y, (const T *)x, n);
-             else RUN(b, (activate_back_kernel<T, W, false>), packs(n, W), ROW_THREADS, (T *)dy, (T *)y,
-                      (const T *)x, n));
+    by_width<T>(divides<T>(n) && aligned(dy, y, x), [&](auto width) {
+        constexpr int W = decltype(width)::value;
+        if (f == ACTIVATION_GELU)
+            RUN(b, (activate_back_kernel<T, W, true>), packs(n, W), ROW_THREADS, (T *)dy, (T *)y,
+                (const T *)x, n);
+        else
+            RUN(b, (activate_back_kernel<T, W, false>), packs(n, W), ROW_THREADS, (T *)dy, (T *)y,
+                (const T *)x, n);
+    });
 }
 
 /* ---- embedding ---- */
@@ -544,9 +421,11 @@ static void cuda_activate_back(struct backend *b, void *dy, void *y, const void 
 template <class T>
 static void cuda_embed(struct backend *b, void *y, const void *table, const void *positions, const int *token,
                        int first, int rows, int n, int length, int h) {
-    BY_WIDTH(divides<T>((size_t)h) && aligned(y, table, positions), W,
-             RUN(b, (embed_kernel<T, W>), packs((size_t)n * (size_t)h, W), ROW_THREADS, (T *)y,
-                 (const T *)table, (const T *)positions, token, first, rows, (size_t)n, length, h));
+    by_width<T>(divides<T>((size_t)h) && aligned(y, table, positions), [&](auto width) {
+        constexpr int W = decltype(width)::value;
+        RUN(b, (embed_kernel<T, W>), packs((size_t)n * (size_t)h, W), ROW_THREADS, (T *)y, (const T *)table,
+            (const T *)positions, token, first, rows, (size_t)n, length, h);
+    });
 }
 
 template <class T>
@@ -554,9 +433,11 @@ static void cuda_embed_back(struct backend *b, void *dtable, void *dpositions, c
                             const int *token, int first, int rows, int n, int length, int h) {
     struct gpu *c = own(b);
     size_t size = (size_t)length * (size_t)h, temporary = 0, used = ((size_t)n + 63) / 64 * 64;
-    BY_WIDTH(divides<T>((size_t)h) && aligned(dy, dpositions), W,
-             RUN(b, (positions_back_kernel<T, W>), packs(size, W), ROW_THREADS, (float *)dpositions,
-                 (const T *)dy, (size_t)n * (size_t)h, size));
+    by_width<T>(divides<T>((size_t)h) && aligned(dy, dpositions), [&](auto width) {
+        constexpr int W = decltype(width)::value;
+        RUN(b, (positions_back_kernel<T, W>), packs(size, W), ROW_THREADS, (float *)dpositions, (const T *)dy,
+            (size_t)n * (size_t)h, size);
+    });
     unsigned *key = (unsigned *)c->scratch, *sorted = key + used;
     int *index = (int *)(sorted + used), *order = index + used, bits = 1;
     void *room = order + used;
@@ -566,34 +447,42 @@ static void cuda_embed_back(struct backend *b, void *dtable, void *dpositions, c
         die("CUDA: embedding: %d tokens of a microbatch are too many", n);
     RUN(b, table_rows_kernel, packs((size_t)n, 1), ROW_THREADS, key, index, token, first, rows, n);
     CHECK(cub::DeviceRadixSort::SortPairs(room, temporary, key, sorted, index, order, n, 0, bits, c->stream));
-    BY_WIDTH(divides<T>((size_t)h) && aligned(dy, dtable), W,
-             RUN(b, (table_back_kernel<T, W>), dim3(ceil_div((size_t)n, 4), ceil_div((size_t)h, WARP * W)),
-                 dim3(WARP, 4), (float *)dtable, (const T *)dy, sorted, order, rows, n, h));
+    by_width<T>(divides<T>((size_t)h) && aligned(dy, dtable), [&](auto width) {
+        constexpr int W = decltype(width)::value;
+        RUN(b, (table_back_kernel<T, W>), dim3(ceil_div((size_t)n, 4), ceil_div((size_t)h, WARP * W)),
+            dim3(WARP, 4), (float *)dtable, (const T *)dy, sorted, order, rows, n, h);
+    });
 }
 
 /* ---- cross entropy ---- */
 
 template <class T>
 static void cuda_loss_max(struct backend *b, void *max, const void *logits, int n, int rows, int room) {
-    BY_WIDTH(divides<T>((size_t)room) && aligned(logits), W,
-             RUN(b, (loss_max_kernel<T, W>), (unsigned)n, ROW_THREADS, (float *)max, (const T *)logits, rows,
-                 room));
+    by_width<T>(divides<T>((size_t)room) && aligned(logits), [&](auto width) {
+        constexpr int W = decltype(width)::value;
+        RUN(b, (loss_max_kernel<T, W>), (unsigned)n, ROW_THREADS, (float *)max, (const T *)logits, rows,
+            room);
+    });
 }
 
 template <class T>
 static void cuda_loss_sums(struct backend *b, void *sums, void *logits, const void *max, const int *target,
                            int first, int n, int rows, int room) {
-    BY_WIDTH(divides<T>((size_t)room) && aligned(logits), W,
-             RUN(b, (loss_sums_kernel<T, W>), (unsigned)n, ROW_THREADS, (float *)sums, (T *)logits,
-                 (const float *)max, target, first, n, rows, room));
+    by_width<T>(divides<T>((size_t)room) && aligned(logits), [&](auto width) {
+        constexpr int W = decltype(width)::value;
+        RUN(b, (loss_sums_kernel<T, W>), (unsigned)n, ROW_THREADS, (float *)sums, (T *)logits,
+            (const float *)max, target, first, n, rows, room);
+    });
 }
 
 template <class T>
 static void cuda_loss_back(struct backend *b, void *loss, void *logits, const void *sums, const int *target,
                            int first, int n, int n_valid, int rows, int room, double weight) {
-    BY_WIDTH(divides<T>((size_t)room) && aligned(logits), W,
-             RUN(b, (loss_back_kernel<T, W>), (unsigned)n, ROW_THREADS, (T *)logits, (const float *)sums,
-                 target, first, n_valid, rows, room, (float)weight));
+    by_width<T>(divides<T>((size_t)room) && aligned(logits), [&](auto width) {
+        constexpr int W = decltype(width)::value;
+        RUN(b, (loss_back_kernel<T, W>), (unsigned)n, ROW_THREADS, (T *)logits, (const float *)sums, target,
+            first, n_valid, rows, room, (float)weight);
+    });
     RUN(b, loss_kernel, 1, ROW_THREADS, (float *)loss, (const float *)sums, n, n_valid, weight);
 }
 
@@ -610,9 +499,11 @@ static void cuda_adamw(struct backend *b, void *p, void *master, const void *g, 
                               (float)(1 / step.correction1),
                               (float)(1 / step.correction2)};
     float *w = (float *)(sizeof(T) == 4 ? p : master);
-    BY_WIDTH(divides<T>(n) && aligned(p, w, g, m, v), W,
-             RUN(b, (adamw_kernel<T, W>), packs(n, W), ROW_THREADS, (T *)p, w, (const float *)g, (float *)m,
-                 (float *)v, n, a));
+    by_width<T>(divides<T>(n) && aligned(p, w, g, m, v), [&](auto width) {
+        constexpr int W = decltype(width)::value;
+        RUN(b, (adamw_kernel<T, W>), packs(n, W), ROW_THREADS, (T *)p, w, (const float *)g, (float *)m,
+            (float *)v, n, a);
+    });
 }
 
 /* ---- the backend ---- */
@@ -621,18 +512,11 @@ static void cuda_close(struct backend *b) {
     struct gpu *c = own(b);
     if (!c) return;
     cuda_sync(b);
-    for (struct plan *p = c->plans, *next; p; p = next) {
-        next = p->next;
-        cublasLtMatmulDescDestroy(p->desc);
-        cublasLtMatrixLayoutDestroy(p->a), cublasLtMatrixLayoutDestroy(p->b),
-            cublasLtMatrixLayoutDestroy(p->c);
-        free(p);
-    }
+    matmul_free(&c->matmuls);
     for (int i = 0; i < c->stamps; i++) cudaEventDestroy(c->stamp[i]);
     for (int i = 0; i < UPLOADS; i++) cudaEventDestroy(c->uploaded[i]);
     cudaFreeHost(c->upload);
     cudaFree(c->scratch);
-    cublasLtDestroy(c->blas);
     cudaStreamDestroy(c->stream);
     free(c->stamp);
     free(c);
@@ -714,7 +598,11 @@ int backend_cuda_open(struct backend *b, enum elem elem, int place, struct err *
     if (status == cudaSuccess) status = cudaMallocHost((void **)&c->upload, UPLOADS * UPLOAD);
     for (int i = 0; i < UPLOADS && status == cudaSuccess; i++)
         status = cudaEventCreateWithFlags(&c->uploaded[i], cudaEventDisableTiming);
-    if (status == cudaSuccess && cublasLtCreate(&c->blas) != CUBLAS_STATUS_SUCCESS) status = cudaErrorUnknown;
+    if (status == cudaSuccess && cublasLtCreate(&c->matmuls.blas) != CUBLAS_STATUS_SUCCESS)
+        status = cudaErrorUnknown;
+    c->matmuls.stream = c->stream;
+    c->matmuls.scratch = c->scratch;
+    c->matmuls.scratch_bytes = SCRATCH;
     if (status == cudaSuccess) return 0;
     return err_set(e, status == cudaErrorMemoryAllocation ? EXIT_NOPLAN : EXIT_INTERNAL,
                    "backend cuda: %s: %s", b->device, cudaGetErrorString(status));

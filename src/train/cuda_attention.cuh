@@ -111,6 +111,30 @@ static __device__ inline struct place place_of(int length, int heads, int d) {
     return x;
 }
 
+/* The walk over the keys and values that a tile of rows sees, `tiles` tiles of C: calls work(j, keys, values)
+ * with tile j in shared memory. Two tiles of each, at k and at v, take turns: one is fetched while the block
+ * works on the other. `from` is where the head begins in qkv. What was being fetched before is there, too. */
+template <int D, int C, class F>
+static __device__ inline void walk_keys(bfloat *k, bfloat *v, const bfloat *from, size_t stride, int tiles,
+                                        int length, int d, F work) {
+    fetch<D, C>(k, from + d, stride, length, d);
+    fetch<D, C>(v, from + 2 * d, stride, length, d);
+    copy_end();
+    for (int j = 0; j < tiles; j++) {
+        if (j + 1 < tiles) {
+            const bfloat *next = from + (size_t)(j + 1) * C * stride;
+            int there = length - (j + 1) * C, other = (j + 1) % 2 * C * D;
+            fetch<D, C>(k + other, next + d, stride, there, d);
+            fetch<D, C>(v + other, next + 2 * d, stride, there, d);
+        }
+        copy_end(); /* empty after the last tile, so that one group more than that of tile j is always open */
+        copy_wait<1>();
+        __syncthreads();
+        work(j, k + j % 2 * C * D, v + j % 2 * C * D);
+        __syncthreads(); /* before the next but one overwrites it */
+    }
+}
+
 template <int D, int WARPS, int C> static constexpr size_t flash_bytes() {
     return sizeof(bfloat) * D * (16 * WARPS + 4 * C);
 }
@@ -135,20 +159,7 @@ __global__ void __launch_bounds__(WARPS *WARP, BLOCKS(D, WARPS))
     int end = first + R < length ? first + R : length, tiles = (end + C - 1) / C;
     float o[D / 8][4] = {{0}}, most[2] = {-INFINITY, -INFINITY}, sum[2] = {0, 0};
     fetch<D, R>(q, from + (size_t)first * at.stride, at.stride, length - first, d);
-    fetch<D, C>(k, from + d, at.stride, length, d);
-    fetch<D, C>(v, from + 2 * d, at.stride, length, d);
-    copy_end();
-    for (int j = 0; j < tiles; j++) {
-        bfloat *kj = k + j % 2 * C * D, *vj = v + j % 2 * C * D;
-        if (j + 1 < tiles) {
-            const bfloat *next = from + (size_t)(j + 1) * C * at.stride;
-            int there = length - (j + 1) * C, other = (j + 1) % 2 * C * D;
-            fetch<D, C>(k + other, next + d, at.stride, there, d);
-            fetch<D, C>(v + other, next + 2 * d, at.stride, there, d);
-        }
-        copy_end();
-        copy_wait<1>();
-        __syncthreads();
+    walk_keys<D, C>(k, v, from, at.stride, tiles, length, d, [&](int j, bfloat *kj, bfloat *vj) {
         float s[C / 8][4];
         dot<D, C>(s, q, 16 * warp, kj);
         /* only a tile that reaches beyond the warp's first row hides something from it */
@@ -178,8 +189,7 @@ __global__ void __launch_bounds__(WARPS *WARP, BLOCKS(D, WARPS))
         for (int n = 0; n < D / 8; n++)
             for (int i = 0; i < 4; i++) o[n][i] *= shrink[i / 2];
         add_product<D, C>(o, s, vj);
-        __syncthreads();
-    }
+    });
     for (int half = 0; half < 2; half++) {
         for (int lanes = 1; lanes <= 2; lanes *= 2)
             sum[half] += __shfl_xor_sync(0xffffffffu, sum[half], lanes);
@@ -224,20 +234,7 @@ __global__ void __launch_bounds__(WARPS *WARP, BLOCKS(D, WARPS))
         }
     fetch<D, R>(q, from + (size_t)first * at.stride, at.stride, length - first, d);
     fetch<D, R>(go, dout + at.out + (size_t)first * at.out_stride, at.out_stride, length - first, d);
-    fetch<D, C>(k, from + d, at.stride, length, d);
-    fetch<D, C>(v, from + 2 * d, at.stride, length, d);
-    copy_end();
-    for (int j = 0; j < tiles; j++) {
-        bfloat *kj = k + j % 2 * C * D, *vj = v + j % 2 * C * D;
-        if (j + 1 < tiles) {
-            const bfloat *next = from + (size_t)(j + 1) * C * at.stride;
-            int there = length - (j + 1) * C, other = (j + 1) % 2 * C * D;
-            fetch<D, C>(k + other, next + d, at.stride, there, d);
-            fetch<D, C>(v + other, next + 2 * d, at.stride, there, d);
-        }
-        copy_end();
-        copy_wait<1>();
-        __syncthreads();
+    walk_keys<D, C>(k, v, from, at.stride, tiles, length, d, [&](int j, bfloat *kj, bfloat *vj) {
         float s[C / 8][4], dp[C / 8][4];
         dot<D, C>(s, q, 16 * warp, kj);
         dot<D, C>(dp, go, 16 * warp, vj);
@@ -249,8 +246,7 @@ __global__ void __launch_bounds__(WARPS *WARP, BLOCKS(D, WARPS))
                 s[n][i] = p * (dp[n][i] - along_row[i / 2]);
             }
         add_product<D, C>(dq, s, kj);
-        __syncthreads();
-    }
+    });
     float scales[2] = {scale, scale};
     put_rows<D>(dqkv + at.qkv, at.stride, row, length, d, dq, scales);
 }
