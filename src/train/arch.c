@@ -1,6 +1,7 @@
 #include "train/arch.h"
 #include "io/json.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -118,6 +119,7 @@ struct part arch_part(const struct tensor *t, int tp, int k) {
     if (t->pad == 1) room = t->rows / (size_t)tp; /* divides: arch_check_tp() */
     size_t first = room * (size_t)k < t->rows ? room * (size_t)k : t->rows;
     size_t rows = t->rows - first < room ? t->rows - first : room;
+    assert(t->pad > 1 || room * (size_t)tp == t->rows);
     return (struct part){first, rows, room};
 }
 

@@ -1,9 +1,9 @@
 /* The CPU backend: loops in OpenMP, matrix products by the BLAS that was linked. Rows or columns are divided
- * among threads, never a sum, so that results do not depend on their number.
+ * among threads, but never a sum, so that results do not depend on the number of threads.
  *
- * `real` is what is computed with, and acc; `stored` is elem, read with get() and written with put(). This
- * file has both as float. backend_cpu_bf16.c compiles it a second time and stores bf16; the tests a third
- * time, with double, to compare gradients with differences. */
+ * Arithmetic and acc are `real`; elem is `stored`, read with get() and written with put(). Both are float
+ * here. backend_cpu_bf16.c compiles this file a second time with bf16 as `stored`; the tests compile it a
+ * third time with double, to compare gradients with differences. */
 #include "train/backend.h"
 
 #include <cblas.h>
@@ -39,11 +39,10 @@ static inline stored put(real x) { return x; }
 enum { MIXED = 0, STORED = REAL };
 #endif
 
-/* Libraries of matrix products bring threads of their own; the name of the knob is all they do not agree on.
- */
+/* BLAS libraries bring threads of their own; all they disagree on is the name of the knob. */
 extern void openblas_set_num_threads(int) __attribute__((weak));
 extern void bli_thread_set_num_threads(long) __attribute__((weak));
-/* and those that say who they are */
+/* how they give their name and version */
 extern char *openblas_get_config(void) __attribute__((weak));
 extern char *bli_info_get_version_str(void) __attribute__((weak));
 
@@ -121,7 +120,7 @@ struct product { /* scale * a b, [m][k] times [k][n] */
     real scale;
     struct matrix a, b;
 };
-enum { ALL = -1 }; /* in place of a thread: all of them share the work */
+enum { ALL = -1 }; /* in place of a thread's number: all of them share the work */
 
 static void gemm(struct product p, const void *a, int lda, const void *b, int ldb, real beta, real *to,
                  int ld) {
@@ -130,8 +129,8 @@ static void gemm(struct product p, const void *a, int lda, const void *b, int ld
 }
 
 #ifdef BACKEND_STORES_BF16
-/* Tile by tile: what is stored becomes floats just before BLAS needs it, so that the room for that is small
- * and the same for every model. The sum over k stays in floats and is rounded once. */
+/* Tile by tile: stored elements become floats just before BLAS needs them, so that little room, the same for
+ * every model, is enough. The sum over k stays in float and is rounded once. */
 enum { TILE = 128 };
 
 static struct matrix corner(struct matrix x, int row, int column) {
@@ -140,7 +139,7 @@ static struct matrix corner(struct matrix x, int row, int column) {
     return x;
 }
 
-/* The first rows and columns, as they are stored, into [TILE][TILE]. */
+/* The first rows and columns into [TILE][TILE], transposed if x is. */
 static void load(real *to, struct matrix x, int rows, int columns) {
     int n = x.transposed ? columns : rows, width = x.transposed ? rows : columns;
     for (int i = 0; i < n; i++)
@@ -157,7 +156,7 @@ static void one_tile(real *work, struct product p, real beta, real *to, int ld) 
     }
 }
 
-/* To `sum`, or rounded to `to`. */
+/* Adds to `sum`, or writes `to`, rounded; the other one is NULL. */
 static void by_tiles(const struct backend *backend, int thread, struct product p, const stored *bias,
                      real beta, real *sum, stored *to, int ld) {
     const struct cpu *c = backend->own;
@@ -199,7 +198,8 @@ static real *new_tiles(int threads) {
 }
 #else
 static void multiply_add(const struct backend *b, int thread, struct product p, real beta, real *to, int ld) {
-    (void)b, (void)thread;
+    (void)b;
+    (void)thread;
     gemm(p, p.a.at, p.a.ld, p.b.at, p.b.ld, beta, to, ld);
 }
 
@@ -347,15 +347,16 @@ static inline real exp_real(real x) {
 }
 #endif
 
-/* Work space is one square of real per thread: of scores, where they are not stored as they are, later of
- * gradients; and there one of what is stored. */
+/* Work space is one square of real per thread, for scores that cannot be computed where they are stored, and
+ * later for their gradients; where MIXED, also a square of `stored`. */
 static void cpu_attention_bytes(struct backend *b, struct attention a, size_t *saved, size_t *work) {
     size_t square = (size_t)a.length * (size_t)a.length;
     *saved = square * sizeof(stored) * (size_t)a.sequences * (size_t)a.heads;
     *work = square * (sizeof(real) + MIXED * sizeof(stored)) * (size_t)threads_of(b);
 }
 
-/* Products of a single head are too small to be divided: BLAS works alone. Where MIXED it always does. */
+/* The products of a single head are too small to be divided: BLAS gets one thread. Where MIXED, it has one
+ * anyway. */
 static void begin_heads(const struct backend *b) {
     if (!MIXED && threads_of(b) > 1) blas_threads(1);
 }
@@ -377,7 +378,7 @@ static void softmax_rows(stored *p, real *scores, int length) {
     }
 }
 
-/* One thread takes one head of one sequence at a time. */
+/* Each thread takes one head of one sequence at a time. */
 static void cpu_attention(struct backend *b, void *out, void *saved, void *work, const void *qkv,
                           struct attention a) {
     int L = a.length, d = a.size, ld = 3 * d * a.heads;
@@ -604,7 +605,10 @@ static void cpu_adamw(struct backend *b, void *p, void *master, const void *g, v
 
 static void cpu_close(struct backend *b) {
     struct cpu *c = b->own;
-    if (c) free(c->stamp), free(c->tiles);
+    if (c) {
+        free(c->stamp);
+        free(c->tiles);
+    }
     free(c);
     b->own = NULL;
 }
@@ -636,7 +640,10 @@ void backend_cpu_blas(char *text, size_t size) {
 int backend_cpu_open(struct backend *b, int threads, struct err *e) {
     struct cpu *c = calloc(1, sizeof *c);
     if (c) c->tiles = new_tiles(threads);
-    if (!c || (MIXED && !c->tiles)) return free(c), err_set(e, EXIT_INTERNAL, "out of memory");
+    if (!c || (MIXED && !c->tiles)) {
+        free(c);
+        return err_set(e, EXIT_INTERNAL, "out of memory: backend cpu");
+    }
     c->threads = threads;
     blas_threads(MIXED ? 1 : threads);
     *b = (struct backend){.name = "cpu",

@@ -46,7 +46,7 @@ static struct gpu *own(const struct backend *b) { return (struct gpu *)b->own; }
 template <class... P, class... A>
 static void run_with(const struct backend *b, size_t shared, const char *name, void (*kernel)(P...),
                      dim3 grid, dim3 block, A... argument) {
-    check(launch(kernel, grid, block, shared, own(b)->stream, argument...), name);
+    CHECK_STATUS(launch(kernel, grid, block, shared, own(b)->stream, argument...), name);
 }
 #define RUN(b, kernel, grid, block, ...) run_with(b, 0, #kernel, kernel, grid, block, __VA_ARGS__)
 
@@ -88,7 +88,7 @@ static void *cuda_alloc(struct backend *b, size_t bytes) {
     if (bytes > left || left - bytes < RESERVE) return NULL;
     cudaError_t status = cudaMalloc(&p, bytes ? bytes : 1);
     if (status == cudaSuccess) return p;
-    if (status != cudaErrorMemoryAllocation) check(status, "cudaMalloc");
+    if (status != cudaErrorMemoryAllocation) CHECK_STATUS(status, "cudaMalloc");
     cudaGetLastError(); /* no lasting damage */
     return NULL;
 }
@@ -104,7 +104,7 @@ static void wait_for(struct backend *b, cudaEvent_t event) {
         c->poll(c->poll_own);
         sched_yield();
     }
-    check(status, "waiting for the device");
+    CHECK_STATUS(status, "waiting for the device");
 }
 
 static void cuda_sync(struct backend *b) {
@@ -118,7 +118,7 @@ static void cuda_sync(struct backend *b) {
         c->poll(c->poll_own);
         sched_yield();
     }
-    check(status, "waiting for the device");
+    CHECK_STATUS(status, "waiting for the device");
 }
 
 static void cuda_release(struct backend *b, void *p) {

@@ -2,6 +2,7 @@
 #include "io/h5file.h"
 #include "io/mpx_comm.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,7 +10,7 @@
 
 static const char schema[] = "sailor-checkpoint/1";
 
-/* The three buffers of a parameter, all in acc: of the weights those that the optimizer works on. */
+/* The three buffers of a parameter, all in acc; the weights are those that the optimizer works on. */
 enum { WEIGHT, ADAM_M, ADAM_V, BUFFERS };
 static const char *const buffer_name[BUFFERS] = {"weight", "adam_m", "adam_v"};
 static const char *const buffer_about[BUFFERS] = {"parameters", "AdamW: mean of the gradients",
@@ -42,11 +43,12 @@ static void fingerprint(const struct trainer *t, char text[400]) {
 
 /* ---- writing ---- */
 
-/* The replica whose ranks give a layer's state: all replicas hold the same. */
+/* The replica whose ranks hand over a layer's state; all replicas hold the same. */
 static const struct grid_cell *giver(const struct grid *g, int layer) {
     for (int i = 0; i < g->cells; i++)
         if (g->cell[i].first <= layer && layer < g->cell[i].end) return &g->cell[i];
-    return NULL; /* no: the stages of a pipeline cover all layers */
+    assert(!"the stages of a pipeline cover all layers");
+    return NULL;
 }
 
 /* One rank's part of one buffer goes to rank 0, and there into the file. */
@@ -75,8 +77,8 @@ static void give(const struct trainer *t, const struct mpx *m, struct h5file *f,
     h5_rows(f, path, part.first * x->row, part.rows * x->row, native(type), host);
 }
 
-/* Bytes of the largest part that a rank of tp holds of any tensor of a layer: no other rank's is larger than
- * the first one's. */
+/* Bytes of the largest part that a rank of tp holds of any tensor of a layer. No rank holds more than the
+ * first one. */
 static size_t largest_part(const struct trainer *t, int layer, int tp) {
     enum layer_kind kind = arch_kind(t->arch, layer);
     size_t most = 0;
@@ -88,7 +90,7 @@ static size_t largest_part(const struct trainer *t, int layer, int tp) {
     return most * elem_bytes(t->backend->acc);
 }
 
-/* Room for what passes through this rank: its own parts if it gives any, on rank 0 all. */
+/* Room for what passes through this rank: its own parts if it hands over any, on rank 0 those of all. */
 static size_t room_to_give(const struct trainer *t, int rank) {
     size_t most = 0;
     for (int l = 0; l < t->arch->layers; l++) {
@@ -130,9 +132,13 @@ int checkpoint_write(const struct trainer *t, const struct mpx *m, const char *p
     size_t room = room_to_give(t, m->rank);
     void *host = room ? malloc(room) : NULL;
     int rc = room && !host ? err_set(e, EXIT_INTERNAL, "%s: out of memory", path) : 0;
-    if (mpx_agree(m, rc, e)) return free(host), -1; /* before there is a file that would have to go */
-    if (m->rank == 0) rc = h5_begin(&f, path, e);
-    if (mpx_agree(m, rc, e)) return free(host), -1;
+    /* before there is a file that would have to be removed again */
+    rc = mpx_agree(m, rc, e);
+    if (!rc && m->rank == 0) rc = h5_begin(&f, path, e);
+    if (mpx_agree(m, rc, e)) {
+        free(host);
+        return -1;
+    }
     if (m->rank == 0) describe(t, &f, version);
     for (int l = 0; l < t->arch->layers; l++) {
         const struct grid_cell *from = giver(t->grid, l);
@@ -160,8 +166,9 @@ static int take(struct trainer *t, struct h5file *f, int layer, int tensor, int 
         return -1;
     for (size_t i = 0; i < n; i++)
         if (!isfinite(type == ELEM_F64 ? ((double *)host)[i] : (double)((float *)host)[i]))
-            return err_set(e, EXIT_INPUT, "%s: %s: element %zu is no number; expected a whole checkpoint",
-                           f->path, path, p->part.first * row + i);
+            return err_set(e, EXIT_INPUT,
+                           "%s: %s: element %zu is not a number; expected an undamaged checkpoint", f->path,
+                           path, p->part.first * row + i);
     t->backend->upload(t->backend, elem_at(buffer_of(&t->net, which), p->offset, type), host,
                        n * elem_bytes(type));
     if (which == WEIGHT && t->net.master) net_round(&t->net, p, host);

@@ -1,5 +1,6 @@
 #include "train/clock.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -15,6 +16,7 @@ enum phase clock_enter(struct clock *c, enum phase p) {
         c->mark = more;
         c->room = room;
     }
+    assert(c->n < c->room);
     c->backend->stamp(c->backend, c->n);
     c->mark[c->n++] = (struct mark){p, c->item};
     return before;

@@ -3,6 +3,8 @@
 #include "train/comm.h"
 #include "io/mpx_comm.h"
 
+#include <assert.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,6 +85,7 @@ static void mpi_sum_start(struct comm *c, struct group *g, void *buffer, size_t 
     MPI_Request request;
     int there;
     MPI_Op op = t == ELEM_BF16 ? m->bf16_sum : MPI_SUM;
+    assert(n <= INT_MAX);
     MPI_Iallreduce(MPI_IN_PLACE, buffer, (int)n, type_of(t), op, g->comm, &request);
     keep(p, request);
     /* most libraries move data within calls only: this one is for the sums that are under way already */
@@ -93,6 +96,7 @@ static void mpi_sum_start(struct comm *c, struct group *g, void *buffer, size_t 
 static void mpi_send(struct comm *c, const void *buffer, size_t n, enum elem t, int to, struct pending *p) {
     struct mpi *m = c->own;
     MPI_Request request;
+    assert(n <= INT_MAX);
     MPI_Isend(buffer, (int)n, type_of(t), to, TAG, m->comm, &request);
     keep(p, request);
 }

@@ -8,6 +8,7 @@
 #include "io/mpx_comm.h"
 #include "train/cuda_check.h"
 
+#include <cuda_runtime.h>
 #include <nccl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -71,7 +72,7 @@ static void poll(void *own) {
     for (const struct wire *l = n->links; l; l = l->next) look(l->out), look(l->in);
 }
 
-/* ---- what goes on beside the backend's work: it begins when that has come so far, and is waited for ---- */
+/* ---- beside the backend's work: starts once the work queued so far is done, and is waited for ---- */
 
 static void after_work(const struct nccl *x, cudaStream_t stream) {
     CHECK(cudaEventRecord(x->ready, x->stream));
@@ -92,7 +93,7 @@ static void end_in(struct nccl *x, cudaStream_t stream, struct pending *p) {
 
 /* ---- setting up: a rank that fails goes on, so that the others learn of it from MPI ---- */
 
-/* Keep the first failure. */
+/* Whether something could be made; keeps the first failure. */
 static bool made(struct nccl *x, bool good, bool memory, const char *what, const char *why) {
     int rank = 0;
     if (good) return true;
@@ -116,8 +117,8 @@ static bool made_nccl(struct nccl *x, ncclResult_t r, const char *what) {
                 *last ? last : ncclGetErrorString(r));
 }
 
-/* Are all members well? Otherwise all have the error of one that is not: rather a cause than what came of it.
- */
+/* Is every member well? Otherwise all get the error of one that is not, preferably a cause and not what came
+ * of it. */
 static bool all_well(struct nccl *x, MPI_Comm members) {
     int rank, n, who, first;
     MPI_Comm_rank(members, &rank);
@@ -216,7 +217,7 @@ static void direction(struct nccl *x, ncclComm_t *c, MPI_Comm members, int rank)
 }
 
 /* Peers ascend: of all pairs that are not yet connected, the first by lower and then by higher rank has both
- * its ranks at it, so nobody waits for ever. */
+ * its ranks at it, so no rank waits forever. */
 static void nccl_connect(struct comm *c, const int *peers, int n) {
     struct nccl *x = c->own;
     if (n > WIRES && !x->why.code)
@@ -269,7 +270,7 @@ static void nccl_recv(struct comm *c, void *buffer, size_t n, enum elem t, int f
     CHECK_NCCL(ncclRecv(buffer, n, type_of(t), 0, wire_to(x, from)->in, x->stream));
 }
 
-/* Others may never come to the end of what has failed. */
+/* After a failure, others may never get this far: abort instead of waiting for them. */
 static void leave(const struct nccl *x, ncclComm_t c) {
     if (!c) return;
     if (x->why.code)

@@ -2,8 +2,8 @@
 #define SAILOR_TRAIN_CUDA_H
 #include "train/backend.h"
 #include "train/comm.h"
-/* The backend and the communicator for GPUs of NVIDIA. They are a shared object of their own,
- * sailor-train-cuda.so beside the program, loaded when they are asked for: sailor-train itself runs where
+/* The backend and the communicator for NVIDIA GPUs. They are a shared object of their own,
+ * sailor-train-cuda.so beside the program, which is loaded on demand: sailor-train itself also runs where
  * there is no CUDA. */
 
 /** GPU `place` modulo their number; elem F32 (products in TF32) or BF16 (sums, gradients and optimizer in
@@ -16,7 +16,7 @@ int backend_cuda_open(struct backend *b, enum elem elem, int place, struct err *
  * over it. -1 with *e set; then, too, *c is to be closed, by all ranks. */
 int comm_nccl_open(struct comm *c, const struct mpx_comm *world, struct backend *b, struct err *e);
 
-/** Of which version the shared object is: it shares structures with the program, so they must be of one. */
+/** Version of the shared object. It shares structures with the program, whose version must be the same. */
 const char *cuda_version(void);
 
 /* ---- between the two ---- */

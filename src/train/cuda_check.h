@@ -1,11 +1,13 @@
 #ifndef SAILOR_TRAIN_CUDA_CHECK_H
 #define SAILOR_TRAIN_CUDA_CHECK_H
 #include "train/die.h"
-#include <cuda_runtime.h>
-/* What a device says went wrong ends the job: CHECK(cudaFunction(...)). */
+/* What a device reports as an error ends the job: CHECK(cudaFunction(...)). Macros only, so that this header
+ * compiles without CUDA's; who uses them includes <cuda_runtime.h>. */
 
-static inline void check(cudaError_t status, const char *what) {
-    if (status != cudaSuccess) die("CUDA: %s: %s", what, cudaGetErrorString(status));
-}
-#define CHECK(call) check(call, #call)
+#define CHECK_STATUS(status, what)                                                                           \
+    do {                                                                                                     \
+        cudaError_t status_ = (status);                                                                      \
+        if (status_ != cudaSuccess) die("CUDA: %s: %s", what, cudaGetErrorString(status_));                  \
+    } while (0)
+#define CHECK(call) CHECK_STATUS(call, #call)
 #endif

@@ -109,7 +109,10 @@ __global__ void norm_kernel(T *y, float *mean, float *rstd, const T *x, const T 
         for (int k = 0; k < W; k++) v.at[k] = put<T>((get(v.at[k]) - m) * r * get(g.at[k]) + get(o.at[k]));
         store(to + j, v);
     }
-    if (lane == 0) mean[i] = m, rstd[i] = r;
+    if (lane == 0) {
+        mean[i] = m;
+        rstd[i] = r;
+    }
 }
 
 /* dx += the gradient of the row */
@@ -337,7 +340,10 @@ __global__ void loss_sums_kernel(float *sums, T *logits, const float *max, const
         store(row + j, v);
     }
     sum = block_reduce<false>(sum);
-    if (threadIdx.x == 0) sums[blockIdx.x] = sum, sums[(size_t)n + blockIdx.x] = of_target;
+    if (threadIdx.x == 0) {
+        sums[blockIdx.x] = sum;
+        sums[(size_t)n + blockIdx.x] = of_target;
+    }
 }
 
 template <class T, int W>
@@ -349,7 +355,7 @@ __global__ void loss_back_kernel(T *logits, const float *sums, const int *target
     for (int j = (int)threadIdx.x * W; j < room; j += ROW_THREADS * W) {
         pack<T, W> v = load<W>(row + j);
         for (int k = 0; k < W; k++) {
-            bool counts = i < n_valid && j + k < rows; /* what is in padding may be no number */
+            bool counts = i < n_valid && j + k < rows; /* padding may hold NaN */
             float d = counts ? get(v.at[k]) * scale : 0;
             v.at[k] = put<T>(counts && j + k == here ? d - weight : d);
         }

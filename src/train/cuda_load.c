@@ -9,12 +9,15 @@
 
 static const char name[] = "sailor-train-cuda.so";
 
-/* Where the environment says, beside the program, where it was built, or in lib/sailor beside its bin, where
- * it was installed. */
+/* Where SAILOR_TRAIN_CUDA says; else beside the program, where it is built; else in ../lib/sailor, where it
+ * is installed. */
 int cuda_find(char *path, size_t size) {
     const char *told = getenv("SAILOR_TRAIN_CUDA");
     char self[3000], *slash;
-    if (told) return snprintf(path, size, "%s", told), 0;
+    if (told) {
+        snprintf(path, size, "%s", told);
+        return 0;
+    }
     ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
     self[n > 0 ? n : 0] = 0;
     if (!(slash = strrchr(self, '/'))) return -1;
@@ -36,13 +39,14 @@ int cuda_load(const char *path, struct cuda_functions *f, struct err *e) {
     if (!path) path = found;
     void *object = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (!object) return err_set(e, EXIT_INPUT, "backend cuda: %s", dlerror());
-    /* as POSIX has it */
+    /* the cast that POSIX recommends: ISO C knows none from void * to a function */
     *(void **)&version = dlsym(object, "cuda_version");
     if (!version || strcmp(version(), program_version()))
         return err_set(e, EXIT_INPUT, "backend cuda: %s: is of version %s; expected that of the program, %s",
                        path, version ? version() : "unknown", program_version());
     *(void **)&f->backend_open = dlsym(object, "backend_cuda_open");
     *(void **)&f->comm_open = dlsym(object, "comm_nccl_open");
-    if (!f->backend_open) return err_set(e, EXIT_INPUT, "backend cuda: %s: of another make", path);
+    if (!f->backend_open)
+        return err_set(e, EXIT_INPUT, "backend cuda: %s: not a CUDA backend: has no backend_cuda_open", path);
     return 0;
 }

@@ -3,6 +3,7 @@
 #include "train/cuda_check.h"
 
 #include <cublasLt.h>
+#include <cuda_runtime.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

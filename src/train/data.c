@@ -34,7 +34,7 @@ char *data_bytes(const char *path, size_t *size, struct arena *a, struct err *e)
         bytes = arena_alloc(a, *size + 1);
         if (read_all(fd, bytes, *size)) {
             bytes = NULL;
-            err_set(e, EXIT_INPUT, "%s: cannot be read to its end; expected %zu bytes", path, *size);
+            err_set(e, EXIT_INPUT, "%s: could not be read to the end; expected %zu bytes", path, *size);
         }
     }
     if (fd >= 0) close(fd);
@@ -50,8 +50,8 @@ static int parse_bin(const char *path, const char *bytes, size_t size, uint16_t 
                      struct err *e) {
     if (size < HEADER_BYTES || int_at(bytes, 0) != BIN_MAGIC || int_at(bytes, 1) != BIN_VERSION)
         return err_set(e, EXIT_INPUT,
-                       "%s: no token file; expected 256 ints that start %d, %d, number of tokens", path,
-                       BIN_MAGIC, BIN_VERSION);
+                       "%s: not a token file; expected 256 ints that begin with %d, %d, number of tokens",
+                       path, BIN_MAGIC, BIN_VERSION);
     *n = int_at(bytes, 2);
     if (size - HEADER_BYTES != 2 * *n)
         return err_set(e, EXIT_INPUT, "%s: %zu bytes of tokens; expected %zu, as the header says", path,
@@ -105,5 +105,8 @@ unsigned long long data_hash(const struct data *d) {
 void data_sequence(const struct data *d, bool held_out, unsigned long long q, int *token, int *target) {
     size_t from = held_out ? d->train : 0, room = (held_out ? d->n - d->train : d->train) - (size_t)d->length;
     const uint16_t *t = d->token + from + arch_hash(arch_hash(d->seed + 1) + q) % room;
-    for (int i = 0; i < d->length; i++) token[i] = t[i], target[i] = t[i + 1];
+    for (int i = 0; i < d->length; i++) {
+        token[i] = t[i];
+        target[i] = t[i + 1];
+    }
 }

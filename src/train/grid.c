@@ -1,5 +1,6 @@
 #include "train/grid.h"
 
+#include <assert.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -88,6 +89,7 @@ int grid_works(const struct grid *g, const struct grid_cell *c, struct grid_work
     int D = l->replicas[c->stage], all = g->microbatches * l->width, window = 0, n = 0, next = c->replica;
     int mine = 0;
     for (int s = c->stage; s < l->stages; s++) window += l->replicas[s];
+    assert(window >= D && D > c->replica);
     *slots = (window + D - 1) / D;
     if (c->replica < all) mine = (all - 1 - c->replica) / D + 1;
     if (*slots > mine) *slots = mine;
@@ -125,13 +127,17 @@ static void tensor_spans(const struct grid *g, int rank, const int *holder, int 
     cut[cuts++] = t->rows;
     for (int tp = tp_min; t->split && tp <= tp_max; tp *= 2)
         for (int k = 0; k < tp; k++) cut[cuts++] = arch_part(t, tp, k).first;
+    assert((size_t)cuts <= sizeof cut / sizeof *cut);
     qsort(cut, (size_t)cuts, sizeof *cut, by_size);
     struct part mine = arch_part(t, me->tp, rank - me->first_rank);
     for (int i = 0; i + 1 < cuts; i++) {
         if (cut[i] == cut[i + 1] || cut[i] < mine.first || cut[i] >= mine.first + mine.rows) continue;
         struct grid_span s = whole;
         int *list = ARENA_ARRAY(arena, int, holders * tp_max);
-        s.first = cut[i], s.rows = cut[i + 1] - cut[i], s.uniform = tp_min == tp_max, s.counts = true,
+        s.first = cut[i];
+        s.rows = cut[i + 1] - cut[i];
+        s.uniform = tp_min == tp_max;
+        s.counts = true;
         s.rank = list;
         for (int h = 0; h < holders; h++) {
             const struct grid_cell *c = &g->cell[holder[h]];

@@ -1,5 +1,7 @@
 #include "train/ledger.h"
 
+#include <assert.h>
+
 const char *const memory_name[MEMORY_N] = {"parameters",    "gradients", "optimizer", "activations",
                                            "communication", "workspace", "driver"};
 
@@ -51,7 +53,8 @@ void *ledger_alloc(struct ledger *l, enum memory category, size_t bytes, struct 
 
 void ledger_close(struct ledger *l) {
     while (l->n_block) {
-        struct block *x = &l->block[--l->n_block];
+        const struct block *x = &l->block[--l->n_block];
+        assert(l->held[x->category] >= x->bytes && l->total >= x->bytes);
         l->backend->release(l->backend, x->p);
         l->held[x->category] -= x->bytes;
         l->total -= x->bytes;

@@ -62,13 +62,17 @@ void linkfit(struct link *l, const double *bw_Bps, const double *error, int n) {
         }
         parabola(l, bw_Bps, sigma, n);
     }
-    if (!times_rise(l)) l->c2 = l->c1 = 0, l->c0 = middle;
+    if (!times_rise(l)) {
+        l->c2 = l->c1 = 0;
+        l->c0 = middle;
+    }
 }
 
 void linkfit_error(const struct link *l, const double *bw_Bps, int n, double *mean, double *most) {
     *mean = *most = 0;
     for (int i = 0; i < n; i++) {
         double off = fabs(bytes_of(i) / link_time_s(l, bytes_of(i), ESTIMATOR_NATIVE) / bw_Bps[i] - 1);
-        *mean += off / n, *most = fmax(*most, off);
+        *mean += off / n;
+        *most = fmax(*most, off);
     }
 }

@@ -28,7 +28,10 @@ double measure_iteration_s(const struct measure *m) {
     double sum = 0;
     int n = 0;
     for (int i = 0; i < m->steps; i++)
-        if (!m->step[i].warmup) sum += m->step[i].iteration_time_s, n++;
+        if (!m->step[i].warmup) {
+            sum += m->step[i].iteration_time_s;
+            n++;
+        }
     return n ? sum / n : NAN;
 }
 
@@ -61,8 +64,10 @@ static void write_steps(struct h5file *f, const struct measure *m) {
     int *number = calloc((size_t)m->steps + 1, sizeof *number);
     unsigned char *warmup = calloc((size_t)m->steps + 1, 1);
     if (!number || !warmup) f->failed = true;
-    for (int i = 0; !f->failed && i < m->steps; i++)
-        number[i] = (int)m->step[i].step, warmup[i] = m->step[i].warmup;
+    for (int i = 0; !f->failed && i < m->steps; i++) {
+        number[i] = (int)m->step[i].step;
+        warmup[i] = m->step[i].warmup;
+    }
     h5_group(f, "step", "one entry per step, in order");
     h5_dataset(f, "step/step", "1", "number of the step, the first one is 1", 1, &n, H5T_NATIVE_INT,
                H5T_STD_I32LE, number);

@@ -32,11 +32,12 @@ struct measure {
     int threads;
     long long seed;
     double peak_flops_per_s; /* of all ranks together, NAN: unknown */
+    double tokens_per_step, flops_per_step;
 };
 
-/** Room for one more step; its times are zero. NULL when memory is out. */
+/** Room for one more step; its times are zero. NULL when out of memory. */
 struct measured_step *measure_add(struct measure *m);
-/** Mean of the steps that are no warm-up; NAN if there is none. */
+/** Mean over the steps that are not warm-up; NAN if there are none. */
 double measure_iteration_s(const struct measure *m);
 /** Largest total of any rank. */
 double measure_peak_bytes(const struct measure *m);

@@ -1,9 +1,11 @@
 #include "train/net.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
-/* Elements on their way from the host to the device: of one thread at a time; of n->host. */
+/* Elements on their way from the host to the device: those that one thread makes at a time, and room for in
+ * n->host. */
 enum { PIECE = 4096, ROOM = 16 * PIECE };
 
 /* ---- memory ---- */
@@ -42,7 +44,8 @@ static void place_kept(const struct net *n, enum layer_kind kind, struct kept *k
         return;
     }
     n->backend->attention_bytes(n->backend, attention_of(n), &saved, &work);
-    k->qkv = carve(c, N * 3 * H / tp, e), k->saved = carve(c, saved, 1),
+    k->qkv = carve(c, N * 3 * H / tp, e);
+    k->saved = carve(c, saved, 1);
     k->attention = carve(c, N * H / tp, e);
     k->x2 = carve(c, N * H, e);
     k->mean2 = carve(c, N, acc);
@@ -88,9 +91,11 @@ static void place_work(struct net *n, struct carver *c) {
     do {                                                                                                     \
         struct carver c = {0};                                                                               \
         call;                                                                                                \
-        c = (struct carver){.base = ledger_alloc(l, category, c.used, e)};                                   \
+        size_t bytes_ = c.used;                                                                              \
+        c = (struct carver){.base = ledger_alloc(l, category, bytes_, e)};                                   \
         if (!c.base) return -1;                                                                              \
         call;                                                                                                \
+        assert(c.used == bytes_);                                                                            \
     } while (0)
 
 void net_place(struct net *n, const struct arch *arch, struct net_shape shape, struct backend *b,
@@ -149,7 +154,7 @@ static void upload(struct net *n, void *buffer, enum elem type, size_t at, const
     n->backend->upload(n->backend, elem_at(buffer, at, type), from, count * elem_bytes(type));
 }
 
-/* Large tensors by all threads, even if it is a GPU that is to compute: it would take minutes. */
+/* Large tensors are drawn by all threads, even where a GPU computes: one thread would take minutes. */
 static void draw(struct net *n, const struct layer *l, int t, unsigned long long seed, int threads) {
     const struct param *p = &l->param[t];
     size_t count = p->part.rows * p->tensor->row, from = p->part.first * p->tensor->row;
@@ -184,7 +189,7 @@ void net_init(struct net *n, unsigned long long seed, int threads) {
         for (int t = 0; t < arch_tensors(n->layer[l].kind); t++) draw(n, &n->layer[l], t, seed, threads);
 }
 
-/* The same deviates again and again, for drawing takes longer than copying; a prime number of them, so that
+/* Repeats the same deviates, because drawing them takes longer than copying; a prime number of them, so that
  * the rows of a matrix differ. */
 static void scatter(struct net *n, void *buffer, enum elem type, size_t at, size_t count, double mean,
                     double spread, int stream) {
@@ -257,7 +262,7 @@ static void *grad(const struct net *n, const struct layer *l, int t) {
     return elem_at(n->grad, l->param[t].offset, n->backend->acc);
 }
 
-/* Add up over the ranks of the replica what each has of an [N][H]. */
+/* Sums an [N][H] over the ranks of the replica. */
 static void replica_sum(struct net *n, void *x) {
     if (!n->group) return;
     enum phase before = clock_enter(n->clock, PHASE_TENSOR);
@@ -307,8 +312,8 @@ static void block_forward(struct net *n, const struct layer *l, struct kept *k, 
 static void block_backward(struct net *n, const struct layer *l, const struct kept *k, void *dy) {
     struct backend *b = n->backend;
     int N = n->tokens, H = n->arch->hidden, F = n->arch->ffn / n->tp, Ht = H / n->tp;
-    /* f(fc1) was not kept: it comes along with the derivative, so the two halves of fc2's backward stand
-     * around it */
+    /* f(fc1) was not kept. It is computed along with the derivative, and the gradient of fc2's weights needs
+     * it: hence the backward pass of fc2 in two halves. */
     b->linear_back(b, n->dfc, NULL, NULL, dy, NULL, weight(n, l, BLOCK_FC2), N, F, H, true);
     b->activate_back(b, n->dfc, n->fc2_in, k->fc1, n->arch->activation, (size_t)N * (size_t)F);
     b->linear_back(b, NULL, grad(n, l, BLOCK_FC2), grad(n, l, BLOCK_FC2_BIAS), dy, n->fc2_in, NULL, N, F, H,

@@ -65,13 +65,13 @@ struct net_shape {
     int first, end, tp, tp_rank, micro_batch, slots;
 };
 
-/** Layers and offsets, and no memory of the device yet. Lives in `arena`. */
+/** Lays out layers and offsets; takes no device memory yet. Lives in `arena`. */
 void net_place(struct net *n, const struct arch *arch, struct net_shape shape, struct backend *b,
                struct comm *c, struct group *g, struct clock *clock, struct arena *arena);
-/** Its memory, from the ledger, one block per category. -1 with *e set (EXIT_NOPLAN) when it does not
- * suffice. */
+/** Takes its memory from the ledger, one block per category. -1 with *e set (EXIT_NOPLAN) when there is not
+ * enough. */
 int net_take(struct net *n, struct ledger *l, struct err *e);
-/** One after the other. */
+/** net_place(), then net_take(). */
 int net_make(struct net *n, const struct arch *arch, struct net_shape shape, struct backend *b,
              struct comm *c, struct group *g, struct clock *clock, struct ledger *l, struct arena *arena,
              struct err *e);
@@ -79,7 +79,7 @@ int net_make(struct net *n, const struct arch *arch, struct net_shape shape, str
 /** Initial weights, drawn by `threads` threads of the host; optimizer state zero. */
 void net_init(struct net *n, unsigned long long seed, int threads);
 
-/* To time a layer by itself. The clock of a GPU depends on the numbers: with zeros it is too fast. */
+/* For timing a layer by itself. The clock rate of a GPU depends on the data: with zeros it is too high. */
 /** Random weights (norms and biases, too), tokens and input of the first slot; gradients and optimizer state
  * zero. Always the same, and much cheaper than net_init(). */
 void net_random(struct net *n);

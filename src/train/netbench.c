@@ -1,6 +1,7 @@
-/* sailor-train netbench: how fast the ranks at hand send to each other, as the links of a site file. n ranks
- * send to n others at the same time, there and back: inside the first machine, and if there is a second one,
- * from the first to the second. As in training, they send buffers of the backend by its communicator. */
+/* sailor-train netbench: how fast the ranks of this job send to each other, as the links of a site file. n
+ * ranks send to n others at the same time, there and back: within the first machine and, if there is a second
+ * one, from the first to the second. As in training, they send buffers of the backend through its
+ * communicator. */
 #include "base/stats.h"
 #include "io/file.h"
 #include "io/mpx_comm.h"
@@ -10,7 +11,7 @@
 #include "io/table.h"
 #include "sim/estimate.h"
 #include "train/cmd.h"
-#include "train/linkfit.h"
+#include "train/linksite.h"
 #include "train/watch.h"
 
 #include <math.h>
@@ -26,8 +27,8 @@ enum {
     REPEAT_MIN = 5,
     REPEAT_MAX = 200
 };
-static const double CERTAIN = 0.02;   /* relative error of a median that needs no more goes */
-static const double FIT_BOUND = 0.15; /* mean relative error of a fit that goes without a warning */
+static const double CERTAIN = 0.02;   /* relative error at which a median needs no more transfers */
+static const double FIT_BOUND = 0.15; /* mean relative error above which a fit is worth a warning */
 
 static struct {
     const char *inputs, *site, *zone, *gpu, *output;
@@ -37,47 +38,75 @@ static struct {
 } o = {.comm = COMM_DEFAULT, .site = "local", .largest = LARGEST, .seconds = 1};
 
 static struct opt options[] = {
-    {'o', "output", OPT_TEXT, "LINKS.json", "the site file with these links; default: stdout", &o.output, 0,
-     0, NULL},
-    {'f', "force", OPT_FLAG, NULL, "overwrite it", &o.force, 0, 0, NULL},
-    {0, "site", OPT_TEXT, "SITE", "the site whose links these are: a name or a path; default local", &o.site,
-     0, 0, NULL},
-    {0, "zone", OPT_TEXT, "ZONE", "where the ranks are; default: the site's first zone", &o.zone, 0, 0, NULL},
-    {0, "gpu", OPT_TEXT, "NAME", "what the ranks are; default: the site's first GPU type", &o.gpu, 0, 0,
-     NULL},
-    {0, "backend", OPT_CHOICE, NULL, "whose memory is sent: the CPU's (default), or that of a GPU of NVIDIA",
-     &o.backend, 0, 0, train_backends},
-    {0, "comm", OPT_CHOICE, NULL,
-     "what carries messages between ranks; default: nccl where each rank has a GPU of its own, else mpi",
-     &o.comm, 0, 0, train_comms},
-    {0, "largest", OPT_INT, "K", "messages of 2^16 up to 2^K bytes; default 30", &o.largest, SMALLEST + 3,
-     LARGEST, NULL},
-    {0, "seconds", OPT_REAL, "S",
-     "for each size at most, but at least 5 transfers; fewer where the median is sure; default 1", &o.seconds,
-     1e-3, 3600, NULL},
-    {0, "inputs", OPT_TEXT, "DIR", "where sites/ are; default $SAILOR_INPUTS, then beside the program",
-     &o.inputs, 0, 0, NULL},
-    {'q', "quiet", OPT_FLAG, NULL, "no table on stderr", &o.quiet, 0, 0, NULL},
+    {.letter = 'o',
+     .name = "output",
+     .kind = OPT_TEXT,
+     .arg = "LINKS.json",
+     .help = "write the site file with these links to this file; default: stdout",
+     .value = &o.output},
+    {.letter = 'f',
+     .name = "force",
+     .kind = OPT_FLAG,
+     .help = "overwrite an existing file",
+     .value = &o.force},
+    {.name = "site",
+     .kind = OPT_TEXT,
+     .arg = "SITE",
+     .help = "site that the links belong to, a name or a path; default local",
+     .value = &o.site},
+    {.name = "zone",
+     .kind = OPT_TEXT,
+     .arg = "ZONE",
+     .help = "zone that the ranks are in; default: the first one of the site",
+     .value = &o.zone},
+    {.name = "gpu",
+     .kind = OPT_TEXT,
+     .arg = "NAME",
+     .help = "GPU type that the ranks stand for; default: the first one of the site",
+     .value = &o.gpu},
+    {.name = "backend",
+     .kind = OPT_CHOICE,
+     .help = "whose memory is sent: that of the CPU (default) or of an NVIDIA GPU",
+     .value = &o.backend,
+     .choices = train_backends},
+    {.name = "comm",
+     .kind = OPT_CHOICE,
+     .help =
+         "what carries messages between ranks; default: nccl if every rank has a GPU of its own, otherwise "
+         "mpi",
+     .value = &o.comm,
+     .choices = train_comms},
+    {.name = "largest",
+     .kind = OPT_INT,
+     .arg = "K",
+     .help = "send messages of 2^16 to 2^K bytes; default 30",
+     .value = &o.largest,
+     .min = SMALLEST + 3,
+     .max = LARGEST},
+    {.name = "seconds",
+     .kind = OPT_REAL,
+     .arg = "S",
+     .help = "spend at most S seconds on each size, but at least 5 transfers, and stop once the median is "
+             "certain; default 1",
+     .value = &o.seconds,
+     .min = 1e-3,
+     .max = 3600},
+    {.name = "inputs",
+     .kind = OPT_TEXT,
+     .arg = "DIR",
+     .help = "directory with sites/; default: $SAILOR_INPUTS, then the one beside the program",
+     .value = &o.inputs},
+    {.letter = 'q', .name = "quiet", .kind = OPT_FLAG, .help = "show no table on stderr", .value = &o.quiet},
 };
 const struct opt_command netbench_command = {
     .program = "sailor-train",
     .name = "netbench",
     .usage = "[-o LINKS.json] [options]     (under mpirun or srun, at least 2 ranks)",
-    .about =
-        "Measure the links between the ranks at hand. Prints a site file with them, which the planner reads.",
+    .about = "Measure the links between the ranks of this job. Prints a site file with them, which the "
+             "planner reads.",
     .details = "example:\n  mpirun -n 2 sailor-train netbench -o links.json\n",
     .opts = options,
     .n_opt = sizeof options / sizeof *options,
-};
-
-struct samples {             /* n ranks to n others */
-    int n, rank[2 * TP_MAX]; /* those of the one side, those of the other */
-    bool inside;             /* of the same machine */
-    double Bps[SIZES];       /* of all n together, one way, median */
-    double spread[SIZES];    /* between the quartiles, relative to the median */
-    double sum_s[SIZES];     /* all-reduce over the 2 n ranks, median */
-    struct link fit;
-    double off, most_off; /* the fit's relative error, mean and largest */
 };
 
 struct bench {
@@ -85,7 +114,7 @@ struct bench {
     struct backend backend;
     struct comm comm;
     void *buffer; /* of the backend */
-    struct samples samples[2 * TP_N];
+    struct link_samples samples[2 * TP_N];
     int n;
 };
 
@@ -96,12 +125,12 @@ struct ends { /* the two sides, as seen by a rank that takes part */
     bool first; /* on the side that sends first */
 };
 
-struct series { /* of goes */
+struct series { /* transfers of one size */
     int n;
     double spent_s, s[REPEAT_MAX];
 };
 
-/* Median, the distance of the quartiles and the standard error of the median, both relative to it. */
+/* The median; relative to it, the distance between the quartiles and the standard error. */
 static double summarise(struct series *x, double *spread, double *error) {
     double middle = median(x->s, x->n);
     *spread = interquartile_range(x->s, x->n) / middle;
@@ -116,8 +145,8 @@ static bool done(struct series *x) {
     return x->n == REPEAT_MAX || x->spent_s >= o.seconds || error <= CERTAIN;
 }
 
-/* Time of one go, the slowest rank's: there and back, or a sum over all. */
-static double go(struct bench *b, const struct ends *ends, size_t bytes, bool sum) {
+/* Time that the slowest rank takes for one transfer there and back, or for one sum over all. */
+static double transfer(struct bench *b, const struct ends *ends, size_t bytes, bool sum) {
     struct comm *c = &b->comm;
     struct pending sent = {0};
     size_t n = bytes / elem_bytes(ELEM_F32);
@@ -131,13 +160,13 @@ static double go(struct bench *b, const struct ends *ends, size_t bytes, bool su
         c->wait(c, &sent);
         if (ends->first) c->recv(c, b->buffer, n, ELEM_F32, ends->other);
     }
-    b->backend.sync(&b->backend); /* until then all of it may only be queued */
+    b->backend.sync(&b->backend); /* so far, all of it may only have been queued */
     double s = MPI_Wtime() - began;
     MPI_Allreduce(MPI_IN_PLACE, &s, 1, MPI_DOUBLE, MPI_MAX, ends->comm);
     return s;
 }
 
-/* A machine other than the first one; -1: there is none. */
+/* The first rank of a machine other than the first one, or -1. */
 static int second_machine(const struct mpx *m, const int *node) {
     for (int r = 0; r < m->size; r++)
         if (node[r] != node[0]) return node[r];
@@ -146,16 +175,18 @@ static int second_machine(const struct mpx *m, const int *node) {
 
 /* The first n ranks of the first machine, and the next n of it (inside) or the first n of the second one.
  * False if there are not that many. */
-static bool sides(const struct mpx *m, const int *node, struct samples *x) {
+static bool sides(const struct mpx *m, const int *node, struct link_samples *x) {
     int n = x->n, far = x->inside ? node[0] : second_machine(m, node), found[2] = {0};
     for (int r = 0; r < m->size; r++) {
         int side = node[r] != node[0] || found[0] == n;
-        if (node[r] == (side ? far : node[0]) && found[side] < n) x->rank[side * n + found[side]++] = r;
+        if (node[r] != (side ? far : node[0]) || found[side] == n) continue;
+        x->rank[side * n + found[side]++] = r;
     }
     return found[0] == n && found[1] == n;
 }
 
-/* 1, 2, 4 and 8 ranks to as many, as far as there are: inside the first machine, then to the second one. */
+/* 1, 2, 4 and 8 ranks to as many others, as far as there are enough: within the first machine, then to the
+ * second one. */
 static void find_sides(struct bench *b, struct arena *a) {
     const struct mpx *m = &b->mpx;
     MPI_Comm world = m->comm->mpi, machine;
@@ -166,22 +197,22 @@ static void find_sides(struct bench *b, struct arena *a) {
     MPI_Allgather(&mine, 1, MPI_INT, node, 1, MPI_INT, world);
     for (int far = 0; far <= (second_machine(m, node) >= 0); far++)
         for (int n = 1; n <= TP_MAX; n *= 2) {
-            struct samples *x = &b->samples[b->n];
-            *x = (struct samples){.n = n, .inside = !far};
+            struct link_samples *x = &b->samples[b->n];
+            *x = (struct link_samples){.n = n, .inside = !far};
             if (!sides(m, node, x)) break;
             b->n++;
         }
 }
 
-/* The place of a rank in x->rank; -1: it takes no part. */
-static int place(const struct samples *x, int rank) {
+/* The place of a rank in x->rank, or -1 if it takes no part. */
+static int place(const struct link_samples *x, int rank) {
     for (int k = 0; k < 2 * x->n; k++)
         if (x->rank[k] == rank) return k;
     return -1;
 }
 
-/* The rank with which this one exchanges messages; -1: none. */
-static int opposite(const struct samples *x, int rank) {
+/* The rank with which this one exchanges messages, or -1. */
+static int opposite(const struct link_samples *x, int rank) {
     int at = place(x, rank);
     return at < 0 ? -1 : x->rank[at < x->n ? at + x->n : at - x->n];
 }
@@ -196,10 +227,10 @@ static void connect_sides(struct bench *b, struct arena *a) {
     if (b->comm.connect) b->comm.connect(&b->comm, peers, n);
 }
 
-/* Rank 0 is always among the ranks of the two sides. Sizes take turns, so that other work on the machine or
- * the network meets all alike, and those whose median is uncertain get more of them. All ranks know the same
- * times and decide alike. */
-static void measure_sides(struct bench *b, struct samples *x, struct arena *a) {
+/* Rank 0 always takes part. Sizes take turns, so that other work on the machine or the network affects all of
+ * them alike; those with an uncertain median get more turns. All ranks see the same times and decide alike.
+ */
+static void measure_sides(struct bench *b, struct link_samples *x, struct arena *a) {
     int ranks[2 * TP_MAX], members = 0, sizes = o.largest - SMALLEST + 1, at = place(x, b->mpx.rank);
     struct ends ends = {.other = opposite(x, b->mpx.rank), .first = at < x->n};
     struct err none;
@@ -215,14 +246,16 @@ static void measure_sides(struct bench *b, struct samples *x, struct arena *a) {
     struct series series[2][SIZES] = {0}; /* there and back, and sums */
     double error[SIZES];
     bool more = true;
-    for (int round = 0; more; round++) { /* the first one does not count */
+    for (int round = 0; more; round++) { /* the first round is a warm-up */
         more = round == 0;
         for (int i = 0; i < 2 * sizes; i++) {
             struct series *s = &series[i % 2][i / 2];
             if (done(s)) continue;
-            double t = go(b, &ends, (size_t)1 << (SMALLEST + i / 2), i % 2);
-            if (round) s->s[s->n++] = t, s->spent_s += t;
+            double t = transfer(b, &ends, (size_t)1 << (SMALLEST + i / 2), i % 2);
             more = true;
+            if (!round) continue;
+            s->s[s->n++] = t;
+            s->spent_s += t;
         }
     }
     for (int i = 0; i < sizes; i++) {
@@ -244,7 +277,8 @@ static int bench(struct bench *b, struct arena *a, struct err *e) {
     struct train_choice choice = {o.backend, o.comm, 1, ELEM_F32}; /* nothing is computed but sums */
     if (mpx_agree(&b->mpx, train_open(&b->mpx, choice, &b->backend, &b->comm, e), e)) return -1;
     b->buffer = b->backend.alloc(&b->backend, bytes);
-    int rc = b->buffer ? 0 : err_set(e, EXIT_INTERNAL, "out of memory");
+    int rc =
+        b->buffer ? 0 : err_set(e, EXIT_INTERNAL, "netbench: out of memory: %zu bytes to send from", bytes);
     rc = mpx_agree(&b->mpx, rc, e);
     if (!rc) {
         b->backend.zero(&b->backend, b->buffer, bytes);
@@ -262,7 +296,11 @@ static int bench(struct bench *b, struct arena *a, struct err *e) {
     return rc;
 }
 
-static void show(const struct samples *x, struct arena *a) {
+static const char *where(const struct link_samples *x) {
+    return x->inside ? "on the same machine" : "on another machine";
+}
+
+static void show(const struct link_samples *x, struct arena *a) {
     struct table *t = table_new("bytes|one way 1e9 B/s|spread %|fit|all-reduce s", a);
     for (int i = 0; i <= o.largest - SMALLEST; i++) {
         double bytes = ldexp(1, SMALLEST + i);
@@ -272,94 +310,29 @@ static void show(const struct samples *x, struct arena *a) {
         table_cell(t, "%s", table_number(bytes / 1e9 / link_time_s(&x->fit, bytes, ESTIMATOR_NATIVE), 4, a));
         table_cell(t, "%s", table_number(x->sum_s[i], 4, a));
     }
-    fprintf(stderr, "%d to %d at once, %s; the fit is off by %.1f %% in the mean, %.1f %% at most\n", x->n,
-            x->n, x->inside ? "of the same machine" : "of another machine", 100 * x->off, 100 * x->most_off);
+    fprintf(stderr, "%d ranks to %d %s at once; the fit is off by %.1f %% on average, %.1f %% at most\n",
+            x->n, x->n, where(x), 100 * x->off, 100 * x->most_off);
     table_print(t, stderr);
 }
 
-static void warn(const struct samples *x) {
+static void warn(const struct link_samples *x) {
     if (x->off <= FIT_BOUND) return;
-    fprintf(
-        stderr,
-        "sailor-train: warning: netbench: %d to %d, %s: the fit is off by %.0f %% in the mean; expected at "
-        "most %.0f %%. Is other work going on? Measure again, or longer (--seconds)\n",
-        x->n, x->n, x->inside ? "of the same machine" : "of another machine", 100 * x->off, 100 * FIT_BOUND);
+    fprintf(stderr,
+            "sailor-train: warning: netbench: %d to %d, %s: the fit is off by %.0f %% on average; expected "
+            "at most "
+            "%.0f %%. If the machine was busy, measure again; otherwise measure longer (--seconds)\n",
+            x->n, x->n, where(x), 100 * x->off, 100 * FIT_BOUND);
 }
 
-static cJSON *numbers(const double *v, int n) {
-    cJSON *a = cJSON_CreateArray();
-    for (int i = 0; i < n; i++) cJSON_AddItemToArray(a, json_double(v[i]));
-    return a;
-}
-
-static cJSON *fit_of(const struct samples *x) {
-    return numbers((double[]){x->fit.c2, x->fit.c1, x->fit.c0, x->fit.peak_Bps}, 4);
-}
-
-/* The object at a key, made where there is none. */
-static cJSON *object_at(cJSON *parent, const char *key) {
-    cJSON *x = cJSON_GetObjectItemCaseSensitive(parent, key);
-    return cJSON_IsObject(x) ? x : cJSON_AddObjectToObject(parent, key);
-}
-
-/* The site with these links instead of those it had: between machines, or, of one machine alone, inside it;
- * n to n inside a machine is also the link of 2 n devices of a node. What was measured stays beside them as
- * comments. */
-static char *site_text(const char *text, const char *zone, const char *gpu, const struct bench *b,
-                       struct arena *a) {
-    char host[64] = "", device[200] = "";
-    const struct samples *x = b->samples;
-    int n = b->n;
-    bool alone = n == 0 || x[n - 1].inside; /* those between machines come last */
-    cJSON *site = cJSON_Parse(text), *links = cJSON_CreateObject(), *inside = cJSON_CreateObject(),
-          *fits = cJSON_AddArrayToObject(links, "fits"), *rows = cJSON_AddArrayToObject(links, "rows"),
-          *seen = cJSON_AddArrayToObject(links, "//samples");
+/* Who measured, and what. */
+static const char *source_of(const struct bench *b, struct arena *a) {
+    char host[64] = "";
     gethostname(host, sizeof host - 1);
-    if (!b->backend.host)
-        snprintf(device, sizeof device, "; backend %s (%s), comm %s", b->backend.name, b->backend.device,
-                 b->comm.name);
-    cJSON_DeleteItemFromObjectCaseSensitive(site, "links");
-    cJSON_DeleteItemFromObjectCaseSensitive(site, "source");
-    cJSON_AddStringToObject(site, "source",
-                            arena_printf(a, "links measured: sailor-train %s netbench on %s, %d ranks%s",
-                                         program_version(), host, b->mpx.size, device));
-    for (int i = 0; i < n; i++) {
-        cJSON *s = cJSON_CreateObject();
-        if (x[i].inside && 2 * x[i].n <= TP_MAX)
-            cJSON_AddItemToObject(inside, arena_printf(a, "%d", 2 * x[i].n), fit_of(&x[i]));
-        if (alone || !x[i].inside) {
-            cJSON *row = cJSON_CreateArray();
-            for (int side = 0; side < 2; side++) {
-                cJSON_AddItemToArray(row, cJSON_CreateString(zone));
-                cJSON_AddItemToArray(row, cJSON_CreateString(gpu));
-                cJSON_AddItemToArray(row, json_double(x[i].n));
-            }
-            cJSON_AddItemToArray(row, json_double(cJSON_GetArraySize(fits)));
-            cJSON_AddItemToArray(rows, row);
-            cJSON_AddItemToArray(fits, fit_of(&x[i]));
-        }
-        cJSON_AddItemToObject(s, "n", json_double(x[i].n));
-        cJSON_AddBoolToObject(s, "same_machine", x[i].inside);
-        cJSON_AddItemToObject(s, "smallest_bytes", json_double(1 << SMALLEST));
-        cJSON_AddItemToObject(s, "bandwidth_Bps", numbers(x[i].Bps, o.largest - SMALLEST + 1));
-        cJSON_AddItemToObject(s, "all_reduce_s", numbers(x[i].sum_s, o.largest - SMALLEST + 1));
-        cJSON_AddItemToObject(s, "spread", numbers(x[i].spread, o.largest - SMALLEST + 1));
-        cJSON_AddItemToObject(s, "fit_error", json_double(x[i].off));
-        cJSON_AddItemToObject(s, "fit_error_most", json_double(x[i].most_off));
-        cJSON_AddItemToArray(seen, s);
-    }
-    cJSON_AddItemToObject(site, "links", links);
-    if (inside->child) {
-        cJSON *intra = object_at(site, "intra_node");
-        cJSON_DeleteItemFromObjectCaseSensitive(intra, gpu);
-        cJSON_AddItemToObject(intra, gpu, inside);
-    } else { /* one rank per machine: what the site knows stays */
-        cJSON_Delete(inside);
-    }
-    char *out = cJSON_Print(site), *copy = arena_printf(a, "%s\n", out ? out : "");
-    cJSON_free(out);
-    cJSON_Delete(site);
-    return copy;
+    const char *line = arena_printf(a, "links measured: sailor-train %s netbench on %s, %d ranks",
+                                    program_version(), host, b->mpx.size);
+    if (b->backend.host) return line;
+    return arena_printf(a, "%s; backend %s (%s), comm %s", line, b->backend.name, b->backend.device,
+                        b->comm.name);
 }
 
 static int find(const char *name, const char *const *names, int n) {
@@ -388,7 +361,8 @@ static int netbench(struct bench *b, struct arena *a, struct err *e) {
         for (int i = 0; i < b->n && !o.quiet; i++) show(&b->samples[i], a);
         for (int i = 0; i < b->n; i++) warn(&b->samples[i]);
         const char *zone = o.zone ? o.zone : w.site->zone[0];
-        const char *out = site_text(text, zone, o.gpu ? o.gpu : gpu[0], b, a);
+        const char *out = linksite_text(text, zone, o.gpu ? o.gpu : gpu[0], source_of(b, a), b->samples, b->n,
+                                        o.largest - SMALLEST + 1, a);
         rc = file_write(o.output, out, strlen(out), e);
     }
     return mpx_agree(m, rc, e);

@@ -7,7 +7,7 @@
 #include "io/program.h"
 #include "train/checkpoint.h"
 #include "train/cmd.h"
-#include "train/measure.h"
+#include "train/record.h"
 #include "train/trace.h"
 #include "train/watch.h"
 
@@ -17,7 +17,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -29,65 +28,154 @@ static struct {
 } o = {.steps = 10, .warmup = 3, .comm = COMM_DEFAULT, .seed = 1, .rate = 1e-3, .decay = 0.1};
 
 static struct opt options[] = {
-    {0, "what to run", OPT_GROUP, NULL, NULL, NULL, 0, 0, NULL},
-    {0, "backend", OPT_CHOICE, NULL, "what computes: the CPU (default), or a GPU of NVIDIA", &o.backend, 0, 0,
-     train_backends},
-    {0, "comm", OPT_CHOICE, NULL,
-     "what carries messages between ranks; default: nccl where each rank has a GPU of its own, else mpi",
-     &o.comm, 0, 0, train_comms},
-    {0, "steps", OPT_INT, "N", "steps to do; default 10", &o.steps, 1, 1e9, NULL},
-    {0, "warmup", OPT_INT, "N", "first steps that are measured but not counted; default 3", &o.warmup, 0, 1e9,
-     NULL},
-    {0, "data", OPT_TEXT, "FILE",
-     "tokens: the bytes of any file, or a .bin of token ids as llm.c writes them; default: a made-up "
-     "sequence",
-     &o.data, 0, 0, NULL},
-    {0, "overlap", OPT_FLAG, NULL,
-     "sum a layer's gradients beside the backward pass of the others; default: after it. No use with "
-     "--backend cuda --comm mpi, where the host waits for each sum",
-     &o.overlap, 0, 0, NULL},
-    {0, "evaluate", OPT_INT, "N", "also the loss on held-out sequences, every N steps", &o.evaluate, 1, 1e9,
-     NULL},
-    {0, "learning-rate", OPT_REAL, "X", "of AdamW, constant; default 0.001", &o.rate, 0, 1, NULL},
-    {0, "weight-decay", OPT_REAL, "X", "of AdamW, on matrices; default 0.1", &o.decay, 0, 1, NULL},
-    {0, "seed", OPT_INT, "N", "of initial weights and data; default 1", &o.seed, 0, 1 << 30, NULL},
-    {0, "threads", OPT_INT, "N", "per rank; default: the CPUs of the machine, shared out among its ranks",
-     &o.threads, 1, 4096, NULL},
-    {0, "memory-limit", OPT_REAL, "GiB", "of each rank; default: what the plan's site says of its GPU type",
-     &o.memory_gib, 1e-6, 1e6, NULL},
-    {0, "peak-tflops", OPT_REAL, "X",
-     "peak of one device, for the utilisation (mfu); default: what inputs/devices.json says of a GPU",
-     &o.peak_tflops, 1e-6, 1e6, NULL},
-    {0, "inputs", OPT_TEXT, "DIR",
-     "where models/ and sites/ are; default $SAILOR_INPUTS, then beside the program", &o.inputs, 0, 0, NULL},
-    {0, "output", OPT_GROUP, NULL, NULL, NULL, 0, 0, NULL},
-    {'o', "output", OPT_TEXT, "MEAS.h5", "everything measured, for sailor validate and for h5py", &o.output,
-     0, 0, NULL},
-    {'f', "force", OPT_FLAG, NULL, "overwrite files", &o.force, 0, 0, NULL},
-    {0, "checkpoint", OPT_TEXT, "CKPT.h5",
-     "write parameters, optimizer and data position at the end, and after a signal; replaced whole, never in "
-     "part",
-     &o.checkpoint, 0, 0, NULL},
-    {0, "checkpoint-every", OPT_INT, "N", "also after every N steps", &o.every, 1, 1e9, NULL},
-    {0, "resume", OPT_TEXT, "CKPT.h5",
-     "go on from a checkpoint, under this or another plan; --steps counts from there", &o.resume, 0, 0, NULL},
-    {0, "trace", OPT_TEXT, "FILE.json",
-     "the timeline of one step, of all ranks, for Perfetto (ui.perfetto.dev) or chrome://tracing", &o.trace,
-     0, 0, NULL},
-    {0, "trace-step", OPT_INT, "N", "which step, by its number; default: the last one", &o.trace_step, 1, 1e9,
-     NULL},
-    {0, "json", OPT_FLAG, NULL, "one JSON object per step on stdout", &o.json, 0, 0, NULL},
-    {'q', "quiet", OPT_FLAG, NULL, "no progress on stderr", &o.quiet, 0, 0, NULL},
+    {.name = "what to run", .kind = OPT_GROUP},
+    {.name = "backend",
+     .kind = OPT_CHOICE,
+     .help = "what computes: the CPU (default) or an NVIDIA GPU",
+     .value = &o.backend,
+     .choices = train_backends},
+    {.name = "comm",
+     .kind = OPT_CHOICE,
+     .help =
+         "what carries messages between ranks; default: nccl if every rank has a GPU of its own, otherwise "
+         "mpi",
+     .value = &o.comm,
+     .choices = train_comms},
+    {.name = "steps",
+     .kind = OPT_INT,
+     .arg = "N",
+     .help = "number of steps to train; default 10",
+     .value = &o.steps,
+     .min = 1,
+     .max = 1e9},
+    {.name = "warmup",
+     .kind = OPT_INT,
+     .arg = "N",
+     .help = "leave the first N steps out of the means; default 3",
+     .value = &o.warmup,
+     .max = 1e9},
+    {.name = "data",
+     .kind = OPT_TEXT,
+     .arg = "FILE",
+     .help =
+         "file to train on: any file (each byte is a token), or a .bin of token ids as llm.c writes them; "
+         "default: a made-up sequence",
+     .value = &o.data},
+    {.name = "overlap",
+     .kind = OPT_FLAG,
+     .help =
+         "sum a layer's gradients while the backward pass of the others goes on; default: after it. Of no "
+         "use with --backend cuda --comm mpi, where the host waits for each sum",
+     .value = &o.overlap},
+    {.name = "evaluate",
+     .kind = OPT_INT,
+     .arg = "N",
+     .help = "also compute the loss on held-out sequences, every N steps",
+     .value = &o.evaluate,
+     .min = 1,
+     .max = 1e9},
+    {.name = "learning-rate",
+     .kind = OPT_REAL,
+     .arg = "X",
+     .help = "AdamW learning rate (constant); default 0.001",
+     .value = &o.rate,
+     .max = 1},
+    {.name = "weight-decay",
+     .kind = OPT_REAL,
+     .arg = "X",
+     .help = "AdamW weight decay, applied to matrices only; default 0.1",
+     .value = &o.decay,
+     .max = 1},
+    {.name = "seed",
+     .kind = OPT_INT,
+     .arg = "N",
+     .help = "seed of the initial weights and of the order of the data; default 1",
+     .value = &o.seed,
+     .max = 1 << 30},
+    {.name = "threads",
+     .kind = OPT_INT,
+     .arg = "N",
+     .help = "threads per rank; default: the CPUs of the machine, divided among its ranks",
+     .value = &o.threads,
+     .min = 1,
+     .max = 4096},
+    {.name = "memory-limit",
+     .kind = OPT_REAL,
+     .arg = "GiB",
+     .help = "memory that each rank may use; default: what the plan's site says of its GPU type",
+     .value = &o.memory_gib,
+     .min = 1e-6,
+     .max = 1e6},
+    {.name = "peak-tflops",
+     .kind = OPT_REAL,
+     .arg = "X",
+     .help = "peak TFLOP/s of one device, to compute the utilisation (mfu) from; default: what "
+             "inputs/devices.json says of a GPU",
+     .value = &o.peak_tflops,
+     .min = 1e-6,
+     .max = 1e6},
+    {.name = "inputs",
+     .kind = OPT_TEXT,
+     .arg = "DIR",
+     .help = "directory with models/ and sites/; default: $SAILOR_INPUTS, then the one beside the program",
+     .value = &o.inputs},
+    {.name = "output", .kind = OPT_GROUP},
+    {.letter = 'o',
+     .name = "output",
+     .kind = OPT_TEXT,
+     .arg = "MEAS.h5",
+     .help = "write everything that was measured to this file, for sailor validate and for h5py",
+     .value = &o.output},
+    {.letter = 'f', .name = "force", .kind = OPT_FLAG, .help = "overwrite existing files", .value = &o.force},
+    {.name = "checkpoint",
+     .kind = OPT_TEXT,
+     .arg = "CKPT.h5",
+     .help =
+         "write parameters, optimizer state and data position to this file at the end, and after a signal; "
+         "the file is replaced as a whole, never in part",
+     .value = &o.checkpoint},
+    {.name = "checkpoint-every",
+     .kind = OPT_INT,
+     .arg = "N",
+     .help = "write the checkpoint every N steps as well",
+     .value = &o.every,
+     .min = 1,
+     .max = 1e9},
+    {.name = "resume",
+     .kind = OPT_TEXT,
+     .arg = "CKPT.h5",
+     .help = "continue from a checkpoint, under this or another plan; --steps counts from there",
+     .value = &o.resume},
+    {.name = "trace",
+     .kind = OPT_TEXT,
+     .arg = "FILE.json",
+     .help =
+         "write the timeline of one step of all ranks, for Perfetto (ui.perfetto.dev) or chrome://tracing",
+     .value = &o.trace},
+    {.name = "trace-step",
+     .kind = OPT_INT,
+     .arg = "N",
+     .help = "number of the step that --trace writes; default: the last one",
+     .value = &o.trace_step,
+     .min = 1,
+     .max = 1e9},
+    {.name = "json", .kind = OPT_FLAG, .help = "print one JSON object per step on stdout", .value = &o.json},
+    {.letter = 'q',
+     .name = "quiet",
+     .kind = OPT_FLAG,
+     .help = "show no progress on stderr",
+     .value = &o.quiet},
 };
 const struct opt_command run_command = {
     .program = "sailor-train",
     .name = "run",
     .usage = "PLAN.json [options]     (under mpirun or srun, one rank per GPU of the plan)",
-    .about = "Train by a plan and measure it. Loss, times and memory of every step; one batch is exactly the "
-             "plan's.",
+    .about =
+        "Train by a plan and measure it: loss, times and memory of every step. A batch is exactly that of "
+        "the plan.",
     .details =
         "examples:\n"
-        "  mpirun -n 2 sailor-train run plan.json --steps 20 -o run.h5    train, keep what was measured\n"
+        "  mpirun -n 2 sailor-train run plan.json --steps 20 -o run.h5    train and keep the measurements\n"
         "  sailor validate run.h5                                         how good the estimate was\n",
     .opts = options,
     .n_opt = sizeof options / sizeof *options,
@@ -185,15 +273,7 @@ static int find_peak(struct session *j, double *flops_per_s, struct err *e) {
 
 /* ---- measuring ---- */
 
-/* Gather n bytes of every rank on rank 0. */
-static void gather(const struct session *j, const void *mine, void *all, size_t n) {
-    if (j->mpx.comm)
-        MPI_Gather(mine, (int)n, MPI_BYTE, all, (int)n, MPI_BYTE, 0, j->mpx.comm->mpi);
-    else
-        memcpy(all, mine, n);
-}
-
-/* Of what the numbers depend on, beside this program. */
+/* What the numbers depend on, beside this program. */
 static const char *versions(const struct session *j) {
     unsigned major = 0, minor = 0, release = 0;
     char mpi[120];
@@ -207,121 +287,6 @@ static const char *versions(const struct session *j) {
 static double sum_of_ranks(const struct session *j, double value) {
     if (j->mpx.comm) MPI_Allreduce(MPI_IN_PLACE, &value, 1, MPI_DOUBLE, MPI_SUM, j->mpx.comm->mpi);
     return value;
-}
-
-static int gather_ranks(struct session *j, struct err *e) {
-    struct measure *m = &j->measure;
-    struct trainer *t = &j->trainer;
-    size_t used, total;
-    ledger_driver(&t->ledger);
-    j->backend.device_bytes(&j->backend, &used, &total);
-    struct measured_rank mine = {.pipeline = t->cell->pipeline,
-                                 .stage = t->cell->stage,
-                                 .replica = t->cell->replica,
-                                 .tp = t->cell->tp,
-                                 .tp_rank = t->net.tp_rank,
-                                 .peak_total_bytes = (double)t->ledger.total_peak,
-                                 .device_bytes = (double)used};
-    struct rusage usage;
-    gethostname(mine.host, sizeof mine.host - 1);
-    memcpy(mine.device, j->backend.device, sizeof mine.device);
-    for (int i = 0; i < MEMORY_N; i++) mine.peak_bytes[i] = (double)t->ledger.peak[i];
-    if (!getrusage(RUSAGE_SELF, &usage)) mine.process_peak_bytes = 1024.0 * (double)usage.ru_maxrss;
-    int rc = 0;
-    if (j->mpx.rank == 0 && !m->rank && !(m->rank = calloc((size_t)j->mpx.size, sizeof *m->rank)))
-        rc = err_set(e, EXIT_INTERNAL, "out of memory");
-    if (mpx_agree(&j->mpx, rc, e)) return -1;
-    gather(j, &mine, m->rank, sizeof mine);
-    return 0;
-}
-
-/* Everything about a step, on rank 0; *stop on all ranks: has someone asked for the end? */
-static int record(struct session *j, const struct step_result *r, double held_out, int done, bool *stop,
-                  struct err *e) {
-    struct measure *m = &j->measure;
-    enum { PHASES = 2, STOP = PHASES + PHASE_N, PEAK, N };
-    ledger_driver(&j->trainer.ledger);
-    double mine[N] = {r->loss, r->time_s, [STOP] = stop_asked, [PEAK] = (double)j->trainer.ledger.total_peak};
-    memcpy(mine + PHASES, r->phase_s, sizeof r->phase_s);
-    bool first = j->mpx.rank == 0;
-    double *all = first ? calloc((size_t)j->mpx.size * N, sizeof *all) : NULL;
-    struct measured_step *s = first ? measure_add(m) : NULL;
-    int rc = first && (!all || !s) ? err_set(e, EXIT_INTERNAL, "out of memory") : 0;
-    if (mpx_agree(&j->mpx, rc, e)) return free(all), -1;
-    gather(j, mine, all, sizeof mine);
-    double flops = 0, batch = j->training.plan->global_batch_size;
-    for (int l = 0; l < j->arch.layers; l++) flops += batch * arch_flops(&j->arch, l);
-    *stop = false;
-    if (first) {
-        s->step = j->trainer.step;
-        s->warmup = done < o.warmup;
-        s->held_out_loss = held_out;
-        double *time = m->time_s + (size_t)(m->steps - 1) * (size_t)m->ranks * (1 + PHASE_N);
-        for (int k = 0; k < m->ranks; k++) {
-            const double *of = all + k * N;
-            s->loss += of[0];
-            s->iteration_time_s = fmax(s->iteration_time_s, of[1]);
-            memcpy(time + k * (1 + PHASE_N), of + 1, sizeof(double) * (1 + PHASE_N));
-            *stop |= of[STOP] != 0;
-            m->rank[k].peak_total_bytes = of[PEAK];
-        }
-        s->tokens_per_s = batch * j->arch.sequence / s->iteration_time_s;
-        s->flops_per_s = flops / s->iteration_time_s;
-        s->mfu = s->flops_per_s / m->peak_flops_per_s;
-    }
-    free(all);
-    *stop = mpx_same_int(&j->mpx, *stop);
-    return 0;
-}
-
-static void show(const struct session *j) {
-    const struct measured_step *s = &j->measure.step[j->measure.steps - 1];
-    if (o.json) {
-        cJSON *x = cJSON_CreateObject();
-        cJSON_AddItemToObject(x, "step", json_double((double)s->step));
-        cJSON_AddItemToObject(x, "loss", json_double(s->loss));
-        if (!isnan(s->held_out_loss))
-            cJSON_AddItemToObject(x, "held_out_loss", json_double(s->held_out_loss));
-        cJSON_AddItemToObject(x, "iteration_time_s", json_double(s->iteration_time_s));
-        cJSON_AddItemToObject(x, "tokens_per_s", json_double(s->tokens_per_s));
-        cJSON_AddItemToObject(x, "mfu", json_double(s->mfu));
-        cJSON_AddItemToObject(x, "peak_memory_bytes", json_double(measure_peak_bytes(&j->measure)));
-        char *text = cJSON_PrintUnformatted(x);
-        puts(text ? text : "null");
-        fflush(stdout);
-        cJSON_free(text);
-        cJSON_Delete(x);
-    }
-    if (o.quiet || (o.json && isatty(STDERR_FILENO))) return;
-    char held[40] = "", mfu[40] = "";
-    if (!isnan(s->held_out_loss)) snprintf(held, sizeof held, "  held out %.5f", s->held_out_loss);
-    if (!isnan(s->mfu)) snprintf(mfu, sizeof mfu, "  mfu %.1f %%", 100 * s->mfu);
-    fprintf(stderr, "step %6ld  loss %.5f%s  %.4f s  %.0f tokens/s%s%s\n", s->step, s->loss, held,
-            s->iteration_time_s, s->tokens_per_s, mfu, s->warmup ? "  (warm-up)" : "");
-}
-
-static void summary(const struct session *j) {
-    const struct measure *m = &j->measure;
-    double phase[PHASE_N] = {0}, all = 0, GiB = 1 << 30;
-    for (int i = 0; i < m->steps; i++)
-        for (int k = 0; k < m->ranks && !m->step[i].warmup; k++)
-            for (int p = 0; p < PHASE_N; p++) {
-                double s =
-                    m->time_s[((size_t)i * (size_t)m->ranks + (size_t)k) * (1 + PHASE_N) + 1 + (size_t)p];
-                phase[p] += s;
-                all += s;
-            }
-    if (!(all > 0)) {
-        printf("loss %.5f, peak memory %.4f GiB; nothing measured after %d warm-up steps\n",
-               m->step[m->steps - 1].loss, measure_peak_bytes(m) / GiB, m->steps);
-        return;
-    }
-    printf("iteration %.5f s, %.0f tokens/s, loss %.5f, peak memory %.4f GiB\n", measure_iteration_s(m),
-           j->training.plan->global_batch_size * (double)j->arch.sequence / measure_iteration_s(m),
-           m->step[m->steps - 1].loss, measure_peak_bytes(m) / GiB);
-    printf("time of a rank, mean:");
-    for (int p = 0; p < PHASE_N; p++)
-        printf(" %s %.1f %%%s", phase_name[p], 100 * phase[p] / all, p + 1 < PHASE_N ? "," : "\n");
 }
 
 /* ---- the run ---- */
@@ -363,34 +328,47 @@ static int write_trace(struct session *j, bool last, struct err *e) {
     return trace_write(&j->trace, &j->grid, &j->mpx, o.trace, j->measure.version, e);
 }
 
-static int train(struct session *j, struct err *e) {
+static void show(const struct session *j) {
+    if (j->mpx.rank) return;
+    if (o.json) record_print_json(&j->measure, stdout);
+    if (!o.quiet && !(o.json && isatty(STDERR_FILENO))) record_print_line(&j->measure, stderr);
+}
+
+static int write_checkpoint(struct session *j, int done, bool last, struct err *e) {
+    if (!o.checkpoint || !(last || (o.every && done % o.every == 0))) return 0;
+    return checkpoint_write(&j->trainer, &j->mpx, o.checkpoint, j->measure.version, e);
+}
+
+static int one_step(struct session *j, int done, bool *stop, struct err *e) {
     struct step_result r;
+    double held_out = NAN;
+    trainer_step(&j->trainer, &r);
+    keep_trace(j);
+    if (o.evaluate && (done + 1) % o.evaluate == 0) held_out = sum_of_ranks(j, trainer_evaluate(&j->trainer));
+    return record_step(&j->measure, &j->trainer, &j->mpx, &r, held_out, done < o.warmup, stop_asked, stop, e);
+}
+
+static int train(struct session *j, struct err *e) {
     bool stop = false;
     long before = j->trainer.step;
     if (o.trace_step && (o.trace_step <= before || o.trace_step > before + o.steps))
         return err_set(e, EXIT_INPUT, "run: --trace-step %d; expected one of this run's, %ld to %ld",
                        o.trace_step, before + 1, before + o.steps);
-    for (int i = 0; i < o.steps && !stop; i++) {
-        trainer_step(&j->trainer, &r);
-        keep_trace(j);
-        double held_out = NAN;
-        if (o.evaluate && (i + 1) % o.evaluate == 0)
-            held_out = sum_of_ranks(j, trainer_evaluate(&j->trainer));
-        if (record(j, &r, held_out, i, &stop, e)) return -1;
-        if (j->mpx.rank == 0) show(j);
-        bool last = stop || i + 1 == o.steps;
-        if (write_trace(j, last, e)) return -1;
-        if (o.checkpoint && (last || (o.every && (i + 1) % o.every == 0)) &&
-            checkpoint_write(&j->trainer, &j->mpx, o.checkpoint, j->measure.version, e))
-            return -1;
+    for (int done = 0; done < o.steps && !stop;) {
+        if (one_step(j, done, &stop, e)) return -1;
+        done++;
+        bool last = stop || done == o.steps;
+        show(j);
+        if (write_trace(j, last, e) || write_checkpoint(j, done, last, e)) return -1;
     }
-    if (gather_ranks(j, e) || write_measurement(j, e)) return -1;
+    if (record_ranks(&j->measure, &j->trainer, &j->mpx, e) || write_measurement(j, e)) return -1;
     if (stop) return err_set(e, EXIT_STOPPED, "stopped by a signal after step %ld", j->trainer.step);
-    if (j->mpx.rank == 0 && !o.json) summary(j);
+    if (j->mpx.rank == 0 && !o.json) record_print_summary(&j->measure, stdout);
     return 0;
 }
 
-static int run(struct session *j, struct err *e) {
+/* Everything that can be said about the options and the files to write, before any work. */
+static int check_options(const struct session *j, struct err *e) {
     int rc = 0;
     if (o.every && !o.checkpoint)
         return err_set(e, EXIT_INPUT, "run: --checkpoint-every without --checkpoint; expected both");
@@ -405,34 +383,57 @@ static int run(struct session *j, struct err *e) {
     if (j->mpx.rank == 0 && o.output) rc = h5_can_create(o.output, o.force, e);
     if (j->mpx.rank == 0 && !rc && o.checkpoint) rc = h5_can_create(o.checkpoint, o.force || same, e);
     if (j->mpx.rank == 0 && !rc && o.trace) rc = file_can_create(o.trace, o.force, "-f overwrites it", e);
-    if (mpx_agree(&j->mpx, rc, e)) return -1;
-    if (load_plan(j, e) || load_data(j, e)) return -1; /* the same on all ranks */
-    struct train_choice choice = {o.backend, o.comm, o.threads, train_elem(j->dtype)};
-    if (mpx_agree(&j->mpx, train_open(&j->mpx, choice, &j->backend, &j->comm, e), e)) return -1;
+    return mpx_agree(&j->mpx, rc, e);
+}
+
+/* What the measurement says of the run as a whole. */
+static void describe(struct session *j) {
     struct measure *m = &j->measure;
-    m->ranks = j->mpx.size, m->inputs_json = j->training.json, m->backend = j->backend.name,
-    m->dtype = train_dtypes[j->dtype], m->comm = j->comm.name;
-    m->versions = versions(j), m->device = j->backend.device, m->data = j->data.name,
-    m->threads = o.threads ? o.threads : j->mpx.cpus, m->seed = o.seed;
-    rc = find_peak(j, &m->peak_flops_per_s, e); /* the same on all ranks */
-    if (!rc) {
-        m->peak_flops_per_s = sum_of_ranks(j, m->peak_flops_per_s);
-        rc = mpx_agree(&j->mpx, take_part(j, e), e);
-    }
-    if (rc && e->code == EXIT_NOPLAN && o.output) { /* out of memory is a result */
-        struct err why = *e;
-        m->out_of_memory = why.text;
-        if (gather_ranks(j, e) || write_measurement(j, e)) return -1;
-        *e = why;
-    }
-    if (!rc) {
-        if (gather_ranks(j, e)) return -1;
-        if (o.resume) rc = checkpoint_read(&j->trainer, &j->mpx, o.resume, e);
-        if (!rc) rc = train(j, e);
-    }
+    double batch = j->training.plan->global_batch_size;
+    m->ranks = j->mpx.size;
+    m->inputs_json = j->training.json;
+    m->backend = j->backend.name;
+    m->dtype = train_dtypes[j->dtype];
+    m->comm = j->comm.name;
+    m->versions = versions(j);
+    m->device = j->backend.device;
+    m->data = j->data.name;
+    m->threads = o.threads ? o.threads : j->mpx.cpus;
+    m->seed = o.seed;
+    m->tokens_per_step = batch * j->arch.sequence;
+    for (int l = 0; l < j->arch.layers; l++) m->flops_per_step += batch * arch_flops(&j->arch, l);
+}
+
+/* A model that does not fit is a result, too. */
+static int keep_out_of_memory(struct session *j, struct err *e) {
+    struct err why = *e;
+    j->measure.out_of_memory = why.text;
+    if (record_ranks(&j->measure, &j->trainer, &j->mpx, e) || write_measurement(j, e)) return -1;
+    *e = why;
+    return -1;
+}
+
+static int work(struct session *j, struct err *e) {
+    if (find_peak(j, &j->measure.peak_flops_per_s, e)) return -1; /* the same on all ranks */
+    j->measure.peak_flops_per_s = sum_of_ranks(j, j->measure.peak_flops_per_s);
+    if (mpx_agree(&j->mpx, take_part(j, e), e))
+        return e->code == EXIT_NOPLAN && o.output ? keep_out_of_memory(j, e) : -1;
+    if (record_ranks(&j->measure, &j->trainer, &j->mpx, e)) return -1;
+    if (o.resume && checkpoint_read(&j->trainer, &j->mpx, o.resume, e)) return -1;
+    return train(j, e);
+}
+
+static int run(struct session *j, struct err *e) {
+    if (check_options(j, e)) return -1;
+    if (load_plan(j, e) || load_data(j, e)) return -1; /* the same on all ranks */
+    struct train_choice choice = {
+        .backend = o.backend, .comm = o.comm, .threads = o.threads, .elem = train_elem(j->dtype)};
+    if (mpx_agree(&j->mpx, train_open(&j->mpx, choice, &j->backend, &j->comm, e), e)) return -1;
+    describe(j);
+    int rc = work(j, e);
     trainer_free(&j->trainer);
     trace_free(&j->trace);
-    measure_free(m);
+    measure_free(&j->measure);
     j->comm.close(&j->comm);
     j->backend.close(&j->backend);
     return rc;

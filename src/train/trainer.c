@@ -1,5 +1,6 @@
 #include "train/trainer.h"
 
+#include <assert.h>
 #include <string.h>
 
 /* ---- who adds up gradients with whom ---- */
@@ -29,6 +30,8 @@ static void share(struct trainer *t, struct arena *a) {
             if (same_ranks(&span[i], &span[j])) group[i] = group[j];
         if (!group[i]) group[i] = t->comm->group(t->comm, span[i].rank, span[i].n_rank, a);
         s.group = group[i];
+        assert(s.offset + s.n <= t->net.params);
+        assert(here >= layer); /* spans come layer by layer */
         while (layer < here) t->first_shared[++layer] = t->n_shared;
         struct shared *last = t->n_shared > t->first_shared[layer] ? &t->shared[t->n_shared - 1] : NULL;
         if (last && last->group == s.group && span[i].uniform && span[i - 1].uniform &&
@@ -82,6 +85,7 @@ static void wait_for(struct trainer *t, struct sends *s) {
 }
 
 static void send_to(struct trainer *t, int stage, int w, const void *buffer, struct sends *s) {
+    assert(s->n == 0); /* the buffer is free: what was sent from it before has been waited for */
     const struct grid_cell *other = grid_cell_at(t->grid, t->cell->pipeline, stage, w);
     clock_enter(&t->clock, PHASE_WAIT);
     for (int k = t->net.tp_rank; k < other->tp; k += t->cell->tp)
@@ -143,7 +147,7 @@ static void forward(struct trainer *t, struct grid_work x, bool held_out) {
     if (!is_first(t)) receive_from(t, t->cell->stage - 1, x.w, s->kept[0].x);
     if (!is_last(t)) {
         clock_enter(&t->clock, PHASE_WAIT);
-        wait_for(t, &t->out[x.slot]); /* has long left, except when only forward passes are done */
+        wait_for(t, &t->out[x.slot]); /* returns at once, except when only forward passes are done */
     }
     clock_enter(&t->clock, PHASE_FORWARD);
     net_forward(&t->net, s);
@@ -153,7 +157,7 @@ static void forward(struct trainer *t, struct grid_work x, bool held_out) {
         send_to(t, t->cell->stage + 1, x.w, s->out, &t->out[x.slot]);
 }
 
-/* `last`: no more gradients will come to any layer here. */
+/* `last`: this is the last backward pass of the step, after which gradients are final. */
 static void backward(struct trainer *t, struct grid_work x, int turn, bool last) {
     struct sends *sent = &t->dy[turn];
     void *dy = t->net.dy[turn];
@@ -181,8 +185,8 @@ static void finish_sends(struct trainer *t) {
     for (int i = 0; i < 2; i++) wait_for(t, &t->dy[i]);
 }
 
-/* This rank's share of the loss, and start again from zero. Of a replica's ranks, which all know it, the
- * first counts. */
+/* Takes this rank's share of the loss and sets it back to zero. All ranks of a replica know it; the first one
+ * counts. */
 static double take_loss(struct trainer *t) {
     struct backend *b = t->backend;
     double value = 0;
@@ -203,10 +207,12 @@ void trainer_step(struct trainer *t, struct step_result *r) {
     t->unsummed = t->net.end - t->net.first;
     t->backend->zero(t->backend, t->net.grad, t->net.params * elem_bytes(t->backend->acc));
     for (int i = 0; i < t->n_work; i++) {
-        if (t->work[i].backward)
-            backward(t, t->work[i], turn, i == t->n_work - 1), turn ^= 1;
-        else
+        if (t->work[i].backward) {
+            backward(t, t->work[i], turn, i == t->n_work - 1);
+            turn ^= 1;
+        } else {
             forward(t, t->work[i], false);
+        }
     }
     finish_sends(t);
     sum_gradients(t);

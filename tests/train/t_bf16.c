@@ -241,7 +241,10 @@ static void threads(void) {
         other.linear(&other, y.half, x.half, w.half, NULL, N, IN, OUT, true);
         other.linear_back(&other, NULL, dw.single, NULL, y.half, x.half, NULL, N, IN, OUT, true);
         other.attention(&other, out.half, s, room, qkv.half, a);
-        if (n == 1) memcpy(y1, y.half, sizeof y1), memcpy(out1, out.half, sizeof out1);
+        if (n == 1) {
+            memcpy(y1, y.half, sizeof y1);
+            memcpy(out1, out.half, sizeof out1);
+        }
         if (n == 1) memcpy(dw1, dw.single, sizeof(float) * IN * OUT);
         same = same && !memcmp(y1, y.half, sizeof y1) && !memcmp(out1, out.half, sizeof out1) &&
                !memcmp(dw1, dw.single, sizeof(float) * IN * OUT);

@@ -302,7 +302,10 @@ static void optimizer(size_t n) {
     check(p, false, arena_printf(&arena, "adamw of %zu", n));
     check(mean, false, "its mean");
     check(square, false, "its squares");
-    if (mixed) check(w, false, "its weights"), release(p);
+    if (mixed) {
+        check(w, false, "its weights");
+        release(p);
+    }
     release(w);
     release(g);
     release(mean);

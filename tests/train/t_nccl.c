@@ -96,7 +96,10 @@ int main(void) {
     }
     for (size_t i = 0; i < sizeof plans / sizeof *plans; i++)
         if (plans[i].ranks == m.size) training(plans[i].plan, &a);
-    if (m.size > 1) out_of_memory(false, &a), out_of_memory(true, &a);
+    if (m.size > 1) {
+        out_of_memory(false, &a);
+        out_of_memory(true, &a);
+    }
     if (m.size == 1) printf("ok %d - NCCL # skip one rank has nobody to talk to\n", ++tests);
     if (m.rank == 0) printf("1..%d\n", tests);
     arena_free(&a);
