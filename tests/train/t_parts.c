@@ -212,7 +212,7 @@ static void tokens(void) {
     ok(data_parse(&again, "x.bin", bin, sizeof bin - 1, 256, S, 1, &arena, &e) &&
            strstr(e.text, "expected 2000"),
        e.text);
-    ok(data_parse(&again, "x.bin", bin, 100, 256, S, 1, &arena, &e) && strstr(e.text, "no token file"),
+    ok(data_parse(&again, "x.bin", bin, 100, 256, S, 1, &arena, &e) && strstr(e.text, "not a token file"),
        e.text);
     ok(data_parse(&again, "text", bytes, N, 200, S, 1, &arena, &e) && strstr(e.text, "vocabulary of 200"),
        e.text);
