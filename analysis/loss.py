@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
-"""Draw the losses of a file of `sailor-train run -o MEAS.h5` over time: of every step and, with --evaluate, held out.
+"""Draw the losses in a file of `sailor-train run -o MEAS.h5` over time.
 
-Trained on a file (--data), the file's entropies are drawn, too: order 0, the best that a guess at the next token can do which
-knows how often each occurs, and order 1, which knows the token before it as well. When the held-out loss fell below them is
-printed. Time is that of the training steps; evaluations, checkpoints and the start do not count.
+The picture has the training loss of every step and, if the run used --evaluate, the loss on held-out sequences. If the
+model was trained on a file (--data), the entropies of the file are drawn, too. The order-0 entropy is the lowest loss of a
+guess that knows only how often each token occurs; the order-1 entropy is that of a guess that also knows the token before.
+The time at which the held-out loss fell below each of them is printed. Time counts the training steps only, without
+start-up, evaluations and checkpoints.
 
-Needs h5py, numpy and matplotlib only. Exit status: 0 drawn, 1 cannot be written, 2 not a measurement, or wrong usage.
+Needs only h5py, numpy and matplotlib. Exit status: 0 drawn, 1 cannot be written, 2 wrong usage or not a measurement.
 """
+
 import argparse
 import os
 import sys
@@ -21,42 +24,48 @@ try:
     import h5py
     import numpy as np
     import matplotlib
+
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 except ImportError as error:
-    fail(1, f"{error}; on Debian: apt-get install python3-h5py python3-matplotlib, /usr/bin/python3")
+    fail(1, f"{error}; on Debian: apt-get install python3-h5py python3-matplotlib, then use /usr/bin/python3")
 
 INK, SOFT, TRAIN, HELD_OUT = "#222222", "#888888", "#AFC6DD", "#EE7733"
 
 
 def load(path):
-    """Attributes, and of each step: seconds since the first one began, loss, held-out loss (NaN: not evaluated)."""
+    """Return the attributes, the seconds from the start to the end of each step, and the columns of /step.
+
+    held_out_loss is NaN at steps that were not evaluated.
+    """
     try:
         with h5py.File(path, "r") as f:
             if f.attrs.get("schema") != "sailor-measurement/1":
-                fail(2, f"{path}: not a file of sailor-train run")
+                fail(2, f"{path}: not written by sailor-train run -o")
             step = {k: f["step"][k][:] for k in ("step", "loss", "held_out_loss", "iteration_time_s")}
             attrs = dict(f.attrs)
     except (OSError, KeyError, RuntimeError, ValueError) as error:
         fail(2, f"{path}: {error}")
     if not len(step["step"]):
-        fail(2, f"{path}: no step in it")
+        fail(2, f"{path}: has no steps")
     return attrs, np.cumsum(step["iteration_time_s"]), step
 
 
 def read_tokens(path):
-    """As sailor-train reads them: bytes, or a .bin of 16-bit ids after 256 ints of header."""
+    """Read the tokens as sailor-train does: bytes, or a .bin of 16-bit ids after a header of 256 ints."""
     try:
         return np.fromfile(path, "<u2", offset=1024) if path.endswith(".bin") else np.fromfile(path, "u1")
     except OSError as error:
-        fail(2, f"{path}: {error.strerror}; --data says where the text is")
+        fail(2, f"{path}: {error.strerror}; name the file with --data")
 
 
 def entropies(tokens):
-    """Order 0 and order 1, nats per token: of single tokens, and of one given the one before."""
+    """Return the entropies of order 0 (single tokens) and 1 (given the token before), in nats per token."""
+
     def of(values):
         p = np.unique(values, return_counts=True)[1] / len(values)
         return -(p * np.log(p)).sum()
+
     pairs = tokens[:-1].astype("i8") << 16 | tokens[1:]
     return of(tokens), of(pairs) - of(tokens[:-1])
 
@@ -66,11 +75,27 @@ def draw(output, title, time, step, levels):
     seen = ~np.isnan(step["held_out_loss"])
     ax.plot(time, step["loss"], color=TRAIN, linewidth=0.8, label="training, every step")
     if seen.any():
-        ax.plot(time[seen], step["held_out_loss"][seen], color=HELD_OUT, linewidth=1.4, marker=".", markersize=4, label="held out")
+        ax.plot(
+            time[seen],
+            step["held_out_loss"][seen],
+            color=HELD_OUT,
+            linewidth=1.4,
+            marker=".",
+            markersize=4,
+            label="held out",
+        )
     for name, level in levels:
         ax.axhline(level, color=INK, linewidth=0.8, linestyle=(0, (4, 3)))
-        ax.annotate(f"{name} entropy of the text, {level:.3f}", (1, level), xycoords=("axes fraction", "data"), xytext=(-2, 3),
-                    textcoords="offset points", ha="right", fontsize=8, color=INK)
+        ax.annotate(
+            f"{name} entropy of the text, {level:.3f}",
+            (1, level),
+            xycoords=("axes fraction", "data"),
+            xytext=(-2, 3),
+            textcoords="offset points",
+            ha="right",
+            fontsize=8,
+            color=INK,
+        )
     ax.set_xlim(0, time[-1])
     ax.set_xlabel("seconds of training", fontsize=9)
     ax.set_ylabel("cross entropy, nats per token", fontsize=9)
@@ -87,10 +112,20 @@ def draw(output, title, time, step, levels):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0], epilog="example: analysis/loss.py run.h5 -o loss.png")
-    parser.add_argument("file", metavar="MEAS.h5")
-    parser.add_argument("-o", "--output", required=True, metavar="OUT.png", help="picture to write (.png, .pdf or .svg)")
-    parser.add_argument("--data", metavar="FILE", help="what was trained on; default: the file that MEAS.h5 names")
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n\n")[0], epilog="example: analysis/loss.py run.h5 -o loss.png"
+    )
+    parser.add_argument("file", metavar="MEAS.h5", help="measurement written by sailor-train run -o")
+    parser.add_argument(
+        "-o",
+        "--output",
+        required=True,
+        metavar="OUT.png",
+        help="picture to write; its suffix gives the format: .png, .pdf or .svg",
+    )
+    parser.add_argument(
+        "--data", metavar="FILE", help="text on which the model was trained; default: the file named in MEAS.h5"
+    )
     args = parser.parse_args()
 
     attrs, time, step = load(args.file)
@@ -98,14 +133,21 @@ def main():
     if data != "synthetic":
         levels = list(zip(("order-0", "order-1"), entropies(read_tokens(data))))
     for name, level in levels:
-        below = np.flatnonzero(held_out < level)  # NaN is not
-        print(f"{name} entropy of {data}: {level:.4f} nats per token; held-out loss below it " +
-              (f"after {time[below[0]]:.0f} s (step {step['step'][below[0]]})" if len(below) else "at no time"))
+        below = np.flatnonzero(held_out < level)  # NaN is never below
+        print(
+            f"{name} entropy of {data}: {level:.4f} nats per token; held-out loss below it: "
+            + (f"after {time[below[0]]:.0f} s (step {step['step'][below[0]]})" if len(below) else "never")
+        )
     if not np.isnan(held_out).all():
         best = np.nanargmin(held_out)
         print(f"lowest held-out loss: {held_out[best]:.4f} after {time[best]:.0f} s (step {step['step'][best]})")
-    draw(args.output, f"{os.path.basename(data)}; {attrs['ranks']} ranks × {attrs['threads']} threads, {attrs['device']}",
-         time, step, levels)
+    draw(
+        args.output,
+        f"{os.path.basename(data)}; {attrs['ranks']} ranks × {attrs['threads']} threads, {attrs['device']}",
+        time,
+        step,
+        levels,
+    )
 
 
 if __name__ == "__main__":

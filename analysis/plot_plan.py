@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
-"""Draw the plans in a file of results of `sailor plan -o OUT.h5`.
+"""Draw the plans in a file of `sailor plan -o OUT.h5`.
 
-One strip per pool row: the pipeline (stages from left to right, replicas in ring order from top to bottom, coloured by GPU
-type, hatched by zone), the memory of the fullest GPU of every stage, where the time of an iteration goes and, if the search
-was for the frontier, time against cost. With --timeline also the 1F1B schedule. The numbers drawn are printed.
+Each pool row is drawn as one strip: the pipeline (stages from left to right, replicas in ring order from top to bottom,
+coloured by GPU type, hatched by zone), the memory of the fullest GPU of each stage, how the time of an iteration is spent
+and, if the search was for the frontier, cost against time. --timeline adds the 1F1B schedule. The numbers in the picture
+are printed as well.
 
-Needs h5py, numpy and matplotlib only.
+Needs only h5py, numpy and matplotlib. Exit status: 0 drawn, 1 failed, 2 wrong usage.
 """
+
 import argparse
 import sys
 
@@ -14,15 +16,18 @@ try:
     import h5py
     import numpy as np
     import matplotlib
+
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch, Rectangle
 except ImportError as error:
-    sys.exit(f"plot_plan.py: error: {error}; on Debian: apt-get install python3-h5py python3-matplotlib, /usr/bin/python3")
+    sys.exit(
+        f"plot_plan.py: error: {error}; on Debian: apt-get install python3-h5py python3-matplotlib, then use /usr/bin/python3"
+    )
 
 GIB = 2.0**30
-# Paul Tol's light scheme: told apart by colour-blind readers, dark text is readable on all of them
+# Paul Tol's light scheme: colour-blind readers can tell the colours apart, and dark text is readable on all
 COLOURS = ["#77AADD", "#EE8866", "#EEDD88", "#44BB99", "#FFAABB", "#BBCC33", "#99DDFF", "#DDDDDD", "#AAAA00"]
 HATCHES = ["", "///", "...", "\\\\\\", "xx", "oo", "++", "**"]
 INK, SOFT = "#222222", "#888888"
@@ -34,7 +39,7 @@ def fail(text):
 
 
 def table(group):
-    """A group of columns as a dict of arrays; fixed-length text as str."""
+    """Return a group of columns as a dict of arrays, with fixed-length text as str."""
     out = {}
     for name, column in group.items():
         values = column[:]
@@ -51,14 +56,14 @@ def load(path):
         with h5py.File(path, "r") as f:
             attrs = dict(f.attrs)
             if not str(attrs.get("schema", "")).startswith("sailor-results/"):
-                fail(f"{path}: not a file of results of sailor plan")
+                fail(f"{path}: not written by sailor plan -o")
             return attrs, {name: table(f[name]) for name in ("row", "pool", "plan", "stage", "replica", "gpu", "zone")}
     except (OSError, KeyError) as error:
         fail(f"{path}: {error}")
 
 
 class Plan:
-    """Plan number `index` of the file with its stages and replicas (of the first pipeline)."""
+    """Plan number `index` of the file, with the stages and replicas of its first pipeline."""
 
     def __init__(self, data, index):
         self.figures = {k: v[index] for k, v in data["plan"].items()}
@@ -73,7 +78,7 @@ class Plan:
 
 
 class Look:
-    """The same colour and hatch for a GPU type and a zone all over the figure."""
+    """Gives each GPU type a colour and each zone a hatch, the same in the whole figure."""
 
     def __init__(self, data, plans):
         groups = [g for p in plans for s in p.stages for g in s["groups"]]
@@ -88,7 +93,10 @@ class Look:
         return HATCHES[self.zones.index(zone) % len(HATCHES)]
 
     def legend(self):
-        items = [Patch(facecolor=self.colour(g), edgecolor=INK, label=f"{g} ({self.memory[g] / GIB:.0f} GiB)") for g in self.gpus]
+        items = [
+            Patch(facecolor=self.colour(g), edgecolor=INK, label=f"{g} ({self.memory[g] / GIB:.0f} GiB)")
+            for g in self.gpus
+        ]
         if len(self.zones) > 1:
             items += [Patch(facecolor="white", edgecolor=INK, hatch=self.hatch(z), label=z) for z in self.zones]
         return items
@@ -107,11 +115,18 @@ def draw_pipeline(ax, plan, look):
         total, top = sum(g["count"] for g in s["groups"]), 0.0
         for g in s["groups"]:
             height = g["count"] / total
-            box = Rectangle((i + 0.06, 1 - top - height), 0.88, height, facecolor=look.colour(g["gpu"]), edgecolor=SOFT,
-                            hatch=look.hatch(g["zone"]), linewidth=0)  # the edge's colour is the hatch's
+            box = Rectangle(
+                (i + 0.06, 1 - top - height),
+                0.88,
+                height,
+                facecolor=look.colour(g["gpu"]),
+                edgecolor=SOFT,
+                hatch=look.hatch(g["zone"]),
+                linewidth=0,
+            )  # the colour of the edge is that of the hatch
             ax.add_patch(box)
             ax.add_patch(Rectangle(box.get_xy(), 0.88, height, facecolor="none", edgecolor=INK, linewidth=1.0))
-            if total <= 48:  # one line per replica, while they can be told apart
+            if total <= 48:  # one line per replica, as long as the lines can be told apart
                 for k in range(1, g["count"]):
                     y = 1 - top - k / total
                     ax.plot([i + 0.06, i + 0.94], [y, y], color=INK, linewidth=0.35, alpha=0.5)
@@ -119,13 +134,31 @@ def draw_pipeline(ax, plan, look):
             if n <= 8:
                 text += f"\n{g['gpu']}" if height > 0.16 else f"  {g['gpu']}"
             if height > 0.05:
-                ax.text(i + 0.5, 1 - top - height / 2, text, ha="center", va="center", fontsize=8 if n <= 8 else 6.5, color=INK,
-                        bbox=dict(facecolor=look.colour(g["gpu"]), edgecolor="none", pad=1.2, alpha=0.9))
+                ax.text(
+                    i + 0.5,
+                    1 - top - height / 2,
+                    text,
+                    ha="center",
+                    va="center",
+                    fontsize=8 if n <= 8 else 6.5,
+                    color=INK,
+                    bbox=dict(facecolor=look.colour(g["gpu"]), edgecolor="none", pad=1.2, alpha=0.9),
+                )
             top += height
         if i + 1 < n:
             ax.annotate("", (i + 1.07, 0.5), (i + 0.93, 0.5), arrowprops=dict(arrowstyle="-|>", color=INK, lw=1.1))
-        ax.text(i + 0.5, 1.03, f"stage {i}\nlayers {s['first_layer']}–{s['end_layer'] - 1}" if n <= 10 else
-                f"{i}\n{s['first_layer']}–{s['end_layer'] - 1}", ha="center", va="bottom", fontsize=8 if n <= 10 else 6.5)
+        ax.text(
+            i + 0.5,
+            1.03,
+            (
+                f"stage {i}\nlayers {s['first_layer']}–{s['end_layer'] - 1}"
+                if n <= 10
+                else f"{i}\n{s['first_layer']}–{s['end_layer'] - 1}"
+            ),
+            ha="center",
+            va="bottom",
+            fontsize=8 if n <= 10 else 6.5,
+        )
     ax.set_xlim(0, n)
     ax.set_ylim(0, 1.0)
     ax.set_xticks([])
@@ -138,11 +171,13 @@ def draw_pipeline(ax, plan, look):
 def draw_memory(ax, plan, look):
     for i, s in enumerate(plan.stages):
         gpus = list(dict.fromkeys(g["gpu"] for g in s["groups"]))
-        ax.bar(i, s["memory_bytes"] / GIB, width=0.62, color=look.colour(gpus[0]), edgecolor=INK, linewidth=0.8, zorder=2)
+        ax.bar(
+            i, s["memory_bytes"] / GIB, width=0.62, color=look.colour(gpus[0]), edgecolor=INK, linewidth=0.8, zorder=2
+        )
         for gpu in gpus:
             limit = look.memory[gpu] / GIB
             if plan["fits"] and limit * GIB < s["memory_bytes"]:
-                continue  # a smaller type of a mixed stage, which holds less
+                continue  # a smaller type in a mixed stage, which holds less
             ax.plot([i - 0.42, i + 0.42], [limit, limit], color=INK, linewidth=1.8, zorder=3)
             ax.bar(i, limit, width=0.62, color="none", edgecolor=SOFT, linewidth=0.6, linestyle=":", zorder=1)
         ax.text(i, s["memory_bytes"] / GIB, f"{s['memory_bytes'] / GIB:.0f}", ha="center", va="bottom", fontsize=7.5)
@@ -170,10 +205,20 @@ def draw_time(ax, plan):
     ax.set_xlim(0, total * 1.02)
     ax.set_ylabel("stage", fontsize=8)
     ax.set_xlabel("s per iteration", fontsize=8)
-    ax.set_title("where an iteration goes", fontsize=9, loc="left")
-    handles = [Patch(color=c, label=t) for c, t in ((COMPUTE, "compute"), (COMM, "comm"), (SYNC, "sync"), (IDLE, "waiting"))]
-    ax.legend(handles=handles, fontsize=7, ncol=4, loc="upper center", bbox_to_anchor=(0.5, -0.22), frameon=False,
-              handlelength=1.0, columnspacing=1.0)
+    ax.set_title("how an iteration is spent", fontsize=9, loc="left")
+    handles = [
+        Patch(color=c, label=t) for c, t in ((COMPUTE, "compute"), (COMM, "comm"), (SYNC, "sync"), (IDLE, "waiting"))
+    ]
+    ax.legend(
+        handles=handles,
+        fontsize=7,
+        ncol=4,
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.22),
+        frameon=False,
+        handlelength=1.0,
+        columnspacing=1.0,
+    )
     plain(ax)
 
 
@@ -194,7 +239,7 @@ def draw_frontier(ax, data, row, chosen):
 
 
 def schedule(forward, backward, transfer, m):
-    """1F1B: start times of forward and backward of every (stage, microbatch)."""
+    """Return the 1F1B start times of the forward and backward pass of each (stage, microbatch)."""
     n = len(forward)
     f, b = np.full((n, m), np.nan), np.full((n, m), np.nan)
     order = []
@@ -226,11 +271,12 @@ def schedule(forward, backward, transfer, m):
 
 def draw_timeline(ax, plan):
     n, m = len(plan.stages), int(plan["n_microbatch"])
-    shown = max(n + 1, min(m, 24))  # beyond that the pattern repeats
+    shown = max(n + 1, min(m, 24))  # after that the pattern repeats
     shown = min(shown, m)
     compute = np.array([s["compute_s"] for s in plan.stages])
     forward, backward = compute / 3, compute * 2 / 3
-    # comm of a stage: both directions of a microbatch; half of the smaller side stands for one transfer of the boundary
+    # The comm time of a stage covers both directions of a microbatch. Half of the smaller side stands for one
+    # transfer across the boundary.
     comm = np.array([s["comm_s"] for s in plan.stages])
     transfer = np.minimum(comm[:-1], comm[1:]) / 2
     f, b = schedule(forward, backward, transfer, shown)
@@ -238,43 +284,65 @@ def draw_timeline(ax, plan):
     for i in range(n):
         for k in range(shown):
             for start, length, colour in ((f[i, k], forward[i], "#88BBDD"), (b[i, k], backward[i], "#4477AA")):
-                ax.add_patch(Rectangle((start, i - 0.4), length, 0.8, facecolor=colour, edgecolor="white", linewidth=0.4))
+                ax.add_patch(
+                    Rectangle((start, i - 0.4), length, 0.8, facecolor=colour, edgecolor="white", linewidth=0.4)
+                )
                 if number:
-                    ax.text(start + length / 2, i, str(k), ha="center", va="center", fontsize=6, color=INK if colour == "#88BBDD" else "white")
+                    ax.text(
+                        start + length / 2,
+                        i,
+                        str(k),
+                        ha="center",
+                        va="center",
+                        fontsize=6,
+                        color=INK if colour == "#88BBDD" else "white",
+                    )
     ax.set_xlim(0, max((b[i] + backward[i]).max() for i in range(n)) * 1.005)
     ax.set_ylim(n - 0.45, -0.55)
     ax.set_yticks(range(n))
     ax.set_ylabel("stage", fontsize=8)
     ax.set_xlabel("s", fontsize=8)
     tail = "" if shown == m else f", first {shown} of {m} microbatches"
-    ax.set_title(f"1F1B schedule{tail} (light: forward, drawn as a third of compute; dark: backward; gaps: waiting)", fontsize=9, loc="left")
+    ax.set_title(
+        f"1F1B schedule{tail} (light: forward, drawn as a third of compute; dark: backward; gaps: waiting)",
+        fontsize=9,
+        loc="left",
+    )
     plain(ax)
 
 
 def describe(data, row, plan, index, attrs):
     pool = select(data["pool"], data["pool"]["row"] == row)
-    have = " + ".join(f"{c} {g}" + (f" {z}" if len(set(data["pool"]["zone"])) > 1 else "")
-                      for c, g, z in zip(pool["count"], pool["gpu"], pool["zone"]))
-    if len(have) > 110:  # many zones: count them
+    have = " + ".join(
+        f"{c} {g}" + (f" {z}" if len(set(data["pool"]["zone"])) > 1 else "")
+        for c, g, z in zip(pool["count"], pool["gpu"], pool["zone"])
+    )
+    if len(have) > 110:  # many zones: only count them
         names = dict.fromkeys(pool["gpu"])
-        have = " + ".join(f"{pool['count'][pool['gpu'] == g].sum()} {g} in {(pool['gpu'] == g).sum()} zones" for g in names)
+        have = " + ".join(
+            f"{pool['count'][pool['gpu'] == g].sum()} {g} in {(pool['gpu'] == g).sum()} zones" for g in names
+        )
     status = ["not searched", "optimal", "feasible", "infeasible"][data["row"]["status"][row]]
     if data["row"]["status"][row] == 2:
         status += f" (gap {100 * data['row']['gap'][row]:.2g} %)"
     cost = plan["cost_usd_per_iteration"]
     money = "" if np.isnan(cost) else f", {cost:.4g} USD per iteration"
-    text = (f"{plan['iteration_time_s']:.4g} s per iteration ({plan['throughput_per_s']:.4g}/s){money};  microbatch "
-            f"{plan['micro_batch_size']}, {plan['n_microbatch']} microbatches, {plan['gpus']} GPUs;  {status}")
+    text = (
+        f"{plan['iteration_time_s']:.4g} s per iteration ({plan['throughput_per_s']:.4g}/s){money};  microbatch "
+        f"{plan['micro_batch_size']}, {plan['n_microbatch']} microbatches, {plan['gpus']} GPUs;  {status}"
+    )
     print(f"row {row}, plan {index}: {have}: {text}")
     for s in plan.stages:
         groups = ", ".join(f"{g['count']} x {g['gpu']} tp{g['tp']} {g['zone']}" for g in s["groups"])
-        print(f"  stage {s['position']}: layers {s['first_layer']}-{s['end_layer'] - 1}: {groups}; compute {1e3 * s['compute_s']:.4g} ms, "
-              f"comm {1e3 * s['comm_s']:.4g} ms, sync {1e3 * s['sync_s']:.4g} ms, {s['memory_bytes'] / GIB:.2f} GiB")
+        print(
+            f"  stage {s['position']}: layers {s['first_layer']}-{s['end_layer'] - 1}: {groups}; compute {1e3 * s['compute_s']:.4g} ms, "
+            f"comm {1e3 * s['comm_s']:.4g} ms, sync {1e3 * s['sync_s']:.4g} ms, {s['memory_bytes'] / GIB:.2f} GiB"
+        )
     return f"row {row}:  {have}", text
 
 
 def choose(data, args, path):
-    """(row, plan number) pairs to draw."""
+    """Return the (row, plan number) pairs to draw."""
     plans = data["plan"]
     kind, rank = (1, args.frontier) if args.frontier is not None else (0, args.rank)
     rows = range(len(data["row"]["row"])) if args.row is None else [args.row]
@@ -286,21 +354,40 @@ def choose(data, args, path):
         if len(hit):
             out.append((row, int(hit[0])))
     if not out:
-        fail(f"{path}: no such plan in it")
+        fail(f"{path}: has no such plan")
     if len(out) > args.max_rows:
-        print(f"plot_plan.py: drawing the first {args.max_rows} of {len(out)} rows (--max-rows, --row)", file=sys.stderr)
+        print(
+            f"plot_plan.py: drawing the first {args.max_rows} of {len(out)} rows; see --max-rows and --row",
+            file=sys.stderr,
+        )
     return out[: args.max_rows]
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0], epilog="example: analysis/plot_plan.py fig7.h5 -o fig7.png --timeline")
-    parser.add_argument("file", metavar="OUT.h5")
-    parser.add_argument("-o", "--output", required=True, metavar="OUT.png", help="picture to write (.png, .pdf or .svg)")
-    parser.add_argument("--row", type=int, help="only this pool row; default: all")
-    parser.add_argument("--rank", type=int, default=0, help="which of a row's best plans; default 0")
-    parser.add_argument("--frontier", type=int, metavar="I", help="draw point I of the frontier instead")
-    parser.add_argument("--max-rows", type=int, default=8, help="rows to draw at most; default 8")
-    parser.add_argument("--timeline", action="store_true", help="add the 1F1B schedule of every plan")
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n\n")[0], epilog="example: analysis/plot_plan.py fig7.h5 -o fig7.png --timeline"
+    )
+    parser.add_argument("file", metavar="OUT.h5", help="result file written by sailor plan -o")
+    parser.add_argument(
+        "-o",
+        "--output",
+        required=True,
+        metavar="OUT.png",
+        help="picture to write; its suffix gives the format: .png, .pdf or .svg",
+    )
+    parser.add_argument("--row", type=int, metavar="R", help="draw only pool row R, from 0; default: all rows")
+    parser.add_argument(
+        "--rank",
+        type=int,
+        default=0,
+        metavar="K",
+        help="draw the plan of rank K in each row (sailor plan --top); default 0, the best",
+    )
+    parser.add_argument(
+        "--frontier", type=int, metavar="I", help="draw point I of the frontier instead, from 0, the fastest"
+    )
+    parser.add_argument("--max-rows", type=int, default=8, metavar="N", help="draw at most N rows; default 8")
+    parser.add_argument("--timeline", action="store_true", help="add the 1F1B schedule of each plan")
     args = parser.parse_args()
 
     plt.rcParams["hatch.linewidth"] = 0.5
@@ -318,11 +405,25 @@ def main():
     total = sum(heights) + blocks * (1.55 + (0.85 if args.timeline else 0)) + 0.95
     fig = plt.figure(figsize=(16 if has_frontier else 13.5, total))
     inches = total - 0.72
-    fig.suptitle(f"{attrs['model']} on {attrs['site']}, global batch {attrs['global_batch_size']}, objective {attrs['objective']}, "
-                 f"estimator {attrs['estimator']}" + ("" if attrs["complete"] else "   (search incomplete)"),
-                 x=0.045, y=1 - 0.12 / total, ha="left", va="top", fontsize=12, color=INK)
-    fig.legend(handles=look.legend(), loc="upper left", bbox_to_anchor=(0.04, 1 - 0.38 / total), ncol=8, fontsize=9, frameon=False,
-               handleheight=1.1)
+    fig.suptitle(
+        f"{attrs['model']} on {attrs['site']}, global batch {attrs['global_batch_size']}, objective {attrs['objective']}, "
+        f"estimator {attrs['estimator']}" + ("" if attrs["complete"] else "   (search incomplete)"),
+        x=0.045,
+        y=1 - 0.12 / total,
+        ha="left",
+        va="top",
+        fontsize=12,
+        color=INK,
+    )
+    fig.legend(
+        handles=look.legend(),
+        loc="upper left",
+        bbox_to_anchor=(0.04, 1 - 0.38 / total),
+        ncol=8,
+        fontsize=9,
+        frameon=False,
+        handleheight=1.1,
+    )
     widths = [5.2, 2.2, 3.2] + ([3.2] if has_frontier else [])
     step = sum(widths)
     at = 0

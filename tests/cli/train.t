@@ -226,7 +226,7 @@ if "$python" -c 'import h5py, matplotlib' 2>/dev/null; then
     export MPLCONFIGDIR=$tmp
     run "$python" analysis/loss.py "$tmp/ab.h5" -o "$tmp/ab.png"
     expect 0 "loss.py draws its losses"
-    has out "order-0 entropy of $tmp/ab.txt: 0.6931 nats per token; held-out loss below it at no time" "with its entropy"
+    has out "order-0 entropy of $tmp/ab.txt: 0.6931 nats per token; held-out loss below it: never" "with its entropy"
     has out "order-1 entropy of $tmp/ab.txt: 0.0000 nats" "and that of a byte given the one before"
     [ "$(head -c 4 "$tmp/ab.png" | tail -c 3)" = PNG ]
     ok $? "as a PNG"
