@@ -1,16 +1,19 @@
 # shellcheck shell=bash
-# What the job scripts share. A script sets `me`, its name, goes to the top of the source tree and sources this file:
-#   site, sailor, train, launch    the file in jobs/env/, the two programs, what starts one process per rank
-#   run                            the job's own directory, $SAILOR_OUT/JOBID
-#   fail TEXT                      one line on stderr, and status 2
-#   record PROGRAM                 who runs what where -> $run/provenance.txt
-#   place                          rank, node, device, CPUs -> $run/placement.txt; with NCCL, refuses ranks that share a GPU
-#   own_inputs DIR                 cluster, zone, gpu: the parts of $SAILOR_PLACE; inputs: where models and sites come from;
-#                                  own: DIR, where what is measured goes; what is not is linked there
-#   profile_model MODEL [OPTIONS]  -> $own/profiles/MODEL/GPU.json; after own_inputs, as the next one
-#   measure_links [OPTIONS]        -> $own/sites/SITE.json
-#   train_by PLAN.json MEAS.h5     ten iterations, of which the first three do not count; each as a line of $run/steps.jsonl
-#   watch_gpus                     clocks, power and memory of the first node's GPUs, once a second -> $run/gpus.csv
+# Functions and variables shared by the job scripts. A script sets `me`, its name, changes to the top of the source tree and
+# sources this file, which provides:
+#   site, sailor, train, launch    the site file in jobs/env/, the two programs, the command that starts one process per rank
+#   run                            the directory of this job, $SAILOR_OUT/JOBID
+#   fail TEXT                      print one line on stderr and exit with status 2
+#   record PROGRAM                 append what runs where to $run/provenance.txt
+#   place                          write rank, node, device and CPUs to $run/placement.txt; with NCCL, refuse ranks that
+#                                  share a GPU
+#   own_inputs DIR                 set cluster, zone, gpu: the parts of $SAILOR_PLACE; inputs: the source of models and sites;
+#                                  own: DIR, the destination of measurements; link there what is not measured
+#   profile_model MODEL [OPTIONS]  write $own/profiles/MODEL/GPU.json; needs own_inputs, like the next one
+#   measure_links [OPTIONS]        write $own/sites/SITE.json
+#   train_by PLAN.json MEAS.h5     train for ten iterations, of which the first three do not count; each is a line of
+#                                  $run/steps.jsonl
+#   watch_gpus                     write clocks, power and memory of the first node's GPUs to $run/gpus.csv once a second
 fail() {
     echo "${me:?}: $*" >&2
     exit 2
@@ -23,12 +26,12 @@ site=${SAILOR_SITE:-}
 source "jobs/env/$site.sh"
 # shellcheck disable=SC2034 # used by the scripts
 sailor=${SAILOR:-$PWD/build/sailor} train=${SAILOR_TRAIN:-$PWD/build/sailor-train}
-# One rank that dies ends the step; the others would wait for it for ever.
+# If a rank dies, the step must end: the others would wait for it forever.
 read -ra launch <<<"${SAILOR_LAUNCH:-srun --kill-on-bad-exit=1 --cpu-bind=cores}"
 run=${SAILOR_OUT:?}/$SLURM_JOB_ID
 mkdir -p "$run" 2>/dev/null || fail "$run: cannot be made; expected SAILOR_OUT to name a directory that all nodes can write to"
 ulimit -c 0
-export SRUN_CPUS_PER_TASK=${SLURM_CPUS_PER_TASK:-1} # some Slurm versions do not hand -c on to srun
+export SRUN_CPUS_PER_TASK=${SLURM_CPUS_PER_TASK:-1} # some Slurm versions do not pass -c on to srun
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$SRUN_CPUS_PER_TASK}
 
 record() {
@@ -44,8 +47,8 @@ record() {
     } >>"$run/provenance.txt"
 }
 
-# A GPU is known by its number in the hardware where nvidia-smi tells it: with devices that Slurm hides from each other
-# every rank calls its own 0.
+# Name GPUs by their UUID where nvidia-smi tells it: when Slurm hides the devices of other ranks, every rank calls its
+# own GPU 0.
 # shellcheck disable=SC2016 # for the ranks' shells
 where='
 device=${CUDA_VISIBLE_DEVICES:-none}
@@ -54,7 +57,7 @@ echo $SLURM_PROCID $SLURMD_NODENAME $device $(sed -n "s/^Cpus_allowed_list:.//p"
 place() {
     local shared
     "${launch[@]}" bash -c "$where" | sort -n | sed '1i rank node device cpus' >"$run/placement.txt"
-    [ "${SAILOR_COMM:?}" = nccl ] || return 0 # MPI works with several ranks on a GPU, for those who want that
+    [ "${SAILOR_COMM:?}" = nccl ] || return 0 # MPI also works with several ranks on a GPU
     shared=$(tail -n +2 "$run/placement.txt" | awk '{ print $2, $3 }' | sort | uniq -d | head -n 1)
     [ -z "$shared" ] || fail "several ranks on node ${shared% *} have the same device, ${shared#* } ($run/placement.txt); expected one each: sbatch --gpus-per-task=1"
 }
@@ -93,6 +96,6 @@ watch_gpus() {
     command -v nvidia-smi >/dev/null || return 0
     nvidia-smi --query-gpu=timestamp,index,clocks.sm,clocks.mem,power.draw,temperature.gpu,memory.used --format=csv --loop=1 \
         >"$run/gpus.csv" 2>&1 &
-    # shellcheck disable=SC2064 # this process, not a later one
+    # shellcheck disable=SC2064 # expand $! now: this process, not a later one
     trap "kill $! 2>/dev/null || true" EXIT
 }

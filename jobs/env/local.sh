@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# The throw-away Slurm of tests/slurm-local.sh, or any Slurm on one's own machine: few cores, many virtual ones.
+# The temporary Slurm of tests/slurm-local.sh, or any Slurm on your own machine: few real cores, many virtual ones.
 export SAILOR_SITE=local
 export SAILOR_OUT=${SAILOR_OUT:-$PWD/build/out}
 export SAILOR_PLACE=${SAILOR_PLACE:-local/local/cpu} # site, zone and GPU type in inputs/
