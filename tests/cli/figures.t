@@ -116,7 +116,7 @@ has err "checksum" "and says how it knows"
 job "$tmp/job.json" throughput
 run "$sailor" plan "$tmp/job.json" -o "$tmp/plan.h5"
 refuses 2 "a file of another kind" "$tmp/plan.h5" -o "$tmp/x"
-has err "not a file of sailor figures" "and says so"
+has err "not written by sailor figures" "and says so"
 "$python" - "$tmp" <<'EOT'
 import shutil, sys
 import h5py
@@ -138,7 +138,7 @@ for name in ("column", "length", "type", "value", "group"):
             f["walk/search_s"] = [b"1"] * len(old)
 EOT
 refuses 2 "a missing column" "$tmp/bad-column.h5" -o "$tmp/x"
-has err "/walk/search_s: not there" "and names it"
+has err "/walk/search_s: missing" "and names it"
 refuses 2 "a column of another length" "$tmp/bad-length.h5" -o "$tmp/x"
 refuses 2 "a column of another type" "$tmp/bad-type.h5" -o "$tmp/x"
 refuses 2 "a negative time" "$tmp/bad-value.h5" -o "$tmp/x"
