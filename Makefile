@@ -23,6 +23,7 @@ FIGURES_FLAGS ?=#     of sailor figures: --frontier-limit 600, --corrected, ...
 
 mode := $(strip $(MODE))
 comma := ,
+sh = '$(subst ','\'',$(1))'# one word of the shell, whatever is in it: paths may have spaces
 Q    := $(if $(filter 1,$(V)),,@)
 B    := build/$(mode)
 # release programs lie in build/ itself, those of the other modes beside their objects
@@ -140,7 +141,7 @@ $(B)/%.o: %.c $(B)/flags
 # Other flags or another compiler rebuild everything; another version only the files that print it.
 $(B)/flags: FORCE
 	$(if $(strip $(missing)),$(error not found: $(strip $(missing)) see README.md))
-	@mkdir -p $(@D); echo '$(subst ','\'',$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(LDFLAGS) $(LDLIBS) $(NVCC) $(if $(cuda),$(nvcc_flags)))' > $@.$$$$; \
+	@mkdir -p $(@D); echo $(call sh,$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(LDFLAGS) $(LDLIBS) $(NVCC) $(if $(cuda),$(nvcc_flags))) > $@.$$$$; \
 	 cmp -s $@.$$$$ $@ && rm $@.$$$$ || mv $@.$$$$ $@
 $(B)/version: FORCE
 	@mkdir -p $(@D); echo '$(VERSION)' > $@.$$$$; cmp -s $@.$$$$ $@ && rm $@.$$$$ || mv $@.$$$$ $@
@@ -189,9 +190,10 @@ tests: $(tests)
 test_env := env -u OMP_NUM_THREADS OMP_THREAD_LIMIT=2 OMP_WAIT_POLICY=passive UCX_HANDLE_ERRORS=none \
             HDF5_USE_FILE_LOCKING=FALSE HWLOC_PLUGINS_PATH=/nonexistent \
             OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1 \
-            CMOCKA_MESSAGE_OUTPUT=TAP RESULTS=$(CURDIR)/$(B)/results \
-            BIN=$(CURDIR)/$(BIN) MPIEXEC="$(MPIEXEC)" PYTHON="$(PYTHON)" CC="$(CC)" CPPFLAGS="$(CPPFLAGS)" \
-            EMULATED_GPU=$(CURDIR)/$(B)/tests/train/emulated.so T_CUDA=$(CURDIR)/$(B)/tests/train/t_cuda
+            CMOCKA_MESSAGE_OUTPUT=TAP RESULTS=$(call sh,$(CURDIR)/$(B)/results) \
+            BIN=$(call sh,$(CURDIR)/$(BIN)) MPIEXEC=$(call sh,$(MPIEXEC)) PYTHON=$(call sh,$(PYTHON)) \
+            CC=$(call sh,$(CC)) CPPFLAGS=$(call sh,$(CPPFLAGS)) \
+            EMULATED_GPU=$(call sh,$(CURDIR)/$(B)/tests/train/emulated.so) T_CUDA=$(call sh,$(CURDIR)/$(B)/tests/train/t_cuda)
 run := $(test_env) tests/run
 
 ## check: all quick tests: unit, property, mpi, train, cli, jobs
@@ -277,42 +279,44 @@ $(BIN)/bench_train: tests/bench/bench_gpu.c $(bench_o) $(B)/src/train/backend_cp
 $(BIN)/bench_%: tests/bench/bench_%.c $(lib_o)
 	@mkdir -p $(@D); echo "  LINK  $@"
 	$(test_link)
+bench_env := BIN=$(call sh,$(CURDIR)/$(BIN)) MPIEXEC=$(call sh,$(MPIEXEC)) PYTHON=$(call sh,$(PYTHON))
+quiet_env := HWLOC_PLUGINS_PATH=/nonexistent UCX_HANDLE_ERRORS=none OMP_WAIT_POLICY=passive
 ## bench: time the published experiments and the estimator, BENCH_RUNS=5 runs each
 bench: all $(patsubst tests/bench/%.c,$(BIN)/%,$(filter-out %/bench_gpu.c,$(wildcard tests/bench/bench_*.c)))
-	$(Q)BIN=$(CURDIR)/$(BIN) RUNS=$(BENCH_RUNS) PYTHON="$(PYTHON)" tests/bench/bench.sh
+	$(Q)$(bench_env) RUNS=$(BENCH_RUNS) tests/bench/bench.sh
 
 ## loop: profile and netbench on this machine's CPU ranks, plan, train, compare (some minutes)
 loop: all
-	$(Q)env HWLOC_PLUGINS_PATH=/nonexistent UCX_HANDLE_ERRORS=none OMP_WAIT_POLICY=passive BIN=$(CURDIR)/$(BIN) MPIEXEC="$(MPIEXEC)" \
-	    PYTHON="$(PYTHON)" tests/bench/loop.sh
+	$(Q)$(bench_env) $(quiet_env) tests/bench/loop.sh
 
 ## demo: train a small model on the licence texts of this machine, two ranks, and draw its losses (some minutes)
 demo: all
-	$(Q)env HWLOC_PLUGINS_PATH=/nonexistent UCX_HANDLE_ERRORS=none OMP_WAIT_POLICY=passive BIN=$(CURDIR)/$(BIN) MPIEXEC="$(MPIEXEC)" \
-	    PYTHON="$(PYTHON)" tests/bench/demo.sh
+	$(Q)$(bench_env) $(quiet_env) tests/bench/demo.sh
 
 ## figures: run the published comparison again and draw it, into build/figures (FIGURES_DIR=, FIGURES_FLAGS=)
 figures: all
-	$(Q)mkdir -p $(FIGURES_DIR)
-	$(Q)$(BIN)/sailor figures -o $(FIGURES_DIR)/figures.h5 -f $(FIGURES_FLAGS)
-	$(Q)$(PYTHON) analysis/figures.py $(FIGURES_DIR)/figures.h5 -o $(FIGURES_DIR) --format png,pdf --table $(FIGURES_DIR)/figures.md
+	$(Q)mkdir -p $(call sh,$(FIGURES_DIR))
+	$(Q)$(BIN)/sailor figures -o $(call sh,$(FIGURES_DIR)/figures.h5) -f $(FIGURES_FLAGS)
+	$(Q)$(call sh,$(PYTHON)) analysis/figures.py $(call sh,$(FIGURES_DIR)/figures.h5) -o $(call sh,$(FIGURES_DIR)) \
+	    --format png,pdf --table $(call sh,$(FIGURES_DIR)/figures.md)
 
 # ---- installation --------------------------------------------------------------------------------------------
 man := $(sort $(wildcard man/*.1))
+in_dir = $(foreach f,$(notdir $(2)),$(call sh,$(DESTDIR)$(1)/$(f)))# directory, files
 ## install: into $(DESTDIR)$(PREFIX)
 install: all
-	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(DATADIR) $(if $(man),$(DESTDIR)$(MANDIR)/man1)
-	install -m 755 $(programs) $(DESTDIR)$(BINDIR)
-	$(if $(plugin),install -d $(DESTDIR)$(LIBDIR) && install -m 755 $(plugin) $(DESTDIR)$(LIBDIR))
-	for d in inputs analysis jobs docs; do if [ -d $$d ]; then cp -R $$d $(DESTDIR)$(DATADIR)/; fi; done
-	find $(DESTDIR)$(DATADIR) -name __pycache__ -prune -exec rm -rf {} +
-	$(if $(man),install -m 644 $(man) $(DESTDIR)$(MANDIR)/man1)
+	install -d $(call sh,$(DESTDIR)$(BINDIR)) $(call sh,$(DESTDIR)$(DATADIR)) $(if $(man),$(call in_dir,$(MANDIR),man1))
+	install -m 755 $(programs) $(call sh,$(DESTDIR)$(BINDIR))
+	$(if $(plugin),install -d $(call sh,$(DESTDIR)$(LIBDIR)) && install -m 755 $(plugin) $(call sh,$(DESTDIR)$(LIBDIR)))
+	for d in inputs analysis jobs docs; do if [ -d $$d ]; then cp -R $$d $(call sh,$(DESTDIR)$(DATADIR)/); fi; done
+	find $(call sh,$(DESTDIR)$(DATADIR)) -name __pycache__ -prune -exec rm -rf {} +
+	$(if $(man),install -m 644 $(man) $(call in_dir,$(MANDIR),man1))
 ## uninstall: remove what install put there
 uninstall:
-	$(RM) $(patsubst %,$(DESTDIR)$(BINDIR)/%,$(notdir $(programs))) $(patsubst %,$(DESTDIR)$(MANDIR)/man1/%,$(notdir $(man)))
-	$(RM) $(DESTDIR)$(LIBDIR)/sailor-train-cuda.so
-	$(RM) -r $(DESTDIR)$(DATADIR)/inputs $(DESTDIR)$(DATADIR)/analysis $(DESTDIR)$(DATADIR)/jobs $(DESTDIR)$(DATADIR)/docs
-	-rmdir $(DESTDIR)$(DATADIR) $(DESTDIR)$(LIBDIR) 2>/dev/null
+	$(RM) $(call in_dir,$(BINDIR),$(programs)) $(call in_dir,$(MANDIR)/man1,$(man))
+	$(RM) $(call in_dir,$(LIBDIR),sailor-train-cuda.so)
+	$(RM) -r $(call in_dir,$(DATADIR),inputs analysis jobs docs)
+	-rmdir $(call sh,$(DESTDIR)$(DATADIR)) $(call sh,$(DESTDIR)$(LIBDIR)) 2>/dev/null
 
 # ---- housekeeping --------------------------------------------------------------------------------------------
 c_files = $(shell find src tests -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' -o -name '*.cc')
@@ -327,7 +331,7 @@ config:
 	@printf '%-9s %s\n' version '$(VERSION)' mode '$(mode) -> $(BIN)/sailor' compiler '$(or $(CC),not found)' flags '$(ALL_CFLAGS)' \
 	  hdf5 '$(or $(hdf5_pc),$(HDF5_LIBS),not found)' cjson '$(or $(CJSON_LIBS),not found)' \
 	  blas '$(or $(BLAS_LIBS),not found)' cuda '$(or $(NVCC),not found)' nccl '$(or $(nccl),not found)' \
-	  cmocka '$(or $(CMOCKA_LIBS),not found: unit and MPI tests cannot be built)' mpiexec '$(or $(MPIEXEC),not found)' prefix '$(PREFIX)'
+	  cmocka '$(or $(CMOCKA_LIBS),not found: unit and MPI tests cannot be built)' mpiexec '$(or $(MPIEXEC),not found)' prefix $(call sh,$(PREFIX))
 ## clean: remove build/
 clean:
 	$(RM) -r build

@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# TAP. `make install` and `make uninstall` where a path has spaces: they touch what is theirs and nothing else.
+# shellcheck source-path=SCRIPTDIR source=tap.sh
+. "$(dirname "$0")/tap.sh"
+# what is built is installed: -o all
+make=(make --no-print-directory -o all "PREFIX=$tmp/my tools" "DESTDIR=$tmp/a root")
+place="$tmp/a root$tmp/my tools"
+mkdir -p "$tmp/a root$tmp"
+echo precious | tee "$tmp/my" "$tmp/a" >"$tmp/a root$tmp/my"
+
+run "${make[@]}" install
+[ "$rc" = 0 ] && [ -e "$place/share/man/man1/sailor.1" ] && [ -e "$place/share/sailor/inputs/fig8b.json" ]
+ok $? "install into a path with spaces"
+run "$place/bin/sailor" --version
+expect 0 "what was installed starts"
+run "${make[@]}" uninstall
+[ "$rc" = 0 ] && [ -z "$(find "$place" -type f)" ] && [ ! -e "$place/share/sailor" ]
+ok $? "uninstall leaves no file"
+[ -s "$tmp/my" ] && [ -s "$tmp/a" ] && [ -s "$tmp/a root$tmp/my" ]
+ok $? "and takes none of others"
+finish
