@@ -19,6 +19,7 @@ V       ?= 0#         1: show the commands
 FUZZ_SECONDS ?= 60#   per harness
 BENCH_RUNS   ?= 5
 FIGURES_DIR  ?= build/figures
+FRESH_DIR    ?= build/fresh
 FIGURES_FLAGS ?=#     of sailor figures: --frontier-limit 600, --corrected, ...
 
 mode := $(strip $(MODE))
@@ -105,7 +106,7 @@ fuzzers  := $(patsubst tests/fuzz/%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: all tests config check check-unit check-property check-mpi check-train check-gpu check-cli check-jobs check-fuzz check-long \
-        check-slurm replay fuzz fuzz-all bench figures loop demo install uninstall format lint clean help FORCE
+        check-slurm check-fresh replay fuzz fuzz-all bench figures loop demo install uninstall format lint clean help FORCE
 
 ## all: build the planner, build/sailor, and the trainer, build/sailor-train (the default)
 all: $(programs) $(plugin)
@@ -240,6 +241,9 @@ check-long: all $(property)
 ## check-slurm: submit the scripts of jobs/ to a throw-away local Slurm: run, cut, requeue, resume, kill, compare
 check-slurm: all
 	$(Q)TEST_SECONDS=900 $(run) slurm $(filter-out %/scripts.t,$(sort $(wildcard tests/slurm/*.t)))
+## check-fresh: quickstart and quickstart check on a bare Debian 12 in build/fresh (FRESH_DIR=); root, debootstrap, 4 GB
+check-fresh:
+	$(Q)FRESH_DIR=$(call sh,$(FRESH_DIR)) tests/fresh.sh
 
 # The replay needs no libFuzzer: the same harness with a small main() that reads files.
 ## check-fuzz: replay the corpus of every fuzz harness under the sanitizers
