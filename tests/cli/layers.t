@@ -34,6 +34,12 @@ ok $((${#bad} > 0)) "base and sim neither print nor exit" <<<"$bad"
 bad=$(find src -mindepth 1 -maxdepth 1 -type d | sed 's,src/,,' | grep -vxE "$(IFS='|'; echo "${!below[*]}")")
 ok $((${#bad} > 0)) "every directory of src/ is a known layer" <<<"$bad"
 
+bad=$(for layer in "${!below[@]}"; do # the table's last column
+    row=$(sed -nE "s/^\| \`$layer\` \|.*\|([^|]*)\|\$/\1/p" CONTRIBUTING.md | tr -d '\`' | xargs)
+    [ "$row" = "${below[$layer]}" ] || echo "$layer includes '${below[$layer]}', the table says '$row'"
+done)
+ok $((${#bad} > 0)) "the table of CONTRIBUTING.md says who includes whom" <<<"$bad"
+
 read -ra flags <<<"${CPPFLAGS:--Isrc} -idirafter tests/train/nccl" # where there is no CUDA: its header for the host
 while read -r header; do
     out=$("${CC:-mpicc}" "${flags[@]}" -std=c11 -D_GNU_SOURCE -fopenmp -Wall -Wextra -Werror -fsyntax-only -x c - <<<"#include \"${header#src/}\"" 2>&1)
