@@ -1,17 +1,24 @@
 #include "base/err.h"
+#include "base/text.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
 int err_set(struct err *e, enum exit_code code, const char *fmt, ...) {
+    char plain[sizeof e->text];
     va_list ap;
     va_start(ap, fmt);
-    int n = vsnprintf(e->text, sizeof e->text, fmt, ap);
+    int n = vsnprintf(plain, sizeof plain, fmt, ap);
     va_end(ap);
-    if (n >= (int)sizeof e->text) memcpy(e->text + sizeof e->text - 4, "...", 4);
-    for (char *p = e->text; *p; p++) /* one line, whatever a file name or a key contained */
+    for (char *p = plain; *p; p++) /* one line, whatever a file name or a key contained */
         if (*p == '\n' || *p == '\r') *p = ' ';
+    bool cut = n >= (int)sizeof plain || text_escape(plain, e->text, sizeof e->text) >= sizeof e->text;
+    if (cut) {
+        text_escape(plain, e->text, sizeof e->text - 3);
+        strcat(e->text, "...");
+    }
     e->code = code;
     return -1;
 }

@@ -1,4 +1,5 @@
 #include "io/table.h"
+#include "base/text.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -31,7 +32,7 @@ struct table *table_new(const char *headings, struct arena *a) {
         if (bar) *bar = 0;
         t->left[t->n_col] = *s == '<';
         t->heading[t->n_col] = s + (*s == '<');
-        t->width[t->n_col] = (int)strlen(t->heading[t->n_col]);
+        t->width[t->n_col] = text_width(t->heading[t->n_col]);
         t->n_col++;
         s = bar ? bar + 1 : NULL;
     }
@@ -43,10 +44,12 @@ void table_cell(struct table *t, const char *fmt, ...) {
     va_start(ap, fmt);
     int n = vsnprintf(NULL, 0, fmt, ap);
     va_end(ap);
-    char *s = arena_alloc(t->arena, (size_t)n + 1);
+    char *plain = arena_alloc(t->arena, (size_t)n + 1);
     va_start(ap, fmt);
-    vsnprintf(s, (size_t)n + 1, fmt, ap);
+    vsnprintf(plain, (size_t)n + 1, fmt, ap);
     va_end(ap);
+    const char *s = text_printable(plain, t->arena);
+    int width = text_width(s);
     int slot = t->n_cell % CELLS_PER_BLOCK, col = t->n_cell % t->n_col;
     if (slot == 0) {
         struct cells *block = ARENA_NEW(t->arena, struct cells);
@@ -57,19 +60,18 @@ void table_cell(struct table *t, const char *fmt, ...) {
         t->last = block;
     }
     t->last->text[slot] = s;
-    if (n > t->width[col]) t->width[col] = n;
+    if (width > t->width[col]) t->width[col] = width;
     t->n_cell++;
 }
 
 static void print_cell(const struct table *t, int col, const char *s, FILE *out) {
-    const char *gap = col ? "  " : "";
-    if (!t->left[col])
-        fprintf(out, "%s%*s", gap, t->width[col], s);
-    else if (col == t->n_col - 1)
-        fprintf(out, "%s%s", gap, s); /* no blanks at the end of a line */
-    else
-        fprintf(out, "%s%-*s", gap, t->width[col], s);
-    if (col == t->n_col - 1) fputc('\n', out);
+    int blanks = t->width[col] - text_width(s);
+    bool last = col == t->n_col - 1;
+    if (col) fputs("  ", out);
+    if (!t->left[col]) fprintf(out, "%*s", blanks, "");
+    fputs(s, out);
+    if (t->left[col] && !last) fprintf(out, "%*s", blanks, ""); /* no blanks at the end of a line */
+    if (last) fputc('\n', out);
 }
 
 void table_print(const struct table *t, FILE *out) {

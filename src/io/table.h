@@ -2,7 +2,8 @@
 #define SAILOR_IO_TABLE_H
 #include "base/arena.h"
 #include <stdio.h>
-/* Tables for people: cells are collected, then printed with every column as wide as its widest cell. */
+/* Tables for people: cells are collected, then printed with every column as wide as its widest cell on a
+ * terminal. What a terminal could take for a command is escaped. */
 
 struct table;
 

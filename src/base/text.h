@@ -1,0 +1,22 @@
+#ifndef SAILOR_BASE_TEXT_H
+#define SAILOR_BASE_TEXT_H
+#include "base/arena.h"
+#include <stddef.h>
+/* Text from files and command lines, on its way to a terminal. */
+
+/** Copy `in` to out[size] with everything that a terminal could take for a command (control characters, C1
+ * too) and every byte that is not UTF-8 as \xNN. What does not fit is cut off between characters. Returns the
+ * length of the whole, without the 0. */
+size_t text_escape(const char *in, char *out, size_t size);
+
+/** The same in `a`; `in` itself where nothing has to be escaped. */
+const char *text_printable(const char *in, struct arena *a);
+
+/** Columns that a UTF-8 text takes on a terminal: 2 for a wide (East Asian) character, 0 for a combining one.
+ */
+int text_width(const char *s);
+
+/** A word of a shell command: quoted where the shell would take it apart. In `a`, or `in` itself. */
+const char *text_shell_word(const char *in, struct arena *a);
+
+#endif

@@ -1,0 +1,98 @@
+/* What is printed of text that others wrote: escapes, widths, words of the shell. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/text.h"
+#include "io/table.h"
+
+static void test_escape(void **state) {
+    (void)state;
+    struct arena a = {0};
+    const char *plain = "us-central1-a zürich 東京 \xf0\x9f\x98\x80";
+    assert_ptr_equal(text_printable(plain, &a), plain);
+    assert_string_equal(text_printable("a\x1b[2Jb", &a), "a\\x1b[2Jb");
+    assert_string_equal(text_printable("\t\n\x7f", &a), "\\x09\\x0a\\x7f");
+    assert_string_equal(text_printable("\xc2\x9b"
+                                       "31m",
+                                       &a),
+                        "\\xc2\\x9b31m"); /* CSI as one character */
+    assert_string_equal(text_printable("z\xfcrich", &a), "z\\xfcrich");
+    assert_string_equal(text_printable("\xc0\xaf", &a), "\\xc0\\xaf");          /* overlong */
+    assert_string_equal(text_printable("\xed\xa0\x80", &a), "\\xed\\xa0\\x80"); /* a surrogate */
+    assert_string_equal(text_printable("\xe6\x9d", &a), "\\xe6\\x9d");          /* cut */
+    arena_free(&a);
+}
+
+static void test_cut(void **state) {
+    (void)state;
+    char out[8];
+    assert_int_equal(text_escape("abc\x1b\x1b", out, sizeof out), 11);
+    assert_string_equal(out, "abc\\x1b");
+    assert_int_equal(text_escape("abcdef東", out, sizeof out), 9);
+    assert_string_equal(out, "abcdef");
+}
+
+static void test_width(void **state) {
+    (void)state;
+    assert_int_equal(text_width(""), 0);
+    assert_int_equal(text_width("zürich-1"), 8);
+    assert_int_equal(text_width("東京-a"), 6);
+    assert_int_equal(text_width("e\xcc\x81"), 1); /* e and a combining acute */
+    assert_int_equal(text_width("\xf0\x9f\x98\x80"), 2);
+    assert_int_equal(text_width("\xff"), 1);
+}
+
+static void test_words(void **state) {
+    (void)state;
+    struct arena a = {0};
+    assert_string_equal(text_shell_word("out/a-1.h5", &a), "out/a-1.h5");
+    assert_string_equal(text_shell_word("my runs/a.h5", &a), "'my runs/a.h5'");
+    assert_string_equal(text_shell_word("it's", &a), "'it'\\''s'");
+    assert_string_equal(text_shell_word("", &a), "''");
+    arena_free(&a);
+}
+
+static void test_error(void **state) {
+    (void)state;
+    struct err e;
+    char many[700];
+    err_set(&e, EXIT_INPUT, "model \x1b]0;x\a%s", "a\nb");
+    assert_string_equal(e.text, "model \\x1b]0;x\\x07a b");
+    memset(many, 27, sizeof many - 1);
+    many[sizeof many - 1] = 0;
+    err_set(&e, EXIT_INPUT, "%s", many);
+    assert_true(strlen(e.text) < sizeof e.text);
+    assert_string_equal(e.text + strlen(e.text) - 3, "...");
+}
+
+static void test_table(void **state) {
+    (void)state;
+    struct arena a = {0};
+    struct table *t = table_new("<zone|n", &a);
+    char text[200] = "";
+    FILE *f = fmemopen(text, sizeof text, "w");
+    assert_non_null(f);
+    table_cell(t, "%s", "東京");
+    table_cell(t, "%d", 1);
+    table_cell(t, "%s", "zü\x1b");
+    table_cell(t, "%d", 22);
+    table_print(t, f);
+    fclose(f);
+    assert_string_equal(text, "zone     n\n東京     1\nzü\\x1b  22\n");
+    arena_free(&a);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_escape), cmocka_unit_test(test_cut),   cmocka_unit_test(test_width),
+        cmocka_unit_test(test_words),  cmocka_unit_test(test_error), cmocka_unit_test(test_table),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
