@@ -49,6 +49,13 @@ struct error_summary {
 };
 struct error_summary error_summary(const double *error, int n, struct arena *scratch);
 
+/* ---- remarks.c: what is no error, but worth a line on stderr ---- */
+
+/** Of a job read from `path`: profiles without an element type, GPUs that no link joins. */
+void remark_job(const struct job *job, const char *path);
+/** Of row i: a gap above the one asked for (of a planner that proves), a batch that does not divide. */
+void remark_row(const struct row_result *row, int i, bool proven, double gap);
+
 /* ---- show.c: results for people and for programs ---- */
 
 /** One JSON object on one line: row i of the results (sailor plan --json). */
@@ -59,6 +66,11 @@ void show_row(const struct results *r, int i, FILE *out);
 void show_stages(const struct plan *p, const struct estimate *est, const struct site *s, FILE *out);
 /** "32 A100-40 us-central1-a + 96 V100-16 us-central1-a" of count[n_zone * n_gpu], "" for none. */
 const char *show_gpus(const int *count, const struct site *s, struct arena *a);
+/** The numbers of a plan, wherever they are printed: as many digits in one place as in another. */
+const char *show_time_s(double v, struct arena *a);
+const char *show_per_s(double v, struct arena *a);
+const char *show_usd(double v, struct arena *a);
+const char *show_GiB(double bytes, struct arena *a);
 /** One decimal, "-" for NAN. */
 const char *show_percent(double v, struct arena *a);
 /** The best plan of a row (of its frontier: the fastest), or NULL. */

@@ -1,9 +1,11 @@
 #include "base/clock.h"
+#include "base/text.h"
 #include "cli/cli.h"
 #include "io/mpx.h"
 #include "planners/planner.h"
 #include "io/file.h"
 
+#include <cjson/cJSON.h>
 #include <errno.h>
 #include <math.h>
 #include <signal.h>
@@ -61,8 +63,9 @@ static struct opt options[] = {
     {0, "time-limit", OPT_REAL, "S", "stop after S seconds with the best so far (exit status 75)",
      &o.time_limit, 0, 1e9, NULL},
     {0, "resume", OPT_TEXT, "OUT.h5",
-     "continue an interrupted search; the result goes into the same file unless -o names another", &o.resume,
-     0, 0, NULL},
+     "continue the search that wrote OUT.h5, with its job and options where none are given; the result goes "
+     "into the same file unless -o names another",
+     &o.resume, 0, 0, NULL},
     {0, "inputs", OPT_TEXT, "DIR",
      "where models/, profiles/ and sites/ are; default $SAILOR_INPUTS, then beside the program", &o.inputs, 0,
      0, NULL},
@@ -75,7 +78,7 @@ const struct opt_command plan_command = {
              "threads.",
     .opts = options,
     .n_opt = sizeof options / sizeof *options,
-    .min_files = 1,
+    .min_files = 0, /* --resume knows its job */
     .max_files = 1,
 };
 
@@ -91,7 +94,7 @@ static const char *details(struct arena *a) {
         "  sailor plan inputs/fig7.json\n"
         "  mpirun -n 4 sailor plan JOB.json -o OUT.h5 --time-limit 3300     then, if it stopped "
         "(status 75):\n"
-        "  mpirun -n 8 sailor plan JOB.json --resume OUT.h5\n\n"
+        "  mpirun -n 8 sailor plan --resume OUT.h5\n\n"
         "SIGTERM, SIGINT and SIGUSR1 stop the search like --time-limit does: with -o the file holds "
         "all that was proven.\n"
         "A second signal ends the program at once.\n\n"
@@ -160,7 +163,7 @@ static void on_progress(void *ctx, const struct search_progress *p) {
     s->progress_s = now;
     s->rate_at_s = p->elapsed_s;
     s->rate_plans = plans;
-    fprintf(stderr, "[%6.1f s] row %d/%d  %d/%d units  %.2g plans/s", now - s->started_s, s->row + 1,
+    fprintf(stderr, "[%6.1f s] row %d of %d  %d/%d units  %.2g plans/s", now - s->started_s, s->row,
             s->job.n_pool, p->units_done, p->n_unit, rate);
     if (isfinite(p->incumbent)) fprintf(stderr, "  best %.5g %s", p->incumbent, unit);
     if (isfinite(p->lower_bound)) fprintf(stderr, "  bound %.5g %s", p->lower_bound, unit);
@@ -220,8 +223,16 @@ static int check_options(struct arena *a, struct err *e) {
     return 0;
 }
 
-/* What a job may ask of the planner. */
+/* What a job may ask of the site and of the planner. */
 static int check_job(const struct job *j, const char *path, struct err *e) {
+    const struct site *site = j->workload.site;
+    for (int i = 0; i < j->n_pool; i++)
+        for (int k = 0; k < site->n_zone * site->n_gpu; k++)
+            if (site->available[k] >= 0 && j->pool[i].count[k] > site->available[k])
+                return err_set(e, EXIT_INPUT,
+                               "%s: /pools/%d: %d %s in zone %s; expected at most the %d that site %s has",
+                               path, i, j->pool[i].count[k], site->gpu[k % site->n_gpu].name,
+                               site->zone[k / site->n_gpu], site->available[k], site->name);
     const struct pin *p = &j->pin;
     bool pinned = p->micro_batch_size || p->stages || p->data_parallel || p->zones;
     for (int g = 0; g < GPUS_MAX; g++) pinned |= p->tp[g] != 0;
@@ -266,7 +277,7 @@ static int default_threads(const struct mpx *m) {
 
 static const char *join_command(int argc, char **argv, struct arena *a) {
     const char *line = "sailor";
-    for (int i = 0; i < argc; i++) line = arena_printf(a, "%s %s", line, argv[i]);
+    for (int i = 0; i < argc; i++) line = arena_printf(a, "%s %s", line, text_shell_word(argv[i], a));
     return line;
 }
 
@@ -292,13 +303,37 @@ static void describe_run(struct session *s, int argc, char **argv, struct arena 
                           .row = ARENA_ARRAY(a, struct row_result, s->job.n_pool)};
 }
 
-/* Rank 0 reads, everyone parses the same bytes. */
-static int load_job(struct session *s, const char *path, struct arena *a, struct err *e) {
+static bool is_plan(const cJSON *x) {
+    const char *format = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(x, "format"));
+    return format && !strncmp(format, "sailor-plan/", 12);
+}
+
+/* A file of plans is called what it is: its keys alone would only be unknown ones. */
+static int not_a_job(const char *path, const char *text, struct err *e) {
+    cJSON *tree = cJSON_Parse(text);
+    const char *where = is_plan(tree)                                 ? "/format"
+                        : cJSON_HasObjectItem(tree, "plans")          ? "/plans"
+                        : cJSON_IsArray(tree) && is_plan(tree->child) ? "/0"
+                                                                      : NULL;
+    cJSON_Delete(tree);
+    if (!where) return 0;
+    return err_set(e, EXIT_INPUT,
+                   "%s: %s: a plan; expected a job, \"sailor-job/1\" (sailor simulate estimates plans)", path,
+                   where);
+}
+
+static int parse_job(const char *path, const char *text, struct job *job, struct arena *a, struct err *e) {
+    if (not_a_job(path, text, e)) return -1;
+    return job_load(path, text, o.inputs, planner()->every_profile, job, a, e);
+}
+
+/* Rank 0 reads, everyone parses the same bytes: of the file `path`, unless they are `stored`. */
+static int load_job(struct session *s, const char *path, const char *stored, struct arena *a, struct err *e) {
     size_t size = 0;
-    char *text = mpx_read(&s->mpi, file_read_text, path, &size, a, e);
+    const char *text = stored ? stored : mpx_read(&s->mpi, file_read_text, path, &size, a, e);
     if (!text) return -1;
-    if (mpx_agree(&s->mpi, job_load(path, text, o.inputs, planner()->every_profile, &s->job, a, e), e))
-        return -1;
+    int rc = stored ? job_from_json(stored, &s->job, a, e) : parse_job(path, text, &s->job, a, e);
+    if (mpx_agree(&s->mpi, rc, e)) return -1;
     if (o.objective >= 0) {
         s->job.objective = (enum objective)o.objective;
         if (job_check_prices(&s->job, path, e)) return -1; /* the same on every rank */
@@ -306,14 +341,34 @@ static int load_job(struct session *s, const char *path, struct arena *a, struct
     return check_job(&s->job, path, e);
 }
 
-static int load_earlier(struct session *s, struct arena *a, struct err *e) {
-    struct arena bytes_arena = {0};
+/* The file to be resumed, on every rank. */
+struct earlier {
+    struct arena arena;
+    char *bytes;
+    size_t size;
+    const char *job; /* its inputs */
+};
+
+/* Options that are not given are those of the file. */
+static int read_earlier(struct session *s, struct earlier *f, struct err *e) {
+    struct results r;
+    f->bytes = mpx_read(&s->mpi, results_bytes, o.resume, &f->size, &f->arena, e);
+    if (!f->bytes) return -1;
+    int rc = results_parse(o.resume, f->bytes, f->size, NULL, &r, &f->arena, e);
+    if (mpx_agree(&s->mpi, rc, e)) return -1;
+    f->job = r.inputs_json;
+    if (o.objective < 0) o.objective = (int)r.objective;
+    if (o.gap < 0) o.gap = r.proof_gap;
+    if (!o.top) o.top = r.top_k;
+    for (int i = 0; i < ESTIMATOR_N && o.estimator < 0; i++)
+        if (!strcmp(estimator_name[i], r.estimator)) o.estimator = i;
+    return 0;
+}
+
+static int continue_earlier(struct session *s, const struct earlier *f, struct arena *a, struct err *e) {
     struct results before;
-    size_t size = 0;
-    char *bytes = mpx_read(&s->mpi, results_bytes, o.resume, &size, &bytes_arena, e);
-    int rc = bytes ? mpx_agree(&s->mpi, results_parse(o.resume, bytes, size, &s->job, &before, a, e), e) : -1;
-    arena_free(&bytes_arena);
-    if (rc || same_options(&before, &s->results, e)) return -1;
+    int rc = results_parse(o.resume, f->bytes, f->size, &s->job, &before, a, e);
+    if (mpx_agree(&s->mpi, rc, e) || same_options(&before, &s->results, e)) return -1;
     s->results.row = before.row;
     s->results.started_utc = before.started_utc;
     s->results.complete = before.complete;
@@ -394,6 +449,7 @@ static int run_rows(struct session *s, struct arena *a, struct err *e) {
         int rc = finished(row) ? 0 : solve_row(s, i, extra, a, e);
         if (rc < 0) return -1;
         if (rc == 0 || show_best(row)) show(s, i);
+        if (rc == 0 && s->mpi.rank == 0) remark_row(row, i, can(CAN_PROVE), o.gap);
         if (rc > 0) return 1;
         rc = s->mpi.rank == 0 && i + 1 < s->job.n_pool ? on_checkpoint(s, row, e) : 0;
         if (mpx_agree(&s->mpi, rc, e)) return -1;
@@ -401,7 +457,7 @@ static int run_rows(struct session *s, struct arena *a, struct err *e) {
     return 0;
 }
 
-static void say_stopped(const struct session *s, const char *job_path) {
+static void say_stopped(const struct session *s, struct arena *a) {
     int done = 0;
     for (int i = 0; i < s->job.n_pool; i++) done += finished(&s->results.row[i]);
     const char *by = stop_signal ? strsignal(stop_signal) : "time limit";
@@ -410,7 +466,8 @@ static void say_stopped(const struct session *s, const char *job_path) {
     if (!can(CAN_RESUME))
         fprintf(stderr, "; the planner %s cannot continue it\n", planner()->name);
     else if (s->path)
-        fprintf(stderr, "; sailor plan %s --resume %s (and the same options) continues\n", job_path, s->path);
+        fprintf(stderr, "; sailor plan --resume %s continues\n",
+                text_printable(text_shell_word(s->path, a), a));
     else
         fprintf(stderr, "; without -o this cannot be continued\n");
 }
@@ -428,15 +485,26 @@ static int check_any_plan(const struct session *s, const char *job_path, struct 
                    why);
 }
 
-static int plan(struct session *s, int argc, char **argv, const char *job_path, struct arena *a,
-                struct err *e) {
+/* What neither the command line nor a file to be resumed says. */
+static void default_options(void) {
+    if (o.gap < 0) o.gap = 0.01;
+    if (!o.top) o.top = 1;
+    if (o.estimator < 0) o.estimator = (int)planner()->estimator;
+}
+
+static int plan(struct session *s, int argc, char **argv, const char *job_path, struct earlier *earlier,
+                struct arena *a, struct err *e) {
     struct mpx *m = &s->mpi;
-    if (load_job(s, job_path, a, e)) return -1;
+    if (o.resume && read_earlier(s, earlier, e)) return -1;
+    default_options();
+    if (load_job(s, job_path ? job_path : o.resume, job_path ? NULL : earlier->job, a, e)) return -1;
+    if (!job_path) job_path = o.resume;
+    if (m->rank == 0) remark_job(&s->job, job_path);
     if (!o.threads) o.threads = default_threads(m);
     o.threads = mpx_same_int(m, o.threads);
     warn_crowd(m);
     describe_run(s, argc, argv, a);
-    if (o.resume && load_earlier(s, a, e)) return -1;
+    if (o.resume && continue_earlier(s, earlier, a, e)) return -1;
     bool answered = s->results.complete, rewrite = !answered || (o.out && strcmp(o.out, o.resume));
     if (rewrite && open_output(s, e)) return -1;
     catch_signals();
@@ -449,7 +517,7 @@ static int plan(struct session *s, int argc, char **argv, const char *job_path, 
     if (s->path && rewrite && mpx_agree(m, m->rank == 0 ? store(s, rc == 0, e) : 0, e)) return -1;
     if (rc == 0) /* rank 0 is sure to have the rows */
         return mpx_agree(m, m->rank == 0 ? check_any_plan(s, job_path, e) : 0, e);
-    if (m->rank == 0) say_stopped(s, job_path);
+    if (m->rank == 0) say_stopped(s, a);
     e->code = EXIT_STOPPED;
     return 1;
 }
@@ -457,6 +525,7 @@ static int plan(struct session *s, int argc, char **argv, const char *job_path, 
 int cmd_plan(int argc, char **argv) {
     struct arena a = {0};
     struct err e = {0};
+    struct earlier earlier = {0};
     struct session s = {.started_s = now_s(), .progress_s = now_s(), .checkpoint_s = now_s()};
     const char **file;
     int n, status;
@@ -468,15 +537,17 @@ int cmd_plan(int argc, char **argv) {
     struct opt_command command = plan_command;
     command.details = details(&a);
     o.objective = o.estimator = -1;
-    o.top = 1;
     o.time_limit = INFINITY;
     o.gap = -1;
     if (!program_parse(&command, argc, argv, &file, &n, &a, &status)) return arena_free(&a), status;
     if (check_options(&a, &e)) return arena_free(&a), program_misuse(&plan_command, &e);
-    if (o.gap < 0) o.gap = 0.01;
-    if (o.estimator < 0) o.estimator = (int)planner()->estimator;
+    if (!n && !o.resume) {
+        err_set(&e, EXIT_INPUT, "plan: missing argument; usage: sailor plan %s", plan_command.usage);
+        return arena_free(&a), program_misuse(&plan_command, &e);
+    }
     int rc = mpx_start(&s.mpi, &e);
-    if (!rc) rc = plan(&s, argc, argv, job_path(file[0], o.inputs, &a), &a, &e);
+    if (!rc) rc = plan(&s, argc, argv, n ? job_path(file[0], o.inputs, &a) : NULL, &earlier, &a, &e);
+    arena_free(&earlier.arena);
     if (rc) status = e.code;
     if (rc < 0 && s.mpi.rank == 0) program_fail(&plan_command, &e);
     /* Under srun --kill-on-bad-exit the first rank to leave with 75 takes the others along: nothing may come

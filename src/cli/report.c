@@ -1,3 +1,4 @@
+#include "base/text.h"
 #include "cli/cli.h"
 
 #include <string.h>
@@ -24,18 +25,21 @@ const struct opt_command report_command = {
     .max_files = 1,
 };
 
-static void show_head(const char *path, const struct results *r) {
+static void show_head(const char *path, const struct results *r, struct arena *a) {
     int done = 0;
     for (int i = 0; i < r->n_row; i++)
         done += r->row[i].status == ROW_OPTIMAL || r->row[i].status == ROW_INFEASIBLE;
-    printf("%s: job %s, model %s on site %s, global batch %d\n", path, r->job->name,
-           r->job->workload.model->name, r->job->workload.site->name, r->job->workload.global_batch_size);
-    printf("planner %s, estimator %s, objective %s; sailor %s on %s, %d x %d threads, %.3g s, started %s\n",
-           r->planner, r->estimator, objective_name[r->objective], r->version, r->host, r->ranks, r->threads,
-           r->wall_s, r->started_utc);
+    const char *head = arena_printf(a, "%s: job %s, model %s on site %s, global batch %d", path, r->job->name,
+                                    r->job->workload.model->name, r->job->workload.site->name,
+                                    r->job->workload.global_batch_size);
+    const char *run = arena_printf(
+        a, "planner %s, estimator %s, objective %s; sailor %s on %s, %d x %d threads, %.3g s, started %s",
+        r->planner, r->estimator, objective_name[r->objective], r->version, r->host, r->ranks, r->threads,
+        r->wall_s, r->started_utc);
+    printf("%s\n%s\n", text_printable(head, a), text_printable(run, a));
     if (!r->complete)
-        printf("INCOMPLETE: %d of %d rows proven; `sailor plan JOB.json --resume %s` continues\n", done,
-               r->n_row, path);
+        printf("INCOMPLETE: %d of %d rows proven; `sailor plan --resume %s` continues\n", done, r->n_row,
+               text_printable(text_shell_word(path, a), a));
     putchar('\n');
 }
 
@@ -46,9 +50,9 @@ static int report(const char **file, int n, struct arena *a, struct err *e) {
     if (o.row >= r.n_row)
         return err_set(e, EXIT_INPUT, "%s: has no row %d; expected 0 to %d", file[0], o.row, r.n_row - 1);
     if (!o.json)
-        show_head(file[0], &r);
+        show_head(file[0], &r, a);
     else if (!r.complete)
-        fprintf(stderr, "sailor: %s is incomplete: the search was stopped\n", file[0]);
+        fprintf(stderr, "sailor: %s is incomplete: the search was stopped\n", text_printable(file[0], a));
     for (int i = 0; i < r.n_row; i++) {
         if (o.row >= 0 && i != o.row) continue;
         if (!o.json)

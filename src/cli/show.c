@@ -1,12 +1,11 @@
 #include "cli/cli.h"
+#include "base/text.h"
 #include "formats/planjson.h"
 #include "io/table.h"
 #include "planners/planner.h"
 
 #include <math.h>
 #include <string.h>
-
-static const double GiB = 1024.0 * 1024 * 1024;
 
 const struct found_plan *show_best(const struct row_result *row) {
     return row->n_plan ? &row->plan[0] : row->n_frontier ? &row->frontier[0] : NULL;
@@ -19,6 +18,14 @@ const char *show_gpus(const int *count, const struct site *s, struct arena *a) {
             text = arena_printf(a, "%s%s%d %s %s", text, *text ? " + " : "", count[k],
                                 s->gpu[k % s->n_gpu].name, s->zone[k / s->n_gpu]);
     return text;
+}
+
+const char *show_time_s(double v, struct arena *a) { return table_number(v, 6, a); }
+const char *show_per_s(double v, struct arena *a) { return table_number(v, 5, a); }
+const char *show_usd(double v, struct arena *a) { return table_number(v, 5, a); }
+
+const char *show_GiB(double bytes, struct arena *a) {
+    return isnan(bytes) ? "-" : arena_printf(a, "%.2f", bytes / (1024.0 * 1024 * 1024));
 }
 
 const char *show_percent(double v, struct arena *a) { return isnan(v) ? "-" : arena_printf(a, "%.1f", v); }
@@ -90,8 +97,8 @@ void show_stages(const struct plan *p, const struct estimate *est, const struct 
     struct arena a = {0};
     struct table *t = table_new(
         p->n_pipeline > 1
-            ? "pipe|stage|layers|<  GPUs|tp|<zone|replicas|compute ms|comm ms|sync ms|peak GiB|GPU GiB"
-            : "stage|layers|<  GPUs|tp|<zone|replicas|compute ms|comm ms|sync ms|peak GiB|GPU GiB",
+            ? "pipe|stage|layers|<  GPUs|tp|<zone|replicas|compute ms|comm ms|sync ms|needs GiB|GPU GiB"
+            : "stage|layers|<  GPUs|tp|<zone|replicas|compute ms|comm ms|sync ms|needs GiB|GPU GiB",
         &a);
     const struct stage_estimate *e = est->stage;
     for (int i = 0; i < p->n_pipeline; i++)
@@ -110,8 +117,8 @@ void show_stages(const struct plan *p, const struct estimate *est, const struct 
                 double v[3] = {e->compute_s, e->comm_s, e->sync_s};
                 for (int c = 0; c < 3; c++)
                     table_cell(t, "%s", head ? v[c] == 0 ? "0" : table_number(1e3 * v[c], 4, &a) : "");
-                head ? table_cell(t, "%.2f", e->memory_bytes / GiB) : table_cell(t, "%s", "");
-                table_cell(t, "%.0f", s->gpu[q->gpu].memory_bytes / GiB);
+                table_cell(t, "%s", head ? show_GiB(e->memory_bytes, &a) : "");
+                table_cell(t, "%s", show_GiB(s->gpu[q->gpu].memory_bytes, &a));
             }
         }
     table_print(t, out);
@@ -140,10 +147,10 @@ static void show_list(const struct found_plan *f, int n, const struct site *s, F
             total += gpus;
         }
         table_cell(t, "%d", k);
-        table_cell(t, "%s", table_number(e->iteration_time_s, 5, &a));
-        table_cell(t, "%s", table_number(1 / e->iteration_time_s, 5, &a));
-        table_cell(t, "%s", table_number(e->cost_usd, 5, &a));
-        table_cell(t, "%s", table_number(e->egress_usd, 4, &a));
+        table_cell(t, "%s", show_time_s(e->iteration_time_s, &a));
+        table_cell(t, "%s", show_per_s(1 / e->iteration_time_s, &a));
+        table_cell(t, "%s", show_usd(e->cost_usd, &a));
+        table_cell(t, "%s", show_usd(e->egress_usd, &a));
         table_cell(t, "%d", p->pipeline[0].n_stage);
         table_cell(t, "%d", stage_replicas(&p->pipeline[0].stage[0]));
         table_cell(t, "%d", p->micro_batch_size);
@@ -154,54 +161,63 @@ static void show_list(const struct found_plan *f, int n, const struct site *s, F
     arena_free(&a);
 }
 
+static void show_answer(const struct results *r, const struct row_result *row, FILE *out, struct arena *a) {
+    const struct found_plan *f = show_best(row);
+    const struct estimate *e = &f->est;
+    const struct plan *p = f->plan;
+    bool cost = r->objective == OBJECTIVE_COST;
+    fprintf(out, "microbatch %d, %d microbatches, %d stages, D = %d\n", p->micro_batch_size, e->n_microbatch,
+            p->pipeline[0].n_stage, stage_replicas(&p->pipeline[0].stage[0]));
+    show_stages(p, e, r->job->workload.site, out);
+    fprintf(out, "%s: %s s per iteration (%s /s), %s USD per iteration (egress %s), predicted peak %s GiB\n",
+            row_status_name[row->status], show_time_s(e->iteration_time_s, a),
+            show_per_s(1 / e->iteration_time_s, a), show_usd(e->cost_usd, a), show_usd(e->egress_usd, a),
+            show_GiB(e->peak_memory_bytes, a));
+    if (proven(r))
+        fprintf(out, "bound %s %s, gap %s %%, %d work units, %s plans evaluated, %.3g s\n",
+                cost ? show_usd(row->lower_bound, a) : show_time_s(row->lower_bound, a), cost ? "USD" : "s",
+                row->gap == 0 ? "0" : table_number(100 * row->gap, 3, a), row->n_unit,
+                plans_text(row->plans_evaluated, a), row->search_s);
+    else
+        fprintf(out,
+                "%s expected %s s and %s USD; %d plans before it out of memory; %s plans evaluated, %.3g s\n",
+                r->planner, show_time_s(f->planner_time_s, a), show_usd(f->planner_cost_usd, a),
+                row->oom_plans, plans_text(row->plans_evaluated, a), row->search_s);
+}
+
+static void show_training(const struct job *job, const struct estimate *e, FILE *out, struct arena *a) {
+    double n = iterations(job);
+    if (n <= 0) return;
+    fprintf(out, "training on %.4g tokens: %s iterations, %s hours, %s USD\n", job->train_tokens,
+            table_number(n, 6, a), table_number(n * e->iteration_time_s / 3600, 5, a),
+            show_usd(n * e->cost_usd, a));
+}
+
 void show_row(const struct results *r, int i, FILE *out) {
     struct arena a = {0};
     const struct row_result *row = &r->row[i];
     const struct found_plan *f = show_best(row);
     const struct site *s = r->job->workload.site;
-    const char *unit = r->objective == OBJECTIVE_COST ? "USD" : "s";
     const char *gpus = show_gpus(r->job->pool[i].count, s, &a);
-    fprintf(out, "%srow %d: %s", i ? "\n" : "", i, *gpus ? gpus : "no GPUs");
+    fprintf(out, "%srow %d: %s", i ? "\n" : "", i, *gpus ? text_printable(gpus, &a) : "no GPUs");
     if (!isnan(r->job->pool[i].time_s)) fprintf(out, ", at %.15g s", r->job->pool[i].time_s);
     fputc('\n', out);
     if (!f) {
+        const char *why = row->reason ? text_printable(row->reason, &a) : "";
         fprintf(out, "%s%s%s\n", row->status == ROW_TODO ? "not searched yet" : row_status_name[row->status],
-                row->reason ? ": " : "", row->reason ? row->reason : "");
+                *why ? ": " : "", why);
     } else {
-        const struct estimate *e = &f->est;
-        fprintf(out, "microbatch %d, %d microbatches, %d stages, D = %d\n", f->plan->micro_batch_size,
-                e->n_microbatch, f->plan->pipeline[0].n_stage,
-                stage_replicas(&f->plan->pipeline[0].stage[0]));
-        show_stages(f->plan, e, s, out);
-        fprintf(out, "%s: %s s per iteration (%s /s), %s USD per iteration (egress %s), peak %.2f GiB\n",
-                row_status_name[row->status], table_number(e->iteration_time_s, 6, &a),
-                table_number(1 / e->iteration_time_s, 5, &a), table_number(e->cost_usd, 5, &a),
-                table_number(e->egress_usd, 4, &a), e->peak_memory_bytes / GiB);
-        if (proven(r))
-            fprintf(out, "bound %s %s, gap %s %%, %d work units, %s plans evaluated, %.3g s\n",
-                    table_number(row->lower_bound, 6, &a), unit,
-                    row->gap == 0 ? "0" : table_number(100 * row->gap, 3, &a), row->n_unit,
-                    plans_text(row->plans_evaluated, &a), row->search_s);
-        else
-            fprintf(
-                out,
-                "%s expected %s s and %s USD; %d plans before it out of memory; %s plans evaluated, %.3g s\n",
-                r->planner, table_number(f->planner_time_s, 6, &a), table_number(f->planner_cost_usd, 5, &a),
-                row->oom_plans, plans_text(row->plans_evaluated, &a), row->search_s);
-        if (row->note) fprintf(out, "note: %s\n", row->note);
-        if (iterations(r->job) > 0)
-            fprintf(out, "training on %.4g tokens: %s iterations, %s hours, %s USD\n", r->job->train_tokens,
-                    table_number(iterations(r->job), 6, &a),
-                    table_number(iterations(r->job) * e->iteration_time_s / 3600, 5, &a),
-                    table_number(iterations(r->job) * e->cost_usd, 6, &a));
-        if (row->n_frontier) {
-            fprintf(out, "frontier, from fast to cheap:\n");
-            show_list(row->frontier, row->n_frontier, s, out);
-        }
-        if (row->n_plan > 1) {
-            fprintf(out, "best plans:\n");
-            show_list(row->plan, row->n_plan, s, out);
-        }
+        show_answer(r, row, out, &a);
+        if (row->note) fprintf(out, "note: %s\n", text_printable(row->note, &a));
+        show_training(r->job, &f->est, out, &a);
+    }
+    if (f && row->n_frontier) {
+        fprintf(out, "frontier, from fast to cheap:\n");
+        show_list(row->frontier, row->n_frontier, s, out);
+    }
+    if (f && row->n_plan > 1) {
+        fprintf(out, "best plans:\n");
+        show_list(row->plan, row->n_plan, s, out);
     }
     fflush(out);
     arena_free(&a);

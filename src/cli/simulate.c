@@ -77,7 +77,8 @@ static int simulate(const char **file, int n_file, struct arena *a, struct err *
     }
     struct cli_estimator by = {.index = o.estimator, .corrected = o.corrected, .inputs = o.inputs};
     struct table *t = table_new(
-        "<plan|s/iteration|iterations/s|pipeline s|sync s|USD/iteration|egress USD|peak GiB|<fits", a);
+        "<plan|s/iteration|iterations/s|pipeline s|sync s|USD/iteration|egress USD|predicted peak GiB|<fits",
+        a);
     for (int i = 0; i < n_file; i++)
         for (int k = 0; k < n_part[i]; k++) {
             const struct plan_entry *x = &part[i][k];
@@ -92,11 +93,13 @@ static int simulate(const char **file, int n_file, struct arena *a, struct err *
                 json_line(estimate_to_json(&est, x->plan), stdout);
             } else if (!rc) {
                 table_cell(t, "%s", name_of(x));
-                double v[] = {est.iteration_time_s, 1 / est.iteration_time_s,
-                              est.pipeline_time_s,  est.sync_time_s,
-                              est.cost_usd,         est.egress_usd};
-                for (int c = 0; c < 6; c++) table_cell(t, "%s", table_number(v[c], 5, a));
-                table_cell(t, "%.2f", est.peak_memory_bytes / (1024.0 * 1024 * 1024));
+                table_cell(t, "%s", show_time_s(est.iteration_time_s, a));
+                table_cell(t, "%s", show_per_s(1 / est.iteration_time_s, a));
+                table_cell(t, "%s", show_time_s(est.pipeline_time_s, a));
+                table_cell(t, "%s", show_time_s(est.sync_time_s, a));
+                table_cell(t, "%s", show_usd(est.cost_usd, a));
+                table_cell(t, "%s", show_usd(est.egress_usd, a));
+                table_cell(t, "%s", show_GiB(est.peak_memory_bytes, a));
                 if (est.fits)
                     table_cell(t, "yes");
                 else if (est.unfit_stage < 0)

@@ -109,17 +109,16 @@ static void summary_json(const char *estimator, int n, struct error_summary t, s
 
 static void show_table(const struct run *run, int n, struct error_summary t, struct error_summary m,
                        struct arena *a) {
-    const double GiB = 1024.0 * 1024 * 1024;
     struct table *table =
         table_new("<run|measured s|estimate s|error %|measured GiB|estimate GiB|error %", a);
     for (int i = 0; i < n; i++) {
         const struct run *r = &run[i];
         table_cell(table, "%s", r->entry->plan->name ? r->entry->plan->name : r->entry->where);
-        table_cell(table, "%s", table_number(r->entry->measured_time_s, 4, a));
-        table_cell(table, "%s", table_number(r->est.iteration_time_s, 4, a));
+        table_cell(table, "%s", show_time_s(r->entry->measured_time_s, a));
+        table_cell(table, "%s", show_time_s(r->est.iteration_time_s, a));
         table_cell(table, "%s", show_percent(r->time_error, a));
-        table_cell(table, "%s", table_number(r->entry->measured_peak_bytes / GiB, 4, a));
-        table_cell(table, "%s", table_number(r->est.peak_memory_bytes / GiB, 4, a));
+        table_cell(table, "%s", show_GiB(r->entry->measured_peak_bytes, a));
+        table_cell(table, "%s", show_GiB(r->est.peak_memory_bytes, a));
         table_cell(table, "%s", show_percent(r->memory_error, a));
     }
     table_print(table, stdout);

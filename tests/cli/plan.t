@@ -108,6 +108,18 @@ ok $? "to the same answer"
 run "$sailor" report "$tmp/s.h5" --json
 json "len(o) == 3" "and the file is complete"
 
+run "$sailor" plan "$tmp/job.json" --top 3 --time-limit 0 -o "$tmp/own.h5" --objective cost --gap 0.5
+[ "$rc" = 75 ] && grep -q "sailor plan --resume $tmp/own.h5 continues" "$tmp/err"
+ok $? "a stopped search says how to go on, without a job"
+run "$sailor" plan --resume "$tmp/own.h5" --json
+[ "$rc" = 0 ] && ! grep -q 'resume' "$tmp/err"
+ok $? "--resume alone: the job and the options are in the file"
+json "all(x['lower_bound'] <= x['cost_usd_per_iteration'] and len(x['top']) == 3 for x in o if x['plan'])" "objective and --top are those of the file"
+run "$sailor" plan --resume "$tmp/own.h5" --gap 0.1
+expect 2 "an option that is given has to be the same"
+run "$sailor" plan --resume
+expect 2 "--resume without a file"
+
 "$sailor" plan inputs/fig10.json --objective frontier -o "$tmp/k.h5" >/dev/null 2>"$tmp/err" &
 pid=$!
 sleep 1.5
@@ -125,4 +137,59 @@ expect 2 "--resume of something else"
 head -c 3000 "$tmp/a.h5" >"$tmp/cut.h5"
 run "$sailor" plan "$tmp/job.json" --resume "$tmp/cut.h5"
 expect 2 "--resume of half a file"
+# files of another kind, and GPUs that are not there
+run "$sailor" export "$tmp/a.h5" -o "$tmp/plan.json"
+run "$sailor" plan "$tmp/plan.json"
+[ "$rc" = 2 ] && grep -q '/format: a plan; expected a job' "$tmp/err"
+ok $? "a plan in place of a job is called a plan"
+{ echo '['; cat "$tmp/plan.json"; echo ']'; } >"$tmp/plans.json"
+run "$sailor" plan "$tmp/plans.json"
+has err "/0: a plan; expected a job" "a list of plans, too"
+"$python" - "$tmp" <<'EOF'
+import json, sys
+tmp = sys.argv[1]
+site = json.load(open("inputs/sites/gcp.json"))
+job = json.load(open(f"{tmp}/job.json"))
+gpus = job["pools"][0]["gpus"][0]
+def write(name, site, job):
+    json.dump(site, open(f"{tmp}/{name}-site.json", "w"))
+    json.dump(dict(job, site=f"./{name}-site.json"), open(f"{tmp}/{name}.json", "w"))
+pools = lambda *n: [{"gpus": [{"zone": z, "gpu": "A100-40", "count": k} for z, k in row]} for row in n]
+job["pools"] = pools([(gpus["zone"], 4)])
+for have in 3, 4:
+    write(f"have{have}", dict(site, available={gpus["zone"]: {"A100-40": have}}), job)
+job["pools"] = pools([(gpus["zone"], 3)])
+job["global_batch_size"] = 32
+job["pin"] = {"data_parallel": 3, "micro_batch_size": 1}
+write("odd", site, job)
+del job["pin"]
+write("half", site, dict(job, dtype="bf16"))
+job["pools"] = pools([(z, 1) for z in site["zones"][:2]])
+write("apart", dict(site, links={"fits": site["links"]["fits"], "rows": [r for r in site["links"]["rows"] if r[0] == r[3]]}), job)
+for row in site["links"]["rows"]: # ESC [ 2 J in a zone's name
+    for i in 0, 3: row[i] = row[i].replace(gpus["zone"], "z\x1b[2J")
+text = json.dumps(site).replace(gpus["zone"], "z\\u001b[2J")
+job["pools"] = pools([("z\x1b[2J", 2)])
+write("escape", json.loads(text), job)
+EOF
+run "$sailor" plan "$tmp/have3.json"
+[ "$rc" = 2 ] && grep -qF '/pools/0: 4 A100-40 in zone' "$tmp/err" && grep -qF 'at most the 3 that site' "$tmp/err"
+ok $? "a pool of more GPUs than the site has is refused"
+run "$sailor" plan "$tmp/have4.json" -o "$tmp/have4.h5"
+"$sailor" export "$tmp/have4.h5" -o "$tmp/have4-plan.json" && run "$sailor" simulate "$tmp/have4-plan.json"
+expect 0 "and what plan takes, simulate takes"
+
+# what is worth a line
+remarks() { # file, lines on stderr, pattern
+    run "$sailor" plan "$tmp/$1.json" -q
+    [ "$rc" = 0 ] && [ "$(wc -l <"$tmp/err")" = "$2" ] && { [ "$2" = 0 ] || grep -q "$3" "$tmp/err"; }
+    ok $? "$1: $2 remarks"
+}
+remarks job 0
+remarks odd 1 'row 0: the batch of 32 is no multiple of the 3 sequences of a round'
+remarks half 1 'the profile of opt-350m on A100-40 has no "dtype": its times are taken as measured in bf16'
+remarks apart 1 'has no link for A100-40 in .* with A100-40 in .*: no plan uses both'
+run "$sailor" plan "$tmp/escape.json"
+[ "$rc" = 0 ] && ! grep -q $'\x1b' "$tmp/out" && grep -qF 'z\x1b[2J' "$tmp/out"
+ok $? "control characters of a name do not reach the terminal"
 finish

@@ -1,0 +1,97 @@
+/* What is no error, but what a user should know before trusting a plan: one line each on stderr. */
+#include "base/text.h"
+#include "cli/cli.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <string.h>
+
+static void remark(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+static void remark(const char *fmt, ...) {
+    struct arena a = {0};
+    char line[600];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(line, sizeof line, fmt, ap);
+    va_end(ap);
+    fprintf(stderr, "sailor: %s\n", text_printable(line, &a));
+    arena_free(&a);
+}
+
+static bool offered(const struct job *job, int gpu) {
+    const struct site *s = job->workload.site;
+    for (int row = 0; row < job->n_pool; row++)
+        for (int z = 0; z < s->n_zone; z++)
+            if (job->pool[row].count[z * s->n_gpu + gpu] > 0) return true;
+    return false;
+}
+
+/* Times of a profile that does not say its element type are taken as they are; of fp32, the default, that is
+ * what one expects. */
+static void remark_dtype(const struct job *job, const char *path) {
+    const struct workload *w = &job->workload;
+    if (w->element_bytes == 4) return;
+    for (int g = 0; g < w->site->n_gpu; g++)
+        if (w->profile[g] && !w->profile[g]->dtype && offered(job, g))
+            remark("%s: the profile of %s on %s has no \"dtype\": its times are taken as measured in %s",
+                   path, w->model->name, w->site->gpu[g].name, job->dtype);
+}
+
+static bool linked(const struct site *s, int zone, int gpu, int zone2, int gpu2) {
+    for (int a = 0; a < TP_N; a++)
+        for (int b = 0; b < TP_N; b++)
+            if (site_link(s, zone, gpu, 1 << a, zone2, gpu2, 1 << b) ||
+                site_link(s, zone2, gpu2, 1 << b, zone, gpu, 1 << a))
+                return true;
+    return false;
+}
+
+static bool together(const struct job *job, int k, int l) {
+    for (int row = 0; row < job->n_pool; row++)
+        if (job->pool[row].count[k] > 0 && job->pool[row].count[l] > 0) return true;
+    return false;
+}
+
+static void remark_links(const struct job *job, const char *path) {
+    const struct site *s = job->workload.site;
+    int n = s->n_gpu, missing = 0, first[2] = {0, 0};
+    for (int k = 0; k < s->n_zone * n; k++)
+        for (int l = k + 1; l < s->n_zone * n; l++) {
+            if (!together(job, k, l) || linked(s, k / n, k % n, l / n, l % n)) continue;
+            if (!missing++) first[0] = k, first[1] = l;
+        }
+    if (!missing) return;
+    char more[60] = "";
+    if (missing > 1)
+        snprintf(more, sizeof more, " (nor for %d more pair%s)", missing - 1, missing > 2 ? "s" : "");
+    remark("%s: site %s has no link for %s in %s with %s in %s%s: no plan uses both", path, s->name,
+           s->gpu[first[0] % n].name, s->zone[first[0] / n], s->gpu[first[1] % n].name, s->zone[first[1] / n],
+           more);
+}
+
+void remark_job(const struct job *job, const char *path) {
+    remark_dtype(job, path);
+    remark_links(job, path);
+}
+
+/* In the last round of microbatches some replicas have nothing to do. */
+static void remark_batch(const struct plan *p, int row) {
+    long round = 0;
+    for (int i = 0; i < p->n_pipeline; i++)
+        round += (long)p->micro_batch_size * stage_replicas(&p->pipeline[i].stage[0]);
+    if (p->global_batch_size % round == 0) return;
+    remark(
+        "row %d: the batch of %d is no multiple of the %ld sequences of a round: the last round is not full "
+        "(\"exact_batch\": true in the job leaves such plans out)",
+        row, p->global_batch_size, round);
+}
+
+void remark_row(const struct row_result *row, int i, bool proven, double gap) {
+    const struct found_plan *f = show_best(row);
+    if (!f) return;
+    if (proven && row->gap > gap)
+        remark("row %d: a better plan may exist: the gap is %.3g %%, above the %.3g %% asked for", i,
+               100 * row->gap, 100 * gap);
+    remark_batch(f->plan, i);
+}
