@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#include "sim/terms.h"
+
 struct staged {
     struct choice c;
     const struct pattern *p;
@@ -38,9 +40,7 @@ struct resolver {
 };
 
 static double price(const struct resolver *r, int cell_a, int cell_b) {
-    const struct site *site = r->s->p->w->site;
-    double x = site->egress_usd_per_GB[r->s->cell[cell_a].zone * site->n_zone + r->s->cell[cell_b].zone];
-    return isnan(x) ? INFINITY : x;
+    return payable_egress_usd(r->s->p->w->site, r->s->cell[cell_a].zone, r->s->cell[cell_b].zone);
 }
 
 static double transfer(const struct resolver *r, int layer, const struct staged *a, int i,
@@ -50,11 +50,8 @@ static double transfer(const struct resolver *r, int layer, const struct staged 
 
 static double stage_total(const struct resolver *r, int i) {
     const struct staged *x = &r->st[i];
-    bool native = r->s->p->estimator == ESTIMATOR_NATIVE;
-    if (r->P == 1) return x->comp;
-    if (i == r->P - 1) return x->comp + (native ? 1 : 2) * x->grad;
-    if (i == 0) return x->comp + (native || r->P <= 3 ? 1 : 2) * x->act;
-    return x->comp + x->act + x->grad;
+    struct comm_share n = comm_share(r->s->p->estimator, i == 0, i == r->P - 1, r->P);
+    return x->comp + n.act * x->act + n.grad * x->grad;
 }
 
 static double time_without_sync(const struct resolver *r) {
@@ -64,7 +61,7 @@ static double time_without_sync(const struct resolver *r) {
         X = fmax(X, t);
         S += t;
     }
-    return (r->u->M - 1) * X + S + r->update;
+    return iteration_time_s(r->u->M, X, S, r->update, 0);
 }
 
 static double forced_sync(const struct resolver *r) {
@@ -84,8 +81,15 @@ static double ring(const struct resolver *r, const struct staged *x, int a, int 
     return unit_ring(r->u, x->cell[a], x->cell[b], r->u->mb->cls[x->p->cls].min_ti, x->c.first, x->c.end);
 }
 
-static double params_GB(const struct resolver *r, const struct staged *x) {
-    return (r->s->params[x->c.end] - r->s->params[x->c.first]) * r->s->p->w->element_bytes / 1e9;
+/* Traffic of the hop between the stage that ends in front of `layer` and the next one, each way, per replica.
+ */
+static double hop_GB(const struct resolver *r, int layer) {
+    return activation_bytes(r->s->p->w, layer - 1, r->u->mb->m) / 1e9 * r->u->M;
+}
+
+/* Traffic of each step of a stage's closed ring. */
+static double ring_GB(const struct resolver *r, const struct staged *x) {
+    return ring_usd(r->s->p->w, 1, r->s->params[x->c.end] - r->s->params[x->c.first], r->u->D);
 }
 
 /* ---- the integer program ------------------------------------------------------------ */
@@ -209,12 +213,10 @@ static bool solve_counts_in(const struct resolver *r, double T, double y) {
             add_count(s, r->u->D, k, known_prices ? T * usd : 1 << s->ti[k], p->cost, &constant);
         }
         if (r->s->money && i > 0) {
-            double GB = r->s->p->w->model->act_out[s->c.first - 1] * r->s->p->w->element_bytes * r->u->mb->m /
-                        1e9 * r->u->M;
-            add_hop(r, &r->st[i - 1], s, GB, p->cost, &constant);
+            add_hop(r, &r->st[i - 1], s, hop_GB(r, s->c.first), p->cost, &constant);
         }
         if (r->s->money && r->u->D > 1) { /* closed ring: steps inside runs, and from run to run */
-            double GB = params_GB(r, s) / r->u->D * 2 * (r->u->D - 1);
+            double GB = ring_GB(r, s);
             for (int k = 0; k < s->n; k++) {
                 double self = GB * price(r, s->cell[k], s->cell[k]);
                 if (self > 0) add_count(s, r->u->D, k, self, p->cost, &constant), constant -= self;
@@ -372,8 +374,7 @@ static bool counts_are_few(const struct resolver *r) {
  */
 static bool meet(struct resolver *r, int i, double *egress) {
     struct staged *a = &r->st[i - 1], *b = &r->st[i];
-    double GB =
-        r->s->p->w->model->act_out[b->c.first - 1] * r->s->p->w->element_bytes * r->u->mb->m / 1e9 * r->u->M;
+    double GB = hop_GB(r, b->c.first);
     for (int ka = 0, kb = 0, left_a = a->count[0], left_b = b->count[0]; ka < a->n && kb < b->n;) {
         int n = left_a < left_b ? left_a : left_b;
         a->act = fmax(a->act, transfer(r, a->c.end - 1, a, ka, b, kb));
@@ -391,7 +392,7 @@ static void close_ring(struct resolver *r, int i, double *egress) {
     struct staged *x = &r->st[i];
     int D = r->u->D;
     if (D == 1) return;
-    double GB = params_GB(r, x) / D * 2 * (D - 1);
+    double GB = ring_GB(r, x);
     for (int k = 0; k < x->n; k++) {
         if (x->count[k] > 1) x->sync = fmax(x->sync, ring(r, x, k, k));
         if (r->s->money)

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "search/unit.h"
+#include "sim/terms.h"
 
 struct ranked {
     int mb, D;
@@ -580,9 +581,9 @@ static const char *why_no_stage(const struct engine *x) {
                 for (int g = 0; g < w->site->n_gpu; g++) {
                     if (cl->ti[g] < 0) continue;
                     int ti = cl->ti[g];
-                    double bytes = w->state_bytes_per_param * w->model->params[ti][l] + (ti ? 3e9 : 2e9) +
-                                   (double)s->mb[k].m * w->element_bytes * w->model->act_mem[ti][l];
-                    double over = bytes - w->site->gpu[g].memory_bytes;
+                    double bytes =
+                        model_bytes(w, w->model->params[ti][l], w->model->act_mem[ti][l], 1, s->mb[k].m);
+                    double over = bytes + framework_bytes(ti) - w->site->gpu[g].memory_bytes;
                     if (over < least) least = over, gpu = g, tp = 1 << ti, mb = s->mb[k].m;
                 }
             }
@@ -605,13 +606,12 @@ static const char *why_too_large(const struct engine *x) {
         double least = INFINITY;
         for (int ti = 0; ti < TP_N; ti++)
             if (w->model->params[ti])
-                least = fmin(least,
-                             (1 << ti) * (w->state_bytes_per_param * w->model->params[ti][l] +
-                                          (double)s->mb[0].m * w->element_bytes * w->model->act_mem[ti][l]));
+                least = fmin(least, (1 << ti) * model_bytes(w, w->model->params[ti][l],
+                                                            w->model->act_mem[ti][l], 1, s->mb[0].m));
         need += least;
     }
     for (int c = 0; c < s->n_cell; c++)
-        have += s->cell[c].gpus * (w->site->gpu[s->cell[c].gpu].memory_bytes - 2e9);
+        have += s->cell[c].gpus * (w->site->gpu[s->cell[c].gpu].memory_bytes - FRAMEWORK_BYTES);
     if (need <= have) return NULL;
     return arena_printf(x->a,
                         "memory: the layers of %s take at least %.0f GiB at microbatch %d; the pool's GPUs "
@@ -701,7 +701,7 @@ static int solve_all(struct engine *x, int *stopped, struct err *e) {
 struct search_problem search_problem_of(const struct job *job, int row) {
     return (struct search_problem){.w = &job->workload,
                                    .pool = job->pool[row].count,
-                                   .estimator = ESTIMATOR_NATIVE,
+                                   .estimator = ESTIMATOR_DEFAULT,
                                    .objective = job->objective,
                                    .max_usd_per_iteration = job->max_usd_per_iteration,
                                    .min_iterations_per_s = job->min_iterations_per_s,

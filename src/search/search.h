@@ -21,7 +21,7 @@ struct search_problem {
                    long */
 };
 
-/** Row `row` of a job, whose memory it uses: estimator native, the best plan alone, gap 0. */
+/** Row `row` of a job, whose memory it uses: the default estimator, the best plan alone, gap 0. */
 struct search_problem search_problem_of(const struct job *job, int row);
 
 /** Progress of one row, given to the callback by rank 0 (about once a second at most). */

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sim/terms.h"
+
 /* partial plans looked at in a window before it is cut in two (doubled every second cut), and in one that
  * cannot be cut */
 enum { NODE_BATCH = 4000, NODE_LIMIT = 40000000 };
@@ -102,7 +104,7 @@ static struct window first_window(const struct workspace *v, int scope) {
     for (size_t k = 0; k < (size_t)mb->n_size * q * q; k++)
         if (mb->kind_time[k] < INFINITY) slowest = fmax(slowest, mb->kind_time[k]);
     w.x_hi += 2 * slowest;
-    for (int k = 0; k < s->n_link * 3 * s->n_range; k++)
+    for (int k = 0; k < s->n_link * RING_TI_N * s->n_range; k++)
         if (v->u->ring[k] < INFINITY) w.y_hi = fmax(w.y_hi, v->u->ring[k]);
     for (int l = 0; l < L; l++) w.x_lo = fmax(w.x_lo, mb->layer_min[l]);
     double top = v->goal.max_time_s; /* no use looking above the incumbent */

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sim/terms.h"
+
 enum { PATTERNS_MAX = 6000, CLASSES_MAX = 2000, PAIR_TABLE_MAX = 320 };
 enum { CLASS_TABLES_BYTES = 300000000 }; /* of all microbatches */
 
@@ -109,8 +111,7 @@ static void build_regions(struct space *s) {
         for (int j = 0; j < s->n_cell; j++) {
             const struct cell *a = &s->cell[i], *b = &s->cell[j];
             const struct link *l = site_link(site, a->zone, a->gpu, 1, b->zone, b->gpu, 1);
-            if (l && link_usable(l, BYTES, s->p->estimator))
-                t[a->zone][b->zone] = fmin(t[a->zone][b->zone], link_time_s(l, BYTES, s->p->estimator));
+            t[a->zone][b->zone] = fmin(t[a->zone][b->zone], usable_link_time_s(l, BYTES, s->p->estimator));
         }
     for (int pass = 0; pass < ZONES_MAX; pass++)
         for (int x = 0; x < ZONES_MAX; x++)
@@ -250,16 +251,14 @@ static void build_patterns(struct space *s, struct mb_space *mb, struct arena *a
     }
 }
 
-/* Most microbatches in flight that fit: by the very expression of estimate.c, so that both agree to the last
- * bit. */
+/* Most microbatches in flight that fit: by the estimator's own term, so that both agree to the last bit. */
 static int memory_depth(const struct space *s, int gpu, int ti, int m, double params, double act) {
     const struct workload *w = s->p->w;
-    double overhead = ti == 0 ? 2.0e9 : 3.0e9, room = w->site->gpu[gpu].memory_bytes;
+    double room = w->site->gpu[gpu].memory_bytes;
     int lo = 0, hi = 1 << 20;
     while (lo < hi) { /* largest d with bytes(d) <= room */
         int d = lo + (hi - lo + 1) / 2;
-        double bytes = w->state_bytes_per_param * params + (double)d * m * w->element_bytes * act;
-        if (bytes + overhead > room)
+        if (model_bytes(w, params, act, d, m) + framework_bytes(ti) > room)
             hi = d - 1;
         else
             lo = d;
@@ -318,7 +317,7 @@ static void build_transfers(const struct space *s, struct mb_space *mb, struct a
     mb->size_of = ARENA_ARRAY(a, int, L);
     mb->size_bytes = ARENA_ARRAY(a, double, L);
     for (int l = 0; l < L; l++) {
-        double bytes = w->model->act_out[l] * w->element_bytes * mb->m;
+        double bytes = activation_bytes(w, l, mb->m);
         int k = 0;
         while (k < mb->n_size && mb->size_bytes[k] != bytes) k++;
         if (k == mb->n_size) mb->size_bytes[mb->n_size++] = bytes;
@@ -336,8 +335,7 @@ static void build_transfers(const struct space *s, struct mb_space *mb, struct a
                     continue;
                 const struct link *l =
                     site_link(w->site, cx->zone, cx->gpu, 1 << x % TP_N, cy->zone, cy->gpu, 1 << y % TP_N);
-                if (l && link_usable(l, mb->size_bytes[k], s->p->estimator))
-                    *t = link_time_s(l, mb->size_bytes[k], s->p->estimator);
+                *t = usable_link_time_s(l, mb->size_bytes[k], s->p->estimator);
             }
 }
 
@@ -408,7 +406,6 @@ struct span space_transfer(const struct space *s, const struct mb_space *mb, int
 /* Least possible communication of a class: each of its kinds has to reach some kind somewhere. */
 static void build_weights(struct space *s, struct mb_space *mb, struct arena *a) {
     int L = s->L, q = s->n_cell * TP_N;
-    bool native = s->p->estimator == ESTIMATOR_NATIVE;
     mb->act_min = ARENA_ARRAY(a, double, (size_t)mb->n_class * (size_t)L);
     mb->grad_min = ARENA_ARRAY(a, double, (size_t)mb->n_class * (size_t)L);
     mb->weight = ARENA_ARRAY(a, double, (size_t)mb->n_class * (size_t)(L + 1) * (size_t)(L + 1));
@@ -434,7 +431,7 @@ static void build_weights(struct space *s, struct mb_space *mb, struct arena *a)
             for (int e = i + 1; e <= L; e++) {
                 double act = e < L ? mb->act_min[k * L + e - 1] : 0,
                        grad = i > 0 ? mb->grad_min[k * L + i] : 0;
-                double comm = e < L ? act + grad : native ? grad : 2 * grad;
+                double comm = stage_comm_s(s->p->estimator, i == 0, e == L, 1 + (i > 0) + (e < L), act, grad);
                 mb->weight[cfe(s, k, i, e)] = mb->comp[cfe(s, k, i, e)] + comm;
             }
     }
@@ -502,7 +499,6 @@ static int level_top(const int *level, int n) {
 static struct outline *build_outline(struct space *s, const struct mb_space *mb, const double *weight,
                                      struct arena *a) {
     struct outline *o = ARENA_NEW(a, struct outline);
-    bool native = s->p->estimator == ESTIMATOR_NATIVE; /* may hold one microbatch only, if M is 1 */
     int L = s->L, n_gpu = s->p->w->site->n_gpu, level[mb->n_class];
     double cost[mb->n_class], lo = 0, hi = 0, top = 0;
     memcpy(o->weight, weight, sizeof o->weight);
@@ -536,8 +532,8 @@ static struct outline *build_outline(struct space *s, const struct mb_space *mb,
                 for (int c = 0; c < mb->n_class; c++) { /* per level the fastest class */
                     size_t x = cfe(s, c, i, e);
                     double w = mb->weight[x];
-                    if (!(w <= limit) || !(w < INFINITY) || mb->depth[x] < (e < L && !native ? 2 : 1))
-                        continue;
+                    int in_flight = microbatches_in_flight(s->p->estimator, e < L ? 2 : 1, 1); /* M unknown */
+                    if (!(w <= limit) || !(w < INFINITY) || mb->depth[x] < in_flight) continue;
                     least[e] = fmin(least[e], least[i] + cost[c]);
                     free_sum[e] = fmin(free_sum[e], free_sum[i] + w);
                     for (; lowest > level[c]; lowest--) best[lowest - 1] = INFINITY;

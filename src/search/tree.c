@@ -123,9 +123,7 @@ static void offer(void *ctx, const struct plan *p) {
 /* ---- depth-first search ------------------------------------------------------------- */
 
 static double egress_price(const struct workspace *v, int cell_a, int cell_b) {
-    const struct site *site = v->s->p->w->site;
-    double x = site->egress_usd_per_GB[v->s->cell[cell_a].zone * site->n_zone + v->s->cell[cell_b].zone];
-    return isnan(x) ? INFINITY : x; /* unknown: cannot be paid */
+    return payable_egress_usd(v->s->p->w->site, v->s->cell[cell_a].zone, v->s->cell[cell_b].zone);
 }
 
 /* USD per 1e9 bytes sent from each replica of a to its partner in b, whatever the counts. */
@@ -177,7 +175,7 @@ static struct span ring_egress(const struct workspace *v, const struct pattern *
 }
 
 static double gigabytes(const struct workspace *v, int layer) {
-    return v->s->p->w->model->act_out[layer] * v->s->p->w->element_bytes * v->mb->m / 1e9;
+    return activation_bytes(v->s->p->w, layer, v->mb->m) / 1e9;
 }
 
 static int by_bound(const void *a, const void *b) {
@@ -239,7 +237,7 @@ static bool make_child(struct workspace *v, const struct node *n, int i, int e, 
     const struct space *s = v->s;
     const struct mb_space *mb = v->mb;
     const struct pattern *p = &mb->pattern[pattern];
-    bool native = s->p->estimator == ESTIMATOR_NATIVE;
+    enum estimator est = s->p->estimator;
     int L = s->L, cls = p->cls, depth = n ? n->depth : 0;
     *c = (struct node){.l = i, .pattern = pattern, .depth = depth + 1, .choice = {i, e, pattern}};
     c->comp = mb->comp[cfe(s, cls, i, e)];
@@ -254,8 +252,9 @@ static bool make_child(struct workspace *v, const struct node *n, int i, int e, 
         if (!(grad.lo < INFINITY) || !(act.lo < INFINITY)) return false;
         unsigned regions = p->regions | mb->pattern[n->pattern].regions;
         c->crossed = n->crossed || (regions & (regions - 1));
-        double closed = n->comp + (n->depth > 1 ? n->act + grad.lo : native ? grad.lo : 2 * grad.lo);
-        double worst = n->comp + (n->depth > 1 ? n->act_hi + grad.hi : native ? grad.hi : 2 * grad.hi);
+        bool last = n->depth == 1;
+        double closed = n->comp + stage_comm_s(est, false, last, n->depth + 1, n->act, grad.lo);
+        double worst = n->comp + stage_comm_s(est, false, last, n->depth + 1, n->act_hi, grad.hi);
         c->X = fmax(n->X, closed);
         c->S = n->S + closed;
         c->X_hi = fmax(n->X_hi, worst);
@@ -270,11 +269,10 @@ static bool make_child(struct workspace *v, const struct node *n, int i, int e, 
     }
     c->key[0] += mix(0x9e3779b97f4a7c15u * (uint64_t)(pattern + 1));
     c->key[1] += mix(0xd1b54a32d192ed03u * (uint64_t)(pattern + 1));
-    double open_grad = 0;
-    if (i > 0)
-        open_grad = mb->grad_min[cls * L + i] * (n || native ? 1 : 2);
-    else if (n && !native && depth + 1 > 3)
-        open_grad = c->act; /* a first stage of more than three pays its activation twice */
+    /* what comes on top of comp + act: the gradient at least, or what a first stage pays for its activation
+     * again */
+    struct comm_share share = comm_share(est, i == 0, !n, depth + 1);
+    double open_grad = i > 0 ? share.grad * mb->grad_min[cls * L + i] : n ? (share.act - 1) * c->act : 0;
     c->pend = c->comp + c->act;
     c->pend_hi = c->comp + c->act_hi;
     double X = fmax(c->X, c->pend + open_grad);
@@ -301,8 +299,7 @@ static bool make_child(struct workspace *v, const struct node *n, int i, int e, 
             c->egress_hi = n->egress_hi + gb * (there.hi + back.hi);
         }
         if (v->u->D > 1) {
-            double W = (s->params[e] - s->params[i]) * s->p->w->element_bytes / 1e9,
-                   times = W / v->u->D * 2 * (v->u->D - 1);
+            double times = ring_usd(s->p->w, 1, s->params[e] - s->params[i], v->u->D);
             struct span ring = ring_egress(v, p);
             c->egress += times * ring.lo;
             c->egress_hi += times * ring.hi;
@@ -327,7 +324,7 @@ static void descend(struct workspace *v, const struct node *n) {
         if (pin_P && i == 0 && depth + 1 != pin_P) continue;
         const struct allowed *w = &v->allowed[((size_t)i * (size_t)(L + 1) + (size_t)e) * (size_t)K];
         for (int k = 0; k < v->n_allowed[i * (L + 1) + e]; k++) {
-            if (mb->depth[cfe(s, w[k].cls, i, e)] < window_depth(v, depth + 1)) continue;
+            if (mb->depth[cfe(s, w[k].cls, i, e)] < window_in_flight(v, depth + 1)) continue;
             double rest = 0, here = 0; /* crossing right here, or later */
             bool may_cross = n && !n->crossed && scope_is_crossing(s, v->w.scope);
             if (may_cross)

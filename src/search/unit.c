@@ -3,11 +3,13 @@
 
 #include <string.h>
 
+#include "sim/terms.h"
+
 double unit_ring(const struct unit *u, int ca, int cb, int min_ti, int first, int end) {
     const struct space *s = u->s;
     int id = s->link_of[ca * s->n_cell + cb];
     if (id < 0) return INFINITY;
-    return u->ring[(id * 3 + (min_ti > 2 ? 2 : min_ti)) * s->n_range + s->range_of[first * (s->L + 1) + end]];
+    return u->ring[(id * RING_TI_N + ring_ti(min_ti)) * s->n_range + s->range_of[first * (s->L + 1) + end]];
 }
 
 /* The gradient all-reduce of a pattern over [first, end), whatever its counts and zone order. */
@@ -73,19 +75,17 @@ bool scope_has(const struct space *s, int scope, const struct pattern *p) {
 }
 
 static double ring_time(const struct space *s, int link, double params, int ti, int D) {
-    double bytes = params * s->p->w->element_bytes / (1 << ti);
-    if (!allreduce_usable(s->link[link], bytes, D, s->p->estimator)) return INFINITY;
-    return allreduce_time_s(s->link[link], bytes, D, s->p->estimator);
+    return usable_allreduce_time_s(s->link[link], ring_bytes(s->p->w, params, ti), D, s->p->estimator);
 }
 
 bool unit_build(struct unit *u, const struct space *s, const struct mb_space *mb, int D, struct arena *a) {
     *u = (struct unit){.s = s, .mb = mb, .D = D, .M = unit_microbatches(s, mb, D)};
     int L = s->L, R = s->n_range;
-    u->ring = ARENA_ARRAY(a, double, s->n_link * 3 * R + 1);
+    u->ring = ARENA_ARRAY(a, double, s->n_link * RING_TI_N * R + 1);
     for (int k = 0; k < s->n_link; k++)
-        for (int ti = 0; ti < 3; ti++)
+        for (int ti = 0; ti < RING_TI_N; ti++)
             for (int r = 0; r < R; r++)
-                u->ring[(k * 3 + ti) * R + r] = ring_time(s, k, s->range[r], ti, u->D);
+                u->ring[(k * RING_TI_N + ti) * R + r] = ring_time(s, k, s->range[r], ti, u->D);
     u->sync = ARENA_ARRAY(a, struct span, (size_t)mb->n_pattern * (size_t)R);
     int n = unit_scopes(s) * mb->n_class * R;
     u->sync_min = ARENA_ARRAY(a, double, n);
@@ -123,15 +123,14 @@ bool unit_build(struct unit *u, const struct space *s, const struct mb_space *mb
 }
 
 int unit_microbatches(const struct space *s, const struct mb_space *mb, int D) {
-    long slots = (long)mb->m * D;
-    return (int)((s->p->w->global_batch_size + slots - 1) / slots);
+    return microbatches(s->p->w->global_batch_size, (long)mb->m * D);
 }
 
 void unit_least_rings(const struct space *s, int D, double *ring) {
     for (int r = s->n_range - 1; r >= 0; r--) {
         double best = r + 1 < s->n_range ? ring[r + 1] : INFINITY;
         for (int k = 0; k < s->n_link && D > 1; k++)
-            for (int ti = 0; ti < 3; ti++) best = fmin(best, ring_time(s, k, s->range[r], ti, D));
+            for (int ti = 0; ti < RING_TI_N; ti++) best = fmin(best, ring_time(s, k, s->range[r], ti, D));
         ring[r] = D > 1 ? best : 0;
     }
 }
@@ -156,7 +155,7 @@ struct point unit_crude_bound(const struct space *s, const struct mb_space *mb, 
         if (o->least[k] > capacity) continue;
         double level = capacity / o->level, X = o->step[k];
         double S = level > OUTLINE_LEVELS ? o->free_sum[k] : o->sum[k][(int)level],
-               T = (M - 1) * X + fmax(S, X) + ring[r];
+               T = iteration_time_s(M, X, fmax(S, X), 0, ring[r]);
         if (T > max_time_s * (1 + PROOF_SLACK)) continue;
         lb.time_s = fmin(lb.time_s, T);
         if (!q) continue;
@@ -164,11 +163,11 @@ struct point unit_crude_bound(const struct space *s, const struct mb_space *mb, 
         for (int d = 0; d <= OUTLINE_LEVELS && q->level * d <= usd; d++) {
             if (!(q->sum[k][d] < last)) continue;
             last = q->sum[k][d];
-            double t = fmax(T, (M - 1) * X + fmax(last, X) + ring[r]);
+            double t = fmax(T, iteration_time_s(M, X, fmax(last, X), 0, ring[r]));
             if (t <= max_time_s * (1 + PROOF_SLACK))
                 lb.cost_usd = fmin(lb.cost_usd, t * fmax(q->level * d, q->least[k]) * D);
         }
-        double t = fmax(T, (M - 1) * X + fmax(q->free_sum[k], X) + ring[r]);
+        double t = fmax(T, iteration_time_s(M, X, fmax(q->free_sum[k], X), 0, ring[r]));
         if (usd > q->level * OUTLINE_LEVELS && t <= max_time_s * (1 + PROOF_SLACK))
             lb.cost_usd = fmin(lb.cost_usd, t * fmax(q->level * OUTLINE_LEVELS, q->least[k]) * D);
     }

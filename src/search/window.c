@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "sim/terms.h"
+
 void window_make_surrogates(struct workspace *v) {
     const struct space *s = v->s;
     const struct mb_space *mb = v->mb;
@@ -61,8 +63,8 @@ static void set_caps(struct workspace *v) {
     }
 }
 
-int window_depth(const struct workspace *v, int depth) { /* native counts at most M microbatches in flight */
-    return v->s->p->estimator == ESTIMATOR_NATIVE && v->u->M < depth ? v->u->M : depth;
+int window_in_flight(const struct workspace *v, int depth) {
+    return microbatches_in_flight(v->s->p->estimator, depth, v->u->M);
 }
 
 /* Which stages may occur in the window, how deep they must lie, and what the layers in front of them cost at
@@ -82,7 +84,7 @@ static bool build_allowed(struct workspace *v) {
             *n = 0;
             for (int c = 0; c < K; c++) {
                 size_t x = cfe(s, c, i, e);
-                if (mb->cls[c].n_kind > v->u->D || mb->depth[x] < window_depth(v, v->min_depth[e] + 1))
+                if (mb->cls[c].n_kind > v->u->D || mb->depth[x] < window_in_flight(v, v->min_depth[e] + 1))
                     continue;
                 if (mb->weight[x] > v->w.x_hi || unit_sync_min(v->u, v->w.scope, c, i, e) > v->w.y_hi)
                     continue;

@@ -1,6 +1,7 @@
 #ifndef SAILOR_SEARCH_WORKSPACE_H
 #define SAILOR_SEARCH_WORKSPACE_H
 #include "search/unit.h"
+#include "sim/terms.h"
 /* The state of a thread that solves a unit; shared by window.c (bounds), tree.c (depth-first search) and
  * solve.c (which window next), and by nobody else. */
 
@@ -105,7 +106,7 @@ static inline bool workspace_stopped(struct workspace *v) {
 
 /** T = (M-1)*X + S + u + y. */
 static inline double time_of(const struct workspace *v, double X, double S, double u, double y) {
-    return (v->u->M - 1) * X + S + u + y;
+    return iteration_time_s(v->u->M, X, S, u, y);
 }
 
 /* window.c */
@@ -123,7 +124,7 @@ bool window_open(struct workspace *v, double *time_lb, double *cost_lb);
 double window_rest_sum(const struct workspace *v, int k, int l, double used, bool crossed, double grad);
 
 /** Microbatches in flight that a stage at this depth from the end must hold. */
-int window_depth(const struct workspace *v, int depth);
+int window_in_flight(const struct workspace *v, int depth);
 
 /** Give up on what has these bounds, and remember for the proof what that may cost. */
 void window_leave_open(struct workspace *v, double time_lb, double cost_lb);

@@ -2,6 +2,8 @@
 
 #include <stdio.h>
 
+#include "sim/terms.h"
+
 const char *const estimator_name[ESTIMATOR_N] = {"sailor", "native"};
 
 /* ---- links -------------------------------------------------------------------------- */
@@ -95,14 +97,15 @@ static int transfer(const struct context *c, const struct stage *a, const struct
 
 /* Gradient all-reduce of a stage: the slowest link between neighbours of the open ring; money of the closed
  * one. */
-static int sync(const struct context *c, const struct stage *st, double params_bytes, double *time_s,
-                double *usd) {
+static int sync(const struct context *c, const struct stage *st, double params, double *time_s, double *usd) {
     const struct site *s = c->w->site;
-    int D = stage_replicas(st), min_tp = 4;
-    *time_s = 0, *usd = 0;
+    int D = stage_replicas(st), min_tp = TP_MAX;
+    *time_s = 0;
+    *usd = 0;
     if (D == 1) return 0;
     for (int g = 0; g < st->n_group; g++)
         if (st->group[g].tp < min_tp) min_tp = st->group[g].tp;
+    double bytes = ring_bytes(c->w, params, tp_index(min_tp));
     *time_s = -INFINITY;
     double usd_per_GB = 0;
     for (int g = 0; g < st->n_group; g++) {
@@ -114,10 +117,10 @@ static int sync(const struct context *c, const struct stage *st, double params_b
             if (!same && g == st->n_group - 1) continue; /* time: the ring is not closed */
             const struct link *l = site_link(s, p->zone, p->gpu, 1, q->zone, q->gpu, 1);
             if (!l) return no_link(c, p, q);
-            *time_s = fmax(*time_s, allreduce_time_s(l, params_bytes / min_tp, D, c->est));
+            *time_s = fmax(*time_s, allreduce_time_s(l, bytes, D, c->est));
         }
     }
-    *usd = usd_per_GB * (params_bytes / 1e9) / D * 2 * (D - 1);
+    *usd = ring_usd(c->w, usd_per_GB, params, D);
     return 0;
 }
 
@@ -161,26 +164,26 @@ static int compute(const struct context *c, const struct stage *st, double *time
     return 0;
 }
 
-static double params_bytes(const struct workload *w, const struct stage *st) {
+/* Parameters of all its layers at tp 1. */
+static double stage_params(const struct workload *w, const struct stage *st) {
     double sum = 0;
     for (int l = st->first; l < st->end; l++) sum += w->model->params[0][l];
-    return sum * w->element_bytes;
+    return sum;
 }
 
 /* Fullest GPU: state, activations of the microbatches in flight, overhead. */
 static double memory(const struct context *c, const struct stage *st, int index, double *peak, bool *fits) {
     const struct workload *w = c->w;
     double worst = 0;
-    int in_flight = c->P - index;
-    if (c->est == ESTIMATOR_NATIVE && c->M < in_flight) in_flight = c->M;
+    int in_flight = microbatches_in_flight(c->est, c->P - index, c->M);
     for (int g = 0; g < st->n_group; g++) {
         const struct replicas *r = &st->group[g];
         int ti = tp_index(r->tp), type = c->est == ESTIMATOR_SAILOR && r->n_vm ? r->vm_gpu[0] : r->gpu;
         double params = 0, act = 0;
         for (int l = st->first; l < st->end; l++)
             params += w->model->params[ti][l], act += w->model->act_mem[ti][l];
-        double bytes = w->state_bytes_per_param * params + (double)in_flight * c->m * w->element_bytes * act;
-        double checked = bytes + (r->tp == 1 ? 2.0e9 : 3.0e9);
+        double bytes = model_bytes(w, params, act, in_flight, c->m);
+        double checked = bytes + framework_bytes(ti);
         if (checked > w->site->gpu[type].memory_bytes) *fits = false;
         worst = fmax(worst, checked);
         *peak = fmax(*peak, bytes + 4.76e9 + 3.0e8);
@@ -190,21 +193,11 @@ static double memory(const struct context *c, const struct stage *st, int index,
 
 /* ---- a plan ------------------------------------------------------------------------- */
 
-/* Weight of a stage's act and grad in its communication time. The published simulator charges the last stage
- * twice its gradient, and the first twice its activation in pipelines of more than three stages. */
-static double stage_comm_s(const struct context *c, int i, double act_s, double grad_s) {
-    if (c->P == 1) return 0;
-    if (c->est == ESTIMATOR_NATIVE) return (i < c->P - 1 ? act_s : 0) + (i > 0 ? grad_s : 0);
-    if (i == c->P - 1) return 2 * grad_s;
-    if (i == 0) return c->P <= 3 ? act_s : 2 * act_s;
-    return act_s + grad_s;
-}
-
 static int estimate_pipeline(const struct context *c, const struct pipeline *pl, int index,
                              struct estimate *out, struct stage_estimate *stages, double *time_s,
                              double *sync_s, double *gb_usd) {
     const struct workload *w = c->w;
-    double F = w->element_bytes, slowest = -INFINITY, comm_sum = 0, comp_sum = 0, update = 0;
+    double slowest = -INFINITY, comm_sum = 0, comp_sum = 0, update = 0;
     *sync_s = -INFINITY;
     for (int i = 0; i < pl->n_stage; i++) {
         const struct stage *st = &pl->stage[i];
@@ -212,18 +205,18 @@ static int estimate_pipeline(const struct context *c, const struct pipeline *pl,
         double act = 0, grad = 0, up, usd, ring_usd;
         if (compute(c, st, &s.compute_s, &up)) return -1;
         if (i < pl->n_stage - 1) {
-            double bytes = w->model->act_out[st->end - 1] * F * c->m;
+            double bytes = activation_bytes(w, st->end - 1, c->m);
             if (transfer(c, st, st + 1, bytes, &act, &usd)) return -1;
             *gb_usd += c->M * usd * bytes / 1e9;
         }
         if (i > 0) { /* time: the output of the stage's own first layer; money: of the layer before */
-            if (transfer(c, st, st - 1, w->model->act_out[st->first] * F * c->m, &grad, &usd)) return -1;
-            *gb_usd += c->M * usd * (w->model->act_out[st->first - 1] * F * c->m) / 1e9;
+            if (transfer(c, st, st - 1, activation_bytes(w, st->first, c->m), &grad, &usd)) return -1;
+            *gb_usd += c->M * usd * activation_bytes(w, st->first - 1, c->m) / 1e9;
         }
-        if (sync(c, st, params_bytes(w, st), &s.sync_s, &ring_usd)) return -1;
+        if (sync(c, st, stage_params(w, st), &s.sync_s, &ring_usd)) return -1;
         *gb_usd += ring_usd;
         bool fits = true;
-        s.comm_s = stage_comm_s(c, i, act, grad);
+        s.comm_s = stage_comm_s(c->est, i == 0, i == pl->n_stage - 1, c->P, act, grad);
         s.memory_bytes = memory(c, st, i, &out->peak_memory_bytes, &fits);
         if (!fits && out->fits) out->fits = false, out->unfit_pipeline = index, out->unfit_stage = i;
         slowest = fmax(slowest, s.compute_s + s.comm_s);
@@ -233,7 +226,7 @@ static int estimate_pipeline(const struct context *c, const struct pipeline *pl,
         *sync_s = fmax(*sync_s, s.sync_s);
         if (stages) stages[i] = s;
     }
-    *time_s = (c->M - 1) * slowest + comm_sum + comp_sum + update;
+    *time_s = pipeline_time_s(c->M, slowest, comm_sum, comp_sum, update);
     return 0;
 }
 
@@ -251,28 +244,29 @@ static int inter_pipeline_sync(const struct context *c, const struct plan *p, do
             const struct replicas *r = &st->group[g];
             const struct link *l = site_link(c->w->site, r->zone, r->gpu, 1, r->zone, r->gpu, 1);
             if (!l) return no_link(c, r, r);
-            double bytes = params_bytes(c->w, st) / (c->est == ESTIMATOR_NATIVE ? r->tp : 1);
+            double bytes =
+                stage_params(c->w, st) * c->w->element_bytes / (c->est == ESTIMATOR_NATIVE ? r->tp : 1);
             *time_s = fmax(*time_s, allreduce_time_s(l, bytes, p->n_pipeline, c->est));
         }
     }
     return 0;
 }
 
-static int microbatches(const struct plan *p, enum estimator est) {
+static int plan_microbatches(const struct plan *p, enum estimator est) {
     long slots = (long)stage_replicas(&p->pipeline[p->n_pipeline - 1].stage[0]) * p->n_pipeline;
     if (est == ESTIMATOR_NATIVE) {
         slots = 0;
         for (int i = 0; i < p->n_pipeline; i++) slots += stage_replicas(&p->pipeline[i].stage[0]);
     }
     slots *= p->micro_batch_size;
-    return (int)((p->global_batch_size + slots - 1) / slots);
+    return microbatches(p->global_batch_size, slots);
 }
 
 int estimate_plan(const struct workload *w, const struct plan *p, enum estimator est, struct estimate *out,
                   struct err *e) {
     struct stage_estimate *stages = out->stage;
     *out = (struct estimate){.fits = true, .unfit_pipeline = -1, .unfit_stage = -1, .stage = stages};
-    struct context c = {.w = w, .est = est, .m = p->micro_batch_size, .M = microbatches(p, est), .e = e};
+    struct context c = {.w = w, .est = est, .m = p->micro_batch_size, .M = plan_microbatches(p, est), .e = e};
     out->n_microbatch = c.M;
     double pipe = -INFINITY, sync_s = -INFINITY, inter;
     for (int i = 0; i < p->n_pipeline; i++) {
@@ -295,7 +289,7 @@ int estimate_plan(const struct workload *w, const struct plan *p, enum estimator
 }
 
 bool plan_fits(const struct workload *w, const struct plan *p, enum estimator est) {
-    struct context c = {.w = w, .est = est, .m = p->micro_batch_size, .M = microbatches(p, est)};
+    struct context c = {.w = w, .est = est, .m = p->micro_batch_size, .M = plan_microbatches(p, est)};
     bool fits = true;
     double peak = 0;
     for (int i = 0; i < p->n_pipeline; i++) {

@@ -1,13 +1,14 @@
 #ifndef SAILOR_SIM_ESTIMATE_H
 #define SAILOR_SIM_ESTIMATE_H
 #include "sim/plan.h"
-/* Time, money and memory of a plan: the plain form, one loop per formula, for reading and for judging the
- * search's table form. Pure: tables in, numbers out. Formulas: docs/estimator.md. */
+/* Time, money and memory of a plan, one loop per formula. Pure: tables in, numbers out. The formulas are in
+ * docs/estimator.md, their terms in sim/terms.h. */
 
 enum estimator {
     ESTIMATOR_SAILOR, /* the published simulator, defects included: the common yardstick */
-    ESTIMATOR_NATIVE, /* the same formulas with its defects mended */
-    ESTIMATOR_N
+    ESTIMATOR_NATIVE, /* the same formulas without its defects */
+    ESTIMATOR_N,
+    ESTIMATOR_DEFAULT = ESTIMATOR_NATIVE
 };
 extern const char *const estimator_name[ESTIMATOR_N];
 
@@ -47,14 +48,6 @@ bool allreduce_usable(const struct link *l, double bytes, int k, enum estimator 
 /** Ring all-reduce of `bytes` over k workers on one link, in buckets of 5e8 bytes: each bucket of s bytes
  * costs 2(k-1)*time(s/k). k <= 1: 0. */
 double allreduce_time_s(const struct link *l, double bytes, int k, enum estimator est);
-
-/** Update of a stage, layer by layer: of the layers [first, l] from that of [first, l). Where the profile has
- *  one number, it is a stage's, whatever its layers. Where it has one per layer they add up; the published
- *  simulator takes the first one's. */
-static inline double update_up_to(const struct layer_times *t, int first, int l, double before_s,
-                                  enum estimator est) {
-    return t->update_by_layer && est == ESTIMATOR_NATIVE ? before_s + t->update_s[l] : t->update_s[first];
-}
 
 /** Estimate a plan that passed plan_check(). out->stage may point to room for the per-stage breakdown.
  *  Returns 0, or -1 with *e set when the plan needs a link the site does not have (EXIT_INPUT). Thread-safe.

@@ -1,0 +1,124 @@
+#ifndef SAILOR_SIM_TERMS_H
+#define SAILOR_SIM_TERMS_H
+#include "sim/estimate.h"
+/* The terms of the formulas in docs/estimator.md, each of them here and nowhere else: estimate.c puts them
+ * together for a whole plan, src/search for parts of plans. Where a quantity is not known yet, the search
+ * passes the value that makes the term least, and has a lower bound. Pure. In all of them `ti` is log2(tp), P
+ * the number of stages, D the replicas of a stage and M the microbatches of an iteration. */
+
+/* ---- microbatches ------------------------------------------------------------------- */
+
+/** M: every replica takes ceil(batch / slots) microbatches, where `slots` sequences are in work at a time. */
+static inline int microbatches(int global_batch_size, long slots) {
+    return (int)((global_batch_size + slots - 1) / slots);
+}
+
+/** Microbatches whose activations a stage holds at the same time; `depth` = P - i counts it and the stages
+ * behind it. Grows with depth and with M, so that depth and M may be the least that are possible. */
+static inline int microbatches_in_flight(enum estimator est, int depth, int M) {
+    return est == ESTIMATOR_NATIVE && M < depth ? M : depth;
+}
+
+/* ---- messages ----------------------------------------------------------------------- */
+
+/** The output of a layer for one microbatch, as it is sent to the next stage. */
+static inline double activation_bytes(const struct workload *w, int layer, int micro_batch_size) {
+    return w->model->act_out[layer] * w->element_bytes * micro_batch_size;
+}
+
+/* The gradients of a stage are all-reduced by rings of the tp ranks; the published formula divides by 4 at
+ * most. */
+enum { RING_TI_N = 3 };
+
+/** The row of a ring table that a stage's least degree selects. */
+static inline int ring_ti(int ti) { return ti < RING_TI_N ? ti : RING_TI_N - 1; }
+
+/** Gradients of one ring: `params` are the stage's parameters at tp 1, `ti` that of its least degree. */
+static inline double ring_bytes(const struct workload *w, double params, int ti) {
+    return params * w->element_bytes / (1 << ring_ti(ti));
+}
+
+/** USD for the closed ring of a stage: usd_per_GB is the sum over its steps of the price of 1e9 bytes. */
+static inline double ring_usd(const struct workload *w, double usd_per_GB, double params, int D) {
+    return usd_per_GB * (params * w->element_bytes / 1e9) / D * 2 * (D - 1);
+}
+
+/** USD per 1e9 bytes from zone to zone. What has no price cannot be paid: INFINITY. */
+static inline double payable_egress_usd(const struct site *s, int from_zone, int to_zone) {
+    double usd = s->egress_usd_per_GB[from_zone * s->n_zone + to_zone];
+    return isnan(usd) ? INFINITY : usd;
+}
+
+/** link_time_s(), INFINITY where there is no link or it does not take messages of this size. */
+static inline double usable_link_time_s(const struct link *l, double bytes, enum estimator est) {
+    return l && link_usable(l, bytes, est) ? link_time_s(l, bytes, est) : INFINITY;
+}
+
+/** allreduce_time_s(), INFINITY where there is no link or it does not take a bucket's messages. */
+static inline double usable_allreduce_time_s(const struct link *l, double bytes, int k, enum estimator est) {
+    return l && allreduce_usable(l, bytes, k, est) ? allreduce_time_s(l, bytes, k, est) : INFINITY;
+}
+
+/* ---- time --------------------------------------------------------------------------- */
+
+/** How many times a stage pays for sending its activation and its gradient in one microbatch. */
+struct comm_share {
+    double act, grad;
+};
+
+/** The published simulator charges the last stage twice its gradient, and the first twice its activation in
+ * pipelines of more than three stages. Never less for a larger P. */
+static inline struct comm_share comm_share(enum estimator est, bool first, bool last, int P) {
+    bool twice = est != ESTIMATOR_NATIVE;
+    return (struct comm_share){.act = last                      ? 0
+                                      : first && twice && P > 3 ? 2
+                                                                : 1,
+                               .grad = first           ? 0
+                                       : last && twice ? 2
+                                                       : 1};
+}
+
+/** Communication of a stage and microbatch; a transfer that does not exist takes 0 s. */
+static inline double stage_comm_s(enum estimator est, bool first, bool last, int P, double act_s,
+                                  double grad_s) {
+    struct comm_share n = comm_share(est, first, last, P);
+    return n.act * act_s + n.grad * grad_s;
+}
+
+/** Update of a stage, layer by layer: of the layers [first, l] from that of [first, l). Where the profile has
+ * one number, it is a stage's, whatever its layers. Where it has one per layer they add up; the published
+ * simulator takes that of the first layer. */
+static inline double update_up_to(const struct layer_times *t, int first, int l, double before_s,
+                                  enum estimator est) {
+    return t->update_by_layer && est == ESTIMATOR_NATIVE ? before_s + t->update_s[l] : t->update_s[first];
+}
+
+/** A pipeline: the largest stage time counts M - 1 times, the communication and computation of all stages
+ * once. */
+static inline double pipeline_time_s(int M, double slowest_s, double comm_s, double compute_s,
+                                     double update_s) {
+    return (M - 1) * slowest_s + comm_s + compute_s + update_s;
+}
+
+/** An iteration of one pipeline whose stages take sum_s together. Never less for a larger argument. */
+static inline double iteration_time_s(int M, double slowest_s, double sum_s, double update_s, double sync_s) {
+    return pipeline_time_s(M, slowest_s, sum_s, 0, update_s) + sync_s;
+}
+
+/* ---- memory ------------------------------------------------------------------------- */
+
+/* What the framework takes of every GPU beside the model, in the check against its memory: more with the
+ * buffers of tensor parallelism. */
+#define FRAMEWORK_BYTES 2.0e9
+#define FRAMEWORK_TP_BYTES 3.0e9
+
+static inline double framework_bytes(int ti) { return ti == 0 ? FRAMEWORK_BYTES : FRAMEWORK_TP_BYTES; }
+
+/** State and activations on each GPU of a replica: `params` and `act` are the sums of model.params[ti] and
+ * model.act_mem[ti] over its layers. */
+static inline double model_bytes(const struct workload *w, double params, double act, int in_flight,
+                                 int micro_batch_size) {
+    return w->state_bytes_per_param * params + (double)in_flight * micro_batch_size * w->element_bytes * act;
+}
+
+#endif
