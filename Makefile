@@ -67,7 +67,7 @@ ifeq ($(mode),fuzz)
 export MPICH_CC := clang
 export OMPI_CC  := clang
 endif
-opt_release := -O3 -g -fno-math-errno -ffp-contract=off
+opt_release := -O3 -g -DNDEBUG -fno-math-errno -ffp-contract=off
 opt_debug   := -O0 -g3 -ffp-contract=off
 opt_asan    := -O1 -g -fno-omit-frame-pointer -ffp-contract=off -fsanitize=address,undefined -fno-sanitize-recover=undefined
 opt_fuzz    := $(opt_asan) -fsanitize=fuzzer-no-link -Wno-unused-command-line-argument

@@ -1,12 +1,13 @@
-/* From patterns to plans. Which transfers occur between two mixed stages depends on how their replica lists
- * overlap: a staircase through the grid of their cells. For each zone order and staircases the iteration time
- * is fixed and the money is linear in the counts, so the cheapest counts are a small integer program; if it
- * has no solution, the combination does not exist. */
-#include "search/ilp.h"
-#include "search/unit.h"
+/* From patterns to plans. Which transfers occur between two mixed stages depends on how their replica
+ * lists overlap: a staircase through the grid of their cells. For each zone order and staircases the
+ * iteration time is fixed and the money is linear in the counts, so the cheapest counts are a small integer
+ * program; if it has no solution, the combination does not exist. */
+#include "search/counts.h"
 
+#include <math.h>
 #include <string.h>
 
+#include "search/ilp.h"
 #include "sim/terms.h"
 
 struct staged {
@@ -70,8 +71,8 @@ static double forced_sync(const struct resolver *r) {
     return y;
 }
 
-/* Can nothing come of it? With the transfers known so far, and the least that the GPUs and the traffic cost.
- */
+/* Can nothing come of it? With the transfers known so far, and the least that the GPUs and the traffic
+ * cost. */
 static bool hopeless(const struct resolver *r) {
     double T = time_without_sync(r) + forced_sync(r);
     return goal_excludes(r->goal, T, r->s->money ? T * r->usd_per_s + r->egress_usd : 0);
@@ -81,8 +82,8 @@ static double ring(const struct resolver *r, const struct staged *x, int a, int 
     return unit_ring(r->u, x->cell[a], x->cell[b], r->u->mb->cls[x->p->cls].min_ti, x->c.first, x->c.end);
 }
 
-/* Traffic of the hop between the stage that ends in front of `layer` and the next one, each way, per replica.
- */
+/* Traffic of the hop between the stage that ends in front of `layer` and the next one, each way, per
+ * replica. */
 static double hop_GB(const struct resolver *r, int layer) {
     return activation_bytes(r->s->p->w, layer - 1, r->u->mb->m) / 1e9 * r->u->M;
 }
@@ -370,8 +371,8 @@ static bool counts_are_few(const struct resolver *r) {
     return all <= FEW_MAX && all <= FEW_PER_STAIRCASE * programs;
 }
 
-/* Transfers and traffic between stage i and the one before it, both with their counts. False: no such link.
- */
+/* Transfers and traffic between stage i and the one before it, both with their counts. False: no such
+ * link. */
 static bool meet(struct resolver *r, int i, double *egress) {
     struct staged *a = &r->st[i - 1], *b = &r->st[i];
     double GB = hop_GB(r, b->c.first);

@@ -13,6 +13,19 @@ bool goal_front_covers(const struct goal *g, double t, double c) {
     return lo > 0 && g->front[lo - 1].cost_usd <= c;
 }
 
+bool goal_front_insert(struct goal *g, int cap, double t, double c) {
+    int keep = 0;
+    for (int i = 0; i < g->n_front; i++)
+        if (g->front[i].time_s < t || g->front[i].cost_usd < c) g->front[keep++] = g->front[i];
+    g->n_front = keep;
+    if (keep == cap) return false;
+    int at = keep;
+    for (; at > 0 && g->front[at - 1].time_s > t; at--) g->front[at] = g->front[at - 1];
+    g->front[at] = (struct point){t, c};
+    g->n_front++;
+    return true;
+}
+
 bool goal_excludes(const struct goal *g, double t, double c) {
     const double down = 1 - PROOF_SLACK;
     if (!(t < INFINITY) || t * down > g->max_time_s || c * down > g->max_usd) return true;

@@ -3,8 +3,8 @@
 #include "sim/job.h"
 /* What plans have to beat. Pure. */
 
-/** What a plan has to beat. Times and costs within PROOF_SLACK (relative) of each other count as equal: that
- * is far above the rounding of the sums and far below anything a user can see. */
+/** What a plan has to beat. Times and costs within PROOF_SLACK (relative) of each other count as equal:
+ * that is far above the rounding of the sums and far below anything a user can see. */
 #define PROOF_SLACK 1e-11
 
 struct point {
@@ -20,8 +20,18 @@ struct goal {
     struct point *front;
 };
 
-/** Is a point of the front no slower and no dearer? */
+/** The time that a floor on the iterations per second allows, and a little more: plans right at it are
+ * decided by their throughput. INFINITY without a floor. */
+static inline double goal_longest_time(double min_per_s) {
+    return min_per_s > 0 ? 1 / min_per_s * (1 + 1e-12) : INFINITY;
+}
+
+/** Is a point of the front no slower and no more expensive? */
 bool goal_front_covers(const struct goal *g, double time_s, double cost_usd);
+
+/** Put a point into the front, which has room for `cap`, and drop the points that it dominates. False: no
+ * room. */
+bool goal_front_insert(struct goal *g, int cap, double time_s, double cost_usd);
 
 /** Can no plan with at least this time and this cost be of use any more? */
 bool goal_excludes(const struct goal *g, double time_s, double cost_usd);

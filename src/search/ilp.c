@@ -1,5 +1,5 @@
-/* Branch and bound on a dense two-phase simplex with Bland's rule (no cycling). The programs have a few dozen
- * variables and rows, and their linear relaxations are nearly always integral. */
+/* Branch and bound on a dense two-phase simplex with Bland's rule (no cycling). The programs have a few
+ * dozen variables and rows, and their linear relaxations are nearly always integral. */
 #include "search/ilp.h"
 
 #include <math.h>

@@ -4,15 +4,19 @@
  * the answer, do not depend on how many ranks and threads share a round. Two short probing rounds find a good
  * plan to beat before the proof begins. */
 #include "search/search.h"
-#include "base/clock.h"
-#include "io/mpx_comm.h"
 
+#include <assert.h>
+#include <math.h>
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "search/unit.h"
-#include "sim/terms.h"
+#include "base/clock.h"
+#include "io/mpx_comm.h"
+#include "search/best.h"
+#include "search/solve.h"
+#include "search/why.h"
+#include "search/wire.h"
 
 struct ranked {
     int mb, D;
@@ -54,11 +58,6 @@ static int by_cost_bound(const void *a, const void *b) {
     return by_time_bound(a, b);
 }
 
-/* A little more than the floor allows: plans right at it are decided by their throughput. */
-static double longest_time(const struct search_problem *p) {
-    return p->min_iterations_per_s > 0 ? 1 / p->min_iterations_per_s * (1 + 1e-12) : INFINITY;
-}
-
 /* No stage has more replicas. */
 static int most_replicas(const struct space *s, const struct mb_space *mb) {
     int n = 0;
@@ -96,7 +95,8 @@ static void list_units(struct engine *x) {
         unit_least_rings(s, D, ring);
         for (int k = 0; k < s->n_mb; k++) {
             if (D > most[k] || !in_question(p, s->mb[k].m, D)) continue;
-            struct point lb = unit_crude_bound(s, &s->mb[k], D, ring, longest_time(p));
+            struct point lb =
+                unit_crude_bound(s, &s->mb[k], D, ring, goal_longest_time(p->min_iterations_per_s));
             x->unit[next[k]++] =
                 (struct ranked){.mb = k, .D = D, .time_lb = lb.time_s, .cost_lb = lb.cost_usd};
         }
@@ -137,86 +137,14 @@ static int adopt_units(struct engine *x, struct err *e) {
     return 0;
 }
 
-/* ---- plans as integers, for other ranks --------------------------------------------- */
-
-struct ints {
-    int *v;
-    int n, cap;
-};
-
-static void put(struct ints *b, int x) {
-    if (b->n == b->cap) {
-        b->cap = b->cap ? 2 * b->cap : 1024;
-        b->v = realloc(b->v, sizeof *b->v * (size_t)b->cap);
-        if (!b->v) abort();
-    }
-    b->v[b->n++] = x;
-}
-
-static void put_double(struct ints *b, double d) {
-    int v[2];
-    memcpy(v, &d, sizeof d);
-    put(b, v[0]);
-    put(b, v[1]);
-}
-
-static double get_double(const int **v) {
-    double d;
-    memcpy(&d, *v, sizeof d);
-    *v += 2;
-    return d;
-}
-
-static void put_plan(struct ints *b, const struct plan *p) {
-    const struct pipeline *pl = &p->pipeline[0];
-    put(b, p->micro_batch_size);
-    put(b, pl->n_stage);
-    for (int i = 0; i < pl->n_stage; i++) {
-        const struct stage *st = &pl->stage[i];
-        put(b, st->first);
-        put(b, st->end);
-        put(b, st->n_group);
-        for (int k = 0; k < st->n_group; k++)
-            put(b, st->group[k].gpu), put(b, st->group[k].zone), put(b, st->group[k].tp),
-                put(b, st->group[k].count);
-    }
-}
-
-static struct plan *get_plan(const int **v, const struct workload *w, struct arena *a) {
-    struct plan *p = ARENA_NEW(a, struct plan);
-    *p = (struct plan){.model = w->model->name,
-                       .site = w->site->name,
-                       .global_batch_size = w->global_batch_size,
-                       .n_pipeline = 1,
-                       .pipeline = ARENA_NEW(a, struct pipeline)};
-    p->micro_batch_size = *(*v)++;
-    p->pipeline->n_stage = *(*v)++;
-    p->pipeline->stage = ARENA_ARRAY(a, struct stage, p->pipeline->n_stage);
-    for (int i = 0; i < p->pipeline->n_stage; i++) {
-        struct stage *st = &p->pipeline->stage[i];
-        st->first = *(*v)++;
-        st->end = *(*v)++;
-        st->n_group = *(*v)++;
-        st->group = ARENA_ARRAY(a, struct replicas, st->n_group);
-        for (int k = 0; k < st->n_group; k++) {
-            struct replicas *r = &st->group[k];
-            r->gpu = *(*v)++;
-            r->zone = *(*v)++;
-            r->tp = *(*v)++;
-            r->count = *(*v)++;
-        }
-    }
-    return p;
-}
-
 /* ---- merging answers ---------------------------------------------------------------- */
 
-static double value_of(const struct engine *x, const struct found_plan *f) {
-    return x->p->objective == OBJECTIVE_COST ? f->est.cost_usd : f->est.iteration_time_s;
+static double best_value(const struct engine *x) {
+    return x->row->n_plan ? problem_value(x->p, &x->row->plan[0].est) : INFINITY;
 }
 
 static void report_best(struct engine *x) {
-    double value = x->row->n_plan ? value_of(x, &x->row->plan[0]) : INFINITY;
+    double value = best_value(x);
     if (value >= x->told) return;
     x->told = value;
     if (x->rank == 0 && x->hooks && x->hooks->improved)
@@ -224,139 +152,68 @@ static void report_best(struct engine *x) {
 }
 
 static void set_goal(struct engine *x) {
-    const struct search_problem *p = x->p;
-    struct goal *g = &x->goal;
     report_best(x);
-    *g = (struct goal){.objective = p->objective,
-                       .min_per_s = p->min_iterations_per_s,
-                       .max_usd = p->max_usd_per_iteration,
-                       .best = INFINITY,
-                       .max_time_s = longest_time(p)};
-    if (p->objective == OBJECTIVE_FRONTIER) {
-        g->front = ARENA_ARRAY(x->a, struct point, x->row->n_frontier + 1);
-        for (g->n_front = 0; g->n_front < x->row->n_frontier; g->n_front++)
-            g->front[g->n_front] = (struct point){x->row->frontier[g->n_front].est.iteration_time_s,
-                                                  x->row->frontier[g->n_front].est.cost_usd};
-    } else if (x->row->n_plan >= p->top_k) {
-        g->best = value_of(x, &x->row->plan[p->top_k - 1]);
+    x->goal = best_goal(x->p, x->row, x->a);
+}
+
+/* What every rank has written, one after the other. */
+static void gather(const struct engine *x, struct wire *b) {
+    if (x->size == 1) return;
+    int *count = calloc((size_t)x->size * 2, sizeof *count), *at = count + x->size, n = (int)b->n, sum = 0;
+    if (!count) abort();
+    MPI_Allgather(&n, 1, MPI_INT, count, 1, MPI_INT, x->comm);
+    for (int r = 0; r < x->size; r++) {
+        at[r] = sum;
+        sum += count[r];
     }
+    struct wire all = {.bytes = malloc((size_t)sum + 1), .n = (size_t)sum, .cap = (size_t)sum + 1};
+    if (!all.bytes) abort();
+    MPI_Allgatherv(b->bytes, n, MPI_BYTE, all.bytes, count, at, MPI_BYTE, x->comm);
+    free(count);
+    wire_free(b);
+    *b = all;
 }
 
-static int by_time_then_cost(const void *a, const void *b) {
-    const struct found_plan *x = a, *y = b;
-    if (x->est.iteration_time_s != y->est.iteration_time_s)
-        return x->est.iteration_time_s < y->est.iteration_time_s ? -1 : 1;
-    if (x->est.cost_usd != y->est.cost_usd) return x->est.cost_usd < y->est.cost_usd ? -1 : 1;
-    return plan_compare(x->plan, y->plan);
-}
-
-static bool better(const struct engine *x, const struct found_plan *a, const struct found_plan *b) {
-    double va = value_of(x, a), vb = value_of(x, b);
-    return va != vb ? va < vb : plan_compare(a->plan, b->plan) < 0;
-}
-
-static void add_plan(struct engine *x, struct found_plan f) {
-    struct row_result *row = x->row;
-    if (x->p->objective == OBJECTIVE_FRONTIER) {
-        struct found_plan *all = ARENA_ARRAY(x->a, struct found_plan, row->n_frontier + 1);
-        if (row->n_frontier) memcpy(all, row->frontier, sizeof *all * (size_t)row->n_frontier);
-        all[row->n_frontier] = f;
-        int n = row->n_frontier + 1, keep = 0;
-        qsort(all, (size_t)n, sizeof *all, by_time_then_cost);
-        for (int i = 0; i < n; i++)
-            if (!keep || all[i].est.cost_usd < all[keep - 1].est.cost_usd * (1 - PROOF_SLACK))
-                all[keep++] = all[i];
-        row->frontier = all;
-        row->n_frontier = keep;
-        row->plan = all;
-        row->n_plan = keep ? 1 : 0;
-        return;
+static void merge_answer(struct engine *x, struct unit_result *r, const struct unit_answer *answer,
+                         double seconds, bool probe) {
+    r->seconds += seconds;
+    r->nodes += answer->nodes;
+    r->plans_evaluated += answer->plans;
+    x->row->plans_evaluated += answer->nodes + answer->plans;
+    for (int k = 0; k < answer->n_plan; k++) {
+        struct found_plan f = answer->plan[k];
+        best_estimate(x->p, &f, x->a);
+        r->value = fmin(r->value, problem_value(x->p, &f.est));
+        best_add(x->p, x->row, f, x->a);
     }
-    int D = stage_replicas(&f.plan->pipeline[0].stage[0]), n = 0, at;
-    struct found_plan *all = ARENA_ARRAY(x->a, struct found_plan, row->n_plan + 1);
-    for (int i = 0; i < row->n_plan; i++) { /* one plan of each unit */
-        const struct found_plan *o = &row->plan[i];
-        bool same_unit = o->plan->micro_batch_size == f.plan->micro_batch_size &&
-                         stage_replicas(&o->plan->pipeline[0].stage[0]) == D;
-        if (!same_unit)
-            all[n++] = *o;
-        else if (!better(x, &f, o))
-            return;
-    }
-    for (at = n; at > 0 && better(x, &f, &all[at - 1]); at--) all[at] = all[at - 1];
-    all[at] = f;
-    row->plan = all;
-    row->n_plan = n + 1 > x->p->top_k ? x->p->top_k : n + 1;
+    if (probe && answer->status == UNIT_OPEN) return;
+    r->status = answer->status;
+    r->gap = answer->status == UNIT_OPEN ? answer->gap : 0;
+    r->lower_bound = answer->status == UNIT_OPEN ? fmax(answer->lower_bound, r->lower_bound) : r->value;
+    r->attempts += !probe;
 }
 
-static void finish_plan(struct engine *x, struct found_plan *f) {
-    struct err e;
-    f->planner_time_s = f->planner_cost_usd = NAN;
-    f->est.stage = ARENA_ARRAY(x->a, struct stage_estimate, f->plan->pipeline[0].n_stage);
-    estimate_plan(x->p->w, f->plan, x->p->estimator, &f->est, &e);
-}
-
-/* Every rank learns the answers of all units of a round, in unit order. */
+/* Every rank learns the answers of all units of a round, and merges them in unit order. */
 static void merge_round(struct engine *x, const int *round, int n, const struct unit_answer *answer,
                         const double *seconds, bool probe) {
-    struct ints mine = {0}, all = {0};
-    for (int i = x->rank; i < n; i += x->size) {
-        const struct unit_answer *w = &answer[i];
-        put(&mine, i), put(&mine, (int)w->status), put_double(&mine, w->lower_bound),
-            put_double(&mine, w->gap), put_double(&mine, seconds[i]);
-        put_double(&mine, (double)w->nodes);
-        put_double(&mine, (double)w->plans);
-        put(&mine, w->n_plan);
-        for (int k = 0; k < w->n_plan; k++) put_plan(&mine, w->plan[k].plan);
+    struct wire b = {0};
+    for (int i = x->rank; i < n; i += x->size) wire_put_answer(&b, i, &answer[i], seconds[i]);
+    gather(x, &b);
+    struct unit_answer *merged = calloc((size_t)n, sizeof *merged);
+    double *took = calloc((size_t)n, sizeof *took);
+    if (!merged || !took) abort();
+    for (size_t at = 0; at < b.n;) {
+        struct unit_answer one;
+        double s;
+        int i = wire_get_answer(&b, &at, &one, &s, x->p->w, x->a);
+        assert(0 <= i && i < n);
+        merged[i] = one;
+        took[i] = s;
     }
-    if (x->size > 1) {
-        int *count = calloc((size_t)x->size * 2, sizeof *count), *at = count + x->size;
-        if (!count) abort();
-        MPI_Allgather(&mine.n, 1, MPI_INT, count, 1, MPI_INT, x->comm);
-        for (int r = 0; r < x->size; r++) at[r] = all.n, all.n += count[r];
-        all.v = malloc(sizeof *all.v * (size_t)(all.n + 1));
-        if (!all.v) abort();
-        MPI_Allgatherv(mine.v, mine.n, MPI_INT, all.v, count, at, MPI_INT, x->comm);
-        free(count);
-        free(mine.v);
-    } else {
-        all = mine;
-    }
-    const int **where = calloc((size_t)n + 1, sizeof *where);
-    if (!where) abort();
-    for (const int *v = all.v, *end = all.v + all.n; v < end;) { /* find each unit's part */
-        where[*v] = v;
-        const int *q = v + 12;
-        for (int k = *q++; k > 0; k--) {
-            q++;
-            for (int P = *q++; P > 0; P--) q += 3 + 4 * q[2];
-        }
-        v = q;
-    }
-    for (int i = 0; i < n; i++) {
-        struct unit_result *r = x->unit[round[i]].result;
-        const int *v = where[i] + 1;
-        enum unit_status status = (enum unit_status) * v++;
-        double lb = get_double(&v), gap = get_double(&v), unit_lb = r->lower_bound;
-        r->seconds += get_double(&v);
-        uint64_t nodes = (uint64_t)get_double(&v), plans = (uint64_t)get_double(&v);
-        r->nodes += nodes;
-        r->plans_evaluated += plans;
-        x->row->plans_evaluated += nodes + plans;
-        for (int k = *v++; k > 0; k--) {
-            struct found_plan f = {.plan = get_plan(&v, x->p->w, x->a)};
-            finish_plan(x, &f);
-            r->value = fmin(r->value, value_of(x, &f));
-            add_plan(x, f);
-        }
-        if (probe && status == UNIT_OPEN) continue;
-        r->status = status;
-        r->gap = status == UNIT_OPEN ? gap : 0;
-        r->lower_bound = status == UNIT_OPEN ? fmax(lb, unit_lb) : r->value;
-        r->attempts += !probe;
-    }
-    free(where);
-    free(all.v);
+    for (int i = 0; i < n; i++) merge_answer(x, x->unit[round[i]].result, &merged[i], took[i], probe);
+    free(took);
+    free(merged);
+    wire_free(&b);
 }
 
 /* ---- bounds and progress ------------------------------------------------------------ */
@@ -364,7 +221,7 @@ static void merge_round(struct engine *x, const int *round, int n, const struct 
 /* What is proven: nothing below the best value, but for units not yet or not fully searched. */
 static void set_bounds(struct engine *x) {
     struct row_result *row = x->row;
-    double open = INFINITY, best = row->n_plan ? value_of(x, &row->plan[0]) : INFINITY;
+    double open = INFINITY, best = best_value(x);
     for (int i = 0; i < x->n_unit; i++) {
         const struct unit_result *r = x->unit[i].result;
         if (r->status == UNIT_TODO || r->status == UNIT_OPEN) open = fmin(open, r->lower_bound);
@@ -403,7 +260,7 @@ static void report_progress(struct engine *x, int running_done) {
                                   .elapsed_s = elapsed,
                                   .lower_bound = x->row->lower_bound,
                                   .gap = x->row->gap,
-                                  .incumbent = x->row->n_plan ? value_of(x, &x->row->plan[0]) : INFINITY,
+                                  .incumbent = best_value(x),
                                   .eta_s = done ? elapsed / done * live : NAN};
     x->hooks->progress(x->hooks->ctx, &out);
 }
@@ -557,107 +414,6 @@ static int checkpoint(struct engine *x, struct err *e) {
     return rc;
 }
 
-/* ---- why there is no plan ----------------------------------------------------------- */
-
-static const char *why_no_stage(const struct engine *x) {
-    const struct space *s = x->s;
-    const struct workload *w = x->p->w;
-    if (!s->n_cell)
-        return arena_printf(x->a, "counts: the pool has no GPU type with a profile of %s in an allowed zone",
-                            w->model->name);
-    if (!s->n_mb)
-        return "counts: no profiled microbatch and tensor-parallel degree is allowed by the pins and nodes";
-    for (int l = 0; l < s->L; l++) {
-        double least = INFINITY;
-        int gpu = -1, tp = 0, mb = 0;
-        for (int k = 0; k < s->n_mb; k++)
-            for (int c = 0; c < s->mb[k].n_class; c++) {
-                const struct stage_class *cl = &s->mb[k].cls[c];
-                if (cl->n_kind != 1) continue;
-                if (s->mb[k].depth[cfe(s, c, l, l + 1)] > 0) {
-                    least = -1;
-                    continue;
-                }
-                for (int g = 0; g < w->site->n_gpu; g++) {
-                    if (cl->ti[g] < 0) continue;
-                    int ti = cl->ti[g];
-                    double bytes =
-                        model_bytes(w, w->model->params[ti][l], w->model->act_mem[ti][l], 1, s->mb[k].m);
-                    double over = bytes + framework_bytes(ti) - w->site->gpu[g].memory_bytes;
-                    if (over < least) least = over, gpu = g, tp = 1 << ti, mb = s->mb[k].m;
-                }
-            }
-        if (least > 0 && gpu >= 0)
-            return arena_printf(x->a,
-                                "memory: layer %d fits no GPU of the pool; nearest is %s (tp %d, microbatch "
-                                "%d), %.2f GiB short of its %.1f GiB",
-                                l, w->site->gpu[gpu].name, tp, mb, least / 1073741824.0,
-                                w->site->gpu[gpu].memory_bytes / 1073741824.0);
-    }
-    return NULL;
-}
-
-/* The memory of all layers, each on the degree that takes least, against all the pool has. */
-static const char *why_too_large(const struct engine *x) {
-    const struct space *s = x->s;
-    const struct workload *w = x->p->w;
-    double need = 0, have = 0;
-    for (int l = 0; l < s->L; l++) {
-        double least = INFINITY;
-        for (int ti = 0; ti < TP_N; ti++)
-            if (w->model->params[ti])
-                least = fmin(least, (1 << ti) * model_bytes(w, w->model->params[ti][l],
-                                                            w->model->act_mem[ti][l], 1, s->mb[0].m));
-        need += least;
-    }
-    for (int c = 0; c < s->n_cell; c++)
-        have += s->cell[c].gpus * (w->site->gpu[s->cell[c].gpu].memory_bytes - FRAMEWORK_BYTES);
-    if (need <= have) return NULL;
-    return arena_printf(x->a,
-                        "memory: the layers of %s take at least %.0f GiB at microbatch %d; the pool's GPUs "
-                        "have %.0f GiB to give",
-                        w->model->name, need / 1073741824.0, s->mb[0].m, have / 1073741824.0);
-}
-
-static const char *why_infeasible(struct engine *x) {
-    const struct search_problem *p = x->p;
-    const char *why = why_no_stage(x);
-    if (why) return why;
-    if (p->min_iterations_per_s > 0 ||
-        p->max_usd_per_iteration < INFINITY) { /* how far away are the limits? */
-        struct search_problem free_of = *p;
-        struct search_hooks quiet = {.ctx = x->hooks ? x->hooks->ctx : NULL,
-                                     .stop = x->hooks ? x->hooks->stop : NULL};
-        struct row_result row = {0};
-        struct err e;
-        free_of.max_usd_per_iteration = INFINITY;
-        free_of.min_iterations_per_s = 0;
-        free_of.top_k = 1;
-        free_of.objective = OBJECTIVE_THROUGHPUT;
-        if (search_row(&free_of, &row, &quiet, x->world, x->threads, x->a, &e) == 0 && row.n_plan) {
-            double fastest = 1 / row.plan[0].est.iteration_time_s;
-            if (fastest < p->min_iterations_per_s)
-                return arena_printf(x->a,
-                                    "throughput: the fastest plan does %.6g iterations/s; the floor is %.6g",
-                                    fastest, p->min_iterations_per_s);
-            if (p->max_usd_per_iteration < INFINITY) {
-                free_of.objective = OBJECTIVE_COST;
-                free_of.min_iterations_per_s = p->min_iterations_per_s;
-                row = (struct row_result){0};
-                if (search_row(&free_of, &row, &quiet, x->world, x->threads, x->a, &e) == 0 && row.n_plan)
-                    return arena_printf(
-                        x->a, "budget: the cheapest plan%s costs %.6g USD per iteration; the budget is %.6g",
-                        p->min_iterations_per_s > 0 ? " that meets the floor" : "", row.plan[0].est.cost_usd,
-                        p->max_usd_per_iteration);
-            }
-        }
-        if (!row.n_plan && row.reason) return row.reason;
-    }
-    if ((why = why_too_large(x))) return why;
-    return "counts and memory: every layer fits some GPU alone, but no pipeline over the GPUs at hand holds "
-           "all layers (or no link joins them)";
-}
-
 static int solve_all(struct engine *x, int *stopped, struct err *e) {
     enum { ROUND = 16, ROUND_AGAIN = 4, ATTEMPTS = 3 };
     static const uint64_t limit[ATTEMPTS] = {1000000, 20000000,
@@ -696,18 +452,6 @@ static int solve_all(struct engine *x, int *stopped, struct err *e) {
         }
     }
     return 0;
-}
-
-struct search_problem search_problem_of(const struct job *job, int row) {
-    return (struct search_problem){.w = &job->workload,
-                                   .pool = job->pool[row].count,
-                                   .estimator = ESTIMATOR_DEFAULT,
-                                   .objective = job->objective,
-                                   .max_usd_per_iteration = job->max_usd_per_iteration,
-                                   .min_iterations_per_s = job->min_iterations_per_s,
-                                   .pin = &job->pin,
-                                   .exact_batch = job->exact_batch,
-                                   .top_k = 1};
 }
 
 /* ---- a row -------------------------------------------------------------------------- */
@@ -760,8 +504,8 @@ int search_row(const struct search_problem *p, struct row_result *row, const str
         MPI_Comm_size(x.comm, &x.size);
     }
     if (hooks) x.stop = (struct stopper){hooks->stop, hooks->ctx};
-    for (int i = 0; i < row->n_plan; i++) finish_plan(&x, &row->plan[i]);
-    for (int i = 0; i < row->n_frontier; i++) finish_plan(&x, &row->frontier[i]);
+    for (int i = 0; i < row->n_plan; i++) best_estimate(p, &row->plan[i], a);
+    for (int i = 0; i < row->n_frontier; i++) best_estimate(p, &row->frontier[i], a);
     if (!(x.s = space_build(p, &x.stop, a, e))) return -1;
     list_units(&x);
     if (any_rank_stopped(&x)) return nothing_proven(&x);
@@ -781,7 +525,7 @@ int search_row(const struct search_problem *p, struct row_result *row, const str
     }
     if (!row->n_plan) {
         row->status = ROW_INFEASIBLE;
-        row->reason = why_infeasible(&x);
+        row->reason = why_infeasible(p, x.s, hooks, world, threads, a);
         row->lower_bound = INFINITY;
         row->gap = 0;
         if (stop_wanted(&x.stop)) { /* the reason may be half found */

@@ -96,8 +96,8 @@ static void build_links(struct space *s) {
         }
 }
 
-/* Single linkage over links at most SLOW times slower than inside the slower of the two zones. Any partition
- * is correct; this one keeps apart what plans should not mix. */
+/* Single linkage over links at most SLOW times slower than inside the slower of the two zones. Any
+ * partition is correct; this one keeps apart what plans should not mix. */
 static void build_regions(struct space *s) {
     const struct site *site = s->p->w->site;
     const double SLOW = 2, BYTES = 1.6e7;
@@ -339,8 +339,8 @@ static void build_transfers(const struct space *s, struct mb_space *mb, struct a
             }
 }
 
-/* Every cell of a is paired with some cell of b and the other way round; equal zone sets pair their first and
- * their last cells, whichever zone comes first. */
+/* Every cell of a is paired with some cell of b and the other way round; equal zone sets pair their first
+ * and their last cells, whichever zone comes first. */
 static struct span pair_span(const struct space *s, const struct mb_space *mb, int layer,
                              const struct pattern *a, const struct pattern *b) {
     struct span r = {0, 0};

@@ -1,24 +1,19 @@
 #ifndef SAILOR_SEARCH_SPACE_H
 #define SAILOR_SEARCH_SPACE_H
-#include "search/search.h"
-/* The declared plan space as tables. Vocabulary:
- *   cell     a (zone, GPU type) with GPUs in the pool
- *   kind     a (GPU type, tensor-parallel degree)
- *   class    the kinds of a stage, at most one per GPU type, wherever they lie: decides computation and
- * memory pattern  a class and the cells it lies on: decides which links can occur; the counts per cell stay
- * open region   zones joined by links that are not much slower than those inside a zone unit     all plans of
- * one (microbatch, D): the work unit of the search One `struct space` per search, one `struct mb_space` per
- * microbatch, both const while units are solved. */
+#include "search/problem.h"
+/* The declared plan space as tables. One `struct space` per search, one `struct
+ * mb_space` per microbatch, both const while units are solved. Vocabulary:
+ * - cell: a (zone, GPU type) with GPUs in the pool
+ * - kind: a (GPU type, tensor-parallel degree)
+ * - class: the kinds of a stage, at most one per GPU type, wherever they lie;
+ * it decides computation and memory
+ * - pattern: a class and the cells it lies on; it decides which links can
+ * occur, the counts per cell stay open
+ * - region: zones joined by links that are not much slower than those inside a
+ * zone
+ * - unit: all plans of one (microbatch, D), the work unit of the search */
 
 enum { CELLS_MAX = 16, SETS_MAX = 80, OUTLINE_X = 28, OUTLINE_LEVELS = 255 };
-
-/** Does the caller want no more of it (a signal, the time limit)? Asked now and then; wanted NULL: never. */
-struct stopper {
-    bool (*wanted)(void *ctx);
-    void *ctx;
-};
-
-static inline bool stop_wanted(const struct stopper *s) { return s && s->wanted && s->wanted(s->ctx); }
 
 struct cell {
     int zone, gpu, gpus, gpus_per_node, region;

@@ -81,7 +81,7 @@ static double ring_time(const struct space *s, int link, double params, int ti, 
 bool unit_build(struct unit *u, const struct space *s, const struct mb_space *mb, int D, struct arena *a) {
     *u = (struct unit){.s = s, .mb = mb, .D = D, .M = unit_microbatches(s, mb, D)};
     int L = s->L, R = s->n_range;
-    u->ring = ARENA_ARRAY(a, double, s->n_link * RING_TI_N * R + 1);
+    u->ring = ARENA_ARRAY(a, double, s->n_link *RING_TI_N *R + 1);
     for (int k = 0; k < s->n_link; k++)
         for (int ti = 0; ti < RING_TI_N; ti++)
             for (int r = 0; r < R; r++)
@@ -135,8 +135,8 @@ void unit_least_rings(const struct space *s, int D, double *ring) {
     }
 }
 
-/* A plan with its largest stage time in (step[k], step[k + 1]] takes at least (M-1)*step[k] + the least sum
- * within step[k + 1], and one of its at most P stages holds 1/P of the model. */
+/* A plan with its largest stage time in (step[k], step[k + 1]] takes at least (M-1)*step[k] + the least
+ * sum within step[k + 1], and one of its at most P stages holds 1/P of the model. */
 struct point unit_crude_bound(const struct space *s, const struct mb_space *mb, int D, const double *ring,
                               double max_time_s) {
     int M = unit_microbatches(s, mb, D);

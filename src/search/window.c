@@ -1,12 +1,10 @@
-/* Windows on the largest stage time X, the largest all-reduce y and the USD rate, and the tables that bound
- * what is in them. */
-#include "search/workspace.h"
+#include "search/window.h"
 
+#include <assert.h>
+#include <math.h>
 #include <string.h>
 
-#include "sim/terms.h"
-
-void window_make_surrogates(struct workspace *v) {
+static void make_surrogates(struct window_tables *v, struct arena *a) {
     const struct space *s = v->s;
     const struct mb_space *mb = v->mb;
     int n_gpu = s->p->w->site->n_gpu, types = 0;
@@ -28,12 +26,11 @@ void window_make_surrogates(struct workspace *v) {
     }
     for (int k = 0; k < v->n_surrogate; k++) {
         q = &v->surrogate[k];
-        q->class_cost = ARENA_ARRAY(&v->tables, double, mb->n_class);
+        q->class_cost = ARENA_ARRAY(a, double, mb->n_class);
         size_t n = (size_t)(s->L + 1) * (LEVELS + 1);
-        q->sum = ARENA_ARRAY(&v->tables, double, n);
+        q->sum = ARENA_ARRAY(a, double, n);
         if (s->n_region > 1)
-            q->sum_sends = ARENA_ARRAY(&v->tables, double, n),
-                                       q->sum_crosses = ARENA_ARRAY(&v->tables, double, n);
+            q->sum_sends = ARENA_ARRAY(a, double, n), q->sum_crosses = ARENA_ARRAY(a, double, n);
         for (int c = 0; c < mb->n_class; c++) {
             double cheapest = INFINITY, base = 0;
             for (int g = 0; g < n_gpu; g++)
@@ -47,12 +44,37 @@ void window_make_surrogates(struct workspace *v) {
     }
 }
 
-static double price_cap(const struct workspace *v, const struct surrogate *q) {
+void window_tables_init(struct window_tables *v, const struct space *s, struct arena *a) {
+    int L = s->L, K = 0;
+    for (int k = 0; k < s->n_mb; k++) K = s->mb[k].n_class > K ? s->mb[k].n_class : K;
+    *v = (struct window_tables){.s = s};
+    v->n_allowed = ARENA_ARRAY(a, int, (L + 1) * (L + 1));
+    v->allowed = ARENA_ARRAY(a, struct allowed, (size_t)(L + 1) * (size_t)(L + 1) * (size_t)K);
+    v->min_depth = ARENA_ARRAY(a, int, L + 1);
+    v->min_usd = ARENA_ARRAY(a, double, L + 1);
+}
+
+void window_begin_unit(struct window_tables *v, const struct unit *u, const struct goal *goal,
+                       struct arena *a) {
+    v->u = u;
+    v->mb = u->mb;
+    v->goal = goal;
+    v->n_surrogate = v->n_table = 0;
+    memset(v->surrogate, 0, sizeof v->surrogate);
+    v->u_min = INFINITY;
+    for (int c = 0; c < v->mb->n_class; c++)
+        for (int i = 0; i < v->s->L; i++)
+            for (int e = i + 1; e <= v->s->L; e++)
+                v->u_min = fmin(v->u_min, v->mb->update[cfe(v->s, c, i, e)]);
+    make_surrogates(v, a);
+}
+
+static double price_cap(const struct window_tables *v, const struct surrogate *q) {
     return q->price ? fmin(q->cap, v->w.r_hi) : q->cap;
 }
 
 /* What the cells of the window's scope can give. */
-static void set_caps(struct workspace *v) {
+static void set_caps(struct window_tables *v) {
     const struct space *s = v->s;
     for (int k = 0; k < v->n_surrogate; k++) {
         struct surrogate *q = &v->surrogate[k];
@@ -63,13 +85,9 @@ static void set_caps(struct workspace *v) {
     }
 }
 
-int window_in_flight(const struct workspace *v, int depth) {
-    return microbatches_in_flight(v->s->p->estimator, depth, v->u->M);
-}
-
-/* Which stages may occur in the window, how deep they must lie, and what the layers in front of them cost at
- * least. */
-static bool build_allowed(struct workspace *v) {
+/* Which stages may occur in the window, how deep they must lie, and what the layers in front of them cost
+ * at least. */
+static bool build_allowed(struct window_tables *v) {
     const struct space *s = v->s;
     const struct mb_space *mb = v->mb;
     int L = s->L, K = mb->n_class;
@@ -78,7 +96,7 @@ static bool build_allowed(struct workspace *v) {
     v->min_usd[0] = 0;
     for (int e = L; e > 0; e--) {
         if (v->min_depth[e] > L) continue;
-        if (workspace_stopped(v)) return false;
+        if (window_stopped(v)) return false;
         for (int i = 0; i < e; i++) {
             int *n = &v->n_allowed[i * (L + 1) + e];
             *n = 0;
@@ -138,7 +156,7 @@ static void relax_row(double *restrict to, const double *restrict from, int n, d
     }
 }
 
-static void build_sums(struct workspace *v, struct surrogate *q) {
+static void build_sums(struct window_tables *v, struct surrogate *q) {
     int L = v->s->L, K = v->mb->n_class;
     double cap = price_cap(v, q);
     int level[K], order[K], above[LEVELS + 2] = {0};
@@ -164,7 +182,7 @@ static void build_sums(struct workspace *v, struct surrogate *q) {
         }
     for (int e = 1; e <= L; e++) {
         if (v->min_depth[e] > L) continue;
-        if (workspace_stopped(v)) return;
+        if (window_stopped(v)) return;
         double *to = q->sum + e * (LEVELS + 1);
         for (int i = 0; i < e; i++) {
             int n = v->n_allowed[i * (L + 1) + e];
@@ -193,10 +211,10 @@ static void build_sums(struct workspace *v, struct surrogate *q) {
     }
 }
 
-/* Least sum of stage times in front of layer l under weighting k. In the crossing scope, until two neighbours
- * lie in different regions (`crossed`), the rest has to see to it: among itself, or by sending to the stage
- * at l, whose gradient then costs `grad` more. */
-double window_rest_sum(const struct workspace *v, int k, int l, double used, bool crossed, double grad) {
+/* Least sum of stage times in front of layer l under weighting k. In the crossing scope, until two
+ * neighbours lie in different regions (`crossed`), the rest has to see to it: among itself, or by sending to
+ * the stage at l, whose gradient then costs `grad` more. */
+double window_rest_sum(const struct window_tables *v, int k, int l, double used, bool crossed, double grad) {
     const struct surrogate *q = &v->surrogate[k];
     double cap = price_cap(v, q), left = cap > 0    ? (cap - used) / cap * LEVELS + 1e-6
                                          : used > 0 ? -1
@@ -207,9 +225,9 @@ double window_rest_sum(const struct workspace *v, int k, int l, double used, boo
     return fmin(q->sum_crosses[at], q->sum_sends[at] + grad);
 }
 
-/* Can the pool cover all layers with stages of at most this time and this all-reduce, by each of the first n
- * weightings alone? */
-static bool coverable(struct workspace *v, double x_hi, double y_hi, int n) {
+/* Can the pool cover all layers with stages of at most this time and this all-reduce, by each of the first
+ * n weightings alone? */
+static bool coverable(struct window_tables *v, double x_hi, double y_hi, int n) {
     int L = v->s->L, K = v->mb->n_class;
     bool cross = scope_is_crossing(v->s, v->w.scope);
     for (int q = 0; q < n; q++) {
@@ -219,7 +237,7 @@ static bool coverable(struct workspace *v, double x_hi, double y_hi, int n) {
         least[0] = 0;
         sends[0] = crosses[0] = INFINITY;
         for (int e = 1; e <= L; e++) {
-            if (workspace_stopped(v)) return false;
+            if (window_stopped(v)) return false;
             least[e] = sends[e] = crosses[e] = INFINITY;
             for (int i = 0; i < e && v->min_depth[e] <= L; i++) {
                 const struct allowed *w = &v->allowed[((size_t)i * (size_t)(L + 1) + (size_t)e) * (size_t)K];
@@ -242,7 +260,7 @@ static bool coverable(struct workspace *v, double x_hi, double y_hi, int n) {
 }
 
 /* Raise the lower ends of the window to what is coverable at all. */
-static void raise_floors(struct workspace *v) {
+static void raise_floors(struct window_tables *v) {
     double lo = v->w.x_lo, hi = v->w.x_hi;
     if (v->u->M > 1)
         for (int k = 0; k < 8 && (v->u->M - 1) * (hi - lo) > 1e-3 * (v->u->M - 1) * hi; k++) {
@@ -260,17 +278,17 @@ static void raise_floors(struct workspace *v) {
 }
 
 /* The longest iteration time that may still be of use. */
-static double useful_time(const struct workspace *v, double usd) {
-    double top = v->goal.max_time_s;
-    if (v->goal.objective == OBJECTIVE_THROUGHPUT) top = fmin(top, v->goal.best);
-    if (v->goal.objective == OBJECTIVE_COST && usd > 0) top = fmin(top, v->goal.best / usd);
-    if (usd > 0) top = fmin(top, v->goal.max_usd / usd);
+static double useful_time(const struct window_tables *v, double usd) {
+    double top = v->goal->max_time_s;
+    if (v->goal->objective == OBJECTIVE_THROUGHPUT) top = fmin(top, v->goal->best);
+    if (v->goal->objective == OBJECTIVE_COST && usd > 0) top = fmin(top, v->goal->best / usd);
+    if (usd > 0) top = fmin(top, v->goal->max_usd / usd);
     return top;
 }
 
-/* Tables and bounds of the window in v->w, which shrinks to where useful plans can be. False: it holds
- * nothing. */
-bool window_open(struct workspace *v, double *time_lb, double *cost_lb) {
+bool window_open(struct window_tables *v, struct window w) {
+    assert(w.x_lo >= 0 && w.y_lo >= 0 && w.r_lo >= 0);
+    v->w = w;
     set_caps(v);
     for (int pass = 0;; pass++) {
         v->n_table = 0;
@@ -282,11 +300,11 @@ bool window_open(struct workspace *v, double *time_lb, double *cost_lb) {
             if (v->stopped) return false;
             v->n_table++;
             S = fmax(S, window_rest_sum(v, k, v->s->L, 0, false, INFINITY));
-            *time_lb = time_of(v, v->w.x_lo, fmax(S, v->w.x_lo), v->u_min, v->w.y_lo);
-            *cost_lb = v->s->money ? *time_lb * usd : 0;
-            if (!(S < INFINITY) || goal_excludes(&v->goal, *time_lb, *cost_lb)) return false;
+            v->w.time_lb = window_time(v, v->w.x_lo, fmax(S, v->w.x_lo), v->u_min, v->w.y_lo);
+            v->w.cost_lb = v->s->money ? v->w.time_lb * usd : 0;
+            if (!(S < INFINITY) || goal_excludes(v->goal, v->w.time_lb, v->w.cost_lb)) return false;
         }
-        double slack = fmax(0, useful_time(v, usd) * (1 + 1e-9) - *time_lb);
+        double slack = fmax(0, useful_time(v, usd) * (1 + 1e-9) - v->w.time_lb);
         double x_hi = v->u->M > 1 ? fmin(v->w.x_hi, v->w.x_lo + slack / (v->u->M - 1)) : v->w.x_hi;
         double y_hi = fmin(v->w.y_hi, v->w.y_lo + slack);
         bool again = x_hi - v->w.x_lo < 0.7 * (v->w.x_hi - v->w.x_lo) ||
@@ -297,31 +315,53 @@ bool window_open(struct workspace *v, double *time_lb, double *cost_lb) {
     }
 }
 
-/* Give up on what has these bounds, and remember for the proof what that may cost. */
-void window_leave_open(struct workspace *v, double time_lb, double cost_lb) {
-    v->open_lb = fmin(v->open_lb, v->goal.objective == OBJECTIVE_COST ? cost_lb : time_lb);
-    if (v->goal.objective != OBJECTIVE_FRONTIER) return;
-    double gap = 1; /* how far the front must be moved to cover it */
-    for (int i = 0; i < v->goal.n_front; i++) {
-        double worse = fmax(v->goal.front[i].time_s / time_lb, v->goal.front[i].cost_usd / cost_lb);
-        gap = fmin(gap, 1 - 1 / worse);
+struct window window_first(const struct window_tables *v, int scope) {
+    const struct space *s = v->s;
+    const struct mb_space *mb = v->mb;
+    int L = s->L;
+    struct window w = {.scope = scope, .y_lo = INFINITY, .r_hi = INFINITY};
+    for (int c = 0; c < mb->n_class; c++) {
+        for (int e = 1; e <= L; e++)
+            w.y_lo = fmin(w.y_lo, unit_sync_min(v->u, scope, c, 0, e)); /* some stage holds layer 0 */
+        w.x_hi = fmax(w.x_hi, mb->comp[cfe(s, c, 0, L)]);
     }
-    v->open_gap = fmax(v->open_gap, gap);
+    double slowest = 0;
+    size_t q = (size_t)s->n_cell * TP_N;
+    for (size_t k = 0; k < (size_t)mb->n_size * q * q; k++)
+        if (mb->kind_time[k] < INFINITY) slowest = fmax(slowest, mb->kind_time[k]);
+    w.x_hi += 2 * slowest;
+    for (int k = 0; k < s->n_link * RING_TI_N * s->n_range; k++)
+        if (v->u->ring[k] < INFINITY) w.y_hi = fmax(w.y_hi, v->u->ring[k]);
+    for (int l = 0; l < L; l++) w.x_lo = fmax(w.x_lo, mb->layer_min[l]);
+    double top = v->goal->max_time_s; /* no use looking above the incumbent */
+    if (v->goal->objective == OBJECTIVE_THROUGHPUT) top = fmin(top, v->goal->best);
+    top *= 1 + 1e-9;
+    if (v->u->M > 1) w.x_hi = fmin(w.x_hi, top / (v->u->M - 1));
+    w.x_hi = fmin(w.x_hi, top);
+    w.y_hi = fmin(w.y_hi, top);
+    if (s->money) { /* zones may differ in price */
+        w.r_hi = 0;
+        for (int c = 0; c < s->n_cell; c++) w.r_hi += s->cell[c].usd_per_s * s->cell[c].gpus;
+    }
+    return w;
 }
 
-/* Out of the question, or too little to gain: then the bound on the proof remembers it. */
-bool window_pass_over(struct workspace *v, double time_lb, double cost_lb) {
-    const struct goal *g = &v->goal;
-    if (goal_excludes(g, time_lb, cost_lb)) return true;
-    if (v->effort.tolerance <= 0) return false;
-    if (g->objective == OBJECTIVE_FRONTIER) {
-        double f = 1 + v->effort.tolerance;
-        bool near = goal_front_covers(g, time_lb * f, cost_lb * f);
-        v->tolerated |= near;
-        return near;
+bool window_split(const struct window_tables *v, const struct window *w, struct window half[2]) {
+    double dx = v->u->M > 1 ? (v->u->M - 1) * (w->x_hi - w->x_lo) : 0, dy = w->y_hi - w->y_lo, dr = 0;
+    if (v->s->money && w->time_lb > 0) {
+        double usd = fmax(v->min_usd[v->s->L], w->r_lo);
+        dr = (w->r_hi - usd) / w->r_hi * w->time_lb;
+        if (v->goal->objective == OBJECTIVE_THROUGHPUT && w->r_hi * v->goal->best <= v->goal->max_usd / 2)
+            dr = 0;
     }
-    double value = g->objective == OBJECTIVE_COST ? cost_lb : time_lb;
-    if (value < g->best * (1 - v->effort.tolerance)) return false;
-    v->open_lb = fmin(v->open_lb, value);
+    if (fmax(dx, fmax(dy, dr)) < 1e-3 * w->time_lb || w->splits > 40) return false;
+    half[0] = half[1] = *w;
+    half[0].splits = half[1].splits = w->splits + 1;
+    if (dr >= dx && dr >= dy)
+        half[0].r_hi = half[1].r_lo = (fmax(w->r_lo, v->min_usd[v->s->L]) + w->r_hi) / 2;
+    else if (dx >= dy)
+        half[0].x_hi = half[1].x_lo = (w->x_lo + w->x_hi) / 2;
+    else
+        half[0].y_hi = half[1].y_lo = (w->y_lo + w->y_hi) / 2;
     return true;
 }

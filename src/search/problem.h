@@ -1,0 +1,58 @@
+#ifndef SAILOR_SEARCH_PROBLEM_H
+#define SAILOR_SEARCH_PROBLEM_H
+#include "sim/answer.h"
+#include "sim/job.h"
+/* What the search is asked, and what it tells while it works. */
+
+struct search_problem {
+    const struct workload *w;
+    const int *pool; /* [n_zone * n_gpu] */
+    enum estimator estimator;
+    enum objective objective;
+    double max_usd_per_iteration; /* INFINITY = no limit */
+    double min_iterations_per_s;  /* 0 = no limit */
+    const struct pin *pin;
+    bool exact_batch;
+    int top_k;
+    double gap; /* a proof within this relative gap will do where an exact one takes long; 0 = exact, however
+                   long */
+};
+
+/** Row `row` of a job, whose memory it uses: the default estimator, the best plan alone, gap 0. */
+struct search_problem search_problem_of(const struct job *job, int row);
+
+/** Does the objective or a limit look at money? */
+static inline bool problem_has_money(const struct search_problem *p) {
+    return p->objective != OBJECTIVE_THROUGHPUT || p->max_usd_per_iteration < INFINITY;
+}
+
+/** The number that is minimised (a frontier: the first of its two). */
+static inline double problem_value(const struct search_problem *p, const struct estimate *est) {
+    return p->objective == OBJECTIVE_COST ? est->cost_usd : est->iteration_time_s;
+}
+
+/** Progress of one row, given to the callback by rank 0 (about once a second at most). */
+struct search_progress {
+    int units_done, n_unit;
+    uint64_t plans_evaluated;
+    double elapsed_s, incumbent, lower_bound, gap, eta_s; /* incumbent INFINITY and eta NAN when unknown */
+};
+
+/** Each may be NULL. */
+struct search_hooks {
+    void *ctx;
+    void (*progress)(void *ctx, const struct search_progress *p);              /* rank 0 */
+    int (*checkpoint)(void *ctx, const struct row_result *row, struct err *e); /* rank 0 */
+    void (*improved)(void *ctx, double elapsed_s, double value); /* rank 0: the best plan is better */
+    bool (*stop)(void *ctx); /* any rank and thread; true = stop soon (signal or time limit) */
+};
+
+/** Does the caller want no more of it (a signal, the time limit)? Asked now and then; wanted NULL: never. */
+struct stopper {
+    bool (*wanted)(void *ctx);
+    void *ctx;
+};
+
+static inline bool stop_wanted(const struct stopper *s) { return s && s->wanted && s->wanted(s->ctx); }
+
+#endif

@@ -1,0 +1,44 @@
+#ifndef SAILOR_SEARCH_TREE_H
+#define SAILOR_SEARCH_TREE_H
+#include "search/counts.h"
+#include "search/memo.h"
+#include "search/proof.h"
+#include "search/window.h"
+/* Depth-first search of one window, from the last stage of the pipeline to the first. */
+
+struct tree_node; /* a partial plan: its last few stages */
+
+/** What a thread needs to search windows one after the other. */
+struct tree {
+    const struct space *s;
+    struct window_tables *t;   /* with the window open */
+    const struct mb_space *mb; /* of the unit */
+    const struct unit *u;
+    const struct goal *goal; /* offer() may improve it */
+    struct proof *proof;
+    offer_fn *offer;    /* called with every plan that may be wanted */
+    void *ctx;          /* of offer */
+    bool hurried;       /* candidates get few integer programs before they are left open */
+    uint64_t examined;  /* partial plans so far, in all windows */
+    uint64_t batch_end; /* where to give up */
+    bool over;          /* the last window was given up at batch_end */
+
+    struct memo memo;
+    /* the path: stages from the last to the first */
+    int *need_stack;             /* [depth][set] GPUs that are certainly taken */
+    int *pack_stack;             /* [depth][cell][TP_N] replicas that certainly lie in the cell */
+    double *surr_stack;          /* [depth][surrogate] */
+    struct choice *path;         /* [depth] */
+    struct tree_node **children; /* [depth] room */
+    int *child_cap;
+    struct arena scratch;
+};
+
+void tree_init(struct tree *v, struct window_tables *t, struct proof *proof, struct arena *a);
+void tree_free(struct tree *v);
+
+/** Search the open window until done (true), or until v->batch_end or a stop (false: v->over or
+ * v->stopped). */
+bool tree_search(struct tree *v);
+
+#endif
