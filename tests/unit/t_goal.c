@@ -1,0 +1,106 @@
+/* What plans have to beat: limits, the best value, a frontier; and what a proof notes when something is left
+ * out. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <math.h>
+
+#include "search/goal.h"
+#include "search/proof.h"
+
+static struct goal goal(enum objective objective, double best) {
+    return (struct goal){.objective = objective, .best = best, .max_time_s = INFINITY, .max_usd = INFINITY};
+}
+
+static void value_decides(void **unused) {
+    (void)unused;
+    struct goal t = goal(OBJECTIVE_THROUGHPUT, 2), c = goal(OBJECTIVE_COST, 2);
+    assert_false(goal_excludes(&t, 1.9, 99));
+    assert_true(goal_excludes(&t, 2, 0));
+    assert_true(goal_excludes(&t, 2 * (1 - PROOF_SLACK / 2), 0)); /* equal, but for rounding */
+    assert_false(goal_excludes(&c, 99, 1.9));
+    assert_true(goal_excludes(&c, 0, 2));
+    assert_true(goal_excludes(&c, INFINITY, 0));
+}
+
+static void limits_hold(void **unused) {
+    (void)unused;
+    struct goal g = goal(OBJECTIVE_THROUGHPUT, INFINITY);
+    g.max_usd = 3;
+    g.min_per_s = 0.5;
+    g.max_time_s = goal_longest_time(g.min_per_s);
+    assert_true(goal_wants(&g, 2, 3));
+    assert_false(goal_wants(&g, 2.1, 3));
+    assert_false(goal_wants(&g, 2, 3.0000001));
+    assert_true(goal_excludes(&g, 2.1, 0));
+    assert_true(goal_excludes(&g, 1, 3.1));
+    assert_true(goal_longest_time(0) == INFINITY);
+}
+
+static void front_keeps_what_nothing_dominates(void **unused) {
+    (void)unused;
+    struct point room[3];
+    struct goal g = goal(OBJECTIVE_FRONTIER, INFINITY);
+    g.front = room;
+    assert_true(goal_front_insert(&g, 3, 2, 5));
+    assert_true(goal_front_insert(&g, 3, 4, 1));
+    assert_true(goal_front_insert(&g, 3, 3, 3));
+    assert_int_equal(g.n_front, 3);
+    assert_true(room[0].time_s == 2 && room[1].time_s == 3 && room[2].time_s == 4);
+    assert_false(goal_front_insert(&g, 3, 2.5, 4)); /* no room */
+    assert_true(goal_front_covers(&g, 3.5, 3));
+    assert_false(goal_front_covers(&g, 3.5, 2.9));
+    assert_false(goal_front_covers(&g, 1, 9));
+    assert_true(goal_front_insert(&g, 3, 1, 1)); /* dominates all */
+    assert_int_equal(g.n_front, 1);
+    assert_true(goal_excludes(&g, 1, 1));
+    assert_false(goal_excludes(&g, 0.9, 2));
+}
+
+static void a_proof_notes_what_it_gives_up(void **unused) {
+    (void)unused;
+    struct goal g = goal(OBJECTIVE_THROUGHPUT, 100);
+    struct proof q = proof_begin(&g, 0.1, 0);
+    assert_int_equal(proof_worth(&q, 101, 0), WORTH_NOTHING);
+    assert_int_equal(proof_worth(&q, 95, 0), WORTH_LITTLE);
+    assert_int_equal(proof_worth(&q, 80, 0), WORTH_SEARCHING);
+    assert_true(q.open_lb == INFINITY); /* a look changes nothing */
+    assert_true(proof_cut(&q, 101, 0));
+    assert_true(q.open_lb == INFINITY);
+    assert_true(proof_cut(&q, 95, 0));
+    assert_true(q.open_lb == 95);
+    assert_false(proof_cut(&q, 80, 0));
+    assert_true(q.open_lb == 95);
+    proof_leave_open(&q, 70, 0);
+    assert_true(q.open_lb == 70);
+}
+
+static void a_frontier_says_how_far_beyond(void **unused) {
+    (void)unused;
+    struct point room[2] = {{2, 10}, {4, 5}};
+    struct goal g = goal(OBJECTIVE_FRONTIER, INFINITY);
+    g.front = room;
+    g.n_front = 2;
+    struct proof q = proof_begin(&g, 0.05, 0);
+    assert_true(proof_cut(&q, 4.1, 5.1));
+    assert_false(q.tolerated);
+    assert_true(proof_cut(&q, 3.9, 4.9));
+    assert_true(q.tolerated);
+    proof_leave_open(&q, 3.2, 5); /* (4, 5) is 1.25 times as slow */
+    assert_true(fabs(q.open_gap - 0.2) < 1e-12);
+    proof_front_full(&q);
+    assert_true(q.lost);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(value_decides),
+        cmocka_unit_test(limits_hold),
+        cmocka_unit_test(front_keeps_what_nothing_dominates),
+        cmocka_unit_test(a_proof_notes_what_it_gives_up),
+        cmocka_unit_test(a_frontier_says_how_far_beyond),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
