@@ -4,7 +4,7 @@
 /** Index of `text` in names[n], or -1. */
 int name_index(const char *const *names, int n, const char *text);
 
-/** The entry of names[n] (NULLs are skipped) that is spelt most like `text`, for "did you mean"; NULL if none
- * is near. */
+/** The entry of names[n] (NULLs are skipped) whose spelling is closest to `text`, for "did you mean"; NULL if
+ * none is close. */
 const char *name_nearest(const char *text, const char *const *names, int n);
 #endif

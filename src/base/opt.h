@@ -10,8 +10,8 @@ enum opt_kind {
     OPT_TEXT,   /* const char ** */
     OPT_INT,    /* int *, within [min, max] */
     OPT_REAL,   /* double *, within [min, max] */
-    OPT_CHOICE, /* int *: index into choices; -1 stays where the option is not given */
-    OPT_GROUP   /* heading in the help, no option */
+    OPT_CHOICE, /* int *: index into choices; unchanged if the option is not given */
+    OPT_GROUP   /* heading in the help, not an option */
 };
 
 struct opt {
@@ -41,10 +41,10 @@ const char *opt_program(const struct opt_command *c);
 
 enum opt_result { OPT_OK = 0, OPT_ERROR = -1, OPT_HELP = 1 };
 
-/** Parse argv[1..] (argv[0] is the command's name). Options may stand anywhere, "--" ends them, long options
- * may be written --name=value, short flags may be joined. The other arguments go to files (room in a),
- * *n_file of them. OPT_HELP: --help was asked for. OPT_ERROR: *e says in one line what is wrong (EXIT_INPUT).
- */
+/** Parse argv[1..] (argv[0] is the name of the command). Options may appear anywhere, "--" ends them, long
+ * options may be written --name=value, and short flags may be combined. The other *n_file arguments are
+ * stored in files, allocated in a. OPT_HELP: --help was given. OPT_ERROR: *e says in one line what is wrong
+ * (EXIT_INPUT). */
 enum opt_result opt_parse(const struct opt_command *c, int argc, char **argv, const char ***files,
                           int *n_file, struct arena *a, struct err *e);
 

@@ -2,8 +2,8 @@
 #define SAILOR_BASE_STATS_H
 /* Order statistics of samples x[n], n at least 1. Both sort them in place, ascending. */
 
-/** Of an even number the mean of the two in the middle. */
+/** For an even n, the mean of the two middle elements. */
 double median(double *x, int n);
-/** Between the elements n/4 and 3n/4, counted from 0. */
+/** The difference of elements 3n/4 and n/4 of the sorted samples, counted from 0. */
 double interquartile_range(double *x, int n);
 #endif

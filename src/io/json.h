@@ -6,24 +6,24 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
-/* Strict JSON on top of cJSON. cJSON alone lets through what a planner must not swallow (duplicate keys, text
- * after the value, 01, 1e999, NUL bytes); json_parse() refuses all of it, and the getters below turn a wrong
+/* Strict JSON on top of cJSON. cJSON alone accepts what a planner must not (duplicate keys, text after the
+ * value, 01, 1e999, NUL bytes); json_parse() refuses all of it, and the getters below turn a wrong
  * type, a missing key, a fraction or a number out of range into one line "FILE: /json/path: what is wrong;
  * expected ...". Every function here is thread-safe on distinct arguments; none is collective. Codes are
  * EXIT_INPUT. */
 
 enum { JSON_TEXT_MAX = 64 << 20, JSON_DEPTH_MAX = 64 };
 
-/** Text to tree (free with cJSON_Delete). `file` only names the source in messages. size excludes a
- * terminating NUL, which text[size] must be. NULL with *e set. */
+/** Parse text into a tree (free it with cJSON_Delete). `file` only names the source in messages. `size` does
+ * not count the terminating NUL, which must be at text[size]. NULL with *e set. */
 cJSON *json_parse(const char *file, const char *text, size_t size, struct err *e);
 
 /** The same value without white space outside strings, numbers untouched (they keep every digit). The text
  * must have passed json_parse(). */
 char *json_compact(const char *text, struct arena *a);
 
-/** Where a value is: a chain of steps from the root, so that the path is only spelled when there is an error.
- * Lives on the stack of whoever walks the tree. */
+/** The location of a value: a chain of steps from the root, so that the path is only written out if there is
+ * an error. Lives on the stack of the function that walks the tree. */
 struct json_at {
     const char *file;         /* name of the file, or NULL: look further up */
     const struct json_at *up; /* NULL at the root */
@@ -33,7 +33,7 @@ struct json_at {
 };
 
 struct json_at json_root(const char *file, const cJSON *node);
-/** A member (node NULL if absent or if `up` is no object). Linear in the number of members. */
+/** A member (node is NULL if it is absent or if `up` is not an object). Linear in the number of members. */
 struct json_at json_member(const struct json_at *up, const char *key);
 /** An element or member that the caller is iterating over (i: its position). */
 struct json_at json_element(const struct json_at *up, int i, const cJSON *node);
@@ -46,8 +46,8 @@ int json_fail(const struct json_at *at, struct err *e, const char *fmt, ...)
 
 /** Keys that every file may carry: name, source, measured, expect, and those that start with "//". */
 bool json_key_ignored(const char *key);
-/** An object with no keys but these (NULL-terminated list) and the ignored ones. The message names the
- * nearest known key. */
+/** Check that this is an object without keys other than these (NULL-terminated list) and the ignored ones.
+ * The message names the closest known key. */
 int json_object(const struct json_at *at, const char *const known[], struct err *e);
 /** An array of min to max elements; their number into *n. */
 int json_array(const struct json_at *at, int min, int max, int *n, struct err *e);
@@ -68,7 +68,7 @@ int json_name(const struct json_at *at, const char *const *names, int n, const c
               struct err *e);
 /** Refuse a format other than this one. */
 int json_format(const struct json_at *object, const char *format, struct err *e);
-/** JSON null? (a missing key is not) */
+/** Is this JSON null? (A missing key is not.) */
 bool json_null(const struct json_at *at);
 
 /** Shortest text that reads back as the same double; "null" for NAN and infinities. Returns buf. */
@@ -76,7 +76,7 @@ char *json_number(char buf[32], double v);
 /** A number node that prints by json_number() (cJSON's own printing loses digits in some versions). */
 cJSON *json_double(double v);
 void json_add_number(cJSON *object, const char *key, double v);
-/** Print a value on one line, flush (a line as soon as it is known, also into a pipe), and delete it. */
+/** Print a value on one line, flush (so that a pipe, too, gets each line at once), and delete the value. */
 void json_line(cJSON *value, FILE *out);
 
 /** A growing text in memory, for writing files. Zero-initialise; free with text_free(). */

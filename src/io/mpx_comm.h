@@ -2,8 +2,8 @@
 #define SAILOR_IO_MPX_COMM_H
 #include "io/mpx.h"
 #include <mpi.h>
-/* The communicator behind struct mpx, for those who send messages of their own. Everyone else passes the
- * pointer on and knows no MPI. */
+/* The communicator behind struct mpx, for modules that send messages of their own. All others pass the
+ * pointer on and do not know about MPI. */
 
 struct mpx_comm {
     MPI_Comm mpi;

@@ -2,9 +2,9 @@
 #define SAILOR_IO_PROGRAM_H
 #include "base/opt.h"
 #include <stdio.h>
-/* What the programs have in common: PROGRAM COMMAND ..., help, version, errors as one line on stderr, and
- * care that what was printed has arrived. Where a launcher started several processes, one of them speaks for
- * all about the command line, which all of them see alike. */
+/* What the programs have in common: PROGRAM COMMAND ..., help, version, errors as one line on stderr, and a
+ * check that all output was written. If a launcher started several processes, only one of them reports
+ * problems with the command line, which is the same for all. */
 
 struct program_command {
     const struct opt_command *command;
@@ -16,23 +16,24 @@ struct program {
     const char *head, *end; /* of the help: before the list of commands, and after it */
     const struct program_command *command;
     int n_command;
-    void (*print_features)(FILE *out); /* what --version says beyond the common libraries */
+    void (*print_features)(FILE *out); /* what --version prints besides the common libraries */
 };
 
 /** The whole of main(). */
 int program_main(const struct program *p, int argc, char **argv);
 
-/** "0.1.0" or "0.1.0+gabc123", as the build found it. */
+/** "0.1.0" or "0.1.0+gabc123", as determined by the build. */
 const char *program_version(void);
 
-/** Print "PROGRAM: error: ..." in one line and return its exit status. */
+/** Print "PROGRAM: error: ..." on one line and return the exit status of the error. */
 int program_fail(const struct opt_command *c, const struct err *e);
-/** The same for misuse, before MPI starts: from one process only. */
+/** The same for misuse, before MPI starts: only one process prints. */
 int program_misuse(const struct opt_command *c, const struct err *e);
-/** Parse the command line. Where the command is to end (help, misuse) *status is set and false returned. */
+/** Parse the command line. If the command must end here (help, misuse), set *status and return false. */
 bool program_parse(const struct opt_command *c, int argc, char **argv, const char ***files, int *n_file,
                    struct arena *a, int *status);
-/** A whole command of one process: parse, do the work (-1 with *e set if it fails), report, free the arena.
+/** A complete command of one process: parse, do the work (-1 with *e set if it fails), report, free the
+ * arena.
  */
 int program_run(const struct opt_command *c, int argc, char **argv,
                 int (*work)(const char **file, int n, struct arena *a, struct err *e));

@@ -7,15 +7,15 @@
 
 struct table;
 
-/** A table with these column headings, separated by '|'; a heading that starts with '<' is aligned left, the
- * others right. Lives in a. */
+/** A table with these column headings, separated by '|'. A column whose heading starts with '<' is aligned
+ * left, the others right. Lives in a. */
 struct table *table_new(const char *headings, struct arena *a);
 /** The next cell, row by row. An empty string is an empty cell. */
 void table_cell(struct table *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /** Print everything. */
 void table_print(const struct table *t, FILE *out);
 
-/** Short text of a number with `digits` significant digits; "-" for NAN, no exponent where it stays readable.
+/** A number with `digits` significant digits, in a; "-" for NAN; without exponent where that is readable.
  */
 const char *table_number(double v, int digits, struct arena *a);
 

@@ -2,12 +2,12 @@
 #define SAILOR_SIM_ANSWER_H
 #include "sim/estimate.h"
 #include <stdint.h>
-/* What is answered: the plans found for one pool of a job, and how much of the plan space is proven. */
+/* The answer for one pool of a job: the plans found, and how much of the plan space is proven. */
 
 struct found_plan {
     struct plan *plan;
     struct estimate est;                     /* est.stage filled */
-    double planner_time_s, planner_cost_usd; /* a baseline planner's own estimates; NAN for exact */
+    double planner_time_s, planner_cost_usd; /* a published planner's own estimates; NAN for exact */
 };
 
 enum unit_status { UNIT_TODO, UNIT_SOLVED, UNIT_PRUNED, UNIT_OPEN };
@@ -20,8 +20,8 @@ struct unit_result {
     enum unit_status status;
     double lower_bound; /* on the objective, of the plans of this unit that are not excluded */
     double value;       /* best found, INFINITY if none */
-    double gap;         /* open units: how much better, relatively, its plans may be than what was found */
-    int attempts;       /* exact first, then within the gap that was asked for */
+    double gap;         /* open units: by what fraction its plans may be better than the best found */
+    int attempts;       /* first exact, then within the requested gap */
     uint64_t nodes, plans_evaluated;
     double seconds;
 };
@@ -32,7 +32,7 @@ extern const char *const row_status_name[4]; /* "todo", "optimal", "feasible", "
 struct row_result {
     enum row_status status;
     const char *reason; /* why infeasible; NULL otherwise */
-    const char *note; /* what to know about the plan (a published planner over-uses a zone); NULL otherwise */
+    const char *note;   /* a warning about the plan (a published planner over-uses a zone); NULL otherwise */
     double lower_bound, gap, search_s;
     uint64_t plans_evaluated;
     int n_plan; /* best first; n_plan >= 1 unless infeasible or todo */
@@ -41,7 +41,7 @@ struct row_result {
     struct found_plan *frontier;
     int n_unit;
     struct unit_result *unit;
-    int oom_plans; /* baseline planners: plans the walk rejected for memory */
+    int oom_plans; /* published planners: plans that the walk rejected for memory */
 };
 
 #endif

@@ -4,15 +4,16 @@
 #include "base/err.h"
 #include "sim/tables.h"
 /* A plan: pipelines of stages; a stage is a contiguous range of layers held by D replicas, listed in order
- * (the order is the ring of the all-reduce and the pairing between stages: replica j talks to replica j mod
- * D' of the next stage). */
+ * (the order is the ring of the all-reduce and the pairing between stages: replica j communicates with
+ * replica j mod D' of the next stage). */
 
 struct replicas {
-    int gpu, zone;     /* indices into the site */
-    int tp;            /* tensor-parallel degree: GPUs of one node used by each replica */
-    int count;         /* consecutive replicas of this kind, >= 1 */
-    int n_vm;          /* 0, or number of entries in vm_gpu */
-    const int *vm_gpu; /* GPU type of each VM entry ("vms" of the plan format; only estimator sailor looks) */
+    int gpu, zone; /* indices into the site */
+    int tp;        /* tensor-parallel degree: GPUs of one node used by each replica */
+    int count;     /* consecutive replicas of this kind, >= 1 */
+    int n_vm;      /* 0, or number of entries in vm_gpu */
+    const int
+        *vm_gpu; /* GPU type of each VM entry ("vms" in the plan format; only estimator sailor uses it) */
 };
 
 struct stage {
@@ -42,20 +43,20 @@ int plan_stages(const struct plan *p);
 /** GPUs of each (zone, gpu) that the plan uses, into used[n_zone * n_gpu]. */
 void plan_gpus(const struct plan *p, const struct site *s, int *used);
 
-/** What used[n_zone * n_gpu] GPUs cost per hour: the same to the last digit for as many GPUs at each price,
- *  wherever they stand. NAN where a price is unknown. */
+/** The cost per hour of used[n_zone * n_gpu] GPUs: the same to the last digit for the same number of GPUs at
+ *  each price, whatever their zones. NAN if a price is unknown. */
 double rent_usd_per_hour(const struct site *s, const int *used);
 
 /** Structural check: layers covered once and in order, counts >= 1, degrees 1/2/4/8 within a node and
  * profiled (w->profile NULL: a plan to be run, not estimated, needs no profile), all indices valid. `where`
- * starts the message (a file name and JSON path). Returns 0, or -1 with *e set (EXIT_INPUT). */
+ * (a file name and JSON path) starts the message. Returns 0, or -1 with *e set (EXIT_INPUT). */
 int plan_check(const struct plan *p, const struct workload *w, const char *where, struct err *e);
 
-/** Do n[ti] replicas of degree 2^ti fit into `gpus` GPUs that come in nodes of gpus_per_node (the last one
- * may be smaller)? A replica lies within one node. Exact, because each degree divides the next. */
+/** Do n[ti] replicas of degree 2^ti fit into `gpus` GPUs in nodes of gpus_per_node (the last node may be
+ * smaller)? A replica does not leave its node. Exact, because each degree divides the next. */
 bool node_packing_fits(const int n[TP_N], int gpus, int gpus_per_node);
 
-/** Does the plan fit into pool[zone * n_gpu + gpu] GPUs, nodes respected? Returns 0, or -1 with *e set
+/** Does the plan fit into pool[zone * n_gpu + gpu] GPUs and their nodes? Returns 0, or -1 with *e set
  *  (EXIT_INPUT) naming the (zone, type) that is over-used. */
 int plan_check_pool(const struct plan *p, const struct site *s, const int *pool, const char *where,
                     struct err *e);

@@ -9,8 +9,8 @@
  *
  * Every tensor is a list of rows. Those that tensor parallelism splits are split by rows: rank k of tp holds
  * rows [k n, (k+1) n). A matrix that is split by its inputs is therefore stored with the inputs first. So the
- * part that a rank holds is one contiguous piece of the whole tensor, for every degree: that is what lets
- * replicas of different degree add up their gradients, and a checkpoint be read under another plan. */
+ * part that a rank holds is one contiguous piece of the whole tensor at every degree. That is why replicas of
+ * different degrees can add up their gradients, and why a checkpoint can be read under another plan. */
 
 enum layer_kind { LAYER_EMBEDDING, LAYER_BLOCK, LAYER_HEAD };
 enum activation { ACTIVATION_RELU, ACTIVATION_GELU };
@@ -52,8 +52,8 @@ struct arch {
     struct tensor tensor[3][TENSORS_MAX]; /* by kind of layer */
 };
 
-/** The sound model of these sizes: model->architecture, where "heads" and "vocabulary" win over what planners
- * are told. -1 (EXIT_INPUT) for a family that is not built, or sizes that do not fit together. */
+/** Make the model described by model->architecture, whose "heads" and "vocabulary" override what the planners
+ * are told. -1 (EXIT_INPUT) for an unsupported family, or sizes that do not fit together. */
 int arch_make(struct arch *a, const struct model *m, struct err *e);
 
 enum layer_kind arch_kind(const struct arch *a, int layer);
@@ -78,11 +78,12 @@ void arch_init(const struct arch *a, int layer, int tensor, unsigned long long s
                double *value);
 
 /** Floating-point operations of the matrix products of one layer for one sequence, forward and backward
- * (three times forward), attention over the whole S x S: the usual account for model FLOP utilisation. */
+ * (three times forward), with attention over all of S x S: the usual convention for model FLOP utilisation.
+ */
 double arch_flops(const struct arch *a, int layer);
 
-/** 64 well mixed bits of a counter: the only source of randomness here. */
+/** 64 well mixed bits from a counter: the only source of randomness here. */
 unsigned long long arch_hash(unsigned long long x);
-/** A deviate of mean 0 and variance 1 of such bits. */
+/** A normal deviate of mean 0 and variance 1 from such bits. */
 double arch_deviate(unsigned long long bits);
 #endif

@@ -3,16 +3,16 @@
 #include "io/mpx.h"
 #include "train/trainer.h"
 /* Parameters, optimizer state, step and data position in one HDF5 file (docs/trainer.md). Every tensor is
- * stored whole and without padding, so that any plan of the same model can go on from it: bit for bit under
- * the same plan, within rounding under another. Weights are those in acc, whatever type elem is. The file is
- * written under another name and renamed: what stands under its name is whole. */
+ * stored whole and without padding, so that any plan of the same model can continue from it: bit for bit
+ * under the same plan, within rounding under another. Weights are stored in acc, whatever type elem is. The
+ * file is written under a temporary name and renamed: under its own name it is always complete. */
 
 /** Write the state. Rank 0 gathers it tensor by tensor and writes. Collective; all ranks get the same
  * verdict. */
 int checkpoint_write(const struct trainer *t, const struct mpx *m, const char *path, const char *version,
                      struct err *e);
 
-/** Go on from a file: every rank reads the rows it holds. Refuses another model, another seed, other data and
- * a batch of another size: the next sequences would be others. Collective; all ranks get the same verdict. */
+/** Continue from a file: every rank reads the rows that it holds. Refuses a different model, seed, data or
+ * batch size, since the next sequences would differ. Collective; all ranks get the same verdict. */
 int checkpoint_read(struct trainer *t, const struct mpx *m, const char *path, struct err *e);
 #endif

@@ -1,14 +1,13 @@
 #ifndef SAILOR_TRAIN_CLOCK_H
 #define SAILOR_TRAIN_CLOCK_H
 #include "train/backend.h"
-/* What a rank spends its time on. A step is a row of stamps in the device's own order of work, each the
- * beginning of a phase; seconds are added up after the step, so that nothing waits for the sake of measuring.
- */
+/* What a rank spends its time on. A step is a sequence of stamps in the device's own order of work; each
+ * begins a phase. Seconds are added up after the step, so that nothing waits for a measurement. */
 
 enum phase {
     PHASE_FORWARD,
     PHASE_BACKWARD,
-    PHASE_WAIT,   /* for other stages: receiving, and sends that have not left */
+    PHASE_WAIT,   /* for other stages: receives, and unfinished sends */
     PHASE_TENSOR, /* sums within the replica */
     PHASE_DATA,   /* sums over the replicas */
     PHASE_UPDATE,
@@ -24,20 +23,20 @@ struct mark { /* from here to the next one */
 
 struct clock {
     struct backend *backend;
-    int item; /* of the marks to come: the microbatch of a pass, the layer of a data sum, -1: none */
+    int item; /* for the next marks: the microbatch of a pass, the layer of a data sum; -1: none */
     int n, room;
     struct mark *mark; /* [room] mark i begins with stamp i, the last one ends with stamp n */
-    double began_s;    /* of the host's monotonic clock: when the step began */
+    double began_s;    /* start of the step on the host's monotonic clock */
 };
 
-/** Begin a step; what it does now is PHASE_OTHER. */
+/** Begin a step, in PHASE_OTHER. */
 void clock_start(struct clock *c);
-/** What follows is this phase. Returns the one before it. */
+/** Enter a phase. Returns the previous one. */
 enum phase clock_enter(struct clock *c, enum phase p);
-/** End the step: seconds per phase, and their sum. */
+/** End the step. Stores the seconds of each phase and returns their sum. */
 double clock_stop(struct clock *c, double seconds[PHASE_N]);
 void clock_free(struct clock *c);
 
-/** Seconds of the host's monotonic clock, the same one for all processes of a machine. */
+/** Seconds of the host's monotonic clock, which all processes of a machine share. */
 double clock_host_s(void);
 #endif

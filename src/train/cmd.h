@@ -15,14 +15,14 @@ extern const struct opt_command run_command, profile_command, netbench_command;
 
 /* ---- common.c ---- */
 
-/** The element types that are built, NULL-terminated; train_elem() in the same order. */
+/** The supported element types, NULL-terminated; train_elem() maps an index. */
 extern const char *const train_dtypes[];
 enum elem train_elem(int dtype);
-/* What a run is to use. */
+/* Choices that all commands share. */
 struct train_choice {
     int backend, comm; /* index into the lists below; comm COMM_DEFAULT: NCCL where each rank has a GPU of its
                           own, MPI otherwise */
-    int threads;       /* of a CPU rank; 0: the CPUs it may count as its own */
+    int threads;       /* of a CPU rank; 0: its share of the CPUs */
     enum elem elem;
 };
 enum { BACKEND_CPU, BACKEND_CUDA, COMM_DEFAULT = -1, COMM_MPI = 0, COMM_NCCL };

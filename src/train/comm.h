@@ -4,12 +4,12 @@
 #include "base/err.h"
 #include "train/backend.h"
 /* The seam between ranks: sums over groups of ranks, and messages from one to another, on buffers of the
- * backend. Ranks are those of the training job, 0 to size - 1. A failure of the transport ends the job: its
- * peers cannot be told. */
+ * backend. Ranks are those of the training job, 0 to size - 1. A failure of the transport ends the job,
+ * because the peers cannot be told. */
 
-struct group; /* some ranks, of which this one is one */
+struct group; /* some ranks, this one among them */
 
-/* A message or a sum under way; its buffer must be left alone until wait(). Zero: none. */
+/* A message or a sum in progress; its buffer must not be touched before wait(). Zero: none. */
 struct pending {
     void *request;
 };
@@ -38,15 +38,16 @@ struct comm {
     void (*sum)(struct comm *c, struct group *g, void *buffer, size_t n, enum elem t);
     void (*max)(struct comm *c, struct group *g, void *buffer, size_t n, enum elem t);
     /** A sum() that returns at once, of less than 2^31 elements: the same bits for the same n, whatever else
-     * is under way. The ranks of a group start their sums in the same order. NULL where there is only sum().
+     * is in progress. The ranks of a group start their sums in the same order. NULL where there is only
+     * sum().
      */
     void (*sum_start)(struct comm *c, struct group *g, void *buffer, size_t n, enum elem t,
                       struct pending *p);
     /** Messages between two ranks arrive in the order in which they were sent. send() returns at once. */
     void (*send)(struct comm *c, const void *buffer, size_t n, enum elem t, int to, struct pending *p);
     void (*recv)(struct comm *c, void *buffer, size_t n, enum elem t, int from);
-    /** Until the message has left its buffer, or the sum is there; without one under way returns at once.
-     * Those of one rank are waited for in any order. */
+    /** Wait until the message has left its buffer, or the sum is complete; return at once if none is in
+     * progress. A rank may wait for its own in any order. */
     void (*wait)(struct comm *c, struct pending *p);
 
     void (*close)(struct comm *c);

@@ -1,11 +1,11 @@
 #ifndef SAILOR_TRAIN_DIE_H
 #define SAILOR_TRAIN_DIE_H
-/* The end of a job in the middle of its work, when the other ranks wait for this one and cannot be told. */
+/* End a job in the middle of its work, when the other ranks are waiting for this one and cannot be told. */
 
 #ifdef __cplusplus
 extern "C" {
 #endif
-/** Says in one line what happened and on which rank, and ends all ranks with EXIT_INTERNAL. */
+/** Say in one line what happened on which rank, and end all ranks with EXIT_INTERNAL. */
 void die(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 #ifdef __cplusplus
 }

@@ -25,7 +25,7 @@ static inline float bf16_value(bf16 x) {
     return f;
 }
 
-/** To the nearest, ties to even, too large to infinity; a NaN stays one. */
+/** Round to nearest, ties to even; too large a number becomes infinity, and a NaN stays a NaN. */
 static inline bf16 bf16_round(float f) {
     uint32_t u;
     memcpy(&u, &f, sizeof u);

@@ -2,9 +2,9 @@
 #define SAILOR_TRAIN_LEDGER_H
 #include "train/backend.h"
 #include <stdio.h>
-/* Who holds how much memory of the device. All of it is allocated here, one block per category, before the
- * first step: running out of memory is therefore found at once, and is a result (which rank, what was asked
- * for, what was held), not a crash in the middle. */
+/* An account of the device's memory. All of it is allocated here, one block per category, before the first
+ * step. So running out of memory is detected at once, and is a result (which rank, what was requested, what
+ * was held), not a crash in the middle. */
 
 enum memory {
     MEMORY_PARAMETERS,
@@ -13,15 +13,15 @@ enum memory {
     MEMORY_ACTIVATIONS,   /* kept from forward to backward, for all microbatches in flight */
     MEMORY_COMMUNICATION, /* what is sent to and received from other stages */
     MEMORY_WORKSPACE,
-    MEMORY_DRIVER, /* what libraries, communicators and the driver hold on the device: all that is in use and
-                      not taken here; 0 on a CPU, and where ranks share a device */
+    MEMORY_DRIVER, /* what libraries, communicators and the driver hold on the device: all that is in use but
+                      not allocated here; 0 on a CPU, and where ranks share a device */
     MEMORY_N
 };
 extern const char *const memory_name[MEMORY_N];
 
 struct ledger {
     struct backend *backend;
-    double limit_bytes; /* 0: none but what alloc() gives */
+    double limit_bytes; /* 0: no limit except that of alloc() */
     size_t held[MEMORY_N], peak[MEMORY_N], total, total_peak;
     int n_block;
     struct block {
@@ -31,24 +31,24 @@ struct ledger {
     } block[32];
 };
 
-/** What the device holds by now counts towards the limit. */
+/** Open a ledger. What the device already holds counts towards the limit. */
 void ledger_open(struct ledger *l, struct backend *b, double limit_bytes);
 
 /** A block of this category, 64-byte aligned, contents undefined. NULL with *e set (EXIT_NOPLAN): "out of
  * memory: ...". */
 void *ledger_alloc(struct ledger *l, enum memory category, size_t bytes, struct err *e);
 
-/** What libraries and the driver hold by now, on top of what they held when the ledger was opened. */
+/** Record what libraries and the driver hold now, beyond what they held when the ledger was opened. */
 void ledger_driver(struct ledger *l);
 
-/** Give everything back. */
+/** Release everything. */
 void ledger_close(struct ledger *l);
 
-/* One block is carved into buffers: first with base NULL, to add up the sizes, then with the block. */
+/* Carves one block into buffers: first with base NULL, to add up the sizes, then with the block. */
 struct carver {
     char *base;
     size_t used;
 };
-/** The next n elements, 64-byte aligned; NULL while sizes are added up. */
+/** The next n elements, 64-byte aligned; NULL while the sizes are added up. */
 void *carve(struct carver *c, size_t n, size_t element_bytes);
 #endif

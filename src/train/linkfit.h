@@ -1,14 +1,14 @@
 #ifndef SAILOR_TRAIN_LINKFIT_H
 #define SAILOR_TRAIN_LINKFIT_H
 #include "sim/tables.h"
-/* From measured bandwidths to the planner's form of a link. */
+/* Converts measured bandwidths to the planner's form of a link. */
 
-enum { LINKFIT_SMALLEST = 16, LINKFIT_MOST = 15 }; /* bandwidths are of 2^16, 2^17, ... bytes, 15 at most */
+enum { LINKFIT_SMALLEST = 16, LINKFIT_MOST = 15 }; /* bandwidths at 2^16, 2^17, ... bytes, at most 15 */
 
 /** The parabola through bw_Bps[n], n >= 3, each known to a relative error[n]: least squares of relative
- * residuals, weighted by the errors. Where that curve does not let larger messages take longer all the way
- * from 64 KiB to 1 GiB, where the planner uses it, there was too much noise, or too few sizes, for a curve:
- * then the median as a constant. Sets all of *l. */
+ * residuals, weighted by the errors. If larger messages would not take longer everywhere from 64 KiB to 1
+ * GiB, the range in which the planner uses the curve, there was too much noise, or there were too few sizes,
+ * for a curve: the median is used as a constant. Sets all of *l. */
 void linkfit(struct link *l, const double *bw_Bps, const double *error, int n);
 
 /** How far the curve is from the bandwidths, relative to them: mean, and largest. */

@@ -4,7 +4,7 @@
 #include "io/mpx.h"
 #include "train/clock.h"
 #include "train/grid.h"
-/* The timeline of one step: what the clock of every rank has, in one file in Chrome's trace event format
+/* The timeline of one step: the marks of every rank's clock, in one file in Chrome's trace event format
  * (docs/trainer.md), which Perfetto opens. */
 
 struct trace_mark { /* one mark of the clock, with its time */
@@ -14,12 +14,12 @@ struct trace_mark { /* one mark of the clock, with its time */
 
 struct trace { /* of one rank */
     long step;
-    int n, room;             /* n: marks, 0: no step yet, or memory was out */
+    int n, room;             /* n: marks; 0: no step yet, or out of memory */
     struct trace_mark *mark; /* [n + 1] the last one is the end */
-    double began_s;          /* of this host's clock */
+    double began_s;          /* on this host's clock */
 };
 
-/** Keep the step that the clock has just stopped, in place of the one before. */
+/** Keep the step that the clock has just stopped, replacing the previous one. */
 void trace_take(struct trace *t, const struct clock *c, long step);
 
 /** Write the kept step of all ranks to `path`, whole or not at all; `source` says who wrote it. Collective.
