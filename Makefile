@@ -41,7 +41,8 @@ endif
 PKG_CONFIG ?= pkg-config
 pc = $(firstword $(foreach p,$(1),$(shell $(PKG_CONFIG) --exists $(p) 2>/dev/null && echo $(p))))
 # third-party headers are -isystem: our warnings are about our code; /usr/include must not be named (it breaks C++)
-sys = $(filter-out -isystem/usr/include,$(patsubst -I%,-isystem%,$(shell $(PKG_CONFIG) --cflags-only-I $(1) 2>/dev/null)))
+includes = $(shell $(PKG_CONFIG) --cflags-only-I $(1) 2>/dev/null)
+sys = $(filter-out -isystem/usr/include,$(patsubst -I%,-isystem%,$(includes)))
 hdf5_pc := $(call pc,hdf5-$(mpi_kind) hdf5-mpi hdf5)
 HDF5_CPPFLAGS  ?= $(if $(hdf5_pc),$(call sys,$(hdf5_pc)))
 # only HDF5 itself: its .pc file drags in MPI's private libraries, which mpicc knows better
@@ -52,12 +53,15 @@ METIS_LIBS     ?= $(if $(wildcard /usr/include/metis.h),-lmetis)# optional: the 
 BLAS_CPPFLAGS  ?= $(if $(call pc,openblas),$(call sys,openblas))
 BLAS_LIBS      ?= $(if $(call pc,openblas),$(shell $(PKG_CONFIG) --libs openblas))# any BLAS with cblas.h
 # optional: the backend for NVIDIA GPUs and NCCL, a shared object that sailor-train loads when asked for
-CUDA_HOME      ?= $(patsubst %/bin/nvcc,%,$(firstword $(realpath $(shell command -v nvcc 2>/dev/null)) $(wildcard /usr/local/cuda/bin/nvcc)))
+nvccs := $(realpath $(shell command -v nvcc 2>/dev/null)) $(wildcard /usr/local/cuda/bin/nvcc)
+CUDA_HOME      ?= $(patsubst %/bin/nvcc,%,$(firstword $(nvccs)))
 NVCC           ?= $(if $(strip $(CUDA_HOME)),$(wildcard $(CUDA_HOME)/bin/nvcc))
-NCCL_HOME      ?= $(patsubst %/include/nccl.h,%,$(firstword $(wildcard $(addsuffix /include/nccl.h,$(CUDA_HOME) /usr/local /usr))))
+nccl_hs = $(wildcard $(addsuffix /include/nccl.h,$(CUDA_HOME) /usr/local /usr))
+NCCL_HOME      ?= $(patsubst %/include/nccl.h,%,$(firstword $(nccl_hs)))
 CUDA_ARCHS     ?= 80 90#  the newest also as PTX, for GPUs that are newer still
 CMOCKA_LIBS    ?= $(if $(call pc,cmocka),$(shell $(PKG_CONFIG) --libs cmocka))
-missing := $(if $(CC),,mpicc (Debian: mpich);)$(if $(strip $(HDF5_LIBS)),, HDF5 (libhdf5-mpich-dev, or HDF5_CPPFLAGS= HDF5_LIBS=);)
+missing := $(if $(CC),,mpicc (Debian: mpich);)
+missing += $(if $(strip $(HDF5_LIBS)),, HDF5 (libhdf5-mpich-dev, or HDF5_CPPFLAGS= HDF5_LIBS=);)
 missing += $(if $(strip $(CJSON_LIBS)),, cJSON (libcjson-dev, or CJSON_CPPFLAGS= CJSON_LIBS=);)
 blas    := $(strip $(BLAS_LIBS))# without one there is a planner and no trainer
 cuda    := $(if $(blas),$(strip $(NVCC)))
@@ -69,7 +73,8 @@ export OMPI_CC  := clang
 endif
 opt_release := -O3 -g -DNDEBUG -fno-math-errno -ffp-contract=off
 opt_debug   := -O0 -g3 -ffp-contract=off
-opt_asan    := -O1 -g -fno-omit-frame-pointer -ffp-contract=off -fsanitize=address,undefined -fno-sanitize-recover=undefined
+opt_asan    := -O1 -g -fno-omit-frame-pointer -ffp-contract=off \
+               -fsanitize=address,undefined -fno-sanitize-recover=undefined
 opt_fuzz    := $(opt_asan) -fsanitize=fuzzer-no-link -Wno-unused-command-line-argument
 ifeq ($(opt_$(mode)),)
 $(error MODE=$(mode): expected release, debug, asan or fuzz)
@@ -77,7 +82,8 @@ endif
 OPT  ?= $(opt_$(mode))
 WARN ?= -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wformat=2 -Wundef -Wpointer-arith -Wcast-qual
 WARN += $(if $(filter 1,$(WERROR)),-Werror)
-CPPFLAGS   += -D_GNU_SOURCE -DH5_USE_110_API -Isrc $(HDF5_CPPFLAGS) $(CJSON_CPPFLAGS) $(BLAS_CPPFLAGS) $(if $(strip $(METIS_LIBS)),-DHAVE_METIS)
+CPPFLAGS   += -D_GNU_SOURCE -DH5_USE_110_API -Isrc $(HDF5_CPPFLAGS) $(CJSON_CPPFLAGS) $(BLAS_CPPFLAGS)
+CPPFLAGS   += $(if $(strip $(METIS_LIBS)),-DHAVE_METIS)
 ALL_CFLAGS := -std=c11 $(OPT) -fopenmp $(WARN) $(CFLAGS)
 LDLIBS     += $(HDF5_LIBS) $(CJSON_LIBS) $(METIS_LIBS) -lm
 
@@ -105,13 +111,14 @@ fuzzers  := $(patsubst tests/fuzz/%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all tests config check check-unit check-property check-mpi check-train check-gpu check-cli check-jobs check-fuzz check-long \
-        check-slurm check-fresh replay fuzz fuzz-all bench figures loop demo install uninstall format lint clean help FORCE
+.PHONY: all tests config check check-unit check-property check-mpi check-train check-gpu check-cli check-jobs \
+        check-fuzz check-long check-slurm check-fresh replay fuzz fuzz-all bench figures loop demo install uninstall \
+        format lint clean help FORCE
 
 ## all: build the planner, build/sailor, and the trainer, build/sailor-train (the default)
 all: $(programs) $(plugin)
 	$(if $(plugin),,@rm -f $(BIN)/sailor-train-cuda.so)
-	$(if $(blas),,@echo "  build/sailor-train: not built, for want of a BLAS (libopenblas-dev, or BLAS_CPPFLAGS= BLAS_LIBS=)")
+	$(if $(blas),,@echo "  build/sailor-train: not built, no BLAS (libopenblas-dev, or BLAS_CPPFLAGS= BLAS_LIBS=)")
 
 $(BIN)/sailor: $(planner:%.c=$(B)/%.o)
 	@mkdir -p $(@D); echo "  LINK  $@"
@@ -123,9 +130,11 @@ $(BIN)/sailor-train: $(trainer:%.c=$(B)/%.o)
 # nvcc has the host compiler of its own choice: NVCC_FLAGS=-ccbin ...
 nvcc_flags = -std=c++17 -O3 -lineinfo -Isrc $(foreach a,$(CUDA_ARCHS),-gencode arch=compute_$(a),code=sm_$(a)) \
              -gencode arch=compute_$(lastword $(CUDA_ARCHS)),code=compute_$(lastword $(CUDA_ARCHS)) \
-             -Xcompiler -Wall,-Wextra,-fPIC $(if $(filter 1,$(WERROR)),-Werror all-warnings -Xcompiler -Werror) $(NVCC_FLAGS)
+             -Xcompiler -Wall,-Wextra,-fPIC $(if $(filter 1,$(WERROR)),-Werror all-warnings -Xcompiler -Werror) \
+             $(NVCC_FLAGS)
 cuda_libs  = -L$(CUDA_HOME)/lib64 -Wl,-rpath,$(CUDA_HOME)/lib64 -lcublasLt -lcudart_static -lstdc++ -ldl -lrt -lpthread
-$(BIN)/sailor-train-cuda.so: $(B)/src/train/backend_cuda.o $(patsubst %.c,$(B)/%.o,$(if $(nccl),$(plugin_c),$(filter-out $(nccl_c),$(plugin_c))))
+plugin_o := $(patsubst %.c,$(B)/%.o,$(if $(nccl),$(plugin_c),$(filter-out $(nccl_c),$(plugin_c))))
+$(BIN)/sailor-train-cuda.so: $(B)/src/train/backend_cuda.o $(plugin_o)
 	@mkdir -p $(@D); echo "  LINK  $@ (CUDA, $(if $(nccl),NCCL,no NCCL: nccl.h not found))"
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -shared -o $@ $(filter %.o,$^) $(cuda_libs) \
 	    $(if $(nccl),-L$(nccl)/lib -Wl$(comma)-rpath$(comma)$(nccl)/lib -lnccl)
@@ -133,16 +142,18 @@ $(B)/%.o: %.cu $(B)/flags
 	@mkdir -p $(@D); echo "  NVCC  $<"
 	$(Q)$(NVCC) $(nvcc_flags) -MMD -MP -c -o $@ $<
 $(plugin_c:%.c=$(B)/%.o): private ALL_CFLAGS += -fPIC
-$(nccl_c:%.c=$(B)/%.o): private CPPFLAGS += -isystem $(CUDA_HOME)/include $(if $(filter-out /usr,$(nccl)),-isystem $(nccl)/include)
+$(nccl_c:%.c=$(B)/%.o): private CPPFLAGS += -isystem $(CUDA_HOME)/include \
+    $(if $(filter-out /usr,$(nccl)),-isystem $(nccl)/include)
 
 $(B)/%.o: %.c $(B)/flags
 	@mkdir -p $(@D); echo "  CC    $<"
 	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 # Other flags or another compiler rebuild everything; another version only the files that print it.
+flags = $(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(LDFLAGS) $(LDLIBS) $(NVCC) $(if $(cuda),$(nvcc_flags))
 $(B)/flags: FORCE
 	$(if $(strip $(missing)),$(error not found: $(strip $(missing)) see README.md))
-	@mkdir -p $(@D); echo $(call sh,$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(LDFLAGS) $(LDLIBS) $(NVCC) $(if $(cuda),$(nvcc_flags))) > $@.$$$$; \
+	@mkdir -p $(@D); echo $(call sh,$(flags)) > $@.$$$$; \
 	 cmp -s $@.$$$$ $@ && rm $@.$$$$ || mv $@.$$$$ $@
 $(B)/version: FORCE
 	@mkdir -p $(@D); echo '$(VERSION)' > $@.$$$$; cmp -s $@.$$$$ $@ && rm $@.$$$$ || mv $@.$$$$ $@
@@ -151,7 +162,8 @@ $(version_o): $(B)/version
 $(version_o): CPPFLAGS += -DSAILOR_VERSION='"$(VERSION)"'
 
 # ---- tests ---------------------------------------------------------------------------------------------------
-test_link = $(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(LDFLAGS) -MMD -MP -MF $@.d -o $@ $(filter tests/%.c,$^) $(filter %.o,$^) $(test_flags) $(LDLIBS)
+test_link = $(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(LDFLAGS) -MMD -MP -MF $@.d -o $@ $(filter tests/%.c,$^) \
+            $(filter %.o,$^) $(test_flags) $(LDLIBS)
 define test_rule
 $(B)/tests/$(1)/t_%: tests/$(1)/t_%.c $(call helpers_of,$(1)) $(lib_o)
 	@mkdir -p $$(@D); echo "  TEST  $$@"
@@ -173,7 +185,8 @@ $(B)/tests/train/nccl/comm_nccl.o: $(nccl_c) $(B)/flags
 # the CUDA backend on the host: its own kernels, above a GPU of fibers
 emulated := tests/train/emulated
 $(B)/tests/train/t_cuda: | $(B)/tests/train/emulated.so $(plugin)
-$(B)/tests/train/emulated.so: $(B)/tests/train/emulated/backend_cuda.o $(B)/tests/train/emulated/device.o $(B)/src/train/cuda_version.o
+$(B)/tests/train/emulated.so: $(B)/tests/train/emulated/backend_cuda.o $(B)/tests/train/emulated/device.o \
+                               $(B)/src/train/cuda_version.o
 	@echo "  LINK  $@"
 	$(Q)$(CXX) -shared -o $@ $(filter %.o,$^)
 $(B)/tests/train/emulated/backend_cuda.o: src/train/backend_cuda.cu $(B)/flags
@@ -194,13 +207,15 @@ test_env := env -u OMP_NUM_THREADS OMP_THREAD_LIMIT=2 OMP_WAIT_POLICY=passive UC
             CMOCKA_MESSAGE_OUTPUT=TAP RESULTS=$(call sh,$(CURDIR)/$(B)/results) \
             BIN=$(call sh,$(CURDIR)/$(BIN)) MPIEXEC=$(call sh,$(MPIEXEC)) PYTHON=$(call sh,$(PYTHON)) \
             CC=$(call sh,$(CC)) CPPFLAGS=$(call sh,$(CPPFLAGS)) \
-            EMULATED_GPU=$(call sh,$(CURDIR)/$(B)/tests/train/emulated.so) T_CUDA=$(call sh,$(CURDIR)/$(B)/tests/train/t_cuda)
+            EMULATED_GPU=$(call sh,$(CURDIR)/$(B)/tests/train/emulated.so) \
+            T_CUDA=$(call sh,$(CURDIR)/$(B)/tests/train/t_cuda)
 run := $(test_env) tests/run
 
 ## check: all quick tests: unit, property, mpi, train, cli, jobs
 check: all tests
 	$(Q)rm -rf $(B)/results
-	+$(Q)$(MAKE) --no-print-directory -j1 -k check-unit check-property check-mpi check-train check-cli check-jobs; $(run) --sum
+	+$(Q)$(MAKE) --no-print-directory -j1 -k check-unit check-property check-mpi check-train check-cli \
+	    check-jobs; $(run) --sum
 ## check-unit: cmocka programs tests/unit/t_*.c
 check-unit: $(unit)
 	$(Q)$(run) unit $(unit)
@@ -210,7 +225,7 @@ check-property: $(property)
 ## check-mpi: cmocka programs tests/mpi/t_*.c under mpirun -n $(NP)
 check-mpi: $(mpi)
 	$(Q)$(run) -n $(NP) mpi $(mpi)
-## check-train: the trainer's programs tests/train/t_*.c, t_parallel under mpirun -n 2, 4, 5 and 8, and PyTorch where there is one
+## check-train: the trainer's programs tests/train/t_*.c, some under mpirun -n 2, 4, 5 and 8, and PyTorch if there
 check-train: all $(train) $(if $(blas),$(BIN)/bench_train)
 	$(if $(blas),$(Q)$(run) train $(train) tests/train/torch.t tests/train/bench.t)
 	$(if $(blas),$(Q)$(run) -n 2 train-2 $(B)/tests/train/t_parallel)
@@ -222,7 +237,7 @@ check-train: all $(train) $(if $(blas),$(BIN)/bench_train)
 	$(if $(blas),$(Q)$(run) -n 5 train-nccl-5 $(B)/tests/train/t_nccl)
 	$(if $(blas),$(Q)$(run) -n 2 train-cuda-2 $(B)/tests/train/t_cuda)
 	$(if $(blas),$(Q)$(run) -n 4 train-cuda-4 $(B)/tests/train/t_cuda)
-## check-gpu: on a machine with a GPU: the CUDA backend against the CPU's, alone and under mpirun, and under compute-sanitizer
+## check-gpu: on a machine with a GPU: the CUDA backend against the CPU's, under mpirun and compute-sanitizer
 check-gpu: all $(B)/tests/train/t_cuda
 	$(Q)GPU_ONLY=1 $(run) gpu $(B)/tests/train/t_cuda
 	$(Q)GPU_ONLY=1 $(run) -n 2 gpu-2 $(B)/tests/train/t_cuda
@@ -271,8 +286,9 @@ fuzz:
 
 # ---- measurements --------------------------------------------------------------------------------------------
 # One GPU without MPI and HDF5, and the same program on the CPU, to try it
-bench_o := $(patsubst src/%.c,$(B)/src/%.o,$(wildcard src/base/*.c)) $(patsubst %,$(B)/src/%.o,sim/plan sim/tables formats/devices io/json \
-           formats/planjson train/arch train/clock train/data train/grid train/ledger train/net train/trainer)
+bench_o := $(patsubst src/%.c,$(B)/src/%.o,$(wildcard src/base/*.c)) $(patsubst %,$(B)/src/%.o,sim/plan sim/tables \
+           formats/devices io/json formats/planjson train/arch train/clock train/data train/grid \
+           train/ledger train/net train/trainer)
 $(BIN)/bench_gpu $(BIN)/bench_train: test_flags = -Wl,--as-needed# MPI and HDF5 are not needed
 $(BIN)/bench_gpu: tests/bench/bench_gpu.c $(bench_o) $(B)/src/train/backend_cuda.o
 	@mkdir -p $(@D); echo "  LINK  $@"
@@ -332,10 +348,12 @@ lint: all $(if $(blas),$(B)/tests/train/emulated.so $(nccl_o))
 	$(Q)OBJECTS=$(B) WARN="$(filter-out -Werror,$(WARN))" $(run) lint $(sort $(wildcard tests/lint/*.t))
 ## config: print what was found
 config:
-	@printf '%-9s %s\n' version '$(VERSION)' mode '$(mode) -> $(BIN)/sailor' compiler '$(or $(CC),not found)' flags '$(ALL_CFLAGS)' \
+	@printf '%-9s %s\n' version '$(VERSION)' mode '$(mode) -> $(BIN)/sailor' compiler '$(or $(CC),not found)' \
+	  flags '$(ALL_CFLAGS)' \
 	  hdf5 '$(or $(hdf5_pc),$(HDF5_LIBS),not found)' cjson '$(or $(CJSON_LIBS),not found)' \
 	  blas '$(or $(BLAS_LIBS),not found)' cuda '$(or $(NVCC),not found)' nccl '$(or $(nccl),not found)' \
-	  cmocka '$(or $(CMOCKA_LIBS),not found: unit and MPI tests cannot be built)' mpiexec '$(or $(MPIEXEC),not found)' prefix $(call sh,$(PREFIX))
+	  cmocka '$(or $(CMOCKA_LIBS),not found: unit and MPI tests cannot be built)' \
+	  mpiexec '$(or $(MPIEXEC),not found)' prefix $(call sh,$(PREFIX))
 ## clean: remove build/
 clean:
 	$(RM) -r build

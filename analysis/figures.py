@@ -1089,7 +1089,8 @@ def markdown(attrs, data):
     out.append("# The published comparison, run again\n")
     out.append(
         f"sailor {attrs.get('version', '?')}, mode {attrs.get('mode', '?')}, common simulator `{attrs.get('estimator', '?')}`, "
-        f"{attrs.get('threads', '?')} threads on {attrs.get('host', '?')}, written {attrs.get('written_utc', '?')}. Deviations are ours minus published, "
+        f"{attrs.get('threads', '?')} threads on {attrs.get('host', '?')}, "
+        f"written {attrs.get('written_utc', '?')}. Deviations are ours minus published, "
         "in % of the published number. Search times are wall-clock times on different machines.\n"
     )
     table = {m: errors(data["estimate"], m) for m in (True, False)}
@@ -1176,7 +1177,8 @@ def markdown(attrs, data):
                     times(geometric(ratio)) if ratio else "–",
                 )
             out.append(
-                "\nThroughput ratio: iterations/s of exact divided by the planner's. Cost ratio: USD of the planner's plan divided by exact's. "
+                "\nThroughput ratio: iterations/s of exact divided by the planner's. "
+                "Cost ratio: USD of the planner's plan divided by exact's. "
                 "Both are means over the pools where both have a plan.\n"
             )
     for figure, row, points, entries in frontiers_of(data):
@@ -1184,7 +1186,8 @@ def markdown(attrs, data):
         gap, took = max(p["gap"] for p in points), points[0]["search_s"]
         out.append(f"## Time/cost frontier: {figure}, row {row}\n")
         out.append(
-            f"{pool_text(entries[0]['pool']) if entries else ''}: {len(line_of)} plans, from {line_of[0][0]:.4g} s and {line_of[0][1]:.4g} USD to "
+            f"{pool_text(entries[0]['pool']) if entries else ''}: {len(line_of)} plans, "
+            f"from {line_of[0][0]:.4g} s and {line_of[0][1]:.4g} USD to "
             f"{line_of[-1][0]:.4g} s and {line_of[-1][1]:.4g} USD; proven within {100 * gap:.3g} %, {took:.3g} s of search.\n"
         )
         if entries:

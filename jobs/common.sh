@@ -59,7 +59,8 @@ place() {
     "${launch[@]}" bash -c "$where" | sort -n | sed '1i rank node device cpus' >"$run/placement.txt"
     [ "${SAILOR_COMM:?}" = nccl ] || return 0 # MPI also works with several ranks on a GPU
     shared=$(tail -n +2 "$run/placement.txt" | awk '{ print $2, $3 }' | sort | uniq -d | head -n 1)
-    [ -z "$shared" ] || fail "several ranks on node ${shared% *} have the same device, ${shared#* } ($run/placement.txt); expected one each: sbatch --gpus-per-task=1"
+    [ -z "$shared" ] || fail "several ranks on node ${shared% *} have the same device, ${shared#* } ($run/placement.txt);" \
+        "expected one each: sbatch --gpus-per-task=1"
 }
 
 # shellcheck disable=SC2034 # used by the scripts

@@ -50,7 +50,8 @@ SlurmdParameters=config_overrides
 ReturnToService=2
 KillWait=5
 MinJobAge=3600
-NodeName=$names NodeHostname=$(hostname -s) NodeAddr=127.0.0.1 Port=[$((base + 1))-$((base + nodes))] Sockets=4 CoresPerSocket=72 ThreadsPerCore=1 RealMemory=800000 Gres=gpu:4 State=UNKNOWN
+NodeName=$names NodeHostname=$(hostname -s) NodeAddr=127.0.0.1 Port=[$((base + 1))-$((base + nodes))] \
+    Sockets=4 CoresPerSocket=72 ThreadsPerCore=1 RealMemory=800000 Gres=gpu:4 State=UNKNOWN
 PartitionName=normal Nodes=ALL Default=YES MaxTime=12:00:00 State=UP
 EOF
     # CUDA_VISIBLE_DEVICES is the minor number of a device; who may not make one gets a file, and no number

@@ -32,8 +32,8 @@ int site_load(const char *site, const char *inputs, struct workload *w, const ch
 /** The path of the job called `name` in an inputs directory or its examples/; NULL if there is none. */
 const char *job_named(const char *dir, const char *name, struct arena *a);
 
-/** What a job on the command line means: a path, or the name of a job of the inputs ("fig7"). Never NULL; a name
- * that is neither is returned as it is, so that reading it gives the error. */
+/** What a job on the command line means: a path, or the name of a job of the inputs ("fig7"). Never NULL; a
+ * name that is neither is returned as it is, so that reading it gives the error. */
 const char *job_path(const char *ref, const char *inputs, struct arena *a);
 
 /** A job file with everything it names. `text` is the content of the file `path` (so that one MPI rank can

@@ -20,7 +20,8 @@ export OMP_NUM_THREADS=$cores OMP_WAIT_POLICY=passive HDF5_USE_FILE_LOCKING=FALS
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 
-echo "# $("$bin/sailor" --version | head -n 1); $(date -u +%FT%TZ); $(uname -sm); $(awk -F': ' '/^model name/ { print $2; exit }' /proc/cpuinfo 2>/dev/null)"
+echo "# $("$bin/sailor" --version | head -n 1); $(date -u +%FT%TZ); $(uname -sm);" \
+    "$(awk -F': ' '/^model name/ { print $2; exit }' /proc/cpuinfo 2>/dev/null)"
 echo "# $cores cores of $(nproc), $runs runs, estimator $estimator; load average at the start: $(cut -d' ' -f1-3 /proc/loadavg 2>/dev/null)"
 "${pin[@]}" "$python" - "$bin/sailor" "$bin/bench_near" "$runs" "$limit" "$estimator" "$tmp" "$@" <<'PY'
 import copy, json, os, statistics, subprocess, sys, time

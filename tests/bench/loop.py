@@ -65,7 +65,8 @@ def compare(name, at):
             "spread": 100 * (np.percentile(steps, 75) - np.percentile(steps, 25)) / np.median(steps),
             "work_estimate": busy_estimate, "work": busy, "work_error": percent(busy_estimate, busy),
             "wait": of["wait"][stage == busiest].max(), "sum": of["data"].min(), "sum_estimate": guess["sync_time_s"],
-            "memory_error": 100 * max(abs(memory_bytes(plan, model, s, threads) / ledger[stage == s].max() - 1) for s in range(len(stages)))}
+            "memory_error": 100 * max(abs(memory_bytes(plan, model, s, threads) / ledger[stage == s].max() - 1)
+                                      for s in range(len(stages)))}
 
 
 print(f"\n{'':14}   iteration, s                          work of the busiest stage, s  it waits  gradient sums, ms  memory")

@@ -44,7 +44,8 @@ truncate -s 67108865 "$tmp/large.json"
 check "simulate: more than 64 MiB" large.json "" "more than" "$sailor" simulate "$tmp/large.json"
 check "import: no such directory" none "" "no directory" "$sailor" import none -o "$tmp/out-dir"
 check "import: nothing there" tests/bad "" "nothing to import" "$sailor" import tests/bad -o "$tmp/out-dir"
-check "import: bad facts" tests/bad/plan/array.json "/" "expected an object" "$sailor" import tests --facts tests/bad/plan/array.json -o "$tmp/out-dir"
+check "import: bad facts" tests/bad/plan/array.json "/" "expected an object" \
+    "$sailor" import tests --facts tests/bad/plan/array.json -o "$tmp/out-dir"
 
 for f in tests/bad/plan/*.json tests/bad/simulate/*.json; do
     grep -qxF "${f#tests/bad/}" "$tmp/listed" || { : >"$tmp/err"; not_ok "$f" "not listed in tests/bad/cases"; }

@@ -99,7 +99,8 @@ sys.path.insert(0, sys.argv[1])
 from sailor_plan import planned
 c = planned()
 p = c.parallelism
-assert (p.tensor_parallel_degree, p.pipeline_parallel_degree, p.data_parallel_replicate_degree, p.data_parallel_shard_degree) == (4, 3, 2, 1)
+assert (p.tensor_parallel_degree, p.pipeline_parallel_degree) == (4, 3)
+assert (p.data_parallel_replicate_degree, p.data_parallel_shard_degree) == (2, 1)
 assert (c.training.local_batch_size, c.training.global_batch_size, c.training.seq_len) == (32, 64, 8192)
 assert p.pipeline_parallel_microbatch_size == 1 and p.pipeline_parallel_schedule == "1F1B"
 parts = p.module_fqns_per_model_part
@@ -114,7 +115,8 @@ has err "TorchTitan has no gpt model with 24 blocks of width 1024" "a model that
 plan llama_whole llama-3-8b 64 1 0:16:A100-40*2*4 16:35:A100-40*2*4
 run "$sailor" export "$tmp/llama_whole.json" --format megatron
 arguments "$tmp/out" | tr '\n' ' ' >"$tmp/args"
-has args "--group-query-attention --num-query-groups 8 --swiglu --normalization RMSNorm --position-embedding-type rope --disable-bias-linear" \
+has args "--group-query-attention --num-query-groups 8 --swiglu --normalization RMSNorm \
+--position-embedding-type rope --disable-bias-linear" \
     "a Llama's architecture in Megatron's words"
 
 job "$tmp/job.json" throughput

@@ -43,14 +43,16 @@ with h5py.File(sys.argv[1], "r") as f:
         first = group[next(iter(group))]
         assert list(first[:]) == list(range(len(first)))
         for d in group.values():
-            assert isinstance(d.attrs["units"], str) and d.attrs["units"] and isinstance(d.attrs["description"], str) and d.attrs["description"], d.name
+            for key in "units", "description":
+                assert isinstance(d.attrs[key], str) and d.attrs[key], d.name
             assert d.shape == first.shape, d.name
     w = {k: v[:] for k, v in f["walk"].items()}
     assert f["walk/status"].attrs["flag_meanings"] == "todo optimal feasible infeasible"
     assert set(w["figure"]) == {b"fig7"} and set(w["row"]) == {0, 1, 2} and len(f["estimate/run"]) == 0
     exact = w["planner"] == b"exact"
     assert exact.sum() == 3 and all(w["status"][exact] == 1) and all(w["gap"][exact] == 0) and np.isnan(w["gap"][~exact]).all()
-    assert np.isnan(w["published_throughput_per_s"][exact]).all() and not np.isnan(w["published_throughput_per_s"][w["planner"] == b"amp"]).any()
+    published = w["published_throughput_per_s"]
+    assert np.isnan(published[exact]).all() and not np.isnan(published[w["planner"] == b"amp"]).any()
     for row in range(3):  # nothing beats the proven optimum (aceso has a simulator of its own)
         here = (w["row"] == row) & (w["planner"] != b"aceso")
         assert w["throughput_per_s"][here].max() <= w["throughput_per_s"][exact & here][0] * (1 + 1e-9)
@@ -79,11 +81,13 @@ run "$python" analysis/figures.py "$tmp/f.h5" -o "$tmp/new/pictures" --table "$t
 expect 0 "figures.py makes its directory"
 [ ! -s "$tmp/err" ] && draws "$tmp/new/pictures" fig7 frontier-fig7-row2 search
 ok $? "and draws what the file holds"
-grep -qF '| 128 A100 | exact | 0.41753 | – | – | 0.3128 |' "$tmp/f.md" && grep -qF '| 128 A100 | AMP | 0.32379 | 0.32379 | 0 | 0.4034 | 0.4034 | 0 |' "$tmp/f.md"
+grep -qF '| 128 A100 | exact | 0.41753 | – | – | 0.3128 |' "$tmp/f.md" &&
+    grep -qF '| 128 A100 | AMP | 0.32379 | 0.32379 | 0 | 0.4034 | 0.4034 | 0 |' "$tmp/f.md"
 ok $? "--table: ours beside the published"
 grep -qF '| AMP | 3 of 3 | 1.243 |' "$tmp/f.md" && grep -q 'Time/cost frontier: fig7, row 2' "$tmp/f.md"
 ok $? "--table: mean ratios and the frontier"
-awk '/^\|/ { n = gsub(/\|/, "|"); if (inside && n != width) bad = 1; width = n; inside = 1; next } { inside = 0 } END { exit bad }' "$tmp/f.md"
+awk '/^\|/ { n = gsub(/\|/, "|"); if (inside && n != width) bad = 1; width = n; inside = 1; next }
+     { inside = 0 } END { exit bad }' "$tmp/f.md"
 ok $? "--table: every row has the columns of its head"
 run "$python" analysis/figures.py "$tmp/five.h5" -o "$tmp/five" --format png,pdf
 expect 0 "a file with figure 5 alone"

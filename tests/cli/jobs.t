@@ -12,26 +12,42 @@ refused() { # title, what the one line says
 
 # ---- the commands ----
 run jobs/submit-validation --help
-missing=$(grep -oE -- '--[a-z-]+( \||\))' jobs/submit-validation | grep -oE -- '--[a-z-]+' | while read -r o; do grep -qF -- "$o" "$tmp/out" || echo "$o"; done)
+missing=$(grep -oE -- '--[a-z-]+( \||\))' jobs/submit-validation | grep -oE -- '--[a-z-]+' |
+    while read -r o; do grep -qF -- "$o" "$tmp/out" || echo "$o"; done)
 [ "$rc" = 0 ] && [ -z "$missing" ]
 ok $? "submit-validation --help names every option${missing:+ (missing: $missing)}"
 run jobs/submit-validation --dry-run
 cat >"$tmp/want" <<EOT
-sbatch --nodes=1 --ntasks-per-node=4 --time=10 --job-name=opt-350m-G1-D1-P1-tp4-m1 --output=$SAILOR_OUT/validation/%x-%j.out jobs/validate.sbatch 1 1 1 1 1
-sbatch --nodes=1 --ntasks-per-node=4 --time=10 --job-name=opt-350m-G32-D1-P1-tp4-m1 --output=$SAILOR_OUT/validation/%x-%j.out jobs/validate.sbatch 1 32 1 1 1
-sbatch --nodes=2 --ntasks-per-node=4 --time=10 --job-name=opt-350m-G32-D1-P2-tp4-m8 --output=$SAILOR_OUT/validation/%x-%j.out jobs/validate.sbatch 2 32 1 2 8
-sbatch --nodes=2 --ntasks-per-node=4 --time=10 --job-name=opt-350m-G32-D2-P1-tp4-m2 --output=$SAILOR_OUT/validation/%x-%j.out jobs/validate.sbatch 2 32 2 1 2
-sbatch --nodes=4 --ntasks-per-node=4 --time=11 --job-name=opt-350m-G64-D1-P4-tp4-m1 --output=$SAILOR_OUT/validation/%x-%j.out jobs/validate.sbatch 4 64 1 4 1
-sbatch --nodes=4 --ntasks-per-node=4 --time=11 --job-name=opt-350m-G64-D2-P2-tp4-m1 --output=$SAILOR_OUT/validation/%x-%j.out jobs/validate.sbatch 4 64 2 2 1
-sbatch --nodes=4 --ntasks-per-node=4 --time=11 --job-name=opt-350m-G128-D4-P1-tp4-m4 --output=$SAILOR_OUT/validation/%x-%j.out jobs/validate.sbatch 4 128 4 1 4
-sbatch --nodes=8 --ntasks-per-node=4 --time=12 --job-name=opt-350m-G512-D2-P4-tp4-m8 --output=$SAILOR_OUT/validation/%x-%j.out jobs/validate.sbatch 8 512 2 4 8
-sbatch --nodes=8 --ntasks-per-node=4 --time=12 --job-name=opt-350m-G512-D4-P2-tp4-m8 --output=$SAILOR_OUT/validation/%x-%j.out jobs/validate.sbatch 8 512 4 2 8
-sbatch --nodes=16 --ntasks-per-node=4 --time=14 --job-name=opt-350m-G1024-D16-P1-tp4-m8 --output=$SAILOR_OUT/validation/%x-%j.out jobs/validate.sbatch 16 1024 16 1 8
-sbatch --nodes=16 --ntasks-per-node=4 --time=14 --job-name=opt-350m-G1024-D4-P4-tp4-m8 --output=$SAILOR_OUT/validation/%x-%j.out jobs/validate.sbatch 16 1024 4 4 8
-sbatch --nodes=16 --ntasks-per-node=4 --time=14 --job-name=opt-350m-G1024-D8-P2-tp4-m8 --output=$SAILOR_OUT/validation/%x-%j.out jobs/validate.sbatch 16 1024 8 2 8
-sbatch --nodes=32 --ntasks-per-node=4 --time=18 --job-name=opt-350m-G1024-D16-P2-tp4-m8 --output=$SAILOR_OUT/validation/%x-%j.out jobs/validate.sbatch 32 1024 16 2 8
-sbatch --nodes=32 --ntasks-per-node=4 --time=18 --job-name=opt-350m-G1024-D32-P1-tp4-m8 --output=$SAILOR_OUT/validation/%x-%j.out jobs/validate.sbatch 32 1024 32 1 8
-sbatch --nodes=32 --ntasks-per-node=4 --time=18 --job-name=opt-350m-G1024-D8-P4-tp4-m8 --output=$SAILOR_OUT/validation/%x-%j.out jobs/validate.sbatch 32 1024 8 4 8
+sbatch --nodes=1 --ntasks-per-node=4 --time=10 --job-name=opt-350m-G1-D1-P1-tp4-m1 --output=$SAILOR_OUT/validation/%x-%j.out \
+jobs/validate.sbatch 1 1 1 1 1
+sbatch --nodes=1 --ntasks-per-node=4 --time=10 --job-name=opt-350m-G32-D1-P1-tp4-m1 --output=$SAILOR_OUT/validation/%x-%j.out \
+jobs/validate.sbatch 1 32 1 1 1
+sbatch --nodes=2 --ntasks-per-node=4 --time=10 --job-name=opt-350m-G32-D1-P2-tp4-m8 --output=$SAILOR_OUT/validation/%x-%j.out \
+jobs/validate.sbatch 2 32 1 2 8
+sbatch --nodes=2 --ntasks-per-node=4 --time=10 --job-name=opt-350m-G32-D2-P1-tp4-m2 --output=$SAILOR_OUT/validation/%x-%j.out \
+jobs/validate.sbatch 2 32 2 1 2
+sbatch --nodes=4 --ntasks-per-node=4 --time=11 --job-name=opt-350m-G64-D1-P4-tp4-m1 --output=$SAILOR_OUT/validation/%x-%j.out \
+jobs/validate.sbatch 4 64 1 4 1
+sbatch --nodes=4 --ntasks-per-node=4 --time=11 --job-name=opt-350m-G64-D2-P2-tp4-m1 --output=$SAILOR_OUT/validation/%x-%j.out \
+jobs/validate.sbatch 4 64 2 2 1
+sbatch --nodes=4 --ntasks-per-node=4 --time=11 --job-name=opt-350m-G128-D4-P1-tp4-m4 --output=$SAILOR_OUT/validation/%x-%j.out \
+jobs/validate.sbatch 4 128 4 1 4
+sbatch --nodes=8 --ntasks-per-node=4 --time=12 --job-name=opt-350m-G512-D2-P4-tp4-m8 --output=$SAILOR_OUT/validation/%x-%j.out \
+jobs/validate.sbatch 8 512 2 4 8
+sbatch --nodes=8 --ntasks-per-node=4 --time=12 --job-name=opt-350m-G512-D4-P2-tp4-m8 --output=$SAILOR_OUT/validation/%x-%j.out \
+jobs/validate.sbatch 8 512 4 2 8
+sbatch --nodes=16 --ntasks-per-node=4 --time=14 --job-name=opt-350m-G1024-D16-P1-tp4-m8 --output=$SAILOR_OUT/validation/%x-%j.out \
+jobs/validate.sbatch 16 1024 16 1 8
+sbatch --nodes=16 --ntasks-per-node=4 --time=14 --job-name=opt-350m-G1024-D4-P4-tp4-m8 --output=$SAILOR_OUT/validation/%x-%j.out \
+jobs/validate.sbatch 16 1024 4 4 8
+sbatch --nodes=16 --ntasks-per-node=4 --time=14 --job-name=opt-350m-G1024-D8-P2-tp4-m8 --output=$SAILOR_OUT/validation/%x-%j.out \
+jobs/validate.sbatch 16 1024 8 2 8
+sbatch --nodes=32 --ntasks-per-node=4 --time=18 --job-name=opt-350m-G1024-D16-P2-tp4-m8 --output=$SAILOR_OUT/validation/%x-%j.out \
+jobs/validate.sbatch 32 1024 16 2 8
+sbatch --nodes=32 --ntasks-per-node=4 --time=18 --job-name=opt-350m-G1024-D32-P1-tp4-m8 --output=$SAILOR_OUT/validation/%x-%j.out \
+jobs/validate.sbatch 32 1024 32 1 8
+sbatch --nodes=32 --ntasks-per-node=4 --time=18 --job-name=opt-350m-G1024-D8-P4-tp4-m8 --output=$SAILOR_OUT/validation/%x-%j.out \
+jobs/validate.sbatch 32 1024 8 4 8
 EOT
 cmp -s "$tmp/want" "$tmp/out"
 ok $? "--dry-run: the 15 published runs"
@@ -53,7 +69,8 @@ run jobs/submit-validation -n --rows "$tmp/one" --model gpt-tiny --splits "6 3,3
 mkdir "$tmp/bin" # a stand-in that says what it was called with: the line must be read as it is meant
 printf '%s\n' '#!/bin/sh' 'echo "$SAILOR_SPLITS $SAILOR_BACKEND" "$@"' >"$tmp/bin/sbatch"
 chmod +x "$tmp/bin/sbatch"
-[ "$(PATH=$tmp/bin:$PATH bash "$tmp/out")" = "6 3,3 cpu --nodes=2 --ntasks-per-node=2 --time=5 --job-name=gpt-tiny-G8-D1-P2-tp2-m1 --output=$tmp/r r/%x-%j.out jobs/validate.sbatch 2 8 1 2 1" ]
+[ "$(PATH=$tmp/bin:$PATH bash "$tmp/out")" = "6 3,3 cpu --nodes=2 --ntasks-per-node=2 --time=5 \
+--job-name=gpt-tiny-G8-D1-P2-tp2-m1 --output=$tmp/r r/%x-%j.out jobs/validate.sbatch 2 8 1 2 1" ]
 ok $? "other rows of another model, on another machine"
 
 run jobs/submit-validation --no-such-option
@@ -84,7 +101,8 @@ def shape(p):
             tuple((tuple(s["layers"]), *[(r["gpu"], r["tp"], r["count"]) for r in s["replicas"]]) for s in p["pipelines"][0]["stages"]))
 ours = [shape(json.load(open(f))) for f in glob.glob(at + "/plan-*.json")]
 theirs = [shape(p) for p in json.load(open("inputs/validation/opt-350m-gh200.json"))["plans"]]
-times = [sorted((x["iteration_time_s"], x["peak_memory_bytes"]) for x in map(json.loads, open(at + "/" + f))) for f in ("ours", "published")]
+times = [sorted((x["iteration_time_s"], x["peak_memory_bytes"]) for x in map(json.loads, open(at + "/" + f)))
+         for f in ("ours", "published")]
 sys.exit(not (len(ours) == 15 and sorted(ours) == sorted(theirs) and times[0] == times[1]))
 EOT
 ok $? "the rows are the 15 published plans, and site clariden has the links they were published with"

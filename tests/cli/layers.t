@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# TAP. The layers of src/ know only what lies below them; base, sim and import see neither MPI nor HDF5. Every header compiles alone. Every test program is named t_*.c, so that the Makefile runs it.
+# TAP. The layers of src/ know only what lies below them; base, sim and import see neither MPI nor HDF5. Every header compiles
+# alone. Every test program is named t_*.c, so that the Makefile runs it.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 n=0 failed=0
@@ -28,7 +29,8 @@ for layer in base sim import; do
     ok $((${#bad} > 0)) "$layer knows neither MPI nor HDF5" <<<"$bad"
 done
 # the lowest two layers hold functions: they neither print nor end the process (but for the arena, when memory is out)
-bad=$(grep -nE '(^|[^[:alnum:]_])(_?exit|abort|[vf]*printf|f?puts|f?putc|putchar|fwrite|perror)[[:space:]]*\(' src/base/*.[ch] src/sim/*.[ch] |
+bad=$(grep -nE '(^|[^[:alnum:]_])(_?exit|abort|[vf]*printf|f?puts|f?putc|putchar|fwrite|perror)[[:space:]]*\(' \
+          src/base/*.[ch] src/sim/*.[ch] |
       grep -vE '^src/base/arena\.c:|^[^:]*:[0-9]+:[[:space:]]*(/?\*|//)')
 ok $((${#bad} > 0)) "base and sim neither print nor exit" <<<"$bad"
 bad=$(find src -mindepth 1 -maxdepth 1 -type d | sed 's,src/,,' | grep -vxE "$(IFS='|'; echo "${!below[*]}")")
@@ -42,7 +44,8 @@ ok $((${#bad} > 0)) "the table of CONTRIBUTING.md says who includes whom" <<<"$b
 
 read -ra flags <<<"${CPPFLAGS:--Isrc} -idirafter tests/train/nccl" # where there is no CUDA: its header for the host
 while read -r header; do
-    out=$("${CC:-mpicc}" "${flags[@]}" -std=c11 -D_GNU_SOURCE -fopenmp -Wall -Wextra -Werror -fsyntax-only -x c - <<<"#include \"${header#src/}\"" 2>&1)
+    out=$("${CC:-mpicc}" "${flags[@]}" -std=c11 -D_GNU_SOURCE -fopenmp -Wall -Wextra -Werror -fsyntax-only -x c - \
+        <<<"#include \"${header#src/}\"" 2>&1)
     ok $? "$header compiles alone" <<<"$out"
 done < <(find src -name '*.h' | sort)
 

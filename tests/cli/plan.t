@@ -14,7 +14,8 @@ expect 0 "plan --json -o"
 json "[x['row'] for x in o] == [0, 1, 2]" "one object per row, in order"
 json "[x['status'] for x in o] == ['optimal', 'infeasible', 'optimal']" "status"
 json "o[1]['throughput_per_s'] == 0 and o[1]['plan'] is None and len(o[1]['reason']) > 5" "a row without plan says why"
-json "all({'row','status','plan','iteration_time_s','throughput_per_s','cost_usd_per_iteration','egress_usd','peak_memory_bytes','lower_bound','gap','search_s','plans_evaluated'} <= set(x) for x in o)" "all keys of the contract"
+json "all({'row', 'status', 'plan', 'iteration_time_s', 'throughput_per_s', 'cost_usd_per_iteration', 'egress_usd',
+           'peak_memory_bytes', 'lower_bound', 'gap', 'search_s', 'plans_evaluated'} <= set(x) for x in o)" "all keys of the contract"
 json "all(x['gap'] == 0 and x['lower_bound'] == x['iteration_time_s'] for x in (o[0], o[2]))" "optimal means gap 0"
 json "abs(o[0]['throughput_per_s'] * o[0]['iteration_time_s'] - 1) < 1e-12" "throughput is 1 / time"
 json "o[0]['plan']['format'] == 'sailor-plan/1' and len(o[0]['top']) == 3" "plan and top plans"
@@ -39,7 +40,8 @@ run "$sailor" plan "$tmp/job.json" --objective cost --json
 json "all(x['lower_bound'] == x['cost_usd_per_iteration'] for x in o if x['plan'])" "--objective overrides the job's"
 run "$sailor" plan "$tmp/frontier.json" --json -o "$tmp/f.h5"
 json "all(x['frontier'][0]['iteration_time_s'] == x['iteration_time_s'] for x in o if x['plan'])" "frontier: the fastest is the row's plan"
-json "all(p['iteration_time_s'] < q['iteration_time_s'] and p['cost_usd_per_iteration'] > q['cost_usd_per_iteration'] for x in o if x['plan'] for p, q in zip(x['frontier'], x['frontier'][1:]))" "frontier: no point dominates another"
+json "all(p['iteration_time_s'] < q['iteration_time_s'] and p['cost_usd_per_iteration'] > q['cost_usd_per_iteration']
+          for x in o if x['plan'] for p, q in zip(x['frontier'], x['frontier'][1:]))" "frontier: no point dominates another"
 
 run "$sailor" plan "$tmp/none.json" -o "$tmp/none.h5"
 expect 3 "no row has a plan"
@@ -114,7 +116,8 @@ ok $? "a stopped search says how to go on, without a job"
 run "$sailor" plan --resume "$tmp/own.h5" --json
 [ "$rc" = 0 ] && ! grep -q 'resume' "$tmp/err"
 ok $? "--resume alone: the job and the options are in the file"
-json "all(x['lower_bound'] <= x['cost_usd_per_iteration'] and len(x['top']) == 3 for x in o if x['plan'])" "objective and --top are those of the file"
+json "all(x['lower_bound'] <= x['cost_usd_per_iteration'] and len(x['top']) == 3 for x in o if x['plan'])" \
+    "objective and --top are those of the file"
 run "$sailor" plan --resume "$tmp/own.h5" --gap 0.1
 expect 2 "an option that is given has to be the same"
 run "$sailor" plan --resume

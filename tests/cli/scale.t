@@ -15,7 +15,7 @@ json.dump({**job, **json.loads(extra)}, open(path, "w"))
 PY
 }
 seven=A100-40,V100-16,A100-80,GH-96,Titan-RTX,RTX-2080,RTX-3090
-us=us-central1
+us="us-central1"
 five=$us-a,$us-b,$us-c,$us-f,us-west1-b
 
 # within SECONDS TITLE CMD...: ended by itself, stopped, in that time
@@ -34,6 +34,7 @@ pool "$tmp/million.json" opt-350m 1024 '{}' A100-40 $us-a 1000000
 within 4 "7 types: --time-limit is kept while the tables are built" "$sailor" plan "$tmp/seven.json" --time-limit 2 -q
 within 4 "15 cells: kept before the first plan is found" "$sailor" plan "$tmp/many.json" --time-limit 2 -q
 within 4 "a million GPUs: kept while the units are listed" "$sailor" plan "$tmp/million.json" --time-limit 2 -q
+# shellcheck disable=SC2016 # for the other shell
 within 6 "so is a signal" timeout --preserve-status -s TERM 2 "$BASH" -c 'exec "$0" "$@"' "$sailor" plan "$tmp/seven.json" -q
 
 # One replica in each of five zones: a pattern on five of fifteen cells, more than are searched.

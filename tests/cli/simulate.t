@@ -18,7 +18,8 @@ job "$tmp/job.json" throughput
 
 run "$sailor" simulate "$tmp/p2.json" --json
 expect 0 "one plan"
-json "len(o) == 1 and {'iteration_time_s','pipeline_time_s','sync_time_s','throughput_per_s','compute_usd','egress_usd','cost_usd_per_iteration','fits','peak_memory_bytes','pipelines'} <= set(o[0])" "all keys of the contract"
+json "len(o) == 1 and {'iteration_time_s', 'pipeline_time_s', 'sync_time_s', 'throughput_per_s', 'compute_usd', 'egress_usd',
+                       'cost_usd_per_iteration', 'fits', 'peak_memory_bytes', 'pipelines'} <= set(o[0])" "all keys of the contract"
 json "all({'compute_s','comm_s','sync_s','memory_bytes'} <= set(s) for s in o[0]['pipelines'][0]['stages'])" "and of its stages"
 cp "$tmp/out" "$tmp/p2.out"
 run "$sailor" simulate "$tmp/two.json" "$tmp/p2.json" "$tmp/list.json" --json
@@ -48,13 +49,16 @@ expect 2 "no such file"
 run "$sailor" validate inputs/validation/opt-350m-gh200.json --estimator sailor --json
 expect 0 "validate the 15 published runs"
 json "len(o) == 16 and o[15]['runs'] == 15" "15 runs and a summary"
-json "abs(o[15]['time_error_mean_percent'] - 8.9) < 0.05 and abs(o[15]['time_error_max_percent'] - 16.1) < 0.05" "time error 8.9 %, at most 16.1 %"
-json "abs(o[15]['memory_error_mean_percent'] - 5.9) < 0.05 and abs(o[15]['memory_error_max_percent'] - 8.8) < 0.05" "memory error 5.9 %, at most 8.8 %"
+json "abs(o[15]['time_error_mean_percent'] - 8.9) < 0.05 and abs(o[15]['time_error_max_percent'] - 16.1) < 0.05" \
+    "time error 8.9 %, at most 16.1 %"
+json "abs(o[15]['memory_error_mean_percent'] - 5.9) < 0.05 and abs(o[15]['memory_error_max_percent'] - 8.8) < 0.05" \
+    "memory error 5.9 %, at most 8.8 %"
 run "$sailor" validate inputs/validation/opt-350m-gh200.json
 has out "15 runs, estimator native" "the table ends with the summary"
 run "$sailor" validate inputs/validation/opt-350m-gh200.json --estimator all --json
 expect 0 "validate by all estimators at once"
-json "[x['estimator'] for x in o][:3] == ['sailor', 'native', 'varuna'] and len(o) == 10 and all(x['runs'] == 15 for x in o)" "one summary each"
+json "[x['estimator'] for x in o][:3] == ['sailor', 'native', 'varuna'] and len(o) == 10 and all(x['runs'] == 15 for x in o)" \
+    "one summary each"
 cp "$tmp/out" "$tmp/all"
 run "$sailor" validate inputs/validation/opt-350m-gh200.json --estimator metis --json
 [ "$(tail -n 1 "$tmp/out")" = "$(grep '"metis"' "$tmp/all")" ]

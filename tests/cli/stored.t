@@ -37,7 +37,7 @@ cp "$tmp/out" "$tmp/f1.json"
 run "$sailor" simulate "$tmp/f1.json" --json
 "$python" -c 'import json,sys
 want = json.loads(open(sys.argv[1]).readline())["frontier"][1]; got = json.loads(open(sys.argv[2]).read())
-sys.exit(want["iteration_time_s"] != got["iteration_time_s"] or want["cost_usd_per_iteration"] != got["cost_usd_per_iteration"])' "$tmp/want" "$tmp/out"
+sys.exit(any(want[key] != got[key] for key in ("iteration_time_s", "cost_usd_per_iteration")))' "$tmp/want" "$tmp/out"
 ok $? "export --frontier to stdout"
 # a site of one's own that is called like one of ours, with other prices
 "$python" - "$tmp" <<'EOF'

@@ -14,7 +14,8 @@ for s in sys.argv[4].split(";"):
     stages.append({"layers": [int(x) for x in layers.split(",")],
                    "replicas": [{"gpu": "cpu", "tp": int(t), "zone": "local"} for t in degrees.split(",")]})
 print(json.dumps({"format": "sailor-plan/1", "model": "gpt-tiny", "site": "local", "global_batch_size": int(sys.argv[2]),
-                  "dtype": sys.argv[5] if len(sys.argv) > 5 else "fp32", "micro_batch_size": int(sys.argv[3]), "pipelines": [{"stages": stages}]}))
+                  "dtype": sys.argv[5] if len(sys.argv) > 5 else "fp32", "micro_batch_size": int(sys.argv[3]),
+                  "pipelines": [{"stages": stages}]}))
 EOF
 }
 losses() { "$python" -c "import json,sys; print([json.loads(l)['loss'] for l in open('$tmp/out')])"; }
@@ -73,8 +74,10 @@ expect 2 "netbench alone"
 # ---- a run, and what it writes ----
 two run "$tmp/pipe.json" --steps 4 --warmup 1 -q --json --evaluate 2 -o "$tmp/m.h5"
 expect 0 "a pipeline of two"
-json 'len(o) == 4 and o[3]["loss"] < o[0]["loss"] and abs(o[0]["loss"] - 6.25) < 0.05 and o[0]["mfu"] is None' "one object a step; the loss starts at ln 512 and falls"
-json '"held_out_loss" in o[1] and not "held_out_loss" in o[0] and all(x["iteration_time_s"] > 0 and x["peak_memory_bytes"] > 0 and x["tokens_per_s"] > 0 for x in o)' "with time, memory and held-out loss"
+json 'len(o) == 4 and o[3]["loss"] < o[0]["loss"] and abs(o[0]["loss"] - 6.25) < 0.05 and o[0]["mfu"] is None' \
+    "one object a step; the loss starts at ln 512 and falls"
+json '"held_out_loss" in o[1] and not "held_out_loss" in o[0] and all(
+    x["iteration_time_s"] > 0 and x["peak_memory_bytes"] > 0 and x["tokens_per_s"] > 0 for x in o)' "with time, memory and held-out loss"
 pipe=$(losses)
 cp "$tmp/out" "$tmp/steps.jsonl"
 two run "$tmp/pipe.json" --steps 1 -q -o "$tmp/m.h5"
@@ -95,7 +98,8 @@ assert f.attrs["peak_memory_bytes"] == f["rank/peak_total_bytes"][:].max() < f["
 assert list(f["rank/stage"]) == [0, 1] and [x.decode() for x in f["rank/device"]] == 2 * [f.attrs["device"]]
 assert re.search("; HDF5 [0-9.]+; .*BL[AI]S", f.attrs["versions"]), f.attrs["versions"]
 seen = []
-f.visititems(lambda name, x: seen.append(name) if isinstance(x, h5py.Dataset) and not ("units" in x.attrs and "description" in x.attrs) else None)
+f.visititems(lambda name, x: seen.append(name) if isinstance(x, h5py.Dataset) and not (
+    "units" in x.attrs and "description" in x.attrs) else None)
 assert not seen, seen
 EOF
     ok $? "the file: phases add up, categories add up, every dataset says what it is"
@@ -135,7 +139,8 @@ json 'o[-1]["runs"] == 1 and o[0]["measured_iteration_time_s"] > 0 and o[0]["tim
 two run "$tmp/pipe.json" --steps 2 -q --checkpoint "$tmp/c.h5"
 expect 0 "a checkpoint after 2 steps"
 two run "$tmp/pipe.json" --steps 2 -q --json --resume "$tmp/c.h5"
-[ "$pipe" = "$(two run "$tmp/pipe.json" --steps 2 -q --json && losses | sed 's/]//'), $(two run "$tmp/pipe.json" --steps 2 -q --json --resume "$tmp/c.h5" && losses | sed 's/\[//')" ]
+[ "$pipe" = "$(two run "$tmp/pipe.json" --steps 2 -q --json && losses | sed 's/]//'), $(
+    two run "$tmp/pipe.json" --steps 2 -q --json --resume "$tmp/c.h5" && losses | sed 's/\[//')" ]
 ok $? "2 + 2 steps are 4, bit for bit"
 want=$(two run "$tmp/pipe.json" --steps 2 -q --json --resume "$tmp/c.h5" && losses)
 for p in tensor one; do
@@ -154,7 +159,8 @@ half=$(losses)
 "$python" -c "import sys; a, b = $pipe, $half; sys.exit(a == b or max(abs(x - y) / y for x, y in zip(a, b)) > 3e-3)"
 ok $? "the losses of fp32 within its rounding"
 two run "$tmp/half.json" --steps 2 -q --checkpoint "$tmp/half-c.h5"
-[ "$half" = "$(two run "$tmp/half.json" --steps 2 -q --json && losses | sed 's/]//'), $(two run "$tmp/half.json" --steps 2 -q --json --resume "$tmp/half-c.h5" && losses | sed 's/\[//')" ]
+[ "$half" = "$(two run "$tmp/half.json" --steps 2 -q --json && losses | sed 's/]//'), $(
+    two run "$tmp/half.json" --steps 2 -q --json --resume "$tmp/half-c.h5" && losses | sed 's/\[//')" ]
 ok $? "2 + 2 steps are 4, bit for bit"
 run "$train" run "$tmp/half-one.json" --steps 2 -q --json --resume "$tmp/half-c.h5"
 "$python" -c "import sys; a, b = ${half}[2:], $(losses); sys.exit(max(abs(x - y) / y for x, y in zip(a, b)) > 1e-5)"
@@ -251,7 +257,8 @@ expect 3 "out of memory is a result"
 grep -qE "rank [01] on .*: out of memory: [0-9]+ bytes asked for activations, [0-9]+ held, limit 10737418" "$tmp/err"
 ok $? "rank, host, category, bytes asked, bytes held"
 if "$python" -c 'import h5py' 2>/dev/null; then
-    "$python" -c "import h5py; f = h5py.File('$tmp/oom.h5'); assert f.attrs['status'] == 'out of memory' and f['rank/peak_total_bytes'][0] > 0"
+    "$python" -c "import h5py; f = h5py.File('$tmp/oom.h5')
+assert f.attrs['status'] == 'out of memory' and f['rank/peak_total_bytes'][0] > 0"
     ok $? "and kept in the file"
 fi
 # start CMD...: in the background, until it has done a step

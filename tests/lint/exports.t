@@ -13,7 +13,7 @@ cuda_version        looked up by name (dlsym) in sailor-train-cuda.so
 backend_cuda_open   likewise
 comm_nccl_open      likewise
 arch_params         for the benchmarks, which count parameters
-workload_load       for tests and benchmarks, which have no job
+search_problem_of   for tests and a benchmark, which search without a planner
 plan_from_json      for tests and a fuzz harness: what is stored reads as what was stored
 import_try          the door of a fuzz harness and of the tests of refusals
 json_number         compared with the digits wanted, one by one

@@ -11,7 +11,8 @@ is "$(how "$id")" "COMPLETED 0" "two nodes are measured" "$work/netbench.log"
 is "$("$python" -c '
 import json, sys
 s = json.load(open(sys.argv[1]))
-print(s["name"], sorted(s["intra_node"]["cpu"]), [(r[2], r[5]) for r in s["links"]["rows"]], [(x["n"], x["same_machine"]) for x in s["links"]["//samples"]])' \
+print(s["name"], sorted(s["intra_node"]["cpu"]), [(r[2], r[5]) for r in s["links"]["rows"]],
+    [(x["n"], x["same_machine"]) for x in s["links"]["//samples"]])' \
     "$SAILOR_OUT/inputs/sites/local.json")" \
     "local ['2', '4'] [(1, 1), (2, 2), (4, 4)] [(1, True), (2, True), (1, False), (2, False), (4, False)]" \
     "the site has links of 2 and 4 ranks of a node, and of 1, 2 and 4 ranks between nodes" "$work/netbench.log"
@@ -33,7 +34,8 @@ id=$(submit "$work/run.log" --nodes=2 jobs/validate.sbatch "$work/best.json")
 wait_for 120 state_is "$id" "$ended"
 is "$(how "$id")" "COMPLETED 0" "the plan is run on two nodes" "$work/run.log"
 "$sailor" validate "$SAILOR_OUT/validation/best.h5" --inputs "$SAILOR_OUT/inputs" --json >"$work/compared" 2>"$work/why"
-is "$? $("$python" -c 'import json, sys; o = json.loads(open(sys.argv[1]).readline()); print(o["iteration_time_s"] > 0, o["measured_iteration_time_s"] > 0)' "$work/compared")" \
+is "$? $("$python" -c 'import json, sys; o = json.loads(open(sys.argv[1]).readline())
+print(o["iteration_time_s"] > 0, o["measured_iteration_time_s"] > 0)' "$work/compared")" \
     "0 True True" "and its estimate compared with what was measured" "$work/why"
 
 # ---- the same in one job -----------------------------------------------------------------------------------------------
@@ -42,7 +44,9 @@ id=$(submit "$work/loop.log" --nodes=2 jobs/loop.sbatch "$work/job.json" --quiet
 wait_for 240 state_is "$id" "$ended"
 is "$(how "$id")" "COMPLETED 0" "the closed loop is one job" "$work/loop.log"
 run=$SAILOR_OUT/$id
-is "$(for f in inputs/profiles/gpt-tiny/cpu.json inputs/sites/local.json plan.h5 plan.json run.h5; do [ -s "$run/$f" ] || echo "no $f"; done) $(wc -l <"$run/steps.jsonl")" " 10" \
+is "$(for f in inputs/profiles/gpt-tiny/cpu.json inputs/sites/local.json plan.h5 plan.json run.h5; do
+    [ -s "$run/$f" ] || echo "no $f"
+done) $(wc -l <"$run/steps.jsonl")" " 10" \
     "profile, links, plan, ten iterations and the measurement are in its directory" "$work/loop.log"
 grep -q "run.h5" "$run/validate.txt"
 ok $? "and so is the comparison" <"$run/validate.txt"

@@ -25,7 +25,8 @@ cp inputs/sites/local.json "$SAILOR_OUT/inputs/sites/"
 echo '{"format": "sailor-job/1", "model": "gpt-tiny", "site": "local", "global_batch_size": 4,
        "pools": [{"gpus": [{"zone": "local", "gpu": "cpu", "count": 4}]}]}' >"$work/job.json"
 "$sailor" plan "$work/job.json" --inputs "$SAILOR_OUT/inputs" --json >"$work/plan" 2>"$work/why"
-is "$? $("$python" -c 'import json, sys; print(json.loads(open(sys.argv[1]).read())["status"])' "$work/plan")" "0 optimal" "the planner plans with it" "$work/why"
+is "$? $("$python" -c 'import json, sys; print(json.loads(open(sys.argv[1]).read())["status"])' "$work/plan")" "0 optimal" \
+    "the planner plans with it" "$work/why"
 
 refused "a profile that is there" "-f overwrites it" jobs/profile.sbatch gpt-tiny --largest 1 --repeat 1
 refused "no model" "expected MODEL" jobs/profile.sbatch

@@ -22,12 +22,14 @@ wait_for 120 state_is "$one" "$ended"
 wait_for 120 state_is "$two" "$ended"
 cat "$results"/*.out >"$work/logs" 2>&1
 is "$(how "$one"), $(how "$two")" "COMPLETED 0, COMPLETED 0" "both end by themselves" "$work/logs"
-is "$(cd "$results" && echo *.h5)" "gpt-tiny-G8-D4-P2-tp1-m1.h5 gpt-tiny-G8-D8-P1-tp1-m1.h5" "each left its result under its name" "$work/logs"
+is "$(cd "$results" && echo *.h5)" "gpt-tiny-G8-D4-P2-tp1-m1.h5 gpt-tiny-G8-D8-P1-tp1-m1.h5" \
+    "each left its result under its name" "$work/logs"
 run=$SAILOR_OUT/$one
 is "$(wc -l <"$run/steps.jsonl")" 10 "ten iterations" "$work/logs"
 SAILOR_PLACE=local/local/cpu jobs/grid-plan 8 8 1 1 | cmp - "$run/plan.json" >"$work/why" 2>&1
 ok $? "the plan is kept" <"$work/why"
-is "$(tail -n +2 "$run/placement.txt" | cut -d' ' -f1-2 | paste -sd' ')" "$(for r in {0..7}; do echo "$r nid00000$((1 + r / 4))"; done | paste -sd' ')" \
+is "$(tail -n +2 "$run/placement.txt" | cut -d' ' -f1-2 | paste -sd' ')" \
+    "$(for r in {0..7}; do echo "$r nid00000$((1 + r / 4))"; done | paste -sd' ')" \
     "the placement names every rank and its node" "$run/placement.txt"
 devices='0 1 2 3 0 1 2 3'
 [ -c "$slurm/gpu0" ] || devices='none none none none none none none none' # only root can make devices (slurm-local.sh)
@@ -57,7 +59,8 @@ json.dump({"format": "sailor-profile/1", "model": "gpt-tiny", "gpu": "cpu", "tim
     open(at + "/profiles/gpt-tiny/cpu.json", "w"))
 EOT
 SAILOR_INPUTS=$work/inputs bash -c "$command --json" >"$work/compared" 2>"$work/why"
-is "$? $("$python" -c 'import json, sys; o = [json.loads(l) for l in open(sys.argv[1])]; print(len(o) > 5 and all(x["runs"] == 2 for x in o) and o[0]["time_error_mean_percent"] > 0)' "$work/compared")" \
+is "$? $("$python" -c 'import json, sys; o = [json.loads(l) for l in open(sys.argv[1])]
+print(len(o) > 5 and all(x["runs"] == 2 for x in o) and o[0]["time_error_mean_percent"] > 0)' "$work/compared")" \
     "0 True" "it reads both results, for every estimator that knows such devices" "$work/why"
 
 # ---- what is there is not measured again -----------------------------------------------------------------------------
@@ -81,7 +84,8 @@ done
 [ -n "$victim" ] && kill -KILL "$victim"
 began=$SECONDS
 wait_for 60 state_is "$id" "$ended"
-is "$(state "$id"), $((SECONDS - began < 40))" "FAILED, 1" "a rank that is killed ends the job, which does not wait for the others" "$work/killed.log"
+is "$(state "$id"), $((SECONDS - began < 40))" "FAILED, 1" \
+    "a rank that is killed ends the job, which does not wait for the others" "$work/killed.log"
 grep -q 'sailor-train: error: rank [0-7] on .* died' "$work/killed.log"
 ok $? "the log says which one" <"$work/killed.log"
 begin "$work/limit.log"
