@@ -1,6 +1,9 @@
 #include "base/arena.h"
+#include "base/oom.h"
 
+#include <assert.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,14 +16,11 @@ struct arena_block {
 enum { ALIGN = 64, BLOCK = 1 << 18 };
 
 void *arena_alloc(struct arena *a, size_t n) {
+    if (n > SIZE_MAX - 2 * ALIGN) oom(n);
     n = (n + ALIGN - 1) / ALIGN * ALIGN;
     if (!a->head || a->head->size - a->head->used < n) {
         size_t size = ALIGN + (n > BLOCK ? n : BLOCK);
-        struct arena_block *b = aligned_alloc(ALIGN, size);
-        if (!b) {
-            fprintf(stderr, "sailor: error: out of memory (%zu bytes)\n", size);
-            exit(1);
-        }
+        struct arena_block *b = oom_aligned(ALIGN, size);
         b->next = a->head;
         b->used = ALIGN;
         b->size = size;
@@ -28,6 +28,7 @@ void *arena_alloc(struct arena *a, size_t n) {
     }
     void *p = (char *)a->head + a->head->used;
     a->head->used += n;
+    assert(a->head->used <= a->head->size);
     return memset(p, 0, n);
 }
 
@@ -48,8 +49,11 @@ char *arena_printf(struct arena *a, const char *fmt, ...) {
 }
 
 void arena_free(struct arena *a) {
-    for (struct arena_block *b = a->head, *next; b; b = next) next = b->next, free(b);
-    a->head = NULL;
+    while (a->head) {
+        struct arena_block *b = a->head;
+        a->head = b->next;
+        free(b);
+    }
 }
 
 struct arena_mark arena_mark(const struct arena *a) {
@@ -59,8 +63,11 @@ struct arena_mark arena_mark(const struct arena *a) {
 void arena_release(struct arena *a, struct arena_mark m) {
     while (a->head != m.head) {
         struct arena_block *b = a->head;
+        assert(b); /* the mark was taken of this arena, and lies before any that was released */
         a->head = b->next;
         free(b);
     }
-    if (a->head) a->head->used = m.used;
+    if (!a->head) return;
+    assert(m.used <= a->head->used);
+    a->head->used = m.used;
 }

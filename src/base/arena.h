@@ -2,7 +2,7 @@
 #define SAILOR_BASE_ARENA_H
 #include <stddef.h>
 /* Bump allocator: everything that lives as long as a command (tables, plans) comes from one arena and dies
- * with it. Running out of memory ends the program: there is nothing sensible left to do. */
+ * with it. Running out of memory ends the program (base/oom.h). */
 
 struct arena {
     struct arena_block *head;
@@ -14,7 +14,8 @@ void *arena_alloc(struct arena *a, size_t n);
 char *arena_strdup(struct arena *a, const char *s);
 /** printf into the arena. */
 char *arena_printf(struct arena *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-/** Where the arena stands; arena_release() forgets everything allocated since. */
+/** Where the arena stands; arena_release() forgets everything allocated since. Marks are released in the
+ * order in which they were taken, the last one first. */
 struct arena_mark {
     struct arena_block *head;
     size_t used;

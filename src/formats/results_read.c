@@ -1,4 +1,5 @@
 #include "formats/results.h"
+#include "base/oom.h"
 
 #include <cjson/cJSON.h>
 #include <errno.h>
@@ -138,9 +139,8 @@ static int read_column(struct reader *r, hid_t group, const struct table_def *d,
             t->n = t->room = (int)n;
             t->rec = arena_alloc(r->a, d->record * (size_t)n + 1);
         }
-        if (!(buf = calloc((size_t)n + 1, width)))
-            wrong = "not enough memory for it";
-        else if (n && H5Dread(id, memory_type, H5S_ALL, H5S_ALL, H5P_DEFAULT, buf) < 0)
+        buf = oom_calloc((size_t)n + 1, width);
+        if (n && H5Dread(id, memory_type, H5S_ALL, H5S_ALL, H5P_DEFAULT, buf) < 0)
             wrong = "unreadable column";
     }
     for (int i = 0; !wrong && i < t->n; i++) {

@@ -1,4 +1,5 @@
 #include "io/h5file.h"
+#include "base/oom.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -125,12 +126,7 @@ void h5_dataset(struct h5file *f, const char *name, const char *units, const cha
 void h5_texts(struct h5file *f, const char *name, const char *description, int n, const char *const *text) {
     size_t width = 1;
     for (int i = 0; i < n; i++) width = strlen(text[i]) > width ? strlen(text[i]) : width;
-    char *all = calloc((size_t)n + 1, width);
-    if (!all) {
-        f->failed = true;
-        snprintf(f->why, sizeof f->why, "out of memory");
-        return;
-    }
+    char *all = oom_calloc((size_t)n + 1, width);
     for (int i = 0; i < n; i++) memcpy(all + (size_t)i * width, text[i], strlen(text[i]));
     hid_t type = text_type(width);
     h5_dataset(f, name, "1", description, 1, &(hsize_t){(hsize_t)n}, type, type, all);

@@ -1,4 +1,5 @@
 #include "io/h5tables.h"
+#include "base/oom.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -136,9 +137,8 @@ static hid_t write_column(struct writer *w, hid_t group, const struct column *c,
         }
         file_type = memory_type = text_type(width);
     }
-    char *buf = calloc((size_t)t->n + 1, width);
-    if (!buf) w->failed = true;
-    for (int i = 0; buf && i < t->n; i++) {
+    char *buf = oom_calloc((size_t)t->n + 1, width);
+    for (int i = 0; i < t->n; i++) {
         const char *from = t->rec + record * (size_t)i + c->at;
         if (c->type == COLUMN_TEXT)
             memcpy(buf + width * (size_t)i, *(const char *const *)from, strlen(*(const char *const *)from));
@@ -150,7 +150,7 @@ static hid_t write_column(struct writer *w, hid_t group, const struct column *c,
     H5Pset_attr_creation_order(create, H5P_CRT_ORDER_TRACKED | H5P_CRT_ORDER_INDEXED);
     hid_t id = ok(w, H5Dcreate2(group, c->name, file_type, space, H5P_DEFAULT, create, H5P_DEFAULT));
     if (id >= 0) {
-        if (n && buf && H5Dwrite(id, memory_type, H5S_ALL, H5S_ALL, H5P_DEFAULT, buf) < 0) w->failed = true;
+        if (n && H5Dwrite(id, memory_type, H5S_ALL, H5S_ALL, H5P_DEFAULT, buf) < 0) w->failed = true;
         attr_text(w, id, "units", c->units ? c->units : w->objective_units);
         attr_text(w, id, "description", c->about);
         if (c->flags) { /* CF conventions for enumerations */
@@ -254,14 +254,13 @@ struct image {
 static void *image_malloc(size_t size, H5FD_file_image_op_t op, void *ctx) {
     (void)op;
     ((struct image *)ctx)->room = size;
-    return calloc(1, size);
+    return oom_calloc(1, size);
 }
 
 static void *image_realloc(void *old, size_t size, H5FD_file_image_op_t op, void *ctx) {
     struct image *im = ctx;
-    char *p = realloc(old, size);
+    char *p = oom_realloc(old, size, 1);
     (void)op;
-    if (!p) return NULL;
     if (size > im->room)
         memset(p + im->room, 0, size - im->room); /* gaps in a file are zeros, not our memory */
     im->room = size;
@@ -314,10 +313,9 @@ static struct image build_image(const struct h5_tables *f, char why[200]) {
     }
     if (w.failed) hdf5_why(why);
     im.size = w.failed ? 0 : end_of_file(&im);
-    char *sealed = im.size ? realloc(im.bytes, im.size + SEAL_BYTES + 1) : NULL;
-    if (sealed) {
-        seal_make(sealed, im.size, sealed + im.size);
-        im.bytes = sealed;
+    if (im.size) {
+        im.bytes = oom_realloc(im.bytes, im.size + SEAL_BYTES + 1, 1);
+        seal_make(im.bytes, im.size, im.bytes + im.size);
         im.size += SEAL_BYTES;
     } else {
         free(im.bytes);

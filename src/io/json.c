@@ -1,5 +1,6 @@
 #include "io/json.h"
 #include "base/names.h"
+#include "base/oom.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -281,8 +282,7 @@ static const char *duplicate_in(const cJSON *object) {
                 if (strcmp(x->string, y->string) == 0) return y->string;
         return NULL;
     }
-    const char **keys = malloc((size_t)n * sizeof *keys), *found = NULL;
-    if (!keys) return NULL;
+    const char **keys = oom_calloc((size_t)n, sizeof *keys), *found = NULL;
     int i = 0;
     for (const cJSON *x = object->child; x; x = x->next) keys[i++] = x->string;
     qsort(keys, (size_t)n, sizeof *keys, by_text);
@@ -531,12 +531,7 @@ static void text_room(struct text *t, size_t more) {
     if (t->n + more < t->size) return;
     size_t size = t->size ? t->size : 4096;
     while (size <= t->n + more) size *= 2;
-    char *s = realloc(t->s, size);
-    if (!s) { /* as the arena: nothing sensible left to do */
-        fprintf(stderr, "sailor: error: out of memory (%zu bytes)\n", size);
-        exit(EXIT_INTERNAL);
-    }
-    t->s = s;
+    t->s = oom_realloc(t->s, size, 1);
     t->size = size;
 }
 

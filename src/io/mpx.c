@@ -1,5 +1,6 @@
 #include "io/mpx_comm.h"
 
+#include <errno.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,7 +40,8 @@ static void guard(void) {
     MPI_Initialized(&on);
     MPI_Finalized(&off);
     if (on && !off) {
-        fprintf(stderr, "sailor: error: a rank left without MPI_Finalize; the job is aborted\n");
+        fprintf(stderr, "%s: error: a rank left without MPI_Finalize; the job is aborted\n",
+                program_invocation_short_name);
         MPI_Abort(MPI_COMM_WORLD, EXIT_INTERNAL);
     }
 }
@@ -97,6 +99,15 @@ void mpx_finish(struct mpx *m) {
     MPI_Initialized(&on);
     if (on) MPI_Finalize();
     m->comm = NULL;
+}
+
+void mpx_abort(void) {
+    int on = 0, off = 0;
+    MPI_Initialized(&on);
+    MPI_Finalized(&off);
+    if (!on || off) return;
+    close(STDERR_FILENO); /* it has been said: the MPI library need not say so, too */
+    MPI_Abort(MPI_COMM_WORLD, EXIT_INTERNAL);
 }
 
 void mpx_leave(struct mpx *m, int status) {

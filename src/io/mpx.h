@@ -34,6 +34,10 @@ void mpx_finish(struct mpx *m);
  * MPI_Finalize. Collective. */
 void mpx_leave(struct mpx *m, int status) __attribute__((noreturn));
 
+/** End all ranks with EXIT_INTERNAL, from any one of them, once it has said why. Returns where no MPI runs.
+ * Not collective. */
+void mpx_abort(void);
+
 /** Every rank passes its own rc (0 or -1); all get the same verdict: 0, or -1 with the text of the lowest
  * failing rank in *e. To be called after any step that can fail on one rank only. Collective. */
 int mpx_agree(const struct mpx *m, int rc, struct err *e);

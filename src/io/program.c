@@ -1,5 +1,6 @@
 #include "io/program.h"
 #include "base/names.h"
+#include "base/oom.h"
 #include "io/mpx.h"
 
 #include <cjson/cJSON.h>
@@ -123,6 +124,7 @@ static int dispatch(const struct program *p, int argc, char **argv) {
 }
 
 int program_main(const struct program *p, int argc, char **argv) {
+    oom_prepare(p->name, mpx_abort);
     signal(SIGXFSZ, SIG_IGN); /* a file size limit is an error like a full disk, not a crash */
     int status = dispatch(p, argc, argv);
     if (fflush(stdout) || ferror(stdout)) { /* a full disk behind a pipe or a redirection is a failure too */

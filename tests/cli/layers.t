@@ -28,10 +28,10 @@ for layer in base sim import; do
     bad=$(includes "$layer" 'mpi\.h|hdf5|H5|hdf5_hl')
     ok $((${#bad} > 0)) "$layer knows neither MPI nor HDF5" <<<"$bad"
 done
-# the lowest two layers hold functions: they neither print nor end the process (but for the arena, when memory is out)
+# the lowest two layers hold functions: they neither print nor end the process (but for oom.c, when memory is out)
 bad=$(grep -nE '(^|[^[:alnum:]_])(_?exit|abort|[vf]*printf|f?puts|f?putc|putchar|fwrite|perror)[[:space:]]*\(' \
           src/base/*.[ch] src/sim/*.[ch] |
-      grep -vE '^src/base/arena\.c:|^[^:]*:[0-9]+:[[:space:]]*(/?\*|//)')
+      grep -vE '^src/base/oom\.c:|^[^:]*:[0-9]+:[[:space:]]*(/?\*|//)')
 ok $((${#bad} > 0)) "base and sim neither print nor exit" <<<"$bad"
 bad=$(find src -mindepth 1 -maxdepth 1 -type d | sed 's,src/,,' | grep -vxE "$(IFS='|'; echo "${!below[*]}")")
 ok $((${#bad} > 0)) "every directory of src/ is a known layer" <<<"$bad"
