@@ -3,7 +3,7 @@
  * which analysis/figures.py draws; the tables on stdout put the published numbers beside ours. */
 #include "base/clock.h"
 #include "cli/cli.h"
-#include "io/h5tables.h"
+#include "formats/figures_schema.h"
 #include "formats/planjson.h"
 #include "formats/published.h"
 #include "io/table.h"
@@ -70,102 +70,11 @@ static const struct {
     int row;
 } frontiers[] = {{"fig7", 2}, {"fig8b", 0}, {"fig12", 0}};
 
-/* ---- tables of the file ---- */
-
-struct walk_rec {
-    int walk, row, oom_plans, published_oom_plans, micro_batch_size, n_pipeline, n_stage, data_parallel, gpus;
-    unsigned char status;
-    const char *figure, *pool, *planner, *reason, *note, *plan;
-    double iteration_time_s, throughput_per_s, cost_usd_per_iteration, egress_usd, planner_time_s,
-        planner_cost_usd, lower_bound, gap, search_s;
-    double published_throughput_per_s, published_cost_usd, published_search_s;
-    uint64_t plans_evaluated;
-};
-struct estimate_rec {
-    int estimate;
-    const char *run, *estimator;
-    double measured_time_s, measured_peak_bytes, iteration_time_s, peak_memory_bytes, time_error_percent,
-        memory_error_percent;
-    double published_time_s, published_peak_bytes;
-};
-struct frontier_rec {
-    int point, row;
-    const char *figure, *types, *plan;
-    double iteration_time_s, throughput_per_s, cost_usd_per_iteration, gap, search_s;
-};
-
-static const struct column walk_columns[] = {
-    COLUMN(walk, walk, I32, "1", "running number"),
-    COLUMN(walk, figure, TEXT, "1", "figure of the paper, and job file in inputs/"),
-    COLUMN(walk, row, I32, "1", "pool row of the job"),
-    COLUMN(walk, pool, TEXT, "1", "GPUs at hand"),
-    COLUMN(walk, planner, TEXT, "1", "planner"),
-    COLUMN_FLAGS(walk, status, "todo optimal feasible infeasible",
-                 "what came of it; optimal only from exact"),
-    COLUMN(walk, throughput_per_s, F64, "1/s",
-           "iterations per second under the common simulator, 0 = no plan"),
-    COLUMN(walk, iteration_time_s, F64, "s", "the same as time of an iteration"),
-    COLUMN(walk, cost_usd_per_iteration, F64, "USD",
-           "GPUs and egress of an iteration under the common simulator"),
-    COLUMN(walk, egress_usd, F64, "USD", "egress alone"),
-    COLUMN(walk, oom_plans, I32, "1", "plans that the planner ranked before and that do not fit into memory"),
-    COLUMN(walk, planner_time_s, F64, "s", "time of an iteration as the planner itself estimates it"),
-    COLUMN(walk, planner_cost_usd, F64, "USD", "cost as the planner itself estimates it"),
-    COLUMN(walk, lower_bound, F64, "s or USD", "exact: no plan is better than this, by the job's objective"),
-    COLUMN(walk, gap, F64, "1", "exact: (value - lower_bound) / value"),
-    COLUMN(walk, search_s, F64, "s", "wall time of the search"),
-    COLUMN(walk, plans_evaluated, U64, "1", "plans or states that the search looked at"),
-    COLUMN(walk, micro_batch_size, I32, "1", "sequences of a microbatch"),
-    COLUMN(walk, n_pipeline, I32, "1", "pipelines"),
-    COLUMN(walk, n_stage, I32, "1", "stages of the first pipeline"),
-    COLUMN(walk, data_parallel, I32, "1", "replicas of its first stage"),
-    COLUMN(walk, gpus, I32, "1", "GPUs in use"),
-    COLUMN(walk, published_throughput_per_s, F64, "1/s",
-           "what the published code answers, 0 = no plan, NaN = not published"),
-    COLUMN(walk, published_cost_usd, F64, "USD", "cost of that plan"),
-    COLUMN(walk, published_oom_plans, I32, "1", "plans out of memory before it, -1 = not published"),
-    COLUMN(walk, published_search_s, F64, "s", "its search time, on another machine"),
-    COLUMN(walk, reason, TEXT, "1", "why there is no plan"),
-    COLUMN(walk, note, TEXT, "1", "what is odd about the plan"),
-    COLUMN(walk, plan, TEXT, "1", "the plan as JSON, sailor-plan/1"),
-};
-static const struct column estimate_columns[] = {
-    COLUMN(estimate, estimate, I32, "1", "running number"),
-    COLUMN(estimate, run, TEXT, "1", "measured run of inputs/validation/opt-350m-gh200.json"),
-    COLUMN(estimate, estimator, TEXT, "1", "estimator"),
-    COLUMN(estimate, measured_time_s, F64, "s", "measured time of an iteration"),
-    COLUMN(estimate, measured_peak_bytes, F64, "B", "measured peak memory"),
-    COLUMN(estimate, iteration_time_s, F64, "s", "estimated time"),
-    COLUMN(estimate, peak_memory_bytes, F64, "B", "estimated memory, NaN = no such model"),
-    COLUMN(estimate, time_error_percent, F64, "percent", "|estimated - measured| / measured"),
-    COLUMN(estimate, memory_error_percent, F64, "percent", "the same of the memory"),
-    COLUMN(estimate, published_time_s, F64, "s", "what the published code says"),
-    COLUMN(estimate, published_peak_bytes, F64, "B", "what the published code says"),
-};
-static const struct column frontier_columns[] = {
-    COLUMN(frontier, point, I32, "1", "running number"),
-    COLUMN(frontier, figure, TEXT, "1", "figure whose pool it is about"),
-    COLUMN(frontier, row, I32, "1", "pool row of the job"),
-    COLUMN(frontier, iteration_time_s, F64, "s", "time of an iteration"),
-    COLUMN(frontier, throughput_per_s, F64, "1/s", "iterations per second"),
-    COLUMN(frontier, cost_usd_per_iteration, F64, "USD", "cost of an iteration"),
-    COLUMN(frontier, types, TEXT, "1", "GPUs in use"),
-    COLUMN(frontier, gap, F64, "1", "proof: no plan lies further than this, relatively, beyond the frontier"),
-    COLUMN(frontier, search_s, F64, "s", "wall time of the search of this frontier"),
-    COLUMN(frontier, plan, TEXT, "1", "the plan as JSON, sailor-plan/1"),
-};
-enum { WALKS, ESTIMATES, FRONTIERS, TABLES };
-static const struct table_def defs[TABLES] = {
-    TABLE_DEF(walk, "planners: one entry per figure, pool row and planner"),
-    TABLE_DEF(estimate, "estimators: one entry per measured run and estimator"),
-    TABLE_DEF(frontier, "points of the exact time/cost frontiers"),
-};
-
 /* ---- running ---- */
 
 struct figures {
     struct published published;
-    struct rows table[TABLES];
+    struct rows table[FIGURES_TABLES];
     struct arena *a;
     struct err *e;
 };
@@ -196,8 +105,8 @@ static void keep_walk(struct figures *f, const char *figure, const struct job *j
     bool proven = pl->can & CAN_PROVE;
     const struct found_plan *best = show_best(r);
     const struct site *s = j->workload.site;
-    struct walk_rec *w = rows_add(&f->table[WALKS], &defs[WALKS], f->a);
-    *w = (struct walk_rec){.walk = f->table[WALKS].n - 1,
+    struct walk_rec *w = rows_add(&f->table[FIGURES_WALK], &figures_table_def[FIGURES_WALK], f->a);
+    *w = (struct walk_rec){.walk = f->table[FIGURES_WALK].n - 1,
                            .figure = figure,
                            .row = row,
                            .pool = show_gpus(j->pool[row].count, s, f->a),
@@ -292,9 +201,10 @@ static int run_frontier(struct figures *f, const char *figure, int row, const ch
     int *used = ARENA_ARRAY(f->a, int, s->n_zone * s->n_gpu);
     for (int k = 0; k < r.n_frontier; k++) {
         const struct found_plan *x = &r.frontier[k];
-        struct frontier_rec *q = rows_add(&f->table[FRONTIERS], &defs[FRONTIERS], f->a);
+        struct frontier_rec *q =
+            rows_add(&f->table[FIGURES_FRONTIER], &figures_table_def[FIGURES_FRONTIER], f->a);
         plan_gpus(x->plan, s, used);
-        *q = (struct frontier_rec){.point = f->table[FRONTIERS].n - 1,
+        *q = (struct frontier_rec){.point = f->table[FIGURES_FRONTIER].n - 1,
                                    .row = row,
                                    .figure = figure,
                                    .types = show_gpus(used, s, f->a),
@@ -323,9 +233,10 @@ static int run_estimators(struct figures *f, const char *inputs) {
             if (cli_estimate(&by, run[i].workload, run[i].plan, &est, f->e))
                 return cli_estimator_free(&by), -1;
             const struct published_estimate *was = published_estimate(&f->published, name, names[k]);
-            struct estimate_rec *x = rows_add(&f->table[ESTIMATES], &defs[ESTIMATES], f->a);
+            struct estimate_rec *x =
+                rows_add(&f->table[FIGURES_ESTIMATE], &figures_table_def[FIGURES_ESTIMATE], f->a);
             *x = (struct estimate_rec){
-                .estimate = f->table[ESTIMATES].n - 1,
+                .estimate = f->table[FIGURES_ESTIMATE].n - 1,
                 .run = name,
                 .estimator = names[k],
                 .measured_time_s = run[i].measured_time_s,
@@ -348,8 +259,8 @@ static void show_walks(const struct figures *f) {
     struct table *t = table_new("<figure|row|<planner|iterations/s|published|USD/"
                                 "iteration|published|OOM|published|search s|published|gap %|<note",
                                 f->a);
-    for (int i = 0; i < f->table[WALKS].n; i++) {
-        const struct walk_rec *w = REC(f->table, WALKS, walk_rec, i);
+    for (int i = 0; i < f->table[FIGURES_WALK].n; i++) {
+        const struct walk_rec *w = REC(f->table, FIGURES_WALK, walk_rec, i);
         table_cell(t, "%s", w->figure);
         table_cell(t, "%d", w->row);
         table_cell(t, "%s", w->planner);
@@ -372,7 +283,7 @@ static void show_walks(const struct figures *f) {
         table_cell(t, "%s", isnan(w->gap) ? "" : w->gap == 0 ? "0" : table_number(100 * w->gap, 2, f->a));
         table_cell(t, "%s", w->note);
     }
-    if (f->table[WALKS].n) table_print(t, stdout);
+    if (f->table[FIGURES_WALK].n) table_print(t, stdout);
 }
 
 static void error_cells(struct table *t, const double *v, int n, struct arena *a) {
@@ -385,18 +296,19 @@ static void show_estimates(const struct figures *f) {
     struct table *t = table_new("<estimator|runs|time error mean %|median|max|published mean|memory error "
                                 "mean %|median|max|published mean",
                                 f->a);
-    int n = f->table[ESTIMATES].n;
+    int n = f->table[FIGURES_ESTIMATE].n;
     double *v = ARENA_ARRAY(f->a, double, n), *was = ARENA_ARRAY(f->a, double, n);
     for (int i = 0; i < n;) {
-        const struct estimate_rec *first = REC(f->table, ESTIMATES, estimate_rec, i);
+        const struct estimate_rec *first = REC(f->table, FIGURES_ESTIMATE, estimate_rec, i);
         int end = i;
-        while (end < n && !strcmp(REC(f->table, ESTIMATES, estimate_rec, end)->estimator, first->estimator))
+        while (end < n &&
+               !strcmp(REC(f->table, FIGURES_ESTIMATE, estimate_rec, end)->estimator, first->estimator))
             end++;
         table_cell(t, "%s", first->estimator);
         table_cell(t, "%d", end - i);
         for (int memory = 0; memory < 2; memory++) {
             for (int q = i; q < end; q++) {
-                const struct estimate_rec *x = REC(f->table, ESTIMATES, estimate_rec, q);
+                const struct estimate_rec *x = REC(f->table, FIGURES_ESTIMATE, estimate_rec, q);
                 v[q] = memory ? x->memory_error_percent : x->time_error_percent;
                 was[q] = memory ? error_percent(x->published_peak_bytes, x->measured_peak_bytes)
                                 : error_percent(x->published_time_s, x->measured_time_s);
@@ -414,7 +326,7 @@ static int store(const struct figures *f, double wall_s) {
     now_utc(date);
     gethostname(host, sizeof host - 1);
     const struct h5_attr attr[] = {
-        {"schema", COLUMN_TEXT, "sailor-figures/1", 0},
+        {"schema", COLUMN_TEXT, figures_schema_name, 0},
         {"title", COLUMN_TEXT,
          "the published comparison of planners and estimators, run again by sailor figures", 0},
         {"version", COLUMN_TEXT, program_version(), 0},
@@ -427,9 +339,9 @@ static int store(const struct figures *f, double wall_s) {
     };
     struct h5_tables file = {.attr = attr,
                              .n_attr = sizeof attr / sizeof *attr,
-                             .def = defs,
+                             .def = figures_table_def,
                              .rows = f->table,
-                             .n_table = TABLES,
+                             .n_table = FIGURES_TABLES,
                              .objective_units = "s"};
     return h5_write_tables(o.out, &file, f->e);
 }
