@@ -352,7 +352,7 @@ struct earlier {
 /* Options that are not given are those of the file. */
 static int read_earlier(struct session *s, struct earlier *f, struct err *e) {
     struct results r;
-    f->bytes = mpx_read(&s->mpi, results_bytes, o.resume, &f->size, &f->arena, e);
+    f->bytes = mpx_read(&s->mpi, file_read_bytes, o.resume, &f->size, &f->arena, e);
     if (!f->bytes) return -1;
     int rc = results_parse(o.resume, f->bytes, f->size, NULL, &r, &f->arena, e);
     if (mpx_agree(&s->mpi, rc, e)) return -1;

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-/* Sites: zones, GPU types, prices, GPUs at hand, links. */
+/* Sites: zones, GPU types, prices, GPUs available, links. */
 
 /** What a site file is read into before it becomes const. */
 struct site_reader {

@@ -1,54 +1,16 @@
 #include "formats/results.h"
 #include "base/oom.h"
+#include "formats/schema.h"
+#include "io/file.h"
 
 #include <cjson/cJSON.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <hdf5.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include "formats/schema.h"
 
 /* Reading: every number that is an index or a count is checked before it is used, so that no file can do
  * harm. */
-
-char *results_bytes(const char *path, size_t *size, struct arena *a, struct err *e) {
-    struct stat st;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 || fstat(fd, &st)) {
-        err_set(e, EXIT_INPUT, "%s: %s", path, strerror(errno));
-        if (fd >= 0) close(fd);
-        return NULL;
-    }
-    const char *what = !S_ISREG(st.st_mode)     ? "not a regular file"
-                       : st.st_size > INT32_MAX ? "larger than 2 GiB"
-                                                : NULL;
-    if (what) {
-        err_set(e, EXIT_INPUT, "%s: %s; expected a file written by sailor plan", path, what);
-        close(fd);
-        return NULL;
-    }
-    char *buf = arena_alloc(a, (size_t)st.st_size + 1);
-    size_t n = 0;
-    while (n < (size_t)st.st_size) {
-        ssize_t k = read(fd, buf + n, (size_t)st.st_size - n);
-        if (k < 0 && errno == EINTR) continue;
-        if (k < 0) {
-            err_set(e, EXIT_INPUT, "%s: %s", path, strerror(errno));
-            close(fd);
-            return NULL;
-        }
-        if (k == 0) break;
-        n += (size_t)k;
-    }
-    close(fd);
-    *size = n;
-    return buf;
-}
 
 struct reader {
     const char *path;
@@ -596,7 +558,7 @@ int results_parse(const char *path, const char *bytes, size_t size, const struct
 int results_read(const char *path, const struct job *job, struct results *r, struct arena *a, struct err *e) {
     struct arena bytes_arena = {0};
     size_t size = 0;
-    char *bytes = results_bytes(path, &size, &bytes_arena, e);
+    char *bytes = file_read_bytes(path, &size, &bytes_arena, e);
     int rc = bytes ? results_parse(path, bytes, size, job, r, a, e) : -1;
     arena_free(&bytes_arena);
     return rc;

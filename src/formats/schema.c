@@ -121,7 +121,7 @@ static const struct column gpu_columns[] = {
 
 const struct table_def table_def[TABLES] = {
     TABLE_DEF(row, "one entry per pool row of the job"),
-    TABLE_DEF(pool, "GPUs at hand, row by row"),
+    TABLE_DEF(pool, "GPUs available, row by row"),
     TABLE_DEF(plan, "plans found, with their estimates"),
     TABLE_DEF(stage, "stages of the plans"),
     TABLE_DEF(replica, "replicas of the stages, in ring order"),

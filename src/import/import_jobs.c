@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Traces of GPUs at hand -> jobs. */
+/* Traces of available GPUs -> jobs. */
 
 static int trace_fail(const char *file, int line, struct err *e, const char *what, const char *found) {
     return err_set(e, EXIT_INPUT, "%.250s: line %d: %s%s%.60s", file, line, what, *found ? ", not " : "",

@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum { LINKS_MAX = 40 }; /* as the kernel has it */
+
 static int unwritable(const char *path, const char *why, struct err *e) {
     return err_set(e, EXIT_INTERNAL, "%s: cannot be written: %s", path, why);
 }
@@ -39,17 +41,48 @@ int file_can_create(const char *path, bool force, const char *hint, struct err *
     return 0;
 }
 
-int file_begin(struct file_temp *f, const char *path, struct err *e) {
-    char *real = realpath(path, NULL);
-    f->path = path;
-    snprintf(f->target, sizeof f->target, "%s", real ? real : path);
+/* Where a path leads through links, also to a file that is not there yet. 0, or an errno. */
+static int follow(const char *path, char target[4096]) {
+    char *real = realpath(path, NULL), link[4096], dir[4096];
+    snprintf(target, 4096, "%s", real ? real : path);
     free(real);
+    if (real) return 0;
+    for (int i = 0; i < LINKS_MAX; i++) {
+        ssize_t n = readlink(target, link, sizeof link - 1);
+        if (n < 0) return 0;
+        link[n] = '\0';
+        parent_of(target, dir);
+        if (snprintf(target, 4096, "%s%s%s", *link == '/' ? "" : dir, *link == '/' ? "" : "/", link) >= 4096)
+            return ENAMETOOLONG;
+    }
+    return ELOOP;
+}
+
+bool file_same(const char *one, const char *other) {
+    struct stat a, b;
+    char to[2][4096], dir[4096];
+    bool there = !stat(one, &a);
+    if (there != !stat(other, &b)) return false;
+    if (there) return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+    if (follow(one, to[0]) || follow(other, to[1])) return false;
+    const char *slash[2] = {strrchr(to[0], '/'), strrchr(to[1], '/')};
+    if (strcmp(slash[0] ? slash[0] + 1 : to[0], slash[1] ? slash[1] + 1 : to[1])) return false;
+    parent_of(to[0], dir);
+    if (stat(dir, &a)) return !strcmp(to[0], to[1]);
+    parent_of(to[1], dir);
+    return !stat(dir, &b) && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+int file_begin(struct file_temp *f, const char *path, struct err *e) {
+    int bad = follow(path, f->target);
+    f->path = path;
+    if (bad) return unwritable(path, strerror(bad), e);
     const char *slash = strrchr(f->target, '/'), *base = slash ? slash + 1 : f->target;
     /* the process id keeps two runs apart */
     snprintf(f->temp, sizeof f->temp, "%.*s.%.200s.%ld", (int)(base - f->target), f->target, base,
              (long)getpid());
     unlink(f->temp); /* left by a killed run that had our process id */
-    f->fd = open(f->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    f->fd = open(f->temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     return f->fd < 0 ? unwritable(path, strerror(errno), e) : 0;
 }
 
@@ -69,7 +102,9 @@ int file_end(struct file_temp *f, struct err *e) {
     }
     parent_of(f->target, dir);
     int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd >= 0) fsync(fd), close(fd); /* the new name, too, survives a power cut */
+    if (fd < 0) return 0;
+    fsync(fd); /* the new name, too, survives a power cut; not every file system can do it */
+    close(fd);
     return 0;
 }
 
@@ -88,7 +123,10 @@ static int write_all(int fd, const char *p, size_t n) {
 int file_write(const char *path, const char *bytes, size_t n, struct err *e) {
     struct stat st;
     struct file_temp f;
-    if (!path) return fwrite(bytes, 1, n, stdout), 0; /* whether it arrived is seen at the program's end */
+    if (!path) {
+        fwrite(bytes, 1, n, stdout); /* whether it arrived is seen at the program's end */
+        return 0;
+    }
     if (!stat(path, &st) && S_ISCHR(st.st_mode)) {
         int fd = open(path, O_WRONLY | O_CLOEXEC), bad = fd < 0 ? errno : write_all(fd, bytes, n);
         if (fd >= 0 && close(fd) && !bad) bad = errno;
@@ -101,15 +139,35 @@ int file_write(const char *path, const char *bytes, size_t n, struct err *e) {
     return unwritable(path, strerror(bad), e);
 }
 
-static char *read_open(int fd, const char *path, size_t *size, struct arena *a, struct err *e) {
-    struct stat st;
-    if (fstat(fd, &st)) return err_set(e, EXIT_INPUT, "%s: %s", path, strerror(errno)), NULL;
-    if (!S_ISREG(st.st_mode) && !S_ISFIFO(st.st_mode))
-        return err_set(e, EXIT_INPUT, "%s: %s; expected a file", path,
-                       S_ISDIR(st.st_mode) ? "a directory" : "a device"),
-               NULL;
-    size_t room = S_ISREG(st.st_mode) && st.st_size <= FILE_TEXT_MAX ? (size_t)st.st_size + 1 : 1 << 16,
-           n = 0;
+/* ---- reading ---- */
+
+/* What may be read whole. */
+struct limits {
+    size_t max_bytes;
+    bool pipes; /* too, besides regular files */
+};
+
+/* A pipe that nobody writes to is only waited for where a pipe may be. */
+static int open_to_read(const char *path, struct limits may, struct stat *st, struct err *e) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC | (may.pipes ? 0 : O_NONBLOCK));
+    if (fd < 0 || fstat(fd, st)) {
+        err_set(e, EXIT_INPUT, "%s: %s; expected a file that can be read", path, strerror(errno));
+    } else if (!S_ISREG(st->st_mode) && !(may.pipes && S_ISFIFO(st->st_mode))) {
+        err_set(e, EXIT_INPUT, "%s: %s; expected a %sfile", path,
+                S_ISDIR(st->st_mode)    ? "a directory"
+                : S_ISFIFO(st->st_mode) ? "a pipe"
+                                        : "a device",
+                may.pipes ? "" : "regular ");
+    } else {
+        return fd;
+    }
+    if (fd >= 0) close(fd);
+    return -1;
+}
+
+static char *read_open(int fd, const char *path, off_t promised, size_t max, size_t *size, struct arena *a,
+                       struct err *e) {
+    size_t room = promised > 0 && (size_t)promised <= max ? (size_t)promised + 2 : 1 << 16, n = 0;
     char *buf = arena_alloc(a, room);
     for (;;) {
         if (n + 1 >= room) { /* a pipe, or a file that grows under our hands */
@@ -123,23 +181,33 @@ static char *read_open(int fd, const char *path, size_t *size, struct arena *a, 
         if (got < 0) return err_set(e, EXIT_INPUT, "%s: %s", path, strerror(errno)), NULL;
         if (got == 0) break;
         n += (size_t)got;
-        if (n > FILE_TEXT_MAX)
-            return err_set(e, EXIT_INPUT, "%s: more than %d bytes; expected at most that", path,
-                           FILE_TEXT_MAX),
-                   NULL;
+        if (n > max)
+            return err_set(e, EXIT_INPUT, "%s: more than %zu bytes; expected at most that", path, max), NULL;
     }
     buf[n] = '\0';
     *size = n;
     return buf;
 }
 
-char *file_read_text(const char *path, size_t *size, struct arena *a, struct err *e) {
+static char *read_whole(const char *path, struct limits may, size_t *size, struct arena *a, struct err *e) {
+    struct stat st;
     size_t n;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return err_set(e, EXIT_INPUT, "%s: %s; expected a file that can be read", path, strerror(errno)),
-               NULL;
-    char *text = read_open(fd, path, size ? size : &n, a, e);
+    int fd = open_to_read(path, may, &st, e);
+    if (fd < 0) return NULL;
+    char *bytes = read_open(fd, path, st.st_size, may.max_bytes, size ? size : &n, a, e);
     close(fd);
-    return text;
+    return bytes;
+}
+
+char *file_read_text(const char *path, size_t *size, struct arena *a, struct err *e) {
+    return read_whole(path, (struct limits){FILE_TEXT_MAX, true}, size, a, e);
+}
+
+char *file_read_bytes(const char *path, size_t *size, struct arena *a, struct err *e) {
+    return read_whole(path, (struct limits){FILE_BYTES_MAX, false}, size, a, e);
+}
+
+int file_open_regular(const char *path, struct err *e) {
+    struct stat st;
+    return open_to_read(path, (struct limits){.pipes = false}, &st, e);
 }

@@ -4,6 +4,7 @@
 #include "base/err.h"
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 /* Files that are written whole or not at all: under a temporary name in their directory, flushed to the disk
  * and renamed, so that what stands under a name is never half of something. */
 
@@ -12,7 +13,8 @@
  * EXIT_INTERNAL if unwritable). */
 int file_can_create(const char *path, bool force, const char *hint, struct err *e);
 
-/** Write n bytes; NULL is stdout, a device is written as it is, a symbolic link keeps pointing to its file.
+/** Write n bytes; NULL is stdout, a device is written as it is, a symbolic link keeps pointing to its file,
+ * also to one that is not there yet.
  * -1: *e set (EXIT_INTERNAL), and what stood at `path` is untouched. */
 int file_write(const char *path, const char *bytes, size_t n, struct err *e);
 
@@ -20,7 +22,7 @@ int file_write(const char *path, const char *bytes, size_t n, struct err *e);
 struct file_temp {
     const char *path;
     char temp[4096], target[4096]; /* the name to write to, the name to replace */
-    int fd;                        /* of the empty file, for writing */
+    int fd;                        /* of the empty file, for reading and writing */
 };
 /** Make an empty file under the temporary name. -1 with *e set (EXIT_INTERNAL). `path` must outlive *f. */
 int file_begin(struct file_temp *f, const char *path, struct err *e);
@@ -29,8 +31,17 @@ int file_end(struct file_temp *f, struct err *e);
 /** Close and remove the temporary file. */
 void file_drop(struct file_temp *f);
 
-enum { FILE_TEXT_MAX = 64 << 20 };
+/** Do two paths lead to the same file, or would they if it were there? Links are followed; what they are
+ * called does not matter. */
+bool file_same(const char *one, const char *other);
+
+enum { FILE_TEXT_MAX = 64 << 20, FILE_BYTES_MAX = INT32_MAX };
 /** A whole file of at most FILE_TEXT_MAX bytes, a regular file or a pipe, with a NUL behind it; `size` may be
  * NULL. NULL with *e set (EXIT_INPUT). */
 char *file_read_text(const char *path, size_t *size, struct arena *a, struct err *e);
+/** The same of a regular file of at most FILE_BYTES_MAX bytes. Pipes and devices are refused, not waited for.
+ */
+char *file_read_bytes(const char *path, size_t *size, struct arena *a, struct err *e);
+/** A descriptor for reading a regular file of any size; for all else -1 with *e set (EXIT_INPUT). */
+int file_open_regular(const char *path, struct err *e);
 #endif

@@ -16,7 +16,7 @@ struct pin {
 
 struct pool {
     double time_s;    /* NAN if not given */
-    const int *count; /* [n_zone * n_gpu] GPUs at hand */
+    const int *count; /* [n_zone * n_gpu] GPUs available */
     int n_entry; /* the same as the file lists it, zero counts included: some planners look at the order */
     const struct pool_entry { int zone, gpu, count; } * entry; /* [n_entry] */
 };

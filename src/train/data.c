@@ -1,45 +1,9 @@
 #include "train/data.h"
 #include "train/arch.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 enum { HEADER_INTS = 256, HEADER_BYTES = 4 * HEADER_INTS, BIN_MAGIC = 20240520, BIN_VERSION = 1 };
-
-static int read_all(int fd, char *to, size_t n) {
-    while (n) {
-        ssize_t got = read(fd, to, n > (1 << 30) ? 1 << 30 : n);
-        if (got < 0 && errno == EINTR) continue;
-        if (got <= 0) return -1;
-        to += got;
-        n -= (size_t)got;
-    }
-    return 0;
-}
-
-char *data_bytes(const char *path, size_t *size, struct arena *a, struct err *e) {
-    struct stat st;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    char *bytes = NULL;
-    if (fd < 0 || fstat(fd, &st)) {
-        err_set(e, EXIT_INPUT, "%s: %s; expected a file that can be read", path, strerror(errno));
-    } else if (!S_ISREG(st.st_mode) || st.st_size > (1ll << 31)) {
-        err_set(e, EXIT_INPUT, "%s: %s; expected a file of at most 2 GiB", path,
-                S_ISREG(st.st_mode) ? "too large" : "not a regular file");
-    } else {
-        *size = (size_t)st.st_size;
-        bytes = arena_alloc(a, *size + 1);
-        if (read_all(fd, bytes, *size)) {
-            bytes = NULL;
-            err_set(e, EXIT_INPUT, "%s: could not be read to the end; expected %zu bytes", path, *size);
-        }
-    }
-    if (fd >= 0) close(fd);
-    return bytes;
-}
 
 static uint32_t int_at(const char *bytes, size_t i) {
     const unsigned char *p = (const unsigned char *)bytes + 4 * i;

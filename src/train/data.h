@@ -22,10 +22,8 @@ struct data {
     int length; /* S */
 };
 
-/** Bytes of a data file as they are, for mpx_read(): at most 2^31. NULL with *e set (EXIT_INPUT). */
-char *data_bytes(const char *path, size_t *size, struct arena *a, struct err *e);
-
-/** Tokens of what data_bytes() read. Every token must be below `vocabulary`, and both parts hold a sequence.
+/** Tokens of what file_read_bytes() read. Every token must be below `vocabulary`, and both parts hold a
+ * sequence.
  */
 int data_parse(struct data *d, const char *path, const char *bytes, size_t size, int vocabulary, int length,
                unsigned long long seed, struct arena *a, struct err *e);

@@ -238,7 +238,7 @@ static int load_data(struct session *j, struct err *e) {
         return 0;
     }
     size_t size = 0;
-    char *bytes = mpx_read(&j->mpx, data_bytes, o.data, &size, j->arena, e);
+    char *bytes = mpx_read(&j->mpx, file_read_bytes, o.data, &size, j->arena, e);
     if (!bytes) return -1;
     return data_parse(&j->data, o.data, bytes, size, j->arch.vocabulary, j->arch.sequence,
                       (unsigned long long)o.seed, j->arena, e);

@@ -1,4 +1,5 @@
 #include "formats/results.h"
+#include "io/file.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -372,7 +373,7 @@ static void test_other_estimate(void **state) {
 
 static char *load(const char *path, size_t *n) {
     struct err e = {0};
-    char *bytes = results_bytes(path, n, &arena, &e);
+    char *bytes = file_read_bytes(path, n, &arena, &e);
     if (!bytes) fail_msg("%s", e.text);
     return bytes;
 }
