@@ -33,7 +33,10 @@ const char *inputs_dir(const char *dir, struct arena *a, struct err *e) {
     static const char *const beside[] = {"../inputs", "../../inputs", "../share/sailor/inputs"};
     const char *from = "--inputs", *env = getenv("SAILOR_INPUTS");
     char exe[4000];
-    if (!dir && env && *env) dir = env, from = "SAILOR_INPUTS";
+    if (!dir && env && *env) {
+        dir = env;
+        from = "SAILOR_INPUTS";
+    }
     if (dir) {
         if (is_dir(dir)) return arena_strdup(a, dir);
         return err_set(e, EXIT_INPUT,
@@ -123,19 +126,18 @@ cJSON *inputs_tree(const char *path, const char **text, struct arena *a, struct 
 
 const char *const inputs_dtypes[DTYPES] = {"fp32", "bf16", "fp16"};
 
-/** A model or site file: `as` is the name it must carry, NULL for a path. */
-static cJSON *open_named(const struct json_at *at, const char *folder, struct lookup *k, const char **path,
-                         const char **as, const char **text) {
-    const char *ref;
-    if (json_string(at, &ref, k->arena, k->e)) return NULL;
+/** A model or site file by name or path; `at` is where it was named, for messages. `as` is the name it must
+ * carry, NULL for a path. */
+static cJSON *open_named(const struct json_at *at, const char *ref, const char *folder, struct lookup *k,
+                         const char **path, const char **as, const char **text) {
     *as = is_path(ref) ? NULL : ref;
     if (locate(at, ref, folder, k, path)) return NULL;
     return inputs_tree(*path, text, k->arena, k->e);
 }
 
-int inputs_load_model(const struct json_at *at, struct lookup *k, struct loaded *l) {
+static int load_model(const struct json_at *at, const char *ref, struct lookup *k, struct loaded *l) {
     const char *path, *as;
-    cJSON *tree = open_named(at, "models", k, &path, &as, &l->model_text);
+    cJSON *tree = open_named(at, ref, "models", k, &path, &as, &l->model_text);
     if (!tree) return -1;
     struct json_at root = json_root(path, tree);
     l->model = ARENA_NEW(k->arena, struct model);
@@ -155,9 +157,9 @@ int inputs_load_model(const struct json_at *at, struct lookup *k, struct loaded 
     return 0;
 }
 
-int inputs_load_site(const struct json_at *at, struct lookup *k, struct loaded *l) {
+static int load_site(const struct json_at *at, const char *ref, struct lookup *k, struct loaded *l) {
     const char *path, *as;
-    cJSON *tree = open_named(at, "sites", k, &path, &as, &l->site_text);
+    cJSON *tree = open_named(at, ref, "sites", k, &path, &as, &l->site_text);
     if (!tree) return -1;
     struct json_at root = json_root(path, tree);
     l->site = ARENA_NEW(k->arena, struct site);
@@ -165,6 +167,16 @@ int inputs_load_site(const struct json_at *at, struct lookup *k, struct loaded *
     cJSON_Delete(tree);
     if (rc == 0) l->profile = ARENA_ARRAY(k->arena, const struct profile *, l->site->n_gpu);
     return rc;
+}
+
+int inputs_load_model(const struct json_at *at, struct lookup *k, struct loaded *l) {
+    const char *ref;
+    return json_string(at, &ref, k->arena, k->e) || load_model(at, ref, k, l) ? -1 : 0;
+}
+
+int inputs_load_site(const struct json_at *at, struct lookup *k, struct loaded *l) {
+    const char *ref;
+    return json_string(at, &ref, k->arena, k->e) || load_site(at, ref, k, l) ? -1 : 0;
 }
 
 int inputs_load_profile(int gpu, const char *dtype, struct lookup *k, struct loaded *l) {
@@ -200,38 +212,38 @@ struct workload inputs_workload(const struct loaded *l) {
                              .state_bytes_per_param = 24};
 }
 
+/** Every profile there is, and all of it as a workload. */
+static int load_profiles(const char *dtype, struct lookup *k, struct loaded *l, struct workload *w) {
+    for (int g = 0; g < l->site->n_gpu; g++)
+        if (inputs_load_profile(g, dtype, k, l)) return -1;
+    *w = inputs_workload(l);
+    return 0;
+}
+
 int inputs_load_workload(const struct json_at *model, const struct json_at *site, const char *dtype,
                          struct lookup *k, struct workload *w) {
     struct loaded l = {0};
     if (inputs_load_model(model, k, &l) || inputs_load_site(site, k, &l)) return -1;
-    for (int g = 0; g < l.site->n_gpu; g++)
-        if (inputs_load_profile(g, dtype, k, &l)) return -1;
-    *w = inputs_workload(&l);
-    return 0;
+    return load_profiles(dtype, k, &l, w);
 }
+
+/* What a command line names has no place in a file. */
+static const struct json_at arguments = {.file = "arguments"};
+static const struct json_at model_argument = {.up = &arguments, .key = "model"};
+static const struct json_at site_argument = {.up = &arguments, .key = "site"};
 
 int workload_load(const char *model, const char *site, const char *inputs, struct workload *w,
                   struct arena *a, struct err *e) {
     struct lookup k = {.inputs = inputs, .arena = a, .e = e};
-    struct json_at root = json_root("arguments", NULL), m = {.up = &root, .key = "model"},
-                   s = {.up = &root, .key = "site"};
-    cJSON *model_node = cJSON_CreateString(model), *site_node = cJSON_CreateString(site);
-    m.node = model_node;
-    s.node = site_node;
-    int rc = inputs_load_workload(&m, &s, inputs_dtypes[0], &k, w);
-    cJSON_Delete(model_node);
-    cJSON_Delete(site_node);
-    return rc;
+    struct loaded l = {0};
+    if (load_model(&model_argument, model, &k, &l) || load_site(&site_argument, site, &k, &l)) return -1;
+    return load_profiles(inputs_dtypes[0], &k, &l, w);
 }
 
 int model_load(const char *model, const char *inputs, struct workload *w, struct arena *a, struct err *e) {
     struct lookup k = {.inputs = inputs, .arena = a, .e = e};
-    struct json_at root = json_root("arguments", NULL), m = {.up = &root, .key = "model"};
     struct loaded l = {0};
-    cJSON *node = cJSON_CreateString(model);
-    m.node = node;
-    int rc = inputs_load_model(&m, &k, &l);
-    cJSON_Delete(node);
+    int rc = load_model(&model_argument, model, &k, &l);
     *w = (struct workload){.model = l.model};
     return rc;
 }
@@ -239,12 +251,8 @@ int model_load(const char *model, const char *inputs, struct workload *w, struct
 int site_load(const char *site, const char *inputs, struct workload *w, const char **text, struct arena *a,
               struct err *e) {
     struct lookup k = {.inputs = inputs, .arena = a, .e = e};
-    struct json_at root = json_root("arguments", NULL), s = {.up = &root, .key = "site"};
     struct loaded l = {0};
-    cJSON *node = cJSON_CreateString(site);
-    s.node = node;
-    int rc = inputs_load_site(&s, &k, &l);
-    cJSON_Delete(node);
+    int rc = load_site(&site_argument, site, &k, &l);
     *w = (struct workload){.site = l.site};
     *text = l.site_text;
     return rc;
