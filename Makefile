@@ -202,7 +202,7 @@ tests: $(tests)
 # tests/run counts what really ran; the results of the suites add up in build/MODE/results. hwloc's OpenCL plugin leaks
 # and is unloaded before the leak sanitizer can name it: no hwloc plugins in tests.
 test_env := env -u OMP_NUM_THREADS OMP_THREAD_LIMIT=2 OMP_WAIT_POLICY=passive UCX_HANDLE_ERRORS=none \
-            HDF5_USE_FILE_LOCKING=FALSE HWLOC_PLUGINS_PATH=/nonexistent \
+            HWLOC_PLUGINS_PATH=/nonexistent \
             OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1 \
             CMOCKA_MESSAGE_OUTPUT=TAP RESULTS=$(call sh,$(CURDIR)/$(B)/results) \
             BIN=$(call sh,$(CURDIR)/$(BIN)) MPIEXEC=$(call sh,$(MPIEXEC)) PYTHON=$(call sh,$(PYTHON)) \

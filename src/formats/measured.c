@@ -1,5 +1,5 @@
 #include "formats/measured.h"
-#include "io/h5file.h"
+#include "io/h5read.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -18,8 +18,8 @@ bool measured_is_hdf5(const char *path) {
 }
 
 int measured_read(const char *path, struct measured *m, struct arena *a, struct err *e) {
-    struct h5file f;
-    if (h5_open(&f, path, measured_schema, e)) return -1;
+    struct h5_reader f;
+    if (h5_check(path, e) || h5_open(&f, path, measured_schema, e)) return -1;
     int rc = 0;
     if (!(m->inputs_json = h5_read_text(&f, "inputs_json", a, e)) ||
         h5_read_number(&f, "iteration_time_s", &m->iteration_time_s, e) ||

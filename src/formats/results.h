@@ -37,7 +37,8 @@ int results_write(const char *path, const struct results *r, struct err *e);
  * do to the input formats. job_from_json(r->inputs_json) gives the whole job. */
 int results_read(const char *path, const struct job *job, struct results *r, struct arena *a, struct err *e);
 
-/** The same from the bytes of the file (file_read_bytes()), so that one MPI rank can read and the others parse. */
+/** The same from the bytes of the file (file_read_bytes()), so that one MPI rank can read and the others
+ * parse. */
 int results_parse(const char *path, const char *bytes, size_t size, const struct job *job, struct results *r,
                   struct arena *a, struct err *e);
 

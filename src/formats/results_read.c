@@ -1,10 +1,9 @@
 #include "formats/results.h"
-#include "base/oom.h"
 #include "formats/schema.h"
 #include "io/file.h"
+#include "io/h5read.h"
 
 #include <cjson/cJSON.h>
-#include <hdf5.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,143 +12,36 @@
  * harm. */
 
 struct reader {
-    const char *path;
-    hid_t file;
-    size_t size; /* bytes of the file: no column can be larger */
+    struct h5_reader file;
     struct arena *a;
     struct err *e;
 };
 
 static int bad(struct reader *r, const char *where, const char *what) {
-    return err_set(r->e, EXIT_INPUT, "%s: /%s: %s; damaged, or not written by this version of sailor plan",
-                   r->path, where, what);
-}
-
-static const char *read_text_attr(struct reader *r, const char *name) {
-    const char *out = NULL;
-    char *value = NULL;
-    hid_t id = H5Aopen(r->file, name, H5P_DEFAULT);
-    if (id < 0) return NULL;
-    hid_t type = H5Aget_type(id), space = H5Aget_space(id);
-    if (type >= 0 && space >= 0 && H5Tis_variable_str(type) > 0 && H5Sget_simple_extent_npoints(space) == 1) {
-        hid_t memory = H5Tcopy(H5T_C_S1);
-        H5Tset_size(memory, H5T_VARIABLE);
-        H5Tset_cset(memory, H5Tget_cset(type));
-        if (H5Aread(id, memory, &value) >= 0 && value) {
-            out = arena_strdup(r->a, value);
-            H5free_memory(value);
-        }
-        H5Tclose(memory);
-    }
-    if (type >= 0) H5Tclose(type);
-    if (space >= 0) H5Sclose(space);
-    H5Aclose(id);
-    return out;
+    return h5_damaged(&r->file, where, what, r->e);
 }
 
 static int need_text(struct reader *r, const char *name, const char **out) {
-    return (*out = read_text_attr(r, name)) ? 0 : bad(r, name, "attribute missing or not a text");
+    return (*out = h5_read_text(&r->file, name, r->a, r->e)) ? 0 : -1;
 }
 
-static int need_number(struct reader *r, const char *name, hid_t memory_type, void *out) {
-    hid_t id = H5Aopen(r->file, name, H5P_DEFAULT), space = id < 0 ? -1 : H5Aget_space(id);
-    hid_t type = id < 0 ? -1 : H5Aget_type(id);
-    H5T_class_t class = type < 0 ? H5T_NO_CLASS : H5Tget_class(type);
-    bool good = space >= 0 && H5Sget_simple_extent_npoints(space) == 1 &&
-                (class == H5T_INTEGER || class == H5T_FLOAT) && H5Aread(id, memory_type, out) >= 0;
-    if (space >= 0) H5Sclose(space);
-    if (type >= 0) H5Tclose(type);
-    if (id >= 0) H5Aclose(id);
-    return good ? 0 : bad(r, name, "attribute missing or not a number");
+static int need_number(struct reader *r, const char *name, double *out) {
+    return h5_read_number(&r->file, name, out, r->e);
 }
 
 static int need_int(struct reader *r, const char *name, int lo, int hi, int *out) {
-    if (need_number(r, name, H5T_NATIVE_INT, out)) return -1;
-    return *out < lo || *out > hi ? bad(r, name, "attribute out of range") : 0;
+    return h5_read_int(&r->file, name, lo, hi, out, r->e);
 }
 
-static int read_column(struct reader *r, hid_t group, const struct table_def *d, const struct column *c,
-                       struct rows *t, bool first) {
-    char where[100];
-    snprintf(where, sizeof where, "%s/%s", d->name, c->name);
-    hid_t id = H5Dopen2(group, c->name, H5P_DEFAULT);
-    if (id < 0) return bad(r, where, "column missing");
-    hid_t space = H5Dget_space(id), type = H5Dget_type(id), memory_type = column_native(c->type), text = -1;
-    H5T_class_t want = c->type == COLUMN_TEXT ? H5T_STRING : c->type == COLUMN_F64 ? H5T_FLOAT : H5T_INTEGER;
-    size_t width = column_size(c->type);
-    const char *wrong = NULL;
-    char *buf = NULL;
-    hsize_t n = 0;
-    if (space < 0 || type < 0 || H5Sget_simple_extent_ndims(space) != 1 || H5Tget_class(type) != want ||
-        (want == H5T_STRING && H5Tis_variable_str(type) != 0)) {
-        wrong = "column of another type";
-    } else {
-        H5Sget_simple_extent_dims(space, &n, NULL);
-        size_t file_width = H5Tget_size(type);
-        if (want == H5T_STRING) {
-            width = file_width;
-            memory_type = text = text_type(width);
-            H5Tset_cset(text, H5Tget_cset(type));
-        }
-        if (file_width == 0 || n > r->size / file_width || n > INT32_MAX / 2)
-            wrong = "column longer than the file";
-        else if (!first && n != (hsize_t)t->n)
-            wrong = "columns of different lengths";
-    }
-    if (!wrong) {
-        if (first) {
-            t->n = t->room = (int)n;
-            t->rec = arena_alloc(r->a, d->record * (size_t)n + 1);
-        }
-        buf = oom_calloc((size_t)n + 1, width);
-        if (n && H5Dread(id, memory_type, H5S_ALL, H5S_ALL, H5P_DEFAULT, buf) < 0)
-            wrong = "unreadable column";
-    }
-    for (int i = 0; !wrong && i < t->n; i++) {
-        char *to = t->rec + d->record * (size_t)i + c->at;
-        if (c->type == COLUMN_TEXT) {
-            char *s = arena_alloc(r->a, width + 1);
-            memcpy(s, buf + width * (size_t)i, width);
-            *(const char **)to = s;
-        } else {
-            memcpy(to, buf + width * (size_t)i, width);
-        }
-    }
-    free(buf);
-    if (text >= 0) H5Tclose(text);
-    if (type >= 0) H5Tclose(type);
-    if (space >= 0) H5Sclose(space);
-    H5Dclose(id);
-    return wrong ? bad(r, where, wrong) : 0;
-}
+/* More than any of these can be in a file that was not tampered with. */
+enum { COUNT_MAX = 1000000, MICRO_BATCH_MAX = 65536, BATCH_MAX = 100000000 };
 
-static int read_table(struct reader *r, const struct table_def *d, struct rows *t) {
-    hid_t group = H5Gopen2(r->file, d->name, H5P_DEFAULT);
-    if (group < 0) return bad(r, d->name, "table missing");
-    int rc = 0;
-    for (int i = 0; !rc && i < d->n_column; i++) rc = read_column(r, group, d, &d->column[i], t, i == 0);
-    H5Gclose(group);
-    for (int i = 0; !rc && i < t->n; i++) /* every table starts with its running number */
-        if (*(int *)(t->rec + d->record * (size_t)i) != i) rc = bad(r, d->name, "not numbered 0, 1, 2, ...");
-    return rc;
-}
-
-static const char *read_inputs(struct reader *r) {
-    hid_t id = H5Dopen2(r->file, "inputs", H5P_DEFAULT);
-    if (id < 0) return NULL;
-    hid_t type = H5Dget_type(id), space = H5Dget_space(id);
-    char *s = NULL;
-    if (type >= 0 && space >= 0 && H5Tget_class(type) == H5T_STRING && !H5Tis_variable_str(type) &&
-        H5Sget_simple_extent_npoints(space) == 1 && H5Tget_size(type) <= r->size) {
-        hid_t memory = text_type(H5Tget_size(type));
-        s = arena_alloc(r->a, H5Tget_size(type) + 1);
-        if (H5Dread(id, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, s) < 0) s = NULL;
-        H5Tclose(memory);
-    }
-    if (type >= 0) H5Tclose(type);
-    if (space >= 0) H5Sclose(space);
-    H5Dclose(id);
-    return s;
+/* A count that the file states, of `what`. */
+static int need_count(struct reader *r, const char *what, int n, int least, int most) {
+    char text[80];
+    if (n >= least && n <= most) return 0;
+    snprintf(text, sizeof text, "%d; expected %d to %d", n, least, most);
+    return bad(r, what, text);
 }
 
 static int find_name(const char *name, const struct site *s, bool zone) {
@@ -175,6 +67,8 @@ static int names_only_job(struct reader *r, struct rows t[TABLES], int n_row, st
     for (int i = 0; i < n_zone; i++) zone[i] = REC(t, TABLE_ZONE, zone_rec, i)->name;
     for (int i = 0; i < n_gpu; i++) {
         const struct gpu_rec *g = REC(t, TABLE_GPU, gpu_rec, i);
+        if (need_count(r, "gpu/gpus_per_node", g->gpus_per_node, 1, COUNT_MAX)) return -1;
+        if (!(g->memory_bytes > 0)) return bad(r, "gpu/memory_bytes", "not a size");
         gpu[i] = (struct gpu_type){g->name, g->memory_bytes, g->memory_bytes, g->gpus_per_node};
     }
     *s = (struct site){.n_zone = n_zone,
@@ -187,14 +81,14 @@ static int names_only_job(struct reader *r, struct rows t[TABLES], int n_row, st
     if (need_text(r, "site", &s->name) || need_text(r, "model", &m->name) ||
         need_text(r, "job", &job->name) || need_text(r, "dtype", &job->dtype) ||
         need_text(r, "optimizer", &job->optimizer) ||
-        need_int(r, "global_batch_size", 1, INT32_MAX, &job->global_batch_size) ||
+        need_int(r, "global_batch_size", 1, BATCH_MAX, &job->global_batch_size) ||
         need_int(r, "sequence_length", 0, INT32_MAX, &m->sequence_length) ||
         need_int(r, "n_layer", 1, LAYERS_MAX, &m->n_layer) ||
         need_int(r, "element_bytes", 1, 8, &job->workload.element_bytes) ||
-        need_number(r, "state_bytes_per_param", H5T_NATIVE_DOUBLE, &job->workload.state_bytes_per_param) ||
-        need_number(r, "train_tokens", H5T_NATIVE_DOUBLE, &job->train_tokens) ||
-        need_number(r, "max_usd_per_iteration", H5T_NATIVE_DOUBLE, &job->max_usd_per_iteration) ||
-        need_number(r, "min_iterations_per_s", H5T_NATIVE_DOUBLE, &job->min_iterations_per_s))
+        need_number(r, "state_bytes_per_param", &job->workload.state_bytes_per_param) ||
+        need_number(r, "train_tokens", &job->train_tokens) ||
+        need_number(r, "max_usd_per_iteration", &job->max_usd_per_iteration) ||
+        need_number(r, "min_iterations_per_s", &job->min_iterations_per_s))
         return -1;
     job->workload.site = s;
     job->workload.model = m;
@@ -208,6 +102,7 @@ static int names_only_job(struct reader *r, struct rows t[TABLES], int n_row, st
         const struct pool_rec *p = REC(t, TABLE_POOL, pool_rec, i);
         int z = find_name(p->zone, s, true), g = find_name(p->gpu, s, false);
         if (p->row < 0 || p->row >= n_row || z < 0 || g < 0) return bad(r, "pool", "refers to nothing");
+        if (need_count(r, "pool/count", p->count, 0, COUNT_MAX)) return -1;
         count[(p->row * n_zone + z) * n_gpu + g] = p->count;
     }
     job->n_pool = n_row;
@@ -233,7 +128,8 @@ static int read_stage(struct reader *r, struct rows t[TABLES], const struct site
     for (int g = 0; g < n; g++) {
         const struct replica_rec *q = REC(t, TABLE_REPLICA, replica_rec, at->replica + g);
         int zone = find_name(q->zone, s, true), gpu = find_name(q->gpu, s, false), n_vm = 0;
-        if (q->order != g || zone < 0 || gpu < 0 || tp_index(q->tp) < 0 || q->count < 1 || q->count > 1 << 20)
+        if (q->order != g || zone < 0 || gpu < 0 || tp_index(q->tp) < 0 || q->count < 1 ||
+            q->count > COUNT_MAX)
             return bad(r, "replica", "an entry that is no replica of this site");
         while (at->vm + n_vm < t[TABLE_VM].n &&
                REC(t, TABLE_VM, vm_rec, at->vm + n_vm)->replica == at->replica + g)
@@ -261,8 +157,14 @@ static int read_plan(struct reader *r, struct rows t[TABLES], const struct job *
     while (at->stage + n_stage < t[TABLE_STAGE].n &&
            REC(t, TABLE_STAGE, stage_rec, at->stage + n_stage)->plan == i)
         n_stage++;
-    if (q->n_pipeline < 1 || q->n_pipeline > n_stage || q->micro_batch_size < 1)
-        return bad(r, "plan", "a plan without stages");
+    if (q->n_pipeline < 1 || q->n_pipeline > n_stage) return bad(r, "plan", "a plan without stages");
+    if (need_count(r, "plan/micro_batch_size", q->micro_batch_size, 1, MICRO_BATCH_MAX) ||
+        need_count(r, "plan/n_microbatch", q->n_microbatch, 0, BATCH_MAX) ||
+        need_count(r, "plan/fits", q->fits, 0, 1) ||
+        need_count(r, "plan/unfit_pipeline", q->unfit_pipeline, -1, q->n_pipeline - 1) ||
+        need_count(r, "plan/unfit_stage", q->unfit_stage, -1, n_stage - 1))
+        return -1;
+    if (isnan(q->iteration_time_s)) return bad(r, "plan/iteration_time_s", "not a time");
     *p = (struct plan){.model = w->model->name,
                        .site = w->site->name,
                        .global_batch_size = w->global_batch_size,
@@ -306,6 +208,19 @@ static int read_plan(struct reader *r, struct rows t[TABLES], const struct job *
     return 0;
 }
 
+/* "optimal" says that the best plan's value is known, and that its bound is that value. */
+static bool is_proven(const struct row_result *row, enum objective objective) {
+    for (int i = 0; i < row->n_plan + row->n_frontier; i++) {
+        const struct estimate *x = i < row->n_plan ? &row->plan[i].est : &row->frontier[i - row->n_plan].est;
+        if (!isfinite(x->iteration_time_s)) return false;
+    }
+    if (row->gap != 0) return false;
+    if (objective == OBJECTIVE_FRONTIER || !row->n_plan) return true;
+    const struct estimate *best = &row->plan[0].est;
+    double value = objective == OBJECTIVE_COST ? best->cost_usd : best->iteration_time_s;
+    return fabs(value - row->lower_bound) <= 1e-9 * fabs(value);
+}
+
 static int read_rows(struct reader *r, struct rows t[TABLES], const struct job *job, struct results *out) {
     int n = out->n_row;
     struct cursor at = {0};
@@ -313,6 +228,10 @@ static int read_rows(struct reader *r, struct rows t[TABLES], const struct job *
     for (int i = 0; i < n; i++) {
         const struct row_rec *q = REC(t, TABLE_ROW, row_rec, i);
         if (q->status > ROW_INFEASIBLE) return bad(r, "row/status", "unknown status");
+        bool answered = q->status == ROW_OPTIMAL || q->status == ROW_FEASIBLE;
+        if (answered && isnan(q->lower_bound)) return bad(r, "row/lower_bound", "not a bound");
+        if (answered && !(q->gap >= 0)) return bad(r, "row/gap", "not a gap");
+        if (need_count(r, "row/oom_plans", q->oom_plans, 0, INT32_MAX - 1)) return -1;
         out->row[i] = (struct row_result){.status = (enum row_status)q->status,
                                           .reason = *q->reason ? q->reason : NULL,
                                           .note = *q->note ? q->note : NULL,
@@ -349,11 +268,19 @@ static int read_rows(struct reader *r, struct rows t[TABLES], const struct job *
         enum row_status s = out->row[i].status;
         if ((s == ROW_OPTIMAL || s == ROW_FEASIBLE) && out->row[i].n_plan + out->row[i].n_frontier < 1)
             return bad(r, "row/status", "a row with a plan that the file lacks");
+        if (s == ROW_OPTIMAL && !is_proven(&out->row[i], out->objective))
+            return bad(r, "row/status", "a proof that the numbers beside it do not bear out");
     }
     for (int pass = 0; pass < 2; pass++)
         for (int i = 0; i < t[TABLE_UNIT].n; i++) {
             const struct unit_rec *q = REC(t, TABLE_UNIT, unit_rec, i);
             if (q->row < 0 || q->row >= n || q->status > UNIT_OPEN) return bad(r, "unit", "refers to no row");
+            if (need_count(r, "unit/micro_batch_size", q->micro_batch_size, 1, MICRO_BATCH_MAX) ||
+                need_count(r, "unit/data_parallel", q->data_parallel, 1, BATCH_MAX) ||
+                need_count(r, "unit/attempts", q->attempts, 0, COUNT_MAX))
+                return -1;
+            if (isnan(q->lower_bound) || isnan(q->value) || !(q->gap >= 0))
+                return bad(r, "unit", "a bound, value or gap that is none");
             struct row_result *row = &out->row[q->row];
             if (pass == 0) {
                 row->n_unit++;
@@ -435,7 +362,7 @@ static int same_inputs(struct reader *r, const char *stored, const char *now) {
         rc = err_set(r->e, EXIT_INPUT,
                      "%s: was made from other inputs: %s; --resume needs the same job, model, site and "
                      "profiles",
-                     r->path, describe(x, y, path, text));
+                     r->file.path, describe(x, y, path, text));
     }
     cJSON_Delete(x);
     cJSON_Delete(y);
@@ -454,7 +381,7 @@ static int recheck(struct reader *r, const struct workload *w, const char *estim
     int which = 0, rc = 0;
     while (which < ESTIMATOR_N && strcmp(estimator, estimator_name[which])) which++;
     if (which < ESTIMATOR_N) { /* baselines have estimators of their own */
-        rc = plan_check(f->plan, w, r->path, r->e) ||
+        rc = plan_check(f->plan, w, r->file.path, r->e) ||
                      estimate_plan(w, f->plan, (enum estimator)which, &est, r->e)
                  ? -1
                  : 0;
@@ -463,7 +390,7 @@ static int recheck(struct reader *r, const struct workload *w, const char *estim
             rc = err_set(r->e, EXIT_INPUT,
                          "%s: a stored plan takes %.9g s there and %.9g s now; written by another version "
                          "of the estimator, or damaged",
-                         r->path, f->est.iteration_time_s, est.iteration_time_s);
+                         r->file.path, f->est.iteration_time_s, est.iteration_time_s);
     }
     arena_free(&scratch);
     return rc;
@@ -478,36 +405,36 @@ static int read_attributes(struct reader *r, struct results *out) {
         need_text(r, "version", &out->version) || need_text(r, "host", &out->host) ||
         need_text(r, "started_utc", &out->started_utc) || need_text(r, "planner", &out->planner) ||
         need_text(r, "estimator", &out->estimator) || need_text(r, "objective", &objective) ||
-        need_int(r, "ranks", 1, INT32_MAX, &out->ranks) ||
-        need_int(r, "threads", 1, INT32_MAX, &out->threads) ||
-        need_int(r, "top_k", 1, INT32_MAX, &out->top_k) ||
-        need_number(r, "proof_gap", H5T_NATIVE_DOUBLE, &out->proof_gap) ||
-        need_number(r, "wall_s", H5T_NATIVE_DOUBLE, &out->wall_s))
+        need_int(r, "ranks", 1, COUNT_MAX, &out->ranks) ||
+        need_int(r, "threads", 1, COUNT_MAX, &out->threads) ||
+        need_int(r, "top_k", 1, COUNT_MAX, &out->top_k) || need_number(r, "proof_gap", &out->proof_gap) ||
+        need_number(r, "wall_s", &out->wall_s))
         return -1;
     out->complete = complete != 0;
     int o = 0;
     while (o < OBJECTIVE_N && strcmp(objective, objective_name[o])) o++;
     if (o == OBJECTIVE_N) return bad(r, "objective", "unknown objective");
     out->objective = (enum objective)o;
-    return (out->inputs_json = read_inputs(r)) ? 0 : bad(r, "inputs", "missing or not a text");
+    return (out->inputs_json = h5_read_long_text(&r->file, "inputs", r->a, r->e)) ? 0 : -1;
 }
 
 static int read_file(struct reader *r, const struct job *job, struct results *out) {
     struct rows t[TABLES] = {{0}};
-    const char *schema = read_text_attr(r, "schema");
+    struct err none;
+    const char *schema = h5_read_text(&r->file, "schema", r->a, &none);
     int version;
     if (!schema || strncmp(schema, "sailor-results/", 15))
         return err_set(r->e, EXIT_INPUT,
                        "%s: an HDF5 file, but not one that sailor plan wrote (no attribute schema = "
                        "\"%s\")",
-                       r->path, schema_name);
+                       r->file.path, schema_name);
     if (need_int(r, "schema_version", 0, INT32_MAX, &version)) return -1;
     if (strcmp(schema, schema_name) || version != SCHEMA_VERSION)
         return err_set(r->e, EXIT_INPUT, "%s: schema %.40s version %d; this program reads %s version %d",
-                       r->path, schema, version, schema_name, SCHEMA_VERSION);
+                       r->file.path, schema, version, schema_name, SCHEMA_VERSION);
     if (read_attributes(r, out)) return -1;
     for (int i = 0; i < TABLES; i++)
-        if (read_table(r, &table_def[i], &t[i])) return -1;
+        if (h5_read_table(&r->file, &table_def[i], &t[i], r->a, r->e)) return -1;
     out->n_row = t[TABLE_ROW].n;
     if (job) {
         if (same_inputs(r, out->inputs_json, job->json)) return -1;
@@ -533,25 +460,11 @@ static int read_file(struct reader *r, const struct job *job, struct results *ou
 
 int results_parse(const char *path, const char *bytes, size_t size, const struct job *job, struct results *r,
                   struct arena *a, struct err *e) {
-    static const char signature[] = "\211HDF\r\n\032\n";
-    char why[200];
-    struct reader in = {.path = path, .size = size, .a = a, .e = e};
+    struct reader in = {.a = a, .e = e};
     *r = (struct results){0};
-    if (size < 8 || memcmp(bytes, signature, 8))
-        return err_set(e, EXIT_INPUT, "%s: not an HDF5 file; expected one written by sailor plan", path);
-    if (!seal_holds(bytes, size))
-        return err_set(e, EXIT_INPUT, "%s: damaged: its checksum does not match its content", path);
-    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
-    hid_t access = H5Pcreate(H5P_FILE_ACCESS);
-    H5Pset_fapl_core(access, 1 << 18, 0);
-    H5Pset_file_image(access, (void *)(uintptr_t)bytes, size); /* copied, not changed */
-    in.file = H5Fopen("sailor-results", H5F_ACC_RDONLY, access);
-    int rc = in.file < 0 ? err_set(e, EXIT_INPUT, "%s: cut or damaged: HDF5: %s", path, hdf5_why(why)) : 0;
-    H5Pclose(access); /* only now: it forgets the reason */
-    if (rc) return -1;
-    rc = read_file(&in, job, r);
-    H5Fclose(in.file);
-    H5Eclear2(H5E_DEFAULT);
+    if (h5_open_bytes(&in.file, path, bytes, size, e)) return -1;
+    int rc = read_file(&in, job, r);
+    h5_close(&in.file);
     return rc;
 }
 

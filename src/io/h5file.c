@@ -1,5 +1,6 @@
 #include "io/h5file.h"
 #include "base/oom.h"
+#include "io/seal.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -8,8 +9,6 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-/* ---- writing ---- */
 
 static void check(struct h5file *f, long long status) {
     if (status >= 0 || f->failed) return;
@@ -37,7 +36,7 @@ int h5_begin(struct h5file *f, const char *path, struct err *e) {
     *f = (struct h5file){.id = -1, .path = path};
     if (only_files(path, e) || file_begin(&f->file, path, e)) return -1;
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
-    hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+    hid_t access = h5_access();
     H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V110);
     f->id = H5Fcreate(f->file.temp, H5F_ACC_TRUNC, H5P_DEFAULT, access);
     check(f, f->id);
@@ -59,6 +58,11 @@ int h5_finish(struct h5file *f, struct err *e) {
     if (f->id >= 0 && f->failed) divert(f->id);
     if (f->id >= 0) check(f, H5Fclose(f->id));
     f->id = -1;
+    int bad = f->failed ? 0 : seal_file(f->file.fd);
+    if (bad) {
+        f->failed = true;
+        snprintf(f->why, sizeof f->why, "%s", strerror(bad));
+    }
     if (!f->failed) return file_end(&f->file, e);
     file_drop(&f->file);
     return err_set(e, EXIT_INTERNAL, "%s: cannot be written: %s", f->path, f->why);
@@ -134,97 +138,15 @@ void h5_texts(struct h5file *f, const char *name, const char *description, int n
     free(all);
 }
 
-/* One call for both directions. */
-static herr_t rows(hid_t id, hsize_t first, hsize_t n, hid_t memory, const void *from, void *to) {
-    hid_t disk = H5Dget_space(id), mem = H5Screate_simple(1, &n, NULL);
-    herr_t rc = H5Sselect_hyperslab(disk, H5S_SELECT_SET, &first, NULL, &n, NULL);
-    if (rc >= 0)
-        rc = from ? H5Dwrite(id, memory, mem, disk, H5P_DEFAULT, from)
-                  : H5Dread(id, memory, mem, disk, H5P_DEFAULT, to);
-    H5Sclose(mem);
-    H5Sclose(disk);
-    return rc;
-}
-
 void h5_rows(struct h5file *f, const char *name, hsize_t first, hsize_t n, hid_t memory, const void *data) {
     if (f->failed || !n) return;
     hid_t id = H5Dopen2(f->id, name, H5P_DEFAULT);
     check(f, id);
     if (id < 0) return;
-    check(f, rows(id, first, n, memory, data, NULL));
+    hid_t disk = H5Dget_space(id), mem = H5Screate_simple(1, &n, NULL);
+    check(f, H5Sselect_hyperslab(disk, H5S_SELECT_SET, &first, NULL, &n, NULL));
+    if (!f->failed) check(f, H5Dwrite(id, memory, mem, disk, H5P_DEFAULT, data));
+    H5Sclose(mem);
+    H5Sclose(disk);
     check(f, H5Dclose(id));
-}
-
-/* ---- reading ---- */
-
-int h5_open(struct h5file *f, const char *path, const char *schema, struct err *e) {
-    struct stat st;
-    *f = (struct h5file){.id = -1, .path = path};
-    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
-    if (stat(path, &st))
-        return err_set(e, EXIT_INPUT, "%s: %s; expected a file that can be read", path, strerror(errno));
-    f->id = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
-    if (f->id < 0)
-        return err_set(e, EXIT_INPUT, "%s: not an HDF5 file, or cut short; expected %s", path, schema);
-    struct arena a = {0};
-    struct err none;
-    const char *is = h5_read_text(f, "schema", &a, &none);
-    int rc = 0;
-    if (!is || strcmp(is, schema))
-        rc = err_set(e, EXIT_INPUT, "%s: schema %.40s; expected %s", path, is ? is : "missing", schema);
-    arena_free(&a);
-    if (rc) h5_close(f);
-    return rc;
-}
-
-void h5_close(struct h5file *f) {
-    if (f->id >= 0) H5Fclose(f->id);
-    f->id = -1;
-}
-
-const char *h5_read_text(struct h5file *f, const char *name, struct arena *a, struct err *e) {
-    const char *text = NULL;
-    hid_t id = H5Aexists(f->id, name) > 0 ? H5Aopen(f->id, name, H5P_DEFAULT) : -1,
-          type = id >= 0 ? H5Aget_type(id) : -1;
-    if (type >= 0 && H5Tis_variable_str(type) > 0) {
-        char *value = NULL;
-        if (H5Aread(id, type, &value) >= 0 && value) text = arena_strdup(a, value);
-        H5free_memory(value);
-    }
-    if (type >= 0) H5Tclose(type);
-    if (id >= 0) H5Aclose(id);
-    if (!text) err_set(e, EXIT_INPUT, "%s: attribute %s: missing or damaged; expected a text", f->path, name);
-    return text;
-}
-
-int h5_read_number(struct h5file *f, const char *name, double *value, struct err *e) {
-    hid_t id = H5Aexists(f->id, name) > 0 ? H5Aopen(f->id, name, H5P_DEFAULT) : -1,
-          type = id >= 0 ? H5Aget_type(id) : -1;
-    H5T_class_t kind = type >= 0 ? H5Tget_class(type) : H5T_NO_CLASS;
-    hid_t space = id >= 0 ? H5Aget_space(id) : -1;
-    bool one = space >= 0 && H5Sget_simple_extent_npoints(space) == 1;
-    bool ok = one && (kind == H5T_FLOAT || kind == H5T_INTEGER) && H5Aread(id, H5T_NATIVE_DOUBLE, value) >= 0;
-    if (space >= 0) H5Sclose(space);
-    if (type >= 0) H5Tclose(type);
-    if (id >= 0) H5Aclose(id);
-    return ok ? 0
-              : err_set(e, EXIT_INPUT, "%s: attribute %s: missing or damaged; expected a number", f->path,
-                        name);
-}
-
-int h5_read_rows(struct h5file *f, const char *name, hsize_t size, hsize_t first, hsize_t n, hid_t memory,
-                 void *data, struct err *e) {
-    hid_t id = H5Dopen2(f->id, name, H5P_DEFAULT), space = id >= 0 ? H5Dget_space(id) : -1;
-    hsize_t have = 0;
-    bool line = space >= 0 && H5Sget_simple_extent_ndims(space) == 1 &&
-                H5Sget_simple_extent_dims(space, &have, NULL) == 1;
-    bool ok = line && have == size && (!n || rows(id, first, n, memory, NULL, data) >= 0);
-    if (space >= 0) H5Sclose(space);
-    if (id >= 0) H5Dclose(id);
-    if (ok) return 0;
-    if (line && have != size)
-        return err_set(e, EXIT_INPUT, "%s: %s has %llu elements; expected %llu", f->path, name,
-                       (unsigned long long)have, (unsigned long long)size);
-    return err_set(e, EXIT_INPUT, "%s: %s: missing or damaged; expected %llu numbers", f->path, name,
-                   (unsigned long long)size);
 }

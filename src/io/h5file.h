@@ -1,8 +1,9 @@
 #ifndef SAILOR_IO_H5FILE_H
 #define SAILOR_IO_H5FILE_H
 #include "io/h5tables.h"
-/* HDF5 files of the trainer: measurements and checkpoints. A file is written by one rank, and whole as
- * io/file.h has it. Calls after a failure do nothing; the first failure is what h5_finish() reports. */
+/* Writing of the trainer's HDF5 files, measurements and checkpoints, on the disk and piece by piece. A file
+ * is written by one rank, and whole as io/file.h has it, with a checksum line behind its data (io/seal.h); it
+ * is read by io/h5read.h. Calls after a failure do nothing; the first failure is what h5_finish() reports. */
 
 struct h5file {
     hid_t id;
@@ -34,15 +35,4 @@ void h5_dataset(struct h5file *f, const char *name, const char *units, const cha
 void h5_texts(struct h5file *f, const char *name, const char *description, int n, const char *const *text);
 /** Elements [first, first + n) of a dataset of one dimension. */
 void h5_rows(struct h5file *f, const char *name, hsize_t first, hsize_t n, hid_t memory, const void *data);
-
-/* ---- reading: -1 with *e set (EXIT_INPUT), naming the file and what is missing ---- */
-
-/** Open for reading; refuses what is not an HDF5 file whose attribute "schema" is this one. */
-int h5_open(struct h5file *f, const char *path, const char *schema, struct err *e);
-void h5_close(struct h5file *f);
-const char *h5_read_text(struct h5file *f, const char *name, struct arena *a, struct err *e);
-int h5_read_number(struct h5file *f, const char *name, double *value, struct err *e);
-/** Elements [first, first + n) of a dataset of one dimension that has `size` elements. */
-int h5_read_rows(struct h5file *f, const char *name, hsize_t size, hsize_t first, hsize_t n, hid_t memory,
-                 void *data, struct err *e);
 #endif

@@ -1,5 +1,6 @@
 #include "io/h5tables.h"
 #include "base/oom.h"
+#include "io/seal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,31 +49,14 @@ const char *hdf5_why(char text[200]) {
     return *text ? text : "unknown reason";
 }
 
-/* HDF5 1.10 checks its headers, but a flipped bit in a heap can still crash it. So a line of text follows the
- * end of the HDF5 data, where every reader leaves it alone: a checksum of all that precedes it. Tools that
- * rewrite the file (h5repack, h5py in mode "a") drop the line; such a file is read without this check. */
-static const char seal_word[] = "\nsailor-results checksum ";
-_Static_assert(SEAL_BYTES == sizeof seal_word - 1 + 16 + 1, "length of the checksum line");
-
-static void seal_make(const char *bytes, size_t size, char seal[SEAL_BYTES + 1]) {
-    uint64_t h = 0xcbf29ce484222325u ^ size;
-    while (size) {
-        uint64_t word = 0;
-        size_t n = size < 8 ? size : 8;
-        for (size_t i = 0; i < n; i++) word |= (uint64_t)(unsigned char)bytes[i] << (8 * i);
-        h = (h ^ word) * 0x9e3779b97f4a7c15u;
-        h ^= h >> 29;
-        bytes += n;
-        size -= n;
-    }
-    snprintf(seal, SEAL_BYTES + 1, "%s%016llx\n", seal_word, (unsigned long long)h);
-}
-
-int seal_holds(const char *bytes, size_t size) {
-    char seal[SEAL_BYTES + 1];
-    if (size < SEAL_BYTES || memcmp(bytes + size - SEAL_BYTES, seal_word, sizeof seal_word - 1)) return 1;
-    seal_make(bytes, size - SEAL_BYTES, seal);
-    return !memcmp(seal, bytes + size - SEAL_BYTES, SEAL_BYTES);
+hid_t h5_access(void) {
+    hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+#if H5_VERSION_GE(1, 10, 7) && (!H5_VERSION_GE(1, 12, 0) || H5_VERSION_GE(1, 12, 1))
+    H5Pset_file_locking(access, 0, 1);
+#else
+    setenv("HDF5_USE_FILE_LOCKING", "FALSE", 0);
+#endif
+    return access;
 }
 
 void *rows_add(struct rows *t, const struct table_def *d, struct arena *a) {

@@ -5,9 +5,9 @@
 #include <hdf5.h>
 #include <stdint.h>
 /* HDF5 files made of tables: a group per table, a dataset per column with units and description, readable by
- * h5py, pandas, xarray and h5dump. A table is a C struct, one per entry, and a list of columns; that list is
- * both the writer and the reader. A file is made in memory, sealed with a checksum line and renamed into
- * place: never half written. */
+ * h5py, pandas, xarray and h5dump. A table is a C struct, one per entry, and a list of columns, by which it
+ * is written here and read by io/h5read.h. A file is made in memory, sealed with a checksum line (io/seal.h)
+ * and renamed into place: never half written. */
 
 enum column_type { COLUMN_I32, COLUMN_U8, COLUMN_U64, COLUMN_F64, COLUMN_TEXT };
 
@@ -54,13 +54,11 @@ size_t column_size(enum column_type t);
 hid_t column_native(enum column_type t);
 /** Fixed-length UTF-8, to be closed: pandas and xarray read no variable-length strings from a column. */
 hid_t text_type(size_t width);
+/** A property list for opening files, to be closed. Without locks: a file is written under a name that nobody
+ * knows and never changed afterwards, and not every file system has locks. */
+hid_t h5_access(void);
 /** Why the last HDF5 call failed, in its own words. */
 const char *hdf5_why(char text[200]);
-
-/** The checksum line after the HDF5 data. */
-enum { SEAL_BYTES = 42 };
-/** Is the seal, if there is one, right? */
-int seal_holds(const char *bytes, size_t size);
 
 /** Room for one more entry, zeroed. */
 void *rows_add(struct rows *t, const struct table_def *d, struct arena *a);

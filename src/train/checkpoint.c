@@ -1,5 +1,6 @@
 #include "train/checkpoint.h"
 #include "io/h5file.h"
+#include "io/h5read.h"
 #include "io/mpx_comm.h"
 
 #include <assert.h>
@@ -155,7 +156,7 @@ int checkpoint_write(const struct trainer *t, const struct mpx *m, const char *p
 
 /* ---- reading ---- */
 
-static int take(struct trainer *t, struct h5file *f, int layer, int tensor, int which, void *host,
+static int take(struct trainer *t, const struct h5_reader *f, int layer, int tensor, int which, void *host,
                 struct err *e) {
     const struct param *p = &t->net.layer[layer - t->net.first].param[tensor];
     size_t row = p->tensor->row, n = p->part.rows * row;
@@ -176,7 +177,7 @@ static int take(struct trainer *t, struct h5file *f, int layer, int tensor, int 
 }
 
 static int take_all(struct trainer *t, const char *path, void *host, struct err *e) {
-    struct h5file f;
+    struct h5_reader f;
     struct arena a = {0};
     char mine[400];
     double step;
@@ -203,8 +204,10 @@ int checkpoint_read(struct trainer *t, const struct mpx *m, const char *path, st
         size_t bytes = largest_part(t, l, t->net.tp);
         room = bytes > room ? bytes : room;
     }
+    int rc = m->rank == 0 ? h5_check(path, e) : 0; /* by one for all: it reads the whole file */
+    if (mpx_agree(m, rc, e)) return -1;
     void *host = malloc(room);
-    int rc = host ? take_all(t, path, host, e) : err_set(e, EXIT_INTERNAL, "%s: out of memory", path);
+    rc = host ? take_all(t, path, host, e) : err_set(e, EXIT_INTERNAL, "%s: out of memory", path);
     free(host);
     return mpx_agree(m, rc, e);
 }

@@ -16,7 +16,7 @@ if command -v taskset >/dev/null; then
     pin=(taskset --cpu-list "$(taskset --cpu-list --pid $$ | sed 's/.*: //' | tr ',' '\n' |
         awk -F- '{ for (c = $1; c <= ($2 == "" ? $1 : $2); c++) print c }' | head -n "$cores" | paste -sd,)")
 fi
-export OMP_NUM_THREADS=$cores OMP_WAIT_POLICY=passive HDF5_USE_FILE_LOCKING=FALSE
+export OMP_NUM_THREADS=$cores OMP_WAIT_POLICY=passive
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 

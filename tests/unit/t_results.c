@@ -429,19 +429,45 @@ static void test_nonsense(void **state) {
         const char *dataset;
         int index, value;
     } c[] = {
-        {"/plan/row", 0, 3},          {"/plan/row", 0, -1},
-        {"/plan/rank", 1, 7},         {"/plan/kind", 0, 2},
-        {"/plan/n_pipeline", 0, 2},   {"/plan/n_pipeline", 0, 0},
-        {"/plan/plan", 0, 1},         {"/stage/plan", 1, 5},
-        {"/stage/position", 1, 0},    {"/stage/position", 1, 2},
-        {"/stage/first_layer", 1, 2}, {"/stage/end_layer", 1, 7},
-        {"/stage/pipeline", 0, 1},    {"/replica/stage", 0, 1},
-        {"/replica/stage", 1, -4},    {"/replica/tp", 0, 3},
-        {"/replica/count", 0, 0},     {"/replica/count", 0, 1 << 30},
-        {"/replica/order", 1, 0},     {"/unit/row", 0, 9},
-        {"/unit/status", 0, 77},      {"/row/status", 0, 9},
-        {"/row/status", 2, 1},        {"/pool/row", 0, -2},
-        {"/vm/replica", 1, 0},        {"/plan/micro_batch_size", 0, 0},
+        {"/plan/row", 0, 3},
+        {"/plan/row", 0, -1},
+        {"/plan/rank", 1, 7},
+        {"/plan/kind", 0, 2},
+        {"/plan/n_pipeline", 0, 2},
+        {"/plan/n_pipeline", 0, 0},
+        {"/plan/plan", 0, 1},
+        {"/stage/plan", 1, 5},
+        {"/stage/position", 1, 0},
+        {"/stage/position", 1, 2},
+        {"/stage/first_layer", 1, 2},
+        {"/stage/end_layer", 1, 7},
+        {"/stage/pipeline", 0, 1},
+        {"/replica/stage", 0, 1},
+        {"/replica/stage", 1, -4},
+        {"/replica/tp", 0, 3},
+        {"/replica/count", 0, 0},
+        {"/replica/count", 0, 1 << 30},
+        {"/replica/order", 1, 0},
+        {"/unit/row", 0, 9},
+        {"/unit/status", 0, 77},
+        {"/row/status", 0, 9},
+        {"/row/status", 2, 1},
+        {"/pool/row", 0, -2},
+        {"/vm/replica", 1, 0},
+        {"/plan/micro_batch_size", 0, 0},
+        {"/pool/count", 0, -1},
+        {"/pool/count", 0, INT32_MAX},
+        {"/plan/n_microbatch", 0, -1},
+        {"/plan/n_microbatch", 0, INT32_MAX},
+        {"/replica/count", 0, INT32_MAX},
+        {"/plan/unfit_stage", 0, 99},
+        {"/plan/unfit_pipeline", 0, -2},
+        {"/plan/fits", 0, 2},
+        {"/unit/attempts", 0, -1},
+        {"/unit/data_parallel", 0, -1},
+        {"/unit/micro_batch_size", 0, INT32_MAX},
+        {"/row/oom_plans", 0, -1},
+        {"/gpu/gpus_per_node", 0, 0},
     };
     struct results r = make_results(make_job()), back;
     (void)state;
@@ -451,6 +477,47 @@ static void test_nonsense(void **state) {
         set_int(in_dir("a.h5"), c[i].dataset, c[i].index, c[i].value);
         if (!results_read(in_dir("a.h5"), NULL, &back, &arena, &e))
             fail_msg("accepted %s[%d] = %d", c[i].dataset, c[i].index, c[i].value);
+        one_line(&e, EXIT_INPUT);
+    }
+}
+
+static void set_real(const char *path, const char *dataset, int index, double value) {
+    hid_t f = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT), d = H5Dopen2(f, dataset, H5P_DEFAULT);
+    double v[64];
+    assert_true(d >= 0);
+    H5Dread(d, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, v);
+    v[index] = value;
+    H5Dwrite(d, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, v);
+    H5Dclose(d);
+    H5Fclose(f);
+}
+
+/* What is said to be optimal has a plan whose value is known and equal to its bound. */
+static void test_false_proof(void **state) {
+    static const struct {
+        const char *dataset;
+        double value;
+    } c[] = {
+        {"/row/lower_bound", NAN},  {"/row/lower_bound", 0},
+        {"/row/gap", NAN},          {"/row/gap", -1},
+        {"/row/gap", 0.5},          {"/plan/iteration_time_s", NAN},
+        {"/unit/lower_bound", NAN}, {"/plan/iteration_time_s", INFINITY},
+        {"/gpu/memory_bytes", NAN},
+    };
+    struct results r = make_results(make_job()), back;
+    struct err e = {0};
+    (void)state;
+    r.objective = OBJECTIVE_THROUGHPUT;
+    r.row[0].status = ROW_OPTIMAL;
+    r.row[0].gap = 0;
+    r.row[0].lower_bound = r.row[0].plan[0].est.iteration_time_s;
+    write_ok(in_dir("a.h5"), &r);
+    assert_int_equal(results_read(in_dir("a.h5"), NULL, &back, &arena, &e), 0);
+    for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
+        write_ok(in_dir("a.h5"), &r);
+        set_real(in_dir("a.h5"), c[i].dataset, 0, c[i].value);
+        if (!results_read(in_dir("a.h5"), NULL, &back, &arena, &e))
+            fail_msg("accepted %s = %g", c[i].dataset, c[i].value);
         one_line(&e, EXIT_INPUT);
     }
 }
@@ -599,10 +666,11 @@ int main(void) {
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        T(test_round_trip),      T(test_without_job), T(test_nothing_found), T(test_other_inputs),
-        T(test_other_estimate),  T(test_cut),         T(test_flipped),       T(test_nonsense),
-        T(test_foreign),         T(test_can_create),  T(test_no_room),       T(test_symlink),
-        T(test_self_describing),
+        T(test_round_trip),   T(test_without_job),     T(test_nothing_found),
+        T(test_other_inputs), T(test_other_estimate),  T(test_cut),
+        T(test_flipped),      T(test_nonsense),        T(test_false_proof),
+        T(test_foreign),      T(test_can_create),      T(test_no_room),
+        T(test_symlink),      T(test_self_describing),
     };
     return cmocka_run_group_tests_name("results", tests, NULL, NULL);
 }
