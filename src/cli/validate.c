@@ -1,6 +1,7 @@
 #include "cli/cli.h"
 #include "formats/planjson.h"
 #include "io/table.h"
+#include "formats/measured.h"
 #include "io/file.h"
 
 #include <math.h>
@@ -144,8 +145,11 @@ static int validate(const char **file, int n_file, struct arena *a, struct err *
     for (int i = 0; i < n_file; i++) {
         struct arena scratch = {0};
         size_t size = 0;
-        const char *text = file_read_text(file[i], &size, &scratch, e);
-        int rc = text ? check_format(file[i], text, size, e) : -1;
+        int rc = 0;
+        if (!measured_is_hdf5(file[i])) {
+            const char *text = file_read_text(file[i], &size, &scratch, e);
+            rc = text ? check_format(file[i], text, size, e) : -1;
+        }
         arena_free(&scratch);
         if (rc || plans_load(file[i], o.inputs, &part[i], &n_part[i], a, e)) return -1;
         n += n_part[i];

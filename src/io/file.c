@@ -199,8 +199,26 @@ static char *read_whole(const char *path, struct limits may, size_t *size, struc
     return bytes;
 }
 
+/* What follows a NUL would be passed over by whoever takes the text for one that ends there. */
+static int refuse_nul(const char *path, const char *text, size_t size, struct err *e) {
+    const char *nul = memchr(text, '\0', size), *start = text;
+    int line = 1;
+    if (!nul) return 0;
+    for (const char *c = text; c < nul; c++) {
+        if (*c != '\n') continue;
+        line++;
+        start = c + 1;
+    }
+    return err_set(e, EXIT_INPUT, "%s: line %d, column %d: a NUL byte; expected text", path, line,
+                   (int)(nul - start) + 1);
+}
+
 char *file_read_text(const char *path, size_t *size, struct arena *a, struct err *e) {
-    return read_whole(path, (struct limits){FILE_TEXT_MAX, true}, size, a, e);
+    size_t n;
+    char *text = read_whole(path, (struct limits){FILE_TEXT_MAX, true}, &n, a, e);
+    if (!text || refuse_nul(path, text, n, e)) return NULL;
+    if (size) *size = n;
+    return text;
 }
 
 char *file_read_bytes(const char *path, size_t *size, struct arena *a, struct err *e) {

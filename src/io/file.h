@@ -36,8 +36,8 @@ void file_drop(struct file_temp *f);
 bool file_same(const char *one, const char *other);
 
 enum { FILE_TEXT_MAX = 64 << 20, FILE_BYTES_MAX = INT32_MAX };
-/** A whole file of at most FILE_TEXT_MAX bytes, a regular file or a pipe, with a NUL behind it; `size` may be
- * NULL. NULL with *e set (EXIT_INPUT). */
+/** A whole file of at most FILE_TEXT_MAX bytes, a regular file or a pipe, with a NUL behind it and none in
+ * it; `size` may be NULL. NULL with *e set (EXIT_INPUT). */
 char *file_read_text(const char *path, size_t *size, struct arena *a, struct err *e);
 /** The same of a regular file of at most FILE_BYTES_MAX bytes. Pipes and devices are refused, not waited for.
  */

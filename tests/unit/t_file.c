@@ -60,6 +60,18 @@ static void bytes_come_from_regular_files_only(void **state) {
     check_error(&e, in_tmp("empty"), "more than 2147483647 bytes");
 }
 
+static void a_text_has_no_nul(void **state) {
+    size_t n;
+    (void)state;
+    write_text(in_tmp("nul"), "{}\n {\0}", 7);
+    assert_null(file_read_text(in_tmp("nul"), &n, &texts, &e));
+    check_error(&e, in_tmp("nul"), "line 2, column 3: a NUL byte; expected text");
+    write_text(in_tmp("nul"), "{}\0", 3); /* at its end, too */
+    assert_null(file_read_text(in_tmp("nul"), NULL, &texts, &e));
+    assert_string_equal(file_read_text("inputs/devices.json", &n, &texts, &e), slurp("inputs/devices.json"));
+    assert_int_equal(n, strlen(slurp("inputs/devices.json")));
+}
+
 static void a_file_is_replaced_or_left_alone(void **state) {
     struct file_temp f;
     (void)state;
@@ -148,6 +160,7 @@ static void names_of_one_file_are_the_same(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bytes_come_from_regular_files_only),
+        cmocka_unit_test(a_text_has_no_nul),
         cmocka_unit_test(a_file_is_replaced_or_left_alone),
         cmocka_unit_test(what_stands_there_is_kept_unless_forced),
         cmocka_unit_test(links_are_followed_also_to_what_is_not_there_yet),
