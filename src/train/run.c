@@ -376,11 +376,11 @@ static int check_options(const struct session *j, struct err *e) {
         return err_set(e, EXIT_INPUT, "run: --trace-step without --trace; expected both");
     const char *to[] = {o.output, o.checkpoint, o.trace};
     for (int i = 0; i < 3; i++)
-        if (to[i] && to[(i + 1) % 3] && !strcmp(to[i], to[(i + 1) % 3]))
-            return err_set(e, EXIT_INPUT, "run: %s: two results; expected a path of its own for each", to[i]);
+        if (j->mpx.rank == 0 && to[i] && to[(i + 1) % 3] && file_same(to[i], to[(i + 1) % 3]))
+            rc = err_set(e, EXIT_INPUT, "run: %s: two results; expected a path of its own for each", to[i]);
     /* a run that goes on may replace the file it started from */
-    bool same = o.checkpoint && o.resume && !strcmp(o.checkpoint, o.resume);
-    if (j->mpx.rank == 0 && o.output) rc = h5_can_create(o.output, o.force, e);
+    bool same = o.checkpoint && o.resume && file_same(o.checkpoint, o.resume);
+    if (j->mpx.rank == 0 && !rc && o.output) rc = h5_can_create(o.output, o.force, e);
     if (j->mpx.rank == 0 && !rc && o.checkpoint) rc = h5_can_create(o.checkpoint, o.force || same, e);
     if (j->mpx.rank == 0 && !rc && o.trace) rc = file_can_create(o.trace, o.force, "-f overwrites it", e);
     return mpx_agree(&j->mpx, rc, e);

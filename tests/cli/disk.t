@@ -95,14 +95,28 @@ EOF
     has err "its checksum does not match" "it says why"
 fi
 
+# ---- one file under two names, and links ----
+if [ -x "$train" ]; then
+    (cd "$tmp" && ln -sf c.h5 alias.h5 && ln -sf later.h5 dangling.h5)
+    rm -f "$tmp/c.h5" "$tmp/m.h5"
+    for other in "$tmp/./c.h5" "$tmp/alias.h5"; do
+        run "$train" run "$tmp/one.json" --steps 1 -q --checkpoint "$tmp/c.h5" -o "$other"
+        expect 2 "the checkpoint and the measurement are one file, $(basename "$other")"
+    done
+    run "$train" run "$tmp/one.json" --steps 1 -q --checkpoint "$tmp/dangling.h5"
+    expect 0 "a checkpoint by a link to what is not there yet"
+    [ -L "$tmp/dangling.h5" ] && [ -s "$tmp/later.h5" ]
+    ok $? "the link stays, its file is made"
+    run "$train" run "$tmp/one.json" --steps 1 -q --resume "$tmp/later.h5" --checkpoint "$tmp/dangling.h5"
+    expect 0 "a run may replace the file that it goes on from, by whatever name"
+fi
+
 # ---- what is no regular file is not waited for ----
 mkfifo "$tmp/pipe"
 export LIMIT=20
 for at in "$tmp/pipe" /dev/zero; do
-    for command in report export; do
-        run "$sailor" "$command" "$at"
-        expect 2 "$command $(basename "$at")"
-    done
+    run "$sailor" report "$at"
+    expect 2 "report $(basename "$at")"
     run "$sailor" plan "$tmp/job.json" -q --resume "$at"
     expect 2 "plan --resume $(basename "$at")"
     [ -x "$train" ] || continue
