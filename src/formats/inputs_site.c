@@ -1,4 +1,5 @@
 #include "formats/inputs_priv.h"
+#include "sim/link.h"
 
 #include <string.h>
 
@@ -83,16 +84,40 @@ static double *unknowns(int n, struct arena *a) {
     return v;
 }
 
+/* A fit and its peak that are further apart than this are in other units; than that, doubtful. */
+static const double UNITS_OFF = 1000, DOUBTFUL = 10;
+
+static bool apart(const struct link *l, double factor) {
+    double ratio = link_top_Bps(l) / l->peak_Bps;
+    return l->peak_Bps > 0 && !(ratio < factor && ratio > 1 / factor);
+}
+
 /** [c2, c1, c0, peak] */
-static int read_fit(const struct json_at *at, struct link *l, struct err *e) {
+static int read_fit(const struct json_at *at, struct link *l, struct site_reader *r) {
     double v[4];
     int n, i = 0;
-    if (json_array(at, 4, 4, &n, e)) return -1;
+    if (json_array(at, 4, 4, &n, r->e)) return -1;
     for (const cJSON *x = at->node->child; x; x = x->next, i++) {
         struct json_at here = json_element(at, i, x);
-        if (json_real(&here, i < 3 ? -1e12 : 0, i < 3 ? 1e12 : 1e18, &v[i], e)) return -1;
+        if (json_real(&here, i < 3 ? -1e12 : 0, i < 3 ? 1e12 : 1e18, &v[i], r->e)) return -1;
     }
     *l = (struct link){.c2 = v[0], .c1 = v[1], .c0 = v[2], .peak_Bps = v[3], .known = true};
+    if (!link_settle(l))
+        return json_fail(
+            at, r->e,
+            "no bandwidth above 0 between 64 KiB and 1 GiB; expected [c2, c1, c0, peak] of a link "
+            "that works");
+    if (apart(l, UNITS_OFF))
+        return json_fail(at, r->e,
+                         "a fit of up to %.3g B/s and a peak of %.3g B/s; expected c2, c1, c0 in 1e9 B/s and "
+                         "the peak in B/s",
+                         link_top_Bps(l), l->peak_Bps);
+    if (apart(l, DOUBTFUL) && !r->s->note)
+        r->s->note =
+            arena_printf(r->arena,
+                         "%s: a fit of up to %.3g B/s and a measured peak of %.3g B/s; one of them is "
+                         "wrong",
+                         json_where(at, r->arena), link_top_Bps(l), l->peak_Bps);
     return 0;
 }
 
@@ -137,7 +162,7 @@ static int read_links(const struct json_at *at, struct site_reader *r) {
     struct link *fit = ARENA_ARRAY(r->arena, struct link, n_fit);
     for (const cJSON *x = fits.node->child; x; x = x->next, i++) {
         struct json_at here = json_element(&fits, i, x);
-        if (read_fit(&here, &fit[i], r->e)) return -1;
+        if (read_fit(&here, &fit[i], r)) return -1;
     }
     i = 0;
     for (const cJSON *x = rows.node->child; x; x = x->next, i++) {
@@ -163,7 +188,7 @@ static int read_intra(const struct json_at *at, struct site_reader *r) {
         for (const cJSON *y = x->child; y; y = y->next, j++) {
             struct json_at cell = json_element(&gpu, j, y);
             if (json_key_ignored(y->string)) continue;
-            if (inputs_degree(&cell, &ti, r->e) || read_fit(&cell, &table[g * TP_N + ti], r->e)) return -1;
+            if (inputs_degree(&cell, &ti, r->e) || read_fit(&cell, &table[g * TP_N + ti], r)) return -1;
         }
     }
     return 0;

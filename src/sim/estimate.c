@@ -9,7 +9,9 @@ const char *const estimator_name[ESTIMATOR_N] = {"sailor", "native"};
 /* ---- links -------------------------------------------------------------------------- */
 
 static double bandwidth_GBps(const struct link *l, double bytes, enum estimator est) {
-    if (est == ESTIMATOR_NATIVE) bytes = fmin(fmax(bytes, MEASURED_MIN_BYTES), MEASURED_MAX_BYTES);
+    if (est == ESTIMATOR_NATIVE)
+        bytes = fmin(fmax(bytes, l->min_bytes > 0 ? l->min_bytes : MEASURED_MIN_BYTES),
+                     l->max_bytes > 0 ? l->max_bytes : MEASURED_MAX_BYTES);
     double y = log2(bytes / 1e6);
     return l->c2 * y * y + l->c1 * y + l->c0;
 }

@@ -35,7 +35,8 @@ struct estimate {
 
 /** Seconds to move `bytes` over a link once: (x/1e9)/bw(x). 0 bytes: 0. ESTIMATOR_SAILOR keeps the poles and
  *  negative values of the published fit; ESTIMATOR_NATIVE evaluates the fit within the measured sizes only
- * (64 KiB to 1 GiB: smaller and larger messages move at the bandwidth of the nearest measured one). */
+ * (64 KiB to 1 GiB), and of these where it can be believed (sim/link.h): smaller and larger messages move at
+ * the bandwidth of the nearest of those, so that times are positive and grow with the bytes. */
 double link_time_s(const struct link *l, double bytes, enum estimator est);
 
 /** Is bw(bytes) > 0 (or bytes 0)? Plans that use a link where it is not are outside the declared plan space.

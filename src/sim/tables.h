@@ -25,10 +25,12 @@ struct link {
     double c2, c1, c0;
     double peak_Bps; /* largest measured sample */
     bool known;
+    double min_bytes, max_bytes; /* where the fit can be believed (sim/link.h); 0: to the measured end */
 };
 
 struct site {
     const char *name, *source;
+    const char *note; /* what is doubtful in its file, for a warning; NULL: nothing */
     int n_zone, n_gpu;
     const char **zone;               /* [n_zone] */
     const struct gpu_type *gpu;      /* [n_gpu]; the order is the site's GPU order of replica lists */

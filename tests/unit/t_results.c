@@ -35,7 +35,8 @@ static struct job *make_job(void) {
     struct job *job = ARENA_NEW(a, struct job);
     size_t side = ZONES * GPUS * TP_N;
     struct link *link = ARENA_ARRAY(a, struct link, side * side);
-    for (size_t i = 0; i < side * side; i++) link[i] = (struct link){0, 0, 10, 1e10, true};
+    for (size_t i = 0; i < side * side; i++)
+        link[i] = (struct link){.c0 = 10, .peak_Bps = 1e10, .known = true};
     unsigned char *counts = ARENA_ARRAY(a, unsigned char, ZONES * GPUS);
     double *usd = ARENA_ARRAY(a, double, ZONES * GPUS), *egress = ARENA_ARRAY(a, double, ZONES * ZONES);
     int *available = ARENA_ARRAY(a, int, ZONES * GPUS);

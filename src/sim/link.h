@@ -1,0 +1,11 @@
+#ifndef SAILOR_SIM_LINK_H
+#define SAILOR_SIM_LINK_H
+#include "sim/tables.h"
+
+/** Find the sizes at which a fit can be believed: bandwidths are positive, times grow with the bytes, and the
+ * bandwidth does not fall below half of its top. min_bytes and max_bytes are set where that is not all of the
+ * measured sizes. false: there are none. */
+bool link_settle(struct link *l);
+/** The largest bandwidth of the fit at those sizes. */
+double link_top_Bps(const struct link *l);
+#endif

@@ -1,0 +1,115 @@
+/* Fits of links: what native makes of those that cannot be believed at every size. Runs in the project's
+ * root.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "formats/inputs.h"
+#include "sim/estimate.h"
+#include "sim/link.h"
+#include "texts.h"
+
+static struct err e;
+
+static struct link as_read(double c2, double c1, double c0) {
+    return (struct link){.c2 = c2, .c1 = c1, .c0 = c0, .peak_Bps = 1e10, .known = true};
+}
+
+static double native(const struct link *l, double bytes) { return link_time_s(l, bytes, ESTIMATOR_NATIVE); }
+
+/* Positive, and no message takes longer than a larger one: from 1 byte to 64 GiB in small steps. */
+static void check_times(const struct link *l) {
+    double before = 0;
+    for (double bytes = 1; bytes < 6.9e10; bytes *= 1.03) {
+        double t = native(l, bytes);
+        if (!(t > 0 && isfinite(t) && t >= before * (1 - 1e-12)))
+            fail_msg("[%g, %g, %g]: %g bytes: %g s after %g s", l->c2, l->c1, l->c0, bytes, t, before);
+        assert_true(link_usable(l, bytes, ESTIMATOR_NATIVE));
+        before = t;
+    }
+}
+
+static bool grows_everywhere(const struct link *l) {
+    struct link raw = as_read(l->c2, l->c1, l->c0);
+    double before = 0;
+    for (double bytes = MEASURED_MIN_BYTES; bytes <= MEASURED_MAX_BYTES; bytes *= 1.01) {
+        double t = native(&raw, bytes);
+        if (!(t > before)) return false;
+        before = t;
+    }
+    return true;
+}
+
+static void times_of_shipped_links_grow(void **state) {
+    static const char *const site[] = {"gcp", "clariden"};
+    int cut = 0, whole = 0;
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct workload w;
+        const char *text;
+        if (site_load(site[i], "inputs", &w, &text, &texts, &e)) fail_msg("%s", e.text);
+        assert_null(w.site->note);
+        size_t side = (size_t)w.site->n_zone * (size_t)w.site->n_gpu * TP_N;
+        for (size_t k = 0; k < side * side; k++) {
+            const struct link *l = &w.site->link[k];
+            if (!l->known) continue;
+            check_times(l);
+            struct link raw = as_read(l->c2, l->c1, l->c0);
+            bool sound = grows_everywhere(l);
+            for (double x = 1e3; x < 1e10; x *= 1.7) { /* the published simulator has its poles */
+                assert_true(link_time_s(l, x, ESTIMATOR_SAILOR) == link_time_s(&raw, x, ESTIMATOR_SAILOR));
+                if (sound) assert_true(native(l, x) == native(&raw, x)); /* to the last bit */
+            }
+            sound ? whole++ : cut++;
+        }
+    }
+    assert_true(whole > 100 && cut > 10);
+}
+
+static void times_of_any_fit_grow(void **state) {
+    int settled = 0;
+    (void)state;
+    srand(4);
+    for (int i = 0; i < 20000; i++) {
+        double v[3];
+        for (int k = 0; k < 3; k++) v[k] = rand() % 4 ? (rand() % 2001 - 1000) / (k == 0 ? 1e4 : 1e2) : 0;
+        struct link l = as_read(v[0], v[1], v[2]);
+        bool positive = false;
+        for (double x = MEASURED_MIN_BYTES; x <= MEASURED_MAX_BYTES && !positive; x *= 1.1)
+            positive = link_usable(&l, x, ESTIMATOR_NATIVE) && (l.c2 != 0 || l.c1 != 0 || l.c0 > 0);
+        if (!link_settle(&l)) continue;
+        assert_true(positive || l.c2 != 0);
+        assert_true(link_top_Bps(&l) > 0);
+        if (settled++ % 20 == 0) check_times(&l);
+    }
+    assert_true(settled > 5000);
+}
+
+static void a_constant_is_itself(void **state) {
+    struct link ten = as_read(0, 0, 10), none = as_read(0, 0, 0), less = as_read(0, 0, -5);
+    (void)state;
+    assert_true(link_settle(&ten));
+    assert_true(ten.min_bytes == 0 && ten.max_bytes == 0);
+    assert_true(link_top_Bps(&ten) == 1e10);
+    assert_false(link_settle(&none));
+    assert_false(link_settle(&less));
+    /* a pole within the measured sizes: from where half of the top is left, it is half of the top */
+    struct link falls = as_read(-0.2, 0, 10);
+    assert_true(link_settle(&falls));
+    check_times(&falls);
+    assert_true(fabs(1 / native(&falls, 1e9) - 5) < 1e-9);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(times_of_shipped_links_grow),
+        cmocka_unit_test(times_of_any_fit_grow),
+        cmocka_unit_test(a_constant_is_itself),
+    };
+    return cmocka_run_group_tests(tests, texts_begin, texts_end);
+}
