@@ -51,7 +51,9 @@ struct error_summary error_summary(const double *error, int n, struct arena *scr
 
 /* ---- remarks.c: what is no error, but worth a line on stderr ---- */
 
-/** Of a job read from `path`: profiles without an element type, GPUs that no link joins. */
+/** Of a site: a link whose fit is far from what was measured. */
+void remark_site(const struct site *s);
+/** Of a job read from `path`: the same, profiles without an element type, GPUs that no link joins. */
 void remark_job(const struct job *job, const char *path);
 /** Of row i: a gap above the one asked for (of a planner that proves), a batch that does not divide. */
 void remark_row(const struct row_result *row, int i, bool proven, double gap);

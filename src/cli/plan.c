@@ -379,7 +379,7 @@ static int continue_earlier(struct session *s, const struct earlier *f, struct a
 static int open_output(struct session *s, struct err *e) {
     s->path = o.out ? o.out : o.resume;
     if (!s->path) return 0;
-    bool force = o.force || (o.resume && !strcmp(s->path, o.resume));
+    bool force = o.force || (o.resume && file_same(s->path, o.resume));
     return mpx_agree(&s->mpi, s->mpi.rank == 0 ? results_can_create(s->path, force, e) : 0, e);
 }
 

@@ -70,7 +70,12 @@ static void remark_links(const struct job *job, const char *path) {
            more);
 }
 
+void remark_site(const struct site *s) {
+    if (s->note) remark("%s", s->note);
+}
+
 void remark_job(const struct job *job, const char *path) {
+    remark_site(job->workload.site);
     remark_dtype(job, path);
     remark_links(job, path);
 }

@@ -73,6 +73,7 @@ static int simulate(const char **file, int n_file, struct arena *a, struct err *
     }
     for (int i = 0; i < n_file; i++) {
         if (plans_load(file[i], o.inputs, &part[i], &n_part[i], a, e)) return -1;
+        remark_site(part[i]->workload->site);
         n += n_part[i];
     }
     struct cli_estimator by = {.index = o.estimator, .corrected = o.corrected, .inputs = o.inputs};

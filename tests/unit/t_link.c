@@ -8,6 +8,7 @@
 #include <cmocka.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "formats/inputs.h"
 #include "sim/estimate.h"
@@ -105,11 +106,53 @@ static void a_constant_is_itself(void **state) {
     assert_true(fabs(1 / native(&falls, 1e9) - 5) < 1e-9);
 }
 
+/* A site with one link of this fit. */
+static int read_site(const char *fit, struct workload *w) {
+    const char *text, *path = in_tmp("s.json"),
+                      *json = arena_printf(&texts,
+                                           "{\"format\":\"sailor-site/1\",\"name\":\"s\",\"zones\":[\"a\"],"
+                                           "\"gpus\":[{\"name\":\"g\",\"memory_bytes\":1e9,"
+                                           "\"gpus_per_node\":1}],\"links\":{\"fits\":[%s],"
+                                           "\"rows\":[[\"a\",\"g\",1,\"a\",\"g\",1,0]]}}",
+                                           fit);
+    write_text(path, json, strlen(json));
+    return site_load(path, "inputs", w, &text, &texts, &e);
+}
+
+static void what_cannot_be_is_refused_or_noted(void **state) {
+    static const struct {
+        const char *fit, *word;
+    } bad[] = {
+        {"[0,0,0,1e10]", "no bandwidth above 0"},
+        {"[0,0,-5,1e10]", "no bandwidth above 0"},
+        {"[-1,0,-1,1e10]", "no bandwidth above 0"},
+        {"[0,0,1e10,1e10]", "expected c2, c1, c0 in 1e9 B/s"},
+        {"[0,0,10,10]", "expected c2, c1, c0 in 1e9 B/s"},
+    };
+    struct workload w;
+    (void)state;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_int_equal(read_site(bad[i].fit, &w), -1);
+        check_error(&e, in_tmp("s.json"), bad[i].word);
+        check_error(&e, in_tmp("s.json"), ": /links/fits/0: ");
+    }
+    assert_int_equal(read_site("[0,0,10,1e10]", &w), 0);
+    assert_null(w.site->note);
+    assert_int_equal(read_site("[0,0,10,5e9]", &w), 0);
+    assert_null(w.site->note);
+    assert_int_equal(read_site("[0,0,10,1e11]", &w), 0);
+    assert_non_null(
+        strstr(w.site->note, "/links/fits/0: a fit of up to 1e+10 B/s and a measured peak of 1e+11"));
+    assert_int_equal(read_site("[0,0,100,8e9]", &w), 0);
+    assert_non_null(w.site->note);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(times_of_shipped_links_grow),
         cmocka_unit_test(times_of_any_fit_grow),
         cmocka_unit_test(a_constant_is_itself),
+        cmocka_unit_test(what_cannot_be_is_refused_or_noted),
     };
     return cmocka_run_group_tests(tests, texts_begin, texts_end);
 }
