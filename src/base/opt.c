@@ -95,7 +95,8 @@ enum opt_result opt_parse(const struct opt_command *c, int argc, char **argv, co
     const char **f = ARENA_ARRAY(a, const char *, argc + 1);
     int n = 0;
     bool only_files = false;
-    *files = f, *n_file = 0;
+    *files = f;
+    *n_file = 0;
     /* help wins over everything, also over a mistake before it */
     for (int i = 1; i < argc && strcmp(argv[i], "--"); i++)
         if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) return OPT_HELP;

@@ -51,7 +51,10 @@ int devices_peak(const char *file, const char *text, const char *device, const c
     cJSON *tree = json_parse(file, text, strlen(text), e);
     int n, i = 0, type = 0, best = 0;
     *flops_per_s = NAN;
-    if (!tree) return arena_free(&a), -1;
+    if (!tree) {
+        arena_free(&a);
+        return -1;
+    }
     while (type < TYPES && strcmp(type_name[type], products)) type++;
     struct json_at root = json_root(file, tree), list = json_member(&root, "devices");
     int rc = json_object(&root, keys, e) || json_format(&root, "sailor-devices/1", e) ||

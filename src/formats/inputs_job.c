@@ -213,7 +213,10 @@ static const char *job_text(const struct job *j, const char *text, const struct 
              json_compact(l->model_text, a), json_compact(l->site_text, a));
     const char *comma = "";
     for (int g = 0; g < l->site->n_gpu; g++)
-        if (l->profile_text[g]) text_add(&t, "%s%s", comma, json_compact(l->profile_text[g], a)), comma = ",";
+        if (l->profile_text[g]) {
+            text_add(&t, "%s%s", comma, json_compact(l->profile_text[g], a));
+            comma = ",";
+        }
     text_add(&t, "]}");
     char *out = arena_strdup(a, t.s);
     text_free(&t);

@@ -24,7 +24,10 @@ static int read_training_plan(const struct json_at *plan, struct loaded *l, stru
     if (inputs_training(plan, &t->dtype, &t->optimizer, &t->workload, e)) return -1;
     t->workload.global_batch_size = t->plan->global_batch_size;
     const char *where = json_where(plan, a);
-    if (plan_check(t->plan, &t->workload, where, e)) return join_paths(where, e), -1;
+    if (plan_check(t->plan, &t->workload, where, e)) {
+        join_paths(where, e);
+        return -1;
+    }
     return 0;
 }
 
@@ -119,7 +122,10 @@ static int read_entry(const struct json_at *at, struct lookup *k, struct known *
     w->global_batch_size = p->plan->global_batch_size;
     p->workload = w;
     p->where = json_where(at, k->arena);
-    if (plan_check(p->plan, w, p->where, k->e)) return join_paths(p->where, k->e), -1;
+    if (plan_check(p->plan, w, p->where, k->e)) {
+        join_paths(p->where, k->e);
+        return -1;
+    }
     return 0;
 }
 

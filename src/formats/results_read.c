@@ -322,7 +322,11 @@ static void first_difference(const cJSON *x, const cJSON *y, char path[400]) {
     } else if (cJSON_IsArray(x) && cJSON_IsArray(y)) {
         int i = 0;
         const cJSON *m = x->child, *o = y->child;
-        while (m && o && cJSON_Compare(m, o, 1)) m = m->next, o = o->next, i++;
+        while (m && o && cJSON_Compare(m, o, 1)) {
+            m = m->next;
+            o = o->next;
+            i++;
+        }
         snprintf(path + used, 400 - used, "/%d", i);
         if (m && o) first_difference(m, o, path);
     }

@@ -113,7 +113,10 @@ int import_run(const char *dir, const char *facts, const char *out, struct err *
         return err_set(e, EXIT_INPUT, "%.250s: no directory; expected one", dir);
     if (!facts) {
         const char *inputs = inputs_dir(NULL, &m.arena, e);
-        if (!inputs) return arena_free(&m.arena), -1;
+        if (!inputs) {
+            arena_free(&m.arena);
+            return -1;
+        }
         facts = arena_printf(&m.arena, "%s/facts/gcp.json", inputs);
     }
     char *text = file_read_text(facts, &size, &m.arena, e);

@@ -105,15 +105,23 @@ static int import_pair(const char *folder, int model, const char *gpu, struct im
                 arena_printf(&m->arena, "%s/%s_mbs%d_tp%d_algo0.csv", folder, m->published[model], mb, tp);
             if (access(path, F_OK)) continue;
             int rc = read_ops(path, &t, m);
-            if (!rc && !first.n) first = t, rc = block_ends(&t, ends, path, m);
+            if (!rc && !first.n) {
+                first = t;
+                rc = block_ends(&t, ends, path, m);
+            }
             for (int i = 0; !rc && (i < t.n || i < first.n); i++)
                 if (i >= t.n || i >= first.n || strcmp(t.name[i], first.name[i]))
                     rc = table_fail(path, i + 2, "other operators than in the first table", m);
-            if (rc) return cJSON_Delete(rows), -1;
+            if (rc) {
+                cJSON_Delete(rows);
+                return -1;
+            }
             cJSON_AddItemToArray(rows, table_row(&t, mb, tp));
         }
-    if (!first.n || read_intra(arena_printf(&m->arena, "%s/p2p_intra_node.csv", folder), GBps, m))
-        return cJSON_Delete(rows), first.n ? -1 : 0;
+    if (!first.n || read_intra(arena_printf(&m->arena, "%s/p2p_intra_node.csv", folder), GBps, m)) {
+        cJSON_Delete(rows);
+        return first.n ? -1 : 0;
+    }
     cJSON *o = import_new_file(
         "sailor-aceso/1", NULL,
         arena_printf(&m->arena,

@@ -61,8 +61,10 @@ static cJSON *read_trace_row(char *line, int number, const char *file, const str
     next_field(&p);
     field = next_field(&p);
     double time = field ? strtod(field, &end) : NAN;
-    if (!field || end == field || *end || !(time >= 0 && time < 1e18))
-        return trace_fail(file, number, m->e, "expected a time in seconds", field ? field : ""), NULL;
+    if (!field || end == field || *end || !(time >= 0 && time < 1e18)) {
+        trace_fail(file, number, m->e, "expected a time in seconds", field ? field : "");
+        return NULL;
+    }
     cJSON *row = cJSON_CreateObject();
     cJSON_AddItemToObject(row, "time_s", json_double(time));
     cJSON *gpus = cJSON_AddArrayToObject(row, "gpus");
@@ -96,12 +98,16 @@ cJSON *import_read_trace(const char *file, const char *text, struct import *m) {
         number++;
         if (!*line) continue;
         cJSON *row = read_trace_row(line, number, file, col, n, m);
-        if (!row) return cJSON_Delete(pools), NULL;
+        if (!row) {
+            cJSON_Delete(pools);
+            return NULL;
+        }
         cJSON_AddItemToArray(pools, row);
     }
     if (pools->child) return pools;
     cJSON_Delete(pools);
-    return trace_fail(file, number, m->e, "expected at least one row", ""), NULL;
+    trace_fail(file, number, m->e, "expected at least one row", "");
+    return NULL;
 }
 
 static int import_job(const char *dir, const struct json_at *at, struct import *m) {

@@ -26,7 +26,10 @@ static int read_replica(const struct json_at *at, struct import *m, int *gpu, in
         struct json_at g = json_element(&vm, 0, x->child), where = json_element(&vm, 2, x->child->next->next);
         if (json_name(&g, m->gpu, m->n_gpu, "a GPU type of the facts file", &vms[i], m->e)) return -1;
         if (json_name(&where, m->zone, m->n_zone, "a zone of the facts file", &z, m->e)) return -1;
-        if (i == 0) *gpu = vms[0], *zone = z;
+        if (i == 0) {
+            *gpu = vms[0];
+            *zone = z;
+        }
     }
     if (*n_vm == 1) *n_vm = 0; /* one entry is the usual case: a replica within a machine */
     return 0;
@@ -38,7 +41,10 @@ static cJSON *read_replicas(const struct json_at *at, struct import *m) {
     cJSON *list = cJSON_CreateArray(), *count = NULL;
     for (const cJSON *x = at->node->child; x; x = x->next, i++) {
         struct json_at here = json_element(at, i, x);
-        if (read_replica(&here, m, &gpu, &zone, &tp, vms, &n_vm)) return cJSON_Delete(list), NULL;
+        if (read_replica(&here, m, &gpu, &zone, &tp, vms, &n_vm)) {
+            cJSON_Delete(list);
+            return NULL;
+        }
         int now[64 + 4] = {gpu, zone, tp, n_vm};
         memcpy(now + 4, vms, sizeof *vms * (size_t)n_vm);
         if (count && memcmp(now, before, sizeof *now * (size_t)(4 + n_vm)) == 0) {
@@ -84,7 +90,10 @@ static cJSON *read_pipeline(const struct json_at *at, struct import *m) {
         double ends[2];
         int first = 0, end = 0;
         cJSON *list = read_range(&range, &first, &end, m->e) ? NULL : read_replicas(&group, m);
-        if (!list) return cJSON_Delete(o), NULL;
+        if (!list) {
+            cJSON_Delete(o);
+            return NULL;
+        }
         cJSON *stage = cJSON_CreateObject();
         ends[0] = first;
         ends[1] = end;
@@ -102,7 +111,10 @@ static cJSON *read_pipelines(const struct json_at *at, struct import *m) {
     for (const cJSON *x = at->node->child; x; x = x->next, i++) {
         struct json_at here = json_element(at, i, x);
         cJSON *pipeline = read_pipeline(&here, m);
-        if (!pipeline) return cJSON_Delete(list), NULL;
+        if (!pipeline) {
+            cJSON_Delete(list);
+            return NULL;
+        }
         cJSON_AddItemToArray(list, pipeline);
     }
     return list;
@@ -189,7 +201,10 @@ static int import_plans(const char *dir, const struct json_at *at, struct import
         char *stem = arena_printf(&m->arena, "%.*s", (int)strlen(base) - 5, base);
         cJSON *plan = tree ? import_read_plan(&here, stem, model_name, site_name, m) : NULL;
         cJSON_Delete(tree);
-        if (!plan) return cJSON_Delete(o), -1;
+        if (!plan) {
+            cJSON_Delete(o);
+            return -1;
+        }
         cJSON_AddItemToArray(plans, plan);
     }
     import_put(m, arena_printf(&m->arena, "validation/%s.json", own), o);

@@ -73,7 +73,10 @@ static cJSON *links_tree(const struct link *table, struct import *m) {
             int f = 0;
             if (!l->known) continue;
             while (f < n_fit && !same_fit(fit[f], l)) f++;
-            if (f == n_fit) fit[n_fit++] = l, cJSON_AddItemToArray(fits, fit_array(l));
+            if (f == n_fit) {
+                fit[n_fit++] = l;
+                cJSON_AddItemToArray(fits, fit_array(l));
+            }
             cJSON *row = cJSON_CreateArray();
             for (int k = 0; k < 2; k++) {
                 int end = k ? to : from;
@@ -174,7 +177,10 @@ int import_put_site(const struct json_at *het, const struct json_at *plain, cons
     if (het->node && read_links(het, 0, path, false, &s, table, m)) return -1;
     if (plain->node && read_links(plain, 0, path, true, &s, table, m)) return -1;
     if (intra->node && import_read_intra(intra, &in, m)) return -1;
-    if (egress->node && import_read_egress(egress, &out, m)) return cJSON_Delete(in), -1;
+    if (egress->node && import_read_egress(egress, &out, m)) {
+        cJSON_Delete(in);
+        return -1;
+    }
     cJSON *o = import_new_file("sailor-site/1", own, arena_printf(&m->arena, "%s; %s", m->source, about));
     import_copy(o, "zones", facts.node, "zones");
     import_copy(o, "gpus", facts.node, "gpus");

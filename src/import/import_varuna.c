@@ -48,7 +48,10 @@ static int read_profile(const struct json_at *at, const char *model, const char 
             struct json_at layer = {.up = at, .key = node[l]->string, .node = node[l]};
             struct json_at mb = json_member(&layer, size[k].node->string),
                            peak = json_member(&mb, "mem_required");
-            if (json_positive(&peak, &bytes[l], m->e)) return cJSON_Delete(o), -1;
+            if (json_positive(&peak, &bytes[l], m->e)) {
+                cJSON_Delete(o);
+                return -1;
+            }
         }
         cJSON *row = cJSON_CreateObject();
         cJSON_AddItemToObject(row, "micro_batch_size", json_double(size[k].mb));

@@ -121,7 +121,10 @@ static void write_line(struct text *t, const cJSON *node) {
         text_add(t, object ? "{" : "[");
         for (const cJSON *x = node->child; x; x = x->next) {
             if (x != node->child) text_add(t, ", ");
-            if (object) text_string(t, x->string), text_add(t, ": ");
+            if (object) {
+                text_string(t, x->string);
+                text_add(t, ": ");
+            }
             write_line(t, x);
         }
         text_add(t, object ? "}" : "]");
@@ -143,7 +146,10 @@ void import_write_value(struct text *t, const cJSON *node, int indent) {
     text_add(t, object ? "{\n" : "[\n");
     for (const cJSON *x = node->child; x; x = x->next) {
         text_add(t, "%*s", indent + 2, "");
-        if (object) text_string(t, x->string), text_add(t, ": ");
+        if (object) {
+            text_string(t, x->string);
+            text_add(t, ": ");
+        }
         import_write_value(t, x, indent + 2);
         text_add(t, x->next ? ",\n" : "\n");
     }

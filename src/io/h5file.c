@@ -50,7 +50,10 @@ static void divert(hid_t id) {
     void *handle;
     if (H5Fget_vfd_handle(id, H5P_DEFAULT, &handle) < 0) return;
     int fd = memfd_create("unwanted", MFD_CLOEXEC);
-    if (fd >= 0) dup2(fd, *(int *)handle), close(fd);
+    if (fd >= 0) {
+        dup2(fd, *(int *)handle);
+        close(fd);
+    }
 }
 
 int h5_finish(struct h5file *f, struct err *e) {
@@ -72,7 +75,10 @@ static void attribute(struct h5file *f, hid_t at, const char *name, hid_t disk, 
                       const void *value) {
     hid_t space = H5Screate(H5S_SCALAR), id = H5Acreate2(at, name, disk, space, H5P_DEFAULT, H5P_DEFAULT);
     check(f, id);
-    if (id >= 0) check(f, H5Awrite(id, memory, value)), H5Aclose(id);
+    if (id >= 0) {
+        check(f, H5Awrite(id, memory, value));
+        H5Aclose(id);
+    }
     H5Sclose(space);
 }
 

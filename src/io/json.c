@@ -92,7 +92,10 @@ static int scan_fail(const struct scan *s, const struct json_at *at, const char 
     int line = 1;
     const char *start = s->text;
     for (const char *c = s->text; c < s->p; c++)
-        if (*c == '\n') line++, start = c + 1;
+        if (*c == '\n') {
+            line++;
+            start = c + 1;
+        }
     return json_fail(at, s->e, "line %d, column %d: %s", line, (int)(s->p - start) + 1, what);
 }
 
@@ -121,8 +124,10 @@ static int scan_number(struct scan *s, const struct json_at *at) {
         while (is_digit(s)) s->p++;
     }
     /* cJSON copies at most 63 characters of a number and leaves the rest as garbage */
-    if (s->p - start > 60)
-        return s->p = start, scan_fail(s, at, "number of more than 60 characters; expected fewer");
+    if (s->p - start > 60) {
+        s->p = start;
+        return scan_fail(s, at, "number of more than 60 characters; expected fewer");
+    }
     if (!isfinite(strtod(start, NULL))) {
         s->p = start;
         return scan_fail(s, at, "number too large; expected a magnitude below 1.8e308");
@@ -161,7 +166,10 @@ static int hex4(const struct scan *s, const char *p) {
 
 static int scan_escape(struct scan *s, const struct json_at *at) {
     char c = s->p + 1 < s->end ? s->p[1] : '\0';
-    if (c && strchr("\"\\/bfnrt", c)) return s->p += 2, 0;
+    if (c && strchr("\"\\/bfnrt", c)) {
+        s->p += 2;
+        return 0;
+    }
     if (c != 'u')
         return scan_fail(
             s, at, "unknown escape in a string; expected one of \\\" \\\\ \\/ \\b \\f \\n \\r \\t \\uXXXX");
@@ -191,7 +199,10 @@ static int scan_string(struct scan *s, const struct json_at *at) {
         if (!n) return scan_fail(s, at, "invalid UTF-8 in a string; expected UTF-8 text");
         s->p += n;
     }
-    if (s->p == s->end) return s->p = open, scan_fail(s, at, "string without end; expected a closing '\"'");
+    if (s->p == s->end) {
+        s->p = open;
+        return scan_fail(s, at, "string without end; expected a closing '\"'");
+    }
     s->p++;
     return 0;
 }
@@ -216,7 +227,10 @@ static int scan_members(struct scan *s, const struct json_at *at, int depth, boo
     char close = object ? '}' : ']', key[64];
     s->p++;
     skip_space(s);
-    if (s->p < s->end && *s->p == close) return s->p++, 0;
+    if (s->p < s->end && *s->p == close) {
+        s->p++;
+        return 0;
+    }
     for (int i = 0;; i++) {
         struct json_at here = {.up = at, .index = i};
         skip_space(s);
@@ -234,7 +248,10 @@ static int scan_members(struct scan *s, const struct json_at *at, int depth, boo
         }
         if (scan_value(s, &here, depth + 1)) return -1;
         skip_space(s);
-        if (s->p < s->end && *s->p == close) return s->p++, 0;
+        if (s->p < s->end && *s->p == close) {
+            s->p++;
+            return 0;
+        }
         if (s->p == s->end || *s->p != ',')
             return scan_fail(s, &here,
                              object ? "value not followed by ',' or '}'; expected one of them"
@@ -438,7 +455,10 @@ const double *json_reals(const struct json_at *at, int n, double lo, double hi, 
 int json_int(const struct json_at *at, int lo, int hi, int *out, struct err *e) {
     char want[64];
     double v = cJSON_IsNumber(at->node) ? at->node->valuedouble : NAN;
-    if (v >= lo && v <= hi && v == floor(v)) return *out = (int)v, 0;
+    if (v >= lo && v <= hi && v == floor(v)) {
+        *out = (int)v;
+        return 0;
+    }
     snprintf(want, sizeof want, "an integer from %d to %d", lo, hi);
     return wrong(at, e, want);
 }
@@ -446,7 +466,10 @@ int json_int(const struct json_at *at, int lo, int hi, int *out, struct err *e) 
 int json_real(const struct json_at *at, double lo, double hi, double *out, struct err *e) {
     char want[100], a[32], b[32];
     double v = cJSON_IsNumber(at->node) ? at->node->valuedouble : NAN;
-    if (v >= lo && v <= hi) return *out = v, 0;
+    if (v >= lo && v <= hi) {
+        *out = v;
+        return 0;
+    }
     if (hi > 1e300 && lo < -1e300) return wrong(at, e, "a number");
     if (hi > 1e300)
         snprintf(want, sizeof want, "a number >= %s", json_number(a, lo));

@@ -125,7 +125,7 @@ static int dispatch(const struct program *p, int argc, char **argv) {
 
 int program_main(const struct program *p, int argc, char **argv) {
     oom_prepare(p->name, mpx_abort);
-    H5dont_atexit(); /* all files are closed by then; over one that could not be it would crash */
+    H5dont_atexit();          /* all files are closed by then; over one that could not be it would crash */
     signal(SIGXFSZ, SIG_IGN); /* a file size limit is an error like a full disk, not a crash */
     int status = dispatch(p, argc, argv);
     if (fflush(stdout) || ferror(stdout)) { /* a full disk behind a pipe or a redirection is a failure too */
