@@ -152,7 +152,6 @@ static int read_plan(struct reader *r, struct rows t[TABLES], const struct job *
                      struct found_plan *f) {
     const struct plan_rec *q = REC(t, TABLE_PLAN, plan_rec, i);
     const struct workload *w = &job->workload;
-    struct plan *p = ARENA_NEW(r->a, struct plan);
     int n_stage = 0;
     while (at->stage + n_stage < t[TABLE_STAGE].n &&
            REC(t, TABLE_STAGE, stage_rec, at->stage + n_stage)->plan == i)
@@ -165,12 +164,7 @@ static int read_plan(struct reader *r, struct rows t[TABLES], const struct job *
         need_count(r, "plan/unfit_stage", q->unfit_stage, -1, n_stage - 1))
         return -1;
     if (isnan(q->iteration_time_s)) return bad(r, "plan/iteration_time_s", "not a time");
-    *p = (struct plan){.model = w->model->name,
-                       .site = w->site->name,
-                       .global_batch_size = w->global_batch_size,
-                       .micro_batch_size = q->micro_batch_size,
-                       .n_pipeline = q->n_pipeline,
-                       .pipeline = ARENA_ARRAY(r->a, struct pipeline, q->n_pipeline)};
+    struct plan *p = plan_new(w, q->micro_batch_size, q->n_pipeline, 0, r->a);
     f->plan = p;
     f->est = (struct estimate){.iteration_time_s = q->iteration_time_s,
                                .pipeline_time_s = q->pipeline_time_s,

@@ -86,15 +86,8 @@ static bool fits(const struct space *x, int P, int m) {
 
 static const struct plan *lay_out(const struct space *x, int P, int m, int D, struct arena *a) {
     const struct workload *w = x->q->w;
-    struct pipeline *pl = ARENA_NEW(a, struct pipeline);
-    struct plan *p = ARENA_NEW(a, struct plan);
-    *pl = (struct pipeline){P, ARENA_ARRAY(a, struct stage, P)};
-    *p = (struct plan){.model = w->model->name,
-                       .site = w->site->name,
-                       .global_batch_size = w->global_batch_size,
-                       .micro_batch_size = m,
-                       .n_pipeline = 1,
-                       .pipeline = pl};
+    struct plan *p = plan_new(w, m, 1, P, a);
+    struct pipeline *pl = p->pipeline;
     int z = 0, used = 0; /* zone to take from, nodes taken of it */
     for (int i = 0, r = 0, stages = x->region[0].nodes / D; i < P; i++, stages--) {
         struct stage *st = &pl->stage[i];

@@ -30,14 +30,7 @@ void even_layers(int L, int P, bool last_longer, int i, int *first, int *end) {
 
 struct plan *grid_plan(const struct workload *w, int zone, int gpu, int D, int P, int tp, int m,
                        struct arena *a) {
-    struct plan *p = ARENA_NEW(a, struct plan);
-    *p = (struct plan){.model = w->model->name,
-                       .site = w->site->name,
-                       .global_batch_size = w->global_batch_size,
-                       .micro_batch_size = m,
-                       .n_pipeline = 1,
-                       .pipeline = ARENA_NEW(a, struct pipeline)};
-    *p->pipeline = (struct pipeline){P, ARENA_ARRAY(a, struct stage, P)};
+    struct plan *p = plan_new(w, m, 1, P, a);
     for (int i = 0; i < P; i++) {
         struct stage *s = &p->pipeline->stage[i];
         even_layers(w->model->n_layer, P, false, i, &s->first, &s->end);

@@ -609,13 +609,7 @@ static const struct plan *build(const struct answer *answer, long id, struct are
     const struct found *f = answer->ctx;
     const struct workload *w = f->x.w;
     const struct candidate *c = &f->candidate[id];
-    struct plan *p = ARENA_NEW(a, struct plan);
-    *p = (struct plan){.model = w->model->name,
-                       .site = w->site->name,
-                       .global_batch_size = w->global_batch_size,
-                       .micro_batch_size = 1,
-                       .n_pipeline = c->n,
-                       .pipeline = ARENA_ARRAY(a, struct pipeline, c->n)};
+    struct plan *p = plan_new(w, 1, c->n, 0, a);
     for (int j = 0; j < c->n; j++) {
         const struct line *l = &c->line[j];
         p->pipeline[j] = (struct pipeline){l->n, ARENA_ARRAY(a, struct stage, l->n)};

@@ -499,14 +499,7 @@ static double trial_ms(const struct trial *t) {
 
 static const struct plan *trial_plan(const struct trial *t, struct arena *a) {
     const struct workload *w = t->w->q->w;
-    struct plan *p = ARENA_NEW(a, struct plan);
-    *p = (struct plan){.model = w->model->name,
-                       .site = w->site->name,
-                       .global_batch_size = w->global_batch_size,
-                       .micro_batch_size = t->part[0].m,
-                       .n_pipeline = 1,
-                       .pipeline = ARENA_NEW(a, struct pipeline)};
-    *p->pipeline = (struct pipeline){t->S, ARENA_ARRAY(a, struct stage, t->S)};
+    struct plan *p = plan_new(w, t->part[0].m, 1, t->S, a);
     for (int i = 0; i < t->S; i++) {
         const struct part *x = &t->part[i];
         int n = x->last_kind - x->kind + 1, tp = 1 << x->ti;

@@ -118,8 +118,9 @@ static int first_stage(const struct search *x, int j, int *s, int *i) {
 
 static const struct plan *trace(const struct search *x, int s, int gpu, int zone, struct arena *a) {
     const struct workload *w = x->chain.w;
-    struct pipeline *pl = ARENA_NEW(a, struct pipeline);
-    pl->stage = ARENA_ARRAY(a, struct stage, x->L);
+    struct plan *p = plan_new(w, 1, 1, x->L, a); /* at most */
+    struct pipeline *pl = p->pipeline;
+    pl->n_stage = 0;
     for (int j = x->L, i; j > 0; j = i) {
         struct replicas *r = ARENA_NEW(a, struct replicas);
         int d = first_stage(x, j, &s, &i);
@@ -127,13 +128,6 @@ static const struct plan *trace(const struct search *x, int s, int gpu, int zone
         pl->stage[pl->n_stage++] = (struct stage){x->L - j, x->L - i, 1, r};
         s -= d;
     }
-    struct plan *p = ARENA_NEW(a, struct plan);
-    *p = (struct plan){.model = w->model->name,
-                       .site = w->site->name,
-                       .global_batch_size = w->global_batch_size,
-                       .micro_batch_size = 1,
-                       .n_pipeline = 1,
-                       .pipeline = pl};
     return p;
 }
 

@@ -540,14 +540,7 @@ static const struct rest *solve(struct search *x, int i, const struct tour *t, i
 /* ---- the list ----------------------------------------------------------------------- */
 
 static const struct plan *make_plan(const struct search *x, const struct rest *r, struct arena *a) {
-    struct plan *p = ARENA_NEW(a, struct plan);
-    *p = (struct plan){.model = x->w->model->name,
-                       .site = x->w->site->name,
-                       .global_batch_size = x->w->global_batch_size,
-                       .micro_batch_size = x->m,
-                       .n_pipeline = 1,
-                       .pipeline = ARENA_NEW(a, struct pipeline)};
-    *p->pipeline = (struct pipeline){x->P, ARENA_ARRAY(a, struct stage, x->P)};
+    struct plan *p = plan_new(x->w, x->m, 1, x->P, a);
     for (struct stage *s = p->pipeline->stage; r; r = r->next, s++) {
         const struct layers *y = &x->layers[r->stage];
         *s = (struct stage){y->first, y->end, r->n_run, ARENA_ARRAY(a, struct replicas, r->n_run)};

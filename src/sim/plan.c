@@ -4,6 +4,20 @@
 #include <stdio.h>
 #include <string.h>
 
+struct plan *plan_new(const struct workload *w, int micro_batch_size, int n_pipeline, int n_stage,
+                      struct arena *a) {
+    struct plan *p = ARENA_NEW(a, struct plan);
+    *p = (struct plan){.model = w->model->name,
+                       .site = w->site->name,
+                       .global_batch_size = w->global_batch_size,
+                       .micro_batch_size = micro_batch_size,
+                       .n_pipeline = n_pipeline,
+                       .pipeline = ARENA_ARRAY(a, struct pipeline, n_pipeline)};
+    for (int i = 0; i < n_pipeline && n_stage; i++)
+        p->pipeline[i] = (struct pipeline){n_stage, ARENA_ARRAY(a, struct stage, n_stage)};
+    return p;
+}
+
 int stage_replicas(const struct stage *s) {
     int d = 0;
     for (int g = 0; g < s->n_group; g++) d += s->group[g].count;

@@ -34,6 +34,11 @@ struct plan {
     struct pipeline *pipeline; /* [n_pipeline] */
 };
 
+/** A plan of this workload with n_pipeline pipelines of n_stage stages each, which are zero and the caller's
+ * to fill; n_stage 0: the caller makes them, too. Owned by the arena. */
+struct plan *plan_new(const struct workload *w, int micro_batch_size, int n_pipeline, int n_stage,
+                      struct arena *a);
+
 /** D of a stage: the sum of its counts. */
 int stage_replicas(const struct stage *s);
 
