@@ -1,4 +1,5 @@
 #include "search/memo.h"
+#include "base/oom.h"
 
 #include <assert.h>
 #include <math.h>
@@ -24,9 +25,8 @@ void memo_reset(struct memo *m) {
     if (!m->slot) {
         m->size = MEMO_SLOTS;
         m->cap_entry = MEMO_ENTRIES;
-        m->slot = calloc(m->size, sizeof *m->slot);
-        m->entry = malloc(sizeof *m->entry * (size_t)m->cap_entry); /* touched as it fills */
-        if (!m->slot || !m->entry) abort();
+        m->slot = oom_calloc(m->size, sizeof *m->slot);
+        m->entry = oom_malloc(sizeof *m->entry * (size_t)m->cap_entry); /* touched as it fills */
     }
     m->generation++;
     m->used = 0;

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/oom.h"
 #include "io/mpx_comm.h"
 #include "search/best.h"
 #include "search/solve.h"
@@ -159,15 +160,14 @@ static void set_goal(struct engine *x) {
 /* What every rank has written, one after the other. */
 static void gather(const struct engine *x, struct wire *b) {
     if (x->size == 1) return;
-    int *count = calloc((size_t)x->size * 2, sizeof *count), *at = count + x->size, n = (int)b->n, sum = 0;
-    if (!count) abort();
+    int *count = oom_calloc((size_t)x->size * 2, sizeof *count), *at = count + x->size, n = (int)b->n,
+        sum = 0;
     MPI_Allgather(&n, 1, MPI_INT, count, 1, MPI_INT, x->comm);
     for (int r = 0; r < x->size; r++) {
         at[r] = sum;
         sum += count[r];
     }
-    struct wire all = {.bytes = malloc((size_t)sum + 1), .n = (size_t)sum, .cap = (size_t)sum + 1};
-    if (!all.bytes) abort();
+    struct wire all = {.bytes = oom_malloc((size_t)sum + 1), .n = (size_t)sum, .cap = (size_t)sum + 1};
     MPI_Allgatherv(b->bytes, n, MPI_BYTE, all.bytes, count, at, MPI_BYTE, x->comm);
     free(count);
     wire_free(b);
@@ -199,9 +199,8 @@ static void merge_round(struct engine *x, const int *round, int n, const struct 
     struct wire b = {0};
     for (int i = x->rank; i < n; i += x->size) wire_put_answer(&b, i, &answer[i], seconds[i]);
     gather(x, &b);
-    struct unit_answer *merged = calloc((size_t)n, sizeof *merged);
-    double *took = calloc((size_t)n, sizeof *took);
-    if (!merged || !took) abort();
+    struct unit_answer *merged = oom_calloc((size_t)n, sizeof *merged);
+    double *took = oom_calloc((size_t)n, sizeof *took);
     for (size_t at = 0; at < b.n;) {
         struct unit_answer one;
         double s;
@@ -310,10 +309,9 @@ static int round_size(const struct engine *x, int most) {
 
 /* 0 done, 1 stopped. Nothing of a stopped round is kept: the state is always that after a whole round. */
 static int run_round(struct engine *x, const int *round, int n, struct unit_effort effort, bool probe) {
-    struct unit_answer *answer = calloc((size_t)n, sizeof *answer);
-    double *seconds = calloc((size_t)n, sizeof *seconds);
-    struct arena *memory = calloc((size_t)n, sizeof *memory);
-    if (!answer || !seconds || !memory) abort();
+    struct unit_answer *answer = oom_calloc((size_t)n, sizeof *answer);
+    double *seconds = oom_calloc((size_t)n, sizeof *seconds);
+    struct arena *memory = oom_calloc((size_t)n, sizeof *memory);
     int done = 0, mine = 0;
     for (int i = x->rank; i < n; i += x->size) mine++;
 #pragma omp parallel for schedule(dynamic, 1) num_threads(x->threads)
@@ -343,8 +341,7 @@ static int run_round(struct engine *x, const int *round, int n, struct unit_effo
 
 /* Replace the crude bounds of all units still of interest by those of the tables. */
 static int bound_units(struct engine *x) {
-    double *lb = calloc((size_t)x->n_unit + 1, sizeof *lb);
-    if (!lb) abort();
+    double *lb = oom_calloc((size_t)x->n_unit + 1, sizeof *lb);
     int stopped = 0;
 #pragma omp parallel for schedule(dynamic, 8) num_threads(x->threads)
     for (int i = 0; i < x->n_unit; i++) {

@@ -6,6 +6,7 @@
  * live; equal sets of stages reached with worse numbers die. A window that takes too long is cut in two.
  * docs/search.md has the argument. */
 #include "search/solve.h"
+#include "base/oom.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -40,8 +41,7 @@ struct workspace {
 };
 
 struct workspace *workspace_new(const struct space *s) {
-    struct workspace *v = calloc(1, sizeof *v);
-    if (!v) abort();
+    struct workspace *v = oom_calloc(1, sizeof *v);
     v->s = s;
     window_tables_init(&v->window, s, &v->tables);
     tree_init(&v->tree, &v->window, &v->proof, &v->tables);
@@ -141,8 +141,7 @@ static double window_key(const struct workspace *v, const struct window *w) {
 static void heap_push(struct workspace *v, struct heap *h, struct window w) {
     if (h->n == h->cap) {
         h->cap = h->cap ? 2 * h->cap : 64;
-        h->w = realloc(h->w, sizeof *h->w * (size_t)h->cap);
-        if (!h->w) abort();
+        h->w = oom_realloc(h->w, (size_t)h->cap, sizeof *h->w);
     }
     int i = h->n++;
     for (; i && window_key(v, &w) < window_key(v, &h->w[(i - 1) / 2]); i = (i - 1) / 2)

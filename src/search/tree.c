@@ -1,5 +1,6 @@
 /* Depth-first search of one window, from the last stage of the pipeline to the first. */
 #include "search/tree.h"
+#include "base/oom.h"
 
 #include <assert.h>
 #include <math.h>
@@ -269,9 +270,8 @@ static void descend(struct tree *v, const struct tree_node *n) {
                 if (!take_resources(v, depth, p) || !make_child(v, n, i, e, p, &c)) continue;
                 if (count == v->child_cap[depth]) {
                     v->child_cap[depth] = count ? 2 * count : 64;
-                    v->children[depth] =
-                        realloc(v->children[depth], sizeof(struct tree_node) * (size_t)v->child_cap[depth]);
-                    if (!v->children[depth]) abort();
+                    v->children[depth] = oom_realloc(v->children[depth], (size_t)v->child_cap[depth],
+                                                     sizeof(struct tree_node));
                 }
                 v->children[depth][count++] = c;
             }

@@ -1,4 +1,5 @@
 #include "search/wire.h"
+#include "base/oom.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -12,8 +13,7 @@ void wire_free(struct wire *b) {
 static void put(struct wire *b, const void *p, size_t n) {
     if (b->n + n > b->cap) {
         b->cap = 2 * b->cap + n + 1024;
-        b->bytes = realloc(b->bytes, b->cap);
-        if (!b->bytes) abort();
+        b->bytes = oom_realloc(b->bytes, b->cap, 1);
     }
     memcpy(b->bytes + b->n, p, n);
     b->n += n;
