@@ -48,7 +48,7 @@ static int check_site(const struct plan_entry *x, struct arena *a, struct err *e
     const struct site *s = x->workload->site;
     int n = s->n_zone * s->n_gpu, *pool = ARENA_ARRAY(a, int, n);
     for (int i = 0; i < n; i++) pool[i] = s->available[i] < 0 ? 1 << 30 : s->available[i];
-    return plan_check_pool(x->plan, s, pool, x->where, e);
+    return plan_check_pool(x->plan, s, pool, NULL, x->where, e);
 }
 
 static int check_job(const struct plan_entry *x, const struct job *job, struct err *e) {
@@ -56,7 +56,7 @@ static int check_job(const struct plan_entry *x, const struct job *job, struct e
     if (strcmp(here->name, there->name) || here->n_zone != there->n_zone || here->n_gpu != there->n_gpu)
         return err_set(e, EXIT_INPUT, "%s: site %s; the job %s is about site %s", x->where, here->name, o.job,
                        there->name);
-    return plan_check_pool(x->plan, there, job->pool[o.row].count, x->where, e);
+    return plan_check_pool(x->plan, there, job->pool[o.row].count, job->pool[o.row].nodes, x->where, e);
 }
 
 static const char *name_of(const struct plan_entry *x) { return x->plan->name ? x->plan->name : x->where; }

@@ -64,34 +64,43 @@ static int read_pin(const struct json_at *at, struct job_reader *r) {
 
 static int read_pool(const struct json_at *at, struct job_reader *r, struct pool *pool) {
     static const char *const keys[] = {"time_s", "gpus", NULL}, *const gpu_keys[] = {"zone", "gpu", "count",
-                                                                                     NULL};
+                                                                                     "gpus_per_node", NULL};
     const struct site *s = r->l->site;
     if (json_object(at, keys, r->e)) return -1;
     struct json_at time = json_member(at, "time_s"), gpus = json_member(at, "gpus");
     pool->time_s = NAN;
     if (time.node && json_real(&time, 0, 1e18, &pool->time_s, r->e)) return -1;
     int *count = ARENA_ARRAY(r->arena, int, s->n_zone * s->n_gpu), n, i = 0;
-    bool seen[ZONES_MAX * GPUS_MAX] = {false};
+    struct nodes *nodes = ARENA_ARRAY(r->arena, struct nodes, s->n_zone * s->n_gpu);
     if (json_array(&gpus, 0, ZONES_MAX * GPUS_MAX, &n, r->e)) return -1;
     struct pool_entry *entry = ARENA_ARRAY(r->arena, struct pool_entry, n);
+    int *size = ARENA_ARRAY(r->arena, int, n); /* of the nodes of each entry */
     for (const cJSON *x = gpus.node->child; x; x = x->next, i++) {
         struct json_at here = json_element(&gpus, i, x);
         if (json_object(&here, gpu_keys, r->e)) return -1;
         struct json_at zone = json_member(&here, "zone"), gpu = json_member(&here, "gpu"),
-                       num = json_member(&here, "count");
+                       num = json_member(&here, "count"), node = json_member(&here, "gpus_per_node");
         int z, g, c;
         if (json_name(&zone, s->zone, s->n_zone, r->zone_what, &z, r->e)) return -1;
         if (json_name(&gpu, r->gpu, s->n_gpu, r->gpu_what, &g, r->e)) return -1;
         if (json_int(&num, 0, COUNT_MAX, &c, r->e)) return -1;
-        if (seen[z * s->n_gpu + g])
-            return json_fail(&here, r->e,
-                             "zone \"%s\" and GPU \"%s\" appear twice in a row; expected each pair once",
-                             s->zone[z], r->gpu[g]);
-        seen[z * s->n_gpu + g] = true;
-        count[z * s->n_gpu + g] = c;
+        size[i] = s->gpu[g].gpus_per_node;
+        if (node.node && json_int(&node, 1, s->gpu[g].gpus_per_node, &size[i], r->e)) return -1;
+        for (int k = 0; k < i; k++)
+            if (entry[k].zone == z && entry[k].gpu == g && size[k] == size[i])
+                return json_fail(&here, r->e,
+                                 "zone \"%s\" and GPU \"%s\" appear twice in a row; expected each pair once, "
+                                 "or once for each size of node",
+                                 s->zone[z], r->gpu[g]);
+        int *sum = &count[z * s->n_gpu + g];
+        if (*sum + c > COUNT_MAX)
+            return json_fail(&num, r->e, "%d GPUs in all; expected at most %d", *sum + c, COUNT_MAX);
+        *sum += c;
+        nodes_add(&nodes[z * s->n_gpu + g], nodes_of(c, size[i]));
         entry[i] = (struct pool_entry){z, g, c};
     }
     pool->count = count;
+    pool->nodes = nodes;
     pool->entry = entry;
     pool->n_entry = n;
     return 0;

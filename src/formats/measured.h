@@ -12,8 +12,8 @@ struct measured {
     double iteration_time_s, peak_memory_bytes; /* NAN: nothing measured */
 };
 
-/** Does the file begin like an HDF5 file? */
+/** Does the file begin as an HDF5 file does? */
 bool measured_is_hdf5(const char *path);
-/** Read one file. -1 with *e set (EXIT_INPUT) where it is damaged or something else. */
+/** Read one file. -1 with *e set (EXIT_INPUT) if it is damaged or of another kind. */
 int measured_read(const char *path, struct measured *m, struct arena *a, struct err *e);
 #endif

@@ -7,6 +7,7 @@ static int solve(const struct planner *self, const struct question *q, const str
     static const struct pin free_of_pins;
     struct search_problem p = {.w = q->w,
                                .pool = q->pool->count,
+                               .nodes = q->pool->nodes,
                                .estimator = run->estimator,
                                .objective = q->objective,
                                .max_usd_per_iteration = q->max_usd_per_iteration,

@@ -56,7 +56,7 @@ static void keep(const struct walk *w, const struct proposal *y, const struct pl
     row->n_plan = 1;
     row->status = ROW_FEASIBLE;
     /* Such a plan is judged like any other: the published comparison took them too. */
-    if (plan_check_pool(p, q->w->site, q->pool->count, w->planner->name, &why))
+    if (plan_check_pool(p, q->w->site, q->pool->count, q->pool->nodes, w->planner->name, &why))
         row->note = arena_strdup(a, why.text);
 }
 

@@ -156,11 +156,7 @@ static void add_hop(const struct resolver *r, const struct staged *a, const stru
 
 static void add_capacity(const struct resolver *r, struct ilp *p) {
     for (int c = 0; c < r->s->n_cell; c++) {
-        const struct cell *cell = &r->s->cell[c];
-        int full = cell->gpus / cell->gpus_per_node, rest = cell->gpus % cell->gpus_per_node;
-        for (int ti = TP_N - 1; ti >= 0;
-             ti--) { /* degrees >= 2^ti fill whole slots of 2^ti (node_packing_fits) */
-            int t = 1 << ti;
+        for (int ti = TP_N - 1; ti >= 0; ti--) { /* degrees >= 2^ti fill whole slots of 2^ti (nodes_fit) */
             double used = 0, *row = NULL;
             bool any = false;
             for (int i = 0; i < r->P && !any; i++)
@@ -171,7 +167,7 @@ static void add_capacity(const struct resolver *r, struct ilp *p) {
                 for (int k = 0; k < r->st[i].n; k++)
                     if (r->st[i].cell[k] == c && r->st[i].ti[k] >= ti)
                         add_count(&r->st[i], r->u->D, k, 1 << r->st[i].ti[k], row, &used);
-            p->b[p->m - 1] = (double)(full * (cell->gpus_per_node / t) + rest / t) * t - used;
+            p->b[p->m - 1] = r->s->cell[c].nodes.room[ti] - used;
         }
     }
 }
@@ -414,7 +410,7 @@ static void try_counts(struct resolver *r, int i, int k, int left, double egress
         for (int n = first; n <= left - (x->n - 1 - k); n++) {
             x->count[k] = n;
             *taken = before + n;
-            if (!node_packing_fits(r->pack[x->cell[k]], c->gpus, c->gpus_per_node)) break;
+            if (!nodes_fit(&c->nodes, r->pack[x->cell[k]])) break;
             try_counts(r, i, k + 1, left - n, egress);
         }
         *taken = before;

@@ -6,7 +6,8 @@
 
 struct search_problem {
     const struct workload *w;
-    const int *pool; /* [n_zone * n_gpu] */
+    const int *pool;           /* [n_zone * n_gpu] */
+    const struct nodes *nodes; /* [n_zone * n_gpu] what they stand on; NULL: nodes of the type's size */
     enum estimator estimator;
     enum objective objective;
     double max_usd_per_iteration; /* INFINITY = no limit */

@@ -21,17 +21,17 @@ static void build_cells(struct space *s) {
     const struct site *site = s->p->w->site;
     for (int z = 0; z < site->n_zone; z++)
         for (int g = 0; g < site->n_gpu; g++) {
-            int n = s->p->pool[z * site->n_gpu + g];
+            int k = z * site->n_gpu + g, n = s->p->pool[k];
             if (n <= 0 || !s->p->w->profile[g]) continue;
             if (s->p->pin->zones && !(s->p->pin->zones >> z & 1)) continue;
-            if (s->money && isnan(site->usd_per_gpu_hour[z * site->n_gpu + g])) continue; /* cannot be paid */
-            if (s->n_cell == CELLS_MAX) continue; /* reported by space_build() */
+            if (s->money && isnan(site->usd_per_gpu_hour[k])) continue; /* cannot be paid */
+            if (s->n_cell == CELLS_MAX) continue;                       /* reported by space_build() */
             s->cell[s->n_cell++] =
                 (struct cell){.zone = z,
                               .gpu = g,
                               .gpus = n,
-                              .gpus_per_node = site->gpu[g].gpus_per_node,
-                              .usd_per_s = site->usd_per_gpu_hour[z * site->n_gpu + g] / 3600};
+                              .nodes = s->p->nodes ? s->p->nodes[k] : nodes_of(n, site->gpu[g].gpus_per_node),
+                              .usd_per_s = site->usd_per_gpu_hour[k] / 3600};
         }
 }
 

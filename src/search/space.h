@@ -16,7 +16,8 @@
 enum { CELLS_MAX = 16, SETS_MAX = 80, OUTLINE_X = 28, OUTLINE_LEVELS = 255 };
 
 struct cell {
-    int zone, gpu, gpus, gpus_per_node, region;
+    int zone, gpu, gpus, region;
+    struct nodes nodes;
     double usd_per_s; /* of one GPU; NAN = unknown */
 };
 

@@ -117,7 +117,7 @@ static bool take_resources(struct tree *v, int depth, int pattern) {
     for (int i = 0; i < p->n; i++) {
         int *n = pack + p->cell[i] * TP_N;
         n[p->ti[i]] += p->n == 1 ? v->u->D : 1;
-        if (!node_packing_fits(n, s->cell[p->cell[i]].gpus, s->cell[p->cell[i]].gpus_per_node)) return false;
+        if (!nodes_fit(&s->cell[p->cell[i]].nodes, n)) return false;
     }
     for (int k = 0; k < v->t->n_table; k++) {
         const struct surrogate *q = &v->t->surrogate[k];

@@ -15,8 +15,9 @@ struct pin {
 };
 
 struct pool {
-    double time_s;    /* NAN if not given */
-    const int *count; /* [n_zone * n_gpu] GPUs available */
+    double time_s;             /* NAN if not given */
+    const int *count;          /* [n_zone * n_gpu] GPUs available */
+    const struct nodes *nodes; /* [n_zone * n_gpu] what they stand on; NULL: nodes of the type's size */
     int n_entry; /* the same as the file lists it, zero counts included: some planners look at the order */
     const struct pool_entry { int zone, gpu, count; } * entry; /* [n_entry] */
 };

@@ -114,32 +114,51 @@ int plan_check(const struct plan *p, const struct workload *w, const char *where
     return 0;
 }
 
-bool node_packing_fits(const int n[TP_N], int gpus, int gpus_per_node) {
+struct nodes nodes_of(int gpus, int gpus_per_node) {
+    struct nodes n;
     int full = gpus / gpus_per_node, rest = gpus % gpus_per_node;
+    for (int ti = 0; ti < TP_N; ti++) {
+        int t = 1 << ti;
+        n.room[ti] = (full * (gpus_per_node / t) + rest / t) * t;
+    }
+    return n;
+}
+
+void nodes_add(struct nodes *n, struct nodes more) {
+    for (int ti = 0; ti < TP_N; ti++) n->room[ti] += more.room[ti];
+}
+
+bool nodes_fit(const struct nodes *n, const int count[TP_N]) {
     long need = 0; /* GPUs wanted by degrees >= 2^ti: they fill whole slots of 2^ti */
     for (int ti = TP_N - 1; ti >= 0; ti--) {
-        int t = 1 << ti;
-        need += (long)n[ti] * t;
-        long room = ((long)full * (gpus_per_node / t) + rest / t) * t;
-        if (need > room) return false;
+        need += (long)count[ti] << ti;
+        if (need > n->room[ti]) return false;
     }
     return true;
 }
 
-int plan_check_pool(const struct plan *p, const struct site *s, const int *pool, const char *where,
-                    struct err *e) {
+int plan_check_pool(const struct plan *p, const struct site *s, const int *pool, const struct nodes *nodes,
+                    const char *where, struct err *e) {
     for (int z = 0; z < s->n_zone; z++)
         for (int g = 0; g < s->n_gpu; g++) {
             int n[TP_N] = {0}, used = 0, have = pool[z * s->n_gpu + g];
+            struct nodes plain = nodes_of(have, s->gpu[g].gpus_per_node),
+                         in = nodes ? nodes[z * s->n_gpu + g] : plain;
             FOR_EACH_GROUP(p, r) if (r->zone == z && r->gpu == g) {
                 n[tp_index(r->tp)] += r->count;
                 used += r->count * r->tp;
             }
-            if (!node_packing_fits(n, have, s->gpu[g].gpus_per_node))
+            if (nodes_fit(&in, n)) continue;
+            if (memcmp(&in, &plain, sizeof in))
                 return err_set(
                     e, EXIT_INPUT,
-                    "%s: uses %d GPUs of type %s in zone %s; expected to fit into %d GPUs at %d a node",
-                    where, used, s->gpu[g].name, s->zone[z], have, s->gpu[g].gpus_per_node);
+                    "%s: uses %d GPUs of type %s in zone %s; expected to fit into %d GPUs on nodes "
+                    "of several sizes",
+                    where, used, s->gpu[g].name, s->zone[z], have);
+            return err_set(
+                e, EXIT_INPUT,
+                "%s: uses %d GPUs of type %s in zone %s; expected to fit into %d GPUs at %d a node", where,
+                used, s->gpu[g].name, s->zone[z], have, s->gpu[g].gpus_per_node);
         }
     return 0;
 }

@@ -57,14 +57,23 @@ double rent_usd_per_hour(const struct site *s, const int *used);
  * (a file name and JSON path) starts the message. Returns 0, or -1 with *e set (EXIT_INPUT). */
 int plan_check(const struct plan *p, const struct workload *w, const char *where, struct err *e);
 
-/** Do n[ti] replicas of degree 2^ti fit into `gpus` GPUs in nodes of gpus_per_node (the last node may be
- * smaller)? A replica does not leave its node. Exact, because each degree divides the next. */
-bool node_packing_fits(const int n[TP_N], int gpus, int gpus_per_node);
+/** Some nodes, whatever their sizes: how many of their GPUs replicas of degree 2^ti can use. A replica lies
+ * within one node. */
+struct nodes {
+    int room[TP_N];
+};
 
-/** Does the plan fit into pool[zone * n_gpu + gpu] GPUs and their nodes? Returns 0, or -1 with *e set
- *  (EXIT_INPUT) naming the (zone, type) that is over-used. */
-int plan_check_pool(const struct plan *p, const struct site *s, const int *pool, const char *where,
-                    struct err *e);
+/** So many GPUs in nodes of gpus_per_node; the last one may be smaller. */
+struct nodes nodes_of(int gpus, int gpus_per_node);
+/** *n and these together. */
+void nodes_add(struct nodes *n, struct nodes more);
+/** Do count[ti] replicas of degree 2^ti fit? Exact, because each degree divides the next. */
+bool nodes_fit(const struct nodes *n, const int count[TP_N]);
+
+/** Does the plan fit into pool[zone * n_gpu + gpu] GPUs, nodes respected? nodes[] likewise; NULL: of the
+ * type's size each. Returns 0, or -1 with *e set (EXIT_INPUT) naming the (zone, type) that is over-used. */
+int plan_check_pool(const struct plan *p, const struct site *s, const int *pool, const struct nodes *nodes,
+                    const char *where, struct err *e);
 
 /** Total order on plans of one site: -1, 0, 1. Used to break ties, so that answers do not depend on how a
  *  search was divided: fewer stages, then fewer GPUs, then the fields in order. */

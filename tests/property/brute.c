@@ -161,8 +161,10 @@ static int walk_stage(struct walk *w, int i) {
         for (int c = 0; c < w->n_zone * w->n_gpu; c++)
             if (o->count[c]) {
                 w->used[c][tp_index(o->tp[c % w->n_gpu])] += o->count[c];
-                fits = fits && node_packing_fits(w->used[c], w->p->pool[c],
-                                                 w->p->w->site->gpu[c % w->n_gpu].gpus_per_node);
+                struct nodes in =
+                    w->p->nodes ? w->p->nodes[c]
+                                : nodes_of(w->p->pool[c], w->p->w->site->gpu[c % w->n_gpu].gpus_per_node);
+                fits = fits && nodes_fit(&in, w->used[c]);
             }
         w->chosen[i] = o;
         int stop = fits ? walk_stage(w, i + 1) : 0;
@@ -304,7 +306,7 @@ static int visit_run(struct walk *w, void *ctx) {
     const struct search_problem *p = w->p;
     long id = b->n_plan++;
     if (plan_check(&w->plan, p->w, "brute", r->e)) return -1;
-    if (plan_check_pool(&w->plan, p->w->site, p->pool, "brute", r->e)) return -1;
+    if (plan_check_pool(&w->plan, p->w->site, p->pool, NULL, "brute", r->e)) return -1;
     bool usable_links = brute_links_usable(p->w, &w->plan, p->estimator);
     struct estimate est = {.stage = NULL};
     struct err e = {0};

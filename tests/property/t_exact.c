@@ -29,7 +29,8 @@ static bool not_above(double a, double b) { return a <= b + EPS * fabs(b); }
 static const char *plan_fault(const struct search_problem *p, const struct found_plan *f, struct arena *a) {
     struct err e = {0};
     if (!f->plan) return "plan is NULL";
-    if (plan_check(f->plan, p->w, "found", &e) || plan_check_pool(f->plan, p->w->site, p->pool, "found", &e))
+    if (plan_check(f->plan, p->w, "found", &e) ||
+        plan_check_pool(f->plan, p->w->site, p->pool, p->nodes, "found", &e))
         return arena_printf(a, "%s", e.text);
     if (f->plan->n_pipeline != 1) return "more than one pipeline";
     const struct pipeline *pl = &f->plan->pipeline[0];
@@ -219,10 +220,27 @@ static double draw_limit(const struct brute_point *front, long n, bool time, str
     }
 }
 
+/* In every third instance the nodes of a type are of several sizes. */
+static const struct nodes *draw_nodes(const struct instance *in, struct arena *a) {
+    struct rng r = {.seed = in->seed ^ 0x0dd};
+    int n = in->site.n_zone * in->site.n_gpu;
+    if (!rng_chance(&r, 1.0 / 3)) return NULL;
+    struct nodes *nodes = ARENA_ARRAY(a, struct nodes, n);
+    for (int c = 0; c < n; c++)
+        for (int left = in->pool[c], size; left > 0; left -= size) {
+            size = rng_int(&r, 1, in->gpu[c % in->site.n_gpu].gpus_per_node);
+            if (size > left) size = left;
+            nodes_add(&nodes[c], nodes_of(size, size));
+        }
+    return nodes;
+}
+
 static bool one_instance(uint64_t seed, bool verbose) {
     struct arena a = {0};
     struct instance *in = small_instance(seed, PLANS_MAX, &a);
+    const struct nodes *nodes = draw_nodes(in, &a);
     struct search_problem p = instance_problem(in, OBJECTIVE_THROUGHPUT);
+    p.nodes = nodes;
     struct brute b;
     struct err e = {0};
     double began = now_s();
@@ -245,6 +263,7 @@ static bool one_instance(uint64_t seed, bool verbose) {
     bool ok = true;
     for (int q = 0; q < QUESTIONS; q++) {
         struct search_problem p2 = instance_problem(in, OBJECTIVE_THROUGHPUT);
+        p2.nodes = nodes;
         p2.top_k = rng_chance(&r, 0.3) ? rng_int(&r, 2, 5) : 1;
         double budget = n ? draw_limit(front, n, false, &r) : INFINITY;
         double floor = n ? 1 / draw_limit(front, n, true, &r) : 0;

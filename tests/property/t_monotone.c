@@ -47,7 +47,7 @@ static double answer(const struct instance *in, const struct search_problem *p, 
         const struct found_plan *f = p->objective == OBJECTIVE_FRONTIER ? &row->frontier[i] : &row->plan[i];
         struct estimate est = {.stage = NULL};
         if (plan_check(f->plan, p->w, "found", &e) ||
-            plan_check_pool(f->plan, p->w->site, p->pool, "found", &e))
+            plan_check_pool(f->plan, p->w->site, p->pool, NULL, "found", &e))
             wrong(a, arena_printf(a, "%s", e.text), i, n);
         else if (estimate_plan(p->w, f->plan, p->estimator, &est, &e) || !est.fits ||
                  est.iteration_time_s != f->est.iteration_time_s)
@@ -153,7 +153,8 @@ static bool judge(const struct instance *in, struct sample *s, struct estimate *
         stage[i] = (struct stage){s->cut[i], s->cut[i + 1], s->n_group[i], s->group[i]};
     total.sampled++;
     if (in->exact_batch && in->w.global_batch_size % (s->m * s->D)) return false;
-    if (plan_check(&plan, &in->w, "sample", &e) || plan_check_pool(&plan, &in->site, in->pool, "sample", &e))
+    if (plan_check(&plan, &in->w, "sample", &e) ||
+        plan_check_pool(&plan, &in->site, in->pool, NULL, "sample", &e))
         return false;
     if (!brute_links_usable(&in->w, &plan, in->estimator)) return false;
     est->stage = NULL;

@@ -114,7 +114,7 @@ static void look(const struct planner *pl, const struct question *q, double time
         if (more_than(used, q->pool, w->site, zones_hold))
             wrong(a, pl->name, q->corrected, "more GPUs than there are");
         if (more_than(used, q->pool, w->site, true) ||
-            plan_check_pool(p, w->site, q->pool->count, "plan", &e))
+            plan_check_pool(p, w->site, q->pool->count, q->pool->nodes, "plan", &e))
             continue;
         if (estimate_plan(w, p, ESTIMATOR_SAILOR, &est, &e) || !est.fits || !in_space(p, w)) continue;
         total.in_space++;

@@ -32,7 +32,7 @@ static void check_plan(const struct question *q, const struct plan *p, bool zone
                 if (k != z) n += q->pool->count[k * s->n_gpu + g];
             have[z * s->n_gpu + g] = n;
         }
-    if (plan_check_pool(p, s, have, "plan", &e)) fail_msg("%s", e.text);
+    if (plan_check_pool(p, s, have, NULL, "plan", &e)) fail_msg("%s", e.text);
 }
 
 struct answer list_of(const struct planner *pl, const struct question *q, bool zones_hold, struct arena *a) {

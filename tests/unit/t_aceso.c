@@ -253,7 +253,7 @@ static void check_list(const struct question *q) {
         assert_true(y->time_s == again.proposal[k].time_s && y->time_s > 0);
         double usd = rental_usd(q->w, p, y->time_s);
         assert_true(isnan(usd) ? isnan(y->cost_usd) : y->cost_usd == usd);
-        if (plan_check(p, q->w, "plan", &e) || plan_check_pool(p, q->w->site, count, "plan", &e))
+        if (plan_check(p, q->w, "plan", &e) || plan_check_pool(p, q->w->site, count, NULL, "plan", &e))
             fail_msg("%s", e.text);
         assert_int_equal(p->pipeline->n_stage, c->S);
         assert_int_equal(c->border[0], 0);

@@ -83,7 +83,8 @@ static int check_all(const struct question *q, const struct answer *x) {
                 for (int v = 0; v < st->group->n_vm; v++)
                     assert_int_equal(st->group->vm_gpu[v], st->group->gpu);
             }
-        if (q->corrected && plan_check_pool(p, s, q->pool->count, "plan", &e)) fail_msg("%s", e.text);
+        if (q->corrected && plan_check_pool(p, s, q->pool->count, q->pool->nodes, "plan", &e))
+            fail_msg("%s", e.text);
         arena_free(&a);
     }
     return x->n;

@@ -233,7 +233,8 @@ static void check_list(const struct question *q, const struct answer *x, struct 
     for (int i = 0; i < x->n; i++) {
         const struct plan *p = x->proposal[i].plan;
         const struct replicas *r = p->pipeline[0].stage[0].group;
-        if (plan_check(p, q->w, "plan", &e) || plan_check_pool(p, q->w->site, q->pool->count, "plan", &e))
+        if (plan_check(p, q->w, "plan", &e) ||
+            plan_check_pool(p, q->w->site, q->pool->count, q->pool->nodes, "plan", &e))
             fail_msg("%s", e.text);
         assert_true(r->zone == q->pool->entry[0].zone && r->gpu == q->pool->entry[0].gpu);
         assert_true(p->micro_batch_size * r->count <= q->w->global_batch_size);

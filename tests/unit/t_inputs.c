@@ -533,6 +533,37 @@ static void bad_parts_are_refused(void **state) {
     }
 }
 
+/* Nodes of several sizes: each size is an entry, the counts add up. */
+static void a_pool_may_have_nodes_of_several_sizes(void **state) {
+    static const char text[] = "{\"format\":\"sailor-job/1\",\"model\":\"opt-350m\",\"site\":\"clariden\","
+                               "\"global_batch_size\":32,\"pools\":[{\"gpus\":["
+                               "{\"zone\":\"alps\",\"gpu\":\"GH-96\",\"count\":9},"
+                               "{\"zone\":\"alps\",\"gpu\":\"GH-96\",\"count\":5,\"gpus_per_node\":3}]}]}";
+    struct job j;
+    struct err e;
+    (void)state;
+    struct workload w = load("opt-350m", "clariden");
+    const char *zoned = text;
+    while (strstr(zoned, "\"alps\""))
+        zoned = with(zoned, "\"alps\"", arena_printf(&texts, "\"%s\"", w.site->zone[0]));
+    assert_int_equal(w.site->gpu[0].gpus_per_node, 4);
+    if (job_load("FILE", zoned, NULL, false, &j, &texts, &e)) fail_msg("%s", e.text);
+    assert_int_equal(j.pool[0].count[0], 14);
+    assert_int_equal(j.pool[0].n_entry, 2);
+    const struct nodes *n = &j.pool[0].nodes[0]; /* 4, 4, 1; 3, 2 */
+    assert_int_equal(n->room[0], 14);
+    assert_int_equal(n->room[1], 12);
+    assert_int_equal(n->room[2], 8);
+    assert_int_equal(n->room[3], 0);
+    assert_int_equal(job_load("FILE", with(zoned, "node\":3", "node\":4"), NULL, false, &j, &texts, &e), -1);
+    check_error(&e, "FILE: /pools/0/gpus/1: ", "appear twice in a row");
+    assert_int_equal(job_load("FILE", with(zoned, "node\":3", "node\":5"), NULL, false, &j, &texts, &e), -1);
+    check_error(&e, "FILE: /pools/0/gpus/1/gpus_per_node: ", "an integer from 1 to 4");
+    assert_int_equal(
+        job_load("FILE", with(zoned, "count\":5", "count\":999999"), NULL, false, &j, &texts, &e), -1);
+    check_error(&e, "FILE: /pools/0/gpus/1/count: ", "at most 1000000");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_files_and_pipes_only),
@@ -547,6 +578,7 @@ int main(void) {
         cmocka_unit_test(a_path_names_a_model),
         cmocka_unit_test(a_profile_has_an_element_type),
         cmocka_unit_test(bad_parts_are_refused),
+        cmocka_unit_test(a_pool_may_have_nodes_of_several_sizes),
     };
     return cmocka_run_group_tests(tests, texts_begin, texts_end);
 }

@@ -187,7 +187,7 @@ static int check_list(const struct question *q, bool may_overuse, struct arena *
         const struct pipeline *l = p->pipeline;
         int used = 0, vms = 0, split = 0;
         if (plan_check(p, q->w, "metis", &e)) fail_msg("%d: %s", i, e.text);
-        if (!may_overuse && plan_check_pool(p, q->w->site, q->pool->count, "metis", &e))
+        if (!may_overuse && plan_check_pool(p, q->w->site, q->pool->count, q->pool->nodes, "metis", &e))
             fail_msg("%d: %s", i, e.text);
         assert_true(isfinite(y->time_s) && y->time_s > 0 && (!i || y->time_s >= x.proposal[i - 1].time_s));
         for (int k = 0; k < l->n_stage; k++)
@@ -235,7 +235,7 @@ static void test_lists(void **state) {
 static struct pool pool_of(const struct job *j, int n, const struct pool_entry *x, struct arena *a) {
     int types = j->workload.site->n_gpu, *count = ARENA_ARRAY(a, int, j->workload.site->n_zone * types);
     for (int i = 0; i < n; i++) count[x[i].zone * types + x[i].gpu] = x[i].count;
-    return (struct pool){NAN, count, n, x};
+    return (struct pool){.time_s = NAN, .count = count, .n_entry = n, .entry = x};
 }
 
 static void test_random_pools(void **state) {

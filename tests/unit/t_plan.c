@@ -166,6 +166,35 @@ static bool pack_all(const int n[TP_N], int gpus, int per_node) {
     return pack(node, n_node, size, k);
 }
 
+/* Nodes of several sizes, against every way to fill them. */
+static void test_packing_of_several_sizes(void **state) {
+    (void)state;
+    for (int code = 0; code < 8 * 8 * 8; code++) {
+        int size[3] = {1 + code % 8, 1 + code / 8 % 8, 1 + code / 64};
+        struct nodes in = {{0}};
+        for (int k = 0; k < 3; k++) nodes_add(&in, nodes_of(size[k], size[k]));
+        for (int n8 = 0; n8 <= 2; n8++)
+            for (int n4 = 0; n4 <= 3; n4++)
+                for (int n2 = 0; n2 <= 4; n2++)
+                    for (int n1 = 0; n1 <= 3; n1++) {
+                        int wanted[32], k = 0, count[TP_N] = {n1, n2, n4, n8};
+                        for (int ti = 0; ti < TP_N; ti++)
+                            for (int i = 0; i < count[ti]; i++) wanted[k++] = 1 << ti;
+                        int total = n1 + 2 * n2 + 4 * n4 + 8 * n8, have = size[0] + size[1] + size[2];
+                        int node[3] = {size[0], size[1], size[2]};
+                        bool want = total <= have && pack(node, 3, wanted, k);
+                        if (nodes_fit(&in, count) != want)
+                            fail_msg("%d x 1, %d x 2, %d x 4, %d x 8 in nodes of %d, %d and %d", n1, n2, n4,
+                                     n8, size[0], size[1], size[2]);
+                    }
+    }
+}
+
+static bool fits(const int count[TP_N], int gpus, int per_node) {
+    struct nodes n = nodes_of(gpus, per_node);
+    return nodes_fit(&n, count);
+}
+
 static void test_packing(void **state) {
     (void)state;
     int tried = 0, fitted = 0;
@@ -178,7 +207,7 @@ static void test_packing(void **state) {
                         for (int n1 = 0; n1 <= 5; n1++) {
                             int n[TP_N] = {n1, n2, n4, n8}, total = n1 + 2 * n2 + 4 * n4 + 8 * n8;
                             bool want = total <= gpus && pack_all(n, gpus, per_node[p]);
-                            bool got = node_packing_fits(n, gpus, per_node[p]);
+                            bool got = fits(n, gpus, per_node[p]);
                             if (got != want)
                                 fail_msg(
                                     "%d x 1, %d x 2, %d x 4, %d x 8 in %d GPUs at %d a node: %d, expected %d",
@@ -189,15 +218,15 @@ static void test_packing(void **state) {
     assert_true(tried > 30000);
     assert_true(fitted > 1000);
     /* 30 GPUs at 4 a node are 7 nodes and one of 2 */
-    assert_true(node_packing_fits((int[]){0, 0, 7, 0}, 30, 4));
-    assert_false(node_packing_fits((int[]){0, 0, 8, 0}, 30, 4));
-    assert_true(node_packing_fits((int[]){0, 1, 7, 0}, 30, 4));
-    assert_true(node_packing_fits((int[]){2, 0, 7, 0}, 30, 4));
-    assert_false(node_packing_fits((int[]){1, 1, 7, 0}, 30, 4));
-    assert_true(node_packing_fits((int[]){0, 0, 0, 0}, 0, 4));
-    assert_false(node_packing_fits((int[]){1, 0, 0, 0}, 0, 4));
-    assert_true(node_packing_fits((int[]){1000000, 0, 0, 0}, 1000000, 8)); /* no overflow at large counts */
-    assert_false(node_packing_fits((int[]){0, 0, 0, 125001}, 1000000, 8));
+    assert_true(fits((int[]){0, 0, 7, 0}, 30, 4));
+    assert_false(fits((int[]){0, 0, 8, 0}, 30, 4));
+    assert_true(fits((int[]){0, 1, 7, 0}, 30, 4));
+    assert_true(fits((int[]){2, 0, 7, 0}, 30, 4));
+    assert_false(fits((int[]){1, 1, 7, 0}, 30, 4));
+    assert_true(fits((int[]){0, 0, 0, 0}, 0, 4));
+    assert_false(fits((int[]){1, 0, 0, 0}, 0, 4));
+    assert_true(fits((int[]){1000000, 0, 0, 0}, 1000000, 8)); /* no overflow at large counts */
+    assert_false(fits((int[]){0, 0, 0, 125001}, 1000000, 8));
 }
 
 static void test_pool(void **state) {
@@ -210,29 +239,29 @@ static void test_pool(void **state) {
     assert_int_equal(used[1], 0);
     assert_int_equal(used[2], 6);
     assert_int_equal(used[3], 1);
-    assert_int_equal(plan_check_pool(&s->plan, &site, (int[]){4, 0, 6, 1}, "W", &e), 0);
-    assert_int_equal(plan_check_pool(&s->plan, &site, (int[]){9, 9, 9, 9}, "W", &e), 0);
-    assert_int_equal(plan_check_pool(&s->plan, &site, (int[]){3, 9, 9, 9}, "W", &e), -1);
+    assert_int_equal(plan_check_pool(&s->plan, &site, (int[]){4, 0, 6, 1}, NULL, "W", &e), 0);
+    assert_int_equal(plan_check_pool(&s->plan, &site, (int[]){9, 9, 9, 9}, NULL, "W", &e), 0);
+    assert_int_equal(plan_check_pool(&s->plan, &site, (int[]){3, 9, 9, 9}, NULL, "W", &e), -1);
     assert_int_equal(e.code, EXIT_INPUT);
     assert_non_null(strstr(e.text, "g0"));
     assert_non_null(strstr(e.text, "zone a"));
-    assert_int_equal(plan_check_pool(&s->plan, &site, (int[]){4, 0, 5, 1}, "W", &e), -1);
+    assert_int_equal(plan_check_pool(&s->plan, &site, (int[]){4, 0, 5, 1}, NULL, "W", &e), -1);
     assert_non_null(strstr(e.text, "zone b"));
-    assert_int_equal(plan_check_pool(&s->plan, &site, (int[]){4, 0, 6, 0}, "W", &e), -1);
+    assert_int_equal(plan_check_pool(&s->plan, &site, (int[]){4, 0, 6, 0}, NULL, "W", &e), -1);
     assert_non_null(strstr(e.text, "g1"));
     /* 6 GPUs, but the second node has two: two tp-4 do not fit into 4 + 2, nor 3 tp-2 + 1 tp-4 in 8 */
     s->group[1][1].tp = 4;
     s->group[1][1].count = 1;
-    assert_int_equal(plan_check_pool(&s->plan, &site, (int[]){4, 0, 7, 1}, "W", &e), -1);
-    assert_int_equal(plan_check_pool(&s->plan, &site, (int[]){4, 0, 8, 1}, "W", &e), 0);
+    assert_int_equal(plan_check_pool(&s->plan, &site, (int[]){4, 0, 7, 1}, NULL, "W", &e), -1);
+    assert_int_equal(plan_check_pool(&s->plan, &site, (int[]){4, 0, 8, 1}, NULL, "W", &e), 0);
     /* both stages share a node, and several pipelines add up */
     s = sample();
     struct pipeline two[2] = {s->pipeline, s->pipeline};
     s->plan.n_pipeline = 2;
     s->plan.pipeline = two;
-    assert_int_equal(plan_check_pool(&s->plan, &site, (int[]){8, 0, 12, 2}, "W", &e), 0);
-    assert_int_equal(plan_check_pool(&s->plan, &site, (int[]){7, 0, 12, 2}, "W", &e), -1);
-    assert_int_equal(plan_check_pool(&s->plan, &site, (int[]){8, 0, 11, 2}, "W", &e), -1);
+    assert_int_equal(plan_check_pool(&s->plan, &site, (int[]){8, 0, 12, 2}, NULL, "W", &e), 0);
+    assert_int_equal(plan_check_pool(&s->plan, &site, (int[]){7, 0, 12, 2}, NULL, "W", &e), -1);
+    assert_int_equal(plan_check_pool(&s->plan, &site, (int[]){8, 0, 11, 2}, NULL, "W", &e), -1);
 }
 
 enum { VARIANTS = 22 };
@@ -367,8 +396,13 @@ static void test_replicas(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_check), cmocka_unit_test(test_packing), cmocka_unit_test(test_pool),
-        cmocka_unit_test(test_order), cmocka_unit_test(test_copy),    cmocka_unit_test(test_replicas),
+        cmocka_unit_test(test_check),
+        cmocka_unit_test(test_packing),
+        cmocka_unit_test(test_packing_of_several_sizes),
+        cmocka_unit_test(test_pool),
+        cmocka_unit_test(test_order),
+        cmocka_unit_test(test_copy),
+        cmocka_unit_test(test_replicas),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

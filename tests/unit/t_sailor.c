@@ -168,14 +168,14 @@ static void check_all(const struct question *q, bool may_over_use) {
             assert_true(est.fits);
         else
             assert_true(strstr(e.text, "no link from") && strstr(e.text, "GH-96"));
-        bool fits_pool = !plan_check_pool(p, w->site, q->pool->count, "plan", &e);
+        bool fits_pool = !plan_check_pool(p, w->site, q->pool->count, q->pool->nodes, "plan", &e);
         if (!fits_pool && (!may_over_use || !over_used(p, w->site, q->pool->count, &a)))
             fail_msg("%s", e.text);
         if (!fits_pool) { /* without its last stage it fits */
             struct plan cut = *p;
             struct pipeline front = {p->pipeline->n_stage - 1, p->pipeline->stage};
             cut.pipeline = &front;
-            assert_int_equal(plan_check_pool(&cut, w->site, q->pool->count, "plan", &e), 0);
+            assert_int_equal(plan_check_pool(&cut, w->site, q->pool->count, q->pool->nodes, "plan", &e), 0);
         }
         const struct pipeline *pl = p->pipeline;
         int D = stage_replicas(&pl->stage[0]), L = w->model->n_layer, P = pl->n_stage;

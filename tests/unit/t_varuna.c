@@ -152,7 +152,8 @@ static void check_plans(const struct question *q, const struct answer *x) {
         const struct plan *p = y->plan;
         struct err e;
         if (plan_check(p, q->w, "plan", &e)) fail_msg("%s", e.text);
-        if (plan_check_pool(p, q->w->site, q->pool->count, "plan", &e)) fail_msg("%s", e.text);
+        if (plan_check_pool(p, q->w->site, q->pool->count, q->pool->nodes, "plan", &e))
+            fail_msg("%s", e.text);
         assert_int_equal(p->n_pipeline, 1);
         assert_int_equal(p->global_batch_size, q->w->global_batch_size);
         int P = p->pipeline->n_stage, L = q->w->model->n_layer;
