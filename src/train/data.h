@@ -5,26 +5,34 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-/* Tokens to train on. Three sources: the bytes of any file (tokens 0 to 255); a .bin file of token ids in
- * llm.c's form (256 ints of header: 20240520, 1, number of tokens; then the ids, 16 bits each, little
- * endian); a made-up sequence whose next token is one of four that follow from the last, so that the best
- * loss is ln 4.
+/* Tokens to train on, from one of three sources: the bytes of any file (tokens 0 to 255); a .bin file of
+ * token ids in llm.c's form; a made-up sequence whose next token is one of four that follow from the last, so
+ * that the best loss is ln 4. A .bin file has a header of 256 ints (magic, version, number of tokens), then
+ * the ids, all little endian: of 16 bits each for 20240520, 1 (GPT-2), of 32 bits for 20240801, 7 (Llama 3).
  *
  * The last tenth is held out. Sequence q is S + 1 consecutive tokens (inputs, and the same one further on as
  * targets) at a place drawn from q alone: the data position of a run is a number, and every plan reads the
  * same. */
 
 struct data {
-    const uint16_t *token; /* [n] */
-    size_t n, train;       /* train: tokens [0, train) are for training */
-    const char *name;      /* of the file, or "synthetic" */
+    const unsigned char *id; /* [n][width] little endian */
+    int width;               /* bytes of a token id: 1, 2 or 4 */
+    size_t n, train;         /* train: tokens [0, train) are for training */
+    const char *name;        /* of the file, or "synthetic" */
     unsigned long long seed;
     int length; /* S */
 };
 
-/** Tokens of what file_read_bytes() read. Every token must be below `vocabulary`, and both parts hold a
- * sequence.
- */
+/** Token i of all n. */
+static inline uint32_t data_token(const struct data *d, size_t i) {
+    const unsigned char *p = d->id + i * (size_t)d->width;
+    uint32_t t = 0;
+    for (int k = d->width - 1; k >= 0; k--) t = t << 8 | p[k];
+    return t;
+}
+
+/** Tokens of what file_read_bytes() read, which stay where they are: `bytes` must outlive *d. Every token must
+ * be below `vocabulary`, and both parts must hold a sequence. */
 int data_parse(struct data *d, const char *path, const char *bytes, size_t size, int vocabulary, int length,
                unsigned long long seed, struct arena *a, struct err *e);
 

@@ -175,7 +175,7 @@ static void tokens(void) {
     struct data d, again;
     struct err e = {0};
     enum { N = 1000, S = 8 };
-    char bytes[N + 1], bin[1024 + 2 * N];
+    char bytes[N + 1], bin[1024 + 2 * N], wide[1024 + 4 * N];
     int x[S], y[S], x2[S], y2[S];
     for (int i = 0; i < N; i++) bytes[i] = (char)(i % 251);
     ok(!data_parse(&d, "text", bytes, N, 256, S, 1, &arena, &e) && d.n == N && d.train == 900,
@@ -209,6 +209,20 @@ static void tokens(void) {
            !data_parse(&again, "x.bin", bin, sizeof bin, 256, S, 1, &arena, &e) && again.n == N &&
            data_hash(&again) == data_hash(&d),
        "the same tokens from a .bin");
+    memset(wide, 0, 1024);
+    memcpy(wide, (int[]){20240801, 7, N}, 12);
+    for (int i = 0; i < N; i++)
+        memcpy(wide + 1024 + 4 * i, &(uint32_t){(uint32_t)((unsigned char)bytes[i])}, 4);
+    ok(!data_parse(&again, "x.bin", wide, sizeof wide, 256, S, 1, &arena, &e) && again.n == N &&
+           data_hash(&again) == data_hash(&d),
+       "and from one of 32 bits");
+    memcpy(wide + 1024 + 4 * 700, &(uint32_t){65536 + 3}, 4);
+    ok(data_parse(&again, "x.bin", wide, sizeof wide, 256, S, 1, &arena, &e) &&
+           strstr(e.text, "token 700 is 65539"),
+       e.text);
+    ok(data_parse(&again, "x.bin", wide, sizeof wide - 4, 256, S, 1, &arena, &e) &&
+           strstr(e.text, "expected 4000"),
+       e.text);
     ok(data_parse(&again, "x.bin", bin, sizeof bin - 1, 256, S, 1, &arena, &e) &&
            strstr(e.text, "expected 2000"),
        e.text);
