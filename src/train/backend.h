@@ -115,6 +115,9 @@ struct backend {
     void (*adamw)(struct backend *b, void *p, void *master, const void *g, void *m, void *v, size_t n,
                   struct adamw step);
 
+    /** *bad = 1 if any of n elements of x is infinite or not a number, else left alone; both in acc. */
+    void (*find_bad)(struct backend *b, void *bad, const void *x, size_t n);
+
     void (*close)(struct backend *b);
 };
 

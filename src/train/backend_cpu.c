@@ -601,6 +601,14 @@ static void cpu_adamw(struct backend *b, void *p, void *master, const void *g, v
     }
 }
 
+static void cpu_find_bad(struct backend *b, void *bad, const void *x, size_t n) {
+    const real *at = x;
+    int found = 0;
+#pragma omp parallel for num_threads(threads_of(b)) reduction(| : found)
+    for (size_t i = 0; i < n; i++) found |= !(at[i] - at[i] == 0); /* isfinite(), but vectorised */
+    if (found) *(real *)bad = 1;
+}
+
 /* ---- the backend ---- */
 
 static void cpu_close(struct backend *b) {
@@ -678,6 +686,7 @@ int backend_cpu_open(struct backend *b, int threads, struct err *e) {
                           .loss_sums = cpu_loss_sums,
                           .loss_back = cpu_loss_back,
                           .adamw = cpu_adamw,
+                          .find_bad = cpu_find_bad,
                           .close = cpu_close};
     name_device(b->device, sizeof b->device);
     backend_cpu_blas(b->versions, sizeof b->versions);

@@ -506,6 +506,13 @@ static void cuda_adamw(struct backend *b, void *p, void *master, const void *g, 
     });
 }
 
+static void cuda_find_bad(struct backend *b, void *bad, const void *x, size_t n) {
+    by_width<float>(divides<float>(n) && aligned(x), [&](auto width) {
+        constexpr int W = decltype(width)::value;
+        RUN(b, (find_bad_kernel<W>), packs(n, W), ROW_THREADS, (float *)bad, (const float *)x, n);
+    });
+}
+
 /* ---- the backend ---- */
 
 static void cuda_close(struct backend *b) {
@@ -554,6 +561,7 @@ static void services(struct backend *b) {
     b->sync = cuda_sync;
     b->stamp = cuda_stamp;
     b->stamp_s = cuda_stamp_s;
+    b->find_bad = cuda_find_bad;
     b->close = cuda_close;
 }
 

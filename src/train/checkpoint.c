@@ -52,9 +52,24 @@ static const struct grid_cell *giver(const struct grid *g, int layer) {
     return NULL;
 }
 
-/* One rank's part of one buffer goes to rank 0, and there into the file. */
-static void give(const struct trainer *t, const struct mpx *m, struct h5file *f, int layer, int tensor,
-                 int which, const struct grid_cell *from, int k, void *host) {
+/* Nobody could continue from a checkpoint with an infinite weight in it, and it would replace a good one. */
+static int only_finite(const struct trainer *t, const char *path, const char *what, const void *host,
+                       enum elem type, size_t n, struct err *e) {
+    const double *wide = host;
+    const float *single = host;
+    for (size_t i = 0; i < n; i++)
+        if (!isfinite(type == ELEM_F64 ? wide[i] : (double)single[i]))
+            return err_set(
+                e, EXIT_INTERNAL,
+                "%s: not written: step %ld: %s: element %zu is not finite; expected finite numbers", path,
+                t->step, what, i);
+    return 0;
+}
+
+/* One rank's part of one buffer goes to rank 0, and there into the file. -1 with *e set on the rank that
+ * holds the part if it is not finite; the others do not know. */
+static int give(const struct trainer *t, const struct mpx *m, struct h5file *f, int layer, int tensor,
+                int which, const struct grid_cell *from, int k, void *host, struct err *e) {
     enum { TAG = 2 };
     const struct tensor *x = &t->arch->tensor[arch_kind(t->arch, layer)][tensor];
     struct part part = arch_part(x, from->tp, k);
@@ -62,10 +77,13 @@ static void give(const struct trainer *t, const struct mpx *m, struct h5file *f,
     size_t bytes = part.rows * x->row * elem_bytes(type), piece = 1 << 30;
     int rank = from->first_rank + k;
     char path[96];
-    if (!part.rows) return;
+    int rc = 0;
+    if (!part.rows) return 0;
+    path_of(path, t->arch, layer, tensor, which);
     if (m->rank == rank) {
         const struct param *p = &t->net.layer[layer - t->net.first].param[tensor];
         t->backend->download(t->backend, host, elem_at(buffer_of(&t->net, which), p->offset, type), bytes);
+        rc = only_finite(t, f->path, path, host, type, part.rows * x->row, e);
     }
     for (size_t at = 0; at < bytes && rank != 0; at += piece) {
         int n = (int)(bytes - at < piece ? bytes - at : piece);
@@ -73,9 +91,8 @@ static void give(const struct trainer *t, const struct mpx *m, struct h5file *f,
         if (m->rank == rank) MPI_Send(here, n, MPI_BYTE, 0, TAG, m->comm->mpi);
         if (m->rank == 0) MPI_Recv(here, n, MPI_BYTE, rank, TAG, m->comm->mpi, MPI_STATUS_IGNORE);
     }
-    if (m->rank != 0) return;
-    path_of(path, t->arch, layer, tensor, which);
-    h5_rows(f, path, part.first * x->row, part.rows * x->row, native(type), host);
+    if (m->rank == 0) h5_rows(f, path, part.first * x->row, part.rows * x->row, native(type), host);
+    return rc;
 }
 
 /* Bytes of the largest part that a rank of tp holds of any tensor of a layer. No rank holds more than the
@@ -129,7 +146,8 @@ static void describe(const struct trainer *t, struct h5file *f, const char *vers
 
 int checkpoint_write(const struct trainer *t, const struct mpx *m, const char *path, const char *version,
                      struct err *e) {
-    struct h5file f = {.failed = true};
+    struct h5file f = {.failed = true, .path = path};
+    struct err later; /* the first error is the one that is told */
     size_t room = room_to_give(t, m->rank);
     void *host = room ? malloc(room) : NULL;
     int rc = room && !host ? err_set(e, EXIT_INTERNAL, "%s: out of memory", path) : 0;
@@ -147,9 +165,14 @@ int checkpoint_write(const struct trainer *t, const struct mpx *m, const char *p
             for (int w = 0; w < BUFFERS; w++)
                 for (int k = 0; k < (t->arch->tensor[arch_kind(t->arch, l)][i].split ? from->tp : 1); k++)
                     if (m->rank == 0 || m->rank == from->first_rank + k)
-                        give(t, m, &f, l, i, w, from, k, host);
+                        if (give(t, m, &f, l, i, w, from, k, host, rc ? &later : e)) rc = -1;
     }
     free(host);
+    if (mpx_agree(m, rc, e)) {
+        f.failed = true; /* nobody wants it any more */
+        if (m->rank == 0) h5_finish(&f, &later);
+        return -1;
+    }
     rc = m->rank == 0 ? h5_finish(&f, e) : 0;
     return mpx_agree(m, rc, e);
 }

@@ -405,6 +405,16 @@ __global__ void adamw_kernel(T *p, float *master, const float *g, float *m, floa
     }
 }
 
+/* All threads that find something write the same. */
+template <int W> __global__ void find_bad_kernel(float *bad, const float *x, size_t n) {
+    bool found = false;
+    FOR_PACKS(i, n) {
+        pack<float, W> v = load<W>(x + i);
+        for (int k = 0; k < W; k++) found = found || !(v.at[k] - v.at[k] == 0); /* infinity and NaN */
+    }
+    if (found) *bad = 1;
+}
+
 /* ---- attention with the probabilities kept: softmax and its gradient, a block per row; row blockIdx.x %
  * length of a square sees that many columns and itself ---- */
 

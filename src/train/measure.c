@@ -157,8 +157,8 @@ int measure_write(const struct measure *m, const char *path, struct err *e) {
     h5_text(&f, "comm", m->comm);
     h5_text(&f, "device", m->device);
     h5_text(&f, "data", m->data);
-    h5_text(&f, "status", m->out_of_memory ? "out of memory" : "ok");
-    h5_text(&f, "reason", m->out_of_memory ? m->out_of_memory : "");
+    h5_text(&f, "status", m->status);
+    h5_text(&f, "reason", m->reason);
     h5_integer(&f, "ranks", m->ranks);
     h5_integer(&f, "threads", m->threads);
     h5_integer(&f, "seed", m->seed);

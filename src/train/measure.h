@@ -28,7 +28,7 @@ struct measure {
     /* of the run */
     const char *command_line, *version, *versions, *started_utc, *inputs_json, *backend, *dtype, *comm,
         *device, *data;
-    const char *out_of_memory; /* the line that says so, or NULL */
+    const char *status, *reason; /* "ok" and "", or why the run ended early */
     int threads;
     long long seed;
     double peak_flops_per_s; /* of all ranks together, NAN: unknown */

@@ -74,7 +74,7 @@ static void place_work(struct net *n, struct carver *c) {
     size_t N = (size_t)n->tokens, H = (size_t)a->hidden, tp = (size_t)n->tp, e = elem_bytes(n->backend->elem),
            acc = elem_bytes(n->backend->acc), saved, work;
     bool blocks = n->first < a->layers - 1 && n->end > 1, head = n->end == a->layers;
-    n->loss = carve(c, 1, acc);
+    n->loss = carve(c, 2, acc);
     n->sums = head ? carve(c, 3 * N, acc) : NULL; /* max, sums, targets */
     n->dnorm = blocks || head ? carve(c, N * H, e) : NULL;
     if (!blocks) return;
@@ -180,7 +180,7 @@ static void clear(struct net *n) {
     struct backend *b = n->backend;
     b->zero(b, n->weight, n->params * elem_bytes(b->elem));
     b->zero(b, n->adam_m, (n->master ? 3 : 2) * n->params * elem_bytes(b->acc));
-    b->zero(b, n->loss, elem_bytes(b->acc));
+    b->zero(b, n->loss, 2 * elem_bytes(b->acc));
 }
 
 void net_init(struct net *n, unsigned long long seed, int threads) {
@@ -245,6 +245,28 @@ void net_round(struct net *n, const struct param *p, const float *master) {
         n->backend->upload(n->backend, elem_at(n->weight, p->offset + i, ELEM_BF16), piece,
                            k * sizeof *piece);
     }
+}
+
+/* Of one piece on the host. */
+static bool all_finite(const void *at, enum elem type, size_t count) {
+    const double *wide = at;
+    const float *single = at;
+    const bf16 *half = at;
+    for (size_t i = 0; i < count; i++) {
+        double x = type == ELEM_F64 ? wide[i] : (double)(type == ELEM_F32 ? single[i] : bf16_value(half[i]));
+        if (!isfinite(x)) return false;
+    }
+    return true;
+}
+
+bool net_is_finite(struct net *n, const void *buffer, enum elem type, size_t count) {
+    size_t most = ROOM * elem_bytes(n->backend->elem) / elem_bytes(type);
+    for (size_t i = 0, some; i < count; i += some) {
+        some = count - i < most ? count - i : most;
+        n->backend->download(n->backend, n->host, elem_at(buffer, i, type), some * elem_bytes(type));
+        if (!all_finite(n->host, type, some)) return false;
+    }
+    return true;
 }
 
 void net_tokens(struct net *n, struct slot *s, const int *token, const int *target) {
@@ -409,6 +431,7 @@ void net_update(struct net *n, struct adam_options o, long step) {
                       0,
                       1 - pow(o.beta1, (double)step),
                       1 - pow(o.beta2, (double)step)};
+    b->find_bad(b, elem_at(n->loss, 1, b->acc), n->grad, n->params);
     for (int i = 0; i < n->end - n->first; i++)
         for (int t = 0; t < arch_tensors(n->layer[i].kind); t++) {
             const struct param *p = &n->layer[i].param[t];

@@ -54,7 +54,7 @@ struct net {
     void *master;      /* weights in acc, of which `weight` is the rounding; NULL where elem is acc */
     struct slot *slot; /* [slots] */
     void *dy[2];       /* [N][H] gradient on its way back: one in work, one still being sent */
-    void *loss;        /* sum so far, one element of acc */
+    void *loss;        /* [2] of acc: the sum so far; not 0: a gradient was not finite */
     void *host;        /* where elements are made that go to the device */
     /* work space */
     void *dnorm, *dqkv, *dattention, *dfc, *fc2_in, *attention_work, *sums;
@@ -86,6 +86,9 @@ void net_random(struct net *n);
 /** A random gradient [N][H]. The backward pass of a block adds to it: to be called before each timed run. */
 void net_random_gradient(struct net *n, void *dy);
 
+/** Whether none of these elements of a buffer of the device is infinite or not a number. */
+bool net_is_finite(struct net *n, const void *buffer, enum elem type, size_t count);
+
 /** The weights of a parameter from its masters, float [p->part.rows][row] on the host: where elem is bf16. */
 void net_round(struct net *n, const struct param *p, const float *master);
 
@@ -101,7 +104,7 @@ void net_backward(struct net *n, struct slot *s, void *dy);
  * that of the last microbatch returns, the layer's gradients are final. */
 void net_backward_layer(struct net *n, struct slot *s, int i, void *dy);
 
-/** One optimizer step on all parameters. */
+/** One optimizer step on all parameters. Gradients that are not finite are noted in loss[1]. */
 struct adam_options {
     double rate, beta1, beta2, epsilon, decay;
 };

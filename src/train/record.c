@@ -45,7 +45,7 @@ int record_ranks(struct measure *m, struct trainer *t, const struct mpx *world, 
 
 /* What a rank tells of a step; of doubles only, so that it travels as bytes. */
 struct told {
-    double loss, times_s[TIMES], stop, peak_bytes;
+    double loss, times_s[TIMES], stop, bad, peak_bytes;
 };
 
 static void add_up(struct measure *m, struct measured_step *s, const struct told *told) {
@@ -62,10 +62,12 @@ static void add_up(struct measure *m, struct measured_step *s, const struct told
 }
 
 int record_step(struct measure *m, struct trainer *t, const struct mpx *world, const struct step_result *r,
-                double held_out, bool warmup, bool asked, bool *stop, struct err *e) {
-    bool first = world->rank == 0, any = false;
+                bool warmup, bool asked, struct verdict *v, struct err *e) {
+    bool first = world->rank == 0;
+    *v = (struct verdict){0};
     ledger_driver(&t->ledger);
-    struct told mine = {.loss = r->loss, .stop = asked, .peak_bytes = (double)t->ledger.total_peak};
+    struct told mine = {
+        .loss = r->loss, .stop = asked, .bad = !r->finite, .peak_bytes = (double)t->ledger.total_peak};
     mine.times_s[0] = r->time_s;
     memcpy(mine.times_s + 1, r->phase_s, sizeof r->phase_s);
     struct told *all = first ? calloc((size_t)world->size, sizeof *all) : NULL;
@@ -79,13 +81,24 @@ int record_step(struct measure *m, struct trainer *t, const struct mpx *world, c
     if (first) {
         s->step = t->step;
         s->warmup = warmup;
-        s->held_out_loss = held_out;
         add_up(m, s, all);
-        for (int k = 0; k < m->ranks; k++) any |= all[k].stop != 0;
+        v->loss = s->loss;
+        v->finite = isfinite(s->loss);
+        for (int k = 0; k < m->ranks; k++) {
+            v->stop |= all[k].stop != 0;
+            v->finite &= all[k].bad == 0;
+        }
     }
     free(all);
-    *stop = mpx_same_int(world, any);
+    if (world->comm) MPI_Bcast(v, (int)sizeof *v, MPI_BYTE, 0, world->comm->mpi);
     return 0;
+}
+
+double record_held_out(struct measure *m, const struct mpx *world, double share) {
+    double loss = share;
+    if (world->comm) MPI_Allreduce(&share, &loss, 1, MPI_DOUBLE, MPI_SUM, world->comm->mpi);
+    if (world->rank == 0) m->step[m->steps - 1].held_out_loss = loss;
+    return loss;
 }
 
 /* ---- for people and programs ---- */

@@ -10,10 +10,19 @@
  * Collective. -1 with the same *e on all ranks (EXIT_INTERNAL). */
 int record_ranks(struct measure *m, struct trainer *t, const struct mpx *world, struct err *e);
 
-/** Rank 0 adds a step to m. `asked`: this rank was asked to stop; *stop, on all ranks: any of them was.
- * held_out: the whole loss, NAN where it was not evaluated. Collective. -1 as above. */
+/* What all ranks know after a step. */
+struct verdict {
+    bool stop;   /* some rank was asked to stop */
+    bool finite; /* the loss and all gradients */
+    double loss;
+};
+
+/** Rank 0 adds a step to m. `asked`: this rank was asked to stop. Collective. -1 as above. */
 int record_step(struct measure *m, struct trainer *t, const struct mpx *world, const struct step_result *r,
-                double held_out, bool warmup, bool asked, bool *stop, struct err *e);
+                bool warmup, bool asked, struct verdict *v, struct err *e);
+/** The loss on held-out sequences after the step that was added last, the sum of these shares. Returned on
+ * all ranks. Collective. */
+double record_held_out(struct measure *m, const struct mpx *world, double share);
 
 /* On rank 0: the last step as a JSON object or as a line for people; the whole run in two lines. */
 void record_print_json(const struct measure *m, FILE *out);

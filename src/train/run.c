@@ -7,6 +7,7 @@
 #include "io/program.h"
 #include "train/checkpoint.h"
 #include "train/cmd.h"
+#include "train/finite.h"
 #include "train/record.h"
 #include "train/trace.h"
 #include "train/watch.h"
@@ -202,6 +203,7 @@ struct session {
     struct trainer trainer;
     struct measure measure;
     struct trace trace;
+    struct err overflow; /* the first tensor that was not finite; code 0: none so far */
     struct mpx mpx;
     struct arena *arena;
 };
@@ -336,16 +338,39 @@ static void show(const struct session *j) {
 
 static int write_checkpoint(struct session *j, int done, bool last, struct err *e) {
     if (!o.checkpoint || !(last || (o.every && done % o.every == 0))) return 0;
+    if (j->overflow.code)
+        return err_set(e, EXIT_INTERNAL, "%s: not written after step %ld: %s", o.checkpoint, j->trainer.step,
+                       j->overflow.text);
     return checkpoint_write(&j->trainer, &j->mpx, o.checkpoint, j->measure.version, e);
 }
 
+/* A gradient that is not finite spoils the weights: the loss of this step is still sound, that of the next
+ * one is not, and by then everything else is spoilt, too. So the cause is looked for at the first sign. */
 static int one_step(struct session *j, int done, bool *stop, struct err *e) {
     struct step_result r;
-    double held_out = NAN;
+    struct verdict v;
     trainer_step(&j->trainer, &r);
     keep_trace(j);
-    if (o.evaluate && (done + 1) % o.evaluate == 0) held_out = sum_of_ranks(j, trainer_evaluate(&j->trainer));
-    return record_step(&j->measure, &j->trainer, &j->mpx, &r, held_out, done < o.warmup, stop_asked, stop, e);
+    if (record_step(&j->measure, &j->trainer, &j->mpx, &r, done < o.warmup, stop_asked, &v, e)) return -1;
+    *stop = v.stop;
+    if (!v.finite && !j->overflow.code) finite_explain(&j->trainer, &j->mpx, &j->overflow);
+    if (isfinite(v.loss) && o.evaluate && (done + 1) % o.evaluate == 0) {
+        v.loss = record_held_out(&j->measure, &j->mpx, trainer_evaluate(&j->trainer));
+        if (!isfinite(v.loss) && !j->overflow.code) finite_explain(&j->trainer, &j->mpx, &j->overflow);
+    }
+    if (isfinite(v.loss)) return 0;
+    return err_set(e, EXIT_INTERNAL, "step %ld: the loss is %s; %s", j->trainer.step,
+                   isnan(v.loss) ? "not a number" : "infinite", j->overflow.text);
+}
+
+/* What was measured until then is kept, with the reason. */
+static int end_early(struct session *j, const char *status, struct err *e) {
+    struct err why = *e;
+    j->measure.status = status;
+    j->measure.reason = why.text;
+    if (record_ranks(&j->measure, &j->trainer, &j->mpx, e) || write_measurement(j, e)) return -1;
+    *e = why;
+    return -1;
 }
 
 static int train(struct session *j, struct err *e) {
@@ -355,13 +380,15 @@ static int train(struct session *j, struct err *e) {
         return err_set(e, EXIT_INPUT, "run: --trace-step %d; expected one of this run's, %ld to %ld",
                        o.trace_step, before + 1, before + o.steps);
     for (int done = 0; done < o.steps && !stop;) {
-        if (one_step(j, done, &stop, e)) return -1;
+        if (one_step(j, done, &stop, e)) return end_early(j, "loss not finite", e);
         done++;
         bool last = stop || done == o.steps;
         show(j);
         if (write_trace(j, last, e) || write_checkpoint(j, done, last, e)) return -1;
     }
     if (record_ranks(&j->measure, &j->trainer, &j->mpx, e) || write_measurement(j, e)) return -1;
+    if (j->overflow.code && j->mpx.rank == 0)
+        fprintf(stderr, "sailor-train: warning: run: %s\n", j->overflow.text);
     if (stop) return err_set(e, EXIT_STOPPED, "stopped by a signal after step %ld", j->trainer.step);
     if (j->mpx.rank == 0 && !o.json) record_print_summary(&j->measure, stdout);
     return 0;
@@ -390,6 +417,8 @@ static int check_options(const struct session *j, struct err *e) {
 static void describe(struct session *j) {
     struct measure *m = &j->measure;
     double batch = j->training.plan->global_batch_size;
+    m->status = "ok";
+    m->reason = "";
     m->ranks = j->mpx.size;
     m->inputs_json = j->training.json;
     m->backend = j->backend.name;
@@ -404,20 +433,11 @@ static void describe(struct session *j) {
     for (int l = 0; l < j->arch.layers; l++) m->flops_per_step += batch * arch_flops(&j->arch, l);
 }
 
-/* A model that does not fit is a result, too. */
-static int keep_out_of_memory(struct session *j, struct err *e) {
-    struct err why = *e;
-    j->measure.out_of_memory = why.text;
-    if (record_ranks(&j->measure, &j->trainer, &j->mpx, e) || write_measurement(j, e)) return -1;
-    *e = why;
-    return -1;
-}
-
 static int work(struct session *j, struct err *e) {
     if (find_peak(j, &j->measure.peak_flops_per_s, e)) return -1; /* the same on all ranks */
     j->measure.peak_flops_per_s = sum_of_ranks(j, j->measure.peak_flops_per_s);
     if (mpx_agree(&j->mpx, take_part(j, e), e))
-        return e->code == EXIT_NOPLAN && o.output ? keep_out_of_memory(j, e) : -1;
+        return e->code == EXIT_NOPLAN && o.output ? end_early(j, "out of memory", e) : -1;
     if (record_ranks(&j->measure, &j->trainer, &j->mpx, e)) return -1;
     if (o.resume && checkpoint_read(&j->trainer, &j->mpx, o.resume, e)) return -1;
     return train(j, e);

@@ -186,19 +186,16 @@ static void finish_sends(struct trainer *t) {
 }
 
 /* Takes this rank's share of the loss and sets it back to zero. All ranks of a replica know it; the first one
- * counts. */
-static double take_loss(struct trainer *t) {
+ * counts. *finite: so were its gradients. */
+static double take_loss(struct trainer *t, bool *finite) {
     struct backend *b = t->backend;
-    double value = 0;
-    float single = 0;
-    if (b->acc == ELEM_F64) {
-        b->download(b, &value, t->net.loss, sizeof value);
-    } else {
-        b->download(b, &single, t->net.loss, sizeof single);
-        value = (double)single;
-    }
-    b->zero(b, t->net.loss, elem_bytes(b->acc));
-    return is_last(t) && t->net.tp_rank == 0 ? value : 0;
+    double wide[2];
+    float single[2];
+    b->download(b, b->acc == ELEM_F64 ? (void *)wide : single, t->net.loss, 2 * elem_bytes(b->acc));
+    for (int i = 0; i < 2 && b->acc != ELEM_F64; i++) wide[i] = (double)single[i];
+    b->zero(b, t->net.loss, 2 * elem_bytes(b->acc));
+    *finite = wide[1] == 0;
+    return is_last(t) && t->net.tp_rank == 0 ? wide[0] : 0;
 }
 
 void trainer_step(struct trainer *t, struct step_result *r) {
@@ -220,17 +217,18 @@ void trainer_step(struct trainer *t, struct step_result *r) {
     t->step++;
     net_update(&t->net, t->options.adam, t->step);
     r->time_s = clock_stop(&t->clock, r->phase_s);
-    r->loss = take_loss(t);
+    r->loss = take_loss(t, &r->finite);
 }
 
 double trainer_evaluate(struct trainer *t) {
     double seconds[PHASE_N];
+    bool finite;
     clock_start(&t->clock);
     for (int i = 0; i < t->n_work; i++)
         if (!t->work[i].backward) forward(t, t->work[i], true);
     finish_sends(t);
     clock_stop(&t->clock, seconds);
-    return take_loss(t);
+    return take_loss(t, &finite);
 }
 
 int trainer_make(struct trainer *t, const struct grid *g, const struct data *d, struct backend *b,

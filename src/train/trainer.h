@@ -48,6 +48,7 @@ struct trainer {
 
 struct step_result {
     double loss; /* this rank's share: the loss of the step is the sum over all ranks */
+    bool finite; /* and so were the gradients of this rank */
     double time_s, phase_s[PHASE_N];
 };
 

@@ -290,13 +290,38 @@ static void loss(int n, int n_valid, int vocabulary, int first, int rows, int ro
     release(total);
 }
 
+/* Infinity or NaN at any place: the first element, the last one, in the middle; and large numbers are fine.
+ */
+static void bad_numbers(size_t n) {
+    float host[1000], value[] = {3e38f, INFINITY, -INFINITY, NAN};
+    bool found = true;
+    for (int v = 0; v < 4; v++)
+        for (size_t at = 0; at < n; at += n / 2) {
+            struct buffer x = buffer(n, ELEM_F32), bad = filled(1, ELEM_F32, 0, 0);
+            float of_cpu, of_gpu;
+            for (size_t i = 0; i < n; i++) host[i] = i == at ? value[v] : 1e-38f;
+            set(x, host);
+            cpu.find_bad(&cpu, bad.cpu, x.cpu, n);
+            gpu.find_bad(&gpu, bad.gpu, x.gpu, n);
+            cpu.download(&cpu, &of_cpu, bad.cpu, sizeof of_cpu);
+            gpu.download(&gpu, &of_gpu, bad.gpu, sizeof of_gpu);
+            found = found && (of_cpu != 0) == (v > 0) && (of_gpu != 0) == (v > 0);
+            release(x);
+            release(bad);
+        }
+    ok(found, arena_printf(&arena, "a bad number among %zu", n));
+}
+
 static void optimizer(size_t n) {
     struct buffer w = filled(n, ELEM_F32, 0, 1), p = buffer(n, elem);
     struct buffer g = filled(n, ELEM_F32, 0, 1), mean = filled(n, ELEM_F32, 0, 1),
                   square = filled(n, ELEM_F32, 1, 0.9);
     struct adamw step = {1e-2, 0.9, 0.95, 1e-8, 0.1, 1 - 0.9 * 0.9, 1 - 0.95 * 0.95};
     bool mixed = elem == ELEM_BF16;
-    if (!mixed) release(p), p = w;
+    if (!mixed) {
+        release(p);
+        p = w;
+    }
     cpu.adamw(&cpu, p.cpu, mixed ? w.cpu : NULL, g.cpu, mean.cpu, square.cpu, n, step);
     gpu.adamw(&gpu, p.gpu, mixed ? w.gpu : NULL, g.gpu, mean.gpu, square.gpu, n, step);
     check(p, false, arena_printf(&arena, "adamw of %zu", n));
@@ -338,6 +363,8 @@ static void operations(void) {
     loss(6, 4, 50, 0, 50, 128), loss(20, 20, 600, 128, 300, 384), loss(3, 3, 11, 4, 7, 7),
         loss(4, 4, 50, 50, 0, 16);
     optimizer(1000);
+    bad_numbers(1000);
+    bad_numbers(333);
     optimizer(37);
 }
 
