@@ -1,7 +1,8 @@
+#include "io/cpus.h"
 #include "io/mpx_comm.h"
 
 #include <errno.h>
-#include <sched.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,17 +21,52 @@ static int env_number(const char *const *names) {
     return -1;
 }
 
+/* Whether a file of the parent process, NUL-terminated texts or one line, holds this text. */
+static bool parent_has(const char *file, const char *text) {
+    char path[64], *word = NULL;
+    size_t room = 0;
+    bool found = false;
+    snprintf(path, sizeof path, "/proc/%ld/%s", (long)getppid(), file);
+    FILE *f = fopen(path, "re");
+    while (f && !found && getdelim(&word, &room, 0, f) > 0) {
+        word[strcspn(word, "\n")] = 0;
+        found = !strcmp(word, text);
+    }
+    free(word);
+    if (f) fclose(f);
+    return found;
+}
+
+/* The variables of a Slurm step are there for everything that runs in it, also for a script that works
+ * through tasks of its own; what srun itself started is a child of slurmstepd. */
+static bool started_by_srun(void) { return parent_has("comm", "slurmstepd"); }
+
 /* PMI first: an mpirun inside a Slurm step sets it for its own ranks, while the step's variables count its
  * proxies. SLURM_NTASKS is of no use: the batch script has it too, and runs no rank. */
 static int launched_size(void) {
-    return env_number(
-        (const char *const[]){"PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS", NULL});
+    int size = env_number((const char *const[]){"PMI_SIZE", "OMPI_COMM_WORLD_SIZE", NULL});
+    if (size >= 0 || !started_by_srun()) return size;
+    return env_number((const char *const[]){"SLURM_STEP_NUM_TASKS", NULL});
 }
 
+/* Slurm's number is no evidence: srun also starts tasks that have nothing to do with each other. Nor is that
+ * of a rank for what the rank starts in turn. */
 int mpx_launch_rank(void) {
-    int rank = env_number((const char *const[]){"PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK",
-                                                "PALS_RANKID", "SLURM_PROCID", NULL});
-    return rank > 0 ? rank : 0;
+    static const char *const names[] = {"PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK", "PALS_RANKID", NULL};
+    for (int i = 0; names[i]; i++) {
+        int rank = env_number((const char *const[]){names[i], NULL});
+        char text[80];
+        if (rank < 0) continue;
+        snprintf(text, sizeof text, "%s=%s", names[i], getenv(names[i]));
+        return parent_has("environ", text) ? 0 : rank;
+    }
+    return 0;
+}
+
+/* Of the processes that a launcher started without MPI, each of which believes to be alone. */
+static int lonely_rank(void) {
+    int rank = mpx_launch_rank(), task = env_number((const char *const[]){"SLURM_PROCID", NULL});
+    return rank == 0 && task > 0 && started_by_srun() ? task : rank;
 }
 
 /* A rank that leaves without MPI_Finalize: mpirun would kill the others and report success, srun would hang.
@@ -46,12 +82,24 @@ static void guard(void) {
     }
 }
 
-/* CPUs of this machine that its ranks may use together, shared out evenly: right when every rank is bound to
- * its own and when none is bound at all. */
+/* How many ranks of this machine share the quota of this one. */
+static int sharers(MPI_Comm node, int ranks, unsigned long long group) {
+    unsigned long long *all = calloc((size_t)ranks, sizeof *all);
+    int n = 0;
+    if (!all) return ranks;
+    MPI_Allgather(&group, 1, MPI_UNSIGNED_LONG_LONG, all, 1, MPI_UNSIGNED_LONG_LONG, node);
+    for (int i = 0; i < ranks; i++) n += all[i] == group;
+    free(all);
+    return n;
+}
+
+/* The CPUs of this machine that its ranks may use together, divided evenly: right when every rank is bound to
+ * its own and when none is bound at all. Then the quota: threads that wait for others that were stopped would
+ * use up what they share. */
 static void count_cpus(struct mpx *m) {
     cpu_set_t set;
-    CPU_ZERO(&set);
-    if (sched_getaffinity(0, sizeof set, &set)) CPU_SET(0, &set);
+    struct cpus_quota quota = cpus_quota();
+    cpus_allowed(&set);
     m->node_ranks = 1;
     if (m->comm) {
         MPI_Comm node;
@@ -59,10 +107,18 @@ static void count_cpus(struct mpx *m) {
         MPI_Comm_size(node, &m->node_ranks);
         MPI_Comm_rank(node, &m->node_rank);
         MPI_Allreduce(MPI_IN_PLACE, &set, (int)sizeof set, MPI_BYTE, MPI_BOR, node);
+        quota.cpus /= sharers(node, m->node_ranks, quota.group);
         MPI_Comm_free(&node);
     }
     m->cpus = CPU_COUNT(&set) / m->node_ranks;
+    if (m->cpus > quota.cpus) m->cpus = (int)quota.cpus;
     if (m->cpus < 1) m->cpus = 1;
+}
+
+int mpx_threads(const struct mpx *m) {
+    const char *s = getenv("OMP_NUM_THREADS"); /* may be a list, one number for each level */
+    int n = s ? atoi(s) : 0;
+    return n > 0 && n <= 4096 ? n : m->cpus;
 }
 
 int mpx_start(struct mpx *m, struct err *e) {
@@ -80,7 +136,7 @@ int mpx_start(struct mpx *m, struct err *e) {
         if (m->size == 1 && want > 1) {
             char lib[80];
             mpx_version(lib, sizeof lib);
-            m->rank = mpx_launch_rank();
+            m->rank = lonely_rank();
             return err_set(
                 e, EXIT_INPUT,
                 "the launcher started %d processes, but each sees itself alone: this program is linked with "

@@ -13,8 +13,8 @@ struct mpx {
     int rank, size;
     int node_ranks; /* ranks on this machine */
     int node_rank;  /* and the number of this one among them */
-    int cpus; /* CPUs that this rank may count as its own: allowed CPUs of the machine / node_ranks, at least
-                 1 */
+    int cpus;       /* CPUs that this rank may count as its own, at least 1: allowed CPUs of the machine /
+                       node_ranks,       within the quota of its control group */
     const struct mpx_comm *comm; /* of all ranks; NULL without MPI */
 };
 
@@ -23,9 +23,12 @@ struct mpx {
  * not the one linked (N processes of size 1). m->rank is valid even then, so that one process alone reports
  * the error. Collective. */
 int mpx_start(struct mpx *m, struct err *e);
-/** The rank that the launcher gave this process, 0 without a launcher. Needs no mpx_start(): so that messages
- * about the command line come from one process only. */
+/** The rank that an MPI launcher gave this process; 0 without one, for tasks of srun without MPI, and for
+ * what a rank starts in turn. Needs no mpx_start(): so that messages about the command line come from one
+ * process only, and processes of a task farm each do their work. */
 int mpx_launch_rank(void);
+/** How many threads this rank uses unless told: $OMP_NUM_THREADS, else m->cpus. */
+int mpx_threads(const struct mpx *m);
 /** MPI_Finalize if MPI runs. Collective. */
 void mpx_finish(struct mpx *m);
 

@@ -45,7 +45,7 @@ int train_open(const struct mpx *m, struct train_choice o, struct backend *b, st
         rc = cuda_load(NULL, &cuda, e) || cuda.backend_open(b, o.elem, m->node_rank, e) ? -1 : 0;
     else
         rc = (o.elem == ELEM_BF16 ? backend_cpu_bf16_open
-                                  : backend_cpu_open)(b, o.threads ? o.threads : m->cpus, e);
+                                  : backend_cpu_open)(b, o.threads ? o.threads : mpx_threads(m), e);
     if (mpx_agree(m, rc, e)) return -1;
     int shared = sharing(m, b);
     if (o.comm == COMM_NCCL && !cuda.comm_open)

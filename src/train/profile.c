@@ -91,7 +91,9 @@ static struct opt options[] = {
     {.name = "threads",
      .kind = OPT_INT,
      .arg = "N",
-     .help = "threads per rank; default: the CPUs of the machine, divided among its ranks",
+     .help = "threads per rank; default: $OMP_NUM_THREADS, then the CPUs of the machine (as many as this job "
+             "may use), "
+             "divided among its ranks",
      .value = &o.threads,
      .min = 1,
      .max = 4096},
