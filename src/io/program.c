@@ -1,13 +1,17 @@
 #include "io/program.h"
 #include "base/names.h"
 #include "base/oom.h"
+#include "io/cpus.h"
 #include "io/mpx.h"
 
 #include <cjson/cJSON.h>
 #include <errno.h>
 #include <hdf5.h>
+#include <poll.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #ifndef SAILOR_VERSION
 #define SAILOR_VERSION "unknown"
@@ -123,12 +127,32 @@ static int dispatch(const struct program *p, int argc, char **argv) {
     return unknown(p, name);
 }
 
+/* Threads that wait for others spin, which is fast while each has a CPU. Under a quota they may be stopped
+ * while they hold up the others, who spin away what is left of it: there they had better sleep. The OpenMP
+ * library reads the choice before main(), hence the second start. */
+static void wait_without_spinning(char **argv) {
+    cpu_set_t set;
+    cpus_allowed(&set);
+    if (getenv("OMP_WAIT_POLICY") || cpus_quota().cpus >= CPU_COUNT(&set)) return;
+    setenv("OMP_WAIT_POLICY", "passive", 1);
+    execv("/proc/self/exe", argv); /* returns where it cannot: then they spin */
+}
+
+/* A reader that has gone away (PROGRAM | head) ends printing and nothing else: what is to be saved is saved,
+ * and nobody is left to tell. */
+static bool reader_is_gone(void) {
+    struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
+    return poll(&out, 1, 0) == 1 && (out.revents & POLLERR);
+}
+
 int program_main(const struct program *p, int argc, char **argv) {
     oom_prepare(p->name, mpx_abort);
     H5dont_atexit();          /* all files are closed by then; over one that could not be it would crash */
     signal(SIGXFSZ, SIG_IGN); /* a file size limit is an error like a full disk, not a crash */
+    signal(SIGPIPE, SIG_IGN); /* and so is a pipe without a reader */
+    wait_without_spinning(argv);
     int status = dispatch(p, argc, argv);
-    if (fflush(stdout) || ferror(stdout)) { /* a full disk behind a pipe or a redirection is a failure too */
+    if ((fflush(stdout) || ferror(stdout)) && !reader_is_gone()) { /* a full disk behind a redirection */
         fprintf(stderr, "%s: error: standard output: %s\n", p->name,
                 errno ? strerror(errno) : "cannot be written");
         if (status == EXIT_OK) status = EXIT_INTERNAL;

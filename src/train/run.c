@@ -96,7 +96,9 @@ static struct opt options[] = {
     {.name = "threads",
      .kind = OPT_INT,
      .arg = "N",
-     .help = "threads per rank; default: the CPUs of the machine, divided among its ranks",
+     .help = "threads per rank; default: $OMP_NUM_THREADS, then the CPUs of the machine (as many as this job "
+             "may use), "
+             "divided among its ranks",
      .value = &o.threads,
      .min = 1,
      .max = 4096},
@@ -383,8 +385,11 @@ static int train(struct session *j, struct err *e) {
         if (one_step(j, done, &stop, e)) return end_early(j, "loss not finite", e);
         done++;
         bool last = stop || done == o.steps;
+        /* first what is to be kept, then what is to be read: writing to a pipe may take as long as its reader
+         * likes */
+        int rc = write_trace(j, last, e) || write_checkpoint(j, done, last, e) ? -1 : 0;
         show(j);
-        if (write_trace(j, last, e) || write_checkpoint(j, done, last, e)) return -1;
+        if (rc) return -1;
     }
     if (record_ranks(&j->measure, &j->trainer, &j->mpx, e) || write_measurement(j, e)) return -1;
     if (j->overflow.code && j->mpx.rank == 0)
@@ -427,7 +432,7 @@ static void describe(struct session *j) {
     m->versions = versions(j);
     m->device = j->backend.device;
     m->data = j->data.name;
-    m->threads = o.threads ? o.threads : j->mpx.cpus;
+    m->threads = o.threads ? o.threads : mpx_threads(&j->mpx);
     m->seed = o.seed;
     m->tokens_per_step = batch * j->arch.sequence;
     for (int l = 0; l < j->arch.layers; l++) m->flops_per_step += batch * arch_flops(&j->arch, l);
