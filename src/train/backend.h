@@ -125,6 +125,4 @@ struct backend {
 int backend_cpu_open(struct backend *b, int threads, struct err *e);
 /** The same with elem bf16. */
 int backend_cpu_bf16_open(struct backend *b, int threads, struct err *e);
-/** Make and version of that BLAS. */
-void backend_cpu_blas(char *text, size_t size);
 #endif

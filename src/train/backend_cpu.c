@@ -5,6 +5,7 @@
  * here. backend_cpu_bf16.c compiles this file a second time with bf16 as `stored`; the tests compile it a
  * third time with double, to compare gradients with differences. */
 #include "train/backend.h"
+#include "train/blas.h"
 
 #include <cblas.h>
 #include <math.h>
@@ -38,18 +39,6 @@ static inline real get(stored x) { return x; }
 static inline stored put(real x) { return x; }
 enum { MIXED = 0, STORED = REAL };
 #endif
-
-/* BLAS libraries bring threads of their own; all they disagree on is the name of the knob. */
-extern void openblas_set_num_threads(int) __attribute__((weak));
-extern void bli_thread_set_num_threads(long) __attribute__((weak));
-/* how they give their name and version */
-extern char *openblas_get_config(void) __attribute__((weak));
-extern char *bli_info_get_version_str(void) __attribute__((weak));
-
-static void blas_threads(int n) {
-    if (openblas_set_num_threads) openblas_set_num_threads(n);
-    if (bli_thread_set_num_threads) bli_thread_set_num_threads(n);
-}
 
 struct cpu {
     int threads;
@@ -635,16 +624,6 @@ static void name_device(char *name, size_t size) {
     if (f) fclose(f);
 }
 
-#if !defined BACKEND_STORES_BF16 && !defined BACKEND_REAL_IS_DOUBLE
-void backend_cpu_blas(char *text, size_t size) {
-    const char *openblas = openblas_get_config ? openblas_get_config() : NULL;
-    if (bli_info_get_version_str)
-        snprintf(text, size, "BLIS %s", bli_info_get_version_str());
-    else
-        snprintf(text, size, "%s", openblas ? openblas : "BLAS of unknown make");
-}
-#endif
-
 int backend_cpu_open(struct backend *b, int threads, struct err *e) {
     struct cpu *c = calloc(1, sizeof *c);
     if (c) c->tiles = new_tiles(threads);
@@ -653,6 +632,12 @@ int backend_cpu_open(struct backend *b, int threads, struct err *e) {
         return err_set(e, EXIT_INTERNAL, "out of memory: backend cpu");
     }
     c->threads = threads;
+    blas_threads(1);
+    if (blas_prepare(threads, e)) {
+        free(c->tiles);
+        free(c);
+        return -1;
+    }
     blas_threads(MIXED ? 1 : threads);
     *b = (struct backend){.name = "cpu",
                           .elem = (enum elem)STORED,
@@ -689,6 +674,6 @@ int backend_cpu_open(struct backend *b, int threads, struct err *e) {
                           .find_bad = cpu_find_bad,
                           .close = cpu_close};
     name_device(b->device, sizeof b->device);
-    backend_cpu_blas(b->versions, sizeof b->versions);
+    blas_name(b->versions, sizeof b->versions);
     return 0;
 }

@@ -1,4 +1,5 @@
 #include "io/program.h"
+#include "train/blas.h"
 #include "train/cmd.h"
 #include "train/cuda_load.h"
 
@@ -11,7 +12,7 @@ static void print_features(FILE *out) {
     char path[4000], blas[200];
     struct cuda_functions cuda = {0};
     struct err e;
-    backend_cpu_blas(blas, sizeof blas);
+    blas_name(blas, sizeof blas);
     fprintf(out, "BLAS        %s\n", blas);
     if (cuda_find(path, sizeof path))
         fprintf(out, "backends    cpu (cuda: not built)\n");

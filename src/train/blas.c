@@ -1,0 +1,79 @@
+#include "train/blas.h"
+#include "train/die.h"
+
+#include <cblas.h>
+#include <omp.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <time.h>
+
+/* Libraries bring threads of their own; all they disagree on is the name of the knob ... */
+extern void openblas_set_num_threads(int) __attribute__((weak));
+extern void bli_thread_set_num_threads(long) __attribute__((weak));
+/* ... and how to ask for their version. */
+extern char *openblas_get_config(void) __attribute__((weak));
+extern char *bli_info_get_version_str(void) __attribute__((weak));
+
+void blas_threads(int n) {
+    if (openblas_set_num_threads) openblas_set_num_threads(n);
+    if (bli_thread_set_num_threads) bli_thread_set_num_threads(n);
+}
+
+void blas_name(char *text, size_t size) {
+    const char *openblas = openblas_get_config ? openblas_get_config() : NULL;
+    if (bli_info_get_version_str)
+        snprintf(text, size, "BLIS %s", bli_info_get_version_str());
+    else
+        snprintf(text, size, "%s", openblas ? openblas : "BLAS of unknown make");
+}
+
+/* ---- work space: where the system gives none, OpenBLAS asks again forever ---- */
+
+struct watcher {
+    int threads;
+    atomic_bool done;
+};
+
+static double cpu_s(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* A first product takes milliseconds. CPU time, because on a busy machine it may take any other time. */
+static void *watch(void *own) {
+    struct watcher *w = own;
+    double limit_s = cpu_s() + 1 + 0.2 * w->threads;
+    while (!atomic_load(&w->done)) {
+        nanosleep(&(struct timespec){.tv_nsec = 10 * 1000 * 1000}, NULL);
+        if (cpu_s() > limit_s && !atomic_load(&w->done))
+            die("out of memory: the BLAS library finds no room for its work space; expected more address "
+                "space "
+                "(ulimit -v) or fewer threads");
+    }
+    return NULL;
+}
+
+static void first_products(int threads) {
+    enum { N = 128 };
+#pragma omp parallel num_threads(threads)
+    {
+        float a[N * 4], b[N * 4], c[16];
+        for (int i = 0; i < N * 4; i++) a[i] = b[i] = 1;
+#pragma omp barrier
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, 4, 4, N, 1, a, N, b, 4, 0, c, 4);
+    }
+}
+
+int blas_prepare(int threads, struct err *e) {
+    struct watcher w = {.threads = threads};
+    pthread_t watcher;
+    int bad = pthread_create(&watcher, NULL, watch, &w);
+    if (bad) return err_set(e, EXIT_INTERNAL, "out of memory: no more threads can be started");
+    first_products(threads);
+    atomic_store(&w.done, true);
+    pthread_join(watcher, NULL);
+    return 0;
+}
