@@ -112,7 +112,7 @@ fuzzers  := $(patsubst tests/fuzz/%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: all tests config check check-unit check-property check-mpi check-train check-gpu check-cli check-jobs \
-        check-fuzz check-long check-slurm check-fresh replay fuzz fuzz-all bench figures loop demo install uninstall \
+        check-fuzz check-long check-faults check-slurm check-fresh replay fuzz fuzz-all bench figures loop demo install uninstall \
         format lint clean help FORCE
 
 ## all: build the planner, build/sailor, and the trainer, build/sailor-train (the default)
@@ -182,6 +182,11 @@ $(B)/tests/train/t_nccl $(nccl_o): private CPPFLAGS := -Itests/train/nccl $(CPPF
 $(B)/tests/train/nccl/comm_nccl.o: $(nccl_c) $(B)/flags
 	@mkdir -p $(@D); echo "  CC    $@"
 	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+# system calls that fail, by LD_PRELOAD
+shim := $(B)/tests/faults/shim.so
+$(shim): tests/faults/shim.c $(B)/flags
+	@mkdir -p $(@D); echo "  LINK  $@"
+	$(Q)$(CC) -std=c11 -D_GNU_SOURCE -O1 -Wall -Wextra $(if $(filter 1,$(WERROR)),-Werror) -shared -fPIC -o $@ $< -ldl
 # the CUDA backend on the host: its own kernels, above a GPU of fibers
 emulated := tests/train/emulated
 $(B)/tests/train/t_cuda: | $(B)/tests/train/emulated.so $(plugin)
@@ -207,6 +212,7 @@ test_env := env -u OMP_NUM_THREADS OMP_THREAD_LIMIT=2 OMP_WAIT_POLICY=passive UC
             CMOCKA_MESSAGE_OUTPUT=TAP RESULTS=$(call sh,$(CURDIR)/$(B)/results) \
             BIN=$(call sh,$(CURDIR)/$(BIN)) MPIEXEC=$(call sh,$(MPIEXEC)) PYTHON=$(call sh,$(PYTHON)) \
             CC=$(call sh,$(CC)) CPPFLAGS=$(call sh,$(CPPFLAGS)) \
+            SHIM=$(call sh,$(CURDIR)/$(B)/tests/faults/shim.so) \
             EMULATED_GPU=$(call sh,$(CURDIR)/$(B)/tests/train/emulated.so) \
             T_CUDA=$(call sh,$(CURDIR)/$(B)/tests/train/t_cuda)
 run := $(test_env) tests/run
@@ -250,9 +256,12 @@ check-cli: all $(if $(blas),$(B)/tests/train/emulated.so)
 check-jobs:
 	$(Q)$(run) jobs tests/slurm/scripts.t
 ## check-long: kill and resume, long random runs: tests/long/*.t, and tests/property with SAILOR_LONG=1
-check-long: all $(property)
-	$(Q)SAILOR_LONG=1 TEST_SECONDS=1200 $(run) long $(sort $(wildcard tests/long/*.t)) \
+check-long: all $(property) $(shim)
+	$(Q)SAILOR_LONG=1 TEST_SECONDS=1200 $(run) long $(sort $(wildcard tests/long/*.t)) tests/faults/sweep.t \
 	    $(patsubst tests/%.c,$(B)/tests/%,$(if $(property),$(shell grep -ls SAILOR_LONG tests/property/t_*.c)))
+## check-faults: what users ran into, and system calls that fail: tests/faults/*.t
+check-faults: all $(shim)
+	$(Q)FAULTS=all TEST_SECONDS=3600 $(run) faults $(sort $(wildcard tests/faults/*.t))
 ## check-slurm: submit the scripts of jobs/ to a throw-away local Slurm: run, cut, requeue, resume, kill, compare
 check-slurm: all
 	$(Q)TEST_SECONDS=900 $(run) slurm $(filter-out %/scripts.t,$(sort $(wildcard tests/slurm/*.t)))

@@ -1,0 +1,128 @@
+#!/usr/bin/env bash
+# TAP. What users ran into: overflow, closed pipes, quotas, limits of memory, task farms. Each of these once lost work, hung or told
+# nothing.
+# shellcheck disable=SC1091,SC2154
+. "$(dirname "$0")/../cli/tap.sh"
+plan() { # FILE STAGES
+    cat >"$1" <<EOP
+{"format": "sailor-plan/1", "model": "gpt-tiny", "site": "local", "global_batch_size": 4, "micro_batch_size": 1,
+ "pipelines": [{"stages": [$2]}]}
+EOP
+}
+stage() { echo '{"layers": ['"$1"'], "replicas": [{"gpu": "cpu", "tp": '"$2"', "zone": "local"}]}'; }
+plan "$tmp/one.json" "$(stage 0,6 1)"
+plan "$tmp/pipe.json" "$(stage 0,3 1), $(stage 3,6 1)"
+plan "$tmp/tensor.json" "$(stage 0,6 2)"
+one=("$train" run "$tmp/one.json" --threads 1)
+skip() { n=$((n + 1)); echo "ok $n - $1 # SKIP $2"; }
+
+# ---- numbers that overflow ----
+run "${one[@]}" --steps 2 -q --checkpoint "$tmp/c.h5"
+if "$python" -c 'import h5py' 2>/dev/null; then
+    # weights as of a run that diverges: the loss is still finite, the gradients are not
+    "$python" -c "import h5py; d = h5py.File('$tmp/c.h5', 'a')['layer2/fc1.weight/weight']; d[:] = d[:] * 1e37"
+    cp "$tmp/c.h5" "$tmp/good.h5"
+    for p in one pipe tensor; do
+        by=(); [ $p = one ] || by=("$mpiexec" -n 2)
+        run "${by[@]}" "$train" run "$tmp/$p.json" --threads 1 --steps 4 -q --resume "$tmp/c.h5" --checkpoint "$tmp/c.h5" -o "$tmp/m.h5" -f
+        expect 1 "$p: a loss that is not a number ends the run"
+        grep -qE "step [345]: the loss is (not a number|infinite); layer2/[a-z0-9.]+ \(gradient\) is the first tensor that is not finite, in step 3 on rank" "$tmp/err"
+        ok $? "$p: with the step, and the tensor that was first"
+        cmp -s "$tmp/c.h5" "$tmp/good.h5"
+        ok $? "$p: the checkpoint stays"
+        "$python" -c "import h5py; f = h5py.File('$tmp/m.h5'); assert f.attrs['status'] == 'loss not finite' and len(f['step/loss']) > 0"
+        ok $? "$p: what was measured is kept, with the reason"
+    done
+    run "${one[@]}" --steps 4 -q --resume "$tmp/c.h5" --checkpoint "$tmp/c.h5" --checkpoint-every 1
+    [ "$rc" = 1 ] && grep -q "c.h5: not written after step 3: layer2/" "$tmp/err" && cmp -s "$tmp/c.h5" "$tmp/good.h5"
+    ok $? "weights that are not finite replace no checkpoint, though the loss is still finite"
+else
+    skip "overflow" "$python has no h5py"
+fi
+
+# ---- nobody reads any more ----
+"${one[@]}" --steps 3 -q --json --checkpoint "$tmp/head.h5" 2>"$tmp/err" | head -n 1 >"$tmp/out"
+run "${one[@]}" --steps 1 -q --resume "$tmp/head.h5"
+[ "$rc" = 0 ] && [ ! -s "$tmp/err" ]
+ok $? "| head -1: all steps are done, and saved"
+job "$tmp/job.json" throughput
+"$sailor" plan "$tmp/job.json" -o "$tmp/head-plan.h5" --threads 1 2>"$tmp/err" | true
+run "$sailor" report "$tmp/head-plan.h5" --json
+[ "$rc" = 0 ] && ! grep -q INCOMPLETE "$tmp/out"
+ok $? "plan | true: the results are saved"
+# Ctrl-C in a terminal goes to all of "PROGRAM 2>&1 | tee log"
+"$python" - "$tmp" "${one[@]}" <<'EOF'
+import os, shlex, signal, subprocess, sys, time
+tmp, argv = sys.argv[1], sys.argv[2:]
+train = shlex.join(argv + ["--steps", "100000", "--checkpoint", tmp + "/tee.h5"])
+p = subprocess.Popen(["bash", "-c", train + " 2>&1 | tee " + tmp + "/log >/dev/null"], start_new_session=True)
+end = time.time() + 40
+while time.time() < end and not (os.path.exists(tmp + "/log") and "step" in open(tmp + "/log").read()):
+    time.sleep(0.1)
+os.killpg(p.pid, signal.SIGINT)
+while time.time() < end and not os.path.exists(tmp + "/tee.h5"):
+    time.sleep(0.1)
+try:
+    os.killpg(p.pid, signal.SIGKILL)
+except ProcessLookupError:
+    pass
+EOF
+run "${one[@]}" --steps 1 -q --resume "$tmp/tee.h5"
+expect 0 "Ctrl-C with 2>&1 | tee: the checkpoint is there"
+
+# ---- memory that ends ----
+# ends TITLE: the last run ended by itself, without a crash, and if it failed said why
+ends() {
+    [ "$rc" -lt 124 ] && { [ "$rc" = 0 ] || [ -s "$tmp/err" ]; }
+    ok $? "$1"
+}
+# shellcheck disable=SC2016
+limited() { run bash -c 'ulimit -v "$0" && exec "$@"' "$@"; }
+for kib in 150000 250000 330000 400000; do
+    limited $kib "${one[@]}" --steps 1 -q
+    ends "run within $kib KiB of address space ends, and says why"
+done
+for kib in 100000 200000; do
+    limited $kib "$sailor" plan "$tmp/job.json" -q
+    ends "plan within $kib KiB of address space ends, and says why"
+done
+
+# ---- threads ----
+threads() { "$python" -c "import h5py; print(h5py.File('$tmp/t.h5').attrs['threads'])"; }
+if "$python" -c 'import h5py' 2>/dev/null; then
+    OMP_NUM_THREADS=1 run "$train" run "$tmp/one.json" --steps 1 -q -o "$tmp/t.h5" -f
+    [ "$(threads)" = 1 ]
+    ok $? "OMP_NUM_THREADS is the default of run, too"
+    for group in /sys/fs/cgroup/cpu/sailor-test.$$ /sys/fs/cgroup/sailor-test.$$; do
+        mkdir "$group" 2>/dev/null || continue
+        { [ -e "$group/cpu.max" ] && echo 30000 100000 >"$group/cpu.max"; } 2>/dev/null && break
+        { [ -e "$group/cpu.cfs_quota_us" ] && echo 30000 >"$group/cpu.cfs_quota_us"; } 2>/dev/null && break
+        rmdir "$group"
+    done
+    if [ -d "$group" ]; then
+        # shellcheck disable=SC2016
+        run env -u OMP_NUM_THREADS bash -c 'echo $$ >"$0/cgroup.procs" && exec "$@"' "$group" \
+            "$train" run "$tmp/one.json" --steps 1 -q -o "$tmp/t.h5" -f
+        rmdir "$group"
+        [ "$rc" = 0 ] && [ "$(threads)" = 1 ]
+        ok $? "a quota of 0.3 CPU makes one thread"
+    else
+        skip "a quota of 0.3 CPU makes one thread" "needs a control group of its own (root)"
+    fi
+fi
+
+# ---- tasks of a farm are no MPI job ----
+task=(env -u PMI_RANK SLURM_JOB_ID=7 SLURM_NTASKS=4 SLURM_STEP_NUM_TASKS=4)
+for rank in 0 2; do
+    run "${task[@]}" SLURM_PROCID=$rank "$sailor" simulate "$tmp/one.json" --json
+    [ -s "$tmp/out" ] || [ -s "$tmp/err" ]
+    ok $? "Slurm task $rank without MPI: its answer, or why there is none"
+done
+run "${task[@]}" SLURM_PROCID=2 "$sailor" plan "$tmp/job.json" --json
+[ "$rc" = 0 ] && [ -s "$tmp/out" ]
+ok $? "plan, too"
+# shellcheck disable=SC2016
+run "$mpiexec" -n 2 sh -c '"$0" report "$1"; exit $?' "$sailor" "$tmp/head-plan.h5"
+[ "$rc" = 0 ] && [ "$(grep -c '2 x 1 threads\|1 thread' "$tmp/out")" = 2 ]
+ok $? "what a rank starts in turn answers for itself"
+finish
