@@ -1,8 +1,14 @@
-/* LD_PRELOAD: the n-th call of one kind fails, once, as it would on a machine that has run out of something.
- *   FAIL=KIND:N      open, write, fsync, rename, close, truncate, mmap or malloc, counted from 1 in each
- * process FAIL_MARK=FILE   made when the call has failed: a run that made fewer calls tells nothing Only
- * calls of the program itself count, and of the libraries that write its files (HDF5, cJSON): how MPI and the
- * C library fare without memory is not ours to test. */
+/* For LD_PRELOAD: the n-th call of one kind fails, once, as it would on a machine that has run out of
+ * something.
+ *
+ * FAIL=KIND:N says which; KIND is open, write, fsync, rename, close, truncate, mmap or malloc, and N counts
+ * from 1 in each process.
+ *
+ * FAIL_MARK=FILE is made when the call has failed: a run that made fewer calls tells nothing.
+ *
+ * Only calls of the program itself count, of cJSON, and, but for malloc, of HDF5, which writes its files: how
+ * HDF5, MPI and the C library fare without memory is not ours to test (HDF5 reports an error of its first
+ * call in an error stack that is not there yet, which is an error, and so on). */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -27,7 +33,10 @@ static const int reason[KINDS] = {EMFILE, ENOSPC, EIO, EIO, EIO, ENOSPC, ENOMEM,
 static int chosen = -1, which_call;
 static atomic_int calls;
 static const char *mark;
-static struct { uintptr_t from, to; } ours[16];
+static struct {
+    uintptr_t from, to;
+    bool hdf5;
+} ours[16];
 static int n_ours;
 
 static int add_object(struct dl_phdr_info *info, size_t size, void *first) {
@@ -41,6 +50,7 @@ static int add_object(struct dl_phdr_info *info, size_t size, void *first) {
         if (p->p_type != PT_LOAD || !(p->p_flags & PF_X)) continue;
         ours[n_ours].from = info->dlpi_addr + p->p_vaddr;
         ours[n_ours].to = ours[n_ours].from + p->p_memsz;
+        ours[n_ours].hdf5 = !program && !strncmp(name, "/libhdf5", 8);
         n_ours++;
     }
     return 0;
@@ -58,15 +68,16 @@ __attribute__((constructor)) static void begin(void) {
             chosen = k;
 }
 
-static bool is_ours(const void *caller) {
+static bool is_ours(const void *caller, enum kind kind) {
     for (int i = 0; i < n_ours; i++)
-        if ((uintptr_t)caller >= ours[i].from && (uintptr_t)caller < ours[i].to) return true;
+        if ((uintptr_t)caller >= ours[i].from && (uintptr_t)caller < ours[i].to)
+            return kind != MALLOC || !ours[i].hdf5;
     return false;
 }
 
 /* Is this the call that is to fail? Then errno says why. */
 static bool fails(enum kind kind, const void *caller) {
-    if ((int)kind != chosen || !is_ours(caller)) return false;
+    if ((int)kind != chosen || !is_ours(caller, kind)) return false;
     if (atomic_fetch_add(&calls, 1) + 1 != which_call) return false;
     if (mark) {
         long fd = syscall(SYS_openat, AT_FDCWD, mark, O_WRONLY | O_CREAT, 0666);

@@ -4,7 +4,7 @@ ends within a minute, does not crash, says why when it fails, keeps the file tha
 one, and has the right result when its status is 0. FAULTS=all tries all of these n, otherwise a few."""
 import filecmp, os, re, shutil, signal, subprocess, sys, tempfile
 
-BIN, MPIEXEC = os.environ["BIN"], os.environ.get("MPIEXEC", "mpirun")
+BIN, MPIEXEC = os.environ["BIN"], os.environ.get("MPIEXEC") or "mpirun"
 SHIM = os.environ["SHIM"]
 ALL = os.environ.get("FAULTS") == "all"
 KINDS = ["open", "write", "fsync", "rename", "close", "truncate", "mmap", "malloc"]
