@@ -150,8 +150,6 @@ int program_main(const struct program *p, int argc, char **argv) {
     H5dont_atexit();          /* all files are closed by then; over one that could not be it would crash */
     signal(SIGXFSZ, SIG_IGN); /* a file size limit is an error like a full disk, not a crash */
     signal(SIGPIPE, SIG_IGN); /* and so is a pipe without a reader */
-    H5dont_atexit(); /* every file is closed by then, or is one that HDF5 failed to close: it would crash over
-                        it */
     wait_without_spinning(argv);
     int status = dispatch(p, argc, argv);
     if ((fflush(stdout) || ferror(stdout)) && !reader_is_gone()) { /* a full disk behind a redirection */

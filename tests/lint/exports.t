@@ -16,6 +16,7 @@ arch_params         for the benchmarks, which count parameters
 search_problem_of   for tests and a benchmark, which search without a planner
 plan_from_json      for tests and a fuzz harness: what is stored reads as what was stored
 import_try          the door of a fuzz harness and of the tests of refusals
+cpus_quota_of       for a test with control groups of its own making
 json_number         compared with the digits wanted, one by one
 unit_microbatches   a term that has its place among the formulas
 mt19937_next        compared with the numbers that its authors publish
