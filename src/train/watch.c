@@ -35,6 +35,7 @@ void watch_begin(void) {
     if (!getenv("PMI_RANK") && !getenv("PMIX_RANK") && !getenv("OMPI_COMM_WORLD_RANK")) return;
     if (pipe2(ends, O_CLOEXEC)) return; /* then it is just not said */
     snprintf(claim, sizeof claim, "/dev/shm/sailor-train.%ld.%ld", (long)getuid(), (long)getppid());
+    int rank = mpx_launch_rank(); /* the watcher, a child of the rank, would not get it */
     fflush(NULL);
     pid_t child = fork();
     if (child == 0) {
@@ -43,7 +44,7 @@ void watch_begin(void) {
         /* the launcher sees that a rank is gone when its sockets close: none may stay open here */
         for (int fd = 0; fd < 1024; fd++)
             if (fd != ends[0] && fd != STDERR_FILENO) close(fd);
-        watch(ends[0], claim, mpx_launch_rank());
+        watch(ends[0], claim, rank);
         _exit(0);
     }
     close(ends[0]);
