@@ -16,7 +16,8 @@ JOB = """{"format": "sailor-job/1", "model": "opt-350m", "site": "gcp", "global_
            {"gpus": [{"zone": "us-central1-a", "gpu": "A100-40", "count": 2}, {"zone": "us-central1-a", "gpu": "V100-16", "count": 2}]}]}"""
 STAGES = {1: '{"layers":[0,6],"replicas":[{"gpu":"cpu","tp":1,"zone":"local"}]}'}
 STAGES[2] = STAGES[1].replace("0,6", "0,3") + "," + STAGES[1].replace("0,6", "3,6")
-PLAN = '{"format":"sailor-plan/1","model":"gpt-tiny","site":"local","global_batch_size":2,"micro_batch_size":1,"pipelines":[{"stages":[%s]}]}'
+PLAN = ("""{"format":"sailor-plan/1","model":"gpt-tiny","site":"local","global_batch_size":2,"micro_batch_size":1,
+ "pipelines":[{"stages":[%s]}]}""")
 
 
 def run(argv, fail=None, limit=60):
