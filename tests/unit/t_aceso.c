@@ -1,6 +1,9 @@
 /* Aceso: its published estimates and judged plans on the ranges of operators themselves, hence its source
  * here; then what every plan, list and search has to be. */
 #define aceso_planner aceso
+#define aceso_search_init own_search_init
+#define aceso_search_stages own_search_stages
+#include "planners/aceso_search.c"
 #include "planners/aceso.c"
 #include "io/file.h"
 #undef aceso_planner
@@ -10,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static struct arena arena;
 
@@ -54,16 +58,16 @@ static int gpu_named(const struct workload *w, const char *name) {
 static void test_published_estimates(void **state) {
     (void)state;
     struct question q = fig_question(&aceso, fig_job("fig7", &arena), 0, false, &arena);
-    struct costs c;
+    struct aceso_costs c;
     struct err e;
-    assert_int_equal(make_costs(q.w, q.extra, 0, gpu_named(q.w, "GH-96"), false, &c, &arena, &e), 0);
+    assert_int_equal(aceso_costs_make(q.w, q.extra, 0, gpu_named(q.w, "GH-96"), false, &c, &arena, &e), 0);
     assert_int_equal(c.n, 315);
     for (int k = 0; k < 14; k++) {
         const struct published_run *r = &published_run[k];
         double slowest = 0, sum = 0, peak = 0;
         for (int i = 0; i < r->P; i++) {
-            struct place p = {i ? r->end[i - 1] : 0, r->end[i], r->P - 1 - i, i > 0, true};
-            struct cost v = stage_cost(&c, &p, tp_index(r->m), 2);
+            struct aceso_place p = {i ? r->end[i - 1] : 0, r->end[i], r->P - 1 - i, i > 0, true};
+            struct aceso_cost v = aceso_stage_cost(&c, &p, tp_index(r->m), 2);
             slowest = fmax(slowest, v.time_us);
             sum += v.time_us;
             peak = fmax(peak, v.memory_MiB * MiB);
@@ -121,12 +125,12 @@ static void test_tables(void **state) {
     (void)state;
     struct question q = fig_question(&aceso, fig_job("fig7", &arena), 0, false, &arena);
     const struct pool_entry *pool = q.pool->entry;
-    const struct ops *o = ((const struct aceso *)q.extra)->gpu[pool->gpu];
-    struct costs c;
+    const struct aceso_ops *o = ((const struct aceso_inputs *)q.extra)->gpu[pool->gpu];
+    struct aceso_costs c;
     struct err e;
-    assert_int_equal(make_costs(q.w, q.extra, pool->zone, pool->gpu, false, &c, &arena, &e), 0);
+    assert_int_equal(aceso_costs_make(q.w, q.extra, pool->zone, pool->gpu, false, &c, &arena, &e), 0);
     for (int k = 0; k < 3000; k++) {
-        struct place p = {k * 7 % 300, 0, k % 9, k % 2, k / 2 % 2};
+        struct aceso_place p = {k * 7 % 300, 0, k % 9, k % 2, k / 2 % 2};
         p.end = p.first + 1 + k * 13 % (315 - p.first);
         int bi = k % 4, ti = k / 4 % 3;
         const double *const *v = o->column[bi][ti];
@@ -139,8 +143,8 @@ static void test_tables(void **state) {
             if (i < p.end - 1) fwd = fmax(fwd, v[FWD_RESERVED][op]), bwd = fmax(bwd, v[BWD_RESERVED][op]);
             if (i == p.first) kept += v[INPUT][op];
         }
-        struct cost got = stage_cost(&c, &p, bi, ti);
-        const struct table *t = c.table[bi][ti];
+        struct aceso_cost got = aceso_stage_cost(&c, &p, bi, ti);
+        const struct aceso_table *t = c.table[bi][ti];
         fig_near(got.time_us, time + t->in_us[p.from_node][p.first] + t->out_us[p.to_node][p.end - 1], 1e-9,
                  "time", k);
         fig_near(got.memory_MiB, 4 * weights + kept * (p.behind + 1) + fmax(fwd + bwd, weights), 1e-9,
@@ -187,18 +191,17 @@ static void test_judge(void **state) {
         const struct published_plan *r = &published_plan[k];
         struct question q = fig_question(&aceso, j, k, false, &arena);
         const struct pool_entry *pool = q.pool->entry;
-        struct costs c;
-        struct config x = {.S = r->S, .mb_log = 2};
+        struct aceso_costs c;
+        struct aceso_config x = {.S = r->S, .mb_log = 2};
         struct err e;
-        assert_int_equal(make_costs(q.w, q.extra, pool->zone, pool->gpu, false, &c, &arena, &e), 0);
+        assert_int_equal(aceso_costs_make(q.w, q.extra, pool->zone, pool->gpu, false, &c, &arena, &e), 0);
         for (int i = 0; i < r->S; i++) x.border[i + 1] = (uint16_t)r->end[i], x.dp[i] = (uint8_t)r->dp[i];
-        struct context ctx = {&c, &x, pool->zone, pool->gpu};
+        struct aceso_context ctx = {&c, &x, pool->zone, pool->gpu};
         struct answer answer = {.ctx = &ctx};
         struct proposal y = {.id = 0};
-        struct search s = {.q = &q, .costs = &c};
         struct stage_estimate stage[24];
         struct estimate est = {.stage = stage};
-        const struct plan *plan = make_plan(&s, &x, pool->zone, pool->gpu, &arena);
+        const struct plan *plan = make_plan(q.w, &c, &x, pool->zone, pool->gpu, &arena);
         int *used = ARENA_ARRAY(&arena, int, q.w->site->n_zone * q.w->site->n_gpu);
         assert_int_equal(plan_check(plan, q.w, "plan", &e), 0);
         plan_gpus(plan, q.w->site, used);
@@ -222,7 +225,7 @@ static void test_fig7(void **state) {
         fig_near(1 / r.plan->est.iteration_time_s, ours[k], 5e-6, "throughput", k);
         assert_true(r.search_s < published_plan[k].search_s / 10);
         /* the walk was told by judge(), not by the common simulator */
-        struct estimate common;
+        struct estimate common = {0};
         struct err e;
         assert_int_equal(
             estimate_plan(&fig_job("fig7", &arena)->workload, r.plan->plan, ESTIMATOR_SAILOR, &common, &e),
@@ -241,11 +244,11 @@ static void check_list(const struct question *q) {
     if (aceso_propose(q, &x, &arena, &e) || aceso_propose(q, &again, &arena, &e)) fail_msg("%s", e.text);
     assert_true(x.n <= 5 && x.n == again.n && x.states == again.states);
     count[first->zone * q->w->site->n_gpu + first->gpu] = first->count;
-    const struct context *ctx = x.ctx;
+    const struct aceso_context *ctx = x.ctx;
     bool in_layers = q->corrected || ctx->costs->n == q->w->model->n_layer;
     for (int k = 0; k < x.n; k++) {
         const struct proposal *y = &x.proposal[k];
-        const struct config *c = &ctx->config[y->id];
+        const struct aceso_config *c = &ctx->config[y->id];
         const struct plan *p = y->plan;
         struct guess own;
         assert_true(k == 0 || x.proposal[k - 1].time_s <= y->time_s);
@@ -287,7 +290,7 @@ static void check_list(const struct question *q) {
         }
         /* where stages are layers the list says what the estimator says */
         if (!in_layers) continue;
-        assert_int_equal(estimate(q->w, q->extra, p, q->corrected, &own, &arena, &e), 0);
+        assert_int_equal(aceso_estimate(q->w, q->extra, p, q->corrected, &own, &arena, &e), 0);
         fig_near(y->time_s, own.time_s, 1e-9, "time", k);
         assert_true(own.peak_bytes < q->w->site->gpu[first->gpu].planner_memory_bytes * (1 + 1e-12));
     }
@@ -377,14 +380,14 @@ static void test_small(void **state) {
     struct question q = fig_question(&aceso, fig_job("fig7", &arena), 0, false, &arena);
     struct pool_entry two = *q.pool->entry;
     struct pool pool = {.n_entry = 1, .entry = &two};
-    struct search s = {.q = &q, .gpus = 2, .per_node = 4};
-    struct costs c;
-    struct state x = {.c = {.S = 2}}, best = {.time_us = INFINITY};
+    struct aceso_search s = {.q = &q, .gpus = 2, .per_node = 4};
+    struct aceso_costs c;
+    struct aceso_state x = {.c = {.S = 2}}, best = {.time_us = INFINITY};
     struct answer y;
     struct err e;
     two.count = 2;
     q.pool = &pool;
-    assert_int_equal(make_costs(q.w, q.extra, two.zone, two.gpu, false, &c, &arena, &e), 0);
+    assert_int_equal(aceso_costs_make(q.w, q.extra, two.zone, two.gpu, false, &c, &arena, &e), 0);
     s.costs = &c;
     s.limit_MiB = q.w->site->gpu[two.gpu].planner_memory_bytes / MiB;
     for (x.c.mb_log = 0; x.c.mb_log < 4; x.c.mb_log++)
@@ -395,7 +398,7 @@ static void test_small(void **state) {
             if (x.fits && x.time_us < best.time_us) best = x;
         }
     assert_int_equal(aceso_propose(&q, &y, &arena, &e), 0);
-    const struct context *ctx = y.ctx;
+    const struct aceso_context *ctx = y.ctx;
     bool seen = false;
     for (int k = 0; k < y.n; k++) {
         if (ctx->config[y.proposal[k].id].S != 2) continue;
@@ -410,9 +413,9 @@ static void test_small(void **state) {
 static void test_start(void **state) {
     (void)state;
     struct question q = fig_question(&aceso, fig_job("fig7", &arena), 0, false, &arena);
-    struct costs c = {.n = 315};
-    struct search s = {.q = &q, .costs = &c, .gpus = 80, .per_node = 4, .max_tp = 2};
-    struct state x;
+    struct aceso_costs c = {.n = 315};
+    struct aceso_search s = {.q = &q, .costs = &c, .gpus = 80, .per_node = 4, .max_tp = 2};
+    struct aceso_state x;
     assert_true(start_state(&s, 24, &x));
     for (int i = 0; i < 24; i++) assert_int_equal(x.c.tp[i], i < 16 ? 2 : 1);
     assert_int_equal(x.c.border[1], 13);
@@ -449,7 +452,7 @@ static void refused(const char *what, const char *old, const char *instead) {
     assert_non_null(f);
     fprintf(f, "%.*s%s%s", (int)(at - text), text, instead, at + strlen(old));
     fclose(f);
-    int rc = load(&j->workload, dir, &extra, &arena, &e);
+    int rc = aceso_load(&j->workload, dir, &extra, &arena, &e);
     unlink(path);
     for (int i = 2; i >= 0; i--) rmdir(level[i]);
     rmdir(dir);

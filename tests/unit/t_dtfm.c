@@ -1,5 +1,13 @@
 /* DT-FM: its parts against plain definitions, the published results, and what every plan must be. */
 #define dtfm_planner dtfm_inside /* its functions are looked at, too */
+#define dtfm_cost own_cost_s
+#define dtfm_sum_to own_sum_to
+#define dtfm_count_groups own_count_groups
+#define dtfm_least_matching own_least_matching
+#define dtfm_net_of own_net_of
+#define dtfm_compute_s own_compute_s
+#define dtfm_set_sizes own_set_sizes
+#include "planners/dtfm_cost.c"
 #include "planners/dtfm.c"
 #undef dtfm_planner
 #include "fig.h"
@@ -41,7 +49,7 @@ static void matching_is_least(void **state) {
             for (int i = 0; i < n; i++) x += cost_s[i * n + v[i]];
             best = fmin(best, x);
         } while (next_permutation(v, n));
-        least_matching(n, cost_s, match, &a);
+        dtfm_least_matching(n, cost_s, match, &a);
         for (int i = 0; i < n; i++) sum += cost_s[i * n + match[i]], taken |= 1u << match[i];
         assert_true(sum == best && taken == (1u << n) - 1);
     }
@@ -78,7 +86,7 @@ static void path_is_shortest(void **state) {
 
 /* A small pool of figure 11's site: `n` GPUs, in nodes of four, dealt into P groups at random. */
 struct sample {
-    struct task task;
+    struct dtfm_task task;
     struct question q;
     struct pool pool;
     struct pool_entry entry[4];
@@ -95,14 +103,14 @@ static struct sample *sample(const struct job *j, uint64_t *random, bool correct
     }
     s->pool = (struct pool){.n_entry = 4, .entry = s->entry};
     s->q = (struct question){.w = &j->workload, .pool = &s->pool, .corrected = corrected};
-    struct net *x = net_of(&s->q, a);
-    s->task = (struct task){.q = &s->q, .net = x, .P = P, .D = D, .m = 1, .random = draw(random)};
+    struct dtfm_net *x = dtfm_net_of(&s->q, a);
+    s->task = (struct dtfm_task){.q = &s->q, .net = x, .P = P, .D = D, .m = 1, .random = draw(random)};
     s->task.count = ARENA_ARRAY(a, int, P * x->K);
     s->task.mates = ARENA_ARRAY(a, int, P * x->N);
     s->task.size = ARENA_ARRAY(a, int, P);
     s->task.path = ARENA_ARRAY(a, int, P);
     s->task.cross = ARENA_ARRAY(a, double, P * P);
-    set_sizes(&s->task);
+    dtfm_set_sizes(&s->task);
     int *member = ARENA_ARRAY(a, int, x->G);
     s->label = ARENA_ARRAY(a, int, x->G);
     identity(member, x->G);
@@ -112,7 +120,7 @@ static struct sample *sample(const struct job *j, uint64_t *random, bool correct
 }
 
 static double plain_cross(const struct sample *s, int p, int q) {
-    const struct net *x = s->task.net;
+    const struct dtfm_net *x = s->task.net;
     int v[8], w[8], order[8], D = 0, E = 0;
     double best = INFINITY, worst = 0;
     for (int i = 0; i < x->G; i++)
@@ -139,8 +147,8 @@ static void cost_is_that_of_pairs(void **state) {
     for (int c = 0; c < 400; c++) {
         struct arena a = {0};
         struct sample *s = sample(j, &random, c % 2, &a);
-        struct task *t = &s->task;
-        double all_reduce = 0, sum = cost(t, s->label, &a), path = 0;
+        struct dtfm_task *t = &s->task;
+        double all_reduce = 0, sum = dtfm_cost(t, s->label, &a), path = 0;
         for (int v = 0; v < t->net->G; v++) {
             double x = 0;
             for (int w = 0; w < t->net->G; w++)

@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 extern const struct planner galvatron_planner;
 
@@ -77,12 +78,12 @@ static void published_results(void **state) {
 static void memory_of_a_stage(void **state) {
     struct arena a = {0};
     struct question q = fig_question(&galvatron_planner, fig_job("fig7", &a), 0, false, &a);
-    const struct costs *c = ((const struct costs *const *)q.extra)[q.pool->entry[0].gpu];
-    struct strategy s = {2, 4, true};
+    const struct galvatron_costs *c = ((const struct galvatron_costs *const *)q.extra)[q.pool->entry[0].gpu];
+    struct galvatron_strategy s = {2, 4, true};
     (void)state;
-    assert_int_equal((int)ceil(layer_MiB(q.w, c, &s, 128, 4, 0)), 2841);
-    assert_int_equal((int)ceil(other_MiB(c, 4, 0)), 1387);
-    assert_int_equal((int)ceil(other_MiB(c, 4, 1)), 1024);
+    assert_int_equal((int)ceil(galvatron_layer_MiB(q.w, c, &s, 128, 4, 0)), 2841);
+    assert_int_equal((int)ceil(galvatron_other_MiB(c, 4, 0)), 1387);
+    assert_int_equal((int)ceil(galvatron_other_MiB(c, 4, 1)), 1024);
     arena_free(&a);
 }
 
@@ -91,16 +92,18 @@ static void memory_of_a_stage(void **state) {
 static void rings_follow_from_links(void **state) {
     struct arena a = {0};
     struct question q = fig_question(&galvatron_planner, fig_job("fig7", &a), 0, false, &a);
-    struct costs stored, derived;
+    struct galvatron_costs stored, derived;
     struct err e;
     int g = 0;
     (void)state;
     while (strcmp(q.w->site->gpu[g].name, "GH-96")) g++;
-    if (costs_of(q.w, q.extra, 0, g, false, &stored, &e) || costs_of(q.w, q.extra, 0, g, true, &derived, &e))
+    if (galvatron_costs(q.w, q.extra, 0, g, false, &stored, &e) ||
+        galvatron_costs(q.w, q.extra, 0, g, true, &derived, &e))
         fail_msg("%s", e.text);
     assert_int_equal(stored.n_ring, 127);
     for (int n = 2; n <= 128; n++)
-        fig_near(ring_GiBps(&derived, false, n, 1), ring_GiBps(&stored, true, n, 1), 1e-9, "ring", n);
+        fig_near(galvatron_ring_GiBps(&derived, false, n, 1), galvatron_ring_GiBps(&stored, true, n, 1), 1e-9,
+                 "ring", n);
     fig_near(derived.forward_ms, stored.forward_ms, 1e-9, "forward", 0);
     arena_free(&a);
 }
@@ -119,7 +122,7 @@ static void measured_run(void **state) {
 }
 
 /* The published table, over every MiB. */
-static double table(int L, int S, const struct pace *pace, const int *need,
+static double table(int L, int S, const struct galvatron_pace *pace, const int *need,
                     double change[STRATEGIES_MAX][STRATEGIES_MAX], int budget) {
     enum { BUDGET_MAX = 128 };
     static double f[2][BUDGET_MAX + 1][STRATEGIES_MAX];
@@ -143,14 +146,14 @@ static void fronts_give_the_table(void **state) {
     (void)state;
     for (int n = 0; n < 2000; n++) {
         struct arena a = {0};
-        struct pace pace[STRATEGIES_MAX];
+        struct galvatron_pace pace[STRATEGIES_MAX];
         double change[STRATEGIES_MAX][STRATEGIES_MAX];
         int v[64], need[STRATEGIES_MAX];
         for (int i = 0; i < 64; i++)
             v[i] = (int)((random = random * 6364136223846793005u + 1442695040888963407u) >> 40);
         int L = 1 + v[0] % 8, S = 1 + v[1] % STRATEGIES_MAX, budget = v[2] % 128;
         for (int s = 0; s < S; s++) {
-            pace[s] = (struct pace){1 + v[3 + s] % 9, 1};
+            pace[s] = (struct galvatron_pace){1 + v[3 + s] % 9, 1};
             need[s] = 1 + v[10 + s] % 20;
             for (int r = 0; r < S; r++) change[r][s] = r == s ? 0 : v[20 + s * STRATEGIES_MAX + r] % 3;
         }
@@ -180,10 +183,11 @@ static void without_a_file(void **state) {
     struct arena a = {0};
     struct question q;
     struct answer x = ask("examples/gpt-neo-three-types", 0, false, &q, &a);
-    struct costs c;
+    struct galvatron_costs c;
     struct err e;
     (void)state;
-    assert_int_equal(costs_of(q.w, q.extra, q.pool->entry[0].zone, q.pool->entry[0].gpu, false, &c, &e), 0);
+    assert_int_equal(
+        galvatron_costs(q.w, q.extra, q.pool->entry[0].zone, q.pool->entry[0].gpu, false, &c, &e), 0);
     assert_int_equal(c.n_ring, 0);
     fig_near(c.weights_MiB, 4 * q.w->model->params[0][1] / MiB, 1e-15, "weights", 0);
     fig_near(c.act_MiB[1], 4 * q.w->model->act_mem[1][1] / MiB, 1e-15, "activations", 1);
