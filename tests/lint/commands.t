@@ -55,7 +55,7 @@ SCRIPTS = sorted(
      if os.path.isfile(path) and re.match(r"#!.*\b(ba)?sh\b|# shellcheck", open(path, errors="replace").readline())]
     + ["quickstart", ".ci/run"])
 # Where a command may stand: first, behind what separates and opens, and behind what starts another one
-BEFORE = (r"(?:^|[;|&{(`]|!\s|\b(?:then|do|else|if|elif|while|until|exec|xargs|command -v|env|have|quietly|run)\s"
+BEFORE = (r"(?:^|[;|&{(`]|!\s|(?<![\w/.])(?:then|do|else|if|elif|while|until|exec|xargs|command -v|env|have|quietly|run)\s"
           r"|\btimeout(?: -k \S+)? \S+\s)\s*")
 COMMAND = re.compile(BEFORE + r"(?=(?:[A-Za-z_]\w*=[^\s(]*\s+)*([a-z][\w+.-]*)(?:[\s;|&)]|$))", re.M)
 NO_COMMANDS = [re.compile(pattern, re.M | re.S) for pattern in (

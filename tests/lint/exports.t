@@ -21,11 +21,6 @@ json_number         compared with the digits wanted, one by one
 unit_microbatches   a term that has its place among the formulas
 mt19937_next        compared with the numbers that its authors publish
 mt19937_real        for a test that draws as the published planner does
-batch_new           one more user is the search of plans near a plan
-batch_clear         likewise
-batch_add_plan      likewise
-batch_estimate      likewise
-batch_tables_build  likewise
 EOF
 list=$(mktemp) || exit 1
 trap 'rm -f "$list"' EXIT
