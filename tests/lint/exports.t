@@ -19,6 +19,7 @@ import_try          the door of a fuzz harness and of the tests of refusals
 cpus_quota_of       for a test with control groups of its own making
 json_number         compared with the digits wanted, one by one
 unit_microbatches   a term that has its place among the formulas
+proof_worth         the rule by which the search leaves a part out, tested alone
 mt19937_next        compared with the numbers that its authors publish
 mt19937_real        for a test that draws as the published planner does
 EOF
