@@ -13,13 +13,13 @@
 struct staged {
     struct choice c;
     const struct pattern *p;
-    int n, cell[CELLS_MAX], ti[CELLS_MAX]; /* in list order of the current zone order */
-    int var;                               /* first count variable, -1: one cell, count D */
+    int n, *cell, *ti; /* [n] in list order of the current zone order */
+    int var;           /* first count variable, -1: one cell, count D */
     double comp, update, act, grad,
-        sync;   /* act to the next stage, grad to the one before; sync: forced ring steps */
-    int n_step; /* staircase with the stage before: 0 = any */
-    unsigned char step[2 * CELLS_MAX][2]; /* visited pairs (cell of the stage before, own cell) */
-    int count[CELLS_MAX];                 /* when all counts are tried */
+        sync;                 /* act to the next stage, grad to the one before; sync: forced ring steps */
+    int n_step;               /* staircase with the stage before: 0 = any */
+    unsigned char (*step)[2]; /* visited pairs (cell of the stage before, own cell) */
+    int *count;               /* [n] when all counts are tried */
 };
 
 struct resolver {
@@ -197,9 +197,16 @@ static void emit(const struct resolver *r, const long *x) {
     r->offer(r->ctx, &p);
 }
 
+/* Rows of the program below: capacities, and of each stage its sum, its cells and its staircase. */
+static int most_rows(const struct resolver *r) {
+    int n = r->s->n_cell * TP_N;
+    for (int i = 0; i < r->P; i++) n += 1 + 2 * r->st[i].n + (i > 0 ? r->st[i - 1].n : 0);
+    return n;
+}
+
 /* Counts for a fixed zone order, fixed staircases and a largest all-reduce: true if there are any. */
 static bool solve_counts_in(const struct resolver *r, double T, double y) {
-    struct ilp *p = ilp_new(r->n_var, r->s->n_cell * TP_N + r->P * (3 + 3 * CELLS_MAX), r->scratch);
+    struct ilp *p = ilp_new(r->n_var, most_rows(r), r->scratch);
     double constant = 0;
     bool known_prices = true;
     for (int c = 0; c < r->s->n_cell; c++) known_prices &= !isnan(r->s->cell[c].usd_per_s);
@@ -345,7 +352,7 @@ static double shares(int D, int n) {
 
 /* Staircases through a grid of a x b cells (Delannoy numbers). */
 static double staircases(int a, int b) {
-    double row[CELLS_MAX];
+    double row[b];
     for (int j = 0; j < b; j++) row[j] = 1;
     for (int i = 1; i < a; i++)
         for (double j = 1, corner = 1; j < b; j++) {
@@ -546,6 +553,10 @@ bool counts_resolve(const struct unit *u, const struct goal *goal, const struct 
         struct staged *x = &r.st[i];
         x->c = stage[i];
         x->p = &u->mb->pattern[stage[i].pattern];
+        x->cell = ARENA_ARRAY(scratch, int, 3 * x->p->n);
+        x->ti = x->cell + x->p->n;
+        x->count = x->ti + x->p->n;
+        if (i > 0) x->step = arena_alloc(scratch, sizeof *x->step * (size_t)(x->p->n + r.st[i - 1].p->n));
         x->comp = u->mb->comp[cfe(u->s, x->p->cls, x->c.first, x->c.end)];
         r.update = fmax(r.update, u->mb->update[cfe(u->s, x->p->cls, x->c.first, x->c.end)]);
         x->var = x->p->n > 1 ? r.n_var : -1;

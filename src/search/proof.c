@@ -37,6 +37,12 @@ bool proof_cut(struct proof *q, double time_lb, double cost_lb) {
 
 void proof_stand_in(struct proof *q) { q->stood_in = true; }
 
+void proof_take_back(struct proof *q, const struct proof *before) {
+    q->open_lb = before->open_lb;
+    q->open_gap = before->open_gap;
+    q->tolerated = before->tolerated;
+}
+
 void proof_front_full(struct proof *q) { q->lost = true; }
 
 void proof_leave_open(struct proof *q, double time_lb, double cost_lb) {

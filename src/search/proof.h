@@ -2,7 +2,7 @@
 #define SAILOR_SEARCH_PROOF_H
 #include "search/goal.h"
 /* What the search of a unit may leave out, and what the proof loses by it. Only proof_cut(),
- * proof_stand_in(), proof_leave_open() and proof_front_full() change a proof. */
+ * proof_stand_in(), proof_leave_open(), proof_take_back() and proof_front_full() change a proof. */
 
 struct proof {
     const struct goal *goal; /* what is known so far */
@@ -33,6 +33,9 @@ void proof_stand_in(struct proof *q);
 
 /** Give up on plans with these bounds, and note what that may cost. */
 void proof_leave_open(struct proof *q, double time_lb, double cost_lb);
+
+/** Take back what was left out since `before`: those plans are searched again. */
+void proof_take_back(struct proof *q, const struct proof *before);
 
 /** Note that a point of the frontier found no room. */
 void proof_front_full(struct proof *q);

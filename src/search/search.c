@@ -347,10 +347,6 @@ static int bound_units(struct engine *x) {
     for (int i = 0; i < x->n_unit; i++) {
         const struct ranked *u = &x->unit[i];
         lb[i] = INFINITY;
-        if (x->s->mb[u->mb].truncated) { /* the tables know only the patterns that were built */
-            lb[i] = -INFINITY;
-            continue;
-        }
         if (stopped || i % x->size != x->rank || u->result->status != UNIT_TODO ||
             goal_excludes(&x->goal, u->time_lb, u->cost_lb))
             continue;

@@ -196,11 +196,13 @@ static void search_window(struct workspace *v, struct window w) {
     if (proof_cut(&v->proof, w.time_lb, w.cost_lb)) return;
     bool can_split = window_split(&v->window, &w, half);
     v->tree.batch_end = window_patience(v, &w, can_split);
+    struct proof before = v->proof;
     if (tree_search(&v->tree) || v->window.stopped) return;
     if (!can_split || v->effort.dive) { /* give up on the proof, keep the bound */
         proof_leave_open(&v->proof, w.time_lb, w.cost_lb);
         return;
     }
+    proof_take_back(&v->proof, &before);
     consider(v, half[0]);
     consider(v, half[1]);
 }
@@ -268,7 +270,7 @@ void unit_solve(struct workspace *v, const struct mb_space *mb, int D, const str
     v->a = a;
     begin_unit(v, mb, D, goal, effort);
     run(v);
-    if (mb->truncated || v->proof.lost) { /* plans were left out: no bound beyond the unit's own */
+    if (v->proof.lost) { /* plans were left out: no bound beyond the unit's own */
         out->status = out->status == UNIT_TODO ? UNIT_TODO : UNIT_OPEN;
         out->lower_bound = -INFINITY;
         out->gap = 1;

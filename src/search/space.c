@@ -5,7 +5,15 @@
 
 #include "sim/terms.h"
 
-enum { PATTERNS_MAX = 6000, CLASSES_MAX = 2000, PAIR_TABLE_MAX = 320 };
+/* Patterns of all classes, and of one class at least and at most; kinds of a class are limited by
+ * CLASSES_MAX. */
+enum {
+    PATTERNS_MAX = 20000,
+    CLASS_PATTERNS_MIN = 32,
+    CLASS_PATTERNS_MAX = 1000,
+    CLASSES_MAX = 400,
+    PAIR_TABLE_MAX = 320
+};
 enum { CLASS_TABLES_BYTES = 300000000 }; /* of all microbatches */
 
 static bool stopped(struct space *s) { return s->stopped = s->stopped || stop_wanted(s->stop); }
@@ -25,7 +33,6 @@ static void build_cells(struct space *s) {
             if (n <= 0 || !s->p->w->profile[g]) continue;
             if (s->p->pin->zones && !(s->p->pin->zones >> z & 1)) continue;
             if (s->money && isnan(site->usd_per_gpu_hour[k])) continue; /* cannot be paid */
-            if (s->n_cell == CELLS_MAX) continue;                       /* reported by space_build() */
             s->cell[s->n_cell++] =
                 (struct cell){.zone = z,
                               .gpu = g,
@@ -35,24 +42,35 @@ static void build_cells(struct space *s) {
         }
 }
 
-/* All subsets of cells when there are few, else single cells, the cells of each type, and all. */
-static void build_sets(struct space *s) {
-    unsigned all = (1u << s->n_cell) - 1;
-    if (s->n_cell <= 6) {
-        for (unsigned z = 1; z <= all; z++) s->set[s->n_set++] = z;
-    } else {
-        for (int c = 0; c < s->n_cell; c++) s->set[s->n_set++] = 1u << c;
-        for (int g = 0; g < GPUS_MAX; g++) {
-            unsigned of_type = 0;
-            for (int c = 0; c < s->n_cell; c++)
-                if (s->cell[c].gpu == g) of_type |= 1u << c;
-            if (of_type) s->set[s->n_set++] = of_type;
-        }
-        s->set[s->n_set++] = all;
+static void add_set(struct space *s, bool (*has)(const struct space *s, int cell, unsigned arg),
+                    unsigned arg) {
+    bool *in = s->in_set + (size_t)s->n_set * (size_t)s->n_cell;
+    long gpus = 0;
+    for (int c = 0; c < s->n_cell; c++) {
+        in[c] = has(s, c, arg);
+        if (in[c]) gpus += s->cell[c].gpus;
     }
-    for (int k = 0; k < s->n_set; k++)
-        for (int c = 0; c < s->n_cell; c++)
-            if (s->set[k] >> c & 1) s->set_gpus[k] += s->cell[c].gpus;
+    s->set_gpus[s->n_set] = gpus;
+    s->n_set += gpus > 0;
+}
+
+static bool in_mask(const struct space *s, int cell, unsigned mask) { return (void)s, mask >> cell & 1; }
+static bool is_cell(const struct space *s, int cell, unsigned which) { return (void)s, cell == (int)which; }
+static bool of_type(const struct space *s, int cell, unsigned gpu) { return s->cell[cell].gpu == (int)gpu; }
+static bool any_cell(const struct space *s, int cell, unsigned unused) {
+    return (void)s, (void)cell, !unused;
+}
+
+/* All subsets of cells when there are few, else single cells, the cells of each type, and all. */
+static void build_sets(struct space *s, struct arena *a) {
+    s->in_set = ARENA_ARRAY(a, bool, (size_t)SETS_MAX * (size_t)s->n_cell + 1);
+    if (s->n_cell <= 6) {
+        for (unsigned z = 1; z < 1u << s->n_cell; z++) add_set(s, in_mask, z);
+        return;
+    }
+    for (int c = 0; c < s->n_cell; c++) add_set(s, is_cell, (unsigned)c);
+    for (unsigned g = 0; g < GPUS_MAX; g++) add_set(s, of_type, g);
+    add_set(s, any_cell, 0);
 }
 
 static int by_value(const void *a, const void *b) {
@@ -82,7 +100,10 @@ static void build_ranges(struct space *s, struct arena *a) {
         }
 }
 
-static void build_links(struct space *s) {
+static void build_links(struct space *s, struct arena *memory) {
+    size_t pairs = (size_t)s->n_cell * (size_t)s->n_cell;
+    s->link = ARENA_ARRAY(memory, const struct link *, pairs + 1);
+    s->link_of = ARENA_ARRAY(memory, int, pairs + 1);
     for (int x = 0; x < s->n_cell; x++)
         for (int y = 0; y < s->n_cell; y++) {
             const struct cell *a = &s->cell[x], *b = &s->cell[y];
@@ -92,7 +113,7 @@ static void build_links(struct space *s) {
                    (s->link[k]->c2 != l->c2 || s->link[k]->c1 != l->c1 || s->link[k]->c0 != l->c0))
                 k++;
             if (l && k == s->n_link) s->link[s->n_link++] = l;
-            s->link_of[x * s->n_cell + y] = (short)(l ? k : -1);
+            s->link_of[x * s->n_cell + y] = l ? k : -1;
         }
 }
 
@@ -178,8 +199,9 @@ static void build_classes(const struct space *s, struct mb_space *mb, int n_mb, 
                 choice[g][n_choice[g]++] = (signed char)ti;
     }
     int most = most_kinds(s, n_choice, n_mb), digit[GPUS_MAX] = {0};
-    mb->truncated = count_classes(n_choice, n_gpu, most) < count_classes(n_choice, n_gpu, n_gpu);
-    mb->cls = ARENA_ARRAY(a, struct stage_class, count_classes(n_choice, n_gpu, most) + 1);
+    double built = count_classes(n_choice, n_gpu, most);
+    mb->cls = ARENA_ARRAY(a, struct stage_class, built + 2);
+    for (int g = 0; g < n_gpu; g++) mb->least_ti[g] = n_choice[g] > 1 ? choice[g][1] : -1;
     while (next_digits(digit, n_choice, n_gpu, most)) {
         struct stage_class *c = &mb->cls[mb->n_class++];
         c->min_ti = TP_N;
@@ -192,62 +214,108 @@ static void build_classes(const struct space *s, struct mb_space *mb, int n_mb, 
             if (ti < c->min_ti) c->min_ti = ti;
         }
     }
+    if (built == count_classes(n_choice, n_gpu, n_gpu)) return;
+    struct stage_class *rest = &mb->cls[mb->n_class++];
+    *rest = (struct stage_class){
+        .rest = true, .n_kind = most + 1, .n_cell = s->n_cell, .min_ti = TP_N, .gpus = present};
+    memset(rest->ti, -1, sizeof rest->ti);
 }
 
-static int popcount(unsigned x) { return __builtin_popcount(x); }
+long cell_room(const struct cell *c, int ti) {
+    return (long)(c->gpus / c->gpus_per_node) * (c->gpus_per_node >> ti) + (c->gpus % c->gpus_per_node >> ti);
+}
 
-/* Patterns class by class, those on few cells first. */
-static void build_patterns(struct space *s, struct mb_space *mb, struct arena *a) {
-    unsigned all = (1u << s->n_cell) - 1, of_gpu[GPUS_MAX] = {0};
-    for (int c = 0; c < s->n_cell; c++) of_gpu[s->cell[c].gpu] |= 1u << c;
-    int most = s->n_cell;
-    size_t total;
-    for (;; most--) { /* leave out patterns on many cells until the number is bearable */
-        total = 0;
-        for (int k = 0; k < mb->n_class && total <= PATTERNS_MAX && !stopped(s); k++) {
-            unsigned may = 0;
-            for (int g = 0; g < GPUS_MAX; g++)
-                if (mb->cls[k].gpus >> g & 1) may |= of_gpu[g];
-            for (unsigned z = may; z; z = (z - 1) & may) {
-                bool ok = popcount(z) <= most;
-                for (int g = 0; g < GPUS_MAX && ok; g++)
-                    if (mb->cls[k].gpus >> g & 1 && !(z & of_gpu[g])) ok = false;
-                total += ok;
-                if (total > PATTERNS_MAX) break;
-            }
-        }
-        if (total <= PATTERNS_MAX || most == 1) break;
+double class_least(const struct mb_space *mb, int cls, const double weight[GPUS_MAX]) {
+    const struct stage_class *c = &mb->cls[cls];
+    double least = INFINITY;
+    for (int g = 0; g < GPUS_MAX; g++) {
+        int ti = c->rest ? mb->least_ti[g] : c->ti[g];
+        if (c->gpus >> g & 1 && ti >= 0) least = fmin(least, weight[g] * (1 << ti));
     }
-    mb->truncated |= most < s->n_cell;
-    mb->pattern = ARENA_ARRAY(a, struct pattern, total + 1);
+    return least;
+}
+
+double class_stage_least(const struct mb_space *mb, int cls, const double weight[GPUS_MAX], int D) {
+    const struct stage_class *c = &mb->cls[cls];
+    double least = class_least(mb, cls, weight), base = 0;
+    if (c->rest) return D * least;
+    for (int g = 0; g < GPUS_MAX; g++)
+        if (c->ti[g] >= 0 && c->gpus >> g & 1) base += weight[g] * (1 << c->ti[g]);
+    return base + (D - c->n_kind) * least;
+}
+
+/* ---- patterns ----------------------------------------------------------------------- */
+
+/* The cells of a class, and how many of its patterns may be built. */
+struct pattern_builder {
+    struct space *s;
+    struct mb_space *mb;
+    int cls, n, limit; /* n: cells of the pattern; limit: on mb->n_pattern */
+    int n_may;
+    unsigned char may[CELLS_MAX];  /* cells of its types, ascending */
+    unsigned char pick[CELLS_MAX]; /* indices into may, descending */
+    struct arena *a;
+};
+
+static void add_pattern(struct pattern_builder *b) {
+    struct space *s = b->s;
+    struct stage_class *cl = &b->mb->cls[b->cls];
+    unsigned gpus = 0;
+    for (int k = 0; k < b->n; k++) gpus |= 1u << s->cell[b->may[b->pick[k]]].gpu;
+    if (gpus != cl->gpus) return;
+    if (b->mb->n_pattern < b->limit) {
+        unsigned char *cell = ARENA_ARRAY(b->a, unsigned char, 2 * b->n), *degree = cell + b->n;
+        struct pattern *p = &b->mb->pattern[b->mb->n_pattern];
+        *p = (struct pattern){
+            .cls = b->cls, .n = b->n, .cell = cell, .ti = degree, .min_usd_per_s_of_extra = INFINITY};
+        for (int k = 0; k < b->n; k++) {
+            int c = b->may[b->pick[b->n - 1 - k]], ti = cl->ti[s->cell[c].gpu];
+            cell[k] = (unsigned char)c;
+            degree[k] = (unsigned char)ti;
+            p->regions |= 1u << s->cell[c].region;
+            p->room += cell_room(&s->cell[c], ti);
+            double usd = s->cell[c].usd_per_s * (1 << ti);
+            p->base_usd_per_s += usd;
+            p->min_usd_per_s_of_extra = fmin(p->min_usd_per_s_of_extra, usd);
+        }
+    }
+    b->mb->n_pattern++;
+}
+
+/* All ways to pick the cells at..n-1 below `end`, in ascending order of the set as a binary number. */
+static void pick_cells(struct pattern_builder *b, int at, int end) {
+    if (at == b->n) {
+        add_pattern(b);
+        return;
+    }
+    for (int k = b->n - at - 1; k < end && b->mb->n_pattern <= b->limit; k++) {
+        b->pick[at] = (unsigned char)k;
+        pick_cells(b, at + 1, k);
+    }
+}
+
+/* Patterns class by class, those on few cells first. Of a class with too many, those on many cells are left
+ * out. */
+static void build_patterns(struct space *s, struct mb_space *mb, struct arena *a) {
+    int most = PATTERNS_MAX / mb->n_class;
+    if (most > CLASS_PATTERNS_MAX) most = CLASS_PATTERNS_MAX;
+    if (most < CLASS_PATTERNS_MIN) most = CLASS_PATTERNS_MIN;
+    mb->pattern = ARENA_ARRAY(a, struct pattern, (size_t)most * (size_t)mb->n_class);
     for (int k = 0; k < mb->n_class && !stopped(s); k++) {
         struct stage_class *cl = &mb->cls[k];
-        cl->first_pattern = mb->n_pattern;
-        for (int n = 1; n <= most; n++)
-            for (unsigned z = 1; z <= all; z++) {
-                if (popcount(z) != n) continue;
-                bool ok = true;
-                unsigned gpus = 0;
-                for (int c = 0; c < s->n_cell; c++)
-                    if (z >> c & 1) gpus |= 1u << s->cell[c].gpu;
-                ok = gpus == cl->gpus;
-                if (!ok) continue;
-                struct pattern *p = &mb->pattern[mb->n_pattern++];
-                p->cells = z;
-                p->cls = k;
-                p->min_usd_per_s_of_extra = INFINITY;
-                for (int c = 0; c < s->n_cell; c++)
-                    if (z >> c & 1) {
-                        p->regions |= 1u << s->cell[c].region;
-                        p->cell[p->n] = (unsigned char)c;
-                        p->ti[p->n] = (unsigned char)cl->ti[s->cell[c].gpu];
-                        double usd = s->cell[c].usd_per_s * (1 << p->ti[p->n]);
-                        p->base_usd_per_s += usd;
-                        p->min_usd_per_s_of_extra = fmin(p->min_usd_per_s_of_extra, usd);
-                        p->n++;
-                    }
-            }
-        cl->end_pattern = mb->n_pattern;
+        cl->first_pattern = cl->end_pattern = mb->n_pattern;
+        if (cl->rest) continue;
+        struct pattern_builder b = {.s = s, .mb = mb, .cls = k, .limit = mb->n_pattern + most, .a = a};
+        for (int c = 0; c < s->n_cell; c++)
+            if (cl->gpus >> s->cell[c].gpu & 1) b.may[b.n_may++] = (unsigned char)c;
+        cl->n_cell = b.n_may;
+        for (b.n = 1; b.n <= b.n_may; b.n++) {
+            pick_cells(&b, 0, b.n_may);
+            if (mb->n_pattern > b.limit) break;
+            cl->end_pattern = mb->n_pattern;
+            cl->most_cells = b.n;
+        }
+        mb->n_pattern = cl->end_pattern;
     }
 }
 
@@ -264,6 +332,40 @@ static int memory_depth(const struct space *s, int gpu, int ti, int m, double pa
             lo = d;
     }
     return lo;
+}
+
+/* The n-th smallest of one number per GPU type. */
+static double nth_smallest(const double *x, int n_gpu, int n) {
+    double sorted[GPUS_MAX] = {0};
+    for (int g = 0; g < n_gpu; g++) {
+        int at = g;
+        for (; at > 0 && sorted[at - 1] > x[g]; at--) sorted[at] = sorted[at - 1];
+        sorted[at] = x[g];
+    }
+    return n <= n_gpu ? sorted[n - 1] : INFINITY;
+}
+
+/* A class of n_kind kinds or more is at least as slow as the n_kind-th fastest of the types, each by its
+ * fastest degree; it fits no more than the n_kind-th roomiest of them; the same for updates. */
+static void build_rest_tables(struct space *s, struct mb_space *mb, int k) {
+    int L = s->L, n_gpu = s->p->w->site->n_gpu, n = mb->cls[k].n_kind;
+    for (int i = 0; i < L; i++)
+        for (int e = i + 1; e <= L && !stopped(s); e++) {
+            double comp[GPUS_MAX], update[GPUS_MAX], shallow[GPUS_MAX];
+            for (int g = 0; g < n_gpu; g++) comp[g] = update[g] = shallow[g] = INFINITY;
+            for (int c = 0; c < k; c++) {
+                if (mb->cls[c].n_kind != 1) continue;
+                size_t x = cfe(s, c, i, e);
+                int g = __builtin_ctz(mb->cls[c].gpus);
+                comp[g] = fmin(comp[g], mb->comp[x]);
+                update[g] = fmin(update[g], mb->update[x]);
+                shallow[g] = fmin(shallow[g], -mb->depth[x]);
+            }
+            size_t x = cfe(s, k, i, e);
+            mb->comp[x] = nth_smallest(comp, n_gpu, n);
+            mb->update[x] = nth_smallest(update, n_gpu, n);
+            mb->depth[x] = (int)-nth_smallest(shallow, n_gpu, n);
+        }
 }
 
 static void build_class_tables(struct space *s, struct mb_space *mb, struct arena *a) {
@@ -309,6 +411,7 @@ static void build_class_tables(struct space *s, struct mb_space *mb, struct aren
                 }
             }
         }
+    if (mb->cls[mb->n_class - 1].rest) build_rest_tables(s, mb, mb->n_class - 1);
 }
 
 static void build_transfers(const struct space *s, struct mb_space *mb, struct arena *a) {
@@ -403,6 +506,19 @@ struct span space_transfer(const struct space *s, const struct mb_space *mb, int
     return pair_span(s, mb, layer, &mb->pattern[a], &mb->pattern[b]);
 }
 
+/* Least transfer of a class of n_kind kinds or more: the n_kind-th fastest of the types. */
+static double rest_transfer(const struct space *s, const struct mb_space *mb, int k, int l) {
+    double best[GPUS_MAX];
+    int L = s->L, n_gpu = s->p->w->site->n_gpu;
+    for (int g = 0; g < n_gpu; g++) best[g] = INFINITY;
+    for (int c = 0; c < k; c++) {
+        if (mb->cls[c].n_kind != 1) continue;
+        int g = __builtin_ctz(mb->cls[c].gpus);
+        best[g] = fmin(best[g], mb->act_min[c * L + l]);
+    }
+    return nth_smallest(best, n_gpu, mb->cls[k].n_kind);
+}
+
 /* Least possible communication of a class: each of its kinds has to reach some kind somewhere. */
 static void build_weights(struct space *s, struct mb_space *mb, struct arena *a) {
     int L = s->L, q = s->n_cell * TP_N;
@@ -411,6 +527,7 @@ static void build_weights(struct space *s, struct mb_space *mb, struct arena *a)
     mb->weight = ARENA_ARRAY(a, double, (size_t)mb->n_class * (size_t)(L + 1) * (size_t)(L + 1));
     mb->comm_min = INFINITY;
     for (int k = 0; k < mb->n_class && !stopped(s); k++) {
+        for (int l = 0; l < L && mb->cls[k].rest; l++) mb->act_min[k * L + l] = rest_transfer(s, mb, k, l);
         for (int l = 0; l < L; l++)
             for (int g = 0; g < s->p->w->site->n_gpu; g++) {
                 int ti = mb->cls[k].ti[g];
@@ -444,7 +561,8 @@ static void build_crossing(const struct space *s, struct mb_space *mb, struct ar
         double best = INFINITY;
         for (int x = 0; x < q; x++) {
             const struct cell *from = &s->cell[x / TP_N];
-            if (mb->cls[k / L].ti[from->gpu] != x % TP_N) continue;
+            const struct stage_class *cl = &mb->cls[k / L];
+            if (!cl->rest && cl->ti[from->gpu] != x % TP_N) continue;
             const double *row =
                 &mb->kind_time[((size_t)mb->size_of[k % L] * (size_t)q + (size_t)x) * (size_t)q];
             for (int y = 0; y < q; y++)
@@ -494,19 +612,21 @@ static int level_top(const int *level, int n) {
     return top;
 }
 
-/* The search's own bound, once for all D: stage times against resources per replica, with all cells in one
- * pot. */
+/* The outline of a microbatch, from which unit_crude_bound() takes rule 2 of docs/search.md for every D.
+ * Resources count per replica: a stage of D replicas takes at least D times its cheapest kind, so D divides
+ * out, and the pool of a unit is the pool divided by D. For each of OUTLINE_X limits on the slowest stage, a
+ * table over levels of the weighted resource says what sum of stage times covers the model at least; needs
+ * are rounded down, so that the table errs on the low side only. All cells lie in one pot, and a stage is
+ * charged its least possible transfers. */
 static struct outline *build_outline(struct space *s, const struct mb_space *mb, const double *weight,
                                      struct arena *a) {
     struct outline *o = ARENA_NEW(a, struct outline);
-    int L = s->L, n_gpu = s->p->w->site->n_gpu, level[mb->n_class];
+    int L = s->L, level[mb->n_class];
     double cost[mb->n_class], lo = 0, hi = 0, top = 0;
     memcpy(o->weight, weight, sizeof o->weight);
     o->cheapest = INFINITY;
     for (int k = 0; k < mb->n_class; k++) {
-        cost[k] = INFINITY;
-        for (int g = 0; g < n_gpu; g++)
-            if (mb->cls[k].ti[g] >= 0) cost[k] = fmin(cost[k], weight[g] * (1 << mb->cls[k].ti[g]));
+        cost[k] = class_least(mb, k, weight);
         top = fmax(top, cost[k]);
         o->cheapest = fmin(o->cheapest, cost[k]);
         hi = fmax(hi, mb->comp[cfe(s, k, 0, L)]);
@@ -578,6 +698,7 @@ static void build_microbatch(struct space *s, struct mb_space *mb, int n_mb, str
 
 struct space *space_build(const struct search_problem *p, const struct stopper *stop, struct arena *a,
                           struct err *e) {
+    (void)e;
     struct space *s = ARENA_NEW(a, struct space);
     const struct workload *w = p->w;
     s->p = p;
@@ -585,16 +706,9 @@ struct space *space_build(const struct search_problem *p, const struct stopper *
     s->L = w->model->n_layer;
     s->money = p->objective != OBJECTIVE_THROUGHPUT || p->max_usd_per_iteration < INFINITY;
     build_cells(s);
-    int pairs = 0;
-    for (int i = 0; i < w->site->n_zone * w->site->n_gpu; i++) pairs += p->pool[i] > 0;
-    if (pairs > CELLS_MAX) {
-        err_set(e, EXIT_INPUT, "the pool has %d (zone, GPU type) pairs; expected at most %d", pairs,
-                CELLS_MAX);
-        return NULL;
-    }
-    build_sets(s);
+    build_sets(s, a);
     build_ranges(s, a);
-    build_links(s);
+    build_links(s, a);
     build_regions(s);
     int most = 0;
     for (int g = 0; g < w->site->n_gpu; g++)

@@ -1,19 +1,23 @@
 #ifndef SAILOR_SEARCH_SPACE_H
 #define SAILOR_SEARCH_SPACE_H
 #include "search/problem.h"
-/* The declared plan space as tables. One `struct space` per search, one `struct
- * mb_space` per microbatch, both const while units are solved. Vocabulary:
+/* The declared plan space as tables. One `struct space` per search, one `struct mb_space` per microbatch,
+ * both const while units are solved. Vocabulary:
  * - cell: a (zone, GPU type) with GPUs in the pool
  * - kind: a (GPU type, tensor-parallel degree)
  * - class: the kinds of a stage, at most one per GPU type, wherever they lie;
- * it decides computation and memory
- * - pattern: a class and the cells it lies on; it decides which links can
- * occur, the counts per cell stay open
- * - region: zones joined by links that are not much slower than those inside a
- * zone
+ *   it decides computation and memory
+ * - pattern: a class and the cells it lies on; it decides which links can occur,
+ *   the counts per cell stay open
+ * - region: zones joined by links that are not much slower than those inside a zone
  * - unit: all plans of one (microbatch, D), the work unit of the search */
 
-enum { CELLS_MAX = 16, SETS_MAX = 80, OUTLINE_X = 28, OUTLINE_LEVELS = 255 };
+enum {
+    CELLS_MAX = ZONES_MAX * GPUS_MAX,
+    SETS_MAX = CELLS_MAX + GPUS_MAX + 1,
+    OUTLINE_X = 28,
+    OUTLINE_LEVELS = 255
+};
 
 struct cell {
     int zone, gpu, gpus, region;
@@ -25,16 +29,19 @@ struct stage_class {
     signed char ti[GPUS_MAX]; /* per GPU type: log2(tp), or -1 if not used */
     int n_kind, min_ti;       /* smallest degree */
     int first_pattern, end_pattern;
-    unsigned gpus; /* bit per GPU type used */
+    int n_cell, most_cells; /* cells of its types; its patterns on more than most_cells were left out */
+    unsigned gpus;          /* bit per GPU type used */
+    bool rest; /* stands for all classes of n_kind kinds or more, which were left out: no slower, no dearer
+                  and no larger than any of them. It has no patterns; ti are all -1 */
 };
 
 struct pattern {
-    unsigned cells;                               /* bit per cell */
-    unsigned regions;                             /* bit per region it touches */
-    int cls, n;                                   /* class; number of cells */
-    unsigned char cell[CELLS_MAX], ti[CELLS_MAX]; /* in cell order: zone-major, GPU order inside a zone */
-    double min_usd_per_s_of_extra;                /* cheapest replica of the pattern */
-    double base_usd_per_s;                        /* one replica in each cell */
+    unsigned regions;               /* bit per region it touches */
+    int cls, n;                     /* class; number of cells */
+    const unsigned char *cell, *ti; /* [n] in cell order: zone-major, GPU order inside a zone */
+    long room;                      /* replicas that its cells can hold */
+    double min_usd_per_s_of_extra;  /* cheapest replica of the pattern */
+    double base_usd_per_s;          /* one replica in each cell */
 };
 
 /** Bounds over every way to pair two patterns: lo <= slowest transfer <= hi (INFINITY = some pair
@@ -50,17 +57,17 @@ struct space {
     int n_mb;
     struct mb_space *mb; /* [n_mb], ascending microbatch */
     int n_set;           /* cell sets whose total GPU need is checked: all subsets when there are few cells */
-    unsigned set[SETS_MAX];
-    int set_gpus[SETS_MAX];
-    double *params;  /* prefix sums of parameters at tp 1: [L + 1] */
-    int n_range;     /* distinct parameter counts of layer ranges, ascending */
-    double *range;   /* [n_range] parameters at tp 1 */
-    short *range_of; /* [first][end] -> index into range */
-    int n_link;      /* distinct links between cells at n = 1 */
-    const struct link *link[CELLS_MAX * CELLS_MAX];
-    short link_of[CELLS_MAX * CELLS_MAX]; /* [cell][cell] -> link, -1 = none */
-    bool money;                           /* the objective or a limit looks at money */
-    const char *why_empty;                /* reason if no stage fits at all, or NULL */
+    bool *in_set;        /* [set][cell] */
+    long set_gpus[SETS_MAX];
+    double *params;           /* prefix sums of parameters at tp 1: [L + 1] */
+    int n_range;              /* distinct parameter counts of layer ranges, ascending */
+    double *range;            /* [n_range] parameters at tp 1 */
+    short *range_of;          /* [first][end] -> index into range */
+    int n_link;               /* distinct links between cells at n = 1 */
+    const struct link **link; /* [n_link] */
+    int *link_of;             /* [cell][cell] -> link, -1 = none */
+    bool money;               /* the objective or a limit looks at money */
+    const char *why_empty;    /* reason if no stage fits at all, or NULL */
     const struct stopper *stop;
     bool stopped; /* while it was being built: of no use */
 };
@@ -70,8 +77,7 @@ struct mb_space {
     int n_class, n_pattern;
     struct stage_class *cls;
     struct pattern *pattern;
-    bool truncated; /* too many classes or patterns: those of many kinds or on many cells were left out, and
-                       the search cannot prove */
+    signed char least_ti[GPUS_MAX]; /* smallest degree allowed, -1 = none */
     double *comp;   /* [class][first][end]: forward + backward of a microbatch, slowest kind */
     double *update; /* [class][first][end] */
     int *depth;     /* [class][first][end]: most microbatches in flight that fit every kind; 0 = none */
@@ -97,6 +103,16 @@ struct mb_space {
     double *cross; /* [class][layer]: what sending to another region costs more than act_min, at least */
     double speed[GPUS_MAX]; /* relative worth of one GPU of each type at this microbatch */
 };
+
+/** Replicas of degree 2^ti that a cell can hold: a replica lies within one node. */
+long cell_room(const struct cell *c, int ti);
+
+/** Least of weight[GPU type] * degree over the kinds of a class; over all kinds for the class that stands for
+ * the rest. */
+double class_least(const struct mb_space *mb, int cls, const double weight[GPUS_MAX]);
+
+/** Least weight of a stage of D replicas of the class: one of each kind, the others of the cheapest one. */
+double class_stage_least(const struct mb_space *mb, int cls, const double weight[GPUS_MAX], int D);
 
 /** Index into the [class][first][end] tables. */
 static inline size_t cfe(const struct space *s, int c, int first, int end) {

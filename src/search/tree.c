@@ -104,8 +104,7 @@ static int by_bound(const void *a, const void *b) {
 static bool take_resources(struct tree *v, int depth, int pattern) {
     const struct space *s = v->s;
     const struct pattern *p = &v->mb->pattern[pattern];
-    const int *need = v->need_stack + depth * s->n_set,
-              *add = v->u->need + (size_t)pattern * (size_t)s->n_set;
+    const int *need = v->need_stack + depth * s->n_set, *add = unit_need(v->u, pattern);
     int *next = v->need_stack + (depth + 1) * s->n_set;
     for (int k = 0; k < s->n_set; k++) {
         next[k] = need[k] + add[k];
@@ -146,8 +145,12 @@ static void leaf(struct tree *v, const struct tree_node *n) {
     v->examined += (uint64_t)(most - programs) * PROGRAM_COST;
 }
 
-/* Make the child that puts a stage [i, n->l) of this pattern in front of n (n = NULL: the last stage of
- * the plan). */
+/* Make the child that puts a stage [i, e) of this pattern in front of n (NULL: the last stage of the plan),
+ * with the bounds of rule 14 of docs/search.md. The communication of n is known now: the gradient that it
+ * sends to the new stage closes it, and n moves into S and X. The new stage stays open in the same way:
+ * `pend` is its computation and the activation it sends to n, and its gradient counts as the least possible
+ * until its own predecessor is chosen. Every number is kept twice, at best (which bounds) and at worst
+ * (`_hi`, which lets the memo compare, rule 15). False: no plan of the window goes on like this. */
 static bool make_child(struct tree *v, const struct tree_node *n, int i, int e, int pattern,
                        struct tree_node *c) {
     const struct space *s = v->s;
@@ -159,9 +162,9 @@ static bool make_child(struct tree *v, const struct tree_node *n, int i, int e, 
     c->comp = mb->comp[cfe(s, cls, i, e)];
     c->u = mb->update[cfe(s, cls, i, e)];
     struct span y = unit_sync(v->u, pattern, i, e);
-    c->y = y.lo;
+    c->y = fmax(y.lo, unit_sync_min(v->u, v->t->w.scope, cls, i, e));
     c->y_hi = y.hi;
-    if (!(y.lo <= v->t->w.y_hi)) return false;
+    if (!(c->y <= v->t->w.y_hi)) return false;
     if (n) {
         struct span grad = space_transfer(s, mb, e, n->pattern, pattern),
                     act = space_transfer(s, mb, e - 1, pattern, n->pattern);
@@ -227,6 +230,34 @@ static bool make_child(struct tree *v, const struct tree_node *n, int i, int e, 
     return !proof_cut(v->proof, c->lb, cost);
 }
 
+/* Does the window have patterns of the class that were not built? */
+static bool patterns_left_out(const struct tree *v, int cls) {
+    const struct stage_class *cl = &v->mb->cls[cls];
+    if (cl->most_cells == cl->n_cell || cl->most_cells >= v->u->D) return false;
+    int n = 0;
+    for (int c = 0; c < v->s->n_cell; c++) {
+        bool inside =
+            v->s->n_region == 1 || v->t->w.scope >= v->s->n_region || v->s->cell[c].region == v->t->w.scope;
+        n += inside && cl->gpus >> v->s->cell[c].gpu & 1;
+    }
+    return n > cl->most_cells;
+}
+
+/* Plans that go on from n with a stage from layer i on, on cells that no pattern was built for. */
+static void leave_class_open(struct tree *v, const struct tree_node *n, int i, double time_lb) {
+    double usd_per_s = (n ? n->usd_per_s : 0) + v->t->min_usd[i];
+    double cost_lb = v->s->money ? time_lb * fmax(usd_per_s, v->t->w.r_lo) + (n ? n->egress : 0) : 0;
+    if (proof_worth(v->proof, time_lb, cost_lb) != WORTH_NOTHING)
+        proof_leave_open(v->proof, time_lb, cost_lb);
+}
+
+/* All plans that put stages in front of n (NULL: of all plans of the window). For each start i of the next
+ * stage and each class that may have it, a bound on the class comes first, rule 9 of docs/search.md: in the
+ * crossing scope with rule 4, where a neighbour in another region is either met right here (`here`) or later.
+ * What passes is tried with every pattern of the class, rules 13 and 14; patterns that were not built leave
+ * the class open with its bound. The children are visited least bound first, each unless the memo knows one
+ * that is no worse (rule 15). At depth 0 plans of one stage are looked at before anything else: they are
+ * whole plans already. */
 static void descend(struct tree *v, const struct tree_node *n) {
     const struct space *s = v->s;
     const struct mb_space *mb = v->mb;
@@ -259,12 +290,13 @@ static void descend(struct tree *v, const struct tree_node *n) {
             v->examined++;
             double S = (n ? n->S + n->pend : 0) + w[k].weight + rest;
             double quick = window_time(v->t, fmax(n ? n->X : 0, fmax(w[k].weight, v->t->w.x_lo)), S,
-                                       v->t->u_min, fmax(n ? n->y : 0, v->t->w.y_lo));
+                                       v->t->u_min, fmax(n ? n->y : 0, fmax(w[k].sync, v->t->w.y_lo)));
             if (s->p->objective == OBJECTIVE_THROUGHPUT ? proof_cut(v->proof, quick, 0)
                                                         : goal_excludes(v->goal, quick, 0))
                 continue;
             for (int p = mb->cls[w[k].cls].first_pattern; p < mb->cls[w[k].cls].end_pattern; p++) {
-                if (mb->pattern[p].n > v->u->D || !scope_has(s, v->t->w.scope, &mb->pattern[p])) continue;
+                if (mb->pattern[p].n > v->u->D || mb->pattern[p].room < v->u->D) continue;
+                if (!scope_has(s, v->t->w.scope, &mb->pattern[p])) continue;
                 v->examined++;
                 struct tree_node c;
                 if (!take_resources(v, depth, p) || !make_child(v, n, i, e, p, &c)) continue;
@@ -275,6 +307,7 @@ static void descend(struct tree *v, const struct tree_node *n) {
                 }
                 v->children[depth][count++] = c;
             }
+            if (patterns_left_out(v, w[k].cls)) leave_class_open(v, n, i, quick);
         }
     }
     window_stopped(v->t);

@@ -1,7 +1,8 @@
 /* Tables of one unit, and the bound that needs none. */
 #include "search/unit.h"
 
-#include <string.h>
+#include <assert.h>
+#include <math.h>
 
 #include "sim/terms.h"
 
@@ -12,7 +13,12 @@ double unit_ring(const struct unit *u, int ca, int cb, int min_ti, int first, in
     return u->ring[(id * RING_TI_N + ring_ti(min_ti)) * s->n_range + s->range_of[first * (s->L + 1) + end]];
 }
 
-/* The gradient all-reduce of a pattern over [first, end), whatever its counts and zone order. */
+/* The gradient all-reduce of a pattern over [first, end), whatever its counts and zone order: rule 12 of
+ * docs/search.md. The replicas lie in list order, zone by zone, inside a zone type by type; the slowest step
+ * between neighbours decides. Steps that occur in any case bound it from below: some step inside a cell when
+ * there are more replicas than cells, the steps between the types of a zone, and one step into all zones but
+ * the first and out of all but the last. Which zones are first and last is open, hence the second largest of
+ * the least steps. From above: the slowest of all steps that may occur. */
 static struct span sync_span(const struct unit *u, int pattern, int first, int end) {
     struct span r = {0, 0};
     if (u->D == 1) return r;
@@ -74,52 +80,183 @@ bool scope_has(const struct space *s, int scope, const struct pattern *p) {
     return p->regions == 1u << scope;
 }
 
-static double ring_time(const struct space *s, int link, double params, int ti, int D) {
-    return usable_allreduce_time_s(s->link[link], ring_bytes(s->p->w, params, ti), D, s->p->estimator);
+static struct allreduce ring_messages(const struct space *s, double params, int ti, int D) {
+    return allreduce_of(ring_bytes(s->p->w, params, ti), D, s->p->estimator);
 }
 
-bool unit_build(struct unit *u, const struct space *s, const struct mb_space *mb, int D, struct arena *a) {
-    *u = (struct unit){.s = s, .mb = mb, .D = D, .M = unit_microbatches(s, mb, D)};
-    int L = s->L, R = s->n_range;
-    u->ring = ARENA_ARRAY(a, double, s->n_link *RING_TI_N *R + 1);
-    for (int k = 0; k < s->n_link; k++)
-        for (int ti = 0; ti < RING_TI_N; ti++)
-            for (int r = 0; r < R; r++)
-                u->ring[(k * RING_TI_N + ti) * R + r] = ring_time(s, k, s->range[r], ti, u->D);
-    u->sync = ARENA_ARRAY(a, struct span, (size_t)mb->n_pattern * (size_t)R);
-    int n = unit_scopes(s) * mb->n_class * R;
-    u->sync_min = ARENA_ARRAY(a, double, n);
-    for (int k = 0; k < n; k++) u->sync_min[k] = INFINITY;
-    bool *done = ARENA_ARRAY(a, bool, R);
-    for (int i = 0; i < L; i++)
-        for (int e = i + 1; e <= L; e++) {
-            int r = s->range_of[i * (L + 1) + e];
-            if (done[r]) continue;
-            done[r] = true;
-            if (stop_wanted(s->stop)) return false;
-            for (int p = 0; p < mb->n_pattern; p++) {
-                const struct pattern *q = &mb->pattern[p];
-                if (q->n > u->D) continue;
-                struct span y = sync_span(u, p, i, e);
-                u->sync[(size_t)p * (size_t)R + (size_t)r] = y;
-                for (int k = 0; k < unit_scopes(s); k++)
-                    if (scope_has(s, k, q)) {
-                        double *best = &u->sync_min[(k * mb->n_class + q->cls) * R + r];
-                        *best = fmin(*best, y.lo);
-                    }
+/* ---- the least all-reduce of a class ------------------------------------------------- */
+
+enum { SYNC_CELLS_MAX = 24 }; /* above it, the fastest step of all must do */
+
+/* Two neighbouring replicas of a stage, in different cells or (a == b) in one, and the ring step between
+ * them. */
+struct step {
+    double time_s;
+    int a, b;
+};
+
+/* Sets of cells that steps join, for one class and scope. */
+struct groups {
+    int parent[CELLS_MAX];
+    long room[CELLS_MAX]; /* replicas; a cell whose own step is not there yet holds one */
+    unsigned gpus[CELLS_MAX], regions[CELLS_MAX]; /* bits */
+};
+
+static int root(struct groups *g, int c) {
+    while (g->parent[c] != c) c = g->parent[c] = g->parent[g->parent[c]];
+    return c;
+}
+
+static bool class_takes(const struct unit *u, const struct stage_class *cl, int scope, int cell) {
+    const struct cell *c = &u->s->cell[cell];
+    if (!(cl->gpus >> c->gpu & 1)) return false;
+    return u->s->n_region == 1 || scope >= u->s->n_region || c->region == scope;
+}
+
+static long class_room(const struct unit *u, const struct stage_class *cl, int cell) {
+    const struct cell *c = &u->s->cell[cell];
+    int ti = cl->rest ? u->mb->least_ti[c->gpu] : cl->ti[c->gpu];
+    return ti < 0 ? 0 : cell_room(c, ti);
+}
+
+/* Can a stage of D replicas lie on the group around cell c? */
+static bool group_suffices(const struct unit *u, const struct stage_class *cl, int scope,
+                           const struct groups *g, int c) {
+    if (g->room[c] < u->D) return false;
+    if (u->s->n_region > 1 && scope == u->s->n_region && !(g->regions[c] & (g->regions[c] - 1))) return false;
+    return cl->rest ? __builtin_popcount(g->gpus[c]) >= cl->n_kind : g->gpus[c] == cl->gpus;
+}
+
+/* The least y such that steps of at most y join cells that have all types of the class and room for D
+ * replicas. `step`: ascending. Neighbours in the list of a stage's replicas lie in one cell or in two that
+ * are joined. */
+static double least_sync(const struct unit *u, const struct stage_class *cl, int scope,
+                         const struct step *step, int n_step) {
+    struct groups g;
+    for (int c = 0; c < u->s->n_cell; c++) {
+        g.parent[c] = c;
+        g.room[c] = class_takes(u, cl, scope, c) && class_room(u, cl, c) > 0;
+        g.gpus[c] = 1u << u->s->cell[c].gpu;
+        g.regions[c] = 1u << u->s->cell[c].region;
+    }
+    for (int k = 0; k < n_step; k++) {
+        int a = step[k].a, b = step[k].b;
+        if (!class_takes(u, cl, scope, a) || !class_takes(u, cl, scope, b)) continue;
+        int x = root(&g, a), y = root(&g, b);
+        if (a == b) {
+            long room = class_room(u, cl, a);
+            g.room[x] += room > 1 ? room - 1 : 0;
+        } else if (x == y) {
+            continue;
+        } else {
+            g.parent[y] = x;
+            g.room[x] += g.room[y];
+            g.gpus[x] |= g.gpus[y];
+            g.regions[x] |= g.regions[y];
+        }
+        if (group_suffices(u, cl, scope, &g, x)) return step[k].time_s;
+    }
+    return INFINITY;
+}
+
+/* Steps by time; they come nearly sorted. */
+static void sort_steps(struct step *step, int n) {
+    for (int k = 1; k < n; k++) {
+        struct step x = step[k];
+        int at = k;
+        for (; at > 0 && step[at - 1].time_s > x.time_s; at--) step[at] = step[at - 1];
+        step[at] = x;
+    }
+}
+
+static double ring_at(const struct unit *u, int cell_a, int cell_b, int ti, int r) {
+    int id = u->s->link_of[cell_a * u->s->n_cell + cell_b];
+    return id < 0 ? INFINITY : u->ring[(id * RING_TI_N + ti) * u->s->n_range + r];
+}
+
+/* One replica has nothing to exchange, wherever it lies. */
+static double alone(const struct unit *u, const struct stage_class *cl, int scope) {
+    if (cl->n_kind > 1 || (u->s->n_region > 1 && scope == u->s->n_region)) return INFINITY;
+    for (int c = 0; c < u->s->n_cell; c++)
+        if (class_takes(u, cl, scope, c) && class_room(u, cl, c) > 0) return 0;
+    return INFINITY;
+}
+
+static void build_sync_min(struct unit *u, struct arena *a) {
+    const struct space *s = u->s;
+    int R = s->n_range, K = u->mb->n_class, scopes = unit_scopes(s), n_step = 0;
+    for (int k = 0; k < scopes * K * R; k++)
+        u->sync_min[k] = u->D == 1 ? alone(u, &u->mb->cls[k / R % K], k / R / K) : INFINITY;
+    if (u->D == 1) return;
+    struct step *step = ARENA_ARRAY(a, struct step, (size_t)s->n_cell * (size_t)(s->n_cell + 1) / 2 + 1);
+    for (int x = 0; x < s->n_cell; x++)
+        for (int y = 0; y <= x; y++) step[n_step++] = (struct step){0, x, y};
+    for (int ti = 0; ti < RING_TI_N; ti++)
+        for (int r = 0; r < R && !stop_wanted(s->stop); r++) {
+            for (int k = 0; k < n_step; k++)
+                step[k].time_s =
+                    fmin(ring_at(u, step[k].a, step[k].b, ti, r), ring_at(u, step[k].b, step[k].a, ti, r));
+            double fastest = INFINITY;
+            for (int k = 0; k < n_step; k++) fastest = fmin(fastest, step[k].time_s);
+            if (s->n_cell <= SYNC_CELLS_MAX) sort_steps(step, n_step);
+            for (int c = 0; c < K; c++) {
+                const struct stage_class *cl = &u->mb->cls[c];
+                if (cl->n_kind > u->D || (!cl->rest && ring_ti(cl->min_ti) != ti)) continue;
+                for (int k = 0; k < scopes; k++) {
+                    double *best = &u->sync_min[(k * K + c) * R + r];
+                    *best = fmin(*best,
+                                 s->n_cell <= SYNC_CELLS_MAX ? least_sync(u, cl, k, step, n_step) : fastest);
+                }
             }
         }
-    u->need = ARENA_ARRAY(a, int, (size_t)mb->n_pattern * (size_t)s->n_set);
-    for (int p = 0; p < mb->n_pattern; p++) {
-        const struct pattern *q = &mb->pattern[p];
-        for (int k = 0; k < s->n_set; k++) {
-            int *gpus = &u->need[(size_t)p * (size_t)s->n_set + (size_t)k];
-            for (int i = 0; i < q->n; i++)
-                if (s->set[k] >> q->cell[i] & 1) *gpus += 1 << q->ti[i];
-            if (!(q->cells & ~s->set[k])) *gpus += (u->D - q->n) * (1 << mb->cls[q->cls].min_ti);
+}
+
+/* ---- tables of a unit ---------------------------------------------------------------- */
+
+bool unit_build(struct unit *u, const struct space *s, const struct mb_space *mb, int D, struct arena *a) {
+    *u = (struct unit){.s = s, .mb = mb, .D = D, .M = unit_microbatches(s, mb, D), .a = a};
+    int R = s->n_range;
+    u->ring = ARENA_ARRAY(a, double, s->n_link * RING_TI_N * R + 1);
+    for (int ti = 0; ti < RING_TI_N; ti++)
+        for (int r = 0; r < R; r++) {
+            struct allreduce messages = ring_messages(s, s->range[r], ti, D);
+            for (int k = 0; k < s->n_link; k++)
+                u->ring[(k * RING_TI_N + ti) * R + r] = usable_allreduce_s(s->link[k], &messages);
         }
+    u->sync_min = ARENA_ARRAY(a, double, unit_scopes(s) * mb->n_class * R);
+    build_sync_min(u, a);
+    u->sync = ARENA_ARRAY(a, struct span *, mb->n_pattern + 1);
+    u->need = ARENA_ARRAY(a, int *, mb->n_pattern + 1);
+    return !stop_wanted(s->stop);
+}
+
+struct span unit_sync(const struct unit *u, int pattern, int first, int end) {
+    int R = u->s->n_range, r = u->s->range_of[first * (u->s->L + 1) + end];
+    struct span *row = u->sync[pattern];
+    if (!row) {
+        row = u->sync[pattern] = ARENA_ARRAY(u->a, struct span, R);
+        for (int k = 0; k < R; k++) row[k].lo = NAN;
     }
-    return true;
+    if (isnan(row[r].lo)) row[r] = sync_span(u, pattern, first, end);
+    assert(row[r].lo <= row[r].hi);
+    return row[r];
+}
+
+const int *unit_need(const struct unit *u, int pattern) {
+    if (u->need[pattern]) return u->need[pattern];
+    const struct space *s = u->s;
+    const struct pattern *q = &u->mb->pattern[pattern];
+    int *need = u->need[pattern] = ARENA_ARRAY(u->a, int, s->n_set);
+    for (int k = 0; k < s->n_set; k++) {
+        const bool *in = s->in_set + (size_t)k * (size_t)s->n_cell;
+        bool all = true;
+        for (int i = 0; i < q->n; i++) {
+            if (in[q->cell[i]]) need[k] += 1 << q->ti[i];
+            all &= in[q->cell[i]];
+        }
+        if (all) need[k] += (u->D - q->n) * (1 << u->mb->cls[q->cls].min_ti);
+    }
+    return need;
 }
 
 int unit_microbatches(const struct space *s, const struct mb_space *mb, int D) {
@@ -129,8 +266,10 @@ int unit_microbatches(const struct space *s, const struct mb_space *mb, int D) {
 void unit_least_rings(const struct space *s, int D, double *ring) {
     for (int r = s->n_range - 1; r >= 0; r--) {
         double best = r + 1 < s->n_range ? ring[r + 1] : INFINITY;
-        for (int k = 0; k < s->n_link && D > 1; k++)
-            for (int ti = 0; ti < RING_TI_N; ti++) best = fmin(best, ring_time(s, k, s->range[r], ti, D));
+        for (int ti = 0; ti < RING_TI_N && D > 1; ti++) {
+            struct allreduce messages = ring_messages(s, s->range[r], ti, D);
+            for (int k = 0; k < s->n_link; k++) best = fmin(best, usable_allreduce_s(s->link[k], &messages));
+        }
         ring[r] = D > 1 ? best : 0;
     }
 }

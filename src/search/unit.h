@@ -8,10 +8,11 @@ struct unit {
     const struct space *s;
     const struct mb_space *mb;
     int D, M;
-    double *ring;      /* [link][ring_ti][range]: all-reduce of a stage's gradients, INFINITY if impossible */
-    struct span *sync; /* [pattern][range]: gradient all-reduce, bounds over counts and zone orders */
-    double *sync_min;  /* [scope][class][range]: least all-reduce of a stage */
-    int *need;         /* [pattern][set]: GPUs of the set that a stage takes at least */
+    double *ring;     /* [link][ring_ti][range]: all-reduce of a stage's gradients, INFINITY if impossible */
+    double *sync_min; /* [scope][class][range]: least all-reduce of a stage */
+    struct span **sync; /* [pattern] -> [range], filled by unit_sync(); lo is NAN where it is not known yet */
+    int **need;         /* [pattern] -> [set], filled by unit_need() */
+    struct arena *a;
 };
 
 /** Plans of a unit fall into scopes: those inside one region; those that never send activations between
@@ -30,18 +31,18 @@ int unit_microbatches(const struct space *s, const struct mb_space *mb, int D);
 /** Tables of one unit, in `a`. False: stopped, they are not whole. */
 bool unit_build(struct unit *u, const struct space *s, const struct mb_space *mb, int D, struct arena *a);
 
-/** Least all-reduce of a stage of this class in the scope, over all its patterns. */
+/** Least all-reduce of a stage of this class in the scope, over all its patterns, built or not. */
 static inline double unit_sync_min(const struct unit *u, int scope, int cls, int first, int end) {
     return u->sync_min[(scope * u->mb->n_class + cls) * u->s->n_range +
                        u->s->range_of[first * (u->s->L + 1) + end]];
 }
 
-/** The gradient all-reduce of a pattern (of at most D cells) over [first, end): bounds over counts and
- * zone orders. */
-static inline struct span unit_sync(const struct unit *u, int pattern, int first, int end) {
-    return u
-        ->sync[(size_t)pattern * (size_t)u->s->n_range + (size_t)u->s->range_of[first * (u->s->L + 1) + end]];
-}
+/** The gradient all-reduce of a pattern (of at most D cells) over [first, end): bounds over counts and zone
+ * orders. Computed when it is first asked for, like all tables by pattern. */
+struct span unit_sync(const struct unit *u, int pattern, int first, int end);
+
+/** GPUs of each set of cells that a stage of the pattern takes at least: [set]. */
+const int *unit_need(const struct unit *u, int pattern);
 
 /** ring[range]: least all-reduce over D workers of any stage with at least that many parameters, on any
  * link. */

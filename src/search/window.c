@@ -31,16 +31,7 @@ static void make_surrogates(struct window_tables *v, struct arena *a) {
         q->sum = ARENA_ARRAY(a, double, n);
         if (s->n_region > 1)
             q->sum_sends = ARENA_ARRAY(a, double, n), q->sum_crosses = ARENA_ARRAY(a, double, n);
-        for (int c = 0; c < mb->n_class; c++) {
-            double cheapest = INFINITY, base = 0;
-            for (int g = 0; g < n_gpu; g++)
-                if (mb->cls[c].ti[g] >= 0) {
-                    double x = q->weight[g] * (1 << mb->cls[c].ti[g]);
-                    base += x;
-                    cheapest = fmin(cheapest, x);
-                }
-            q->class_cost[c] = base + (v->u->D - mb->cls[c].n_kind) * cheapest;
-        }
+        for (int c = 0; c < mb->n_class; c++) q->class_cost[c] = class_stage_least(mb, c, q->weight, v->u->D);
     }
 }
 
@@ -309,6 +300,7 @@ bool window_open(struct window_tables *v, struct window w) {
         double y_hi = fmin(v->w.y_hi, v->w.y_lo + slack);
         bool again = x_hi - v->w.x_lo < 0.7 * (v->w.x_hi - v->w.x_lo) ||
                      y_hi - v->w.y_lo < 0.7 * (v->w.y_hi - v->w.y_lo);
+        assert(v->w.x_lo <= v->w.x_hi && v->w.y_lo <= v->w.y_hi && v->w.r_lo <= v->w.r_hi);
         if (!again || pass == 6) return true;
         v->w.x_hi = x_hi;
         v->w.y_hi = y_hi;

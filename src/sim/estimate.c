@@ -8,12 +8,23 @@ const char *const estimator_name[ESTIMATOR_N] = {"sailor", "native"};
 
 /* ---- links -------------------------------------------------------------------------- */
 
-static double bandwidth_GBps(const struct link *l, double bytes, enum estimator est) {
-    if (est == ESTIMATOR_NATIVE)
-        bytes = fmin(fmax(bytes, l->min_bytes > 0 ? l->min_bytes : MEASURED_MIN_BYTES),
-                     l->max_bytes > 0 ? l->max_bytes : MEASURED_MAX_BYTES);
-    double y = log2(bytes / 1e6);
+/* The argument of the fits, for links that were measured over the usual sizes. */
+static double size_log(double bytes, enum estimator est) {
+    if (est == ESTIMATOR_NATIVE) bytes = fmin(fmax(bytes, MEASURED_MIN_BYTES), MEASURED_MAX_BYTES);
+    return log2(bytes / 1e6);
+}
+
+/* Its bandwidth at a size whose logarithm is known; a link that was measured over other sizes has its own. */
+static double bandwidth_at(const struct link *l, double bytes, double y, enum estimator est) {
+    if (est == ESTIMATOR_NATIVE && (l->min_bytes > 0 || l->max_bytes > 0))
+        y = log2(fmin(fmax(bytes, l->min_bytes > 0 ? l->min_bytes : MEASURED_MIN_BYTES),
+                      l->max_bytes > 0 ? l->max_bytes : MEASURED_MAX_BYTES) /
+                 1e6);
     return l->c2 * y * y + l->c1 * y + l->c0;
+}
+
+static double bandwidth_GBps(const struct link *l, double bytes, enum estimator est) {
+    return bandwidth_at(l, bytes, size_log(bytes, est), est);
 }
 
 double link_time_s(const struct link *l, double bytes, enum estimator est) {
@@ -25,23 +36,36 @@ bool link_usable(const struct link *l, double bytes, enum estimator est) {
 }
 
 /* One loop over the buckets of an all-reduce: full ones cost the same, the last is what is left. */
-static double full_buckets(double bytes, double *rest) {
-    double n = floor(bytes / BUCKET_BYTES);
-    *rest = bytes - n * BUCKET_BYTES;
-    return n;
+struct allreduce allreduce_of(double bytes, int k, enum estimator est) {
+    double n = floor(bytes / BUCKET_BYTES), rest = bytes - n * BUCKET_BYTES;
+    struct allreduce r = {.k = k, .est = est};
+    if (k <= 1) return r;
+    r.n_full = n;
+    r.full_bytes = n > 0 ? (double)BUCKET_BYTES / k : 0;
+    r.rest_bytes = rest / k;
+    if (r.full_bytes > 0) r.full_log = size_log(r.full_bytes, est);
+    if (r.rest_bytes > 0) r.rest_log = size_log(r.rest_bytes, est);
+    return r;
+}
+
+bool allreduce_usable(const struct link *l, const struct allreduce *r) {
+    return (r->full_bytes <= 0 || bandwidth_at(l, r->full_bytes, r->full_log, r->est) > 0) &&
+           (r->rest_bytes <= 0 || bandwidth_at(l, r->rest_bytes, r->rest_log, r->est) > 0);
+}
+
+static double moved_s(const struct link *l, double bytes, double log, enum estimator est) {
+    return bytes > 0 ? bytes / 1e9 / bandwidth_at(l, bytes, log, est) : 0;
+}
+
+double allreduce_on(const struct link *l, const struct allreduce *r) {
+    if (r->k <= 1) return 0;
+    double t = r->n_full > 0 ? r->n_full * moved_s(l, r->full_bytes, r->full_log, r->est) : 0;
+    return 2.0 * (r->k - 1) * (t + moved_s(l, r->rest_bytes, r->rest_log, r->est));
 }
 
 double allreduce_time_s(const struct link *l, double bytes, int k, enum estimator est) {
-    if (k <= 1) return 0;
-    double rest, n = full_buckets(bytes, &rest);
-    double t = n > 0 ? n * link_time_s(l, (double)BUCKET_BYTES / k, est) : 0;
-    return 2.0 * (k - 1) * (t + link_time_s(l, rest / k, est));
-}
-
-bool allreduce_usable(const struct link *l, double bytes, int k, enum estimator est) {
-    if (k <= 1) return true;
-    double rest, n = full_buckets(bytes, &rest);
-    return (n <= 0 || link_usable(l, (double)BUCKET_BYTES / k, est)) && link_usable(l, rest / k, est);
+    struct allreduce r = allreduce_of(bytes, k, est);
+    return allreduce_on(l, &r);
 }
 
 /* ---- one stage ---------------------------------------------------------------------- */

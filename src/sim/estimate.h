@@ -43,12 +43,25 @@ double link_time_s(const struct link *l, double bytes, enum estimator est);
  */
 bool link_usable(const struct link *l, double bytes, enum estimator est);
 
-/** link_usable() for every bucket of an all-reduce. */
-bool allreduce_usable(const struct link *l, double bytes, int k, enum estimator est);
-
 /** Ring all-reduce of `bytes` over k workers on one link, in buckets of 5e8 bytes: each bucket of s bytes
  * costs 2(k-1)*time(s/k). k <= 1: 0. */
 double allreduce_time_s(const struct link *l, double bytes, int k, enum estimator est);
+
+/** The messages of an all-reduce, for asking about many links at once: taking the logarithm of the sizes
+ * costs more than all the rest. */
+struct allreduce {
+    int k;
+    enum estimator est;
+    double n_full, full_bytes, full_log; /* full buckets, the message of one, where the fit is evaluated */
+    double rest_bytes, rest_log;         /* the last bucket */
+};
+struct allreduce allreduce_of(double bytes, int k, enum estimator est);
+
+/** allreduce_time_s() of these messages. */
+double allreduce_on(const struct link *l, const struct allreduce *r);
+
+/** link_usable() for every message. */
+bool allreduce_usable(const struct link *l, const struct allreduce *r);
 
 /** Estimate a plan that passed plan_check(). out->stage may point to room for the per-stage breakdown.
  *  Returns 0, or -1 with *e set when the plan needs a link the site does not have (EXIT_INPUT). Thread-safe.

@@ -54,9 +54,9 @@ static inline double usable_link_time_s(const struct link *l, double bytes, enum
     return l && link_usable(l, bytes, est) ? link_time_s(l, bytes, est) : INFINITY;
 }
 
-/** allreduce_time_s(), INFINITY where there is no link or it does not take a bucket's messages. */
-static inline double usable_allreduce_time_s(const struct link *l, double bytes, int k, enum estimator est) {
-    return l && allreduce_usable(l, bytes, k, est) ? allreduce_time_s(l, bytes, k, est) : INFINITY;
+/** allreduce_on(), INFINITY where there is no link or it does not take a message of this size. */
+static inline double usable_allreduce_s(const struct link *l, const struct allreduce *r) {
+    return l && allreduce_usable(l, r) ? allreduce_on(l, r) : INFINITY;
 }
 
 /* ---- time --------------------------------------------------------------------------- */
