@@ -1,8 +1,7 @@
 #include "cli/cli.h"
+#include "cli/validate_runs.h"
 #include "formats/planjson.h"
 #include "io/table.h"
-#include "formats/measured.h"
-#include "io/file.h"
 
 #include <math.h>
 #include <string.h>
@@ -32,10 +31,13 @@ const struct opt_command validate_command = {
     .usage = "FILE... [options]",
     .about =
         "Compare estimates with measured runs. A file is what sailor-train run -o wrote, or holds plans with "
-        "\"measured\": {\"iteration_time_s\", \"peak_memory_bytes\"} (either may be missing).",
+        "\"measured\": {\"iteration_time_s\", \"peak_memory_bytes\"} (either may be missing), or is a table "
+        "of "
+        "runs (.csv), which are estimated from data sheets and need no profile and no site.",
     .details = "examples:\n"
                "  sailor validate inputs/validation/opt-350m-gh200.json --estimator sailor\n"
-               "  sailor validate runs/*.h5 --estimator all\n",
+               "  sailor validate runs/*.h5 --estimator all\n"
+               "  sailor validate runs.csv\n",
     .opts = options,
     .n_opt = sizeof options / sizeof *options,
     .min_files = 1,
@@ -48,17 +50,6 @@ struct run {
     struct estimate est;
     double time_error, memory_error;
 };
-
-/* Measurements in other formats get a line of their own, not a complaint about JSON. */
-static int check_format(const char *path, const char *text, size_t size, struct err *e) {
-    static const char csv[] = "gpus,global_batch,micro_batch,";
-    if (size >= sizeof csv - 1 && !memcmp(text, csv, sizeof csv - 1))
-        return err_set(e, EXIT_INPUT,
-                       "%s: a vTrain table; its models have no profile in inputs/, so there is nothing to "
-                       "estimate them with; expected JSON plans with \"measured\"",
-                       path);
-    return 0;
-}
 
 static int run_all(const char *path, struct plan_entry *entry, int n, struct run *run,
                    struct cli_estimator *k, struct err *e) {
@@ -142,16 +133,17 @@ static void add_summary(struct table *table, const char *estimator, int n, struc
 static int validate(const char **file, int n_file, struct arena *a, struct err *e) {
     struct plan_entry **part = ARENA_ARRAY(a, struct plan_entry *, n_file);
     int *n_part = ARENA_ARRAY(a, int, n_file), n = 0;
+    int tables = validate_count_tables(file, n_file, e);
+    if (tables < 0) return -1;
+    if (tables) {
+        if (tables < n_file || o.estimator != ESTIMATOR_NATIVE)
+            return err_set(e, EXIT_INPUT,
+                           "tables of runs are estimated from data sheets alone; expected no plans beside "
+                           "them and no --estimator");
+        return validate_tables(file, n_file, o.inputs, o.json, a, e);
+    }
     for (int i = 0; i < n_file; i++) {
-        struct arena scratch = {0};
-        size_t size = 0;
-        int rc = 0;
-        if (!measured_is_hdf5(file[i])) {
-            const char *text = file_read_text(file[i], &size, &scratch, e);
-            rc = text ? check_format(file[i], text, size, e) : -1;
-        }
-        arena_free(&scratch);
-        if (rc || plans_load(file[i], o.inputs, &part[i], &n_part[i], a, e)) return -1;
+        if (plans_load(file[i], o.inputs, &part[i], &n_part[i], a, e)) return -1;
         n += n_part[i];
     }
     struct run *run = ARENA_ARRAY(a, struct run, n);

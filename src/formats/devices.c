@@ -7,6 +7,8 @@
 
 enum { FP32, TF32, BF16, FP16, TYPES };
 static const char *const type_name[TYPES + 1] = {"fp32", "tf32", "bf16", "fp16", NULL};
+static const char *const file_keys[] = {"format", "devices", NULL};
+static const char *const device_keys[] = {"names", "tflops", "sheet", NULL};
 
 /* A name is the whole one, or with a star at its end how the whole one begins. */
 static bool fits(const char *name, const char *whole) {
@@ -44,7 +46,6 @@ static int read_peaks(const struct json_at *at, double tflops[TYPES], struct err
 
 int devices_peak(const char *file, const char *text, const char *device, const char *gpu,
                  const char *products, double *flops_per_s, struct err *e) {
-    static const char *const keys[] = {"format", "devices", NULL}, *const of[] = {"names", "tflops", NULL};
     struct arena a = {0};
     const char *place = device ? strstr(device, " (") : NULL;
     if (place) device = arena_printf(&a, "%.*s", (int)(place - device), device);
@@ -57,14 +58,14 @@ int devices_peak(const char *file, const char *text, const char *device, const c
     }
     while (type < TYPES && strcmp(type_name[type], products)) type++;
     struct json_at root = json_root(file, tree), list = json_member(&root, "devices");
-    int rc = json_object(&root, keys, e) || json_format(&root, "sailor-devices/1", e) ||
+    int rc = json_object(&root, file_keys, e) || json_format(&root, "sailor-devices/1", e) ||
              json_array(&list, 0, 1000, &n, e);
     for (const cJSON *x = rc ? NULL : list.node->child; x && !rc; x = x->next, i++) {
         struct json_at at = json_element(&list, i, x), names = json_member(&at, "names"),
                        peaks = json_member(&at, "tflops");
         double tflops[TYPES];
         int who;
-        rc = json_object(&at, of, e) || read_names(&names, device, gpu, &who, &a, e) ||
+        rc = json_object(&at, device_keys, e) || read_names(&names, device, gpu, &who, &a, e) ||
              read_peaks(&peaks, tflops, e);
         if (rc || who <= best || type == TYPES) continue;
         best = who;
@@ -72,5 +73,225 @@ int devices_peak(const char *file, const char *text, const char *device, const c
     }
     cJSON_Delete(tree);
     arena_free(&a);
+    return rc ? -1 : 0;
+}
+
+/* ---- data sheets -------------------------------------------------------------------- */
+
+/* A number of an object: its key, the range it must lie in, and what one of it is in SI units. */
+struct figure {
+    const char *key;
+    double lo, hi, unit;
+    double *out;
+};
+
+static int read_figures(const struct json_at *at, const struct figure *f, int n, struct err *e) {
+    const char *keys[24];
+    for (int i = 0; i < n; i++) keys[i] = f[i].key;
+    keys[n] = NULL;
+    if (json_object(at, keys, e)) return -1;
+    for (int i = 0; i < n; i++) {
+        struct json_at one = json_member(at, f[i].key);
+        if (json_real(&one, f[i].lo, f[i].hi, f[i].out, e)) return -1;
+        *f[i].out *= f[i].unit;
+    }
+    return 0;
+}
+
+static int read_sheet(const struct json_at *at, struct device *d, struct err *e) {
+    static const char *const keys[] = {"memory_GiB",    "memory_GBps", "cache_MB",
+                                       "gpus_per_node", "node_GBps",   "network_GBps",
+                                       "achieved",      "latency_us",  NULL};
+    const struct figure nominal[] = {{"memory_GiB", 0.1, 1e5, 1024.0 * 1024 * 1024, &d->memory_bytes},
+                                     {"memory_GBps", 1, 1e6, 1e9, &d->memory_Bps},
+                                     {"cache_MB", 0, 1e5, 1e6, &d->cache_bytes},
+                                     {"node_GBps", 0.01, 1e5, 1e9, &d->node_Bps},
+                                     {"network_GBps", 0.001, 1e5, 1e9, &d->network_Bps}};
+    const struct figure achieved[] = {{"product", 0.01, 1, 1, &d->product_efficiency},
+                                      {"attention", 0.01, 1, 1, &d->attention_efficiency},
+                                      {"memory", 0.01, 1, 1, &d->memory_efficiency},
+                                      {"cache_speedup", 1, 20, 1, &d->cache_speedup},
+                                      {"node", 0.01, 1.5, 1, &d->node_efficiency},
+                                      {"network", 0.01, 1.5, 1, &d->network_efficiency},
+                                      {"hidden_collectives", 0, 1, 1, &d->hidden_collectives}};
+    const struct figure latency[] = {{"launch", 0, 1e4, 1e-6, &d->launch_s},
+                                     {"collective", 0, 1e6, 1e-6, &d->collective_s},
+                                     {"collective_step", 0, 1e6, 1e-6, &d->collective_step_s},
+                                     {"network", 0, 1e6, 1e-6, &d->network_s}};
+    if (json_object(at, keys, e)) return -1;
+    for (size_t i = 0; i < sizeof nominal / sizeof *nominal; i++) {
+        struct json_at one = json_member(at, nominal[i].key);
+        if (json_real(&one, nominal[i].lo, nominal[i].hi, nominal[i].out, e)) return -1;
+        *nominal[i].out *= nominal[i].unit;
+    }
+    struct json_at gpus = json_member(at, "gpus_per_node"), of = json_member(at, "achieved"),
+                   us = json_member(at, "latency_us");
+    return json_int(&gpus, 1, 1024, &d->gpus_per_node, e) ||
+                   read_figures(&of, achieved, sizeof achieved / sizeof *achieved, e) ||
+                   read_figures(&us, latency, sizeof latency / sizeof *latency, e)
+               ? -1
+               : 0;
+}
+
+/* The list of entries in a file of this format. NULL with *e set. */
+static cJSON *open_list(const char *file, const char *text, const char *const keys[], const char *format,
+                        struct json_at *root, struct json_at *list, struct err *e) {
+    cJSON *tree = json_parse(file, text, strlen(text), e);
+    int n;
+    if (!tree) return NULL;
+    *root = json_root(file, tree);
+    *list = json_member(root, keys[1]);
+    if (!json_object(root, keys, e) && !json_format(root, format, e) && !json_array(list, 0, 1000, &n, e))
+        return tree;
+    cJSON_Delete(tree);
+    return NULL;
+}
+
+int devices_sheet(const char *file, const char *text, const char *gpu, const char *where, struct device *d,
+                  struct arena *a, struct err *e) {
+    struct json_at root, list;
+    cJSON *tree = open_list(file, text, file_keys, "sailor-devices/1", &root, &list, e);
+    int rc = tree ? 0 : -1, i = 0, best = 0;
+    bool found = false;
+    for (const cJSON *x = tree ? list.node->child : NULL; x && !rc; x = x->next, i++) {
+        struct json_at at = json_element(&list, i, x), names = json_member(&at, "names"),
+                       peaks = json_member(&at, "tflops"), sheet = json_member(&at, "sheet"),
+                       source = json_member(&sheet, "source");
+        struct device one = {.name = arena_strdup(a, gpu)};
+        int who;
+        rc = json_object(&at, device_keys, e) || read_names(&names, gpu, gpu, &who, a, e) ||
+             read_peaks(&peaks, one.peak_flops, e);
+        if (rc || who <= best) continue;
+        best = who;
+        found = sheet.node != NULL;
+        for (int t = 0; t < TYPES; t++) one.peak_flops[t] *= 1e12;
+        if (found) rc = read_sheet(&sheet, &one, e) || json_string(&source, &one.source, a, e);
+        if (!rc) *d = one;
+    }
+    cJSON_Delete(tree);
+    if (rc || found) return rc ? -1 : 0;
+    const char *names;
+    if (devices_names(file, text, &names, a, e)) return -1;
+    return err_set(e, EXIT_INPUT, "%s: no data sheet of a GPU \"%.60s\" in %s; expected one of %s", where,
+                   gpu, file, names);
+}
+
+int devices_names(const char *file, const char *text, const char **names, struct arena *a, struct err *e) {
+    struct json_at root, list;
+    cJSON *tree = open_list(file, text, file_keys, "sailor-devices/1", &root, &list, e);
+    int rc = tree ? 0 : -1, i = 0;
+    *names = "";
+    for (const cJSON *x = tree ? list.node->child : NULL; x && !rc; x = x->next, i++) {
+        struct json_at at = json_element(&list, i, x), sheet = json_member(&at, "sheet"),
+                       all = json_member(&at, "names");
+        int n;
+        const char *name;
+        if (!sheet.node) continue;
+        rc = json_array(&all, 1, 1000, &n, e);
+        if (rc) break;
+        struct json_at first = json_element(&all, 0, all.node->child);
+        rc = json_string(&first, &name, a, e);
+        if (!rc) *names = arena_printf(a, "%s%s%s", *names, **names ? ", " : "", name);
+    }
+    cJSON_Delete(tree);
+    return rc ? -1 : 0;
+}
+
+/* ---- frameworks --------------------------------------------------------------------- */
+
+static const char *const frameworks_keys[] = {"format", "frameworks", NULL};
+
+static int read_framework(const struct json_at *at, struct framework *f, struct arena *a, struct err *e) {
+    static const char *const keys[] = {"name",
+                                       "flash_attention",
+                                       "sheds_gradients",
+                                       "hides_transfers",
+                                       "launches",
+                                       "softmax_multiple",
+                                       "lone_head",
+                                       "pass_norm",
+                                       "bytes",
+                                       "kept",
+                                       "iteration_ms",
+                                       "reserved",
+                                       NULL};
+    const struct figure launches[] = {{"forward", 0, 1e4, 1, &f->block_launches},
+                                      {"backward", 0, 1e4, 1, &f->backward_launches},
+                                      {"collective", 0, 1e3, 1, &f->collective_launches},
+                                      {"unfused_softmax", 0, 1e4, 1, &f->softmax_launches}};
+    const struct figure bytes[] = {{"whole", 0, 1e4, 1, &f->whole_bytes},
+                                   {"split", 0, 1e4, 1, &f->split_bytes},
+                                   {"score", 0, 1e4, 1, &f->score_bytes},
+                                   {"update", 0, 1e4, 1, &f->update_bytes},
+                                   {"reduced", 0, 16, 1, &f->reduced_bytes}};
+    const struct figure kept[] = {{"parameters", 0, 64, 1, &f->parameter_bytes},
+                                  {"gradients", 0, 64, 1, &f->gradient_bytes},
+                                  {"optimizer", 0, 64, 1, &f->optimizer_bytes},
+                                  {"master", 0, 64, 1, &f->master_bytes}};
+    const struct figure own[] = {{"lone_head", 1, 10, 1, &f->lone_head},
+                                 {"pass_norm", 1, 100, 1, &f->pass_norm},
+                                 {"iteration_ms", 0, 1e4, 1e-3, &f->iteration_s},
+                                 {"reserved", 1, 3, 1, &f->reserved_factor}};
+    struct json_at source = json_member(at, "source"), multiple = json_member(at, "softmax_multiple");
+    struct {
+        const char *key;
+        bool *out;
+    } flags[] = {{"flash_attention", &f->flash_attention},
+                 {"sheds_gradients", &f->sheds_gradients},
+                 {"hides_transfers", &f->hides_transfers}};
+    if (json_object(at, keys, e)) return -1;
+    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
+        struct json_at one = json_member(at, flags[i].key);
+        if (json_bool(&one, flags[i].out, e)) return -1;
+    }
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
+        struct json_at one = json_member(at, own[i].key);
+        if (json_real(&one, own[i].lo, own[i].hi, own[i].out, e)) return -1;
+        *own[i].out *= own[i].unit;
+    }
+    struct json_at in[] = {json_member(at, "launches"), json_member(at, "bytes"), json_member(at, "kept")};
+    return json_int(&multiple, 0, 1024, &f->softmax_multiple, e) ||
+                   read_figures(&in[0], launches, sizeof launches / sizeof *launches, e) ||
+                   read_figures(&in[1], bytes, sizeof bytes / sizeof *bytes, e) ||
+                   read_figures(&in[2], kept, sizeof kept / sizeof *kept, e) ||
+                   json_string(&source, &f->source, a, e)
+               ? -1
+               : 0;
+}
+
+int frameworks_find(const char *file, const char *text, const char *name, const char *where,
+                    struct framework *f, struct arena *a, struct err *e) {
+    struct json_at root, list;
+    cJSON *tree = open_list(file, text, frameworks_keys, "sailor-frameworks/1", &root, &list, e);
+    int rc = tree ? 0 : -1, i = 0;
+    bool found = false;
+    for (const cJSON *x = tree ? list.node->child : NULL; x && !rc; x = x->next, i++) {
+        struct json_at at = json_element(&list, i, x), own = json_member(&at, "name");
+        struct framework one = {0};
+        rc = json_string(&own, &one.name, a, e) || read_framework(&at, &one, a, e);
+        if (rc || strcmp(one.name, name) != 0) continue;
+        *f = one;
+        found = true;
+    }
+    cJSON_Delete(tree);
+    if (rc || found) return rc ? -1 : 0;
+    const char *names;
+    if (frameworks_names(file, text, &names, a, e)) return -1;
+    return err_set(e, EXIT_INPUT, "%s: no framework \"%.60s\" in %s; expected one of %s", where, name, file,
+                   names);
+}
+
+int frameworks_names(const char *file, const char *text, const char **names, struct arena *a, struct err *e) {
+    struct json_at root, list;
+    cJSON *tree = open_list(file, text, frameworks_keys, "sailor-frameworks/1", &root, &list, e);
+    int rc = tree ? 0 : -1, i = 0;
+    *names = "";
+    for (const cJSON *x = tree ? list.node->child : NULL; x && !rc; x = x->next, i++) {
+        struct json_at at = json_element(&list, i, x), own = json_member(&at, "name");
+        const char *name;
+        rc = json_string(&own, &name, a, e);
+        if (!rc) *names = arena_printf(a, "%s%s%s", *names, **names ? ", " : "", name);
+    }
+    cJSON_Delete(tree);
     return rc ? -1 : 0;
 }

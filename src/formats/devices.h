@@ -1,7 +1,10 @@
 #ifndef SAILOR_FORMATS_DEVICES_H
 #define SAILOR_FORMATS_DEVICES_H
+#include "base/arena.h"
 #include "base/err.h"
-/* What the vendors promise of a device: inputs/devices.json (docs/formats.md). Not collective. */
+#include "sim/sheet.h"
+/* What vendors promise of a device and what frameworks keep: inputs/devices.json and inputs/frameworks.json
+ * (docs/formats.md). `text` is the file, `file` its name in messages. Not collective. */
 
 /** Peak of one device in dense matrix products of this type ("fp32", "tf32", "bf16", "fp16"). It is looked up
  * by the name that the device reports (a place behind it, as in "NVIDIA H200 (0000:18:00.0)", is ignored), or
@@ -10,4 +13,17 @@
  * file that is wrong. */
 int devices_peak(const char *file, const char *text, const char *device, const char *gpu,
                  const char *products, double *flops_per_s, struct err *e);
+
+/** The data sheet of a GPU type, or of what a device calls itself, into *d. -1 with *e set (EXIT_INPUT), also
+ *  where the type is not there or has no "sheet"; `where` starts that message. */
+int devices_sheet(const char *file, const char *text, const char *gpu, const char *where, struct device *d,
+                  struct arena *a, struct err *e);
+
+/** A framework of inputs/frameworks.json by its name. As above. */
+int frameworks_find(const char *file, const char *text, const char *name, const char *where,
+                    struct framework *f, struct arena *a, struct err *e);
+
+/** GPU types that have a sheet, and frameworks: "A100-40, A100-80, ...". -1 with *e set. */
+int devices_names(const char *file, const char *text, const char **names, struct arena *a, struct err *e);
+int frameworks_names(const char *file, const char *text, const char **names, struct arena *a, struct err *e);
 #endif

@@ -77,8 +77,4 @@ run "$sailor" validate inputs/validation/opt-350m-gh200.json --estimator all --i
 expect 2 "none that can"
 run "$sailor" validate "$tmp/p2.json"
 expect 2 "a plan without measurements"
-printf 'gpus,global_batch,micro_batch,hidden,heads,layers,sequence,tp,dp,pp,iteration_ms\n' >"$tmp/v.csv"
-run "$sailor" validate "$tmp/v.csv"
-expect 2 "vTrain's table"
-has err vTrain "is recognised"
 finish

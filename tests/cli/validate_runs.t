@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# TAP. `sailor validate` of tables of measured runs: estimates from data sheets against published measurements.
+# shellcheck disable=SC1091,SC2154
+. "$(dirname "$0")/tap.sh"
+
+# within FILE TIME_MEAN MEMORY_MEAN MEMORY_MAX: what the estimate must keep, in percent
+within() {
+    run "$sailor" validate "inputs/validation/$1" --json
+    [ "$rc" = 0 ] && [ ! -s "$tmp/err" ]
+    ok $? "validate $1"
+    json "all(o[-1]['time_error_mean_percent'] < $2 for _ in '1') and o[-1]['runs'] == len(o) - 1" "$1: time within $2 %"
+    [ -z "${3:-}" ] || json "o[-1]['memory_error_mean_percent'] < $3 and o[-1]['memory_error_max_percent'] < $4" "$1: memory within $3 %, at most $4 %"
+}
+within megatron-a100.csv 5 5 5
+within vtrain-a100.csv 7
+within dgxc-h100.csv 8
+within simumax-b200.csv 6 2.5 5
+json "all(abs(sum(x['memory'].values()) / x['peak_memory_bytes'] - 1) < 1e-12 for x in o[:-1])" "the categories add up to the peak"
+
+# what NVIDIA measured from 128 to 2,048 GPUs hardly grows
+run "$sailor" validate inputs/validation/dgxc-h100.csv --json
+json "[abs(max(t) / min(t) - 1) < 0.03 for t in [[x['iteration_time_s'] for x in o[:-1] if x['model'] == 'gpt3-175b']]] == [True]" "nor does the estimate"
+cp "$tmp/out" "$tmp/alone"
+run "$sailor" validate inputs/validation/dgxc-h100.csv inputs/validation/simumax-b200.csv --json
+json "o[-1]['runs'] == 31 and [s['runs'] for s in o[-1]['sets']] == [22, 9] and o[:22] == [json.loads(l) for l in open('$tmp/alone')][:22]" "several tables, and a summary of each"
+run "$sailor" validate inputs/validation/simumax-b200.csv
+expect 0 "as a table"
+has out "the 5 worst rows" "with the worst rows"
+
+head='gpus,global_batch,micro_batch,hidden,heads,layers,sequence,tp,dp,pp,iteration_ms'
+printf '%s\n4,16,4,2048,16,24,1024,1,2,2,410.490577\n' "$head" >"$tmp/v.csv"
+run "$sailor" validate "$tmp/v.csv" --json
+expect 0 "vTrain's own table"
+json "o[-1]['runs'] == 1 and o[-1]['time_error_max_percent'] < 10 and abs(o[0]['measured_iteration_time_s'] - 0.410490577) < 1e-12" "is compared"
+printf '%s\n' "$head" >"$tmp/none.csv"
+run "$sailor" validate "$tmp/none.csv"
+expect 2 "a table without runs"
+printf '%s\n4,16,4,2048,16,24,1024,1,2,2\n' "$head" >"$tmp/short.csv"
+run "$sailor" validate "$tmp/short.csv"
+expect 2 "a row that ends early"
+has err "short.csv:2: 10 columns" "is named by its line"
+printf '%s\n4,16,4,2048,16,24,1024,1,2,2,410\000\n' "$head" >"$tmp/nul.csv"
+run "$sailor" validate "$tmp/nul.csv"
+expect 2 "a NUL character"
+sed '2s/A100-80/A100-81/' inputs/validation/megatron-a100.csv >"$tmp/gpu.csv"
+run "$sailor" validate "$tmp/gpu.csv"
+expect 2 "a GPU without a data sheet"
+has err "expected one of V100-16, V100-32, A100-40" "those that have one are listed"
+run "$sailor" validate "$tmp/v.csv" inputs/validation/opt-350m-gh200.json
+expect 2 "tables and plans together"
+run "$sailor" validate "$tmp/v.csv" --estimator sailor
+expect 2 "tables by an estimator that needs a profile"
+finish
