@@ -11,7 +11,7 @@
 enum { WIDTH = 100, INDENT = 28, NAMES_MAX = 64 };
 
 /* A finite decimal number that is the whole of text. */
-static bool opt_number(const char *text, double *value) {
+bool opt_number(const char *text, double *value) {
     char *end;
     errno = 0;
     *value = strtod(text, &end);

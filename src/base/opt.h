@@ -51,4 +51,7 @@ enum opt_result opt_parse(const struct opt_command *c, int argc, char **argv, co
 /** The help of a command, owned by a. */
 const char *opt_help(const struct opt_command *c, struct arena *a);
 
+/** Parse a finite decimal number that is the whole of `text`. */
+bool opt_number(const char *text, double *value);
+
 #endif
