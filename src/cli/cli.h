@@ -2,6 +2,7 @@
 #define SAILOR_CLI_CLI_H
 #include "io/program.h"
 #include "formats/results.h"
+#include <cjson/cJSON.h>
 /* The commands of `sailor`. Each takes its own argv (argv[0] is the command) and returns the exit status. */
 
 int cmd_plan(int argc, char **argv);
@@ -12,9 +13,11 @@ int cmd_report(int argc, char **argv);
 int cmd_import(int argc, char **argv);
 int cmd_figures(int argc, char **argv);
 int cmd_list(int argc, char **argv);
+int cmd_model(int argc, char **argv);
+int cmd_profile(int argc, char **argv);
 
 extern const struct opt_command plan_command, simulate_command, validate_command, export_command,
-    report_command, import_command, figures_command, list_command;
+    report_command, import_command, figures_command, list_command, model_command, profile_command;
 
 /* ---- estimators.c ---- */
 
@@ -57,6 +60,16 @@ void remark_site(const struct site *s);
 void remark_job(const struct job *job, const char *path);
 /** Of row i: a gap above the one asked for (of a planner that proves), a batch that does not divide. */
 void remark_row(const struct row_result *row, int i, bool proven, double gap);
+
+/* ---- profiles.c ---- */
+
+/** {"GPU": "measured" or "estimated"} for the GPU types with a profile, of those with GPUs in
+ *  used[n_zone * n_gpu], or of all for NULL. */
+cJSON *cli_profiles_json(const struct workload *w, const int *used);
+/** The same of the inputs that a results file keeps. */
+cJSON *cli_stored_profiles_json(const char *inputs_json);
+/** One line on stderr that names those that are estimated, if there are any. */
+void cli_note_estimated(const struct workload *w, const int *used);
 
 /* ---- show.c: results for people and for programs ---- */
 

@@ -499,7 +499,10 @@ static int plan(struct session *s, int argc, char **argv, const char *job_path, 
     default_options();
     if (load_job(s, job_path ? job_path : o.resume, job_path ? NULL : earlier->job, a, e)) return -1;
     if (!job_path) job_path = o.resume;
-    if (m->rank == 0) remark_job(&s->job, job_path);
+    if (m->rank == 0) {
+        remark_job(&s->job, job_path);
+        cli_note_estimated(&s->job.workload, NULL);
+    }
     if (!o.threads) o.threads = default_threads(m);
     o.threads = mpx_same_int(m, o.threads);
     warn_crowd(m);

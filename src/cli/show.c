@@ -76,6 +76,8 @@ void show_row_json(const struct results *r, int i, FILE *out) {
         json_add_number(o, "planner_iteration_time_s", f ? f->planner_time_s : NAN);
         json_add_number(o, "planner_cost_usd", f ? f->planner_cost_usd : NAN);
     }
+    cJSON_AddItemToObject(o, "profiles",
+                          w->profile ? cli_profiles_json(w, NULL) : cli_stored_profiles_json(r->inputs_json));
     if (f && iterations(r->job) > 0) {
         json_add_number(o, "train_hours", iterations(r->job) * f->est.iteration_time_s / 3600);
         json_add_number(o, "train_usd", iterations(r->job) * f->est.cost_usd);

@@ -61,6 +61,22 @@ static int check_job(const struct plan_entry *x, const struct job *job, struct e
 
 static const char *name_of(const struct plan_entry *x) { return x->plan->name ? x->plan->name : x->where; }
 
+static cJSON *profiles_of(const struct plan_entry *x) {
+    int used[ZONES_MAX * GPUS_MAX];
+    plan_gpus(x->plan, x->workload->site, used);
+    return cli_profiles_json(x->workload, used);
+}
+
+/* One line for all plans of a file that share their profiles. */
+static void note_estimated(const struct plan_entry *x, int n) {
+    for (int k = 0; k < n; k++) {
+        int used[ZONES_MAX * GPUS_MAX];
+        if (k && x[k].workload->profile == x[k - 1].workload->profile) continue;
+        plan_gpus(x[k].plan, x[k].workload->site, used);
+        cli_note_estimated(x[k].workload, used);
+    }
+}
+
 static int simulate(const char **file, int n_file, struct arena *a, struct err *e) {
     struct job job;
     struct plan_entry **part = ARENA_ARRAY(a, struct plan_entry *, n_file);
@@ -75,6 +91,7 @@ static int simulate(const char **file, int n_file, struct arena *a, struct err *
         if (plans_load(file[i], o.inputs, &part[i], &n_part[i], a, e)) return -1;
         remark_site(part[i]->workload->site);
         n += n_part[i];
+        note_estimated(part[i], n_part[i]);
     }
     struct cli_estimator by = {.index = o.estimator, .corrected = o.corrected, .inputs = o.inputs};
     struct table *t = table_new(
@@ -91,7 +108,9 @@ static int simulate(const char **file, int n_file, struct arena *a, struct err *
             if (!rc && cli_estimate(&by, x->workload, x->plan, &est, &why))
                 rc = err_set(e, why.code, "%s: %s", x->where, why.text);
             if (!rc && o.json) {
-                json_line(estimate_to_json(&est, x->plan), stdout);
+                cJSON *out = estimate_to_json(&est, x->plan);
+                cJSON_AddItemToObject(out, "profiles", profiles_of(x));
+                json_line(out, stdout);
             } else if (!rc) {
                 table_cell(t, "%s", name_of(x));
                 table_cell(t, "%s", show_time_s(est.iteration_time_s, a));

@@ -172,8 +172,9 @@ int devices_sheet(const char *file, const char *text, const char *gpu, const cha
     if (rc || found) return rc ? -1 : 0;
     const char *names;
     if (devices_names(file, text, &names, a, e)) return -1;
-    return err_set(e, EXIT_INPUT, "%s: no data sheet of a GPU \"%.60s\" in %s; expected one of %s", where,
-                   gpu, file, names);
+    err_set(e, EXIT_INPUT, "%s: no data sheet of a GPU \"%.60s\" in %s; expected one of %s", where, gpu, file,
+            names);
+    return 1;
 }
 
 int devices_names(const char *file, const char *text, const char **names, struct arena *a, struct err *e) {

@@ -14,12 +14,13 @@
 int devices_peak(const char *file, const char *text, const char *device, const char *gpu,
                  const char *products, double *flops_per_s, struct err *e);
 
-/** The data sheet of a GPU type, or of what a device calls itself, into *d. -1 with *e set (EXIT_INPUT), also
- *  where the type is not there or has no "sheet"; `where` starts that message. */
+/** The data sheet of a GPU type, or of what a device calls itself, into *d. 1 with *e set (EXIT_INPUT) where
+ * the type is not there or has no "sheet"; `where` starts that message. -1 with *e set for a file that is
+ * wrong. */
 int devices_sheet(const char *file, const char *text, const char *gpu, const char *where, struct device *d,
                   struct arena *a, struct err *e);
 
-/** A framework of inputs/frameworks.json by its name. As above. */
+/** A framework of inputs/frameworks.json by its name. -1 with *e set, also where it is not there. */
 int frameworks_find(const char *file, const char *text, const char *name, const char *where,
                     struct framework *f, struct arena *a, struct err *e);
 

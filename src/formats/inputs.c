@@ -179,6 +179,35 @@ int inputs_load_site(const struct json_at *at, struct lookup *k, struct loaded *
     return json_string(at, &ref, k->arena, k->e) || load_site(at, ref, k, l) ? -1 : 0;
 }
 
+/* The profile in a text, which must be of this GPU type and, if it says so, of this element type. */
+static int parse_profile(int gpu, const char *path, const char *text, const char *dtype, struct lookup *k,
+                         struct loaded *l) {
+    const char *name = l->site->gpu[gpu].name;
+    cJSON *tree = json_parse(path, text, strlen(text), k->e);
+    if (!tree) return -1;
+    struct json_at root = json_root(path, tree), at = json_member(&root, "gpu"),
+                   in = json_member(&root, "dtype");
+    struct profile *p = ARENA_NEW(k->arena, struct profile);
+    int rc = inputs_profile(&root, l->model, p, k->arena, k->e);
+    if (rc == 0 && strcmp(p->gpu, name) != 0)
+        rc = json_fail(&at, k->e, "\"%.60s\"; expected \"%.60s\", the name of the file", p->gpu, name);
+    if (rc == 0 && p->dtype && strcmp(p->dtype, dtype) != 0)
+        rc = json_fail(&in, k->e, "\"%s\"; expected \"%s\", what is planned in (or a file %s.%s.json)",
+                       p->dtype, dtype, name, dtype);
+    cJSON_Delete(tree);
+    l->profile[gpu] = p;
+    l->profile_text[gpu] = text;
+    return rc;
+}
+
+/* Of a model that says what it is made of, from the GPU's data sheet, if there is one. */
+static int estimate_profile(int gpu, const char *dtype, struct lookup *k, struct loaded *l) {
+    const char *text, *name = l->site->gpu[gpu].name;
+    int rc = profile_estimate(l->model, name, dtype, NULL, k->inputs, &text, k->arena, k->e);
+    if (rc) return rc < 0 ? -1 : 0;
+    return parse_profile(gpu, arena_printf(k->arena, "estimated profile %s", name), text, dtype, k, l);
+}
+
 int inputs_load_profile(int gpu, const char *dtype, struct lookup *k, struct loaded *l) {
     const char *name = l->site->gpu[gpu].name;
     if (strchr(name, '/')) return 0;
@@ -186,22 +215,10 @@ int inputs_load_profile(int gpu, const char *dtype, struct lookup *k, struct loa
         char *path = arena_printf(k->arena, "%s/%s.%s.json", l->profile_dir[i], name, dtype);
         if (!exists(path)) path = arena_printf(k->arena, "%s/%s.json", l->profile_dir[i], name);
         if (!exists(path)) continue;
-        cJSON *tree = inputs_tree(path, &l->profile_text[gpu], k->arena, k->e);
-        if (!tree) return -1;
-        struct json_at root = json_root(path, tree), at = json_member(&root, "gpu"),
-                       in = json_member(&root, "dtype");
-        struct profile *p = ARENA_NEW(k->arena, struct profile);
-        int rc = inputs_profile(&root, l->model, p, k->arena, k->e);
-        if (rc == 0 && strcmp(p->gpu, name) != 0)
-            rc = json_fail(&at, k->e, "\"%.60s\"; expected \"%.60s\", the name of the file", p->gpu, name);
-        if (rc == 0 && p->dtype && strcmp(p->dtype, dtype) != 0)
-            rc = json_fail(&in, k->e, "\"%s\"; expected \"%s\", what is planned in (or a file %s.%s.json)",
-                           p->dtype, dtype, name, dtype);
-        cJSON_Delete(tree);
-        l->profile[gpu] = p;
-        return rc;
+        const char *text = file_read_text(path, NULL, k->arena, k->e);
+        return text ? parse_profile(gpu, path, text, dtype, k, l) : -1;
     }
-    return 0;
+    return l->model->shape ? estimate_profile(gpu, dtype, k, l) : 0;
 }
 
 struct workload inputs_workload(const struct loaded *l) {

@@ -1,4 +1,5 @@
 #include "formats/inputs_priv.h"
+#include "formats/shape.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -38,9 +39,9 @@ static int read_memory(const struct json_at *at, struct model *m, struct arena *
 
 int inputs_model(const struct json_at *at, const char *name, const char *stem, struct model *m,
                  struct arena *a, struct err *e) {
-    static const char *const keys[] = {"format",          "num_layers", "num_blocks", "hidden_size",
-                                       "sequence_length", "heads",      "vocabulary", "architecture",
-                                       "as_built",        "memory",     NULL};
+    static const char *const keys[] = {"format",          "num_layers", "num_blocks",  "hidden_size",
+                                       "sequence_length", "heads",      "vocabulary",  "architecture",
+                                       "as_built",        "memory",     "transformer", NULL};
     if (json_object(at, keys, e) || json_format(at, "sailor-model/1", e)) return -1;
     struct json_at own = json_member(at, "name"), source = json_member(at, "source");
     m->name = arena_strdup(a, stem);
@@ -75,6 +76,12 @@ int inputs_model(const struct json_at *at, const char *name, const char *stem, s
         char *text = cJSON_PrintUnformatted(built);
         m->architecture = arena_strdup(a, text);
         cJSON_free(text);
+    }
+    struct json_at shape = json_member(at, "transformer");
+    if (shape.node) {
+        struct model_shape *made = ARENA_NEW(a, struct model_shape);
+        if (shape_read(&shape, m->sequence_length, made, e)) return -1;
+        m->shape = made;
     }
     return read_memory(&memory, m, a, e);
 }
@@ -125,12 +132,14 @@ static int read_profile_row(const struct json_at *at, int n_layer, struct profil
 
 int inputs_profile(const struct json_at *at, const struct model *m, struct profile *p, struct arena *a,
                    struct err *e) {
-    static const char *const keys[] = {"format", "model", "gpu", "dtype", "times", NULL};
+    static const char *const keys[] = {"format", "model", "gpu", "dtype", "estimated", "times", NULL};
     int n, i = 0, dtype;
     if (json_object(at, keys, e) || json_format(at, "sailor-profile/1", e)) return -1;
     struct json_at model = json_member(at, "model"), gpu = json_member(at, "gpu"),
                    times = json_member(at, "times");
-    struct json_at source = json_member(at, "source"), in = json_member(at, "dtype");
+    struct json_at source = json_member(at, "source"), in = json_member(at, "dtype"),
+                   guess = json_member(at, "estimated");
+    if (guess.node && json_bool(&guess, &p->estimated, e)) return -1;
     if (in.node && json_name(&in, inputs_dtypes, DTYPES, "an element type", &dtype, e)) return -1;
     if (in.node) p->dtype = inputs_dtypes[dtype];
     if (json_string(&model, &p->model, a, e) || json_string(&gpu, &p->gpu, a, e)) return -1;

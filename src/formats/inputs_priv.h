@@ -41,7 +41,8 @@ struct loaded {
 /** The model or site that a name or a path in `at` means. -1 with *e set. */
 int inputs_load_model(const struct json_at *at, struct lookup *k, struct loaded *l);
 int inputs_load_site(const struct json_at *at, struct lookup *k, struct loaded *l);
-/** The profile of one GPU type, GPU.DTYPE.json or GPU.json; stays NULL if there is no file. */
+/** The profile of one GPU type, GPU.DTYPE.json or GPU.json; without a file it is estimated, where the model
+ * says what it is made of and the GPU has a data sheet, or stays NULL. */
 int inputs_load_profile(int gpu, const char *dtype, struct lookup *k, struct loaded *l);
 /** All of it, with every profile there is. */
 int inputs_load_workload(const struct json_at *model, const struct json_at *site, const char *dtype,

@@ -187,8 +187,8 @@ static int read_model(const struct table_row *r, struct transformer *x) {
     x->head_size = x->hidden / x->heads;
     x->gated = activation > 2;
     x->tied = gpt;
-    x->learned_positions = gpt;
-    x->biases = gpt;
+    x->positions = gpt ? x->sequence : 0;
+    x->qkv_biases = x->out_biases = x->ffn_biases = gpt;
     x->rms_norm = x->gated;
     return 0;
 }

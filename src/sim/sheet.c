@@ -61,14 +61,23 @@ static double tokens(const struct transformer *x, const struct shard *s) {
 }
 
 static double query_width(const struct transformer *x) { return (double)x->heads * x->head_size; }
-static double kv_width(const struct transformer *x) { return (double)x->kv_heads * x->head_size; }
+
+/* Of keys, or values, on one of tp GPUs: each has one head at least. */
+static double kv_width_of(const struct transformer *x, int tp) {
+    return (double)((x->kv_heads + tp - 1) / tp) * x->head_size;
+}
+
+/* Width of all feed-forward parts that a token passes. */
+static double active_ffn(const struct transformer *x) {
+    return (double)x->ffn * (x->active_experts ? x->active_experts : 1);
+}
 
 /* Group size inside one node of a communicator that starts at a node's first GPU. */
 static int in_node(const struct shard *s, int n) { return n < s->gpus_per_node ? n : s->gpus_per_node; }
 
 static double linear_products_s(const struct device *d, const struct transformer *x, const struct shard *s) {
     double n = tokens(x, s), h = x->hidden, t = s->tp;
-    double qkv = (query_width(x) + 2 * kv_width(x)) / t, ffn = x->ffn / t;
+    double qkv = query_width(x) / t + 2 * kv_width_of(x, s->tp), ffn = active_ffn(x) / t;
     return product_time_s(d, s->element, n, qkv, h) +
            product_time_s(d, s->element, n, h, query_width(x) / t) +
            product_time_s(d, s->element, n, (x->gated ? 2 : 1) * ffn, h) +
@@ -97,7 +106,7 @@ static double cached_speedup(const struct device *d, double tensor_bytes) {
 
 static double elementwise_s(const struct device *d, const struct framework *f, const struct transformer *x,
                             const struct shard *s) {
-    double wide = (x->gated ? 6.0 : 4.0) * x->ffn / s->tp; /* in and out of the activation function */
+    double wide = (x->gated ? 6.0 : 4.0) * active_ffn(x) / s->tp; /* in and out of the activation function */
     double bytes = f->whole_bytes * x->hidden / (s->sequence_parallel ? s->tp : 1) +
                    f->split_bytes * x->hidden / s->tp + wide;
     double width = element_bytes_of(s->element), tensor = tokens(x, s) * x->hidden * width;
@@ -114,7 +123,7 @@ static double tensor_s(const struct device *d, const struct transformer *x, cons
 static double ring_s(const struct device *d, const struct transformer *x, const struct shard *s,
                      double attention) {
     if (s->cp == 1) return 0;
-    double bytes = 2 * tokens(x, s) * kv_width(x) / s->tp * element_bytes_of(s->element);
+    double bytes = 2 * tokens(x, s) * kv_width_of(x, s->tp) * element_bytes_of(s->element);
     bool inside = s->tp * s->cp <= s->gpus_per_node;
     double ring = (s->cp - 1) * sheet_transfer_s(d, bytes, inside);
     return fmax(0, ring - attention);
@@ -193,25 +202,30 @@ void head_time(const struct device *d, const struct framework *f, const struct t
 
 static double norm_params(const struct transformer *x) { return (x->rms_norm ? 1.0 : 2.0) * x->hidden; }
 
-double block_params(const struct transformer *x, int tp) {
-    double h = x->hidden, q = query_width(x), kv = kv_width(x), ffn = x->ffn;
-    double matrices = h * (q + 2 * kv) + q * h + (x->gated ? 3 : 2) * h * ffn;
-    double split = matrices, whole = 2 * norm_params(x);
-    if (x->biases || x->qkv_biases) split += q + 2 * kv;
-    if (x->biases) {
-        split += (x->gated ? 2 : 1) * ffn;
-        whole += 2 * h;
-    }
-    return split / tp + whole;
+static double embedding_width(const struct transformer *x) {
+    return x->embedding_size ? x->embedding_size : x->hidden;
 }
 
+double block_params(const struct transformer *x, int tp) {
+    double h = x->hidden, q = query_width(x) / tp, kv = kv_width_of(x, tp), ffn = (double)x->ffn / tp;
+    double experts = x->experts ? x->experts : 1, wide = x->gated ? 2 : 1;
+    double params = h * (q + 2 * kv) + q * h + experts * (wide + 1) * h * ffn;
+    params += x->experts * h; /* what routes tokens to experts */
+    params += (x->one_norm ? 1 : 2) * norm_params(x) + (x->qk_norm ? 2 * x->head_size : 0);
+    params += (x->qkv_biases ? q + 2 * kv : 0) + (x->out_biases ? h : 0);
+    return params + (x->ffn_biases ? experts * (wide * ffn + h) : 0);
+}
+
+/* A width of its own takes a product into that of the blocks, and one back before the output matrix. */
 double embedding_params(const struct transformer *x, int tp) {
-    double positions = x->learned_positions ? (double)x->sequence * x->hidden : 0;
-    return (double)x->vocabulary * x->hidden / tp + positions;
+    double width = embedding_width(x), into = x->embedding_size ? width * x->hidden : 0;
+    return ceil((double)x->vocabulary / tp) * width + into + (double)x->positions * x->hidden;
 }
 
 double head_params(const struct transformer *x, int tp) {
-    return norm_params(x) + (x->tied ? 0 : (double)x->vocabulary * x->hidden / tp);
+    double width = embedding_width(x), rows = ceil((double)x->vocabulary / tp);
+    double back = x->embedding_size ? width * x->hidden : 0, norm = x->no_final_norm ? 0 : norm_params(x);
+    return norm + back + (x->tied ? 0 : rows * width) + (x->head_bias ? rows : 0);
 }
 
 /* arXiv 2205.05198, section 4, for attention that keeps its scores and dropout masks; with flash attention
@@ -222,11 +236,11 @@ double block_kept_bytes(const struct framework *f, const struct transformer *x, 
         s->sequence_parallel ? t : 1; /* divisor of what tensor parallelism alone does not divide */
     if (s->recompute == RECOMPUTE_FULL) return width * n * h / whole;
     if (f->flash_attention) {
-        double wide = (x->gated ? 3.0 : 2.0) * x->ffn;
-        return width * n * (4 * h / whole + (2 * query_width(x) + 2 * kv_width(x) + wide) / t);
+        double wide = (x->gated ? 3.0 : 2.0) * active_ffn(x);
+        return width * n * (4 * h / whole + (2 * query_width(x) + wide) / t + 2 * kv_width_of(x, s->tp));
     }
     double unit = width / 2; /* the paper counts 16 bit elements and masks of one byte */
-    double kept = unit * n * (8 * h / whole + (8 * h + 4.0 * x->ffn) / t) + n * h * 2 / whole;
+    double kept = unit * n * (8 * h / whole + (8 * h + 4 * active_ffn(x)) / t) + n * h * 2 / whole;
     double scores = n * x->sequence * x->heads / t;
     return kept + (s->recompute == RECOMPUTE_NONE ? (4 * unit + 1) * scores : 0);
 }

@@ -61,15 +61,29 @@ struct framework {
     double reserved_factor; /* memory reserved by the allocator over memory handed out */
 };
 
-/* A decoder-only transformer. */
+/* A decoder-only transformer: embedding, blocks, final norm and output matrix. */
 struct transformer {
     int layers, hidden, ffn, heads, kv_heads, head_size, vocabulary, sequence;
-    bool gated; /* three feed-forward matrices */
-    bool tied;  /* the output matrix is the embedding */
-    bool learned_positions;
-    bool biases;     /* in every linear layer */
-    bool qkv_biases; /* in the query, key and value projections */
-    bool rms_norm;   /* no mean, no bias */
+    int positions;      /* rows of a learned table; 0 = none */
+    int embedding_size; /* width of the embedding where it is not that of the blocks, else 0 */
+    int experts,
+        active_experts; /* feed-forward parts of a block, and those that a token passes; 0 = one, dense */
+    bool gated;         /* three feed-forward matrices instead of two */
+    bool tied;          /* the output matrix is the embedding */
+    bool qkv_biases, out_biases, ffn_biases, head_bias;
+    bool rms_norm; /* gains alone, no biases */
+    bool qk_norm;  /* one more norm of a head's size for queries, one for keys */
+    bool
+        one_norm; /* attention and feed-forward part of a block share their norm, as they work side by side */
+    bool no_final_norm;
+};
+
+/* What a model is made of, where its file says so: enough to estimate its layers from a data sheet. */
+struct model_shape {
+    struct transformer transformer;
+    bool keeps_scores; /* attention keeps its scores: it is not flash attention */
+    bool sequence_parallel;
+    enum recompute recompute;
 };
 
 /* How one GPU shares a block's work with others. */

@@ -54,15 +54,18 @@ static inline size_t site_link_slot(const struct site *s, int zone, int gpu, int
  * (docs/estimator.md, Links). Returns NULL if there is none. */
 const struct link *site_link(const struct site *s, int zone, int gpu, int tp, int zone2, int gpu2, int tp2);
 
+struct model_shape; /* sim/sheet.h */
+
 struct model {
     const char *name, *source;
     int n_layer; /* planner layers: embedding, blocks, norm/head */
     int n_block; /* transformer blocks */
     int hidden_size, sequence_length, heads, vocabulary;
-    const double *params[TP_N];  /* [ti][n_layer] elements on one GPU; NULL = degree not known */
-    const double *act_mem[TP_N]; /* [ti][n_layer] elements kept per sequence; NULL like params */
-    const double *act_out;       /* [n_layer] output elements per sequence at tp = 1 */
-    const char *architecture;    /* JSON object as the file has it, NULL if it has none: for the trainer */
+    const double *params[TP_N];      /* [ti][n_layer] elements on one GPU; NULL = degree not known */
+    const double *act_mem[TP_N];     /* [ti][n_layer] elements kept per sequence; NULL like params */
+    const double *act_out;           /* [n_layer] output elements per sequence at tp = 1 */
+    const struct model_shape *shape; /* NULL if the file does not say */
+    const char *architecture; /* JSON object as the file has it, NULL if it has none: for the trainer */
 };
 
 /** Seconds of each layer for one microbatch. */
@@ -73,6 +76,7 @@ struct layer_times {
 
 struct profile {
     const char *model, *gpu, *source;
+    bool estimated;    /* from a data sheet, not measured */
     const char *dtype; /* in which it was measured, NULL if not stated */
     int n_mb;
     const int *mb;                   /* [n_mb] microbatches, ascending */

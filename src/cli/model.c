@@ -1,0 +1,154 @@
+#include "cli/cli.h"
+#include "formats/shape.h"
+#include "import/config.h"
+#include "io/file.h"
+#include "io/table.h"
+
+#include <ctype.h>
+#include <math.h>
+#include <string.h>
+
+/* sailor model */
+
+enum { SEQUENCE_DEFAULT = 8192 };
+static const char *const attentions[] = {"flash", "scores", NULL};
+static const char *const recomputes[] = {"none", "selective", "full", NULL};
+
+static struct {
+    const char *output, *name;
+    bool json, force, sequence_parallel;
+    int sequence, attention, recompute;
+} o;
+
+static const struct opt options[] = {
+    {'o', "output", OPT_TEXT, "FILE", "write the model file here; default: print what it would say",
+     &o.output, 0, 0, NULL},
+    {'f', "force", OPT_FLAG, NULL, "overwrite the file", &o.force, 0, 0, NULL},
+    {0, "name", OPT_TEXT, "NAME",
+     "name of the model; default: that of the file to write, else as the config says", &o.name, 0, 0, NULL},
+    {0, "sequence", OPT_INT, "N",
+     "tokens of a training sequence; default: what the positions reach, at most 8192", &o.sequence, 1, 1e8,
+     NULL},
+    {0, "attention", OPT_CHOICE, NULL, "flash (the default), or scores: attention keeps its scores",
+     &o.attention, 0, 0, attentions},
+    {0, "recompute", OPT_CHOICE, NULL,
+     "activations that the backward pass works out again: none (the default), selective (attention alone), "
+     "full",
+     &o.recompute, 0, 0, recomputes},
+    {0, "sequence-parallel", OPT_FLAG, NULL, "tensor parallelism also divides norms and residuals",
+     &o.sequence_parallel, 0, 0, NULL},
+    {0, "json", OPT_FLAG, NULL, "one JSON object: parameters, activations, and the model file", &o.json, 0, 0,
+     NULL},
+};
+const struct opt_command model_command = {
+    .name = "model",
+    .usage = "CONFIG.json [-o FILE] [options]",
+    .about =
+        "Make a model file from a config.json of Hugging Face's transformers (gpt2, gpt_neo, opt, llama, "
+        "mistral, qwen2, qwen3, gemma, phi, mixtral).",
+    .details =
+        "Of a mixture of experts every replica holds all experts; a token passes through some of them.\n\n"
+        "example:\n  sailor model config.json -o inputs/models/my-llama.json\n"
+        "  sailor profile my-llama --gpu H100-80 --dtype bf16\n",
+    .opts = options,
+    .n_opt = sizeof options / sizeof *options,
+    .min_files = 1,
+    .max_files = 1,
+};
+
+/* "a/b/llama-3.json" -> "llama-3" */
+static const char *stem(const char *path, struct arena *a) {
+    const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path, *dot = strrchr(base, '.');
+    return arena_printf(a, "%.*s", dot && dot > base ? (int)(dot - base) : (int)strlen(base), base);
+}
+
+static const char *lower(const char *s, struct arena *a) {
+    char *t = arena_strdup(a, s);
+    for (char *c = t; *c; c++) *c = (char)tolower((unsigned char)*c);
+    return t;
+}
+
+static const char *name_of(const char *file, const struct config *c, struct arena *a) {
+    if (o.name) return o.name;
+    if (o.output) return stem(o.output, a);
+    return c->name ? lower(c->name, a) : stem(file, a);
+}
+
+static void show_json(const char *name, const struct config *c, const struct model_shape *s,
+                      const char *model_text) {
+    const struct transformer *x = &s->transformer;
+    struct err e;
+    cJSON *out = cJSON_CreateObject(), *kept = cJSON_CreateObject();
+    cJSON_AddStringToObject(out, "name", name);
+    cJSON_AddStringToObject(out, "family", c->family);
+    json_add_number(out, "parameters", shape_params(x));
+    json_add_number(out, "active_parameters", shape_active_params(x));
+    json_add_number(out, "embedding_parameters", embedding_params(x, 1));
+    json_add_number(out, "block_parameters", block_params(x, 1));
+    json_add_number(out, "head_parameters", head_params(x, 1));
+    json_add_number(out, "sequence_length", x->sequence);
+    for (int i = 0; i < RECOMPUTE_N; i++)
+        json_add_number(kept, recompute_name[i], shape_kept(s, (enum recompute)i, 1));
+    cJSON_AddItemToObject(out, "block_activations", kept);
+    cJSON_AddItemToObject(out, "model", json_parse(name, model_text, strlen(model_text), &e));
+    json_line(out, stdout);
+}
+
+static void show_text(const char *name, const struct config *c, const struct model_shape *s,
+                      struct arena *a) {
+    const struct transformer *x = &s->transformer;
+    printf("%s (%s): %s parameters", name, c->family, table_number(shape_params(x), 12, a));
+    if (x->experts)
+        printf(", of which a token passes %s (%d of %d experts); every replica holds all of them",
+               table_number(shape_active_params(x), 12, a), x->active_experts, x->experts);
+    printf("\n\n");
+    struct table *t = table_new("tp|embedding|block|head|kept: none|selective|full", a);
+    for (int tp = 1; tp <= TP_MAX; tp *= 2) {
+        if (!shape_takes_tp(x, tp)) continue;
+        table_cell(t, "%d", tp);
+        table_cell(t, "%.0f", embedding_params(x, tp));
+        table_cell(t, "%.0f", block_params(x, tp));
+        table_cell(t, "%.0f", head_params(x, tp));
+        for (int i = 0; i < RECOMPUTE_N; i++) table_cell(t, "%.0f", shape_kept(s, (enum recompute)i, tp));
+    }
+    table_print(t, stdout);
+    printf(
+        "\nparameters on one GPU; kept: elements of 16 bit that a block keeps of a sequence of %d tokens, by "
+        "what is recomputed\n",
+        x->sequence);
+}
+
+static int model(const char **file, int n, struct arena *a, struct err *e) {
+    (void)n;
+    struct config c;
+    size_t size = 0;
+    const char *text = file_read_text(file[0], &size, a, e);
+    if (!text) return -1;
+    if (strlen(text) != size) return err_set(e, EXIT_INPUT, "%s: a NUL character; expected JSON", file[0]);
+    if (config_read(file[0], text, &c, a, e)) return -1;
+    if (o.output && file_can_create(o.output, o.force, "use -f to overwrite it", e)) return -1;
+    int sequence = o.sequence ? o.sequence : c.longest < SEQUENCE_DEFAULT ? c.longest : SEQUENCE_DEFAULT;
+    if (c.shape.positions && sequence > c.longest)
+        return err_set(e, EXIT_INPUT, "%s: positions reach %d tokens; expected --sequence of at most that",
+                       file[0], c.longest);
+    struct model_shape s = {.transformer = c.shape,
+                            .keeps_scores = o.attention == 1,
+                            .sequence_parallel = o.sequence_parallel,
+                            .recompute = (enum recompute)o.recompute};
+    s.transformer.sequence = sequence;
+    const char *name = name_of(file[0], &c, a);
+    struct text out = {0};
+    const char *source = arena_printf(a, "config.json of %s, family %s%s", c.name ? c.name : name, c.family,
+                                      c.shape.experts ? "; every replica holds all experts" : "");
+    shape_write_model(&out, name, c.family, c.activation, source, &s);
+    int rc = o.output ? file_write(o.output, out.s, out.n, e) : 0;
+    if (!rc && o.json) show_json(name, &c, &s, out.s);
+    if (!rc && !o.json) show_text(name, &c, &s, a);
+    text_free(&out);
+    return rc;
+}
+
+int cmd_model(int argc, char **argv) {
+    o.attention = o.recompute = 0;
+    return program_run(&model_command, argc, argv, model);
+}

@@ -1,0 +1,68 @@
+#include "cli/cli.h"
+#include "formats/devices.h"
+#include "formats/inputs.h"
+#include "formats/shape.h"
+#include "io/file.h"
+
+#include <string.h>
+
+/* sailor profile */
+
+static const char *const dtypes[] = {"fp32", "bf16", "fp16", NULL};
+
+static struct {
+    const char *output, *gpu, *framework, *inputs;
+    bool force;
+    int dtype;
+} o;
+
+static const struct opt options[] = {
+    {0, "gpu", OPT_TEXT, "NAME", "GPU type with a data sheet in inputs/devices.json", &o.gpu, 0, 0, NULL},
+    {0, "dtype", OPT_CHOICE, NULL, "element type: fp32 (the default, as for jobs), bf16 or fp16", &o.dtype, 0,
+     0, dtypes},
+    {0, "framework", OPT_TEXT, "NAME",
+     "framework of inputs/frameworks.json; default: megatron-core, or megatron for a model that keeps its "
+     "scores",
+     &o.framework, 0, 0, NULL},
+    {'o', "output", OPT_TEXT, "FILE", "write the profile here; default: standard output", &o.output, 0, 0,
+     NULL},
+    {'f', "force", OPT_FLAG, NULL, "overwrite the file", &o.force, 0, 0, NULL},
+    {0, "inputs", OPT_TEXT, "DIR",
+     "where models/ and devices.json are; default $SAILOR_INPUTS, then beside the program", &o.inputs, 0, 0,
+     NULL},
+};
+const struct opt_command profile_command = {
+    .name = "profile",
+    .usage = "MODEL --gpu NAME [-o FILE] [options]",
+    .about = "Estimate a model's layer times on a GPU from its data sheet, as a profile file. `sailor-train "
+             "profile` measures them.",
+    .details =
+        "The model must say what it is made of: `sailor model` writes such files. docs/estimator.md says "
+        "how far off the\nestimates are.\n\nexample:\n"
+        "  sailor profile llama-3.1-8b --gpu H100-80 --dtype bf16 -o "
+        "inputs/profiles/llama-3.1-8b/H100-80.bf16.json\n",
+    .opts = options,
+    .n_opt = sizeof options / sizeof *options,
+    .min_files = 1,
+    .max_files = 1,
+};
+
+static int profile(const char **name, int n, struct arena *a, struct err *e) {
+    (void)n;
+    struct workload w;
+    struct text out = {0};
+    const char *text = NULL;
+    if (!o.gpu) return err_set(e, EXIT_INPUT, "profile: missing --gpu NAME: the GPU type to estimate for");
+    if (model_load(name[0], o.inputs, &w, a, e)) return -1;
+    if (o.output && file_can_create(o.output, o.force, "use -f to overwrite it", e)) return -1;
+    if (profile_estimate(w.model, o.gpu, dtypes[o.dtype], o.framework, o.inputs, &text, a, e)) return -1;
+    text_add(&out, "%s", text);
+    int rc = file_write(o.output, out.s, out.n, e);
+    text_free(&out);
+    return rc;
+}
+
+int cmd_profile(int argc, char **argv) {
+    o.dtype = 0;
+    return program_run(&profile_command, argc, argv, profile);
+}

@@ -1,0 +1,32 @@
+#ifndef SAILOR_FORMATS_SHAPE_H
+#define SAILOR_FORMATS_SHAPE_H
+#include "io/json.h"
+#include "sim/sheet.h"
+#include "sim/tables.h"
+/* Models that are known by their shape: their files are written, and profiles estimated, from it. */
+
+/** The object "transformer" of a model file. `sequence` is the model's. -1 with *e set. */
+int shape_read(const struct json_at *at, int sequence, struct model_shape *s, struct err *e);
+
+/** Why these degrees: does tp divide what it must? */
+bool shape_takes_tp(const struct transformer *x, int tp);
+
+/** Parameters that all GPUs of one replica hold together, and those that a token passes through. */
+double shape_params(const struct transformer *x);
+double shape_active_params(const struct transformer *x);
+
+/** Elements of 16 bit that a block keeps per sequence for its backward pass, on one of tp GPUs. */
+double shape_kept(const struct model_shape *s, enum recompute recompute, int tp);
+
+/** A model file. `family` and `source` are for people and for the trainer. */
+void shape_write_model(struct text *t, const char *name, const char *family, const char *activation,
+                       const char *source, const struct model_shape *s);
+
+/** The GPU's units that a job in this dtype ("fp32", "bf16", "fp16") multiplies in; -1 if it has none. */
+int shape_element(const struct device *d, const char *dtype);
+
+/** A profile file with estimated times: microbatches 1 to 64, and the degrees that fit into a node and that
+ * the model has sizes for. -1 with *e set (EXIT_INPUT) if the GPU does not multiply in this type. */
+int shape_write_profile(struct text *t, const struct model *m, const struct device *d,
+                        const struct framework *f, const char *dtype, struct err *e);
+#endif

@@ -1,0 +1,224 @@
+#include "import/config.h"
+#include "base/names.h"
+#include "io/json.h"
+
+#include <string.h>
+
+/* Every family of transformers spells its figures in its own way and leaves some of them to the code: which
+ * linears have biases, whether the output matrix is the embedding, what is the default of a key that is not
+ * there. These are the classes of transformers 4.4x (configuration_*.py and modeling_*.py of each family). */
+
+struct reader {
+    struct json_at root;
+    struct config *c;
+    struct arena *a;
+    struct err *e;
+};
+
+enum { SIZE_MAX_OF_A_MODEL = 1000000000 };
+
+/* A figure that must be there. */
+static int figure(struct reader *r, const char *key, int *out) {
+    struct json_at at = json_member(&r->root, key);
+    return json_int(&at, 1, SIZE_MAX_OF_A_MODEL, out, r->e);
+}
+
+/* One that may be missing, or null. */
+static int figure_or(struct reader *r, const char *key, int without, int *out) {
+    struct json_at at = json_member(&r->root, key);
+    *out = without;
+    return at.node && !json_null(&at) ? json_int(&at, 1, SIZE_MAX_OF_A_MODEL, out, r->e) : 0;
+}
+
+static int flag_or(struct reader *r, const char *key, bool without, bool *out) {
+    struct json_at at = json_member(&r->root, key);
+    *out = without;
+    return at.node && !json_null(&at) ? json_bool(&at, out, r->e) : 0;
+}
+
+static int activation_or(struct reader *r, const char *key, const char *without) {
+    struct json_at at = json_member(&r->root, key);
+    r->c->activation = without;
+    return at.node && !json_null(&at) ? json_string(&at, &r->c->activation, r->a, r->e) : 0;
+}
+
+/* The keys that most families share. */
+static int read_common(struct reader *r) {
+    struct transformer *x = &r->c->shape;
+    return figure(r, "hidden_size", &x->hidden) || figure(r, "num_hidden_layers", &x->layers) ||
+           figure(r, "num_attention_heads", &x->heads) || figure(r, "vocab_size", &x->vocabulary) ||
+           figure_or(r, "max_position_embeddings", 2048, &r->c->longest);
+}
+
+static int head_size(struct reader *r, int without) {
+    struct transformer *x = &r->c->shape;
+    if (figure_or(r, "head_dim", without, &x->head_size)) return -1;
+    if (x->head_size) return 0;
+    struct json_at heads = json_member(&r->root, "num_attention_heads");
+    if (x->hidden % x->heads)
+        return json_fail(&heads, r->e, "%d heads of hidden_size %d; expected a divisor, or head_dim",
+                         x->heads, x->hidden);
+    x->head_size = x->hidden / x->heads;
+    return 0;
+}
+
+static int read_gpt2(struct reader *r) {
+    struct transformer *x = &r->c->shape;
+    if (figure(r, "n_embd", &x->hidden) || figure(r, "n_layer", &x->layers) ||
+        figure(r, "n_head", &x->heads) || figure(r, "vocab_size", &x->vocabulary) ||
+        figure_or(r, "n_positions", 1024, &x->positions) || figure_or(r, "n_inner", 4 * x->hidden, &x->ffn) ||
+        activation_or(r, "activation_function", "gelu_new") ||
+        flag_or(r, "tie_word_embeddings", true, &x->tied) || head_size(r, 0))
+        return -1;
+    r->c->longest = x->positions;
+    x->qkv_biases = x->out_biases = x->ffn_biases = true;
+    return 0;
+}
+
+static int read_gpt_neo(struct reader *r) {
+    struct transformer *x = &r->c->shape;
+    if (figure(r, "hidden_size", &x->hidden) || figure(r, "num_layers", &x->layers) ||
+        figure(r, "num_heads", &x->heads) || figure(r, "vocab_size", &x->vocabulary) ||
+        figure_or(r, "max_position_embeddings", 2048, &x->positions) ||
+        figure_or(r, "intermediate_size", 4 * x->hidden, &x->ffn) ||
+        activation_or(r, "activation_function", "gelu_new") ||
+        flag_or(r, "tie_word_embeddings", true, &x->tied) || head_size(r, 0))
+        return -1;
+    r->c->longest = x->positions;
+    x->out_biases = x->ffn_biases = true;
+    return 0;
+}
+
+/* The table of positions has two rows that no token uses. */
+static int read_opt(struct reader *r) {
+    struct transformer *x = &r->c->shape;
+    bool before, biases, removed;
+    if (read_common(r) || figure(r, "ffn_dim", &x->ffn) ||
+        figure_or(r, "word_embed_proj_dim", x->hidden, &x->embedding_size) ||
+        flag_or(r, "do_layer_norm_before", true, &before) || flag_or(r, "enable_bias", true, &biases) ||
+        flag_or(r, "_remove_final_layer_norm", false, &removed) ||
+        activation_or(r, "activation_function", "relu") ||
+        flag_or(r, "tie_word_embeddings", true, &x->tied) || head_size(r, 0))
+        return -1;
+    if (x->embedding_size == x->hidden) x->embedding_size = 0;
+    x->positions = r->c->longest + 2;
+    x->qkv_biases = x->out_biases = x->ffn_biases = biases;
+    x->no_final_norm = !before || removed;
+    return 0;
+}
+
+/* llama and its kin: rotary positions, three feed-forward matrices, grouped key and value heads. */
+static int read_gated(struct reader *r, bool tied, int head_without) {
+    struct transformer *x = &r->c->shape;
+    x->gated = x->rms_norm = true;
+    return read_common(r) || figure(r, "intermediate_size", &x->ffn) ||
+           figure_or(r, "num_key_value_heads", x->heads, &x->kv_heads) ||
+           activation_or(r, "hidden_act", "silu") || flag_or(r, "tie_word_embeddings", tied, &x->tied) ||
+           head_size(r, head_without);
+}
+
+static int read_llama(struct reader *r) {
+    struct transformer *x = &r->c->shape;
+    if (read_gated(r, false, 0) || flag_or(r, "attention_bias", false, &x->qkv_biases) ||
+        flag_or(r, "mlp_bias", false, &x->ffn_biases))
+        return -1;
+    x->out_biases = x->qkv_biases;
+    return 0;
+}
+
+static int read_mistral(struct reader *r) { return read_gated(r, false, 0); }
+
+static int read_qwen2(struct reader *r) {
+    r->c->shape.qkv_biases = true;
+    return read_gated(r, false, 0);
+}
+
+static int read_qwen3(struct reader *r) {
+    struct transformer *x = &r->c->shape;
+    x->qk_norm = true;
+    if (read_gated(r, false, 128) || flag_or(r, "attention_bias", false, &x->qkv_biases)) return -1;
+    x->out_biases = x->qkv_biases;
+    return 0;
+}
+
+static int read_gemma(struct reader *r) { return read_gated(r, true, 256); }
+
+/* Attention and feed-forward part see the same norm. */
+static int read_phi(struct reader *r) {
+    struct transformer *x = &r->c->shape;
+    bool normed;
+    if (read_common(r) || figure(r, "intermediate_size", &x->ffn) ||
+        figure_or(r, "num_key_value_heads", x->heads, &x->kv_heads) ||
+        activation_or(r, "hidden_act", "gelu_new") || flag_or(r, "tie_word_embeddings", false, &x->tied) ||
+        flag_or(r, "qk_layernorm", false, &normed) || head_size(r, 0))
+        return -1;
+    struct json_at at = json_member(&r->root, "qk_layernorm");
+    if (normed) return json_fail(&at, r->e, "true; expected false, what phi-1, 1.5 and 2 have");
+    x->qkv_biases = x->out_biases = x->ffn_biases = x->head_bias = x->one_norm = true;
+    return 0;
+}
+
+static int read_mixtral(struct reader *r) {
+    struct transformer *x = &r->c->shape;
+    return read_gated(r, false, 0) || figure_or(r, "num_local_experts", 8, &x->experts) ||
+           figure_or(r, "num_experts_per_tok", 2, &x->active_experts);
+}
+
+static const struct family {
+    const char *name;
+    int (*read)(struct reader *r);
+} families[] = {{"gpt2", read_gpt2},      {"gpt_neo", read_gpt_neo}, {"opt", read_opt},
+                {"llama", read_llama},    {"mistral", read_mistral}, {"qwen2", read_qwen2},
+                {"qwen3", read_qwen3},    {"gemma", read_gemma},     {"phi", read_phi},
+                {"mixtral", read_mixtral}};
+enum { FAMILY_N = sizeof families / sizeof *families };
+
+static int check(const struct reader *r) {
+    const struct transformer *x = &r->c->shape;
+    struct json_at kv = json_member(&r->root, "num_key_value_heads"),
+                   layers = json_member(&r->root, "num_hidden_layers"),
+                   active = json_member(&r->root, "num_experts_per_tok");
+    if (x->layers > 500) return json_fail(&layers, r->e, "%d layers; expected at most 500", x->layers);
+    if (x->heads % x->kv_heads)
+        return json_fail(&kv, r->e, "%d; expected a divisor of the %d heads", x->kv_heads, x->heads);
+    if (x->active_experts > x->experts)
+        return json_fail(&active, r->e, "%d; expected at most the %d experts", x->active_experts, x->experts);
+    return 0;
+}
+
+static int read_name(struct reader *r) {
+    struct json_at at = json_member(&r->root, "_name_or_path");
+    if (!at.node || !cJSON_IsString(at.node) || !*at.node->valuestring) return 0;
+    const char *path = at.node->valuestring, *slash = strrchr(path, '/');
+    r->c->name = arena_strdup(r->a, slash ? slash + 1 : path);
+    return 0;
+}
+
+static int read_config(struct reader *r) {
+    struct json_at type = json_member(&r->root, "model_type");
+    const char *names = "";
+    if (!cJSON_IsObject(r->root.node)) return json_fail(&r->root, r->e, "no object; expected a config.json");
+    for (int i = 0; i < FAMILY_N; i++)
+        names = arena_printf(r->a, "%s%s%s", names, i ? ", " : "", families[i].name);
+    if (json_string(&type, &r->c->family, r->a, r->e)) return -1;
+    for (int i = 0; i < FAMILY_N; i++) {
+        if (strcmp(families[i].name, r->c->family) != 0) continue;
+        return read_name(r) || families[i].read(r) ? -1 : 0;
+    }
+    return json_fail(&type, r->e,
+                     "family \"%.40s\" is not known; expected one of %s. Of another one a model file can be "
+                     "written by hand: its widths, heads, biases and what is tied (docs/formats.md)",
+                     r->c->family, names);
+}
+
+int config_read(const char *file, const char *text, struct config *c, struct arena *a, struct err *e) {
+    cJSON *tree = json_parse(file, text, strlen(text), e);
+    if (!tree) return -1;
+    *c = (struct config){0};
+    struct reader r = {.root = json_root(file, tree), .c = c, .a = a, .e = e};
+    int rc = read_config(&r);
+    if (!rc && !c->shape.kv_heads) c->shape.kv_heads = c->shape.heads;
+    if (!rc) rc = check(&r);
+    cJSON_Delete(tree);
+    return rc ? -1 : 0;
+}
