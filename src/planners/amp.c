@@ -231,7 +231,7 @@ static int estimate(const struct workload *w, const void *extra, const struct pl
 const struct planner amp_planner = {
     .name = "amp",
     .about = "all GPU types as in one zone; every grid of tensor, data and pipeline degrees and microbatch",
-    .can = CAN_CORRECTED,
+    .can = CAN_CORRECTED | CAN_SEED,
     .every_profile = true,
     .solve = planner_walk,
     .propose = amp_propose,

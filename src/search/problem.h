@@ -15,6 +15,8 @@ struct search_problem {
     const struct pin *pin;
     bool exact_batch;
     int top_k;
+    int n_seed; /* plans known from elsewhere, to be beaten; those outside of the space do not count */
+    const struct plan *const *seed;
     double gap; /* a proof within this relative gap will do where an exact one takes long; 0 = exact, however
                    long */
 };

@@ -15,6 +15,7 @@
 #include "base/oom.h"
 #include "io/mpx_comm.h"
 #include "search/best.h"
+#include "search/ladder.h"
 #include "search/solve.h"
 #include "search/why.h"
 #include "search/wire.h"
@@ -191,6 +192,16 @@ static void merge_answer(struct engine *x, struct unit_result *r, const struct u
     r->gap = answer->status == UNIT_OPEN ? answer->gap : 0;
     r->lower_bound = answer->status == UNIT_OPEN ? fmax(answer->lower_bound, r->lower_bound) : r->value;
     r->attempts += !probe;
+}
+
+/* What rank 0 has, to all. */
+static void broadcast(const struct engine *x, struct wire *b) {
+    if (x->size == 1) return;
+    int n = (int)b->n;
+    MPI_Bcast(&n, 1, MPI_INT, 0, x->comm);
+    if (x->rank) *b = (struct wire){.bytes = malloc((size_t)n), .n = (size_t)n, .cap = (size_t)n};
+    if (!b->bytes) abort();
+    MPI_Bcast(b->bytes, n, MPI_BYTE, 0, x->comm);
 }
 
 /* Every rank learns the answers of all units of a round, and merges them in unit order. */
@@ -456,6 +467,29 @@ static bool any_rank_stopped(const struct engine *x) {
     return stopped;
 }
 
+/* Plans to beat before anything is bounded. One rank finds them, all take them over. */
+static void climb(struct engine *x) {
+    struct unit_answer found = {0};
+    struct wire b = {0};
+    double took;
+    size_t at = 0;
+    if (x->rank == 0) {
+        struct ladder l;
+        ladder_climb(x->p, LADDER_WORK, &x->stop, &l, x->a);
+        found = (struct unit_answer){.plans = l.judged, .n_plan = l.n_plan, .plan = l.plan};
+        wire_put_answer(&b, 0, &found, 0);
+    }
+    broadcast(x, &b);
+    wire_get_answer(&b, &at, &found, &took, x->p->w, x->a);
+    wire_free(&b);
+    x->row->plans_evaluated += found.plans;
+    for (int i = 0; i < found.n_plan; i++) {
+        best_estimate(x->p, &found.plan[i], x->a);
+        best_add(x->p, x->row, found.plan[i], x->a);
+    }
+    set_goal(x);
+}
+
 /* Stopped before the first bound: what earlier runs proved stays, else nothing is known but that plans take
  * time. */
 static int nothing_proven(struct engine *x) {
@@ -499,6 +533,7 @@ int search_row(const struct search_problem *p, struct row_result *row, const str
     if (hooks) x.stop = (struct stopper){hooks->stop, hooks->ctx};
     for (int i = 0; i < row->n_plan; i++) best_estimate(p, &row->plan[i], a);
     for (int i = 0; i < row->n_frontier; i++) best_estimate(p, &row->frontier[i], a);
+    if (!row->n_unit) climb(&x);
     if (!(x.s = space_build(p, &x.stop, a, e))) return -1;
     list_units(&x);
     if (any_rank_stopped(&x)) return nothing_proven(&x);

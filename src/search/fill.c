@@ -1,0 +1,473 @@
+/* The dynamic program: layers [l, L) are covered, the pipeline fills type k of the part's order, of which it
+ * has used u times D GPUs (and `off` in a stage that type k - 1 did not suffice for). For each such state the
+ * least sum of stage times is kept, with every stage within a limit on its time and on its all-reduce. The
+ * limits are then tightened step by step: a larger sum against a smaller maximum. */
+#include "search/fill.h"
+#include "sim/terms.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { UNITS_MAX = 128, STEPS_X = 14, STEPS_Y = 4, WORK_PER_JUDGEMENT = 128 };
+
+struct kind {
+    bool ok;
+    const double *comp, *params, *act; /* prefix sums over layers */
+};
+
+struct kinds {
+    int n_mb, *mb;
+    struct kind (*kind)[GPUS_MAX][TP_N]; /* [n_mb] */
+    const double *params;                /* prefix sums at tp 1 */
+};
+
+static const double *prefix(struct climb *c, const double *a, const double *b) {
+    double *sum = ARENA_ARRAY(c->a, double, c->L + 1);
+    for (int l = 0; l < c->L; l++) sum[l + 1] = sum[l] + a[l] + (b ? b[l] : 0);
+    return sum;
+}
+
+static void list_microbatches(struct climb *c, struct kinds *k) {
+    for (int x = 0; x < c->n_lot; x++) {
+        const struct profile *pr = c->w->profile[c->lot[x].gpu];
+        for (int i = 0; i < pr->n_mb; i++) {
+            int at = 0;
+            while (at < k->n_mb && k->mb[at] < pr->mb[i]) at++;
+            if (at < k->n_mb && k->mb[at] == pr->mb[i]) continue;
+            if (c->p->pin->micro_batch_size && c->p->pin->micro_batch_size != pr->mb[i]) continue;
+            memmove(k->mb + at + 1, k->mb + at, sizeof *k->mb * (size_t)(k->n_mb - at));
+            k->mb[at] = pr->mb[i];
+            k->n_mb++;
+        }
+    }
+}
+
+struct kinds *kinds_build(struct climb *c) {
+    struct kinds *k = ARENA_NEW(c->a, struct kinds);
+    const struct model *mo = c->w->model;
+    int most = 1;
+    for (int x = 0; x < c->n_lot; x++) most += c->w->profile[c->lot[x].gpu]->n_mb;
+    k->mb = ARENA_ARRAY(c->a, int, most);
+    list_microbatches(c, k);
+    k->kind = arena_alloc(c->a, sizeof *k->kind * (size_t)(k->n_mb + 1));
+    k->params = prefix(c, mo->params[0], NULL);
+    for (int i = 0; i < k->n_mb; i++)
+        for (int x = 0; x < c->n_lot; x++)
+            for (int ti = 0; ti < TP_N; ti++) {
+                struct kind *q = &k->kind[i][c->lot[x].gpu][ti];
+                if (q->ok || !climb_kind(c, c->lot[x].gpu, ti, k->mb[i])) continue;
+                const struct layer_times *t = profile_times(c->w->profile[c->lot[x].gpu], k->mb[i], 1 << ti);
+                *q = (struct kind){true, prefix(c, t->fwd_s, t->bwd_s), prefix(c, mo->params[ti], NULL),
+                                   prefix(c, mo->act_mem[ti], NULL)};
+            }
+    return k;
+}
+
+/* ---- one (part, m, D) --------------------------------------------------------------- */
+
+struct label {
+    double sum, usd_per_s;
+    int off, prev; /* prev: the state behind, -1 = none; SENT: the empty rest of type k + 1 */
+    short depth, ti;
+    short end; /* of the stage in front of which nothing is yet */
+    bool mixed;
+};
+
+struct fill {
+    struct climb *c;
+    const struct kinds *k;
+    const struct part *part;
+    int L, mi, m, D, M, K, U;
+    struct kind (*kind)[TP_N];         /* [gpu] of this microbatch */
+    int cap[GPUS_MAX][TP_N];           /* [k] GPUs in whole slots of a degree */
+    double usd_per_s[GPUS_MAX];        /* [k] cheapest zone */
+    const struct link *link[GPUS_MAX]; /* [k] fastest inside a zone */
+    double *send[GPUS_MAX][TP_N];      /* [k][ti][layer] its output to the like, at this microbatch */
+    double (*reduce)[RING_TI_N];       /* [k * (L + 1) * (L + 1) + first * (L + 1) + end][ti] at this D */
+    double x_hi, y_hi;
+    struct label *label; /* [l][k][u] */
+    struct sketch sketch;
+    uint64_t steps;
+};
+
+static int state(const struct fill *f, int l, int k, int u) { return (l * f->K + k) * (f->U + 1) + u; }
+
+static double stage_time(const struct fill *f, int k, int ti, int i, int e) {
+    const double *comp = f->kind[f->part->gpu[k]][ti].comp;
+    return comp[e] - comp[i] + (e < f->L ? f->send[k][ti][e - 1] : 0) + (i > 0 ? f->send[k][ti][i] : 0);
+}
+
+static bool stage_fits(const struct fill *f, int k, int ti, int i, int e, int depth) {
+    int gpu = f->part->gpu[k];
+    const struct kind *q = &f->kind[gpu][ti];
+    const struct workload *w = f->c->w;
+    int held = microbatches_in_flight(f->c->p->estimator, depth, f->M);
+    double bytes = model_bytes(w, q->params[e] - q->params[i], q->act[e] - q->act[i], held, f->m);
+    return bytes + framework_bytes(ti) <= w->site->gpu[gpu].memory_bytes;
+}
+
+static double stage_reduce(const struct fill *f, int k, int ti, int i, int e) {
+    return f
+        ->reduce[((size_t)k * (size_t)(f->L + 1) + (size_t)i) * (size_t)(f->L + 1) + (size_t)e][ring_ti(ti)];
+}
+
+static bool may_serve(const struct fill *f, int k, int ti, int i, int e, int depth) {
+    return f->kind[f->part->gpu[k]][ti].ok && stage_time(f, k, ti, i, e) <= f->x_hi &&
+           stage_reduce(f, k, ti, i, e) <= f->y_hi && stage_fits(f, k, ti, i, e, depth);
+}
+
+static void reach(struct fill *f, int to, struct label x) {
+    struct label *at = &f->label[to];
+    if (x.sum < at->sum || (x.sum == at->sum && x.off < at->off)) *at = x;
+}
+
+/* A stage [i, e) that takes what is left of type k at degree ti and goes on to the next types, each with its
+ * smallest degree that is no slower, or else within the limit. Fills `s` if given. Returns the type that it
+ * ends in, or -1. */
+static int mix(const struct fill *f, int k, int ti, int i, int e, int used, int depth, struct sketch_stage *s,
+               double *time_s, double *usd_per_s, int *off) {
+    int left = f->D, n = (f->cap[k][ti] - used) >> ti;
+    double slowest = stage_time(f, k, ti, i, e);
+    *usd_per_s = 0;
+    for (;;) {
+        if (n > left) n = left;
+        if (n > 0) {
+            if (s) {
+                s->kind[s->n].gpu = f->part->gpu[k];
+                s->kind[s->n].ti = ti;
+                s->kind[s->n++].count = n;
+            }
+            *time_s = slowest;
+            *usd_per_s += (n << ti) * f->usd_per_s[k];
+            left -= n;
+            *off = n << ti;
+        }
+        if (!left) return k;
+        if (++k == f->K) return -1;
+        int any = -1;
+        for (ti = 0; ti < TP_N; ti++) {
+            if (!may_serve(f, k, ti, i, e, depth)) continue;
+            if (any < 0) any = ti;
+            if (stage_time(f, k, ti, i, e) <= slowest) break;
+        }
+        if (ti == TP_N) ti = any;
+        if (ti < 0) return -1;
+        slowest = fmax(slowest, stage_time(f, k, ti, i, e));
+        n = f->cap[k][ti] >> ti;
+    }
+}
+
+static void extend(struct fill *f, int e, int k, int u) {
+    int from = state(f, e, k, u);
+    const struct label x = f->label[from];
+    int depth = x.depth + 1, used = x.off + u * f->D;
+    if (k + 1 < f->K) { /* nothing more of this type */
+        struct label skip = x;
+        skip.off = 0;
+        skip.prev = x.prev;
+        reach(f, state(f, e, k + 1, 0), skip);
+    }
+    for (int i = e - 1; i >= 0; i--) {
+        bool any = false;
+        for (int ti = 0; ti < TP_N; ti++) {
+            f->steps++;
+            if (!may_serve(f, k, ti, i, e, depth)) continue;
+            any = true;
+            struct label y = {.sum = x.sum,
+                              .usd_per_s = x.usd_per_s,
+                              .off = x.off,
+                              .prev = from,
+                              .depth = (short)depth,
+                              .ti = (short)ti,
+                              .end = (short)e};
+            if (used + (f->D << ti) <= f->cap[k][ti]) {
+                if (u + (1 << ti) > f->U) continue;
+                y.sum += stage_time(f, k, ti, i, e);
+                y.usd_per_s += (f->D << ti) * f->usd_per_s[k];
+                reach(f, state(f, i, k, u + (1 << ti)), y);
+                continue;
+            }
+            double time_s = 0, usd_per_s = 0;
+            int end = used + (1 << ti) <= f->cap[k][ti]
+                          ? mix(f, k, ti, i, e, used, depth, NULL, &time_s, &usd_per_s, &y.off)
+                          : -1;
+            if (end < 0) continue;
+            y.mixed = true;
+            y.sum += time_s;
+            y.usd_per_s += usd_per_s;
+            reach(f, state(f, i, end, 0), y);
+        }
+        if (!any && i < e - 1) break; /* longer stages take longer */
+    }
+}
+
+static void run(struct fill *f) {
+    size_t n = (size_t)(f->L + 1) * (size_t)f->K * (size_t)(f->U + 1);
+    for (size_t x = 0; x < n; x++) f->label[x].sum = INFINITY;
+    f->label[state(f, f->L, 0, 0)] = (struct label){.prev = -1};
+    for (int e = f->L; e > 0; e--)
+        for (int k = 0; k < f->K; k++)
+            for (int u = 0; u <= f->U; u++)
+                if (f->label[state(f, e, k, u)].sum < INFINITY) extend(f, e, k, u);
+    f->c->work += f->steps / WORK_PER_JUDGEMENT;
+    f->steps %= WORK_PER_JUDGEMENT;
+}
+
+/* ---- from states to sketches -------------------------------------------------------- */
+
+/* The pipeline that ends in this state; false: of more stages than there may be. */
+static bool trace(struct fill *f, int at, double *slowest, double *reduce) {
+    struct sketch *s = &f->sketch;
+    const struct label *last = &f->label[at];
+    int first = 0, here = at;
+    s->P = last->depth;
+    s->usd_per_s = last->usd_per_s;
+    *slowest = *reduce = 0;
+    for (int i = 0; i < s->P; i++) {
+        const struct label *x = &f->label[here];
+        const struct label *behind = &f->label[x->prev];
+        int k = x->prev / (f->U + 1) % f->K, u = x->prev % (f->U + 1);
+        struct sketch_stage *st = &s->stage[i];
+        *st = (struct sketch_stage){.first = first, .end = x->end};
+        double time_s = stage_time(f, k, x->ti, first, x->end), usd;
+        int off;
+        if (x->mixed) {
+            mix(f, k, x->ti, first, x->end, behind->off + u * f->D, x->depth, st, &time_s, &usd, &off);
+        } else {
+            st->n = 1;
+            st->kind[0].gpu = f->part->gpu[k];
+            st->kind[0].ti = x->ti;
+            st->kind[0].count = f->D;
+        }
+        int ti = x->ti;
+        for (int q = 0; q < st->n; q++) ti = st->kind[q].ti < ti ? st->kind[q].ti : ti;
+        *reduce = fmax(*reduce, stage_reduce(f, k, ti, first, x->end));
+        *slowest = fmax(*slowest, time_s);
+        first = x->end;
+        here = x->prev;
+    }
+    double sum = last->sum;
+    s->time_s = (f->M - 1) * *slowest + sum + *reduce;
+    return true;
+}
+
+static double promise(const struct fill *f, double time_s, double usd_per_s) {
+    double w = f->c->weight;
+    if (w == 1) return time_s;
+    if (w == 0) return usd_per_s * time_s;
+    return pow(time_s, w) * pow(usd_per_s * time_s, 1 - w);
+}
+
+/* The best end state for the present weight, by what the labels say; -1: none. */
+static int best_end(const struct fill *f) {
+    double best = INFINITY;
+    int at = -1;
+    double X = f->x_hi < INFINITY ? f->x_hi : 0;
+    for (int k = 0; k < f->K; k++)
+        for (int u = 0; u <= f->U; u++) {
+            const struct label *x = &f->label[state(f, 0, k, u)];
+            if (!(x->sum < INFINITY) || (f->c->p->pin->stages && x->depth != f->c->p->pin->stages)) continue;
+            double least = fmax(X, x->sum / x->depth);
+            double value = promise(f, (f->M - 1) * least + x->sum, x->usd_per_s);
+            if (value < best) {
+                best = value;
+                at = state(f, 0, k, u);
+            }
+        }
+    return at;
+}
+
+/* Tighten the limit on stage times while it helps; then that on all-reduces. */
+static void sweep(struct fill *f, double least_x, sketch_fn *take, void *ctx) {
+    double best = INFINITY, best_x = INFINITY, best_y = INFINITY, slowest, reduce;
+    f->x_hi = f->y_hi = INFINITY;
+    if (f->M > 8) f->x_hi = 1.3 * least_x;
+    for (int step = 0, found = 0; step < STEPS_X && !climb_over(f->c); step++) {
+        run(f);
+        int at = best_end(f);
+        if (at < 0) {
+            if (found) break;
+            f->x_hi = step < STEPS_X - 2 ? 1.3 * f->x_hi : INFINITY;
+            continue;
+        }
+        found = 1;
+        trace(f, at, &slowest, &reduce);
+        double value = promise(f, f->sketch.time_s, f->sketch.usd_per_s);
+        take(ctx, &f->sketch);
+        if (value < best) {
+            best = value;
+            best_x = slowest;
+            best_y = reduce;
+        }
+        if (f->M == 1 || slowest <= least_x * 1.01) break;
+        f->x_hi = slowest * (f->M > 8 ? 0.97 : 0.93);
+    }
+    f->x_hi = best_x * (1 + 1e-9);
+    f->y_hi = best_y;
+    for (int step = 0; step < STEPS_Y && best < INFINITY && f->D > 1 && !climb_over(f->c); step++) {
+        f->y_hi *= 0.85;
+        f->x_hi *= 1.04;
+        run(f);
+        int at = best_end(f);
+        if (at < 0) break;
+        trace(f, at, &slowest, &reduce);
+        take(ctx, &f->sketch);
+        f->y_hi = fmin(f->y_hi, reduce);
+    }
+}
+
+/* ---- a part ------------------------------------------------------------------------- */
+
+/* What the zones of the part have together, and the fastest of its links inside a zone. */
+static void survey(struct fill *f) {
+    const struct climb *c = f->c;
+    const struct site *s = c->w->site;
+    for (int k = 0; k < f->K; k++) {
+        double best = INFINITY;
+        f->usd_per_s[k] = INFINITY;
+        for (int x = 0; x < c->n_lot; x++) {
+            const struct lot *l = &c->lot[x];
+            if (l->gpu != f->part->gpu[k] || !(f->part->zones >> l->zone & 1)) continue;
+            for (int ti = 0; ti < TP_N; ti++)
+                f->cap[k][ti] += l->gpus / l->gpus_per_node * (l->gpus_per_node >> ti << ti) +
+                                 (l->gpus % l->gpus_per_node >> ti << ti);
+            f->usd_per_s[k] = fmin(f->usd_per_s[k], l->usd_per_s);
+            const struct link *link = site_link(s, l->zone, l->gpu, 1, l->zone, l->gpu, 1);
+            double t = usable_link_time_s(link, 1.6e7, c->p->estimator);
+            if (!f->link[k] || t < best) {
+                best = t;
+                f->link[k] = link;
+                for (int ti = 0; ti < TP_N; ti++) {
+                    link = site_link(s, l->zone, l->gpu, 1 << ti, l->zone, l->gpu, 1 << ti);
+                    for (int a = 0; a < f->L; a++) {
+                        f->send[k][ti][a] =
+                            usable_link_time_s(link, activation_bytes(c->w, a, f->m), c->p->estimator);
+                    }
+                }
+            }
+        }
+        if (!(f->usd_per_s[k] < INFINITY)) f->usd_per_s[k] = 0;
+    }
+}
+
+/* Layers repeat: stages of as many parameters as the one before or the one shifted by a layer are not counted
+ * anew. */
+static void build_reduces(struct fill *f) {
+    int L = f->L;
+    const double *params = f->k->params;
+    for (int k = 0; k < f->K; k++)
+        for (int i = 0; i < L; i++)
+            for (int e = i + 1; e <= L; e++) {
+                size_t at = ((size_t)k * (size_t)(L + 1) + (size_t)i) * (size_t)(L + 1) + (size_t)e;
+                double n = params[e] - params[i];
+                bool known = i > 0 && params[e - 1] - params[i - 1] == n;
+                for (int ti = 0; ti < RING_TI_N; ti++) {
+                    double *y = &f->reduce[at][ti];
+                    if (f->D == 1)
+                        *y = 0;
+                    else if (known)
+                        *y = f->reduce[at - (size_t)(L + 1) - 1][ti];
+                    else
+                        *y = usable_allreduce_time_s(f->link[k], ring_bytes(f->c->w, n, ti), f->D,
+                                                     f->c->p->estimator);
+                }
+            }
+}
+
+/* Bounds of (m, D) in the part, links left out. */
+struct chance {
+    int mi, D, M;
+    double least_x, value;
+};
+
+static int by_value(const void *a, const void *b) {
+    const struct chance *x = a, *y = b;
+    if (x->value != y->value) return x->value < y->value ? -1 : 1;
+    return x->mi != y->mi ? x->mi - y->mi : x->D - y->D;
+}
+
+/* GPU seconds and USD of a whole microbatch, on the best degree of each type: what they allow for D. */
+static bool rate_chance(struct fill *f, struct chance *x) {
+    double speed = 0, least_sum = INFINITY, usd = INFINITY;
+    int room = 0;
+    for (int k = 0; k < f->K; k++) {
+        double work = INFINITY;
+        int most = 0;
+        for (int ti = TP_N - 1; ti >= 0; ti--) {
+            const struct kind *q = &f->k->kind[x->mi][f->part->gpu[k]][ti];
+            if (!q->ok) continue;
+            work = fmin(work, q->comp[f->L] * (1 << ti));
+            least_sum = fmin(least_sum, q->comp[f->L]);
+            most = f->cap[k][ti] >> ti;
+        }
+        room += most;
+        if (work < INFINITY) speed += f->cap[k][0] / fmax(work, 1e-12);
+        usd = fmin(usd, work * f->usd_per_s[k]);
+    }
+    if (room < x->D) return false;
+    x->least_x = x->D / speed;
+    double time_s = (x->M - 1) * x->least_x + fmax(least_sum, x->least_x), w = f->c->weight;
+    double cost = x->M * (double)x->D * usd;
+    x->value = w == 1 ? time_s : w == 0 ? cost : pow(time_s, w) * pow(fmax(cost, 1e-300), 1 - w);
+    return true;
+}
+
+/* Of the D with equal M the smallest, and those that make the most of a type: D times a few stages. */
+static int list_chances(struct fill *f, struct chance *out) {
+    const struct pin *pin = f->c->p->pin;
+    int n = 0, G = f->c->w->global_batch_size, total = 0;
+    for (int k = 0; k < f->K; k++) total += f->cap[k][0];
+    for (int mi = 0; mi < f->k->n_mb; mi++) {
+        int m = f->k->mb[mi], D = 1;
+        while (D <= total) {
+            long slots = (long)m * D;
+            int M = microbatches(G, slots), next = M > 1 ? 0 : total + 1;
+            if (pin->data_parallel) {
+                D = pin->data_parallel;
+                M = microbatches(G, (long)m * D);
+            }
+            struct chance x = {.mi = mi, .D = D, .M = M};
+            if (M > 1) next = (G + m * (M - 1) - 1) / (m * (M - 1)); /* the least D of M - 1 microbatches */
+            if ((!f->c->p->exact_batch || G % ((long)m * D) == 0) && rate_chance(f, &x)) out[n++] = x;
+            if (pin->data_parallel) break;
+            D = next > D ? next : D + 1;
+        }
+    }
+    qsort(out, (size_t)n, sizeof *out, by_value);
+    return n;
+}
+
+void fill_part(struct climb *c, const struct kinds *kinds, const struct part *part, int most, sketch_fn *take,
+               void *ctx) {
+    struct arena scratch = {0};
+    struct fill f = {.c = c, .k = kinds, .part = part, .L = c->L, .K = part->n_type};
+    f.reduce = arena_alloc(&scratch, sizeof *f.reduce * (size_t)f.K * (size_t)(f.L + 1) * (size_t)(f.L + 1));
+    f.label = ARENA_ARRAY(&scratch, struct label, (size_t)(f.L + 1) * (size_t)f.K * (UNITS_MAX + 1));
+    f.sketch.stage = ARENA_ARRAY(&scratch, struct sketch_stage, f.L);
+    for (int k = 0; k < f.K; k++)
+        for (int ti = 0; ti < TP_N; ti++) f.send[k][ti] = ARENA_ARRAY(&scratch, double, f.L);
+    survey(&f);
+    struct chance *chance =
+        ARENA_ARRAY(&scratch, struct chance, (size_t)kinds->n_mb * (size_t)(c->w->global_batch_size + 2));
+    int n = list_chances(&f, chance);
+    for (int i = 0, tried = 0; i < n && tried < most && !climb_over(c); i++, tried++) {
+        const struct chance *x = &chance[i];
+        if (x->value >= c->lead_score.main) break;
+        f.mi = x->mi;
+        f.m = kinds->mb[x->mi];
+        f.D = x->D;
+        f.M = x->M;
+        f.kind = kinds->kind[x->mi];
+        memset(f.cap, 0, sizeof f.cap);
+        memset(f.link, 0, sizeof f.link);
+        survey(&f);
+        build_reduces(&f);
+        f.U = 0;
+        for (int k = 0; k < f.K; k++) f.U = f.cap[k][0] / f.D > f.U ? f.cap[k][0] / f.D : f.U;
+        if (f.U > UNITS_MAX) f.U = UNITS_MAX;
+        f.sketch.m = f.m;
+        f.sketch.D = f.D;
+        sweep(&f, x->least_x, take, ctx);
+    }
+    arena_free(&scratch);
+}

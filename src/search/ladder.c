@@ -1,0 +1,196 @@
+#include "search/ladder.h"
+
+#include <string.h>
+
+#include "search/fill.h"
+#include "search/local.h"
+#include "search/place.h"
+#include "sim/terms.h"
+
+enum { UNITS_PER_PART = 48, WEIGHTS = 5, STARTS = 4 };
+
+struct rungs {
+    struct climb *c;
+    const struct kinds *kinds;
+    struct draft room; /* for placing */
+    unsigned zones;    /* of the present part */
+    int n_type, type[GPUS_MAX];
+};
+
+/* ---- parts of the pool -------------------------------------------------------------- */
+
+static double hop_s(const struct climb *c, const struct lot *a, const struct lot *b) {
+    const double BYTES = 1.6e7;
+    const struct link *l = site_link(c->w->site, a->zone, a->gpu, 1, b->zone, b->gpu, 1);
+    return usable_link_time_s(l, BYTES, c->p->estimator);
+}
+
+/* Zones joined by links that are not much slower than those inside: by single linkage, of[zone] = least zone
+ * of its region. */
+static void find_regions(const struct climb *c, int of[ZONES_MAX]) {
+    const double SLOW = 2;
+    double t[ZONES_MAX][ZONES_MAX];
+    for (int x = 0; x < ZONES_MAX; x++) {
+        of[x] = x;
+        for (int y = 0; y < ZONES_MAX; y++) t[x][y] = INFINITY;
+    }
+    for (int i = 0; i < c->n_lot; i++)
+        for (int j = 0; j < c->n_lot; j++) {
+            double *at = &t[c->lot[i].zone][c->lot[j].zone];
+            *at = fmin(*at, hop_s(c, &c->lot[i], &c->lot[j]));
+        }
+    for (int pass = 0; pass < ZONES_MAX; pass++)
+        for (int x = 0; x < ZONES_MAX; x++)
+            for (int y = 0; y < ZONES_MAX; y++)
+                if (of[x] != of[y] && t[x][y] < INFINITY &&
+                    fmin(t[x][y], t[y][x]) <= SLOW * fmax(t[x][x], t[y][y]))
+                    of[x] = of[y] = of[x] < of[y] ? of[x] : of[y];
+}
+
+static int add_part(unsigned *part, int n, unsigned zones) {
+    for (int i = 0; i < n; i++)
+        if (part[i] == zones) return n;
+    if (zones) part[n++] = zones;
+    return n;
+}
+
+/* Regions first, then everything, then each zone. */
+static int list_parts(const struct climb *c, unsigned part[2 * ZONES_MAX + 1]) {
+    unsigned region[ZONES_MAX] = {0}, all = 0;
+    int of[ZONES_MAX], n = 0;
+    find_regions(c, of);
+    for (int x = 0; x < c->n_lot; x++) {
+        int z = c->lot[x].zone;
+        for (int y = z; of[z] != y; y = of[y]) of[z] = of[y];
+        region[of[z]] |= 1u << z;
+        all |= 1u << z;
+    }
+    for (int z = 0; z < ZONES_MAX; z++) n = add_part(part, n, region[z]);
+    n = add_part(part, n, all);
+    for (int z = 0; z < ZONES_MAX; z++)
+        if (all >> z & 1) n = add_part(part, n, 1u << z);
+    return n;
+}
+
+/* ---- one part ----------------------------------------------------------------------- */
+
+static void take_sketch(void *ctx, const struct sketch *s) {
+    const double WORSE = 1.1; /* than the lead, by the best links: then it need not be placed */
+    struct rungs *r = ctx;
+    double w = r->c->weight;
+    double value = w == 1   ? s->time_s
+                   : w == 0 ? s->time_s * s->usd_per_s
+                            : pow(s->time_s, w) * pow(s->time_s * s->usd_per_s, 1 - w);
+    if (value > WORSE * r->c->lead_score.main) return;
+    place_sketch(r->c, s, r->zones, &r->room);
+}
+
+/* Does the part, filled in this order, give a better plan than what is known? */
+static bool try_types(struct rungs *r, const int *gpu, int n, int most) {
+    struct part part = {.zones = r->zones, .n_type = n};
+    struct score before = r->c->lead_score;
+    memcpy(part.gpu, gpu, sizeof *gpu * (size_t)n);
+    fill_part(r->c, r->kinds, &part, most, take_sketch, r);
+    return score_better(r->c->lead_score, before);
+}
+
+/* One more type at any place in the order, as long as that helps. */
+static void grow(struct rungs *r, int *best, int n, int most) {
+    for (bool grown = true; grown && n < r->n_type;) {
+        grown = false;
+        int from[GPUS_MAX], next[GPUS_MAX];
+        memcpy(from, best, sizeof from);
+        for (int t = 0; t < r->n_type; t++) {
+            bool has = false;
+            for (int k = 0; k < n; k++) has |= from[k] == r->type[t];
+            for (int at = 0; at <= n && !has && !climb_over(r->c); at++) {
+                memcpy(next, from, sizeof *next * (size_t)at);
+                next[at] = r->type[t];
+                memcpy(next + at + 1, from + at, sizeof *next * (size_t)(n - at));
+                if (!try_types(r, next, n + 1, most)) continue;
+                memcpy(best, next, sizeof next);
+                grown = true;
+            }
+        }
+        n += grown;
+    }
+}
+
+static void climb_part(struct rungs *r, unsigned zones, int most) {
+    int best[GPUS_MAX] = {0}, n_best = 0;
+    r->zones = zones;
+    r->n_type = 0;
+    for (int g = 0; g < GPUS_MAX; g++) {
+        bool there = false;
+        for (int x = 0; x < r->c->n_lot; x++)
+            there |= r->c->lot[x].gpu == g && zones >> r->c->lot[x].zone & 1;
+        if (there) r->type[r->n_type++] = g;
+    }
+    for (int t = 0; t < r->n_type; t++)
+        if (try_types(r, &r->type[t], 1, most)) best[0] = r->type[t], n_best = 1;
+    for (int t = 0; t < r->n_type; t++)
+        for (int u = 0; u < r->n_type && !climb_over(r->c); u++) {
+            int two[2] = {r->type[t], r->type[u]};
+            if (t != u && try_types(r, two, 2, most)) memcpy(best, two, sizeof two), n_best = 2;
+        }
+    if (n_best == 0 && r->n_type > 2) best[0] = r->type[0], best[1] = r->type[1], n_best = 2;
+    if (r->n_type > 2) grow(r, best, n_best, most);
+}
+
+/* ---- the whole pool ----------------------------------------------------------------- */
+
+static void sow(struct climb *c, struct draft *room) {
+    struct score s;
+    for (int i = 0; i < c->p->n_seed; i++)
+        if (draft_of_plan(c, room, c->p->seed[i])) climb_judge(c, room, &s);
+}
+
+static void improve_kept(struct climb *c, struct draft *room, uint64_t work) {
+    struct found_plan start[WEIGHTS];
+    int n = 0, all = c->n_kept;
+    bool frontier = c->p->objective == OBJECTIVE_FRONTIER;
+    for (int k = 0; k < (frontier ? WEIGHTS : STARTS) && all; k++) {
+        int at = frontier ? k * (all - 1) / (WEIGHTS - 1) : k;
+        if (at < all) start[n++] = c->kept[at];
+    }
+    for (int k = 0; k < n && !climb_over(c); k++) {
+        if (frontier) c->weight = 1 - (double)k / (WEIGHTS - 1);
+        c->lead_score = (struct score){INFINITY, INFINITY};
+        if (draft_of_plan(c, room, start[k].plan)) local_search(c, room, work / (uint64_t)n);
+    }
+}
+
+void ladder_climb(const struct search_problem *p, uint64_t work, const struct stopper *stop,
+                  struct ladder *out, struct arena *a) {
+    struct arena scratch = {0};
+    struct climb c;
+    climb_begin(&c, p, stop, &scratch);
+    c.work_max = work;
+    *out = (struct ladder){0};
+    if (c.n_lot) {
+        struct rungs r = {.c = &c, .kinds = kinds_build(&c), .room = draft_new(&c)};
+        unsigned part[2 * ZONES_MAX + 1];
+        int n = list_parts(&c, part);
+        bool limits = p->max_usd_per_iteration < INFINITY || p->min_iterations_per_s > 0;
+        int weights = limits || p->objective == OBJECTIVE_FRONTIER ? WEIGHTS : 1;
+        double weight = c.weight;
+        sow(&c, &r.room);
+        for (int k = 0; k < weights; k++) {
+            if (weights > 1) c.weight = 1 - (double)k / (WEIGHTS - 1);
+            c.lead_score = (struct score){INFINITY, INFINITY};
+            c.work_max = c.work + (work / 2 - c.work / 2) / (uint64_t)(weights - k) + 1;
+            for (int i = 0; i < n; i++) climb_part(&r, part[i], UNITS_PER_PART);
+        }
+        c.weight = weight;
+        c.work_max = work;
+        improve_kept(&c, &r.room, work > c.work ? work - c.work : 0);
+    }
+    out->judged = c.work;
+    out->n_plan = c.n_kept;
+    out->plan = ARENA_ARRAY(a, struct found_plan, c.n_kept + 1);
+    for (int i = 0; i < c.n_kept; i++) {
+        out->plan[i] = c.kept[i];
+        out->plan[i].plan = plan_copy(c.kept[i].plan, a);
+    }
+    arena_free(&scratch);
+}

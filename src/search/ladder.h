@@ -1,0 +1,20 @@
+#ifndef SAILOR_SEARCH_LADDER_H
+#define SAILOR_SEARCH_LADDER_H
+#include "search/draft.h"
+/* Good plans in no time, for the search to beat, and for its answer where time is short: the best of each
+ * part of the pool (a GPU type, a zone, a region, two types, ...), of the seeds that the problem brings
+ * along, and of a local search from there. What is done depends on the problem and `work` alone (plans
+ * judged, not seconds), unless it is stopped. */
+
+enum { LADDER_WORK = 200000 }; /* some tenths of a second */
+
+struct ladder {
+    int n_plan; /* best first; of a frontier all that count, by time */
+    struct found_plan *plan;
+    uint64_t judged;
+};
+
+void ladder_climb(const struct search_problem *p, uint64_t work, const struct stopper *stop,
+                  struct ladder *out, struct arena *a);
+
+#endif

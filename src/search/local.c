@@ -1,0 +1,331 @@
+/* Each kind of move is tried at all its places; the first change for the better is taken at once. The order
+ * of moves is fixed, so the way is the same everywhere. */
+#include "search/local.h"
+
+#include <string.h>
+
+struct walk {
+    struct climb *c;
+    struct draft *d, *trial; /* where we are; the move being judged */
+    struct score score;
+    uint64_t until;
+};
+
+static bool done(const struct walk *w) { return w->c->work >= w->until || climb_over(w->c); }
+
+static struct stage *begin(struct walk *w, int i) {
+    draft_copy(w->trial, w->d);
+    return &w->trial->pipe.stage[i];
+}
+
+/* Better than where we are? Then go there. */
+static bool settle(struct walk *w) {
+    struct score s;
+    if (!climb_judge(w->c, w->trial, &s) || !score_better(s, w->score)) return false;
+    w->score = s;
+    struct draft *t = w->d;
+    w->d = w->trial;
+    w->trial = t;
+    return true;
+}
+
+/* ---- moves -------------------------------------------------------------------------- */
+
+static bool move_cuts(struct walk *w) {
+    static const int by[] = {1, -1, 2, -2, 4, -4};
+    bool any = false;
+    for (int i = 0; i + 1 < w->d->pipe.n_stage; i++)
+        for (size_t k = 0; k < sizeof by / sizeof *by && !done(w); k++) {
+            struct stage *st = begin(w, i);
+            int cut = st->end + by[k];
+            if (cut <= st->first || cut >= st[1].end) continue;
+            st->end = st[1].first = cut;
+            any |= settle(w);
+        }
+    /* a layer from stage i to stage j: all cuts between them move */
+    for (int i = 0; i < w->d->pipe.n_stage; i++)
+        for (int j = 0; j < w->d->pipe.n_stage && !done(w); j++) {
+            if (j - i < 2 && i - j < 2) continue;
+            struct stage *st = begin(w, 0);
+            int step = i < j ? -1 : 1, lo = i < j ? i : j, hi = i < j ? j : i;
+            for (int k = lo; k < hi; k++) {
+                st[k].end += step;
+                st[k + 1].first += step;
+            }
+            if (st[i].end > st[i].first) any |= settle(w);
+        }
+    return any;
+}
+
+static void set_degree(struct stage *st, int gpu, int tp) {
+    for (int k = 0; k < st->n_group; k++)
+        if (st->group[k].gpu == gpu) st->group[k].tp = tp;
+}
+
+static bool change_degrees(struct walk *w) {
+    bool any = false;
+    for (int i = 0; i < w->d->pipe.n_stage; i++)
+        for (int k = 0; k < w->d->pipe.stage[i].n_group; k++)
+            for (int ti = 0; ti < TP_N && !done(w); ti++) {
+                struct stage *st = begin(w, i);
+                if (k >= st->n_group || st->group[k].tp == 1 << ti) continue;
+                set_degree(st, st->group[k].gpu, 1 << ti);
+                any |= settle(w);
+            }
+    for (int g = 0; g < GPUS_MAX; g++) /* in all stages */
+        for (int ti = 0; ti < TP_N && !done(w); ti++) {
+            struct stage *st = begin(w, 0);
+            bool moved = false;
+            for (int i = 0; i < w->d->pipe.n_stage; i++)
+                for (int k = 0; k < st[i].n_group; k++) {
+                    if (st[i].group[k].gpu != g || st[i].group[k].tp == 1 << ti) continue;
+                    st[i].group[k].tp = 1 << ti;
+                    moved = true;
+                }
+            if (moved) any |= settle(w);
+        }
+    return any;
+}
+
+static void drop(struct stage *st, int k, int n) {
+    st->group[k].count -= n;
+    if (st->group[k].count > 0) return;
+    st->n_group--;
+    memmove(st->group + k, st->group + k + 1, sizeof *st->group * (size_t)(st->n_group - k));
+}
+
+/* The degree at which a stage would take more replicas of a type: its own, else any. */
+static int degree_in(const struct stage *st, int gpu) {
+    for (int k = 0; k < st->n_group; k++)
+        if (st->group[k].gpu == gpu) return tp_index(st->group[k].tp);
+    return -1;
+}
+
+/* Take n replicas of group k of stage i to another lot, as far as they have room there. */
+static bool relocate(struct walk *w, int i, int k, int lot, int ti, int n) {
+    struct stage *st = begin(w, i);
+    const struct lot *l = &w->c->lot[lot];
+    drop(st, k, n);
+    if (draft_room(w->c, w->trial, lot, ti) < n || !draft_add(w->trial, i, l->zone, l->gpu, 1 << ti, n))
+        return false;
+    return settle(w);
+}
+
+static bool move_replicas(struct walk *w) {
+    bool any = false;
+    for (int i = 0; i < w->d->pipe.n_stage; i++)
+        for (int k = 0; k < w->d->pipe.stage[i].n_group; k++)
+            for (int lot = 0; lot < w->c->n_lot && !done(w); lot++)
+                for (int ti = 0; ti < TP_N && k < w->d->pipe.stage[i].n_group; ti++) {
+                    const struct stage *st = &w->d->pipe.stage[i];
+                    const struct replicas *r = &st->group[k];
+                    const struct lot *l = &w->c->lot[lot];
+                    if (r->zone == l->zone && r->gpu == l->gpu) break;
+                    int own = degree_in(st, l->gpu), n = r->count;
+                    if ((own >= 0 && own != ti) || !climb_kind(w->c, l->gpu, ti, w->d->plan.micro_batch_size))
+                        continue;
+                    int room = draft_room(w->c, w->d, lot, ti);
+                    if (room >= n && relocate(w, i, k, lot, ti, n)) {
+                        any = true;
+                        break;
+                    }
+                    if (n > 1 && room > 0) {
+                        int some = room < n ? room : n / 2;
+                        if (relocate(w, i, k, lot, ti, some)) {
+                            any = true;
+                            break;
+                        }
+                    }
+                }
+    return any;
+}
+
+/* The places of two stages, or of two zones throughout. */
+static bool swap_places(struct walk *w) {
+    bool any = false;
+    struct replicas keep[PARTS_MAX];
+    for (int i = 0; i < w->d->pipe.n_stage; i++)
+        for (int j = i + 1; j < w->d->pipe.n_stage && !done(w); j++) {
+            struct stage *st = begin(w, 0);
+            int n = st[i].n_group;
+            memcpy(keep, st[i].group, sizeof *keep * (size_t)n);
+            memcpy(st[i].group, st[j].group, sizeof *keep * (size_t)st[j].n_group);
+            memcpy(st[j].group, keep, sizeof *keep * (size_t)n);
+            st[i].n_group = st[j].n_group;
+            st[j].n_group = n;
+            any |= settle(w);
+        }
+    for (int y = 0; y < ZONES_MAX; y++)
+        for (int z = 0; z < ZONES_MAX && !done(w); z++) {
+            if (y == z) continue;
+            struct stage *st = begin(w, 0);
+            bool moved = false;
+            for (int i = 0; i < w->d->pipe.n_stage; i++)
+                for (int k = 0; k < st[i].n_group; k++) {
+                    struct replicas *r = &st[i].group[k];
+                    if (r->zone != y && (y > z || r->zone != z)) continue;
+                    moved |= r->zone == y;
+                    r->zone = r->zone == y ? z : y;
+                }
+            if (!moved) continue;
+            if (y < z) { /* they change places, in the order too */
+                int t = w->trial->rank[y];
+                w->trial->rank[y] = w->trial->rank[z];
+                w->trial->rank[z] = t;
+                any |= settle(w);
+                continue;
+            }
+            bool ordered = true; /* all of y to z: only if no list names both */
+            for (int i = 0; i < w->d->pipe.n_stage; i++)
+                for (int k = 0; k + 1 < st[i].n_group; k++) {
+                    const struct replicas *r = &st[i].group[k];
+                    ordered &= w->trial->rank[r[0].zone] < w->trial->rank[r[1].zone] ||
+                               (r[0].zone == r[1].zone && r[0].gpu < r[1].gpu);
+                }
+            if (ordered) any |= settle(w);
+        }
+    return any;
+}
+
+static int by_rank(const int *rank, const struct replicas *a, const struct replicas *b) {
+    return rank[a->zone] != rank[b->zone] ? rank[a->zone] - rank[b->zone] : a->gpu - b->gpu;
+}
+
+static void sort_groups(struct draft *d) {
+    for (int i = 0; i < d->pipe.n_stage; i++) {
+        struct stage *st = &d->pipe.stage[i];
+        for (int k = 1; k < st->n_group; k++)
+            for (int q = k; q > 0 && by_rank(d->rank, &st->group[q], &st->group[q - 1]) < 0; q--) {
+                struct replicas t = st->group[q];
+                st->group[q] = st->group[q - 1];
+                st->group[q - 1] = t;
+            }
+    }
+}
+
+static bool swap_zones_in_order(struct walk *w) {
+    bool any = false;
+    unsigned used = 0;
+    for (int i = 0; i < w->d->pipe.n_stage; i++)
+        for (int k = 0; k < w->d->pipe.stage[i].n_group; k++) used |= 1u << w->d->pipe.stage[i].group[k].zone;
+    if (!(used & (used - 1))) return false;
+    for (int y = 0; y < ZONES_MAX; y++)
+        for (int z = y + 1; z < ZONES_MAX && !done(w); z++) {
+            if (!(used >> y & used >> z & 1)) continue;
+            begin(w, 0);
+            int t = w->trial->rank[y];
+            w->trial->rank[y] = w->trial->rank[z];
+            w->trial->rank[z] = t;
+            sort_groups(w->trial);
+            any |= settle(w);
+        }
+    return any;
+}
+
+/* Stage i with the one behind it, on the replicas of either; or stage i in two, on free replicas. */
+static bool merge_and_split(struct walk *w) {
+    bool any = false;
+    for (int i = 0; i + 1 < w->d->pipe.n_stage; i++)
+        for (int keep = 0; keep < 2 && i + 1 < w->d->pipe.n_stage && !done(w); keep++) {
+            struct stage *st = begin(w, i);
+            struct stage gone = st[1 - keep], kept = st[keep];
+            kept.first = st[0].first;
+            kept.end = st[1].end;
+            for (int k = i + 1; k + 1 < w->trial->pipe.n_stage; k++)
+                w->trial->pipe.stage[k] = w->trial->pipe.stage[k + 1];
+            w->trial->pipe.stage[i] = kept;
+            w->trial->pipe.stage[--w->trial->pipe.n_stage] = gone; /* its room stays */
+            any |= settle(w);
+        }
+    for (int i = 0; i < w->d->pipe.n_stage && w->d->pipe.n_stage < w->c->L; i++)
+        for (int lot = 0; lot < w->c->n_lot && !done(w); lot++)
+            for (int ti = 0; ti < TP_N; ti++) {
+                const struct stage *now = &w->d->pipe.stage[i];
+                if (now->end - now->first < 2 || w->d->pipe.n_stage == w->c->L ||
+                    !climb_kind(w->c, w->c->lot[lot].gpu, ti, w->d->plan.micro_batch_size) ||
+                    draft_room(w->c, w->d, lot, ti) < w->d->D)
+                    continue;
+                struct stage *all = begin(w, 0), spare = all[w->d->pipe.n_stage];
+                int P = ++w->trial->pipe.n_stage;
+                for (int k = P - 1; k > i + 1; k--) all[k] = all[k - 1];
+                all[i + 1] = spare;
+                all[i + 1].n_group = 0;
+                all[i + 1].end = all[i].end;
+                all[i].end = all[i + 1].first = (all[i].first + all[i].end + 1) / 2;
+                if (draft_add(w->trial, i + 1, w->c->lot[lot].zone, w->c->lot[lot].gpu, 1 << ti, w->d->D))
+                    any |= settle(w);
+            }
+    return any;
+}
+
+/* All stages with D replicas: fewer from the last groups on, more where there is room. */
+static bool resize(struct walk *w, int D, int m) {
+    begin(w, 0);
+    w->trial->plan.micro_batch_size = m;
+    w->trial->D = D;
+    for (int i = 0; i < w->trial->pipe.n_stage; i++) {
+        struct stage *st = &w->trial->pipe.stage[i];
+        int have = w->d->D;
+        while (have > D) {
+            int k = st->n_group - 1, n = st->group[k].count < have - D ? st->group[k].count : have - D;
+            drop(st, k, n);
+            have -= n;
+        }
+        for (int k = 0; k < st->n_group && have < D; k++) {
+            struct replicas r = st->group[k];
+            int room = draft_room(w->c, w->trial, w->c->lot_at[r.zone][r.gpu], tp_index(r.tp));
+            int n = room < D - have ? room : D - have;
+            st->group[k].count += n;
+            have += n;
+        }
+        for (int lot = 0; lot < w->c->n_lot && have < D; lot++) {
+            const struct lot *l = &w->c->lot[lot];
+            int ti = degree_in(st, l->gpu);
+            for (int t = ti < 0 ? 0 : ti; t < (ti < 0 ? TP_N : ti + 1) && have < D; t++) {
+                if (!climb_kind(w->c, l->gpu, t, m)) continue;
+                int room = draft_room(w->c, w->trial, lot, t), n = room < D - have ? room : D - have;
+                if (n <= 0 || !draft_add(w->trial, i, l->zone, l->gpu, 1 << t, n)) continue;
+                have += n;
+                break;
+            }
+        }
+        if (have != D) return false;
+    }
+    return settle(w);
+}
+
+static bool change_size(struct walk *w) {
+    bool any = false;
+    int G = w->c->w->global_batch_size, m = w->d->plan.micro_batch_size, D = w->d->D;
+    int M = (G + m * D - 1) / (m * D), size[4] = {D - 1, D + 1, 0, 0};
+    if (M > 1)
+        size[2] = (G + m * (M - 1) - 1) / (m * (M - 1)); /* the least D of a microbatch fewer, or more */
+    size[3] = (G + m * (M + 1) - 1) / (m * (M + 1));
+    for (int k = 0; k < 4 && !done(w); k++)
+        if (size[k] > 0 && size[k] != w->d->D) any |= resize(w, size[k], w->d->plan.micro_batch_size);
+    for (int x = 1; x <= 64 && !done(w); x *= 2) {
+        m = w->d->plan.micro_batch_size;
+        if (x == m) continue;
+        any |= resize(w, w->d->D, x);
+        D = (int)((long)w->d->D * w->d->plan.micro_batch_size / x);
+        if (D > 0 && x != w->d->plan.micro_batch_size && !done(w)) any |= resize(w, D, x);
+    }
+    return any;
+}
+
+void local_search(struct climb *c, struct draft *d, uint64_t work) {
+    struct draft a = draft_new(c), b = draft_new(c);
+    struct walk w = {.c = c, .d = &a, .trial = &b, .until = c->work + work};
+    draft_copy(&a, d);
+    if (!climb_judge(c, &a, &w.score)) return;
+    for (bool any = true; any && !done(&w);) {
+        any = move_cuts(&w);
+        any |= change_degrees(&w);
+        any |= move_replicas(&w);
+        any |= swap_places(&w);
+        any |= swap_zones_in_order(&w);
+        any |= merge_and_split(&w);
+        any |= change_size(&w);
+    }
+    draft_copy(d, w.d);
+}
