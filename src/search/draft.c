@@ -18,7 +18,8 @@ static void list_lots(struct climb *c) {
             c->lot[c->n_lot++] = (struct lot){.zone = z,
                                               .gpu = g,
                                               .gpus = n,
-                                              .gpus_per_node = s->gpu[g].gpus_per_node,
+                                              .nodes = c->p->nodes ? c->p->nodes[z * s->n_gpu + g]
+                                                                   : nodes_of(n, s->gpu[g].gpus_per_node),
                                               .usd_per_s = isnan(usd) ? INFINITY : usd};
         }
 }
@@ -136,15 +137,9 @@ bool draft_of_plan(struct climb *c, struct draft *d, const struct plan *p) {
     return true;
 }
 
-/* GPUs of a lot in whole slots of 2^ti (node_packing_fits). */
-static int slots(const struct lot *l, int ti) {
-    int t = 1 << ti, full = l->gpus / l->gpus_per_node, rest = l->gpus % l->gpus_per_node;
-    return full * (l->gpus_per_node / t) + rest / t;
-}
-
 int draft_room(const struct climb *c, const struct draft *d, int lot, int ti) {
     const struct lot *l = &c->lot[lot];
-    int used[TP_N] = {0}, least = slots(l, 0), above = 0; /* GPUs of degrees from 2^t on */
+    int used[TP_N] = {0}, least = l->nodes.room[0], above = 0; /* GPUs of degrees from 2^t on */
     for (int i = 0; i < d->pipe.n_stage; i++)
         for (int k = 0; k < d->pipe.stage[i].n_group; k++) {
             const struct replicas *r = &d->pipe.stage[i].group[k];
@@ -153,7 +148,7 @@ int draft_room(const struct climb *c, const struct draft *d, int lot, int ti) {
     for (int t = TP_N - 1; t >= 0; t--) {
         above += used[t] << t;
         if (t > ti) continue;
-        int free = ((slots(l, t) << t) - above) >> ti;
+        int free = (l->nodes.room[t] - above) >> ti;
         least = free < least ? free : least;
     }
     return least < 0 ? 0 : least;
@@ -172,7 +167,7 @@ static bool fits_pool(const struct climb *c, const struct draft *d) {
             used[lot][tp_index(r->tp)] += r->count;
         }
     for (int k = 0; k < c->n_lot; k++)
-        if (!node_packing_fits(used[k], c->lot[k].gpus, c->lot[k].gpus_per_node)) return false;
+        if (!nodes_fit(&c->lot[k].nodes, used[k])) return false;
     return true;
 }
 
@@ -213,11 +208,12 @@ static bool can_reduce(const struct climb *c, const struct stage *st, int D) {
     for (int l = st->first; l < st->end; l++) params += c->w->model->params[0][l];
     for (int k = 0; k < st->n_group; k++)
         ti = tp_index(st->group[k].tp) < ti ? tp_index(st->group[k].tp) : ti;
+    struct allreduce messages = allreduce_of(ring_bytes(c->w, params, ti), D, c->p->estimator);
     for (int k = 0; k < st->n_group; k++)
         for (int next = k + (st->group[k].count == 1); next <= k + 1 && next < st->n_group; next++) {
             const struct replicas *x = &st->group[k], *y = &st->group[next];
             const struct link *l = site_link(s, x->zone, x->gpu, 1, y->zone, y->gpu, 1);
-            if (!l || !allreduce_usable(l, ring_bytes(c->w, params, ti), D, c->p->estimator)) return false;
+            if (!l || !allreduce_usable(l, &messages)) return false;
         }
     return true;
 }

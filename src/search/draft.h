@@ -9,7 +9,8 @@ enum { CELLS_ALL = ZONES_MAX * GPUS_MAX, PARTS_MAX = 32 };
 
 /** A (zone, GPU type) of the pool. */
 struct lot {
-    int zone, gpu, gpus, gpus_per_node;
+    int zone, gpu, gpus;
+    struct nodes nodes;
     double usd_per_s; /* of one GPU; INFINITY = unknown */
 };
 

@@ -328,9 +328,7 @@ static void survey(struct fill *f) {
         for (int x = 0; x < c->n_lot; x++) {
             const struct lot *l = &c->lot[x];
             if (l->gpu != f->part->gpu[k] || !(f->part->zones >> l->zone & 1)) continue;
-            for (int ti = 0; ti < TP_N; ti++)
-                f->cap[k][ti] += l->gpus / l->gpus_per_node * (l->gpus_per_node >> ti << ti) +
-                                 (l->gpus % l->gpus_per_node >> ti << ti);
+            for (int ti = 0; ti < TP_N; ti++) f->cap[k][ti] += l->nodes.room[ti];
             f->usd_per_s[k] = fmin(f->usd_per_s[k], l->usd_per_s);
             const struct link *link = site_link(s, l->zone, l->gpu, 1, l->zone, l->gpu, 1);
             double t = usable_link_time_s(link, 1.6e7, c->p->estimator);
@@ -363,13 +361,15 @@ static void build_reduces(struct fill *f) {
                 bool known = i > 0 && params[e - 1] - params[i - 1] == n;
                 for (int ti = 0; ti < RING_TI_N; ti++) {
                     double *y = &f->reduce[at][ti];
-                    if (f->D == 1)
+                    if (f->D == 1) {
                         *y = 0;
-                    else if (known)
+                    } else if (known) {
                         *y = f->reduce[at - (size_t)(L + 1) - 1][ti];
-                    else
-                        *y = usable_allreduce_time_s(f->link[k], ring_bytes(f->c->w, n, ti), f->D,
-                                                     f->c->p->estimator);
+                    } else {
+                        struct allreduce messages =
+                            allreduce_of(ring_bytes(f->c->w, n, ti), f->D, f->c->p->estimator);
+                        *y = usable_allreduce_s(f->link[k], &messages);
+                    }
                 }
             }
 }

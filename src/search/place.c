@@ -13,12 +13,11 @@ struct stock {
 
 static int room_left(const struct stock *k, int lot, int ti) {
     const struct lot *l = &k->c->lot[lot];
-    int above = 0, least = 1 << 30, full = l->gpus / l->gpus_per_node, rest = l->gpus % l->gpus_per_node;
+    int above = 0, least = 1 << 30;
     for (int t = TP_N - 1; t >= 0; t--) {
         above += k->used[lot][t] << t;
         if (t > ti) continue;
-        int slots = full * (l->gpus_per_node >> t << t) + (rest >> t << t);
-        int free = (slots - above) >> ti;
+        int free = (l->nodes.room[t] - above) >> ti;
         least = free < least ? free : least;
     }
     return least < 0 ? 0 : least;

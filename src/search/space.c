@@ -221,9 +221,7 @@ static void build_classes(const struct space *s, struct mb_space *mb, int n_mb, 
     memset(rest->ti, -1, sizeof rest->ti);
 }
 
-long cell_room(const struct cell *c, int ti) {
-    return (long)(c->gpus / c->gpus_per_node) * (c->gpus_per_node >> ti) + (c->gpus % c->gpus_per_node >> ti);
-}
+long cell_room(const struct cell *c, int ti) { return c->nodes.room[ti] >> ti; }
 
 double class_least(const struct mb_space *mb, int cls, const double weight[GPUS_MAX]) {
     const struct stage_class *c = &mb->cls[cls];
