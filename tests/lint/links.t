@@ -23,9 +23,9 @@ PYTHON = [f for f in ALL if f.endswith(".py")]
 SCRIPTS = [f for f in ALL if f.endswith((".t", ".sh", ".sbatch"))] + [
     "Makefile", "quickstart", "tests/run", ".ci/run", "jobs/grid-plan", "jobs/submit-validation"]
 
-# Files that are ours by their name alone: a comment may say space.h for src/search/space.h
+# Ours by their name alone: a comment may say space.h for src/search/space.h. What follows -o is written, not read.
 NAME = re.compile(r"(?<!-o )(?<![\w./*$<>{}-])((?:[\w-]+/)*[\w-]+\.(?:c|h|cu|cuh|cc|md|sh|sbatch|t))(?![\w/*.-]*\w)")
-PATH = re.compile(r"(?<![\w./$:~<>{}-])((?:%s)/[\w./*{},-]*)" % "|".join(map(re.escape, ROOTS)))
+PATH = re.compile(r"(?<!-o )(?<![\w./$:~<>{}-])((?:%s)/[\w./*{},-]*)" % "|".join(map(re.escape, ROOTS)))
 # An upper-case word that stands for a name the reader chooses: MODEL, SITE, GPU
 CHOSEN = re.compile(r"[A-Z][A-Z_]*")
 # Headers and programs of others, and an example of a name
