@@ -418,6 +418,21 @@ static int checkpoint(struct engine *x, struct err *e) {
     return rc;
 }
 
+/* The most promising of the units that are within the gap, once more with little tolerance. Only the plans
+ * count, and what is proven to the end; if this is stopped, the answer is what it was. */
+static void polish(struct engine *x) {
+    enum { POLISHED = 4 };
+    int round[POLISHED], n = 0;
+    if (x->p->gap == 0 || x->p->objective == OBJECTIVE_FRONTIER) return;
+    sort_open(x);
+    for (int i = 0; i < x->n_unit && n < POLISHED; i++)
+        if (x->unit[i].result->status == UNIT_OPEN) round[n++] = i;
+    if (!n) return;
+    run_round(x, round, n, (struct unit_effort){.limit = 2000000, .tolerance = 0.1 * x->p->gap}, true);
+    set_goal(x);
+    set_bounds(x);
+}
+
 static int solve_all(struct engine *x, int *stopped, struct err *e) {
     enum { ROUND = 16, ROUND_AGAIN = 4, ATTEMPTS = 3 };
     static const uint64_t limit[ATTEMPTS] = {1000000, 20000000,
@@ -455,6 +470,7 @@ static int solve_all(struct engine *x, int *stopped, struct err *e) {
             if (checkpoint(x, e)) return -1;
         }
     }
+    polish(x);
     return 0;
 }
 
