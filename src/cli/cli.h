@@ -52,7 +52,7 @@ struct error_summary {
 };
 struct error_summary error_summary(const double *error, int n, struct arena *scratch);
 
-/* ---- remarks.c: what is no error, but worth a line on stderr ---- */
+/* ---- remarks.c: what is not an error, but worth a line on stderr ---- */
 
 /** Of a site: a link whose fit is far from what was measured. */
 void remark_site(const struct site *s);

@@ -4,10 +4,17 @@
 static struct { const char *out, *facts; } o;
 
 static const struct opt options[] = {
-    {'o', "output", OPT_TEXT, "DIR", "directory of inputs to fill (models/, profiles/, sites/, ...)", &o.out,
-     0, 0, NULL},
-    {0, "facts", OPT_TEXT, "FILE",
-     "what the artifact's data files do not say (GPU memory, prices, nodes), as JSON", &o.facts, 0, 0, NULL},
+    {.letter = 'o',
+     .name = "output",
+     .kind = OPT_TEXT,
+     .arg = "DIR",
+     .help = "directory of inputs to write to (models/, profiles/, sites/, ...)",
+     .value = &o.out},
+    {.name = "facts",
+     .kind = OPT_TEXT,
+     .arg = "FILE",
+     .help = "JSON file with what the artifact's data files do not say (GPU memory, prices, nodes)",
+     .value = &o.facts},
 };
 const struct opt_command import_command = {
     .name = "import",

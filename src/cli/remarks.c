@@ -1,4 +1,4 @@
-/* What is no error, but what a user should know before trusting a plan: one line each on stderr. */
+/* What is not an error, but worth knowing before a plan is trusted: one line each on stderr. */
 #include "base/text.h"
 #include "cli/cli.h"
 
@@ -86,10 +86,10 @@ static void remark_batch(const struct plan *p, int row) {
     for (int i = 0; i < p->n_pipeline; i++)
         round += (long)p->micro_batch_size * stage_replicas(&p->pipeline[i].stage[0]);
     if (p->global_batch_size % round == 0) return;
-    remark(
-        "row %d: the batch of %d is no multiple of the %ld sequences of a round: the last round is not full "
-        "(\"exact_batch\": true in the job leaves such plans out)",
-        row, p->global_batch_size, round);
+    remark("row %d: the batch of %d is not a multiple of the %ld sequences of a round: the last round is not "
+           "full "
+           "(\"exact_batch\": true in the job leaves such plans out)",
+           row, p->global_batch_size, round);
 }
 
 void remark_row(const struct row_result *row, int i, bool proven, double gap) {

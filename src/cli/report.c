@@ -9,9 +9,16 @@ static struct {
 } o;
 
 static const struct opt options[] = {
-    {0, "row", OPT_INT, "R", "only pool row R, from 0", &o.row, 0, 1e9, NULL},
-    {0, "json", OPT_FLAG, NULL, "the JSON lines of `sailor plan --json` instead of tables", &o.json, 0, 0,
-     NULL},
+    {.name = "row",
+     .kind = OPT_INT,
+     .arg = "R",
+     .help = "print pool row R only, counted from 0",
+     .value = &o.row,
+     .max = 1e9},
+    {.name = "json",
+     .kind = OPT_FLAG,
+     .help = "print the JSON lines of `sailor plan --json` instead of tables",
+     .value = &o.json},
 };
 const struct opt_command report_command = {
     .name = "report",

@@ -12,21 +12,36 @@ static struct {
 } o;
 
 static struct opt options[] = {
-    {0, "estimator", OPT_CHOICE, NULL,
-     "native (the default, as for `plan`): the project's own; sailor: the published simulator; the others "
-     "(time and memory "
-     "only): of the planners of that name",
-     &o.estimator, 0, 0, NULL},
-    {0, "corrected", OPT_FLAG, NULL, "a baseline's estimator without the defects of its published code",
-     &o.corrected, 0, 0, NULL},
-    {0, "json", OPT_FLAG, NULL, "one JSON object per plan, one per line, instead of tables", &o.json, 0, 0,
-     NULL},
-    {0, "job", OPT_TEXT, "JOB.json",
-     "refuse plans that do not fit into a pool of this job (GPUs per zone, whole nodes)", &o.job, 0, 0, NULL},
-    {0, "row", OPT_INT, "K", "the pool row of --job, from 0; default 0", &o.row, 0, 1e9, NULL},
-    {0, "inputs", OPT_TEXT, "DIR",
-     "where models/, profiles/ and sites/ are; default $SAILOR_INPUTS, then beside the program", &o.inputs, 0,
-     0, NULL},
+    {.name = "estimator",
+     .kind = OPT_CHOICE,
+     .help = "what estimates: native (the default, as in plan), the project's own; sailor, the published "
+             "simulator; or that of a published planner (time and memory only)",
+     .value = &o.estimator},
+    {.name = "corrected",
+     .kind = OPT_FLAG,
+     .help = "use the published planner's estimator without the defects of its code",
+     .value = &o.corrected},
+    {.name = "json",
+     .kind = OPT_FLAG,
+     .help = "print one JSON object per plan, one per line, instead of tables",
+     .value = &o.json},
+    {.name = "job",
+     .kind = OPT_TEXT,
+     .arg = "JOB.json",
+     .help = "refuse plans that do not fit into a pool of this job (GPUs per zone, whole nodes)",
+     .value = &o.job},
+    {.name = "row",
+     .kind = OPT_INT,
+     .arg = "K",
+     .help = "check against pool row K of --job, counted from 0 (default 0)",
+     .value = &o.row,
+     .max = 1e9},
+    {.name = "inputs",
+     .kind = OPT_TEXT,
+     .arg = "DIR",
+     .help = "directory with models/, profiles/ and sites/; default: $SAILOR_INPUTS, then the one beside the "
+             "program",
+     .value = &o.inputs},
 };
 const struct opt_command simulate_command = {
     .name = "simulate",
@@ -43,7 +58,7 @@ const struct opt_command simulate_command = {
     .max_files = 1 << 20,
 };
 
-/* GPUs that exist, as a pool: what the site does not state is no limit. */
+/* GPUs that exist, as a pool: what the site does not state is not limited. */
 static int check_site(const struct plan_entry *x, struct arena *a, struct err *e) {
     const struct site *s = x->workload->site;
     int n = s->n_zone * s->n_gpu, *pool = ARENA_ARRAY(a, int, n);

@@ -13,18 +13,26 @@ static struct {
 } o;
 
 static struct opt options[] = {
-    {0, "estimator", OPT_CHOICE, NULL,
-     "native (the default): the project's own; sailor: the published simulator; all: a table of all of them; "
-     "the others: of the planners of "
-     "that name",
-     &o.estimator, 0, 0, NULL},
-    {0, "corrected", OPT_FLAG, NULL, "a baseline's estimator without the defects of its published code",
-     &o.corrected, 0, 0, NULL},
-    {0, "json", OPT_FLAG, NULL,
-     "one JSON object per run and a last one with the summary (all: the summaries)", &o.json, 0, 0, NULL},
-    {0, "inputs", OPT_TEXT, "DIR",
-     "where models/, profiles/ and sites/ are; default $SAILOR_INPUTS, then beside the program", &o.inputs, 0,
-     0, NULL},
+    {.name = "estimator",
+     .kind = OPT_CHOICE,
+     .help = "what estimates: native (the default), the project's own; sailor, the published simulator; that "
+             "of a published planner; or all, one after another in one table",
+     .value = &o.estimator},
+    {.name = "corrected",
+     .kind = OPT_FLAG,
+     .help = "use the published planner's estimator without the defects of its code",
+     .value = &o.corrected},
+    {.name = "json",
+     .kind = OPT_FLAG,
+     .help = "print one JSON object per run and a last one with the summary (with --estimator all: the "
+             "summaries)",
+     .value = &o.json},
+    {.name = "inputs",
+     .kind = OPT_TEXT,
+     .arg = "DIR",
+     .help = "directory with models/, profiles/ and sites/; default: $SAILOR_INPUTS, then the one beside the "
+             "program",
+     .value = &o.inputs},
 };
 const struct opt_command validate_command = {
     .name = "validate",

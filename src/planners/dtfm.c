@@ -237,7 +237,7 @@ static void align(const struct dtfm_task *t, const int *from, int p, int q, int 
             if (t->q->corrected && s > limit) c[k] = 1e9; /* not needed, if both ways cost the same */
             if (c[k] > c[worst]) worst = k;
         }
-    if (!t->q->corrected) c[worst] = FORBIDDEN_S; /* [Q1] so that the dearest pair is taken */
+    if (!t->q->corrected) c[worst] = FORBIDDEN_S; /* [Q1] so that the most expensive pair is taken */
     dtfm_least_matching(D, c, match, a);
     for (int i = 0; i < D; i++) next[i] = to[match[i]];
     memcpy(to, next, sizeof *to * (size_t)D);
@@ -308,7 +308,7 @@ static int dtfm_propose(const struct question *q, struct answer *out, struct are
             arena_free(&own);
         }
     qsort(list, (size_t)out->n, sizeof *list, by_cost);
-    for (int i = 0; i < out->n; i++) /* C is no time of an iteration; corrected it is */
+    for (int i = 0; i < out->n; i++) /* C is not the time of an iteration; in corrected mode it is */
         if (q->corrected)
             list[i].cost_usd = rental_usd(w, list[i].plan, list[i].time_s);
         else

@@ -15,14 +15,14 @@ struct dtfm_net {
     const double *limit; /* [n_limit] all these, ascending */
 };
 
-/* Groups of GPUs as stages: sizes, and room for the deal at hand. */
+/* Groups of GPUs as stages: sizes, and room for the current deal. */
 struct dtfm_task {
     const struct question *q;
     const struct dtfm_net *net;
     int P, D, m;
     double gradient_bytes,
         message_bytes;         /* message: what goes one way over a border in an iteration, as C counts */
-    int *count, *size, *mates; /* of the deal at hand: [P * K], [P], [P * N] */
+    int *count, *size, *mates; /* of the current deal: [P * K], [P], [P * N] */
     double *cross;             /* [P * P] s per byte */
     int *path;                 /* [P] */
     uint64_t random;

@@ -152,7 +152,7 @@ static double group_cost(const struct dtfm_task *t, int p) {
     return 2 * worst / t->D;
 }
 
-/* Pairs of GPUs of two groups by class, none of them dearer than a limit. */
+/* Pairs of GPUs of two groups by class, none more expensive than a limit. */
 struct flow {
     int *pairs;  /* [K * K] */
     int *within; /* [K] pairs that a class can form inside its nodes */
@@ -188,7 +188,8 @@ static bool all_pair_up(const struct dtfm_task *t, double limit, int p, int q, c
     return true;
 }
 
-/* The dearest pair of the cheapest matching between two groups (s per byte), cheapest by its dearest pair. */
+/* The most expensive pair of the best matching between two groups (s per byte): the matching whose most
+ * expensive pair is cheapest. */
 static double bottleneck(const struct dtfm_task *t, int p, int q, struct arena *a) {
     const struct dtfm_net *x = t->net;
     struct arena_mark mark = arena_mark(a);
@@ -211,8 +212,9 @@ static double bottleneck(const struct dtfm_task *t, int p, int q, struct arena *
     return x->limit[lo];
 }
 
-/* [Q1] In the published code the bottleneck matching ends with its first step: the dearest pair of all. */
-static double dearest_pair(const struct dtfm_task *t, int p, int q) {
+/* [Q1] In the published code the bottleneck matching ends with its first step: the most expensive pair of
+ * all. */
+static double costliest_pair(const struct dtfm_task *t, int p, int q) {
     const struct dtfm_net *x = t->net;
     double worst = 0;
     for (int n = 0; n < x->N; n++) {
@@ -234,7 +236,7 @@ double dtfm_cost(struct dtfm_task *t, const int *label, struct arena *a) {
         worst = fmax(worst, group_cost(t, p));
         for (int q = p + 1; q < t->P; q++)
             t->cross[p * t->P + q] = t->cross[q * t->P + p] =
-                t->q->corrected ? bottleneck(t, p, q, a) : dearest_pair(t, p, q);
+                t->q->corrected ? bottleneck(t, p, q, a) : costliest_pair(t, p, q);
     }
     return worst * t->gradient_bytes + 2 * shortest_path(t->P, t->cross, t->path, a) * t->message_bytes;
 }

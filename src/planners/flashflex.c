@@ -314,7 +314,7 @@ enum {
 
 /** The complete graph of n GPUs. `apart`: an edge is dear where the link is slow, so that the cut goes inside
  * machines; else where it is fast. Weights are FLOPS, 1e10 / bandwidth and bandwidth where METIS has 64 bits,
- * as published; [Q] products of them overflow in its k-way balancing, so that some parts become far too
+ * as published; [Q7] products of them overflow in its k-way balancing, so that some parts become far too
  * heavy. With 32 bits: TFLOPS x `scale` and GiB/s x 100, both so that all sums stay below 2^30; nothing
  * overflows, and pools of several types are cut otherwise. */
 static struct graph graph_make(const struct world *x, const int *d, int n, bool apart, double scale,
@@ -472,10 +472,10 @@ static int *hash_slot(int *table, unsigned mask, int key) {
             if (!table[k] || table[k] == key) return &table[k];
 }
 
-/* [Q] The GPUs of a group are counted by machine in the order of a hash set and dealt out in their own order:
- * with unequal counts a "machine" can get GPUs of two. This is that order: open addressing by machine mod
- * table size, runs of ten slots, growth at 3/5 to more than four times the number. Fills count[], returns how
- * many machines. */
+/* [Q5] The GPUs of a group are counted by machine in the order of a hash set and dealt out in their own
+ * order: with unequal counts a "machine" can get GPUs of two. This is that order: open addressing by machine
+ * mod table size, runs of ten slots, growth at 3/5 to more than four times the number. Fills count[], returns
+ * how many machines. */
 static int count_hashed(const struct world *x, const int *d, int n, int *count, struct arena *a) {
     unsigned mask = 7, some = 0;
     int *table = ARENA_ARRAY(a, int, mask + 1), *old; /* machine + 1; 0 = free */
@@ -559,7 +559,7 @@ static void show(const struct question *q, struct world *x, struct arena *a) {
     x->on_machine = ARENA_ARRAY(a, int, n);
 }
 
-/* A stage of two types, which the counting of machines may make, is no plan here. */
+/* A stage of two types, which the counting of machines may make, is not a plan here. */
 static bool one_type(const struct world *x, const struct team *t) {
     for (int i = 1; i < t->n; i++)
         if (x->device[t->device[i]].gpu != x->device[t->device[0]].gpu) return false;
@@ -599,7 +599,7 @@ static int candidate_make(const struct world *x, struct graph *g, struct candida
                       p->team[i].layers + (i == 0) + (i == p->n - 1 ? m->n_layer - m->n_block - 1 : 0) == 0 ||
                       !one_type(x, &p->team[i]);
     }
-    if (!fits) return 0; /* [Q3] it goes on with a pipeline that is none */
+    if (!fits) return 0; /* [Q3] the published program goes on with something that is not a pipeline */
     *v = dropped ? DROPPED : GOOD;
     if (!dropped) c->time_s = time_s(x, c->line, c->n, n_micro);
     return 0;

@@ -120,7 +120,8 @@ static struct kind kind_of(const struct workload *w, int gpu, int zone, int gpus
                          .gpus = gpus,
                          .per_node = t->gpus_per_node,
                          .memory_MiB = t->planner_memory_bytes / (1 << 20),
-                         .inter_Bps = inter ? inter->peak_Bps : DBL_MIN, /* unknown: takes for ever */
+                         .inter_Bps =
+                             inter ? inter->peak_Bps : DBL_MIN, /* unknown: treat as infinitely slow */
                          .intra_Bps = intra->known ? intra->peak_Bps : DBL_MIN,
                          .m_max = m_max,
                          .before_ms = before_ms,
@@ -427,7 +428,7 @@ static bool raise_degree(struct trial *t) {
 static bool whole(const struct trial *t) {
     for (int i = 0; i < t->S; i++)
         if (t->part[i].first == t->part[i].end) return false;
-    return t->part[t->S - 1].end == t->w->L; /* [Q3] a plan that lost a layer is none that could be judged */
+    return t->part[t->S - 1].end == t->w->L; /* [Q3] a plan that lost a layer cannot be judged */
 }
 
 /* On to the next strategy that gives a plan; false: there is none. */

@@ -7,7 +7,8 @@
  * proven optimum. The others are those that the paper compares (docs/planners.md), each a plan space, an
  * estimator and a ranking over the common tables: such a planner only proposes plans, and planner_walk()
  * judges every list in the same way, by the common simulator. Each has two modes: faithful keeps the defects
- * of the published code, corrected fixes them. */
+ * of the published code, corrected fixes them; [Q1], [Q2], ... mark them, with an index in docs/planners.md.
+ */
 
 /** What a planner is asked. */
 struct question {

@@ -6,7 +6,7 @@
 /* The published heuristic of Sailor. For every number of stages P (even layers), microbatch m and replicas D:
  * a recursion over the stages that splits the D replicas of each among the GPU types and keeps, for what is
  * then left of the pool, only the rest with the least time. Zones are grouped into regions; a stage stays
- * within one. [Q1] to [Q6] mark the defects that question.corrected mends. */
+ * within one. [Q1] to [Q6] mark the defects that question.corrected fixes. */
 
 enum {
     DEGREES = 3,
@@ -77,7 +77,7 @@ struct bucket {
 struct search {
     const struct question *q;
     const struct workload *w;
-    int K, gpu[GPUS_MAX]; /* types at hand, by name */
+    int K, gpu[GPUS_MAX]; /* types available, by name */
     int n_slot, n_region, n_tour, gpus;
     struct slot *slot;
     uint16_t *full;                       /* [n_slot] */

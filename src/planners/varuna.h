@@ -2,7 +2,8 @@
 #define SAILOR_PLANNERS_VARUNA_H
 #include "planners/planner.h"
 /* Inside of the planner varuna: the pipeline event by event (varuna_sim.c), inputs, memory and estimate
- * (varuna_cost.c), the search (varuna.c). Q1, Q2, ... are quirks of the published code: docs/planners.md. */
+ * (varuna_cost.c), the search (varuna.c). [Q1], [Q2], ... are quirks of the published code: docs/planners.md.
+ */
 
 /* The peak of each layer when it trains alone, on one GPU type. */
 struct varuna_peaks {
@@ -37,7 +38,7 @@ struct varuna_grid {
     const struct varuna_peaks *peaks; /* NULL: fitted */
     bool corrected;
     int zone, gpu, D, P, tp, m, B;
-    int t, ti;        /* degree of times and sizes, log2. Q1: always a whole node, whatever the plan's is */
+    int t, ti;        /* degree of times and sizes, log2. [Q1]: always a whole node, whatever the plan's is */
     const int *first; /* [P + 1] first layer of each stage; then the number of layers */
 };
 
@@ -59,7 +60,7 @@ double varuna_peak_bytes(const struct varuna_grid *g);
  * simulate. */
 double varuna_iteration_s(const struct varuna_grid *g, struct arena *a);
 
-/** The estimate of any plan; NAN where it is no grid. */
+/** The estimate of any plan; NAN where it is not a grid. */
 int varuna_estimate(const struct workload *w, const void *extra, const struct plan *p, bool corrected,
                     struct guess *out, struct arena *scratch, struct err *e);
 

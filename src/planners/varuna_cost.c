@@ -93,7 +93,7 @@ double varuna_layer_peak(const struct varuna_grid *g, int l) {
     } fit[] = {{"gpt-neo", 6, 1.9, 3}, {"", 6, 3, 2}};
     const struct model *x = g->w->model;
     const struct varuna_peaks *k = g->peaks;
-    /* Q5: the measurement at one degree (4) is taken for all */
+    /* [Q5]: the measurement at one degree (4) is taken for all */
     if (k && (!g->corrected || k->tp == g->t)) {
         for (int i = 0; i < k->n; i++)
             if (k->mb[i] == g->m && k->bytes[i]) return k->bytes[i][l];
@@ -114,7 +114,7 @@ double varuna_stage_bytes(const struct varuna_grid *g, int first, int end, int b
         if (g->corrected) kept += x->act_mem[g->ti][l];
     }
     bytes += out_bytes(g, end - 1);
-    /* Q5: divided by the degree that it was measured at, and only one microbatch in flight */
+    /* [Q5]: divided by the degree that it was measured at, and only one microbatch in flight */
     return g->corrected ? bytes + (double)behind * g->w->element_bytes * g->m * kept : floor(bytes / g->tp);
 }
 
@@ -133,7 +133,7 @@ static double gradient_bytes(const struct varuna_grid *g) {
     double most = 0;
     for (int i = 0; i < g->P; i++) {
         double sum = 0;
-        /* Q7: slices of P layers rather than L/P */
+        /* [Q7]: slices of P layers rather than L/P */
         int l = g->corrected ? g->first[i] : i * g->P, end = g->corrected ? g->first[i + 1] : l + g->P;
         for (; l < end && l < x->n_layer; l++) sum += (double)g->w->element_bytes * x->params[g->ti][l];
         most = fmax(most, sum);
@@ -150,7 +150,7 @@ double varuna_iteration_s(const struct varuna_grid *g, struct arena *a) {
     const struct link *net = site_link(s, g->zone, g->gpu, g->t, g->zone, g->gpu, g->t), *own = net;
     int node = s->gpu[g->gpu].gpus_per_node, M = (g->B / g->D + g->m - 1) / g->m;
     if (!lt || !net || (int64_t)M * g->P > STAGES_X_MICROBATCHES_MAX) return NAN;
-    int per_node = node; /* stages. Q1: as if they had one GPU each, so most of them seem to share a node */
+    int per_node = node; /* stages. [Q1]: as if they had one GPU each, so most of them seem to share a node */
     if (g->corrected) {
         const struct link *intra = &s->intra[g->gpu * TP_N + g->ti];
         per_node = node / g->t > 0 ? node / g->t : 1;
@@ -163,10 +163,10 @@ double varuna_iteration_s(const struct varuna_grid *g, struct arena *a) {
         us[i].fwd = (float)(fwd * 1e6);
         us[i].bwd = (float)(bwd * 1e6);
         if (i == g->P - 1) break;
-        /* Q6: always the same layer, not that of the cut. Q10: within a node a message takes no time but its
-         * noise */
+        /* [Q6]: always the same layer, not that of the cut. [Q10]: within a node a message takes no time but
+         * its noise */
         double bytes = out_bytes(g, g->corrected ? g->first[i + 1] - 1 : g->first[g->P] / g->P);
-        if (!link_usable(net, bytes, ESTIMATOR_SAILOR)) return NAN; /* the noise would be drawn for ever */
+        if (!link_usable(net, bytes, ESTIMATOR_SAILOR)) return NAN; /* drawing the noise would never end */
         bool near = i / per_node == (i + 1) / per_node;
         double send_s = near && !g->corrected ? 0 : link_time_s(near ? own : net, bytes, ESTIMATOR_SAILOR);
         us[i].send = (int64_t)(send_s * 1e6);

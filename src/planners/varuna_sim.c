@@ -18,7 +18,7 @@ static void make_order(int P, int M, bool corrected, int *order, int *n_order, s
         for (int i = 0; i < P; i++) {
             int warm = P - 1 - i, *next = &order[i * 2 * M + n_order[i]];
             if (corrected && warm > M)
-                warm = M; /* Q8: with fewer microbatches a stage never leaves its warm-up */
+                warm = M; /* [Q8]: with fewer microbatches a stage never leaves its warm-up */
             bool backward = fwd[i] >= warm && (bwd[i] >= M - warm || (n_order[i] - warm) % 2);
             if (backward ? bwd[i] == (i == P - 1 ? fwd_seen[i] : bwd_seen[i + 1])
                          : fwd[i] == (i ? fwd_seen[i - 1] : M))
@@ -93,7 +93,7 @@ static double uniform(struct sim *s) {
 /* base plus normal noise (polar method), never below 0; messages are never early. */
 static int64_t jitter(struct sim *s, int64_t base, double sd, bool network) {
     double saved = 0;
-    if (s->corrected) return base; /* Q10: the noise of a message outweighs the message */
+    if (s->corrected) return base; /* [Q10]: the noise of a message outweighs the message */
     for (bool have = false;; have = !have) {
         double z = saved, x, y, r2;
         if (!have) {
@@ -189,7 +189,7 @@ static void handle(struct sim *s, struct event x) {
     case SENT:
         own->sending--;
         break;
-    default: /* Q9: gradients queue up largest first, so one that overtakes another can block its stage for
+    default: /* [Q9]: gradients queue up largest first, so one that overtakes another can block its stage for
                 good */
         insert(&own->ready[x.backward], x.mb, x.backward && !s->corrected);
     }

@@ -99,7 +99,7 @@ int planner_walk(const struct planner *self, const struct question *q, const str
         return err_set(e, EXIT_INPUT, "the planner %s was built without %s; install it and build again",
                        self->name, self->lacks);
     int rc = self->propose(q, &x, &list, e);
-    if (!rc && question_stopped(q)) rc = 1; /* an empty list of a search that gave up is no answer */
+    if (!rc && question_stopped(q)) rc = 1; /* the empty list of a search that gave up is not an answer */
     if (!rc) {
         struct row_result out = {
             .status = ROW_INFEASIBLE, .search_s = now_s() - start_s, .plans_evaluated = x.states, .gap = 1};

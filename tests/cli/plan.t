@@ -189,7 +189,7 @@ remarks() { # file, lines on stderr, pattern
     ok $? "$1: $2 remarks"
 }
 remarks job 0
-remarks odd 1 'row 0: the batch of 32 is no multiple of the 3 sequences of a round'
+remarks odd 1 'row 0: the batch of 32 is not a multiple of the 3 sequences of a round'
 remarks half 1 'the profile of opt-350m on A100-40 has no "dtype": its times are taken as measured in bf16'
 remarks apart 1 'has no link for A100-40 in .* with A100-40 in .*: no plan uses both'
 run "$sailor" plan "$tmp/escape.json"

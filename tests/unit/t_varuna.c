@@ -1,5 +1,5 @@
 /* Varuna: the published estimates to the microsecond, its plans on the figures' pools, and what corrected
- * mode mends.
+ * mode fixes.
  */
 #include "fig.h"
 
@@ -277,14 +277,14 @@ static void test_small(void **state) {
         for (int i = 1; i < P; i++) /* a quarter of the activation from each GPU of the node */
             send_s += link_time_s(site_link(q.w->site, x->zone, x->gpu, 4, x->zone, x->gpu, 4),
                                   q.w->model->act_out[i * (L / P) - 1] * 4 * 8 / 4, ESTIMATOR_SAILOR);
-        double mended = estimate(&q, p).time_s;
-        assert_true(fabs(mended - M * (fwd_s + bwd_s + 2 * send_s)) < 4e-6 * P * M); /* whole microseconds */
+        double fixed = estimate(&q, p).time_s;
+        assert_true(fabs(fixed - M * (fwd_s + bwd_s + 2 * send_s)) < 4e-6 * P * M); /* whole microseconds */
         q.corrected = false;
         double faithful = estimate(&q, p).time_s;
         if (P <= 2)
-            assert_true(faithful > 0.8 * mended);
+            assert_true(faithful > 0.8 * fixed);
         else if (P == 13)
-            assert_true(faithful < mended - 0.5 * bwd_s); /* more stages: the noise makes up for it */
+            assert_true(faithful < fixed - 0.5 * bwd_s); /* more stages: the noise makes up for it */
     }
 }
 
@@ -369,7 +369,7 @@ static void test_memory_limit(void **state) {
         own->planner_memory_bytes = 20e9;
         struct answer x = ask(&q);
         assert_int_equal(x.n, 2);
-        for (int i = 0; i < 2; i++) { /* Q2: divided by the stages; mended: what is in flight counts */
+        for (int i = 0; i < 2; i++) { /* Q2: divided by the stages; fixed: what is in flight counts */
             const struct plan *p = x.proposal[i].plan;
             assert_int_equal(p->micro_batch_size, p->pipeline->n_stage == 1 || c ? 2 : 4);
         }
