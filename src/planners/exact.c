@@ -1,5 +1,7 @@
 #include "planners/planner.h"
 
+#include <math.h>
+
 /* The exact search (search/) as a planner. */
 
 enum { SEEDS_MAX = 16 };
@@ -54,10 +56,74 @@ static int solve(const struct planner *self, const struct question *q, const str
     return search_row(&p, row, q->hooks, run->comm, run->threads, a, e);
 }
 
+/* ---- ties: of plans equally good by the objective, the best by the other criterion ---- */
+
+/* Telling ties apart takes about as long as the proof did: past so many nodes of the search it is left. */
+enum { NODES_MAX = 10000000 };
+
+static uint64_t nodes_searched(const struct row_result *row) {
+    uint64_t n = 0;
+    for (int i = 0; i < row->n_unit; i++) n += row->unit[i].nodes;
+    return n;
+}
+
+/* Cost can only be compared where every price in the row is known. */
+static bool priced(const struct question *q) {
+    const struct site *s = q->w->site;
+    for (int k = 0; k < s->n_zone * s->n_gpu; k++) {
+        if (q->pool->count[k] < 1) continue;
+        if (!isfinite(s->usd_per_gpu_hour[k])) return false;
+        for (int l = 0; l < s->n_zone * s->n_gpu; l++)
+            if (q->pool->count[l] > 0 &&
+                !isfinite(s->egress_usd_per_GB[k / s->n_gpu * s->n_zone + l / s->n_gpu]))
+                return false;
+    }
+    return true;
+}
+
+/* The same search for the other criterion, with the optimum as a limit. What it finds is no worse by the
+ * objective, so the proof stays; the search needs no proof of its own. */
+static int break_tie(const struct planner *self, const struct question *q, const struct planner_run *run,
+                     struct row_result *row, struct arena *a, struct err *e) {
+    bool cost = q->objective == OBJECTIVE_COST;
+    struct search_hooks quiet = {.ctx = q->hooks ? q->hooks->ctx : NULL,
+                                 .stop = q->hooks ? q->hooks->stop : NULL};
+    struct found_plan *best = &row->plan[0], known = *best; /* to be beaten from the start */
+    struct row_result tied = {.plan = &known, .n_plan = 1};
+    struct question other = *q;
+    other.objective = cost ? OBJECTIVE_THROUGHPUT : OBJECTIVE_COST;
+    other.hooks = &quiet;
+    other.gap = 1;
+    if (cost)
+        other.max_usd_per_iteration = best->est.cost_usd;
+    else
+        other.min_iterations_per_s = 1 / best->est.iteration_time_s;
+    int rc = solve(self, &other, run, &tied, a, e);
+    row->search_s += tied.search_s;
+    row->plans_evaluated += tied.plans_evaluated;
+    if (rc || !tied.n_plan) return rc < 0 ? -1 : 0; /* stopped: the plan found is as good by the objective */
+    const struct found_plan *x = &tied.plan[0];
+    bool better =
+        cost ? x->est.iteration_time_s < best->est.iteration_time_s : x->est.cost_usd < best->est.cost_usd;
+    if (!better) return 0;
+    *best = *x;
+    row->lower_bound = fmin(row->lower_bound, cost ? x->est.cost_usd : x->est.iteration_time_s);
+    return 0;
+}
+
+static int solve_and_break_ties(const struct planner *self, const struct question *q,
+                                const struct planner_run *run, struct row_result *row, struct arena *a,
+                                struct err *e) {
+    int rc = solve(self, q, run, row, a, e);
+    bool one = row->status == ROW_OPTIMAL && q->top_k <= 1 && q->objective != OBJECTIVE_FRONTIER;
+    if (rc || !one || nodes_searched(row) > NODES_MAX || !priced(q)) return rc;
+    return break_tie(self, q, run, row, a, e);
+}
+
 const struct planner exact_planner = {
     .name = "exact",
     .about = "the optimum of the declared plan space, with a proof",
     .can = CAN_PROVE | CAN_TOP | CAN_RESUME | CAN_FRONTIER | CAN_PIN | CAN_EXACT_BATCH | CAN_RANKS,
     .estimator = ESTIMATOR_NATIVE,
-    .solve = solve,
+    .solve = solve_and_break_ties,
 };

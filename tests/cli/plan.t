@@ -140,6 +140,35 @@ expect 2 "--resume of something else"
 head -c 3000 "$tmp/a.h5" >"$tmp/cut.h5"
 run "$sailor" plan "$tmp/job.json" --resume "$tmp/cut.h5"
 expect 2 "--resume of half a file"
+# ties: of plans that are equally good, the one that is better by the other criterion
+"$python" - "$tmp" <<'EOF'
+import json, sys
+tmp = sys.argv[1]
+site = json.load(open("inputs/sites/gcp.json"))
+job = json.load(open(f"{tmp}/job.json"))
+near, far = site["zones"][:2]
+links = [r for r in site["links"]["rows"] if r[0] == r[3] == near]
+links += [[far if x == near else x for x in r] for r in links]
+prices = {z: dict(site["usd_per_gpu_hour"][near]) for z in site["zones"]}
+prices[near]["A100-40"], prices[far]["A100-40"] = 5, 2
+job["pools"] = [{"gpus": [{"zone": z, "gpu": "A100-40", "count": 4} for z in (near, far)]}]
+twins = dict(site, links={"fits": site["links"]["fits"], "rows": links})
+free = dict(twins, usd_per_gpu_hour={z: {g: 0 for g in p} for z, p in prices.items()})
+for name, s, objective in ("twins", dict(twins, usd_per_gpu_hour=prices), "throughput"), ("free", free, "cost"), ("fast", free, "throughput"):
+    json.dump(s, open(f"{tmp}/{name}-site.json", "w"))
+    json.dump(dict(job, site=f"./{name}-site.json", objective=objective), open(f"{tmp}/{name}.json", "w"))
+EOF
+run "$sailor" plan "$tmp/twins.json" --json -q -o "$tmp/twins.h5"
+json "{r['zone'] for s in o[0]['plan']['pipelines'][0]['stages'] for r in s['replicas']} == {'$("$python" -c 'import json; print(json.load(open("inputs/sites/gcp.json"))["zones"][1])')'} and o[0]['gap'] == 0" "two zones that are equally fast: the cheaper one"
+steady <"$tmp/out" >"$tmp/twins.want"
+run "$sailor" report "$tmp/twins.h5" --json
+steady <"$tmp/out" | cmp -s - "$tmp/twins.want"
+ok $? "and report tells the same"
+run "$sailor" plan "$tmp/fast.json" --json -q
+fastest=$("$python" -c "import json; print(json.load(open('$tmp/out'))['iteration_time_s'])")
+run "$sailor" plan "$tmp/free.json" --json -q
+json "o[0]['cost_usd_per_iteration'] == 0 and o[0]['iteration_time_s'] == $fastest" "where everything costs nothing, the fastest"
+
 # files of another kind, and GPUs that are not there
 run "$sailor" export "$tmp/a.h5" -o "$tmp/plan.json"
 run "$sailor" plan "$tmp/plan.json"
