@@ -154,12 +154,15 @@ prices[near]["A100-40"], prices[far]["A100-40"] = 5, 2
 job["pools"] = [{"gpus": [{"zone": z, "gpu": "A100-40", "count": 4} for z in (near, far)]}]
 twins = dict(site, links={"fits": site["links"]["fits"], "rows": links})
 free = dict(twins, usd_per_gpu_hour={z: {g: 0 for g in p} for z, p in prices.items()})
-for name, s, objective in ("twins", dict(twins, usd_per_gpu_hour=prices), "throughput"), ("free", free, "cost"), ("fast", free, "throughput"):
+priced = dict(twins, usd_per_gpu_hour=prices)
+for name, s, objective in ("twins", priced, "throughput"), ("free", free, "cost"), ("fast", free, "throughput"):
     json.dump(s, open(f"{tmp}/{name}-site.json", "w"))
     json.dump(dict(job, site=f"./{name}-site.json", objective=objective), open(f"{tmp}/{name}.json", "w"))
 EOF
 run "$sailor" plan "$tmp/twins.json" --json -q -o "$tmp/twins.h5"
-json "{r['zone'] for s in o[0]['plan']['pipelines'][0]['stages'] for r in s['replicas']} == {'$("$python" -c 'import json; print(json.load(open("inputs/sites/gcp.json"))["zones"][1])')'} and o[0]['gap'] == 0" "two zones that are equally fast: the cheaper one"
+far=$("$python" -c 'import json; print(json.load(open("inputs/sites/gcp.json"))["zones"][1])')
+json "o[0]['gap'] == 0 and {r['zone'] for s in o[0]['plan']['pipelines'][0]['stages'] for r in s['replicas']} == {'$far'}" \
+    "two zones that are equally fast: the cheaper one"
 steady <"$tmp/out" >"$tmp/twins.want"
 run "$sailor" report "$tmp/twins.h5" --json
 steady <"$tmp/out" | cmp -s - "$tmp/twins.want"
@@ -197,7 +200,8 @@ write("odd", site, job)
 del job["pin"]
 write("half", site, dict(job, dtype="bf16"))
 job["pools"] = pools([(z, 1) for z in site["zones"][:2]])
-write("apart", dict(site, links={"fits": site["links"]["fits"], "rows": [r for r in site["links"]["rows"] if r[0] == r[3]]}), job)
+within = [r for r in site["links"]["rows"] if r[0] == r[3]]
+write("apart", dict(site, links={"fits": site["links"]["fits"], "rows": within}), job)
 for row in site["links"]["rows"]: # ESC [ 2 J in a zone's name
     for i in 0, 3: row[i] = row[i].replace(gpus["zone"], "z\x1b[2J")
 text = json.dumps(site).replace(gpus["zone"], "z\\u001b[2J")
