@@ -109,9 +109,7 @@ static void build_links(struct space *s, struct arena *memory) {
             const struct cell *a = &s->cell[x], *b = &s->cell[y];
             const struct link *l = site_link(s->p->w->site, a->zone, a->gpu, 1, b->zone, b->gpu, 1);
             int k = 0;
-            while (l && k < s->n_link &&
-                   (s->link[k]->c2 != l->c2 || s->link[k]->c1 != l->c1 || s->link[k]->c0 != l->c0))
-                k++;
+            while (l && k < s->n_link && memcmp(s->link[k], l, sizeof *l) != 0) k++; /* whatever a link has */
             if (l && k == s->n_link) s->link[s->n_link++] = l;
             s->link_of[x * s->n_cell + y] = l ? k : -1;
         }
