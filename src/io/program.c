@@ -148,9 +148,10 @@ static bool reader_is_gone(void) {
 int program_main(const struct program *p, int argc, char **argv) {
     oom_prepare(p->name, mpx_abort);
     H5dont_atexit(); /* all files are closed by then; over one that could not be it would crash */
-    cJSON_InitHooks(&(cJSON_Hooks){oom_malloc, free}); /* by itself cJSON leaves out what it has no memory for */
-    signal(SIGXFSZ, SIG_IGN); /* a file size limit is an error like a full disk, not a crash */
-    signal(SIGPIPE, SIG_IGN); /* and so is a pipe without a reader */
+    cJSON_InitHooks(
+        &(cJSON_Hooks){oom_malloc, free}); /* by itself cJSON leaves out what it has no memory for */
+    signal(SIGXFSZ, SIG_IGN);              /* a file size limit is an error like a full disk, not a crash */
+    signal(SIGPIPE, SIG_IGN);              /* and so is a pipe without a reader */
     wait_without_spinning(argv);
     int status = dispatch(p, argc, argv);
     if ((fflush(stdout) || ferror(stdout)) && !reader_is_gone()) { /* a full disk behind a redirection */

@@ -31,8 +31,8 @@ static inline uint32_t data_token(const struct data *d, size_t i) {
     return t;
 }
 
-/** Tokens of what file_read_bytes() read, which stay where they are: `bytes` must outlive *d. Every token must
- * be below `vocabulary`, and both parts must hold a sequence. */
+/** Tokens of what file_read_bytes() read, which stay where they are: `bytes` must outlive *d. Every token
+ * must be below `vocabulary`, and both parts must hold a sequence. */
 int data_parse(struct data *d, const char *path, const char *bytes, size_t size, int vocabulary, int length,
                unsigned long long seed, struct arena *a, struct err *e);
 
