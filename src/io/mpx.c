@@ -1,5 +1,6 @@
 #include "io/cpus.h"
 #include "io/mpx_comm.h"
+#include "base/oom.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -84,9 +85,8 @@ static void guard(void) {
 
 /* How many ranks of this machine share the quota of this one. */
 static int sharers(MPI_Comm node, int ranks, unsigned long long group) {
-    unsigned long long *all = calloc((size_t)ranks, sizeof *all);
+    unsigned long long *all = oom_calloc((size_t)ranks, sizeof *all);
     int n = 0;
-    if (!all) return ranks;
     MPI_Allgather(&group, 1, MPI_UNSIGNED_LONG_LONG, all, 1, MPI_UNSIGNED_LONG_LONG, node);
     for (int i = 0; i < ranks; i++) n += all[i] == group;
     free(all);

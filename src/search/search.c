@@ -199,8 +199,7 @@ static void broadcast(const struct engine *x, struct wire *b) {
     if (x->size == 1) return;
     int n = (int)b->n;
     MPI_Bcast(&n, 1, MPI_INT, 0, x->comm);
-    if (x->rank) *b = (struct wire){.bytes = malloc((size_t)n), .n = (size_t)n, .cap = (size_t)n};
-    if (!b->bytes) abort();
+    if (x->rank) *b = (struct wire){.bytes = oom_malloc((size_t)n), .n = (size_t)n, .cap = (size_t)n};
     MPI_Bcast(b->bytes, n, MPI_BYTE, 0, x->comm);
 }
 
