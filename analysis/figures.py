@@ -13,6 +13,9 @@ import math
 import os
 import sys
 
+sys.dont_write_bytecode = True
+import seal  # noqa: E402
+
 
 def fail(status, text):
     print(f"figures.py: error: {text}", file=sys.stderr)
@@ -122,26 +125,6 @@ COLUMNS = {
 # ---- reading ----------------------------------------------------------------------------------------------------
 
 
-def check_seal(path):
-    """Check the checksum line after the HDF5 data (docs/results.md), if there is one.
-
-    HDF5 1.10 may crash on a damaged file, so this comes before it is opened.
-    """
-    word = b"\nsailor-results checksum "
-    with open(path, "rb") as f:
-        data = f.read()
-    size = len(data) - len(word) - 17
-    if size < 0 or data[size : size + len(word)] != word:
-        return
-    mask = (1 << 64) - 1
-    h = 0xCBF29CE484222325 ^ size
-    for at in range(0, size, 8):
-        h = (h ^ int.from_bytes(data[at : min(at + 8, size)], "little")) * 0x9E3779B97F4A7C15 & mask
-        h ^= h >> 29
-    if data[size + len(word) :] != b"%016x\n" % h:
-        fail(2, f"{path}: damaged: its checksum does not match")
-
-
 def column(path, table, name, kind, group):
     if name not in group:
         fail(2, f"{path}: /{table}/{name}: missing")
@@ -165,10 +148,8 @@ def number(v):
 
 def load(path):
     """Return (attributes, {table: [entry as dict, ...]})."""
-    if os.path.exists(path) and not os.path.isfile(path):
-        fail(2, f"{path}: not a regular file")
     try:
-        check_seal(path)
+        seal.check(path)
         with h5py.File(path, "r") as f:
             attrs = dict(f.attrs)
             if attrs.get("schema") != "sailor-figures/1":
@@ -182,6 +163,8 @@ def load(path):
                     fail(2, f"{path}: /{table}: columns of different length")
                 out[table] = [dict(zip(columns, entry)) for entry in zip(*values)]
             return attrs, out
+    except seal.Refused as error:
+        fail(2, f"{path}: {error}")
     except OSError as error:
         fail(2, f"{path}: {error.strerror or 'cannot be read as HDF5'}")
     except (KeyError, RuntimeError, ValueError, TypeError, UnicodeDecodeError) as error:

@@ -14,6 +14,9 @@ import argparse
 import os
 import sys
 
+sys.dont_write_bytecode = True
+import seal  # noqa: E402
+
 
 def fail(status, text):
     print(f"loss.py: error: {text}", file=sys.stderr)
@@ -39,6 +42,7 @@ def load(path):
     held_out_loss is NaN at steps that were not evaluated.
     """
     try:
+        seal.check(path)
         with h5py.File(path, "r") as f:
             if f.attrs.get("schema") != "sailor-measurement/1":
                 fail(2, f"{path}: not written by sailor-train run -o")

@@ -12,6 +12,9 @@ Needs only h5py, numpy and matplotlib. Exit status: 0 drawn, 1 failed, 2 wrong u
 import argparse
 import sys
 
+sys.dont_write_bytecode = True
+import seal  # noqa: E402
+
 try:
     import h5py
     import numpy as np
@@ -53,12 +56,13 @@ def select(t, mask):
 
 def load(path):
     try:
+        seal.check(path)
         with h5py.File(path, "r") as f:
             attrs = dict(f.attrs)
             if not str(attrs.get("schema", "")).startswith("sailor-results/"):
                 fail(f"{path}: not written by sailor plan -o")
             return attrs, {name: table(f[name]) for name in ("row", "pool", "plan", "stage", "replica", "gpu", "zone")}
-    except (OSError, KeyError) as error:
+    except (OSError, KeyError, ValueError) as error:
         fail(f"{path}: {error}")
 
 
