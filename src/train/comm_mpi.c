@@ -1,6 +1,7 @@
 /* The communicator over MPI. Errors are fatal there (MPI_ERRORS_ARE_FATAL): every rank that takes part would
  * have to be told, and those that wait cannot be. */
 #include "train/comm.h"
+#include "base/oom.h"
 #include "io/mpx_comm.h"
 
 #include <assert.h>
@@ -129,8 +130,7 @@ static void mpi_close(struct comm *c) {
 }
 
 void comm_mpi_open(struct comm *c, const struct mpx_comm *world) {
-    struct mpi *m = calloc(1, sizeof *m);
-    if (!m) abort();
+    struct mpi *m = oom_calloc(1, sizeof *m);
     *c = (struct comm){.name = "mpi",
                        .size = 1,
                        .own = m,

@@ -1,6 +1,7 @@
 /* A communicator whose buffers must be memory of the host, used for those of a device: everything passes
  * through pinned memory. Slow, but it lets several ranks share one GPU. */
 #include "train/comm.h"
+#include "base/oom.h"
 #include "train/die.h"
 
 #include <stdbool.h>
@@ -59,7 +60,7 @@ static struct message *message_of(struct staged *s, size_t bytes) {
     struct message *m = s->messages;
     while (m && (m->busy || m->bytes < bytes)) m = m->next;
     if (!m) {
-        if (!(m = calloc(1, sizeof *m))) die("out of memory: messages");
+        m = oom_calloc(1, sizeof *m);
         *m = (struct message){.p = pinned(s->backend, bytes), .bytes = bytes, .next = s->messages};
         s->messages = m;
     }
@@ -108,8 +109,7 @@ static void staged_close(struct comm *c) {
 }
 
 void comm_stage(struct comm *c, struct backend *b) {
-    struct staged *s = calloc(1, sizeof *s);
-    if (!s) die("out of memory: messages");
+    struct staged *s = oom_calloc(1, sizeof *s);
     *s = (struct staged){.inner = *c, .backend = b, .room = pinned(b, PIECE)};
     *c = (struct comm){.name = s->inner.name,
                        .rank = s->inner.rank,

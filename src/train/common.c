@@ -1,4 +1,5 @@
 #include "io/mpx_comm.h"
+#include "base/oom.h"
 #include "train/cmd.h"
 #include "train/cuda_load.h"
 
@@ -19,8 +20,7 @@ static int sharing(const struct mpx *m, struct backend *b) {
     char mine[NAME] = "", host[64] = "";
     int found = -1;
     if (!m->comm || b->host) return -1;
-    char *all = calloc((size_t)m->size, NAME);
-    if (!all) abort();
+    char *all = oom_calloc((size_t)m->size, NAME);
     gethostname(host, sizeof host - 1);
     snprintf(mine, sizeof mine, "%s %.120s", host, b->device);
     MPI_Allgather(mine, NAME, MPI_BYTE, all, NAME, MPI_BYTE, m->comm->mpi);

@@ -1,4 +1,5 @@
 #include "train/die.h"
+#include "io/mpx.h"
 #include "base/err.h"
 #include "train/watch.h"
 
@@ -26,9 +27,6 @@ void die(const char *format, ...) {
         fprintf(stderr, "sailor-train: error: %s\n", text);
     fflush(NULL);
     watch_end();
-    if (on) {
-        close(STDERR_FILENO); /* it has been said: the MPI library need not say so, too */
-        MPI_Abort(MPI_COMM_WORLD, EXIT_INTERNAL);
-    }
+    mpx_abort();
     _exit(EXIT_INTERNAL); /* no handlers: those of a device that failed might wait for it */
 }

@@ -1,4 +1,5 @@
 #include "train/watch.h"
+#include "base/oom.h"
 #include "io/mpx.h"
 
 #include <errno.h>
@@ -29,6 +30,12 @@ static void watch(int from, const char *claim, int rank) {
     unlink(claim);
 }
 
+/* What oom() calls. */
+static void end_job(void) {
+    watch_end();
+    mpx_abort();
+}
+
 void watch_begin(void) {
     int ends[2];
     char claim[80];
@@ -52,6 +59,7 @@ void watch_begin(void) {
         close(ends[1]);
     else
         farewell = ends[1];
+    oom_prepare("sailor-train", end_job);
 }
 
 void watch_end(void) {
