@@ -112,8 +112,8 @@ fuzzers  := $(patsubst tests/fuzz/%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: all tests config check check-unit check-property check-mpi check-train check-gpu check-cli check-jobs \
-        check-fuzz check-long check-faults check-slurm check-fresh replay fuzz fuzz-all bench figures loop demo install uninstall \
-        format lint clean help FORCE
+        check-fuzz check-long check-faults check-slurm check-fresh replay fuzz fuzz-all bench bench-scale figures loop demo \
+        install uninstall format lint clean help FORCE
 
 ## all: build the planner, build/sailor, and the trainer, build/sailor-train (the default)
 all: $(programs) $(plugin)
@@ -313,6 +313,10 @@ quiet_env := HWLOC_PLUGINS_PATH=/nonexistent UCX_HANDLE_ERRORS=none OMP_WAIT_POL
 ## bench: time the published experiments and the estimator, BENCH_RUNS=5 runs each
 bench: all $(patsubst tests/bench/%.c,$(BIN)/%,$(filter-out %/bench_gpu.c,$(wildcard tests/bench/bench_*.c)))
 	$(Q)$(bench_env) RUNS=$(BENCH_RUNS) tests/bench/bench.sh
+
+## bench-scale: what pools of many zones and GPU types get after 1 s, 2 s and LIMIT=60 s each
+bench-scale: $(BIN)/sailor
+	$(Q)$(bench_env) tests/bench/scale.sh
 
 ## loop: profile and netbench on this machine's CPU ranks, plan, train, compare (some minutes)
 loop: all

@@ -34,8 +34,17 @@ static void add_to_frontier(struct row_result *row, struct found_plan f, struct 
     row->n_plan = keep ? 1 : 0;
 }
 
+/* What decides between plans of equal value. */
+static double other_value(const struct search_problem *p, const struct estimate *est) {
+    double x = p->objective == OBJECTIVE_COST ? est->iteration_time_s : est->cost_usd;
+    return isnan(x) ? INFINITY : x;
+}
+
 static bool better(const struct search_problem *p, const struct found_plan *a, const struct found_plan *b) {
     double va = problem_value(p, &a->est), vb = problem_value(p, &b->est);
+    if (fabs(va - vb) > PROOF_SLACK * fmax(fabs(va), fabs(vb))) return va < vb;
+    va = other_value(p, &a->est);
+    vb = other_value(p, &b->est);
     return va != vb ? va < vb : plan_compare(a->plan, b->plan) < 0;
 }
 

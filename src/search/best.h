@@ -7,7 +7,8 @@
 /** Estimate f->plan in full, with the stages' numbers in `a`. */
 void best_estimate(const struct search_problem *p, struct found_plan *f, struct arena *a);
 
-/** Put an estimated plan where it belongs, if anywhere; equal values are ordered by plan_compare(). The
+/** Put an estimated plan where it belongs, if anywhere; values within PROOF_SLACK are ordered by the other
+ * criterion, then by plan_compare(). The
  * new lists live in `a`. */
 void best_add(const struct search_problem *p, struct row_result *row, struct found_plan f, struct arena *a);
 

@@ -34,6 +34,7 @@ void climb_begin(struct climb *c, const struct search_problem *p, const struct s
                         .weight = p->objective == OBJECTIVE_COST ? 0 : 1,
                         .keep = p->top_k > KEEP ? p->top_k : KEEP,
                         .lead_score = {INFINITY, INFINITY},
+                        .bar = INFINITY,
                         .a = a};
     list_lots(c);
     c->lead = draft_new(c);
@@ -311,6 +312,7 @@ bool climb_judge(struct climb *c, const struct draft *d, struct score *out) {
     if (!good && !leads) return true;
     if (!links_usable(c, d)) return false;
     if (good) keep(c, f);
+    c->bar = fmin(c->bar, out->main);
     if (leads) {
         draft_copy(&c->lead, d);
         c->lead_score = *out;

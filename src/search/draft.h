@@ -42,6 +42,7 @@ struct climb {
     struct found_plan *kept;
     struct draft lead; /* the best score of the present stretch, whether within the limits or not */
     struct score lead_score;
+    double bar; /* the best score so far under the present weight: what cannot beat it is not looked at */
     struct arena *a;
 };
 

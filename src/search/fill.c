@@ -452,7 +452,7 @@ void fill_part(struct climb *c, const struct kinds *kinds, const struct part *pa
     int n = list_chances(&f, chance);
     for (int i = 0, tried = 0; i < n && tried < most && !climb_over(c); i++, tried++) {
         const struct chance *x = &chance[i];
-        if (x->value >= c->lead_score.main) break;
+        if (x->value >= c->bar && x->value > 0) break;
         f.mi = x->mi;
         f.m = kinds->mb[x->mi];
         f.D = x->D;

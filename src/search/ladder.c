@@ -7,7 +7,8 @@
 #include "search/place.h"
 #include "sim/terms.h"
 
-enum { UNITS_PER_PART = 48, WEIGHTS = 5, STARTS = 4 };
+/* (m, D) tried in a part, the most promising first, and when there is time for more */
+enum { UNITS = 48, UNITS_MORE = 120, WEIGHTS = 5, STARTS = 4, FEW_JUDGED = 5000 };
 
 struct rungs {
     struct climb *c;
@@ -15,6 +16,11 @@ struct rungs {
     struct draft room; /* for placing */
     unsigned zones;    /* of the present part */
     int n_type, type[GPUS_MAX];
+    /* the best of each part of the pool and of each GPU type, as starts of the local search */
+    struct head {
+        struct plan *plan;
+        struct score score;
+    } type_head[GPUS_MAX], part_head[2 * ZONES_MAX + 1];
 };
 
 /* ---- parts of the pool -------------------------------------------------------------- */
@@ -85,6 +91,26 @@ static void take_sketch(void *ctx, const struct sketch *s) {
     place_sketch(r->c, s, r->zones, &r->room);
 }
 
+/* Of the work up to `end` the share of one of n. */
+static void share_work(struct climb *c, uint64_t end, int n) {
+    c->work_max = c->work + (end > c->work ? (end - c->work) / (uint64_t)(n > 0 ? n : 1) : 0);
+}
+
+/* The lead of a stretch that begins here, and the better one of two stretches. */
+static struct score begin_stretch(struct climb *c) {
+    struct score before = c->lead_score;
+    c->lead_score = (struct score){INFINITY, INFINITY};
+    return before;
+}
+
+static void note_head(struct rungs *r, struct head *h) {
+    struct climb *c = r->c;
+    if (!(c->lead_score.main < INFINITY) || (h->plan && !score_better(c->lead_score, h->score))) return;
+    c->lead.plan.pipeline = &c->lead.pipe;
+    h->plan = plan_copy(&c->lead.plan, c->a);
+    h->score = c->lead_score;
+}
+
 /* Does the part, filled in this order, give a better plan than what is known? */
 static bool try_types(struct rungs *r, const int *gpu, int n, int most) {
     struct part part = {.zones = r->zones, .n_type = n};
@@ -126,13 +152,30 @@ static void climb_part(struct rungs *r, unsigned zones, int most) {
             there |= r->c->lot[x].gpu == g && zones >> r->c->lot[x].zone & 1;
         if (there) r->type[r->n_type++] = g;
     }
-    for (int t = 0; t < r->n_type; t++)
-        if (try_types(r, &r->type[t], 1, most)) best[0] = r->type[t], n_best = 1;
-    for (int t = 0; t < r->n_type; t++)
-        for (int u = 0; u < r->n_type && !climb_over(r->c); u++) {
-            int two[2] = {r->type[t], r->type[u]};
-            if (t != u && try_types(r, two, 2, most)) memcpy(best, two, sizeof two), n_best = 2;
+    uint64_t end = r->c->work_max;
+    int left = r->n_type * r->n_type; /* singles and ordered pairs share the work */
+    for (int t = 0; t < r->n_type; t++) {
+        struct score before = begin_stretch(r->c);
+        share_work(r->c, end, left--);
+        try_types(r, &r->type[t], 1, most);
+        note_head(r, &r->type_head[r->type[t]]);
+        if (!score_better(r->c->lead_score, before)) {
+            r->c->lead_score = before;
+            continue;
         }
+        best[0] = r->type[t];
+        n_best = 1;
+    }
+    for (int t = 0; t < r->n_type; t++)
+        for (int u = 0; u < r->n_type; u++) {
+            int two[2] = {r->type[t], r->type[u]};
+            if (t == u) continue;
+            share_work(r->c, end, left--);
+            if (!try_types(r, two, 2, most)) continue;
+            memcpy(best, two, sizeof two);
+            n_best = 2;
+        }
+    r->c->work_max = end;
     if (n_best == 0 && r->n_type > 2) best[0] = r->type[0], best[1] = r->type[1], n_best = 2;
     if (r->n_type > 2) grow(r, best, n_best, most);
 }
@@ -143,6 +186,22 @@ static void sow(struct climb *c, struct draft *room) {
     struct score s;
     for (int i = 0; i < c->p->n_seed; i++)
         if (draft_of_plan(c, room, c->p->seed[i])) climb_judge(c, room, &s);
+}
+
+/* From the best of every part, so that none of them is better alone. */
+static void improve_heads(struct rungs *r, int n_part, uint64_t end) {
+    struct head *head[GPUS_MAX + 2 * ZONES_MAX + 1];
+    int n = 0;
+    for (int g = 0; g < GPUS_MAX; g++)
+        if (r->type_head[g].plan) head[n++] = &r->type_head[g];
+    for (int i = 0; i < n_part; i++)
+        if (r->part_head[i].plan) head[n++] = &r->part_head[i];
+    for (int k = 0; k < n; k++) {
+        begin_stretch(r->c);
+        share_work(r->c, end, n - k);
+        if (draft_of_plan(r->c, &r->room, head[k]->plan))
+            local_search(r->c, &r->room, r->c->work_max - r->c->work, false);
+    }
 }
 
 static void improve_kept(struct climb *c, struct draft *room, uint64_t work) {
@@ -156,8 +215,31 @@ static void improve_kept(struct climb *c, struct draft *room, uint64_t work) {
     for (int k = 0; k < n && !climb_over(c); k++) {
         if (frontier) c->weight = 1 - (double)k / (WEIGHTS - 1);
         c->lead_score = (struct score){INFINITY, INFINITY};
-        if (draft_of_plan(c, room, start[k].plan)) local_search(c, room, work / (uint64_t)n);
+        if (draft_of_plan(c, room, start[k].plan))
+            local_search(c, room, work / (uint64_t)n, c->work_max > FEW_JUDGED);
     }
+}
+
+/* All parts with equal shares of the work; what they leave is for the best of them. */
+static void climb_parts(struct rungs *r, const unsigned *part, int n) {
+    struct climb *c = r->c;
+    uint64_t end = c->work_max;
+    int best = 0;
+    struct score best_score = {INFINITY, INFINITY};
+    for (int i = 0; i < n; i++) {
+        begin_stretch(c);
+        share_work(c, end, n - i);
+        climb_part(r, part[i], UNITS);
+        note_head(r, &r->part_head[i]);
+        if (!score_better(c->lead_score, best_score)) continue;
+        best_score = c->lead_score;
+        best = i;
+    }
+    c->work_max = end;
+    if (!n || climb_over(c)) return;
+    begin_stretch(c);
+    climb_part(r, part[best], UNITS_MORE);
+    note_head(r, &r->part_head[best]);
 }
 
 void ladder_climb(const struct search_problem *p, uint64_t work, const struct stopper *stop,
@@ -177,11 +259,13 @@ void ladder_climb(const struct search_problem *p, uint64_t work, const struct st
         sow(&c, &r.room);
         for (int k = 0; k < weights; k++) {
             if (weights > 1) c.weight = 1 - (double)k / (WEIGHTS - 1);
-            c.lead_score = (struct score){INFINITY, INFINITY};
-            c.work_max = c.work + (work / 2 - c.work / 2) / (uint64_t)(weights - k) + 1;
-            for (int i = 0; i < n; i++) climb_part(&r, part[i], UNITS_PER_PART);
+            c.bar = INFINITY;
+            share_work(&c, work / 2, weights - k);
+            climb_parts(&r, part, n);
         }
         c.weight = weight;
+        c.work_max = work;
+        improve_heads(&r, n, work - (work - c.work) / 2);
         c.work_max = work;
         improve_kept(&c, &r.room, work > c.work ? work - c.work : 0);
     }
@@ -193,4 +277,12 @@ void ladder_climb(const struct search_problem *p, uint64_t work, const struct st
         out->plan[i].plan = plan_copy(c.kept[i].plan, a);
     }
     arena_free(&scratch);
+}
+
+uint64_t ladder_work(const struct search_problem *p) {
+    enum { ONE = 4000, FEW = 10000, MANY = 100000, MOST = 1500000 }; /* per cell, and in all */
+    int cells = 0;
+    for (int i = 0; i < p->w->site->n_zone * p->w->site->n_gpu; i++) cells += p->pool[i] > 0;
+    int work = cells * (cells < 2 ? ONE : cells < 4 ? FEW : MANY);
+    return (uint64_t)(work < MOST ? work : MOST);
 }

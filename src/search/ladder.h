@@ -6,8 +6,6 @@
  * along, and of a local search from there. What is done depends on the problem and `work` alone (plans
  * judged, not seconds), unless it is stopped. */
 
-enum { LADDER_WORK = 200000 }; /* some tenths of a second */
-
 struct ladder {
     int n_plan; /* best first; of a frontier all that count, by time */
     struct found_plan *plan;
@@ -16,5 +14,9 @@ struct ladder {
 
 void ladder_climb(const struct search_problem *p, uint64_t work, const struct stopper *stop,
                   struct ladder *out, struct arena *a);
+
+/** How much work is worth while before the proof begins: it grows with the number of cells, as proofs of few
+ * cells are quick. */
+uint64_t ladder_work(const struct search_problem *p);
 
 #endif

@@ -8,7 +8,7 @@ struct walk {
     struct climb *c;
     struct draft *d, *trial; /* where we are; the move being judged */
     struct score score;
-    uint64_t until;
+    uint64_t until, random;
 };
 
 static bool done(const struct walk *w) { return w->c->work >= w->until || climb_over(w->c); }
@@ -313,19 +313,81 @@ static bool change_size(struct walk *w) {
     return any;
 }
 
-void local_search(struct climb *c, struct draft *d, uint64_t work) {
+/* ---- the way ------------------------------------------------------------------------ */
+
+static void descend(struct walk *w) {
+    for (bool any = true; any && !done(w);) {
+        any = move_cuts(w);
+        any |= change_degrees(w);
+        any |= move_replicas(w);
+        any |= swap_places(w);
+        any |= swap_zones_in_order(w);
+        any |= merge_and_split(w);
+        any |= change_size(w);
+    }
+}
+
+static int draw(struct walk *w, int n) { /* 0 .. n - 1, the same on every machine */
+    w->random = w->random * 6364136223846793005u + 1442695040888963407u;
+    return (int)((w->random >> 33) % (uint64_t)n);
+}
+
+/* A random change of a random stage in w->trial; false: not possible there. */
+static bool disturb(struct walk *w) {
+    int P = w->d->pipe.n_stage, i = draw(w, P), lot = draw(w, w->c->n_lot), by = 1 + draw(w, 3);
+    struct stage *st = begin(w, i);
+    switch (draw(w, 3)) {
+    case 0: /* a cut */
+        if (i + 1 == P) return false;
+        st->end = st[1].first = draw(w, 2) ? st->end + by : st->end - by;
+        return st->end > st->first && st[1].end > st[1].first;
+    case 1: { /* some replicas to another lot */
+        int k = draw(w, st->n_group), n = 1 + draw(w, st->group[k].count), own;
+        const struct lot *l = &w->c->lot[lot];
+        drop(st, k, n);
+        own = degree_in(st, l->gpu);
+        return draft_add(w->trial, i, l->zone, l->gpu, own < 0 ? 1 << draw(w, TP_N) : 1 << own, n);
+    }
+    default: { /* a degree */
+        int k = draw(w, st->n_group);
+        set_degree(st, st->group[k].gpu, 1 << draw(w, TP_N));
+        return true;
+    }
+    }
+}
+
+/* Two changes, for better or worse. */
+static void kick(struct walk *w) {
+    for (int changed = 0, tries = 0; changed < 2 && tries < 60; tries++) {
+        struct score s;
+        if (!disturb(w) || !climb_judge(w->c, w->trial, &s) || s.main > 1.3 * w->score.main) continue;
+        struct draft *t = w->d;
+        w->d = w->trial;
+        w->trial = t;
+        w->score = s;
+        changed++;
+    }
+}
+
+void local_search(struct climb *c, struct draft *d, uint64_t work, bool kicks) {
     struct draft a = draft_new(c), b = draft_new(c);
-    struct walk w = {.c = c, .d = &a, .trial = &b, .until = c->work + work};
+    struct walk w = {.c = c, .d = &a, .trial = &b, .until = c->work + work, .random = 1};
+    struct score best;
     draft_copy(&a, d);
     if (!climb_judge(c, &a, &w.score)) return;
-    for (bool any = true; any && !done(&w);) {
-        any = move_cuts(&w);
-        any |= change_degrees(&w);
-        any |= move_replicas(&w);
-        any |= swap_places(&w);
-        any |= swap_zones_in_order(&w);
-        any |= merge_and_split(&w);
-        any |= change_size(&w);
-    }
+    descend(&w);
     draft_copy(d, w.d);
+    best = w.score;
+    while (kicks && !done(&w)) {
+        c->work++; /* so that it ends, whatever the kicks do */
+        kick(&w);
+        descend(&w);
+        if (score_better(w.score, best)) {
+            best = w.score;
+            draft_copy(d, w.d);
+        } else {
+            w.score = best;
+            draft_copy(w.d, d);
+        }
+    }
 }

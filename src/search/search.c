@@ -490,7 +490,7 @@ static void climb(struct engine *x) {
     size_t at = 0;
     if (x->rank == 0) {
         struct ladder l;
-        ladder_climb(x->p, LADDER_WORK, &x->stop, &l, x->a);
+        ladder_climb(x->p, ladder_work(x->p), &x->stop, &l, x->a);
         found = (struct unit_answer){.plans = l.judged, .n_plan = l.n_plan, .plan = l.plan};
         wire_put_answer(&b, 0, &found, 0);
     }

@@ -31,7 +31,8 @@ within() {
 pool "$tmp/seven.json" opt-350m 1024 '{}' $seven $us-a 64
 pool "$tmp/many.json" opt-350m 1024 '{}' A100-40,V100-16,GH-96 $five 1000
 pool "$tmp/million.json" opt-350m 1024 '{}' A100-40 $us-a 1000000
-within 4 "7 types: --time-limit is kept while the tables are built" "$sailor" plan "$tmp/seven.json" --time-limit 2 -q
+within 4 "7 types: --time-limit is kept while the tables are built" "$sailor" plan "$tmp/seven.json" --time-limit 2 -q --json
+json "o[0]['plan'] is not None" "and a plan was found by then"
 within 4 "15 cells: kept before the first plan is found" "$sailor" plan "$tmp/many.json" --time-limit 2 -q
 within 4 "a million GPUs: kept while the units are listed" "$sailor" plan "$tmp/million.json" --time-limit 2 -q
 # shellcheck disable=SC2016 # for the other shell
@@ -44,4 +45,28 @@ run "$sailor" plan "$tmp/spread.json" --gap 0 --time-limit 30 -q --json
 [ "$rc" != 3 ]
 ok $? "a pool is infeasible only if nothing was left out"
 json "o[0]['status'] != 'infeasible'" "nor does the row say so"
+
+# Two zones of equal GPUs without a link between them: what their hours cost decides, or the time where they cost nothing.
+twins() {
+    "$python" - "$@" <<'PY'
+import json, sys
+path, site, objective, dear, cheap = sys.argv[1:]
+zones, gpu = ["za", "zb"], "A100-40"
+rows = [[z, gpu, a, z, gpu, b, 0] for z in zones for a in (1, 2, 4) for b in (1, 2, 4)]
+json.dump({"format": "sailor-site/1", "name": "twins", "zones": zones,
+           "gpus": [{"name": gpu, "memory_bytes": 42949672960, "gpus_per_node": 4}],
+           "usd_per_gpu_hour": {"za": {gpu: float(dear)}, "zb": {gpu: float(cheap)}},
+           "egress_usd_per_GB": {z: {y: 0 for y in zones} for z in zones},
+           "links": {"fits": [[0, 0, 10, 10000000000.0]], "rows": rows}}, open(site, "w"))
+json.dump({"format": "sailor-job/1", "model": "opt-350m", "site": site, "global_batch_size": 256, "objective": objective,
+           "pools": [{"gpus": [{"zone": z, "gpu": gpu, "count": 8} for z in zones]}]}, open(path, "w"))
+PY
+}
+twins "$tmp/twins.json" "$tmp/twins-site.json" throughput 5 2
+run "$sailor" plan "$tmp/twins.json" -q --json
+json "o[0]['plan']['pipelines'][0]['stages'][0]['replicas'][0]['zone'] == 'zb'" "of plans as fast the cheapest"
+fastest=$("$python" -c "import json; print(json.loads(open('$tmp/out').readline())['iteration_time_s'])")
+twins "$tmp/free.json" "$tmp/free-site.json" cost 0 0
+run "$sailor" plan "$tmp/free.json" -q --json
+json "o[0]['status'] == 'optimal' and abs(o[0]['iteration_time_s'] - $fastest) < 1e-9 * $fastest" "of plans that cost nothing the fastest"
 finish
