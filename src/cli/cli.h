@@ -27,6 +27,12 @@ const char *const *cli_planners(void);
  * planners that have one of their own. */
 const char *const *cli_estimators(bool baselines);
 
+/** The estimator that plays schedules through (sim/events.h): for given plans, not for the search, so that it
+ * is not among these. */
+extern const char cli_events[];
+/** The name of the estimator at this place of cli_estimators(true); behind its end cli_events. */
+const char *cli_estimator_name(int index);
+
 /** An estimator by its place in cli_estimators(true), with what it loaded. Zero but for the first three; free
  * with cli_estimator_free(). */
 struct cli_estimator {
@@ -36,6 +42,7 @@ struct cli_estimator {
     const void *extra;  /* the baseline's own inputs for this model and site */
     const struct model *model;
     const struct site *site;
+    int element_bytes;
     struct arena arena;
 };
 /** As estimate_plan(); a baseline's estimator gives iteration_time_s and peak_memory_bytes alone, the rest is

@@ -15,7 +15,8 @@ static struct opt options[] = {
     {.name = "estimator",
      .kind = OPT_CHOICE,
      .help = "what estimates: native (the default, as in plan), the project's own; sailor, the published "
-             "simulator; or that of a published planner (time and memory only)",
+             "simulator; events, which plays the schedule through; or that of a published planner (time and "
+             "memory only)",
      .value = &o.estimator},
     {.name = "corrected",
      .kind = OPT_FLAG,
@@ -157,7 +158,11 @@ static int simulate(const char **file, int n_file, struct arena *a, struct err *
 }
 
 int cmd_simulate(int argc, char **argv) {
-    options[0].choices = cli_estimators(true);
+    static const char *choices[64]; /* of cli_estimators(), and behind them: */
+    int n = 0;
+    for (const char *const *name = cli_estimators(true); *name; name++) choices[n++] = *name;
+    choices[n] = cli_events;
+    options[0].choices = choices;
     o.estimator = ESTIMATOR_NATIVE;
     return program_run(&simulate_command, argc, argv, simulate);
 }

@@ -15,8 +15,9 @@ static struct {
 static struct opt options[] = {
     {.name = "estimator",
      .kind = OPT_CHOICE,
-     .help = "what estimates: native (the default), the project's own; sailor, the published simulator; that "
-             "of a published planner; or all, one after another in one table",
+     .help = "what estimates: native (the default), the project's own; sailor, the published simulator; "
+             "events, which plays the schedule through; that of a published planner; or all but events, one "
+             "after another in one table",
      .value = &o.estimator},
     {.name = "corrected",
      .kind = OPT_FLAG,
@@ -125,7 +126,7 @@ static void show_table(const struct run *run, int n, struct error_summary t, str
     printf("\n%d runs, estimator %s: time error mean %s %%, median %s %%, max %s %%; memory error mean %s "
            "%%, median %s %%, "
            "max %s %%\n",
-           n, cli_estimators(true)[o.estimator], show_percent(t.mean, a), show_percent(t.median, a),
+           n, cli_estimator_name(o.estimator), show_percent(t.mean, a), show_percent(t.median, a),
            show_percent(t.max, a), show_percent(m.mean, a), show_percent(m.median, a),
            show_percent(m.max, a));
 }
@@ -157,11 +158,13 @@ static int validate(const char **file, int n_file, struct arena *a, struct err *
     struct run *run = ARENA_ARRAY(a, struct run, n);
     double *time = ARENA_ARRAY(a, double, n), *memory = ARENA_ARRAY(a, double, n);
     const char *const *names = cli_estimators(true), *left_out = "";
-    bool all = names[o.estimator] == NULL; /* the choice behind the last one */
+    int n_name = 0;
+    while (names[n_name]) n_name++;
+    bool all = o.estimator == n_name; /* the choice behind the last one */
     struct table *errors =
         table_new("<estimator|runs|time error mean %|median|max|memory error mean %|median|max", a);
     int able = 0;
-    for (int x = all ? 0 : o.estimator; names[x] && (all || x == o.estimator); x++) {
+    for (int x = all ? 0 : o.estimator, end = all ? n_name : x + 1; x < end; x++) {
         struct cli_estimator k = {.index = x, .corrected = o.corrected, .inputs = o.inputs};
         int rc = 0;
         for (int i = 0, at = 0; i < n_file && !rc; at += n_part[i++])
@@ -169,7 +172,8 @@ static int validate(const char **file, int n_file, struct arena *a, struct err *
         cli_estimator_free(&k);
         if (rc && !all) return -1;
         if (rc) { /* some know nothing of other models or GPUs than the published ones */
-            left_out = arena_printf(a, "%ssailor: %s is left out: %s\n", left_out, names[x], e->text);
+            left_out =
+                arena_printf(a, "%ssailor: %s is left out: %s\n", left_out, cli_estimator_name(x), e->text);
             continue;
         }
         able++;
@@ -177,9 +181,9 @@ static int validate(const char **file, int n_file, struct arena *a, struct err *
         struct error_summary t = error_summary(time, n, a), m = error_summary(memory, n, a);
         if (o.json && !all) runs_json(run, n);
         if (o.json)
-            summary_json(names[x], n, t, m);
+            summary_json(cli_estimator_name(x), n, t, m);
         else if (all)
-            add_summary(errors, names[x], n, t, m, a);
+            add_summary(errors, cli_estimator_name(x), n, t, m, a);
         else
             show_table(run, n, t, m, a);
     }
@@ -193,7 +197,8 @@ int cmd_validate(int argc, char **argv) {
     static const char *choices[64]; /* of cli_estimators(), and behind them: */
     int n = 0;
     for (const char *const *name = cli_estimators(true); *name; name++) choices[n++] = *name;
-    choices[n] = "all";
+    choices[n++] = "all";
+    choices[n] = cli_events;
     options[0].choices = choices;
     o.estimator = ESTIMATOR_NATIVE;
     return program_run(&validate_command, argc, argv, validate);

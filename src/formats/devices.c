@@ -99,9 +99,9 @@ static int read_figures(const struct json_at *at, const struct figure *f, int n,
 }
 
 static int read_sheet(const struct json_at *at, struct device *d, struct err *e) {
-    static const char *const keys[] = {"memory_GiB",    "memory_GBps", "cache_MB",
-                                       "gpus_per_node", "node_GBps",   "network_GBps",
-                                       "achieved",      "latency_us",  NULL};
+    static const char *const keys[] = {"memory_GiB", "memory_GBps",  "cache_MB", "gpus_per_node",
+                                       "node_GBps",  "network_GBps", "achieved", "latency_us",
+                                       "context_GB", "launch_bound", NULL};
     const struct figure nominal[] = {{"memory_GiB", 0.1, 1e5, 1024.0 * 1024 * 1024, &d->memory_bytes},
                                      {"memory_GBps", 1, 1e6, 1e9, &d->memory_Bps},
                                      {"cache_MB", 0, 1e5, 1e6, &d->cache_bytes},
@@ -124,6 +124,12 @@ static int read_sheet(const struct json_at *at, struct device *d, struct err *e)
         if (json_real(&one, nominal[i].lo, nominal[i].hi, nominal[i].out, e)) return -1;
         *nominal[i].out *= nominal[i].unit;
     }
+    struct json_at context = json_member(at, "context_GB"), launches = json_member(at, "launch_bound");
+    double context_GB = 2;
+    d->launch_bound = 1;
+    if (context.node && json_real(&context, 0, 100, &context_GB, e)) return -1;
+    if (launches.node && json_real(&launches, 0.1, 1, &d->launch_bound, e)) return -1;
+    d->context_bytes = context_GB * 1e9;
     struct json_at gpus = json_member(at, "gpus_per_node"), of = json_member(at, "achieved"),
                    us = json_member(at, "latency_us");
     return json_int(&gpus, 1, 1024, &d->gpus_per_node, e) ||
@@ -145,6 +151,29 @@ static cJSON *open_list(const char *file, const char *text, const char *const ke
         return tree;
     cJSON_Delete(tree);
     return NULL;
+}
+
+/* GPU types that have a sheet: "A100-40, A100-80, ...". */
+static int devices_names(const char *file, const char *text, const char **names, struct arena *a,
+                         struct err *e) {
+    struct json_at root, list;
+    cJSON *tree = open_list(file, text, file_keys, "sailor-devices/1", &root, &list, e);
+    int rc = tree ? 0 : -1, i = 0;
+    *names = "";
+    for (const cJSON *x = tree ? list.node->child : NULL; x && !rc; x = x->next, i++) {
+        struct json_at at = json_element(&list, i, x), sheet = json_member(&at, "sheet"),
+                       all = json_member(&at, "names");
+        int n;
+        const char *name;
+        if (!sheet.node) continue;
+        rc = json_array(&all, 1, 1000, &n, e);
+        if (rc) break;
+        struct json_at first = json_element(&all, 0, all.node->child);
+        rc = json_string(&first, &name, a, e);
+        if (!rc) *names = arena_printf(a, "%s%s%s", *names, **names ? ", " : "", name);
+    }
+    cJSON_Delete(tree);
+    return rc ? -1 : 0;
 }
 
 int devices_sheet(const char *file, const char *text, const char *gpu, const char *where, struct device *d,
@@ -177,27 +206,6 @@ int devices_sheet(const char *file, const char *text, const char *gpu, const cha
     return 1;
 }
 
-int devices_names(const char *file, const char *text, const char **names, struct arena *a, struct err *e) {
-    struct json_at root, list;
-    cJSON *tree = open_list(file, text, file_keys, "sailor-devices/1", &root, &list, e);
-    int rc = tree ? 0 : -1, i = 0;
-    *names = "";
-    for (const cJSON *x = tree ? list.node->child : NULL; x && !rc; x = x->next, i++) {
-        struct json_at at = json_element(&list, i, x), sheet = json_member(&at, "sheet"),
-                       all = json_member(&at, "names");
-        int n;
-        const char *name;
-        if (!sheet.node) continue;
-        rc = json_array(&all, 1, 1000, &n, e);
-        if (rc) break;
-        struct json_at first = json_element(&all, 0, all.node->child);
-        rc = json_string(&first, &name, a, e);
-        if (!rc) *names = arena_printf(a, "%s%s%s", *names, **names ? ", " : "", name);
-    }
-    cJSON_Delete(tree);
-    return rc ? -1 : 0;
-}
-
 /* ---- frameworks --------------------------------------------------------------------- */
 
 static const char *const frameworks_keys[] = {"format", "frameworks", NULL};
@@ -215,6 +223,8 @@ static int read_framework(const struct json_at *at, struct framework *f, struct 
                                        "kept",
                                        "iteration_ms",
                                        "reserved",
+                                       "staging_s_per_GB",
+                                       "eager_KiB",
                                        NULL};
     const struct figure launches[] = {{"forward", 0, 1e4, 1, &f->block_launches},
                                       {"backward", 0, 1e4, 1, &f->backward_launches},
@@ -250,6 +260,13 @@ static int read_framework(const struct json_at *at, struct framework *f, struct 
         if (json_real(&one, own[i].lo, own[i].hi, own[i].out, e)) return -1;
         *own[i].out *= own[i].unit;
     }
+    const struct figure optional[] = {{"staging_s_per_GB", 0, 100, 1e-9, &f->staging_s_per_B},
+                                      {"eager_KiB", 0, 1e9, 1024, &f->eager_bytes}};
+    for (size_t i = 0; i < sizeof optional / sizeof *optional; i++) {
+        struct json_at one = json_member(at, optional[i].key);
+        if (one.node && json_real(&one, optional[i].lo, optional[i].hi, optional[i].out, e)) return -1;
+        *optional[i].out *= optional[i].unit;
+    }
     struct json_at in[] = {json_member(at, "launches"), json_member(at, "bytes"), json_member(at, "kept")};
     return json_int(&multiple, 0, 1024, &f->softmax_multiple, e) ||
                    read_figures(&in[0], launches, sizeof launches / sizeof *launches, e) ||
@@ -258,6 +275,22 @@ static int read_framework(const struct json_at *at, struct framework *f, struct 
                    json_string(&source, &f->source, a, e)
                ? -1
                : 0;
+}
+
+static int frameworks_names(const char *file, const char *text, const char **names, struct arena *a,
+                            struct err *e) {
+    struct json_at root, list;
+    cJSON *tree = open_list(file, text, frameworks_keys, "sailor-frameworks/1", &root, &list, e);
+    int rc = tree ? 0 : -1, i = 0;
+    *names = "";
+    for (const cJSON *x = tree ? list.node->child : NULL; x && !rc; x = x->next, i++) {
+        struct json_at at = json_element(&list, i, x), own = json_member(&at, "name");
+        const char *name;
+        rc = json_string(&own, &name, a, e);
+        if (!rc) *names = arena_printf(a, "%s%s%s", *names, **names ? ", " : "", name);
+    }
+    cJSON_Delete(tree);
+    return rc ? -1 : 0;
 }
 
 int frameworks_find(const char *file, const char *text, const char *name, const char *where,
@@ -280,19 +313,4 @@ int frameworks_find(const char *file, const char *text, const char *name, const 
     if (frameworks_names(file, text, &names, a, e)) return -1;
     return err_set(e, EXIT_INPUT, "%s: no framework \"%.60s\" in %s; expected one of %s", where, name, file,
                    names);
-}
-
-int frameworks_names(const char *file, const char *text, const char **names, struct arena *a, struct err *e) {
-    struct json_at root, list;
-    cJSON *tree = open_list(file, text, frameworks_keys, "sailor-frameworks/1", &root, &list, e);
-    int rc = tree ? 0 : -1, i = 0;
-    *names = "";
-    for (const cJSON *x = tree ? list.node->child : NULL; x && !rc; x = x->next, i++) {
-        struct json_at at = json_element(&list, i, x), own = json_member(&at, "name");
-        const char *name;
-        rc = json_string(&own, &name, a, e);
-        if (!rc) *names = arena_printf(a, "%s%s%s", *names, **names ? ", " : "", name);
-    }
-    cJSON_Delete(tree);
-    return rc ? -1 : 0;
 }

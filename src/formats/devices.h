@@ -23,8 +23,4 @@ int devices_sheet(const char *file, const char *text, const char *gpu, const cha
 /** A framework of inputs/frameworks.json by its name. -1 with *e set, also where it is not there. */
 int frameworks_find(const char *file, const char *text, const char *name, const char *where,
                     struct framework *f, struct arena *a, struct err *e);
-
-/** GPU types that have a sheet, and frameworks: "A100-40, A100-80, ...". -1 with *e set. */
-int devices_names(const char *file, const char *text, const char **names, struct arena *a, struct err *e);
-int frameworks_names(const char *file, const char *text, const char **names, struct arena *a, struct err *e);
 #endif

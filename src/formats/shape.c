@@ -209,7 +209,8 @@ void shape_write_model(struct text *t, const char *name, const char *family, con
 
 /* ---- profiles ----------------------------------------------------------------------- */
 
-int shape_element(const struct device *d, const char *dtype) {
+/* The units that a job in this dtype multiplies in; -1 if the GPU has none. */
+static int element_of(const struct device *d, const char *dtype) {
     if (!strcmp(dtype, "fp32")) return isnan(d->peak_flops[ELEMENT_TF32]) ? ELEMENT_FP32 : ELEMENT_TF32;
     enum element t = !strcmp(dtype, "bf16") ? ELEMENT_BF16 : ELEMENT_FP16;
     return isnan(d->peak_flops[t]) ? -1 : (int)t;
@@ -255,7 +256,7 @@ static void add_row(struct text *t, const struct model *m, const struct device *
 
 int shape_write_profile(struct text *t, const struct model *m, const struct device *d,
                         const struct framework *f, const char *dtype, struct err *e) {
-    int element = shape_element(d, dtype), rows = 0;
+    int element = element_of(d, dtype), rows = 0;
     if (element < 0)
         return err_set(e, EXIT_INPUT, "GPU %s has no units for %s; expected a type that it multiplies",
                        d->name, dtype);

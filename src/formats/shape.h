@@ -22,9 +22,6 @@ double shape_kept(const struct model_shape *s, enum recompute recompute, int tp)
 void shape_write_model(struct text *t, const char *name, const char *family, const char *activation,
                        const char *source, const struct model_shape *s);
 
-/** The GPU's units that a job in this dtype ("fp32", "bf16", "fp16") multiplies in; -1 if it has none. */
-int shape_element(const struct device *d, const char *dtype);
-
 /** A profile file with estimated times: microbatches 1 to 64, and the degrees that fit into a node and that
  * the model has sizes for. -1 with *e set (EXIT_INPUT) if the GPU does not multiply in this type. */
 int shape_write_profile(struct text *t, const struct model *m, const struct device *d,

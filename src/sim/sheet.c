@@ -7,7 +7,7 @@ const char *const recompute_name[RECOMPUTE_N] = {"none", "selective", "full"};
 
 int element_bytes_of(enum element t) { return t == ELEMENT_FP32 || t == ELEMENT_TF32 ? 4 : 2; }
 
-double pass_gpu_s(const struct pass *p) {
+static double pass_gpu_s(const struct pass *p) {
     return p->products_s + p->attention_s + p->bytes_s + p->collectives_s;
 }
 

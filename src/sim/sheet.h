@@ -34,6 +34,8 @@ struct device {
     double hidden_collectives;   /* fraction of a block's collectives that recipes for this GPU run beside
                                     products */
     double network_s;            /* latency of a step over the network */
+    double context_bytes;        /* context, libraries and communication on every GPU */
+    double launch_bound;         /* time of passes that launches bound, over that of layers timed alone */
     double network_efficiency;   /* of network_Bps, by collectives and transfers */
 };
 
@@ -58,6 +60,8 @@ struct framework {
     double parameter_bytes, gradient_bytes, optimizer_bytes, master_bytes; /* kept, per parameter */
     double reduced_bytes;   /* sent by the gradient reduction, per parameter */
     double update_bytes;    /* moved by the optimizer step, per parameter */
+    double staging_s_per_B; /* host work of a stage on a message that it receives */
+    double eager_bytes;     /* of a message, taken by the network before the receiver is ready, per rank */
     double reserved_factor; /* memory reserved by the allocator over memory handed out */
 };
 
@@ -100,7 +104,6 @@ struct shard {
 struct pass {
     double products_s, attention_s, bytes_s, collectives_s, host_s;
 };
-double pass_gpu_s(const struct pass *p);
 /** (gpu^p + host^p)^(1/p): of the kernels of a pass some wait for the host and others for the one before. */
 double pass_time_s(const struct pass *p, const struct framework *f);
 

@@ -50,4 +50,19 @@ run "$sailor" validate "$tmp/v.csv" inputs/validation/opt-350m-gh200.json
 expect 2 "tables and plans together"
 run "$sailor" validate "$tmp/v.csv" --estimator sailor
 expect 2 "tables by an estimator that needs a profile"
+# the published runs of OPT-350M by events: nine of them at a microbatch that the GPU is busy with
+run "$sailor" validate inputs/validation/opt-350m-gh200.json --estimator events --json
+expect 0 "by events"
+json "o[-1]['time_error_mean_percent'] < 5 and o[-1]['memory_error_mean_percent'] < 1.5 and o[-1]['memory_error_max_percent'] < 4" "time within 5 % on average, memory within 1.5 %"
+busy="[x['time_error_percent'] for x in o[:-1] if any(n in x['name'] for n in ('N16', 'N32', 'N8_', 'N2_D1'))]"
+json "len($busy) == 9 and sum($busy) / 9 < 2.5 and max($busy) < 7" "nine runs at microbatch 8 within 2.5 %, at most 7 %"
+"$python" -c "
+import json
+p = json.load(open('inputs/validation/opt-350m-gh200.json'))['plans'][3]
+p['pipelines'] *= 2
+json.dump(p, open('$tmp/two.json', 'w'))"
+run "$sailor" simulate "$tmp/two.json" --estimator events
+expect 2 "several pipelines have no estimate by events"
+run "$sailor" plan fig7 --estimator events
+expect 2 "nor is it an estimator of the search"
 finish

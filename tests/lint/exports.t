@@ -20,6 +20,14 @@ cpus_quota_of       for a test with control groups of its own making
 json_number         compared with the digits wanted, one by one
 unit_microbatches   a term that has its place among the formulas
 proof_worth         the rule by which the search leaves a part out, tested alone
+product_time_s      worked out by hand in tests, like the three that follow
+run_microbatches    likewise
+run_stage_blocks    likewise
+run_stage_memory    likewise
+schedule_concurrent_s   schedules and bounds of docs/estimator.md, which tests hold against each other
+schedule_interleaved_s  likewise
+schedule_lower_bound_s  likewise
+schedule_upper_bound_s  likewise
 mt19937_next        compared with the numbers that its authors publish
 mt19937_real        for a test that draws as the published planner does
 EOF

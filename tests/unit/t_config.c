@@ -14,52 +14,88 @@
 #include "import/config.h"
 #include "texts.h"
 
-/* clang-format off */
 static const struct {
     const char *name;
     double params; /* sum(p.numel() for p in model.parameters()) */
     const char *text;
 } published[] = {
-        {"gpt2", 124439808.0,
-         "{\"model_type\":\"gpt2\",\"n_embd\":768,\"n_layer\":12,\"n_head\":12,\"n_positions\":1024,\"vocab_size\":50257,\"n_inner\":null,\"activation_function\":\"gelu_new\"}"},
-        {"gpt2-xl", 1557611200.0,
-         "{\"model_type\":\"gpt2\",\"n_embd\":1600,\"n_layer\":48,\"n_head\":25,\"n_positions\":1024,\"vocab_size\":50257}"},
-        {"gpt-neo-125m", 125198592.0,
-         "{\"model_type\":\"gpt_neo\",\"hidden_size\":768,\"num_layers\":12,\"num_heads\":12,\"max_position_embeddings\":2048,\"vocab_size\":50257,\"intermediate_size\":null}"},
-        {"gpt-neo-1.3b", 1315575808.0,
-         "{\"model_type\":\"gpt_neo\",\"hidden_size\":2048,\"num_layers\":24,\"num_heads\":16,\"max_position_embeddings\":2048,\"vocab_size\":50257,\"intermediate_size\":null}"},
-        {"opt-125m", 125239296.0,
-         "{\"model_type\":\"opt\",\"hidden_size\":768,\"ffn_dim\":3072,\"num_hidden_layers\":12,\"num_attention_heads\":12,\"max_position_embeddings\":2048,\"vocab_size\":50272,\"word_embed_proj_dim\":768,\"do_layer_norm_before\":true}"},
-        {"opt-350m-hf", 331196416.0,
-         "{\"model_type\":\"opt\",\"hidden_size\":1024,\"ffn_dim\":4096,\"num_hidden_layers\":24,\"num_attention_heads\":16,\"max_position_embeddings\":2048,\"vocab_size\":50272,\"word_embed_proj_dim\":512,\"do_layer_norm_before\":false}"},
-        {"llama-2-7b", 6738415616.0,
-         "{\"model_type\":\"llama\",\"hidden_size\":4096,\"intermediate_size\":11008,\"num_hidden_layers\":32,\"num_attention_heads\":32,\"vocab_size\":32000,\"max_position_embeddings\":4096}"},
-        {"llama-3.1-8b", 8030261248.0,
-         "{\"model_type\":\"llama\",\"hidden_size\":4096,\"intermediate_size\":14336,\"num_hidden_layers\":32,\"num_attention_heads\":32,\"num_key_value_heads\":8,\"vocab_size\":128256,\"max_position_embeddings\":131072,\"hidden_act\":\"silu\",\"tie_word_embeddings\":false,\"attention_bias\":false,\"mlp_bias\":false}"},
-        {"llama-3.1-70b", 70553706496.0,
-         "{\"model_type\":\"llama\",\"hidden_size\":8192,\"intermediate_size\":28672,\"num_hidden_layers\":80,\"num_attention_heads\":64,\"num_key_value_heads\":8,\"vocab_size\":128256,\"max_position_embeddings\":131072,\"hidden_act\":\"silu\",\"tie_word_embeddings\":false}"},
-        {"llama-3.2-1b", 1235814400.0,
-         "{\"model_type\":\"llama\",\"hidden_size\":2048,\"intermediate_size\":8192,\"num_hidden_layers\":16,\"num_attention_heads\":32,\"num_key_value_heads\":8,\"head_dim\":64,\"vocab_size\":128256,\"max_position_embeddings\":131072,\"tie_word_embeddings\":true}"},
-        {"mistral-7b", 7241732096.0,
-         "{\"model_type\":\"mistral\",\"hidden_size\":4096,\"intermediate_size\":14336,\"num_hidden_layers\":32,\"num_attention_heads\":32,\"num_key_value_heads\":8,\"vocab_size\":32000,\"max_position_embeddings\":32768,\"sliding_window\":4096}"},
-        {"qwen2.5-7b", 7615616512.0,
-         "{\"model_type\":\"qwen2\",\"hidden_size\":3584,\"intermediate_size\":18944,\"num_hidden_layers\":28,\"num_attention_heads\":28,\"num_key_value_heads\":4,\"vocab_size\":152064,\"max_position_embeddings\":131072,\"tie_word_embeddings\":false,\"hidden_act\":\"silu\"}"},
-        {"qwen2.5-0.5b", 494032768.0,
-         "{\"model_type\":\"qwen2\",\"hidden_size\":896,\"intermediate_size\":4864,\"num_hidden_layers\":24,\"num_attention_heads\":14,\"num_key_value_heads\":2,\"vocab_size\":151936,\"max_position_embeddings\":32768,\"tie_word_embeddings\":true}"},
-        {"qwen3-8b", 8190735360.0,
-         "{\"model_type\":\"qwen3\",\"hidden_size\":4096,\"intermediate_size\":12288,\"num_hidden_layers\":36,\"num_attention_heads\":32,\"num_key_value_heads\":8,\"head_dim\":128,\"vocab_size\":151936,\"max_position_embeddings\":40960,\"tie_word_embeddings\":false,\"attention_bias\":false}"},
-        {"qwen3-0.6b", 596049920.0,
-         "{\"model_type\":\"qwen3\",\"hidden_size\":1024,\"intermediate_size\":3072,\"num_hidden_layers\":28,\"num_attention_heads\":16,\"num_key_value_heads\":8,\"head_dim\":128,\"vocab_size\":151936,\"max_position_embeddings\":40960,\"tie_word_embeddings\":true}"},
-        {"gemma-2b", 2506172416.0,
-         "{\"model_type\":\"gemma\",\"hidden_size\":2048,\"intermediate_size\":16384,\"num_hidden_layers\":18,\"num_attention_heads\":8,\"num_key_value_heads\":1,\"head_dim\":256,\"vocab_size\":256000,\"max_position_embeddings\":8192}"},
-        {"gemma-7b", 8537680896.0,
-         "{\"model_type\":\"gemma\",\"hidden_size\":3072,\"intermediate_size\":24576,\"num_hidden_layers\":28,\"num_attention_heads\":16,\"num_key_value_heads\":16,\"head_dim\":256,\"vocab_size\":256000,\"max_position_embeddings\":8192}"},
-        {"phi-2", 2779683840.0,
-         "{\"model_type\":\"phi\",\"hidden_size\":2560,\"intermediate_size\":10240,\"num_hidden_layers\":32,\"num_attention_heads\":32,\"vocab_size\":51200,\"max_position_embeddings\":2048}"},
-        {"mixtral-8x7b", 46702792704.0,
-         "{\"model_type\":\"mixtral\",\"hidden_size\":4096,\"intermediate_size\":14336,\"num_hidden_layers\":32,\"num_attention_heads\":32,\"num_key_value_heads\":8,\"vocab_size\":32000,\"max_position_embeddings\":32768,\"num_local_experts\":8,\"num_experts_per_tok\":2,\"hidden_act\":\"silu\",\"tie_word_embeddings\":false}"},
+    {"gpt2", 124439808.0,
+     "{\"model_type\": \"gpt2\", \"n_embd\": 768, \"n_layer\": 12, \"n_head\": 12, \"n_positions\": 1024, "
+     "\"vocab_size\": 50257, \"n_inner\": null, \"activation_function\": \"gelu_new\"}"},
+    {"gpt2-xl", 1557611200.0,
+     "{\"model_type\": \"gpt2\", \"n_embd\": 1600, \"n_layer\": 48, \"n_head\": 25, \"n_positions\": 1024, "
+     "\"vocab_size\": 50257}"},
+    {"gpt-neo-125m", 125198592.0,
+     "{\"model_type\": \"gpt_neo\", \"hidden_size\": 768, \"num_layers\": 12, \"num_heads\": 12, "
+     "\"max_position_embeddings\": 2048, \"vocab_size\": 50257, \"intermediate_size\": null}"},
+    {"gpt-neo-1.3b", 1315575808.0,
+     "{\"model_type\": \"gpt_neo\", \"hidden_size\": 2048, \"num_layers\": 24, \"num_heads\": 16, "
+     "\"max_position_embeddings\": 2048, \"vocab_size\": 50257, \"intermediate_size\": null}"},
+    {"opt-125m", 125239296.0,
+     "{\"model_type\": \"opt\", \"hidden_size\": 768, \"ffn_dim\": 3072, \"num_hidden_layers\": 12, "
+     "\"num_attention_heads\": 12, \"max_position_embeddings\": 2048, \"vocab_size\": 50272, "
+     "\"word_embed_proj_dim\": 768, \"do_layer_norm_before\": true}"},
+    {"opt-350m-hf", 331196416.0,
+     "{\"model_type\": \"opt\", \"hidden_size\": 1024, \"ffn_dim\": 4096, \"num_hidden_layers\": 24, "
+     "\"num_attention_heads\": 16, \"max_position_embeddings\": 2048, \"vocab_size\": 50272, "
+     "\"word_embed_proj_dim\": 512, \"do_layer_norm_before\": false}"},
+    {"llama-2-7b", 6738415616.0,
+     "{\"model_type\": \"llama\", \"hidden_size\": 4096, \"intermediate_size\": 11008, "
+     "\"num_hidden_layers\": 32, \"num_attention_heads\": 32, \"vocab_size\": 32000, "
+     "\"max_position_embeddings\": 4096}"},
+    {"llama-3.1-8b", 8030261248.0,
+     "{\"model_type\": \"llama\", \"hidden_size\": 4096, \"intermediate_size\": 14336, "
+     "\"num_hidden_layers\": 32, \"num_attention_heads\": 32, \"num_key_value_heads\": 8, \"vocab_size\": "
+     "128256, \"max_position_embeddings\": 131072, \"hidden_act\": \"silu\", \"tie_word_embeddings\": false, "
+     "\"attention_bias\": false, \"mlp_bias\": false}"},
+    {"llama-3.1-70b", 70553706496.0,
+     "{\"model_type\": \"llama\", \"hidden_size\": 8192, \"intermediate_size\": 28672, "
+     "\"num_hidden_layers\": 80, \"num_attention_heads\": 64, \"num_key_value_heads\": 8, \"vocab_size\": "
+     "128256, \"max_position_embeddings\": 131072, \"hidden_act\": \"silu\", \"tie_word_embeddings\": "
+     "false}"},
+    {"llama-3.2-1b", 1235814400.0,
+     "{\"model_type\": \"llama\", \"hidden_size\": 2048, \"intermediate_size\": 8192, \"num_hidden_layers\": "
+     "16, \"num_attention_heads\": 32, \"num_key_value_heads\": 8, \"head_dim\": 64, \"vocab_size\": 128256, "
+     "\"max_position_embeddings\": 131072, \"tie_word_embeddings\": true}"},
+    {"mistral-7b", 7241732096.0,
+     "{\"model_type\": \"mistral\", \"hidden_size\": 4096, \"intermediate_size\": 14336, "
+     "\"num_hidden_layers\": 32, \"num_attention_heads\": 32, \"num_key_value_heads\": 8, \"vocab_size\": "
+     "32000, \"max_position_embeddings\": 32768, \"sliding_window\": 4096}"},
+    {"qwen2.5-7b", 7615616512.0,
+     "{\"model_type\": \"qwen2\", \"hidden_size\": 3584, \"intermediate_size\": 18944, "
+     "\"num_hidden_layers\": 28, \"num_attention_heads\": 28, \"num_key_value_heads\": 4, \"vocab_size\": "
+     "152064, \"max_position_embeddings\": 131072, \"tie_word_embeddings\": false, \"hidden_act\": "
+     "\"silu\"}"},
+    {"qwen2.5-0.5b", 494032768.0,
+     "{\"model_type\": \"qwen2\", \"hidden_size\": 896, \"intermediate_size\": 4864, \"num_hidden_layers\": "
+     "24, \"num_attention_heads\": 14, \"num_key_value_heads\": 2, \"vocab_size\": 151936, "
+     "\"max_position_embeddings\": 32768, \"tie_word_embeddings\": true}"},
+    {"qwen3-8b", 8190735360.0,
+     "{\"model_type\": \"qwen3\", \"hidden_size\": 4096, \"intermediate_size\": 12288, "
+     "\"num_hidden_layers\": 36, \"num_attention_heads\": 32, \"num_key_value_heads\": 8, \"head_dim\": 128, "
+     "\"vocab_size\": 151936, \"max_position_embeddings\": 40960, \"tie_word_embeddings\": false, "
+     "\"attention_bias\": false}"},
+    {"qwen3-0.6b", 596049920.0,
+     "{\"model_type\": \"qwen3\", \"hidden_size\": 1024, \"intermediate_size\": 3072, \"num_hidden_layers\": "
+     "28, \"num_attention_heads\": 16, \"num_key_value_heads\": 8, \"head_dim\": 128, \"vocab_size\": "
+     "151936, \"max_position_embeddings\": 40960, \"tie_word_embeddings\": true}"},
+    {"gemma-2b", 2506172416.0,
+     "{\"model_type\": \"gemma\", \"hidden_size\": 2048, \"intermediate_size\": 16384, "
+     "\"num_hidden_layers\": 18, \"num_attention_heads\": 8, \"num_key_value_heads\": 1, \"head_dim\": 256, "
+     "\"vocab_size\": 256000, \"max_position_embeddings\": 8192}"},
+    {"gemma-7b", 8537680896.0,
+     "{\"model_type\": \"gemma\", \"hidden_size\": 3072, \"intermediate_size\": 24576, "
+     "\"num_hidden_layers\": 28, \"num_attention_heads\": 16, \"num_key_value_heads\": 16, \"head_dim\": "
+     "256, \"vocab_size\": 256000, \"max_position_embeddings\": 8192}"},
+    {"phi-2", 2779683840.0,
+     "{\"model_type\": \"phi\", \"hidden_size\": 2560, \"intermediate_size\": 10240, \"num_hidden_layers\": "
+     "32, \"num_attention_heads\": 32, \"vocab_size\": 51200, \"max_position_embeddings\": 2048}"},
+    {"mixtral-8x7b", 46702792704.0,
+     "{\"model_type\": \"mixtral\", \"hidden_size\": 4096, \"intermediate_size\": 14336, "
+     "\"num_hidden_layers\": 32, \"num_attention_heads\": 32, \"num_key_value_heads\": 8, \"vocab_size\": "
+     "32000, \"max_position_embeddings\": 32768, \"num_local_experts\": 8, \"num_experts_per_tok\": 2, "
+     "\"hidden_act\": \"silu\", \"tie_word_embeddings\": false}"},
 };
-/* clang-format on */
 
 static void parameters_are_those_of_the_models(void **state) {
     (void)state;

@@ -1,0 +1,239 @@
+#include "sim/events.h"
+#include "sim/schedule.h"
+
+#include <math.h>
+
+/* Most of the constants of a message come from DeepSpeed's pipeline engine, which published runs were made
+ * with: a tensor-parallel rank sends its part, the receiver gathers the whole. */
+
+struct events {
+    const struct workload *w;
+    const struct plan *p;
+    const struct events_platform *platform;
+    unsigned terms;
+    int m, P, M;
+    struct err *e;
+};
+
+static const struct replicas *replica_at(const struct stage *st, int j) {
+    int g = 0;
+    for (; j >= st->group[g].count; g++) j -= st->group[g].count;
+    return &st->group[g];
+}
+
+/* Bandwidth of a fit, within the sizes that were measured and never past the parabola's top. */
+static double bandwidth_Bps(const struct link *l, double bytes) {
+    double y = log2(fmin(fmax(bytes, MEASURED_MIN_BYTES), MEASURED_MAX_BYTES) / 1e6);
+    if (l->c2 < 0) y = fmin(y, -l->c1 / (2 * l->c2));
+    return 1e9 * (l->c2 * y * y + l->c1 * y + l->c0);
+}
+
+static int find_link(const struct events *v, const struct replicas *a, const struct replicas *b,
+                     const struct link **l) {
+    const struct site *s = v->w->site;
+    *l = site_link(s, a->zone, a->gpu, a->tp, b->zone, b->gpu, b->tp);
+    if (*l) return 0;
+    return err_set(v->e, EXIT_INPUT, "site %s: no link from %s in %s to %s in %s, which the plan uses",
+                   s->name, s->gpu[a->gpu].name, s->zone[a->zone], s->gpu[b->gpu].name, s->zone[b->zone]);
+}
+
+/* ---- messages ----------------------------------------------------------------------- */
+
+/* What a receiver does to a message of `bytes`: gathers the parts of its ranks, copies, works on the host. */
+static double receive_s(const struct events *v, const struct replicas *to, double bytes) {
+    const struct events_platform *k = &v->platform[to->gpu];
+    const struct link *inside = &v->w->site->intra[to->gpu * TP_N + tp_index(to->tp)];
+    double s = 0;
+    if (v->terms & EVENTS_GATHER) {
+        if (to->tp > 1 && inside->known) s += bytes * (to->tp - 1) / to->tp / bandwidth_Bps(inside, bytes);
+        s += 6 * bytes / k->memory_Bps;
+    }
+    if (v->terms & EVENTS_STAGING) s += k->staging_s_per_B * bytes;
+    return s;
+}
+
+/* The slowest of all pairs of replicas, each direction over its own link. */
+static int message(const struct events *v, const struct stage *from, const struct stage *to, double bytes,
+                   struct schedule_message *out) {
+    *out = (struct schedule_message){0};
+    int D = stage_replicas(from), D2 = stage_replicas(to), n = D > D2 ? D : D2;
+    for (int j = 0; j < n; j++) {
+        const struct replicas *a = replica_at(from, j % D), *b = replica_at(to, j % D2);
+        const struct link *l;
+        if (find_link(v, a, b, &l)) return -1;
+        double transit = bytes / bandwidth_Bps(l, bytes);
+        double eager = v->platform[a->gpu].eager_bytes * a->tp;
+        out->transit_s = fmax(out->transit_s, transit);
+        if (v->terms & EVENTS_HOLD) out->hold_s = fmax(out->hold_s, transit * fmax(0, 1 - eager / bytes));
+        out->receive_s = fmax(out->receive_s, receive_s(v, b, bytes));
+    }
+    return 0;
+}
+
+/* ---- stages ------------------------------------------------------------------------- */
+
+/* A pass of one microbatch through a layer. Where it takes longer per sequence than at the largest microbatch
+ * by a tenth, launches bound it: a layer timed alone waits for its own, in training the host runs ahead. */
+static double layer_s(const struct events *v, const struct replicas *r, int layer, bool forward) {
+    const struct profile *f = v->w->profile[r->gpu];
+    const struct layer_times *t = profile_times(f, v->m, r->tp), *most = NULL;
+    int largest = 0;
+    double own = forward ? t->fwd_s[layer] : t->bwd_s[layer];
+    for (int i = f->n_mb - 1; i >= 0 && !most; i--) {
+        most = profile_times(f, f->mb[i], r->tp);
+        largest = f->mb[i];
+    }
+    double bound = (forward ? most->fwd_s[layer] : most->bwd_s[layer]) * v->m / largest;
+    if (!(v->terms & EVENTS_LAUNCH) || own <= 1.1 * bound) return own;
+    return fmax(bound, own * v->platform[r->gpu].launch_bound);
+}
+
+static struct schedule_stage stage_time(const struct events *v, const struct stage *st) {
+    struct schedule_stage t = {0};
+    for (int g = 0; g < st->n_group; g++) {
+        double forward = 0, backward = 0;
+        for (int l = st->first; l < st->end; l++) {
+            forward += layer_s(v, &st->group[g], l, true);
+            backward += layer_s(v, &st->group[g], l, false);
+        }
+        t.forward_s = fmax(t.forward_s, forward);
+        t.backward_s = fmax(t.backward_s, backward);
+    }
+    return t;
+}
+
+static double params_of(const struct events *v, const struct stage *st, int tp) {
+    double sum = 0;
+    for (int l = st->first; l < st->end; l++) sum += v->w->model->params[tp_index(tp)][l];
+    return sum;
+}
+
+/* The gradients of a stage go round a ring of its replicas, once for each tp rank, and these rings share the
+ * way out of a node; before and after they are copied to and from one flat buffer. */
+static int sync_s(const struct events *v, const struct stage *st, double *s) {
+    int D = stage_replicas(st);
+    *s = 0;
+    if (D == 1) return 0;
+    for (int j = 0; j < D; j++) {
+        const struct replicas *a = replica_at(st, j), *b = replica_at(st, (j + 1) % D);
+        const struct link *l;
+        double bytes = params_of(v, st, a->tp) * v->w->element_bytes;
+        double chunk = bytes * (v->terms & EVENTS_RINGS ? a->tp : 1) / D;
+        if (find_link(v, a, b, &l)) return -1;
+        double ring = 2 * (D - 1) * chunk / bandwidth_Bps(l, chunk);
+        *s = fmax(*s, ring + 4 * bytes / v->platform[a->gpu].memory_Bps);
+    }
+    return 0;
+}
+
+static double update_s(const struct events *v, const struct stage *st) {
+    double worst = 0;
+    for (int g = 0; g < st->n_group; g++) {
+        const struct replicas *r = &st->group[g];
+        double params = params_of(v, st, r->tp);
+        worst = fmax(worst, 28 * params / v->platform[r->gpu].memory_Bps);
+    }
+    return v->terms & EVENTS_UPDATE ? worst : 0;
+}
+
+/* State, activations in flight, the gradients inside one block's backward pass where attention keeps its
+ * scores, logits, context. With one microbatch its gradients are the accumulated ones. */
+static double memory_bytes(const struct events *v, const struct stage *st, int index, bool *fits) {
+    const struct model *x = v->w->model;
+    double worst = 0, F = v->w->element_bytes, s = x->sequence_length, m = v->m;
+    int in_flight = v->P - index < v->M ? v->P - index : v->M;
+    for (int g = 0; g < st->n_group; g++) {
+        const struct replicas *r = &st->group[g];
+        double params = params_of(v, st, r->tp), act = 0;
+        for (int l = st->first; l < st->end; l++) act += x->act_mem[tp_index(r->tp)][l];
+        double bytes = (v->w->state_bytes_per_param - (v->M == 1 ? 4 : 0)) * params + in_flight * m * F * act;
+        bytes += m * F * (3 * s * s * x->heads / r->tp + 5 * s * x->hidden_size);
+        if (index == v->P - 1) bytes += m * F * s * x->vocabulary / r->tp;
+        bytes += v->platform[r->gpu].context_bytes;
+        if (bytes > v->w->site->gpu[r->gpu].memory_bytes) *fits = false;
+        worst = fmax(worst, bytes);
+    }
+    return worst;
+}
+
+/* ---- a plan ------------------------------------------------------------------------- */
+
+static int check(const struct events *v) {
+    if (v->p->n_pipeline != 1)
+        return err_set(v->e, EXIT_INPUT, "%d pipelines; expected one, for an estimate by events",
+                       v->p->n_pipeline);
+    for (int i = 0; i < v->P; i++) {
+        const struct stage *st = &v->p->pipeline[0].stage[i];
+        for (int g = 0; g < st->n_group; g++)
+            if (isnan(v->platform[st->group[g].gpu].memory_Bps))
+                return err_set(
+                    v->e, EXIT_INPUT,
+                    "GPU %s: no data sheet in devices.json; expected one, for an estimate by events",
+                    v->w->site->gpu[st->group[g].gpu].name);
+    }
+    return 0;
+}
+
+static int play(const struct events *v, struct estimate *out) {
+    const struct pipeline *pl = &v->p->pipeline[0];
+    struct schedule_stage stage[SCHEDULE_STAGES_MAX];
+    struct schedule_hop hop[SCHEDULE_STAGES_MAX];
+    double end[SCHEDULE_STAGES_MAX], update = 0;
+    struct schedule s = {v->P, v->M, stage, hop};
+    for (int i = 0; i < v->P; i++) {
+        const struct stage *st = &pl->stage[i];
+        stage[i] = stage_time(v, st);
+        update = fmax(update, update_s(v, st));
+        if (i == v->P - 1) break;
+        double bytes = v->w->model->act_out[st->end - 1] * v->w->element_bytes * v->m;
+        if (message(v, st, st + 1, bytes, &hop[i].activation) ||
+            message(v, st + 1, st, bytes, &hop[i].gradient))
+            return -1;
+    }
+    out->pipeline_time_s = schedule_blocking_s(&s, end) + update;
+    out->iteration_time_s = 0;
+    for (int i = 0; i < v->P; i++) {
+        double sync;
+        bool fits = true;
+        if (sync_s(v, &pl->stage[i], &sync)) return -1;
+        double bytes = memory_bytes(v, &pl->stage[i], i, &fits);
+        out->iteration_time_s = fmax(out->iteration_time_s, end[i] + sync + update);
+        out->peak_memory_bytes = fmax(out->peak_memory_bytes, bytes);
+        if (!fits && out->fits) {
+            out->fits = false;
+            out->unfit_pipeline = 0;
+            out->unfit_stage = i;
+        }
+        if (!out->stage) continue;
+        double comm = i < v->P - 1 ? hop[i].activation.hold_s + hop[i].gradient.receive_s : 0;
+        if (i > 0) comm += hop[i - 1].activation.receive_s + hop[i - 1].gradient.hold_s;
+        out->stage[i] = (struct stage_estimate){.compute_s = stage[i].forward_s + stage[i].backward_s,
+                                                .comm_s = comm,
+                                                .sync_s = sync,
+                                                .memory_bytes = bytes};
+    }
+    out->sync_time_s = out->iteration_time_s - out->pipeline_time_s;
+    return 0;
+}
+
+int events_estimate(const struct workload *w, const struct plan *p, const struct events_platform *platform,
+                    unsigned terms, struct estimate *out, struct err *e) {
+    struct stage_estimate *stages = out->stage;
+    struct estimate formula = {.stage = NULL};
+    struct events v = {
+        .w = w, .p = p, .platform = platform, .terms = terms, .m = p->micro_batch_size, .e = e};
+    v.P = p->pipeline[0].n_stage;
+    if (check(&v) || estimate_plan(w, p, ESTIMATOR_NATIVE, &formula, e))
+        return -1; /* M, and the money of egress */
+    v.M = formula.n_microbatch;
+    *out = (struct estimate){.fits = true,
+                             .unfit_pipeline = -1,
+                             .unfit_stage = -1,
+                             .n_microbatch = v.M,
+                             .egress_usd = formula.egress_usd,
+                             .stage = stages};
+    if (play(&v, out)) return -1;
+    out->compute_usd = formula.compute_usd * out->iteration_time_s / formula.iteration_time_s;
+    out->cost_usd = out->compute_usd + out->egress_usd;
+    return 0;
+}

@@ -1,0 +1,33 @@
+#ifndef SAILOR_SIM_EVENTS_H
+#define SAILOR_SIM_EVENTS_H
+#include "sim/estimate.h"
+/* The estimate of a plan by playing its schedule through (sim/schedule.h), with transfers that block and what
+ * the framework does to a message on arrival: closer to measured runs than the formulas of sim/estimate.c,
+ * and not in the form that the search's bounds need. Formulas: docs/estimator.md, "Events". Pure. */
+
+/* What a GPU type and the framework on it add to a profile. */
+struct events_platform {
+    double memory_Bps;      /* bandwidth of the GPU's memory */
+    double context_bytes;   /* of context, libraries and communication on every GPU */
+    double staging_s_per_B; /* host work of the receiver of a message */
+    double eager_bytes;     /* what the network takes of a message before the receiver is ready, per rank */
+    double launch_bound;    /* time of passes that are bound by launches, over that of their profile */
+};
+
+/* Terms that can be left out, to see what each of them is worth. */
+enum events_term {
+    EVENTS_GATHER = 1,  /* the receiver gathers a message from its tp ranks and copies it */
+    EVENTS_STAGING = 2, /* and works on the host */
+    EVENTS_HOLD = 4,    /* the sender is held until the network has taken its message */
+    EVENTS_LAUNCH = 8,  /* launch-bound passes are faster than their profile */
+    EVENTS_RINGS = 16,  /* the tp rings of a node share its links */
+    EVENTS_UPDATE = 32, /* the update moves every parameter's state through memory */
+    EVENTS_ALL = 63
+};
+
+/** As estimate_plan(), by events; platform[n_gpu] of the site, memory_Bps NAN where nothing is known of a
+ * type. One pipeline. -1 with *e set (EXIT_INPUT) for a plan of several, a missing link, an unknown platform.
+ */
+int events_estimate(const struct workload *w, const struct plan *p, const struct events_platform *platform,
+                    unsigned terms, struct estimate *out, struct err *e);
+#endif

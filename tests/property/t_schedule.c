@@ -1,0 +1,140 @@
+/* Pipelines played through: closed bounds hold on random ones, schedules that can be worked out by hand
+ * agree, and one takes microseconds. */
+#include "sim/schedule.h"
+#include "random.h"
+
+#include <math.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+enum { CASES = 100000, STAGES = 9 };
+static int passed, failed;
+
+static void check(bool good, const char *what) {
+    good ? passed++ : failed++;
+    if (!good) printf("not ok: %s\n", what);
+}
+
+static double uniform(struct rng *r) { return rng_unit(r); }
+
+struct drawn {
+    struct schedule s;
+    struct schedule_stage stage[STAGES];
+    struct schedule_hop hop[STAGES];
+};
+
+/* Transfers from nothing to several times a pass; a sender is never held for longer than its message is under
+ * way. */
+static struct schedule_message draw_message(struct rng *r, double scale) {
+    struct schedule_message m = {.transit_s = scale * uniform(r)};
+    m.hold_s = m.transit_s * uniform(r);
+    m.receive_s = uniform(r) < 0.3 ? 0 : scale * uniform(r);
+    return m;
+}
+
+static void draw(struct rng *r, struct drawn *d) {
+    double scale = pow(10, -3 + 3.5 * uniform(r)), spread = uniform(r);
+    d->s = (struct schedule){1 + (int)(uniform(r) * STAGES), 1 + (int)(uniform(r) * 24), d->stage, d->hop};
+    if (d->s.stages > STAGES) d->s.stages = STAGES;
+    for (int i = 0; i < d->s.stages; i++) {
+        double size = 1 + spread * (uniform(r) - 0.5);
+        d->stage[i] = (struct schedule_stage){size, size * (1 + uniform(r))};
+        d->hop[i] = (struct schedule_hop){draw_message(r, scale), draw_message(r, scale)};
+    }
+}
+
+/* The same by its definition: passes in the order of 1F1B, each after what it needs. */
+static double by_definition(const struct schedule *s) {
+    enum { MOST = 64 };
+    static double f[STAGES][MOST], b[STAGES][MOST];
+    int P = s->stages, M = s->microbatches, done_f[STAGES] = {0}, done_b[STAGES] = {0};
+    double now[STAGES] = {0}, last = 0;
+    for (bool moved = true; moved;) {
+        moved = false;
+        for (int i = 0; i < P; i++) {
+            bool forward = done_f[i] < M && done_f[i] < done_b[i] + P - i;
+            int m = forward ? done_f[i] : done_b[i];
+            if (!forward && done_b[i] == M) continue;
+            if (forward && i > 0 && done_f[i - 1] <= m) continue;
+            if (!forward && i < P - 1 && done_b[i + 1] <= m) continue;
+            double ready = forward ? (i ? f[i - 1][m] + s->hop[i - 1].activation.transit_s : 0)
+                                   : (i < P - 1 ? b[i + 1][m] + s->hop[i].gradient.transit_s : 0);
+            now[i] = fmax(now[i], ready) + (forward ? s->stage[i].forward_s : s->stage[i].backward_s);
+            *(forward ? &f[i][done_f[i]++] : &b[i][done_b[i]++]) = now[i];
+            moved = true;
+        }
+    }
+    for (int i = 0; i < P; i++) last = fmax(last, now[i]);
+    return last;
+}
+
+static void bounds_hold(struct rng *r) {
+    int below = 0, above = 0, concurrent = 0, defined = 0, equal = 0;
+    double end[STAGES];
+    for (int c = 0; c < CASES; c++) {
+        struct drawn d;
+        draw(r, &d);
+        double t = schedule_blocking_s(&d.s, end), lower = schedule_lower_bound_s(&d.s);
+        double beside = schedule_concurrent_s(&d.s, end), slack = 1e-9 * t;
+        below += lower > t + slack;
+        equal += lower > t - slack;
+        above += schedule_upper_bound_s(&d.s) < t - slack;
+        concurrent += beside > t + slack;
+        if (c % 10 == 0) defined += fabs(by_definition(&d.s) - beside) > slack;
+    }
+    printf("# lower bound equal in %d of %d\n", equal, CASES);
+    check(!below, "the lower bound is never above the events");
+    check(!above, "the upper bound is never below the events");
+    check(!concurrent, "messages beside the computation never take longer");
+    check(!defined, "1F1B by its definition");
+}
+
+static void known_ones_agree(void) {
+    struct schedule_stage even[8];
+    struct schedule_hop none[8] = {0};
+    double end[8], work[2 * 4 * 8 * 32];
+    for (int i = 0; i < 8; i++) even[i] = (struct schedule_stage){1, 2};
+    struct schedule s = {8, 32, even, none};
+    check(schedule_blocking_s(&s, end) == 3 * (32 + 7), "equal stages: M + P - 1 slots");
+    check(schedule_lower_bound_s(&s) == 3 * (32 + 7), "and the bound is that");
+    check(end[7] == 3 * 32 + 7 && end[0] == 3 * 39, "the last stage ends P - 1 backward passes before");
+    check(fabs(schedule_interleaved_s(&s, 4, none, work) - 3 * (32 + 7 / 4.0)) < 1e-9,
+          "four parts: a quarter of the wait");
+    check(fabs(schedule_interleaved_s(&s, 1, none, work) - 3 * (32 + 7)) < 1e-9, "one part: 1F1B");
+    s.stages = 1;
+    check(schedule_blocking_s(&s, end) == 96, "one stage");
+    s.stages = 2;
+    s.microbatches = 1;
+    none[0] = (struct schedule_hop){{4, 3, 2}, {8, 7, 5}};
+    check(schedule_blocking_s(&s, end) == 1 + 4 + 2 + 1 + 2 + 8 + 5 + 2,
+          "one microbatch: everything in turn");
+}
+
+static void it_is_fast(struct rng *r) {
+    struct drawn d;
+    double end[STAGES], sum = 0;
+    do draw(r, &d);
+    while (d.s.stages < 8);
+    d.s.stages = 8;
+    d.s.microbatches = 128;
+    int n = 20000;
+    clock_t start = clock();
+    for (int i = 0; i < n; i++) {
+        d.stage[i & 7].forward_s += 1e-9;
+        sum += schedule_blocking_s(&d.s, end);
+    }
+    double s = (double)(clock() - start) / CLOCKS_PER_SEC;
+    printf("# %.3g schedules of 8 stages and 128 microbatches per second%s\n", n / s, sum > 0 ? "" : " ");
+    check(s < 5, "twenty thousand within five seconds"); /* also under the sanitizers */
+}
+
+int main(void) {
+    struct rng r = {20261128, 0};
+    known_ones_agree();
+    bounds_hold(&r);
+    it_is_fast(&r);
+    printf("%d passed, %d failed\n", passed, failed);
+    return failed != 0;
+}
