@@ -9,7 +9,9 @@ within() {
     [ "$rc" = 0 ] && [ ! -s "$tmp/err" ]
     ok $? "validate $1"
     json "all(o[-1]['time_error_mean_percent'] < $2 for _ in '1') and o[-1]['runs'] == len(o) - 1" "$1: time within $2 %"
-    [ -z "${3:-}" ] || json "o[-1]['memory_error_mean_percent'] < $3 and o[-1]['memory_error_max_percent'] < $4" "$1: memory within $3 %, at most $4 %"
+    [ -z "${3:-}" ] || json \
+        "o[-1]['memory_error_mean_percent'] < $3 and o[-1]['memory_error_max_percent'] < $4" \
+        "$1: memory within $3 %, at most $4 %"
 }
 within megatron-a100.csv 5 5 5
 within vtrain-a100.csv 7
@@ -19,10 +21,12 @@ json "all(abs(sum(x['memory'].values()) / x['peak_memory_bytes'] - 1) < 1e-12 fo
 
 # what NVIDIA measured from 128 to 2,048 GPUs hardly grows
 run "$sailor" validate inputs/validation/dgxc-h100.csv --json
-json "[abs(max(t) / min(t) - 1) < 0.03 for t in [[x['iteration_time_s'] for x in o[:-1] if x['model'] == 'gpt3-175b']]] == [True]" "nor does the estimate"
+json "[abs(max(t) / min(t) - 1) < 0.03
+    for t in [[x['iteration_time_s'] for x in o[:-1] if x['model'] == 'gpt3-175b']]] == [True]" "nor does the estimate"
 cp "$tmp/out" "$tmp/alone"
 run "$sailor" validate inputs/validation/dgxc-h100.csv inputs/validation/simumax-b200.csv --json
-json "o[-1]['runs'] == 31 and [s['runs'] for s in o[-1]['sets']] == [22, 9] and o[:22] == [json.loads(l) for l in open('$tmp/alone')][:22]" "several tables, and a summary of each"
+json "o[-1]['runs'] == 31 and [s['runs'] for s in o[-1]['sets']] == [22, 9]
+    and o[:22] == [json.loads(l) for l in open('$tmp/alone')][:22]" "several tables, and a summary of each"
 run "$sailor" validate inputs/validation/simumax-b200.csv
 expect 0 "as a table"
 has out "the 5 worst rows" "with the worst rows"
@@ -31,7 +35,8 @@ head='gpus,global_batch,micro_batch,hidden,heads,layers,sequence,tp,dp,pp,iterat
 printf '%s\n4,16,4,2048,16,24,1024,1,2,2,410.490577\n' "$head" >"$tmp/v.csv"
 run "$sailor" validate "$tmp/v.csv" --json
 expect 0 "vTrain's own table"
-json "o[-1]['runs'] == 1 and o[-1]['time_error_max_percent'] < 10 and abs(o[0]['measured_iteration_time_s'] - 0.410490577) < 1e-12" "is compared"
+json "o[-1]['runs'] == 1 and o[-1]['time_error_max_percent'] < 10 and abs(o[0]['measured_iteration_time_s'] - 0.410490577) < 1e-12" \
+    "is compared"
 printf '%s\n' "$head" >"$tmp/none.csv"
 run "$sailor" validate "$tmp/none.csv"
 expect 2 "a table without runs"
@@ -53,7 +58,8 @@ expect 2 "tables by an estimator that needs a profile"
 # the published runs of OPT-350M by events: nine of them at a microbatch that the GPU is busy with
 run "$sailor" validate inputs/validation/opt-350m-gh200.json --estimator events --json
 expect 0 "by events"
-json "o[-1]['time_error_mean_percent'] < 5 and o[-1]['memory_error_mean_percent'] < 1.5 and o[-1]['memory_error_max_percent'] < 4" "time within 5 % on average, memory within 1.5 %"
+json "o[-1]['time_error_mean_percent'] < 5 and o[-1]['memory_error_mean_percent'] < 1.5 and o[-1]['memory_error_max_percent'] < 4" \
+    "time within 5 % on average, memory within 1.5 %"
 busy="[x['time_error_percent'] for x in o[:-1] if any(n in x['name'] for n in ('N16', 'N32', 'N8_', 'N2_D1'))]"
 json "len($busy) == 9 and sum($busy) / 9 < 2.5 and max($busy) < 7" "nine runs at microbatch 8 within 2.5 %, at most 7 %"
 "$python" -c "
