@@ -61,7 +61,7 @@ mkdir -p "$tmp/profiles/mine"
 "$sailor" profile "$tmp/models/mine.json" --gpu A100-40 --dtype bf16 |
     sed 's/"estimated": true/"estimated": false/' >"$tmp/profiles/mine/A100-40.bf16.json"
 run "$sailor" plan "$tmp/job.json" --json
-[ "$rc" = 0 ] && [ ! -s "$tmp/err" ] || grep -q plans/s "$tmp/err"
+[ "$rc" = 0 ] && { [ ! -s "$tmp/err" ] || grep -q plans/s "$tmp/err"; }
 ok $? "a measured profile beside it comes first"
 json "o[0]['profiles'] == {'A100-40': 'measured'}" "and is called measured"
 finish
