@@ -221,7 +221,9 @@ static void build_classes(const struct space *s, struct mb_space *mb, int n_mb, 
 
 long cell_room(const struct cell *c, int ti) { return c->nodes.room[ti] >> ti; }
 
-double class_least(const struct mb_space *mb, int cls, const double weight[GPUS_MAX]) {
+/* Least of weight[GPU type] * degree over the kinds of a class; over all kinds for the class that stands for
+ * the rest. */
+static double class_least(const struct mb_space *mb, int cls, const double weight[GPUS_MAX]) {
     const struct stage_class *c = &mb->cls[cls];
     double least = INFINITY;
     for (int g = 0; g < GPUS_MAX; g++) {

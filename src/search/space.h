@@ -107,10 +107,6 @@ struct mb_space {
 /** Replicas of degree 2^ti that a cell can hold: a replica lies within one node. */
 long cell_room(const struct cell *c, int ti);
 
-/** Least of weight[GPU type] * degree over the kinds of a class; over all kinds for the class that stands for
- * the rest. */
-double class_least(const struct mb_space *mb, int cls, const double weight[GPUS_MAX]);
-
 /** Least weight of a stage of D replicas of the class: one of each kind, the others of the cheapest one. */
 double class_stage_least(const struct mb_space *mb, int cls, const double weight[GPUS_MAX], int D);
 
