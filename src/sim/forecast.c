@@ -17,8 +17,7 @@ int run_microbatches(const struct run_setup *r) {
     return (r->global_batch + per_step - 1) / per_step;
 }
 
-/* Transformer blocks of a stage. */
-static int run_stage_blocks(const struct run_setup *r, int stage) {
+int run_stage_blocks(const struct run_setup *r, int stage) {
     int rest = r->model.layers % r->pp; /* one more for some of those that hold neither embedding nor head */
     int from = (r->pp - rest + 1) / 2;
     return r->model.layers / r->pp + (stage >= from && stage < from + rest ? 1 : 0);

@@ -36,6 +36,9 @@ const char *run_setup_fault(const struct run_setup *r);
 /** Microbatches that each pipeline works through. */
 int run_microbatches(const struct run_setup *r);
 
+/** Transformer blocks of a stage. */
+int run_stage_blocks(const struct run_setup *r, int stage);
+
 /** Memory of a GPU of one stage. */
 struct memory_parts run_stage_memory(const struct framework *f, const struct run_setup *r, int stage);
 

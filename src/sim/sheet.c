@@ -28,8 +28,7 @@ static double move_s(const struct device *d, double bytes) {
     return bytes / (d->memory_efficiency * d->memory_Bps);
 }
 
-/* One dense product of m x k by k x n elements. */
-static double product_time_s(const struct device *d, enum element t, double m, double n, double k) {
+double product_time_s(const struct device *d, enum element t, double m, double n, double k) {
     double compute_s = 2 * m * n * k / (d->product_efficiency * peak_flops(d, t));
     double memory_s = move_s(d, element_bytes_of(t) * (m * n + n * k + m * k));
     return fmax(compute_s, memory_s);

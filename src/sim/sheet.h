@@ -107,6 +107,9 @@ struct pass {
 /** (gpu^p + host^p)^(1/p): of the kernels of a pass some wait for the host and others for the one before. */
 double pass_time_s(const struct pass *p, const struct framework *f);
 
+/** One dense product of m x k by k x n elements. */
+double product_time_s(const struct device *d, enum element t, double m, double n, double k);
+
 /** All-reduce of `bytes` over n GPUs, `per_node` of which share a node. Reduce-scatter and all-gather take
  *  half of it each. */
 double sheet_allreduce_s(const struct device *d, double bytes, int n, int per_node);

@@ -19,7 +19,6 @@ import_try          the door of a fuzz harness and of the tests of refusals
 cpus_quota_of       for a test with control groups of its own making
 json_number         compared with the digits wanted, one by one
 unit_microbatches   a term that has its place among the formulas
-proof_worth         the rule by which the search leaves a part out, tested alone
 product_time_s      worked out by hand in tests, like the three that follow
 run_microbatches    likewise
 run_stage_blocks    likewise
