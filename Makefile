@@ -302,7 +302,7 @@ $(BIN)/bench_gpu $(BIN)/bench_train: test_flags = -Wl,--as-needed# MPI and HDF5 
 $(BIN)/bench_gpu: tests/bench/bench_gpu.c $(bench_o) $(B)/src/train/backend_cuda.o
 	@mkdir -p $(@D); echo "  LINK  $@"
 	$(test_link) $(cuda_libs)
-$(BIN)/bench_train: tests/bench/bench_gpu.c $(bench_o) $(B)/src/train/backend_cpu.o $(B)/src/train/backend_cpu_bf16.o
+$(BIN)/bench_train: tests/bench/bench_gpu.c $(bench_o) $(patsubst %,$(B)/src/train/%.o,backend_cpu backend_cpu_bf16 blas)
 	@mkdir -p $(@D); echo "  LINK  $@"
 	$(test_link) $(BLAS_LIBS) -DBENCH_CPU
 $(BIN)/bench_%: tests/bench/bench_%.c $(lib_o)
