@@ -36,6 +36,27 @@ struct opt_command {
     int min_files, max_files; /* arguments that are not options */
 };
 
+/* An entry of a table of options: short form or 0, long form, where the value goes, what it is for; numbers
+ * lie within [least, most]. And what a command takes: its table, and how many arguments that are no options.
+ */
+#define OPTION_GROUP(heading)                                                                                \
+    { .kind = OPT_GROUP, .name = heading }
+#define OPTION_FLAG(short_form, long_form, at, about)                                                        \
+    { .kind = OPT_FLAG, .letter = short_form, .name = long_form, .value = at, .help = about }
+#define OPTION_TEXT(short_form, long_form, holder, at, about)                                                \
+    { .kind = OPT_TEXT, .letter = short_form, .name = long_form, .arg = holder, .value = at, .help = about }
+#define OPTION_NUMBER(of_kind, short_form, long_form, holder, least, most, at, about)                        \
+    {                                                                                                        \
+        .kind = of_kind, .letter = short_form, .name = long_form, .arg = holder, .min = least, .max = most,  \
+        .value = at, .help = about                                                                           \
+    }
+#define OPTION_INT(...) OPTION_NUMBER(OPT_INT, __VA_ARGS__)
+#define OPTION_REAL(...) OPTION_NUMBER(OPT_REAL, __VA_ARGS__)
+#define OPTION_CHOICE(short_form, long_form, of, at, about)                                                  \
+    { .kind = OPT_CHOICE, .letter = short_form, .name = long_form, .choices = of, .value = at, .help = about }
+#define OPT_COMMAND_TAKES(options, least, most)                                                              \
+    .opts = options, .n_opt = sizeof options / sizeof *(options), .min_files = least, .max_files = most
+
 /** The program that a command belongs to. */
 const char *opt_program(const struct opt_command *c);
 

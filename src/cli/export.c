@@ -16,42 +16,19 @@ static const char *const formats[] = {"plan", "megatron", "torchtitan", "flagsca
 enum { FORMAT_PLAN, FORMAT_TARGETS }; /* then enum export_target */
 
 static const struct opt options[] = {
-    {.name = "format",
-     .kind = OPT_CHOICE,
-     .help = "plan (the default): what sailor simulate and sailor-train read; or what another trainer starts "
-             "from: Megatron-LM's arguments, a TorchTitan configuration, FlagScale's arguments with a mesh "
-             "for each GPU type",
-     .value = &o.format,
-     .choices = formats},
-    {.letter = 'o',
-     .name = "output",
-     .kind = OPT_TEXT,
-     .arg = "FILE",
-     .help = "file to write; without it the plan goes to stdout",
-     .value = &o.out},
-    {.letter = 'f',
-     .name = "force",
-     .kind = OPT_FLAG,
-     .help = "overwrite an existing FILE",
-     .value = &o.force},
-    {.name = "row",
-     .kind = OPT_INT,
-     .arg = "R",
-     .help = "take the plan from pool row R, counted from 0; default: the first row that has a plan",
-     .value = &o.row,
-     .max = 1e9},
-    {.name = "rank",
-     .kind = OPT_INT,
-     .arg = "K",
-     .help = "take the plan at place K of the row's best plans (`plan --top`), counted from 0 (default 0)",
-     .value = &o.rank,
-     .max = 1e9},
-    {.name = "frontier",
-     .kind = OPT_INT,
-     .arg = "I",
-     .help = "take point I of the row's frontier instead, counted from 0, the fastest",
-     .value = &o.frontier,
-     .max = 1e9},
+    OPTION_CHOICE(
+        0, "format", formats, &o.format,
+        "plan (the default): what sailor simulate and sailor-train read; or what another trainer starts "
+        "from: Megatron-LM's arguments, a TorchTitan configuration, FlagScale's arguments with a mesh "
+        "for each GPU type"),
+    OPTION_TEXT('o', "output", "FILE", &o.out, "file to write; without it the plan goes to stdout"),
+    PROGRAM_OPTION_FORCE(&o.force),
+    OPTION_INT(0, "row", "R", 0, 1e9, &o.row,
+               "take the plan from pool row R, counted from 0; default: the first row that has a plan"),
+    OPTION_INT(0, "rank", "K", 0, 1e9, &o.rank,
+               "take the plan at place K of the row's best plans (`plan --top`), counted from 0 (default 0)"),
+    OPTION_INT(0, "frontier", "I", 0, 1e9, &o.frontier,
+               "take point I of the row's frontier instead, counted from 0, the fastest"),
 };
 const struct opt_command export_command = {
     .name = "export",
@@ -63,10 +40,7 @@ const struct opt_command export_command = {
         "  sailor export fig7.h5 --row 2 -o plan.json && sailor simulate plan.json\n"
         "  sailor export plan.json --format megatron -o megatron.sh\n\n"
         "A plan that a trainer cannot run is refused with the reason; docs/export.md says what each can.\n",
-    .opts = options,
-    .n_opt = sizeof options / sizeof *options,
-    .min_files = 1,
-    .max_files = 1,
+    OPT_COMMAND_TAKES(options, 1, 1),
 };
 
 /* Index of a row: `wanted`, or the first row with a plan if it is -1. -1 with *e set. */

@@ -23,46 +23,19 @@ static struct {
 } o;
 
 static struct opt options[] = {
-    {.letter = 'o',
-     .name = "output",
-     .kind = OPT_TEXT,
-     .arg = "OUT.h5",
-     .help = "write the numbers to this HDF5 file; default figures.h5",
-     .value = &o.out},
-    {.letter = 'f',
-     .name = "force",
-     .kind = OPT_FLAG,
-     .help = "overwrite an existing OUT.h5",
-     .value = &o.force},
-    {.name = "figure",
-     .kind = OPT_TEXT,
-     .arg = "NAME",
-     .help = "run one figure only: fig5, fig7, fig8b, fig10, fig11 or fig12",
-     .value = &o.figure},
-    {.name = "corrected",
-     .kind = OPT_FLAG,
-     .help = "run the published planners and estimators without the defects of their code",
-     .value = &o.corrected},
-    {.name = "frontier-limit",
-     .kind = OPT_REAL,
-     .arg = "S",
-     .help = "stop the search of each time/cost frontier after S seconds (default 60); 0 leaves the "
-             "frontiers out",
-     .value = &o.frontier_s,
-     .max = 1e9},
-    {.name = "threads",
-     .kind = OPT_INT,
-     .arg = "N",
-     .help = "threads of the exact search; default: $OMP_NUM_THREADS, then all CPUs",
-     .value = &o.threads,
-     .min = 1,
-     .max = 4096},
-    {.letter = 'q', .name = "quiet", .kind = OPT_FLAG, .help = "print no progress lines", .value = &o.quiet},
-    {.name = "inputs",
-     .kind = OPT_TEXT,
-     .arg = "DIR",
-     .help = "directory of the inputs; default: $SAILOR_INPUTS, then the one beside the program",
-     .value = &o.inputs},
+    OPTION_TEXT('o', "output", "OUT.h5", &o.out, "write the numbers to this HDF5 file; default figures.h5"),
+    PROGRAM_OPTION_FORCE(&o.force),
+    OPTION_TEXT(0, "figure", "NAME", &o.figure,
+                "run one figure only: fig5, fig7, fig8b, fig10, fig11 or fig12"),
+    OPTION_FLAG(0, "corrected", &o.corrected,
+                "run the published planners and estimators without the defects of their code"),
+    OPTION_REAL(0, "frontier-limit", "S", 0, 1e9, &o.frontier_s,
+                "stop the search of each time/cost frontier after S seconds (default 60); 0 leaves the "
+                "frontiers out"),
+    OPTION_INT(0, "threads", "N", 1, 4096, &o.threads,
+               "threads of the exact search; default: $OMP_NUM_THREADS, then all CPUs"),
+    OPTION_FLAG('q', "quiet", &o.quiet, "print no progress lines"),
+    PROGRAM_OPTION_INPUTS(&o.inputs),
 };
 const struct opt_command figures_command = {
     .name = "figures",
@@ -74,10 +47,7 @@ const struct opt_command figures_command = {
         "examples:\n"
         "  sailor figures -o figures.h5 && /usr/bin/python3 analysis/figures.py figures.h5 -o figures\n"
         "  sailor figures --figure fig7 --corrected -o fig7.h5\n",
-    .opts = options,
-    .n_opt = sizeof options / sizeof *options,
-    .min_files = 0,
-    .max_files = 0,
+    OPT_COMMAND_TAKES(options, 0, 0),
 };
 
 /* What the paper shows, and the exact search. */

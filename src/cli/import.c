@@ -4,17 +4,10 @@
 static struct { const char *out, *facts; } o;
 
 static const struct opt options[] = {
-    {.letter = 'o',
-     .name = "output",
-     .kind = OPT_TEXT,
-     .arg = "DIR",
-     .help = "directory of inputs to write to (models/, profiles/, sites/, ...)",
-     .value = &o.out},
-    {.name = "facts",
-     .kind = OPT_TEXT,
-     .arg = "FILE",
-     .help = "JSON file with what the artifact's data files do not say (GPU memory, prices, nodes)",
-     .value = &o.facts},
+    OPTION_TEXT('o', "output", "DIR", &o.out,
+                "directory of inputs to write to (models/, profiles/, sites/, ...)"),
+    OPTION_TEXT(0, "facts", "FILE", &o.facts,
+                "JSON file with what the artifact's data files do not say (GPU memory, prices, nodes)"),
 };
 const struct opt_command import_command = {
     .name = "import",
@@ -23,10 +16,7 @@ const struct opt_command import_command = {
              "their original "
              "paths; the project's own formats are written to the output directory.",
     .details = "example:\n  sailor import path/to/sailor-artifact -o my-inputs/\n",
-    .opts = options,
-    .n_opt = sizeof options / sizeof *options,
-    .min_files = 1,
-    .max_files = 1,
+    OPT_COMMAND_TAKES(options, 1, 1),
 };
 
 static int import(const char **dir, int n, struct arena *a, struct err *e) {

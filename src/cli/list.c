@@ -19,15 +19,8 @@ static const char *const kinds[] = {"models", "gpus", "profiles", "sites", "pric
 enum { MODELS, GPUS, PROFILES, SITES, PRICES, JOBS, KINDS };
 
 static const struct opt options[] = {
-    {.name = "json",
-     .kind = OPT_FLAG,
-     .help = "one JSON object per line on stdout instead of a table",
-     .value = &o.json},
-    {.name = "inputs",
-     .kind = OPT_TEXT,
-     .arg = "DIR",
-     .help = "where models/, profiles/ and sites/ are; default $SAILOR_INPUTS, then beside the program",
-     .value = &o.inputs},
+    OPTION_FLAG(0, "json", &o.json, "one JSON object per line on stdout instead of a table"),
+    PROGRAM_OPTION_INPUTS(&o.inputs),
 };
 const struct opt_command list_command = {
     .name = "list",
@@ -36,10 +29,7 @@ const struct opt_command list_command = {
     .details = "examples:\n"
                "  sailor list models\n"
                "  sailor list prices --json\n",
-    .opts = options,
-    .n_opt = sizeof options / sizeof *options,
-    .min_files = 1,
-    .max_files = 1,
+    OPT_COMMAND_TAKES(options, 1, 1),
 };
 
 /* ---- a listing: rows of cells with names, as a table or as JSON lines ---- */

@@ -21,24 +21,22 @@ static struct {
 } o;
 
 static const struct opt options[] = {
-    {'o', "output", OPT_TEXT, "FILE", "write the model file here; default: print what it would say",
-     &o.output, 0, 0, NULL},
-    {'f', "force", OPT_FLAG, NULL, "overwrite the file", &o.force, 0, 0, NULL},
-    {0, "name", OPT_TEXT, "NAME",
-     "name of the model; default: that of the file to write, else as the config says", &o.name, 0, 0, NULL},
-    {0, "sequence", OPT_INT, "N",
-     "tokens of a training sequence; default: what the positions reach, at most 8192", &o.sequence, 1, 1e8,
-     NULL},
-    {0, "attention", OPT_CHOICE, NULL, "flash (the default), or scores: attention keeps its scores",
-     &o.attention, 0, 0, attentions},
-    {0, "recompute", OPT_CHOICE, NULL,
-     "activations that the backward pass works out again: none (the default), selective (attention alone), "
-     "full",
-     &o.recompute, 0, 0, recomputes},
-    {0, "sequence-parallel", OPT_FLAG, NULL, "tensor parallelism also divides norms and residuals",
-     &o.sequence_parallel, 0, 0, NULL},
-    {0, "json", OPT_FLAG, NULL, "one JSON object: parameters, activations, and the model file", &o.json, 0, 0,
-     NULL},
+    OPTION_TEXT('o', "output", "FILE", &o.output,
+                "write the model file here; default: print what it would say"),
+    PROGRAM_OPTION_FORCE(&o.force),
+    OPTION_TEXT(0, "name", "NAME", &o.name,
+                "name of the model; default: that of the file to write, else as the config says"),
+    OPTION_INT(0, "sequence", "N", 1, 1e8, &o.sequence,
+               "tokens of a training sequence; default: what the positions reach, at most 8192"),
+    OPTION_CHOICE(0, "attention", attentions, &o.attention,
+                  "flash (the default), or scores: attention keeps its scores"),
+    OPTION_CHOICE(0, "recompute", recomputes, &o.recompute,
+                  "activations that the backward pass works out again: none (the default), selective "
+                  "(attention alone), "
+                  "full"),
+    OPTION_FLAG(0, "sequence-parallel", &o.sequence_parallel,
+                "tensor parallelism also divides norms and residuals"),
+    OPTION_FLAG(0, "json", &o.json, "one JSON object: parameters, activations, and the model file"),
 };
 const struct opt_command model_command = {
     .name = "model",
@@ -50,10 +48,7 @@ const struct opt_command model_command = {
         "Of a mixture of experts every replica holds all experts; a token passes through some of them.\n\n"
         "example:\n  sailor model config.json -o inputs/models/my-llama.json\n"
         "  sailor profile my-llama --gpu H100-80 --dtype bf16\n",
-    .opts = options,
-    .n_opt = sizeof options / sizeof *options,
-    .min_files = 1,
-    .max_files = 1,
+    OPT_COMMAND_TAKES(options, 1, 1),
 };
 
 /* "a/b/llama-3.json" -> "llama-3" */

@@ -26,92 +26,44 @@ static struct {
 
 static const char *objectives[OBJECTIVE_N + 1];
 static struct opt options[] = {
-    {.kind = OPT_GROUP, .name = "what to find"},
-    {.name = "objective",
-     .kind = OPT_CHOICE,
-     .help = "what to optimize, instead of the job's objective; frontier finds every trade-off of time and "
-             "cost in one search",
-     .value = &o.objective,
-     .choices = objectives},
-    {.name = "planner",
-     .kind = OPT_CHOICE,
-     .help = "who plans: exact (the default) finds the optimum of the declared plan space, with a proof; the "
-             "published planners are listed below",
-     .value = &o.planner},
-    {.name = "estimator",
-     .kind = OPT_CHOICE,
-     .help = "what judges plans: native, the project's own (the default for exact), or sailor, the published "
-             "simulator (the default for the published planners)",
-     .value = &o.estimator},
-    {.name = "corrected",
-     .kind = OPT_FLAG,
-     .help = "run the published planner without the defects of its code",
-     .value = &o.corrected},
-    {.name = "states",
-     .kind = OPT_INT,
-     .arg = "N",
-     .help = "number of states that metis, aceso and dtfm evaluate (the originals stop by the clock); each "
-             "has a default of its own",
-     .value = &o.states,
-     .min = 1,
-     .max = 1e9},
-    {.name = "top",
-     .kind = OPT_INT,
-     .arg = "K",
-     .help = "keep the K best plans of every row (default 1)",
-     .value = &o.top,
-     .min = 1,
-     .max = 1000},
-    {.name = "gap",
-     .kind = OPT_REAL,
-     .arg = "G",
-     .help = "where an exact proof takes long, accept one within this relative gap (default 0.01); 0 insists "
-             "on the exact one",
-     .value = &o.gap,
-     .max = 1},
-    {.kind = OPT_GROUP, .name = "output"},
-    {.letter = 'o',
-     .name = "output",
-     .kind = OPT_TEXT,
-     .arg = "OUT.h5",
-     .help = "write results, proofs and inputs to this HDF5 file, from which --resume continues",
-     .value = &o.out},
-    {.letter = 'f',
-     .name = "force",
-     .kind = OPT_FLAG,
-     .help = "overwrite an existing OUT.h5",
-     .value = &o.force},
-    {.name = "json",
-     .kind = OPT_FLAG,
-     .help = "print one JSON object per pool row instead of tables",
-     .value = &o.json},
-    {.letter = 'q', .name = "quiet", .kind = OPT_FLAG, .help = "print no progress lines", .value = &o.quiet},
-    {.kind = OPT_GROUP, .name = "running"},
-    {.name = "threads",
-     .kind = OPT_INT,
-     .arg = "N",
-     .help = "threads per rank; default: $OMP_NUM_THREADS, then the CPUs of the node divided among its ranks",
-     .value = &o.threads,
-     .min = 1,
-     .max = 4096},
-    {.name = "time-limit",
-     .kind = OPT_REAL,
-     .arg = "S",
-     .help = "stop after S seconds with the best plans so far (exit status 75)",
-     .value = &o.time_limit,
-     .max = 1e9},
-    {.name = "resume",
-     .kind = OPT_TEXT,
-     .arg = "OUT.h5",
-     .help = "continue the search that wrote OUT.h5, with its job and options where none are given; the "
-             "result goes into the same file unless -o names another",
-     .value = &o.resume},
-    {.name = "inputs",
-     .kind = OPT_TEXT,
-     .arg = "DIR",
-     .help = "directory with models/, profiles/ and sites/; default: $SAILOR_INPUTS, then the one beside the "
-             "program",
-     .value = &o.inputs},
+    OPTION_GROUP("what to find"),
+    OPTION_CHOICE(
+        0, "objective", objectives, &o.objective,
+        "what to optimize, instead of the job's objective; frontier finds every trade-off of time and "
+        "cost in one search"),
+    OPTION_CHOICE(
+        0, "planner", NULL, &o.planner,
+        "who plans: exact (the default) finds the optimum of the declared plan space, with a proof; the "
+        "published planners are listed below"),
+    OPTION_CHOICE(
+        0, "estimator", NULL, &o.estimator,
+        "what judges plans: native, the project's own (the default for exact), or sailor, the published "
+        "simulator (the default for the published planners)"),
+    OPTION_FLAG(0, "corrected", &o.corrected, "run the published planner without the defects of its code"),
+    OPTION_INT(0, "states", "N", 1, 1e9, &o.states,
+               "number of states that metis, aceso and dtfm evaluate (the originals stop by the clock); each "
+               "has a default of its own"),
+    OPTION_INT(0, "top", "K", 1, 1000, &o.top, "keep the K best plans of every row (default 1)"),
+    OPTION_REAL(
+        0, "gap", "G", 0, 1, &o.gap,
+        "where an exact proof takes long, accept one within this relative gap (default 0.01); 0 insists "
+        "on the exact one"),
+    OPTION_GROUP("output"),
+    OPTION_TEXT('o', "output", "OUT.h5", &o.out,
+                "write results, proofs and inputs to this HDF5 file, from which --resume continues"),
+    PROGRAM_OPTION_FORCE(&o.force),
+    OPTION_FLAG(0, "json", &o.json, "print one JSON object per pool row instead of tables"),
+    OPTION_FLAG('q', "quiet", &o.quiet, "print no progress lines"),
+    OPTION_GROUP("running"),
+    OPTION_INT(
+        0, "threads", "N", 1, 4096, &o.threads,
+        "threads per rank; default: $OMP_NUM_THREADS, then the CPUs of the node divided among its ranks"),
+    OPTION_REAL(0, "time-limit", "S", 0, 1e9, &o.time_limit,
+                "stop after S seconds with the best plans so far (exit status 75)"),
+    OPTION_TEXT(0, "resume", "OUT.h5", &o.resume,
+                "continue the search that wrote OUT.h5, with its job and options where none are given; the "
+                "result goes into the same file unless -o names another"),
+    PROGRAM_OPTION_INPUTS(&o.inputs),
 };
 const struct opt_command plan_command = {
     .name = "plan",
@@ -119,10 +71,7 @@ const struct opt_command plan_command = {
     .about = "Find the best plan for every GPU pool of a job and prove it. The answer does not depend on the "
              "number of ranks or "
              "threads.",
-    .opts = options,
-    .n_opt = sizeof options / sizeof *options,
-    .min_files = 0, /* --resume knows its job */
-    .max_files = 1,
+    OPT_COMMAND_TAKES(options, 0, 1), /* --resume knows its job */
 };
 
 /* What stands after the options in the help. */

@@ -17,19 +17,16 @@ static struct {
 } o;
 
 static const struct opt options[] = {
-    {0, "gpu", OPT_TEXT, "NAME", "GPU type with a data sheet in inputs/devices.json", &o.gpu, 0, 0, NULL},
-    {0, "dtype", OPT_CHOICE, NULL, "element type: fp32 (the default, as for jobs), bf16 or fp16", &o.dtype, 0,
-     0, dtypes},
-    {0, "framework", OPT_TEXT, "NAME",
-     "framework of inputs/frameworks.json; default: megatron-core, or megatron for a model that keeps its "
-     "scores",
-     &o.framework, 0, 0, NULL},
-    {'o', "output", OPT_TEXT, "FILE", "write the profile here; default: standard output", &o.output, 0, 0,
-     NULL},
-    {'f', "force", OPT_FLAG, NULL, "overwrite the file", &o.force, 0, 0, NULL},
-    {0, "inputs", OPT_TEXT, "DIR",
-     "where models/ and devices.json are; default $SAILOR_INPUTS, then beside the program", &o.inputs, 0, 0,
-     NULL},
+    OPTION_TEXT(0, "gpu", "NAME", &o.gpu, "GPU type with a data sheet in inputs/devices.json"),
+    OPTION_CHOICE(0, "dtype", dtypes, &o.dtype,
+                  "element type: fp32 (the default, as for jobs), bf16 or fp16"),
+    OPTION_TEXT(
+        0, "framework", "NAME", &o.framework,
+        "framework of inputs/frameworks.json; default: megatron-core, or megatron for a model that keeps its "
+        "scores"),
+    OPTION_TEXT('o', "output", "FILE", &o.output, "write the profile here; default: standard output"),
+    PROGRAM_OPTION_FORCE(&o.force),
+    PROGRAM_OPTION_INPUTS(&o.inputs),
 };
 const struct opt_command profile_command = {
     .name = "profile",
@@ -41,10 +38,7 @@ const struct opt_command profile_command = {
         "how far off the\nestimates are.\n\nexample:\n"
         "  sailor profile llama-3.1-8b --gpu H100-80 --dtype bf16 -o "
         "inputs/profiles/llama-3.1-8b/H100-80.bf16.json\n",
-    .opts = options,
-    .n_opt = sizeof options / sizeof *options,
-    .min_files = 1,
-    .max_files = 1,
+    OPT_COMMAND_TAKES(options, 1, 1),
 };
 
 static int profile(const char **name, int n, struct arena *a, struct err *e) {

@@ -9,16 +9,8 @@ static struct {
 } o;
 
 static const struct opt options[] = {
-    {.name = "row",
-     .kind = OPT_INT,
-     .arg = "R",
-     .help = "print pool row R only, counted from 0",
-     .value = &o.row,
-     .max = 1e9},
-    {.name = "json",
-     .kind = OPT_FLAG,
-     .help = "print the JSON lines of `sailor plan --json` instead of tables",
-     .value = &o.json},
+    OPTION_INT(0, "row", "R", 0, 1e9, &o.row, "print pool row R only, counted from 0"),
+    OPTION_FLAG(0, "json", &o.json, "print the JSON lines of `sailor plan --json` instead of tables"),
 };
 const struct opt_command report_command = {
     .name = "report",
@@ -26,10 +18,7 @@ const struct opt_command report_command = {
     .about = "Print the results stored by `sailor plan -o`. Also shows what an interrupted search has found "
              "so far.",
     .details = "example:\n  sailor report fig7.h5 --row 2\n",
-    .opts = options,
-    .n_opt = sizeof options / sizeof *options,
-    .min_files = 1,
-    .max_files = 1,
+    OPT_COMMAND_TAKES(options, 1, 1),
 };
 
 static void show_head(const char *path, const struct results *r, struct arena *a) {

@@ -12,37 +12,19 @@ static struct {
 } o;
 
 static struct opt options[] = {
-    {.name = "estimator",
-     .kind = OPT_CHOICE,
-     .help = "what estimates: native (the default, as in plan), the project's own; sailor, the published "
-             "simulator; events, which plays the schedule through; or that of a published planner (time and "
-             "memory only)",
-     .value = &o.estimator},
-    {.name = "corrected",
-     .kind = OPT_FLAG,
-     .help = "use the published planner's estimator without the defects of its code",
-     .value = &o.corrected},
-    {.name = "json",
-     .kind = OPT_FLAG,
-     .help = "print one JSON object per plan, one per line, instead of tables",
-     .value = &o.json},
-    {.name = "job",
-     .kind = OPT_TEXT,
-     .arg = "JOB.json",
-     .help = "refuse plans that do not fit into a pool of this job (GPUs per zone, whole nodes)",
-     .value = &o.job},
-    {.name = "row",
-     .kind = OPT_INT,
-     .arg = "K",
-     .help = "check against pool row K of --job, counted from 0 (default 0)",
-     .value = &o.row,
-     .max = 1e9},
-    {.name = "inputs",
-     .kind = OPT_TEXT,
-     .arg = "DIR",
-     .help = "directory with models/, profiles/ and sites/; default: $SAILOR_INPUTS, then the one beside the "
-             "program",
-     .value = &o.inputs},
+    OPTION_CHOICE(
+        0, "estimator", NULL, &o.estimator,
+        "what estimates: native (the default, as in plan), the project's own; sailor, the published "
+        "simulator; events, which plays the schedule through; or that of a published planner (time and "
+        "memory only)"),
+    OPTION_FLAG(0, "corrected", &o.corrected,
+                "use the published planner's estimator without the defects of its code"),
+    OPTION_FLAG(0, "json", &o.json, "print one JSON object per plan, one per line, instead of tables"),
+    OPTION_TEXT(0, "job", "JOB.json", &o.job,
+                "refuse plans that do not fit into a pool of this job (GPUs per zone, whole nodes)"),
+    OPTION_INT(0, "row", "K", 0, 1e9, &o.row,
+               "check against pool row K of --job, counted from 0 (default 0)"),
+    PROGRAM_OPTION_INPUTS(&o.inputs),
 };
 const struct opt_command simulate_command = {
     .name = "simulate",
@@ -53,10 +35,7 @@ const struct opt_command simulate_command = {
                "does not fit into\n"
                "memory is estimated all the same, and says so (\"fits\").\n\nexample:\n"
                "  sailor simulate plan.json --estimator sailor --json\n",
-    .opts = options,
-    .n_opt = sizeof options / sizeof *options,
-    .min_files = 1,
-    .max_files = 1 << 20,
+    OPT_COMMAND_TAKES(options, 1, 1 << 20),
 };
 
 /* GPUs that exist, as a pool: what the site does not state is not limited. */

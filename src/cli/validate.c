@@ -13,27 +13,17 @@ static struct {
 } o;
 
 static struct opt options[] = {
-    {.name = "estimator",
-     .kind = OPT_CHOICE,
-     .help = "what estimates: native (the default), the project's own; sailor, the published simulator; "
-             "events, which plays the schedule through; that of a published planner; or all but events, one "
-             "after another in one table",
-     .value = &o.estimator},
-    {.name = "corrected",
-     .kind = OPT_FLAG,
-     .help = "use the published planner's estimator without the defects of its code",
-     .value = &o.corrected},
-    {.name = "json",
-     .kind = OPT_FLAG,
-     .help = "print one JSON object per run and a last one with the summary (with --estimator all: the "
-             "summaries)",
-     .value = &o.json},
-    {.name = "inputs",
-     .kind = OPT_TEXT,
-     .arg = "DIR",
-     .help = "directory with models/, profiles/ and sites/; default: $SAILOR_INPUTS, then the one beside the "
-             "program",
-     .value = &o.inputs},
+    OPTION_CHOICE(
+        0, "estimator", NULL, &o.estimator,
+        "what estimates: native (the default), the project's own; sailor, the published simulator; "
+        "events, which plays the schedule through; that of a published planner; or all but events, one "
+        "after another in one table"),
+    OPTION_FLAG(0, "corrected", &o.corrected,
+                "use the published planner's estimator without the defects of its code"),
+    OPTION_FLAG(0, "json", &o.json,
+                "print one JSON object per run and a last one with the summary (with --estimator all: the "
+                "summaries)"),
+    PROGRAM_OPTION_INPUTS(&o.inputs),
 };
 const struct opt_command validate_command = {
     .name = "validate",
@@ -47,10 +37,7 @@ const struct opt_command validate_command = {
                "  sailor validate inputs/validation/opt-350m-gh200.json --estimator sailor\n"
                "  sailor validate runs/*.h5 --estimator all\n"
                "  sailor validate runs.csv\n",
-    .opts = options,
-    .n_opt = sizeof options / sizeof *options,
-    .min_files = 1,
-    .max_files = 1 << 20,
+    OPT_COMMAND_TAKES(options, 1, 1 << 20),
 };
 
 /* Errors in percent of what was measured; NAN where nothing was. */

@@ -6,6 +6,14 @@
  * check that all output was written. If a launcher started several processes, only one of them reports
  * problems with the command line, which is the same for all. */
 
+/** Options that read the same wherever they appear (base/opt.h). */
+#define PROGRAM_OPTION_INPUTS(at)                                                                            \
+    OPTION_TEXT(                                                                                             \
+        0, "inputs", "DIR", at,                                                                              \
+        "directory of the inputs (models/, profiles/, sites/); default: $SAILOR_INPUTS, then the one "       \
+        "beside the program")
+#define PROGRAM_OPTION_FORCE(at) OPTION_FLAG('f', "force", at, "overwrite an existing file")
+
 struct program_command {
     const struct opt_command *command;
     int (*run)(int argc, char **argv); /* argv[0] is the command; returns the exit status */

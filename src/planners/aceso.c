@@ -120,11 +120,7 @@ const struct planner aceso_planner = {
     .about = "first GPU type of the row, in its zone: bottlenecks relieved step by step, on operators, a "
              "search per "
              "number of stages",
-    .can = CAN_CORRECTED | CAN_STATES,
-    .every_profile = true,
     .load = aceso_load,
-    .solve = planner_walk,
-    .propose = aceso_propose,
-    .estimate = aceso_estimate,
     .judge = judge,
+    PLANNER_PUBLISHED(CAN_STATES, aceso_propose, aceso_estimate),
 };

@@ -231,9 +231,5 @@ static int estimate(const struct workload *w, const void *extra, const struct pl
 const struct planner amp_planner = {
     .name = "amp",
     .about = "all GPU types as in one zone; every grid of tensor, data and pipeline degrees and microbatch",
-    .can = CAN_CORRECTED | CAN_SEED,
-    .every_profile = true,
-    .solve = planner_walk,
-    .propose = amp_propose,
-    .estimate = estimate,
+    PLANNER_PUBLISHED(CAN_SEED, amp_propose, estimate),
 };

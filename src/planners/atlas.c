@@ -168,9 +168,5 @@ const struct planner atlas_planner = {
     .name = "atlas",
     .about = "first GPU type in all its zones; every grid, whole stages into regions, ranked by the common "
              "simulator",
-    .can = CAN_CORRECTED | CAN_SEED,
-    .every_profile = true,
-    .solve = planner_walk,
-    .propose = atlas_propose,
-    .estimate = estimate,
+    PLANNER_PUBLISHED(CAN_SEED, atlas_propose, estimate),
 };

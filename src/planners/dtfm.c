@@ -319,8 +319,5 @@ static int dtfm_propose(const struct question *q, struct answer *out, struct are
 const struct planner dtfm_planner = {
     .name = "dtfm",
     .about = "all zones and GPU types, one GPU per replica; a genetic algorithm over the communication alone",
-    .can = CAN_CORRECTED | CAN_STATES,
-    .every_profile = true,
-    .solve = planner_walk,
-    .propose = dtfm_propose,
+    PLANNER_PUBLISHED(CAN_STATES, dtfm_propose, NULL),
 };

@@ -710,12 +710,8 @@ const struct planner flashflex_planner = {
     .name = "flashflex",
     .about = "mixed GPU types in one zone; graph partitioning, data-sheet figures, one GPU per machine in a "
              "pipeline",
-    .can = CAN_CORRECTED,
-    .every_profile = true,
     .lacks = LACKS,
     .always_throughput = true,
     .load = load,
-    .solve = planner_walk,
-    .propose = flashflex_propose,
-    .estimate = estimate,
+    PLANNER_PUBLISHED(0, flashflex_propose, estimate),
 };

@@ -219,10 +219,6 @@ const struct planner galvatron_planner = {
     .name = "galvatron",
     .about =
         "the first GPU type and zone; tensor- and data-parallel degrees by dynamic programming over layers",
-    .can = CAN_CORRECTED,
-    .every_profile = true,
     .load = galvatron_load,
-    .solve = planner_walk,
-    .propose = galvatron_propose,
-    .estimate = galvatron_estimate,
+    PLANNER_PUBLISHED(0, galvatron_propose, galvatron_estimate),
 };

@@ -795,9 +795,5 @@ const struct planner metis_planner = {
     .name = "metis",
     .about =
         "all GPU types of one zone; enumerates splits of the ranks into stages, layers by speed and memory",
-    .can = CAN_CORRECTED | CAN_STATES,
-    .every_profile = true,
-    .solve = planner_walk,
-    .propose = metis_propose,
-    .estimate = estimate,
+    PLANNER_PUBLISHED(CAN_STATES, metis_propose, estimate),
 };

@@ -217,9 +217,5 @@ static int estimate(const struct workload *w, const void *extra, const struct pl
 const struct planner piper_planner = {
     .name = "piper",
     .about = "first GPU type and zone; dynamic program over layers, a data-parallel degree for each stage",
-    .can = CAN_CORRECTED | CAN_SEED,
-    .every_profile = true,
-    .solve = planner_walk,
-    .propose = piper_propose,
-    .estimate = estimate,
+    PLANNER_PUBLISHED(CAN_SEED, piper_propose, estimate),
 };

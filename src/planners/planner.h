@@ -122,6 +122,12 @@ bool question_stopped(const struct question *q);
 int planner_walk(const struct planner *self, const struct question *q, const struct planner_run *run,
                  struct row_result *row, struct arena *a, struct err *e);
 
+/** What the published planners have in common: both modes, every profile, and the walk down their lists. Part
+ * of the initializer of a struct planner; `more` are further bits of its `can`. */
+#define PLANNER_PUBLISHED(more, proposes, estimates)                                                         \
+    .can = CAN_CORRECTED | (more), .every_profile = true, .solve = planner_walk, .propose = proposes,        \
+    .estimate = estimates
+
 /* ---- what several planners share (common.c) ---- */
 
 /** Ring all-reduce of ALL bytes at once: 2(n-1)*t(bytes/n); 0 for n <= 1 or no bytes. */

@@ -670,8 +670,5 @@ static int sailor_propose(const struct question *q, struct answer *out, struct a
 const struct planner sailor_planner = {
     .name = "sailor",
     .about = "the published heuristic: all zones and types, even stages, a recursion over them with a memo",
-    .can = CAN_CORRECTED,
-    .every_profile = true,
-    .solve = planner_walk,
-    .propose = sailor_propose,
+    PLANNER_PUBLISHED(0, sailor_propose, NULL),
 };

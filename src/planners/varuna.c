@@ -74,10 +74,6 @@ const struct planner varuna_planner = {
     .name = "varuna",
     .about = "one GPU type and zone; stages that divide the layers, the largest microbatch, simulated event "
              "by event",
-    .can = CAN_CORRECTED,
-    .every_profile = true,
     .load = varuna_load,
-    .solve = planner_walk,
-    .propose = varuna_propose,
-    .estimate = varuna_estimate,
+    PLANNER_PUBLISHED(0, varuna_propose, varuna_estimate),
 };
