@@ -40,7 +40,15 @@ void climb_begin(struct climb *c, const struct search_problem *p, const struct s
     c->lead = draft_new(c);
 }
 
-bool climb_over(const struct climb *c) { return c->work >= c->work_max || stop_wanted(c->stop); }
+bool climb_over(struct climb *c) {
+    enum { POLL = 64 };
+    if (c->work >= c->work_max) return true;
+    if (!c->stopped && c->work >= c->poll_at) {
+        c->poll_at = c->work + POLL;
+        c->stopped = stop_wanted(c->stop);
+    }
+    return c->stopped;
+}
 
 bool climb_kind(const struct climb *c, int gpu, int ti, int m) {
     if ((1 << ti) > c->w->site->gpu[gpu].gpus_per_node || !c->w->model->params[ti]) return false;

@@ -38,7 +38,9 @@ struct climb {
     short lot_at[ZONES_MAX][GPUS_MAX]; /* -1: the pool has none */
     double weight;                     /* of time against cost in a score: 1 time alone, 0 cost alone */
     uint64_t work, work_max;           /* plans judged, or as much */
-    int n_kept, keep;                  /* the best, one of each (microbatch, D); a frontier: all that count */
+    uint64_t poll_at;                  /* where the stopper is asked again: asking takes as long as judging */
+    bool stopped;
+    int n_kept, keep; /* the best, one of each (microbatch, D); a frontier: all that count */
     struct found_plan *kept;
     struct draft lead; /* the best score of the present stretch, whether within the limits or not */
     struct score lead_score;
@@ -50,7 +52,7 @@ void climb_begin(struct climb *c, const struct search_problem *p, const struct s
                  struct arena *a);
 
 /** Out of work, or stopped? */
-bool climb_over(const struct climb *c);
+bool climb_over(struct climb *c);
 
 /** A draft without stages, with room for as many as the model has layers. */
 struct draft draft_new(struct climb *c);
