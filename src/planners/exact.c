@@ -51,15 +51,16 @@ static int solve(const struct planner *self, const struct question *q, const str
                                .gap = q->gap};
     const struct plan *seed[SEEDS_MAX];
     (void)self;
-    if (!row->n_unit) p.n_seed = sow(q, run, seed, a);
+    if (!row->n_unit && !row->n_plan) p.n_seed = sow(q, run, seed, a);
     p.seed = seed;
     return search_row(&p, row, q->hooks, run->comm, run->threads, a, e);
 }
 
 /* ---- ties: of plans equally good by the objective, the best by the other criterion ---- */
 
-/* Telling ties apart takes about as long as the proof did: past so many nodes of the search it is left. */
-enum { NODES_MAX = 10000000 };
+/* Telling ties apart takes about as long as the proof did. After so many nodes of the search only plans of
+ * the microbatch and the number of replicas that were found are looked at, and in the end it is left. */
+enum { NODES_FEW = 100000, NODES_MAX = 10000000 };
 
 static uint64_t nodes_searched(const struct row_result *row) {
     uint64_t n = 0;
@@ -94,6 +95,13 @@ static int break_tie(const struct planner *self, const struct question *q, const
     other.objective = cost ? OBJECTIVE_THROUGHPUT : OBJECTIVE_COST;
     other.hooks = &quiet;
     other.gap = 1;
+    struct pin unit = q->pin ? *q->pin : (struct pin){0};
+    double value = cost ? best->est.cost_usd : best->est.iteration_time_s;
+    if (nodes_searched(row) > NODES_FEW && value > 0) { /* where all is free, everything ties */
+        unit.micro_batch_size = best->plan->micro_batch_size;
+        unit.data_parallel = stage_replicas(&best->plan->pipeline[0].stage[0]);
+        other.pin = &unit;
+    }
     if (cost)
         other.max_usd_per_iteration = best->est.cost_usd;
     else

@@ -548,7 +548,7 @@ int search_row(const struct search_problem *p, struct row_result *row, const str
     if (hooks) x.stop = (struct stopper){hooks->stop, hooks->ctx};
     for (int i = 0; i < row->n_plan; i++) best_estimate(p, &row->plan[i], a);
     for (int i = 0; i < row->n_frontier; i++) best_estimate(p, &row->frontier[i], a);
-    if (!row->n_unit) climb(&x);
+    if (!row->n_unit && !row->n_plan && !row->n_frontier) climb(&x);
     if (!(x.s = space_build(p, &x.stop, a, e))) return -1;
     list_units(&x);
     if (any_rank_stopped(&x)) return nothing_proven(&x);
