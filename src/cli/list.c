@@ -135,7 +135,7 @@ static int over_sites(const char *dir, const char *headings, site_rows rows, str
 /* In how many zones the site has a price for this type. */
 static int priced_zones(const struct site *s, int gpu) {
     int n = 0;
-    for (int z = 0; z < s->n_zone; z++) n += !isnan(s->usd_per_gpu_hour[z * s->n_gpu + gpu]);
+    for (int z = 0; z < s->n_zone; z++) n += !isnan(s->usd_per_gpu_hour[site_at(s, z, gpu)]);
     return n;
 }
 
@@ -168,7 +168,7 @@ static int site_row(const struct site *s, struct listing *l) {
 static int price_rows(const struct site *s, struct listing *l) {
     for (int z = 0; z < s->n_zone; z++)
         for (int g = 0; g < s->n_gpu; g++) {
-            double usd = s->usd_per_gpu_hour[z * s->n_gpu + g];
+            double usd = s->usd_per_gpu_hour[site_at(s, z, g)];
             if (isnan(usd)) continue;
             begin(l);
             text(l, "site", s->name);

@@ -10,7 +10,7 @@ static bool in_use(const struct workload *w, const int *used, int g) {
     if (!w->profile || !w->profile[g]) return false;
     if (!used) return true;
     for (int z = 0; z < s->n_zone; z++)
-        if (used[z * s->n_gpu + g]) return true;
+        if (used[site_at(s, z, g)]) return true;
     return false;
 }
 

@@ -23,7 +23,7 @@ static bool offered(const struct job *job, int gpu) {
     const struct site *s = job->workload.site;
     for (int row = 0; row < job->n_pool; row++)
         for (int z = 0; z < s->n_zone; z++)
-            if (job->pool[row].count[z * s->n_gpu + gpu] > 0) return true;
+            if (job->pool[row].count[site_at(s, z, gpu)] > 0) return true;
     return false;
 }
 

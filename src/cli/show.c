@@ -144,7 +144,7 @@ static void show_list(const struct found_plan *f, int n, const struct site *s, F
         plan_gpus(p, s, used);
         for (int g = 0; g < s->n_gpu; g++) {
             int gpus = 0;
-            for (int z = 0; z < s->n_zone; z++) gpus += used[z * s->n_gpu + g];
+            for (int z = 0; z < s->n_zone; z++) gpus += used[site_at(s, z, g)];
             if (gpus) types = arena_printf(&a, "%s%s%d %s", types, *types ? " + " : "", gpus, s->gpu[g].name);
             total += gpus;
         }

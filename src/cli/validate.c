@@ -41,13 +41,13 @@ const struct opt_command validate_command = {
 };
 
 /* Errors in percent of what was measured; NAN where nothing was. */
-struct run {
+struct compared_run {
     const struct plan_entry *entry;
     struct estimate est;
     double time_error, memory_error;
 };
 
-static int run_all(const char *path, struct plan_entry *entry, int n, struct run *run,
+static int run_all(const char *path, struct plan_entry *entry, int n, struct compared_run *run,
                    struct cli_estimator *k, struct err *e) {
     for (int i = 0; i < n; i++) {
         const struct plan_entry *x = &entry[i];
@@ -66,9 +66,9 @@ static int run_all(const char *path, struct plan_entry *entry, int n, struct run
     return 0;
 }
 
-static void runs_json(const struct run *run, int n) {
+static void runs_json(const struct compared_run *run, int n) {
     for (int i = 0; i < n; i++) {
-        const struct run *r = &run[i];
+        const struct compared_run *r = &run[i];
         cJSON *x = cJSON_CreateObject();
         if (r->entry->plan->name) cJSON_AddStringToObject(x, "name", r->entry->plan->name);
         cJSON_AddStringToObject(x, "where", r->entry->where);
@@ -95,12 +95,12 @@ static void summary_json(const char *estimator, int n, struct error_summary t, s
     json_line(x, stdout);
 }
 
-static void show_table(const struct run *run, int n, struct error_summary t, struct error_summary m,
+static void show_table(const struct compared_run *run, int n, struct error_summary t, struct error_summary m,
                        struct arena *a) {
     struct table *table =
         table_new("<run|measured s|estimate s|error %|measured GiB|estimate GiB|error %", a);
     for (int i = 0; i < n; i++) {
-        const struct run *r = &run[i];
+        const struct compared_run *r = &run[i];
         table_cell(table, "%s", r->entry->plan->name ? r->entry->plan->name : r->entry->where);
         table_cell(table, "%s", show_time_s(r->entry->measured_time_s, a));
         table_cell(table, "%s", show_time_s(r->est.iteration_time_s, a));
@@ -142,7 +142,7 @@ static int validate(const char **file, int n_file, struct arena *a, struct err *
         if (plans_load(file[i], o.inputs, &part[i], &n_part[i], a, e)) return -1;
         n += n_part[i];
     }
-    struct run *run = ARENA_ARRAY(a, struct run, n);
+    struct compared_run *run = ARENA_ARRAY(a, struct compared_run, n);
     double *time = ARENA_ARRAY(a, double, n), *memory = ARENA_ARRAY(a, double, n);
     const char *const *names = cli_estimators(true), *left_out = "";
     int n_name = 0;

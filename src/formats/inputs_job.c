@@ -92,11 +92,11 @@ static int read_pool(const struct json_at *at, struct job_reader *r, struct pool
                                  "zone \"%s\" and GPU \"%s\" appear twice in a row; expected each pair once, "
                                  "or once for each size of node",
                                  s->zone[z], r->gpu[g]);
-        int *sum = &count[z * s->n_gpu + g];
+        int *sum = &count[site_at(s, z, g)];
         if (*sum + c > COUNT_MAX)
             return json_fail(&num, r->e, "%d GPUs in all; expected at most %d", *sum + c, COUNT_MAX);
         *sum += c;
-        nodes_add(&nodes[z * s->n_gpu + g], nodes_of(c, size[i]));
+        nodes_add(&nodes[site_at(s, z, g)], nodes_of(c, size[i]));
         entry[i] = (struct pool_entry){z, g, c};
     }
     pool->count = count;
@@ -169,7 +169,7 @@ static int read_job(const struct json_at *at, struct job_reader *r) {
 static bool pools_have(const struct job *j, const struct site *s, int gpu, int *row, int *zone) {
     for (*row = 0; *row < j->n_pool; ++*row)
         for (*zone = 0; *zone < s->n_zone; ++*zone)
-            if (j->pool[*row].count[*zone * s->n_gpu + gpu]) return true;
+            if (j->pool[*row].count[site_at(s, *zone, gpu)]) return true;
     return false;
 }
 
@@ -193,9 +193,9 @@ int job_check_prices(const struct job *j, const char *where, struct err *e) {
         bool used[ZONES_MAX] = {false};
         for (int z = 0; z < s->n_zone; z++)
             for (int g = 0; g < s->n_gpu; g++) {
-                if (!j->pool[row].count[z * s->n_gpu + g]) continue;
+                if (!j->pool[row].count[site_at(s, z, g)]) continue;
                 used[z] = true;
-                if (isnan(s->usd_per_gpu_hour[z * s->n_gpu + g]))
+                if (isnan(s->usd_per_gpu_hour[site_at(s, z, g)]))
                     return err_set(
                         e, EXIT_INPUT,
                         "%.250s: /pools/%d/gpus: site %s has no price of GPU %s in zone %s; expected "

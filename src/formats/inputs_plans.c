@@ -71,20 +71,20 @@ int training_from_json(const char *text, const char *where, struct training *t, 
 }
 
 /* Workloads already loaded for the plans of one file. */
-struct known {
+struct known_workload {
     const char *model, *site, *dtype;
     struct workload w;
-    struct known *next;
+    struct known_workload *next;
 };
 
 static const struct workload *workload_for(const struct json_at *plan, const char *dtype, struct lookup *k,
-                                           struct known **list) {
+                                           struct known_workload **list) {
     struct json_at model = json_member(plan, "model"), site = json_member(plan, "site");
     const char *m, *s;
     if (json_string(&model, &m, k->arena, k->e) || json_string(&site, &s, k->arena, k->e)) return NULL;
-    for (struct known *x = *list; x; x = x->next)
+    for (struct known_workload *x = *list; x; x = x->next)
         if (!strcmp(x->model, m) && !strcmp(x->site, s) && !strcmp(x->dtype, dtype)) return &x->w;
-    struct known *x = ARENA_NEW(k->arena, struct known);
+    struct known_workload *x = ARENA_NEW(k->arena, struct known_workload);
     if (inputs_load_workload(&model, &site, dtype, k, &x->w)) return NULL;
     x->model = m;
     x->site = s;
@@ -105,7 +105,8 @@ static int read_measured(const struct json_at *at, struct plan_entry *p, struct 
     return 0;
 }
 
-static int read_entry(const struct json_at *at, struct lookup *k, struct known **list, struct plan_entry *p) {
+static int read_entry(const struct json_at *at, struct lookup *k, struct known_workload **list,
+                      struct plan_entry *p) {
     if (!cJSON_IsObject(at->node)) return json_fail(at, k->e, "no object; expected a plan");
     if (json_format(at, "sailor-plan/1", k->e)) return -1;
     struct workload *w = ARENA_NEW(k->arena, struct workload), in;
@@ -133,7 +134,7 @@ static int read_entries(const char *path, const cJSON *tree, struct lookup *k, s
                         int *n) {
     static const char *const keys[] = {"plans", NULL};
     struct json_at root = json_root(path, tree), list = root;
-    struct known *known = NULL;
+    struct known_workload *known = NULL;
     int i = 0;
     if (cJSON_IsObject(tree) && cJSON_GetObjectItemCaseSensitive(tree, "plans")) {
         if (json_object(&root, keys, k->e)) return -1;
@@ -155,7 +156,7 @@ static int read_entries(const char *path, const cJSON *tree, struct lookup *k, s
 /** What `sailor-train run -o` wrote is one plan, with what it measured beside it. */
 static int load_measured(const char *path, struct lookup *k, struct plan_entry **entries, int *n) {
     struct measured m;
-    struct known *known = NULL;
+    struct known_workload *known = NULL;
     if (measured_read(path, &m, k->arena, k->e)) return -1;
     cJSON *tree = json_parse(path, m.inputs_json, strlen(m.inputs_json), k->e);
     if (!tree) return -1;

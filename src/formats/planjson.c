@@ -86,7 +86,7 @@ cJSON *estimate_to_json(const struct estimate *est, const struct plan *p) {
 
 enum { GPUS_OF_A_PLAN_MAX = 10000000, VMS_MAX = 64 };
 
-struct reader {
+struct plan_reader {
     const struct site *site;
     const char **gpu; /* names of the site's GPU types */
     char gpu_what[100], zone_what[100];
@@ -95,7 +95,7 @@ struct reader {
     struct err *e;
 };
 
-static int read_group(const struct json_at *at, struct reader *r, struct replicas *g) {
+static int read_group(const struct json_at *at, struct plan_reader *r, struct replicas *g) {
     static const char *const keys[] = {"gpu", "tp", "zone", "count", "vms", NULL};
     if (json_object(at, keys, r->e)) return -1;
     struct json_at gpu = json_member(at, "gpu"), tp = json_member(at, "tp"), zone = json_member(at, "zone");
@@ -121,7 +121,7 @@ static int read_group(const struct json_at *at, struct reader *r, struct replica
     return 0;
 }
 
-static int read_stage(const struct json_at *at, struct reader *r, struct stage *s) {
+static int read_stage(const struct json_at *at, struct plan_reader *r, struct stage *s) {
     static const char *const keys[] = {"layers", "replicas", NULL};
     int n;
     if (json_object(at, keys, r->e)) return -1;
@@ -141,7 +141,7 @@ static int read_stage(const struct json_at *at, struct reader *r, struct stage *
     return 0;
 }
 
-static int read_pipeline(const struct json_at *at, struct reader *r, struct pipeline *p) {
+static int read_pipeline(const struct json_at *at, struct plan_reader *r, struct pipeline *p) {
     static const char *const keys[] = {"stages", NULL};
     if (json_object(at, keys, r->e)) return -1;
     struct json_at stages = json_member(at, "stages");
@@ -161,7 +161,7 @@ int plan_read(const struct json_at *at, const struct site *site, struct plan **p
         "format",    "model",     "site", "global_batch_size", "micro_batch_size", "dtype",
         "optimizer", "pipelines", NULL};
     const char *gpu[GPUS_MAX];
-    struct reader r = {.site = site, .gpu = gpu, .arena = a, .e = e};
+    struct plan_reader r = {.site = site, .gpu = gpu, .arena = a, .e = e};
     for (int g = 0; g < site->n_gpu; g++) gpu[g] = site->gpu[g].name;
     snprintf(r.gpu_what, sizeof r.gpu_what, "a GPU type of site %.60s", site->name);
     snprintf(r.zone_what, sizeof r.zone_what, "a zone of site %.60s", site->name);

@@ -111,11 +111,11 @@ static int names_only_job(struct reader *r, struct rows t[TABLES], int n_row, st
 }
 
 /* Where the readers of stages, replicas and VMs stand: all three tables are in plan order. */
-struct cursor {
+struct rows_cursor {
     int stage, replica, vm;
 };
 
-static int read_stage(struct reader *r, struct rows t[TABLES], const struct site *s, struct cursor *at,
+static int read_stage(struct reader *r, struct rows t[TABLES], const struct site *s, struct rows_cursor *at,
                       struct stage *st, struct stage_estimate *est) {
     const struct stage_rec *sr = REC(t, TABLE_STAGE, stage_rec, at->stage);
     int n = 0;
@@ -148,8 +148,8 @@ static int read_stage(struct reader *r, struct rows t[TABLES], const struct site
     return 0;
 }
 
-static int read_plan(struct reader *r, struct rows t[TABLES], const struct job *job, int i, struct cursor *at,
-                     struct found_plan *f) {
+static int read_plan(struct reader *r, struct rows t[TABLES], const struct job *job, int i,
+                     struct rows_cursor *at, struct found_plan *f) {
     const struct plan_rec *q = REC(t, TABLE_PLAN, plan_rec, i);
     const struct workload *w = &job->workload;
     int n_stage = 0;
@@ -217,7 +217,7 @@ static bool is_proven(const struct row_result *row, enum objective objective) {
 
 static int read_rows(struct reader *r, struct rows t[TABLES], const struct job *job, struct results *out) {
     int n = out->n_row;
-    struct cursor at = {0};
+    struct rows_cursor at = {0};
     out->row = ARENA_ARRAY(r->a, struct row_result, n + 1);
     for (int i = 0; i < n; i++) {
         const struct row_rec *q = REC(t, TABLE_ROW, row_rec, i);

@@ -8,7 +8,7 @@
  * linears have biases, whether the output matrix is the embedding, what is the default of a key that is not
  * there. These are the classes of transformers 4.4x (configuration_*.py and modeling_*.py of each family). */
 
-struct reader {
+struct config_reader {
     struct json_at root;
     struct config *c;
     struct arena *a;
@@ -18,39 +18,39 @@ struct reader {
 enum { SIZE_MAX_OF_A_MODEL = 1000000000 };
 
 /* A figure that must be there. */
-static int figure(struct reader *r, const char *key, int *out) {
+static int figure(struct config_reader *r, const char *key, int *out) {
     struct json_at at = json_member(&r->root, key);
     return json_int(&at, 1, SIZE_MAX_OF_A_MODEL, out, r->e);
 }
 
 /* One that may be missing, or null. */
-static int figure_or(struct reader *r, const char *key, int without, int *out) {
+static int figure_or(struct config_reader *r, const char *key, int without, int *out) {
     struct json_at at = json_member(&r->root, key);
     *out = without;
     return at.node && !json_null(&at) ? json_int(&at, 1, SIZE_MAX_OF_A_MODEL, out, r->e) : 0;
 }
 
-static int flag_or(struct reader *r, const char *key, bool without, bool *out) {
+static int flag_or(struct config_reader *r, const char *key, bool without, bool *out) {
     struct json_at at = json_member(&r->root, key);
     *out = without;
     return at.node && !json_null(&at) ? json_bool(&at, out, r->e) : 0;
 }
 
-static int activation_or(struct reader *r, const char *key, const char *without) {
+static int activation_or(struct config_reader *r, const char *key, const char *without) {
     struct json_at at = json_member(&r->root, key);
     r->c->activation = without;
     return at.node && !json_null(&at) ? json_string(&at, &r->c->activation, r->a, r->e) : 0;
 }
 
 /* The keys that most families share. */
-static int read_common(struct reader *r) {
+static int read_common(struct config_reader *r) {
     struct transformer *x = &r->c->shape;
     return figure(r, "hidden_size", &x->hidden) || figure(r, "num_hidden_layers", &x->layers) ||
            figure(r, "num_attention_heads", &x->heads) || figure(r, "vocab_size", &x->vocabulary) ||
            figure_or(r, "max_position_embeddings", 2048, &r->c->longest);
 }
 
-static int head_size(struct reader *r, int without) {
+static int head_size(struct config_reader *r, int without) {
     struct transformer *x = &r->c->shape;
     if (figure_or(r, "head_dim", without, &x->head_size)) return -1;
     if (x->head_size) return 0;
@@ -62,7 +62,7 @@ static int head_size(struct reader *r, int without) {
     return 0;
 }
 
-static int read_gpt2(struct reader *r) {
+static int read_gpt2(struct config_reader *r) {
     struct transformer *x = &r->c->shape;
     if (figure(r, "n_embd", &x->hidden) || figure(r, "n_layer", &x->layers) ||
         figure(r, "n_head", &x->heads) || figure(r, "vocab_size", &x->vocabulary) ||
@@ -75,7 +75,7 @@ static int read_gpt2(struct reader *r) {
     return 0;
 }
 
-static int read_gpt_neo(struct reader *r) {
+static int read_gpt_neo(struct config_reader *r) {
     struct transformer *x = &r->c->shape;
     if (figure(r, "hidden_size", &x->hidden) || figure(r, "num_layers", &x->layers) ||
         figure(r, "num_heads", &x->heads) || figure(r, "vocab_size", &x->vocabulary) ||
@@ -90,7 +90,7 @@ static int read_gpt_neo(struct reader *r) {
 }
 
 /* The table of positions has two rows that no token uses. */
-static int read_opt(struct reader *r) {
+static int read_opt(struct config_reader *r) {
     struct transformer *x = &r->c->shape;
     bool before, biases, removed;
     if (read_common(r) || figure(r, "ffn_dim", &x->ffn) ||
@@ -108,7 +108,7 @@ static int read_opt(struct reader *r) {
 }
 
 /* llama and its kin: rotary positions, three feed-forward matrices, grouped key and value heads. */
-static int read_gated(struct reader *r, bool tied, int head_without) {
+static int read_gated(struct config_reader *r, bool tied, int head_without) {
     struct transformer *x = &r->c->shape;
     x->gated = x->rms_norm = true;
     return read_common(r) || figure(r, "intermediate_size", &x->ffn) ||
@@ -117,7 +117,7 @@ static int read_gated(struct reader *r, bool tied, int head_without) {
            head_size(r, head_without);
 }
 
-static int read_llama(struct reader *r) {
+static int read_llama(struct config_reader *r) {
     struct transformer *x = &r->c->shape;
     if (read_gated(r, false, 0) || flag_or(r, "attention_bias", false, &x->qkv_biases) ||
         flag_or(r, "mlp_bias", false, &x->ffn_biases))
@@ -126,14 +126,14 @@ static int read_llama(struct reader *r) {
     return 0;
 }
 
-static int read_mistral(struct reader *r) { return read_gated(r, false, 0); }
+static int read_mistral(struct config_reader *r) { return read_gated(r, false, 0); }
 
-static int read_qwen2(struct reader *r) {
+static int read_qwen2(struct config_reader *r) {
     r->c->shape.qkv_biases = true;
     return read_gated(r, false, 0);
 }
 
-static int read_qwen3(struct reader *r) {
+static int read_qwen3(struct config_reader *r) {
     struct transformer *x = &r->c->shape;
     x->qk_norm = true;
     if (read_gated(r, false, 128) || flag_or(r, "attention_bias", false, &x->qkv_biases)) return -1;
@@ -141,10 +141,10 @@ static int read_qwen3(struct reader *r) {
     return 0;
 }
 
-static int read_gemma(struct reader *r) { return read_gated(r, true, 256); }
+static int read_gemma(struct config_reader *r) { return read_gated(r, true, 256); }
 
 /* Attention and feed-forward part see the same norm. */
-static int read_phi(struct reader *r) {
+static int read_phi(struct config_reader *r) {
     struct transformer *x = &r->c->shape;
     bool normed;
     if (read_common(r) || figure(r, "intermediate_size", &x->ffn) ||
@@ -158,7 +158,7 @@ static int read_phi(struct reader *r) {
     return 0;
 }
 
-static int read_mixtral(struct reader *r) {
+static int read_mixtral(struct config_reader *r) {
     struct transformer *x = &r->c->shape;
     return read_gated(r, false, 0) || figure_or(r, "num_local_experts", 8, &x->experts) ||
            figure_or(r, "num_experts_per_tok", 2, &x->active_experts);
@@ -166,14 +166,14 @@ static int read_mixtral(struct reader *r) {
 
 static const struct family {
     const char *name;
-    int (*read)(struct reader *r);
+    int (*read)(struct config_reader *r);
 } families[] = {{"gpt2", read_gpt2},      {"gpt_neo", read_gpt_neo}, {"opt", read_opt},
                 {"llama", read_llama},    {"mistral", read_mistral}, {"qwen2", read_qwen2},
                 {"qwen3", read_qwen3},    {"gemma", read_gemma},     {"phi", read_phi},
                 {"mixtral", read_mixtral}};
 enum { FAMILY_N = sizeof families / sizeof *families };
 
-static int check(const struct reader *r) {
+static int check(const struct config_reader *r) {
     const struct transformer *x = &r->c->shape;
     struct json_at kv = json_member(&r->root, "num_key_value_heads"),
                    layers = json_member(&r->root, "num_hidden_layers"),
@@ -186,7 +186,7 @@ static int check(const struct reader *r) {
     return 0;
 }
 
-static int read_name(struct reader *r) {
+static int read_name(struct config_reader *r) {
     struct json_at at = json_member(&r->root, "_name_or_path");
     if (!at.node || !cJSON_IsString(at.node) || !*at.node->valuestring) return 0;
     const char *path = at.node->valuestring, *slash = strrchr(path, '/');
@@ -194,7 +194,7 @@ static int read_name(struct reader *r) {
     return 0;
 }
 
-static int read_config(struct reader *r) {
+static int read_config(struct config_reader *r) {
     struct json_at type = json_member(&r->root, "model_type");
     const char *names = "";
     if (!cJSON_IsObject(r->root.node)) return json_fail(&r->root, r->e, "no object; expected a config.json");
@@ -215,7 +215,7 @@ int config_read(const char *file, const char *text, struct config *c, struct are
     cJSON *tree = json_parse(file, text, strlen(text), e);
     if (!tree) return -1;
     *c = (struct config){0};
-    struct reader r = {.root = json_root(file, tree), .c = c, .a = a, .e = e};
+    struct config_reader r = {.root = json_root(file, tree), .c = c, .a = a, .e = e};
     int rc = read_config(&r);
     if (!rc && !c->shape.kv_heads) c->shape.kv_heads = c->shape.heads;
     if (!rc) rc = check(&r);

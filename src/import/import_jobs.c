@@ -29,12 +29,12 @@ static char *next_line(char **p) {
     return start;
 }
 
-struct column {
+struct trace_column {
     int zone, gpu;
 };
 
 /** Header ",Timestamp,GPU_zone,...". Returns the number of GPU columns, or -1. */
-static int read_header(char *line, const char *file, struct column col[], int max, struct import *m) {
+static int read_header(char *line, const char *file, struct trace_column col[], int max, struct import *m) {
     char *p = line, *field;
     int n = 0;
     next_field(&p); /* running number */
@@ -55,7 +55,7 @@ static int read_header(char *line, const char *file, struct column col[], int ma
     return n ? n : trace_fail(file, 1, m->e, "expected at least one column named GPU_zone", "");
 }
 
-static cJSON *read_trace_row(char *line, int number, const char *file, const struct column *col, int n,
+static cJSON *read_trace_row(char *line, int number, const char *file, const struct trace_column *col, int n,
                              struct import *m) {
     char *p = line, *field, *end;
     next_field(&p);
@@ -89,7 +89,7 @@ static cJSON *read_trace_row(char *line, int number, const char *file, const str
 }
 
 cJSON *import_read_trace(const char *file, const char *text, struct import *m) {
-    struct column col[ZONES_MAX * GPUS_MAX];
+    struct trace_column col[ZONES_MAX * GPUS_MAX];
     char *p = arena_strdup(&m->arena, text);
     int n = read_header(next_line(&p), file, col, ZONES_MAX * GPUS_MAX, m), number = 1;
     if (n < 0) return NULL;

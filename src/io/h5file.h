@@ -13,7 +13,7 @@ struct h5file {
     char why[200];
 };
 
-/** As file_can_create(), but of devices, too, says that they are no files. */
+/** As file_can_create(), but says of devices, too, that they are not files. */
 int h5_can_create(const char *path, bool force, struct err *e);
 /** Begin a file. -1 with *e set (EXIT_INTERNAL). */
 int h5_begin(struct h5file *f, const char *path, struct err *e);

@@ -8,7 +8,7 @@
  * list decides. */
 
 /* A plan as its estimator sees it, and where the row's GPUs are. */
-struct grid {
+struct amp_grid {
     const struct workload *w;
     bool corrected;
     int n_type;
@@ -20,7 +20,7 @@ struct grid {
 };
 
 /* The slowest peak between nodes of a type; corrected: of any two types, which may be in two zones. */
-static int bandwidth(struct grid *g, struct err *e) {
+static int bandwidth(struct amp_grid *g, struct err *e) {
     const struct site *s = g->w->site;
     g->bw = INFINITY;
     for (int i = 0; i < g->n_type; i++)
@@ -39,7 +39,7 @@ static int bandwidth(struct grid *g, struct err *e) {
 
 /* Time of a layer for a microbatch: the mean of the types that were profiled at this degree; corrected: all
  * must have been, and at this microbatch. */
-static double layer_s(const struct grid *g, int l) {
+static double layer_s(const struct amp_grid *g, int l) {
     double sum = 0;
     int n = 0;
     for (int i = 0; i < g->n_type; i++) {
@@ -51,7 +51,7 @@ static double layer_s(const struct grid *g, int l) {
     return n && (n == g->n_type || !g->corrected) ? sum / n : NAN;
 }
 
-static double update_s(const struct grid *g) {
+static double update_s(const struct amp_grid *g) {
     double most = 0;
     for (int i = 0; i < g->n_type; i++) {
         const struct layer_times *t = profile_times(g->w->profile[g->type[i].gpu], g->m, g->tp);
@@ -60,12 +60,12 @@ static double update_s(const struct grid *g) {
     return most;
 }
 
-static int node_of(const struct grid *g, int stage, int replica, int k) {
+static int node_of(const struct amp_grid *g, int stage, int replica, int k) {
     return ((stage * g->D + replica) * g->tp + k) / g->per_node;
 }
 
 /* How many of the replicas have a GPU whose peer in the next stage is in another node. */
-static int crossing(const struct grid *g, int stage) {
+static int crossing(const struct amp_grid *g, int stage) {
     int n = 0;
     if (g->D * g->tp >= g->per_node) return g->D;
     for (int j = 0; j < g->D; j++) {
@@ -79,14 +79,14 @@ static int crossing(const struct grid *g, int stage) {
 /* Is a data-parallel ring of the stage in more than one node? [Q1] The published program looks at the last
  * pair of a ring only, from the last GPU to the first; as they are numbered upwards, it says the same of all.
  */
-static bool ring_crosses(const struct grid *g, int stage) {
+static bool ring_crosses(const struct amp_grid *g, int stage) {
     for (int k = 0; k < g->tp; k++)
         if (node_of(g, stage, 0, k) != node_of(g, stage, g->D - 1, k)) return true;
     return false;
 }
 
 /* [Q3] The published list of cut volumes is shifted by a layer; a cut has the same volume wherever it is. */
-static float grid_s(const struct grid *g) {
+static float grid_s(const struct amp_grid *g) {
     const struct model *mo = g->w->model;
     const double *params = mo->params[tp_index(g->tp)];
     double slowest = 0, all = 0, cuts = 0, sync = 0;
@@ -110,7 +110,7 @@ static float grid_s(const struct grid *g) {
 /* ---- planner ------------------------------------------------------------------------------------------- */
 
 /* GPUs type by type, whole nodes. There are enough: no node is smaller than per_node, which tp divides. */
-static struct pipeline *lay_out(const struct grid *g, struct arena *a) {
+static struct pipeline *lay_out(const struct amp_grid *g, struct arena *a) {
     struct pipeline *pl = ARENA_NEW(a, struct pipeline);
     *pl = (struct pipeline){g->P, ARENA_ARRAY(a, struct stage, g->P)};
     for (int i = 0, type = -1, room = 0; i < g->P; i++) {
@@ -131,7 +131,7 @@ static struct pipeline *lay_out(const struct grid *g, struct arena *a) {
 
 /* The types it is shown that have a node. Returns how many GPUs it uses: whole nodes, as many as divide the
  * batch. */
-static int collect(struct grid *g, const struct pool *pool) {
+static int collect(struct amp_grid *g, const struct pool *pool) {
     struct shown all[GPUS_MAX];
     int n = shown_types(pool, g->corrected, all), nodes = 0;
     for (int i = 0; i < n; i++) {
@@ -147,7 +147,7 @@ static int collect(struct grid *g, const struct pool *pool) {
 }
 
 static int amp_propose(const struct question *q, struct answer *out, struct arena *a, struct err *e) {
-    struct grid g = {.w = q->w, .corrected = q->corrected, .per_node = INT_MAX};
+    struct amp_grid g = {.w = q->w, .corrected = q->corrected, .per_node = INT_MAX};
     int L = q->w->model->n_layer, first[LAYERS_MAX + 1], batch = q->w->global_batch_size;
     *out = (struct answer){0};
     int gpus = collect(&g, q->pool);
@@ -200,14 +200,14 @@ static int estimate(const struct workload *w, const void *extra, const struct pl
     (void)extra, (void)scratch;
     const struct pipeline *pl = p->pipeline;
     int first[LAYERS_MAX + 1] = {0};
-    struct grid g = {.w = w,
-                     .corrected = corrected,
-                     .per_node = INT_MAX,
-                     .P = pl->n_stage,
-                     .m = p->micro_batch_size,
-                     .tp = pl->stage->group->tp,
-                     .D = stage_replicas(pl->stage),
-                     .first = first};
+    struct amp_grid g = {.w = w,
+                         .corrected = corrected,
+                         .per_node = INT_MAX,
+                         .P = pl->n_stage,
+                         .m = p->micro_batch_size,
+                         .tp = pl->stage->group->tp,
+                         .D = stage_replicas(pl->stage),
+                         .first = first};
     *out = (struct guess){NAN, NAN};
     if (p->n_pipeline > 1) return 0;
     for (int i = 0; i < g.P; i++) {

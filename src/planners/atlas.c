@@ -15,7 +15,7 @@ struct region {
 };
 
 /* The row's nodes of its first GPU type. */
-struct space {
+struct atlas_space {
     const struct question *q;
     int gpu, tp;
     int n_region, n_zone;
@@ -32,11 +32,11 @@ static bool same_region(const char *a, const char *b) {
     return n == strlen(b) && !strncmp(a, b, n < 2 ? n : n - 2);
 }
 
-static void collect(struct space *x, const struct question *q) {
+static void collect(struct atlas_space *x, const struct question *q) {
     const struct pool *pool = q->pool;
     const struct site *s = q->w->site;
     struct region found[ZONES_MAX] = {0};
-    *x = (struct space){.q = q, .gpu = pool->entry[0].gpu};
+    *x = (struct atlas_space){.q = q, .gpu = pool->entry[0].gpu};
     x->tp = s->gpu[x->gpu].gpus_per_node;
     for (int i = 0; i < pool->n_entry; i++) {
         int k = 0;
@@ -61,14 +61,14 @@ static void collect(struct space *x, const struct question *q) {
 }
 
 /* Stages of D replicas that the regions hold together. */
-static int stages_held(const struct space *x, int D) {
+static int stages_held(const struct atlas_space *x, int D) {
     int n = 0;
     for (int r = 0; r < x->n_region; r++) n += x->region[r].nodes / D;
     return n;
 }
 
 /* The planner's own memory test, of stages of equal degree. */
-static bool fits(const struct space *x, int P, int m) {
+static bool fits(const struct atlas_space *x, int P, int m) {
     const struct workload *w = x->q->w;
     const struct model *mo = w->model;
     int ti = tp_index(x->tp);
@@ -84,7 +84,7 @@ static bool fits(const struct space *x, int P, int m) {
     return true;
 }
 
-static const struct plan *lay_out(const struct space *x, int P, int m, int D, struct arena *a) {
+static const struct plan *lay_out(const struct atlas_space *x, int P, int m, int D, struct arena *a) {
     const struct workload *w = x->q->w;
     struct plan *p = plan_new(w, m, 1, P, a);
     struct pipeline *pl = p->pipeline;
@@ -109,14 +109,14 @@ static const struct plan *lay_out(const struct space *x, int P, int m, int D, st
 }
 
 static const struct plan *build(const struct answer *answer, long id, struct arena *a) {
-    const struct space *x = answer->ctx;
+    const struct atlas_space *x = answer->ctx;
     return lay_out(x, (int)(id / x->stride / MICRO_N), micro[id / x->stride % MICRO_N], (int)(id % x->stride),
                    a);
 }
 
 static int atlas_propose(const struct question *q, struct answer *out, struct arena *a, struct err *e) {
     const struct workload *w = q->w;
-    struct space *x = ARENA_NEW(a, struct space);
+    struct atlas_space *x = ARENA_NEW(a, struct atlas_space);
     int L = w->model->n_layer, *most = ARENA_ARRAY(a, int, L); /* [P] the largest D */
     long n = 0;
     (void)e;

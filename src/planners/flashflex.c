@@ -24,16 +24,16 @@ struct sheet {
     double tflops, true_tflops, memory_GiB, intra_GiBps; /* tflops 0: type not listed */
 };
 
-struct device {
+struct flashflex_device {
     int gpu, zone, machine;
 };
 
 /** GPUs numbered machine by machine, and the constants of a question. */
-struct world {
+struct flashflex_world {
     const struct workload *w;
     bool corrected;
     int n, n_machine, micro_batch;
-    struct device *device;
+    struct flashflex_device *device;
     double flops[GPUS_MAX], memory_bytes[GPUS_MAX], intra_Bps[GPUS_MAX];
     double inter_Bps;       /* one for all: the least of all pairs of types */
     double act_bytes;       /* one activation: microbatch x sequence x hidden size */
@@ -93,7 +93,7 @@ static int widest(const struct site *s, int gpu) {
 }
 
 /* Constants, from the (zone, type) pairs of x->device. */
-static int world_know(struct world *x, const struct sheet *sheet, struct err *e) {
+static int world_know(struct flashflex_world *x, const struct sheet *sheet, struct err *e) {
     const struct site *s = x->w->site;
     bool seen[ZONES_MAX * GPUS_MAX] = {false};
     for (int d = 0; d < x->n; d++) seen[x->device[d].zone * s->n_gpu + x->device[d].gpu] = true;
@@ -127,14 +127,14 @@ static int world_know(struct world *x, const struct sheet *sheet, struct err *e)
     return 0;
 }
 
-static double link_Bps(const struct world *x, int a, int b) {
+static double link_Bps(const struct flashflex_world *x, int a, int b) {
     return x->device[a].machine == x->device[b].machine ? x->intra_Bps[x->device[a].gpu] : x->inter_Bps;
 }
 
 /* ---- the estimator ------------------------------------------------------------------- */
 
 /* One microbatch through a stage, forward and backward. */
-static double stage_s(const struct world *x, const struct team *t) {
+static double stage_s(const struct flashflex_world *x, const struct team *t) {
     const struct model *m = x->w->model;
     double S = m->sequence_length, H = m->hidden_size, V = m->vocabulary, worst = 0;
     double flop = 72 * x->micro_batch * S * H * H * (1 + S / (6 * H) + V / (16 * m->n_block * H));
@@ -148,7 +148,7 @@ static double stage_s(const struct world *x, const struct team *t) {
 }
 
 /* From stage to stage, there and back: to the best placed receiver, which passes it on to its team. */
-static double border_s(const struct world *x, const struct team *from, const struct team *to) {
+static double border_s(const struct flashflex_world *x, const struct team *from, const struct team *to) {
     double best = INFINITY;
     for (int b = 0; b < to->n; b++) {
         double on = 0;
@@ -164,7 +164,7 @@ static double border_s(const struct world *x, const struct team *from, const str
 
 /* A pipeline's columns: in column c stage i works on microbatch c - i; each column takes as long as its
  * slowest stage. At most LAYERS_MAX stages. */
-static double line_s(const struct world *x, const struct line *p, int n_micro) {
+static double line_s(const struct flashflex_world *x, const struct line *p, int n_micro) {
     double cost[LAYERS_MAX], slowest = 0, sum = 0;
     for (int i = 0; i < p->n; i++) {
         cost[i] = stage_s(x, &p->team[i]) + (i < p->n - 1 ? border_s(x, &p->team[i], &p->team[i + 1]) : 0);
@@ -192,7 +192,7 @@ static const struct team *team_of(const struct line *p, int layer) {
 
 /* Gradients, layer by layer between the pipelines. A rank speaks to all others in turn, fast within its
  * machine. */
-static double dp_s(const struct world *x, const struct line *p, int D) {
+static double dp_s(const struct flashflex_world *x, const struct line *p, int D) {
     double H = x->w->model->hidden_size, bytes = 12 * H * H * x->w->element_bytes, sum = 0;
     for (int l = 0; l < x->w->model->n_block; l++) {
         int least = INT_MAX, most = 0;
@@ -209,7 +209,7 @@ static double dp_s(const struct world *x, const struct line *p, int D) {
                 x->on_machine[x->device[x->peer[j]].machine]++;
             }
             for (int j = 0; j < D; j++) {
-                const struct device *d = &x->device[x->peer[j]];
+                const struct flashflex_device *d = &x->device[x->peer[j]];
                 int near = x->on_machine[d->machine];
                 double s = (D - near) / x->inter_Bps + (near - 1) / x->intra_Bps[d->gpu];
                 if (s > worst) worst = s;
@@ -221,7 +221,7 @@ static double dp_s(const struct world *x, const struct line *p, int D) {
     return sum;
 }
 
-static double time_s(const struct world *x, const struct line *p, int D, int n_micro) {
+static double time_s(const struct flashflex_world *x, const struct line *p, int D, int n_micro) {
     double slowest = 0;
     for (int j = 0; j < D; j++) {
         double s = line_s(x, &p[j], n_micro);
@@ -231,7 +231,7 @@ static double time_s(const struct world *x, const struct line *p, int D, int n_m
 }
 
 /* One GPU of a stage of degree tp: no attention scores, one microbatch in flight. */
-static double memory_bytes(const struct world *x, int layers, int tp, bool first, bool last) {
+static double memory_bytes(const struct flashflex_world *x, int layers, int tp, bool first, bool last) {
     const struct model *m = x->w->model;
     double H = m->hidden_size, V = m->vocabulary, S = m->sequence_length;
     double params = layers * 12 * H * H / tp + (last ? H + V * H : 0) + (first ? H * (V + S) : 0);
@@ -250,13 +250,13 @@ static int estimate(const struct workload *w, const void *extra, const struct pl
             for (int g = 0; g < p->pipeline[i].stage[k].n_group; g++)
                 n += p->pipeline[i].stage[k].group[g].tp * p->pipeline[i].stage[k].group[g].count;
     }
-    struct world x = {.w = w,
-                      .corrected = corrected,
-                      .n = n,
-                      .micro_batch = p->micro_batch_size,
-                      .device = ARENA_ARRAY(a, struct device, n),
-                                            .peer = ARENA_ARRAY(a, int, n),
-                                                                .on_machine = ARENA_ARRAY(a, int, n)};
+    struct flashflex_world x = {
+        .w = w,
+        .corrected = corrected,
+        .n = n,
+        .micro_batch = p->micro_batch_size,
+        .device = ARENA_ARRAY(a, struct flashflex_device, n),
+                              .peer = ARENA_ARRAY(a, int, n), .on_machine = ARENA_ARRAY(a, int, n)};
     struct line *line = ARENA_ARRAY(a, struct line, D);
     int *number = ARENA_ARRAY(a, int, n);
     out->peak_bytes = 0;
@@ -280,7 +280,8 @@ static int estimate(const struct workload *w, const void *extra, const struct pl
                     room[slot] -= r->tp;
                     team[j] = (struct team){number + next, r->tp, end > first ? end - first : 0};
                     for (int d = 0; d < r->tp; d++, next++)
-                        x.device[next] = (struct device){r->gpu, r->zone, machine[slot]}, number[next] = next;
+                        x.device[next] = (struct flashflex_device){r->gpu, r->zone, machine[slot]},
+                        number[next] = next;
                 }
             for (j = 0; j < here; j++) line[done + j].team[k] = team[j % replicas];
         }
@@ -317,7 +318,7 @@ enum {
  * as published; [Q7] products of them overflow in its k-way balancing, so that some parts become far too
  * heavy. With 32 bits: TFLOPS x `scale` and GiB/s x 100, both so that all sums stay below 2^30; nothing
  * overflows, and pools of several types are cut otherwise. */
-static struct graph graph_make(const struct world *x, const int *d, int n, bool apart, double scale,
+static struct graph graph_make(const struct flashflex_world *x, const int *d, int n, bool apart, double scale,
                                struct arena *a) {
     size_t edges = (size_t)n * (size_t)(n - 1), k = 0;
     struct graph g = {n, ARENA_ARRAY(a, idx_t, n + 1),
@@ -379,7 +380,7 @@ static const signed char ways[TP_MAX + 1][3][4] = {
 
 /* Appends the stages of d[0..n), GPUs of one machine: the way that would be fastest alone with the whole
  * model. */
-static void add_machine(const struct world *x, const int *d, int n, int n_micro, struct line *p) {
+static void add_machine(const struct flashflex_world *x, const int *d, int n, int n_micro, struct line *p) {
     struct team best[4] = {{0}};
     double least = INFINITY;
     int L = x->w->model->n_block, n_best = 0;
@@ -411,7 +412,7 @@ static const int *order_groups(const double Bps[3][3], bool corrected) {
 
 /* Blocks by share of memory, rounded down; what is left over one each to the largest, of equal ones to the
  * last. */
-static void share_layers(const struct world *x, struct line *p) {
+static void share_layers(const struct flashflex_world *x, struct line *p) {
     int L = x->w->model->n_block, left = L;
     bool more[LAYERS_MAX] = {false};
     double all = 0;
@@ -435,7 +436,7 @@ static void share_layers(const struct world *x, struct line *p) {
     }
 }
 
-static bool line_fits(const struct world *x, const struct line *p) {
+static bool line_fits(const struct flashflex_world *x, const struct line *p) {
     for (int i = 0; i < p->n; i++)
         if (memory_bytes(x, p->team[i].layers, p->team[i].n, i == 0, i == p->n - 1) >
             x->memory_bytes[x->device[p->team[i].device[0]].gpu])
@@ -444,8 +445,8 @@ static bool line_fits(const struct world *x, const struct line *p) {
 }
 
 /* Cuts d[0..n) into groups, puts these in order and d with them; the groups end at end[0..*some). */
-static int group(const struct world *x, int *d, int n, int groups, int end[3], int *some, struct arena *a,
-                 struct err *e) {
+static int group(const struct flashflex_world *x, int *d, int n, int groups, int end[3], int *some,
+                 struct arena *a, struct err *e) {
     static const int as_is[3] = {0, 1, 2};
     struct graph g = graph_make(x, d, n, false, SCALE, a);
     idx_t *part = ARENA_ARRAY(a, idx_t, n);
@@ -476,7 +477,7 @@ static int *hash_slot(int *table, unsigned mask, int key) {
  * order: with unequal counts a "machine" can get GPUs of two. This is that order: open addressing by machine
  * mod table size, runs of ten slots, growth at 3/5 to more than four times the number. Fills count[], returns
  * how many machines. */
-static int count_hashed(const struct world *x, const int *d, int n, int *count, struct arena *a) {
+static int count_hashed(const struct flashflex_world *x, const int *d, int n, int *count, struct arena *a) {
     unsigned mask = 7, some = 0;
     int *table = ARENA_ARRAY(a, int, mask + 1), *old; /* machine + 1; 0 = free */
     for (int i = 0; i < n; i++) {
@@ -501,7 +502,7 @@ static int count_hashed(const struct world *x, const int *d, int n, int *count, 
 }
 
 /* Corrected: in the order of the GPUs. */
-static int count_runs(const struct world *x, const int *d, int n, int *count) {
+static int count_runs(const struct flashflex_world *x, const int *d, int n, int *count) {
     int m = 0;
     for (int i = 0; i < n; i++) {
         if (i == 0 || x->device[d[i]].machine != x->device[d[i - 1]].machine) count[m++] = 0;
@@ -511,7 +512,7 @@ static int count_runs(const struct world *x, const int *d, int n, int *count) {
 }
 
 /* The pipeline of d[0..n), which stays in use and is put in order. */
-static int line_make(const struct world *x, int *d, int n, int groups, int n_micro, struct line *p,
+static int line_make(const struct flashflex_world *x, int *d, int n, int groups, int n_micro, struct line *p,
                      struct arena *a, struct err *e) {
     *p = (struct line){0, ARENA_ARRAY(a, struct team, n)};
     struct arena_mark mark = arena_mark(a);
@@ -539,28 +540,28 @@ struct candidate {
 
 /* What a search hands to build(). */
 struct found {
-    struct world x;
+    struct flashflex_world x;
     struct candidate *candidate; /* [G / 5], the id is the index */
 };
 
 /* The GPUs that the planner is shown: whole nodes, type after type. */
-static void show(const struct question *q, struct world *x, struct arena *a) {
+static void show(const struct question *q, struct flashflex_world *x, struct arena *a) {
     struct shown shown[GPUS_MAX];
     int n_type = shown_types(q->pool, q->corrected, shown), n = 0;
     for (int i = 0; i < n_type; i++) n += shown[i].gpus;
-    x->device = ARENA_ARRAY(a, struct device, n);
+    x->device = ARENA_ARRAY(a, struct flashflex_device, n);
     for (int i = 0; i < n_type; i++) {
         int per_node = q->w->site->gpu[shown[i].gpu].gpus_per_node;
         for (int node = 0; node < shown[i].gpus / per_node; node++, x->n_machine++)
             for (int k = 0; k < per_node; k++)
-                x->device[x->n++] = (struct device){shown[i].gpu, shown[i].zone, x->n_machine};
+                x->device[x->n++] = (struct flashflex_device){shown[i].gpu, shown[i].zone, x->n_machine};
     }
     x->peer = ARENA_ARRAY(a, int, n);
     x->on_machine = ARENA_ARRAY(a, int, n);
 }
 
 /* A stage of two types, which the counting of machines may make, is not a plan here. */
-static bool one_type(const struct world *x, const struct team *t) {
+static bool one_type(const struct flashflex_world *x, const struct team *t) {
     for (int i = 1; i < t->n; i++)
         if (x->device[t->device[i]].gpu != x->device[t->device[0]].gpu) return false;
     return true;
@@ -569,8 +570,8 @@ static bool one_type(const struct world *x, const struct team *t) {
 enum verdict { GOOD, DROPPED, BROKEN }; /* BROKEN: where the published program ends without an answer */
 
 /* The plan of c->n pipelines. */
-static int candidate_make(const struct world *x, struct graph *g, struct candidate *c, enum verdict *v,
-                          struct arena *a, struct err *e) {
+static int candidate_make(const struct flashflex_world *x, struct graph *g, struct candidate *c,
+                          enum verdict *v, struct arena *a, struct err *e) {
     const struct model *m = x->w->model;
     int n_micro = x->w->global_batch_size / c->n, *d = ARENA_ARRAY(a, int, x->n),
                                                                    *end = ARENA_ARRAY(a, int, c->n + 1);
@@ -615,7 +616,7 @@ static const struct plan *build(const struct answer *answer, long id, struct are
         p->pipeline[j] = (struct pipeline){l->n, ARENA_ARRAY(a, struct stage, l->n)};
         for (int i = 0, layer = 0; i < l->n; i++) {
             const struct team *t = &l->team[i];
-            const struct device *d = &f->x.device[t->device[0]];
+            const struct flashflex_device *d = &f->x.device[t->device[0]];
             struct replicas *r = ARENA_NEW(a, struct replicas);
             *r = (struct replicas){.gpu = d->gpu, .zone = d->zone, .tp = t->n, .count = 1};
             if (t->n > 1 && !f->x.corrected) { /* [Q4] one VM per GPU */
@@ -640,7 +641,7 @@ static int by_time(const void *x, const void *y) {
 /* The best plans once more with finer weights; the better one of the two stays. */
 static int cut_again(struct found *f, const int *all, struct proposal *list, int n, struct arena *a,
                      struct err *e) {
-    const struct world *x = &f->x;
+    const struct flashflex_world *x = &f->x;
     struct graph g = graph_make(x, all, x->n, true, FINE, a);
     for (int i = 0; i < n; i++) {
         struct candidate *old = &f->candidate[list[i].id], fine = {.n = old->n, .groups = old->groups};
@@ -657,9 +658,9 @@ static int cut_again(struct found *f, const int *all, struct proposal *list, int
 /* Sorted by time for either objective: all plans use all GPUs, so the fastest is the cheapest. */
 static int flashflex_propose(const struct question *q, struct answer *out, struct arena *a, struct err *e) {
     struct found *f = ARENA_NEW(a, struct found);
-    struct world *x = &f->x;
+    struct flashflex_world *x = &f->x;
     struct mt19937 random;
-    *x = (struct world){.w = q->w, .corrected = q->corrected, .micro_batch = 1};
+    *x = (struct flashflex_world){.w = q->w, .corrected = q->corrected, .micro_batch = 1};
     *out = (struct answer){.build = build, .ctx = f};
     show(q, x, a);
     if (x->n < 5) return 0;

@@ -75,7 +75,7 @@ struct setting {
     int zone, gpu, gpus, budget_MiB;
 };
 
-struct choice {
+struct galvatron_choice {
     double time_s;
     int P;
     struct galvatron_strategy s;
@@ -94,15 +94,15 @@ static int strategies(const struct setting *x, int P, struct galvatron_strategy 
 
 /* Faithful: each layer has its strategy, and only the transformer layers are planned. INFINITY: does not fit.
  */
-static struct choice mixed(const struct setting *x, int P, int chunks, struct galvatron_pace *stage,
-                           struct arena *a) {
+static struct galvatron_choice mixed(const struct setting *x, int P, int chunks, struct galvatron_pace *stage,
+                                     struct arena *a) {
     const struct workload *w = x->q->w;
     int B = w->global_batch_size, each = w->model->n_block / P, n = B / (x->gpus / P), size;
     int per_node = w->site->gpu[x->gpu].gpus_per_node;
     struct galvatron_strategy s[STRATEGIES_MAX];
     struct galvatron_pace pace[STRATEGIES_MAX];
     double change_s[STRATEGIES_MAX][STRATEGIES_MAX] = {{0}};
-    struct choice y = {INFINITY, P, {0}};
+    struct galvatron_choice y = {INFINITY, P, {0}};
     int S = strategies(x, P, s);
     for (int k = 0; k < S; k++) {
         double sequences = (double)B / chunks / s[k].dp;
@@ -137,10 +137,11 @@ static struct choice mixed(const struct setting *x, int P, int chunks, struct ga
 }
 
 /* Corrected, [Q2]: what is costed is what a plan can say, one strategy for all layers. */
-static struct choice uniform(const struct setting *x, int P, int chunks, struct galvatron_pace *stage) {
+static struct galvatron_choice uniform(const struct setting *x, int P, int chunks,
+                                       struct galvatron_pace *stage) {
     const struct workload *w = x->q->w;
     struct galvatron_strategy s[STRATEGIES_MAX];
-    struct choice y = {INFINITY, P, {0}};
+    struct galvatron_choice y = {INFINITY, P, {0}};
     int S = strategies(x, P, s);
     for (int k = 0; k < S; k++) {
         int m = w->global_batch_size / (chunks * s[k].dp), i = 0;
@@ -161,20 +162,22 @@ static struct choice uniform(const struct setting *x, int P, int chunks, struct 
 static bool size_allowed(int n) { return n == 1 || n == 2 || n == CHUNK_MAX; }
 
 /* The cheapest number of stages for a number of chunks. */
-static struct choice best_of(const struct setting *x, int chunks, struct galvatron_pace *stage,
-                             uint64_t *states, struct arena *a) {
+static struct galvatron_choice best_of(const struct setting *x, int chunks, struct galvatron_pace *stage,
+                                       uint64_t *states, struct arena *a) {
     const struct workload *w = x->q->w;
-    struct choice best = {.time_s = INFINITY};
+    struct galvatron_choice best = {.time_s = INFINITY};
     for (int P = 1; P <= w->model->n_block && P <= x->gpus; P *= 2) {
         int share = w->global_batch_size / (x->gpus / P), size = (share + chunks - 1) / chunks;
         if (x->gpus % P || chunks > share) continue;
         if (!size_allowed(size)) {
             if (x->q->corrected) continue;
-            return (struct choice){.time_s = INFINITY}; /* [Q1] one P that cannot spoils the others */
+            return (struct galvatron_choice){.time_s =
+                                                 INFINITY}; /* [Q1] one P that cannot spoils the others */
         }
         if (chunks != (share + size - 1) / size) continue;
         struct arena_mark mark = arena_mark(a);
-        struct choice y = x->q->corrected ? uniform(x, P, chunks, stage) : mixed(x, P, chunks, stage, a);
+        struct galvatron_choice y =
+            x->q->corrected ? uniform(x, P, chunks, stage) : mixed(x, P, chunks, stage, a);
         arena_release(a, mark);
         ++*states;
         if (y.time_s < best.time_s) best = y;
@@ -204,7 +207,7 @@ static int galvatron_propose(const struct question *q, struct answer *out, struc
     struct proposal *list = ARENA_ARRAY(a, struct proposal, w->global_batch_size);
     struct galvatron_pace *stage = ARENA_ARRAY(a, struct galvatron_pace, w->model->n_block + 1);
     for (int chunks = 1; chunks < w->global_batch_size; chunks++) {
-        struct choice y = best_of(&x, chunks, stage, &out->states, a);
+        struct galvatron_choice y = best_of(&x, chunks, stage, &out->states, a);
         if (isinf(y.time_s)) continue;
         const struct plan *p =
             grid_plan(w, x.zone, x.gpu, y.s.dp, y.P, y.s.tp, w->global_batch_size / (chunks * y.s.dp), a);

@@ -23,7 +23,7 @@ enum {
 };
 
 /* A GPU type among those asked about, and the ranks it has. */
-struct kind {
+struct metis_kind {
     int gpu, zone, gpus, per_node;
     int first, end, node; /* ranks; node of the first */
     double memory_MiB;    /* of one GPU, as the planner is told */
@@ -45,7 +45,7 @@ struct view {
     double inter_Bps, intra_Bps; /* lowest of its types */
 };
 
-static void see_kind(struct view *v, const struct kind *k) {
+static void see_kind(struct view *v, const struct metis_kind *k) {
     v->inter_Bps = fmin(v->inter_Bps, k->inter_Bps);
     v->intra_Bps = fmin(v->intra_Bps, k->intra_Bps);
 }
@@ -98,7 +98,7 @@ static double published_update_ms(const struct workload *w, const char *gpu) {
     return 2 * 1000 * s;
 }
 
-static struct kind kind_of(const struct workload *w, int gpu, int zone, int gpus, struct arena *a) {
+static struct metis_kind kind_of(const struct workload *w, int gpu, int zone, int gpus, struct arena *a) {
     const struct gpu_type *t = &w->site->gpu[gpu];
     const struct profile *p = w->profile[gpu];
     const struct link *inter = site_link(w->site, zone, gpu, t->gpus_per_node, zone, gpu, t->gpus_per_node);
@@ -115,26 +115,26 @@ static struct kind kind_of(const struct workload *w, int gpu, int zone, int gpus
         before_ms[slot] = before;
         update_ms[slot] = 1000 * x->update_s[0];
     }
-    return (struct kind){.gpu = gpu,
-                         .zone = zone,
-                         .gpus = gpus,
-                         .per_node = t->gpus_per_node,
-                         .memory_MiB = t->planner_memory_bytes / (1 << 20),
-                         .inter_Bps =
-                             inter ? inter->peak_Bps : DBL_MIN, /* unknown: treat as infinitely slow */
-                         .intra_Bps = intra->known ? intra->peak_Bps : DBL_MIN,
-                         .m_max = m_max,
-                         .before_ms = before_ms,
-                         .update_ms = update_ms};
+    return (struct metis_kind){.gpu = gpu,
+                               .zone = zone,
+                               .gpus = gpus,
+                               .per_node = t->gpus_per_node,
+                               .memory_MiB = t->planner_memory_bytes / (1 << 20),
+                               .inter_Bps =
+                                   inter ? inter->peak_Bps : DBL_MIN, /* unknown: treat as infinitely slow */
+                               .intra_Bps = intra->known ? intra->peak_Bps : DBL_MIN,
+                               .m_max = m_max,
+                               .before_ms = before_ms,
+                               .update_ms = update_ms};
 }
 
-static const double *measured(const struct kind *k, int m, int ti) {
+static const double *measured(const struct metis_kind *k, int m, int ti) {
     return m <= k->m_max ? k->before_ms[m * TP_N + ti] : NULL;
 }
 
 /* Forward and backward of m sequences through layers [first, end), in the largest parts that were measured;
  * INFINITY if that cannot be. */
-static double layers_ms(const struct kind *k, int m, int ti, int first, int end) {
+static double layers_ms(const struct metis_kind *k, int m, int ti, int first, int end) {
     double sum = 0;
     for (int part = m < k->m_max ? m : k->m_max; m > 0; m -= part) {
         if (part > m) part = m;
@@ -168,7 +168,7 @@ static int estimate(const struct workload *w, const void *extra, const struct pl
             s->first, s->end, dp, s->group->tp, m, .inter_Bps = INFINITY, .intra_Bps = INFINITY};
         for (int g = 0; g < s->n_group; g++) {
             const struct replicas *r = &s->group[g];
-            struct kind k = kind_of(w, r->gpu, r->zone, 0, scratch);
+            struct metis_kind k = kind_of(w, r->gpu, r->zone, 0, scratch);
             int ti = tp_index(r->tp);
             bool other = last && (last->gpu != r->gpu || last->zone != r->zone);
             if (on_node && (other || on_node == k.per_node)) node++, on_node = 0;
@@ -196,10 +196,10 @@ static int estimate(const struct workload *w, const void *extra, const struct pl
 /* ---- layers for stages -------------------------------------------------------------- */
 
 /* What the search knows throughout. */
-struct world {
+struct metis_world {
     const struct question *q;
     int L, n_kind, gpus, S_max, m_limit;
-    struct kind *kind;                                    /* [n_kind] in the order shown */
+    struct metis_kind *kind;                              /* [n_kind] in the order shown */
     double update_ms;                                     /* [Q7] */
     const double *demand_before;                          /* [L + 1] share of the work of layers before l */
     const double *slice;                                  /* [L * SLICES] share of each slice */
@@ -207,7 +207,7 @@ struct world {
 };
 
 /* One stage of a case. */
-struct part {
+struct metis_part {
     int first_rank, gpus, kind, last_kind; /* kinds by their place in the sequence */
     int dp, ti, m;
     double capacity;              /* share of the work it could do */
@@ -218,17 +218,17 @@ struct part {
 /* A sequence of types, a split of its ranks into stages, and a number of batches: the strategies for it, one
  * by one. */
 struct trial {
-    const struct world *w;
-    struct kind seq[GPUS_MAX];
+    const struct metis_world *w;
+    struct metis_kind seq[GPUS_MAX];
     int S, nb, tried; /* strategies so far */
     bool over, cut;   /* layers were cut at least once */
-    struct part part[LAYERS_MAX];
+    struct metis_part part[LAYERS_MAX];
 };
 
 static void trial_sequence(struct trial *t, const unsigned char *order) {
     int rank = 0, node = 0;
     for (int i = 0; i < t->w->n_kind; i++) {
-        struct kind *k = &t->seq[i];
+        struct metis_kind *k = &t->seq[i];
         *k = t->w->kind[order[i]];
         k->first = rank;
         k->end = rank += k->gpus;
@@ -238,8 +238,8 @@ static void trial_sequence(struct trial *t, const unsigned char *order) {
 }
 
 /* GPUs of the k-th type of the sequence in a stage. */
-static int part_gpus(const struct trial *t, const struct part *x, int k) {
-    const struct kind *y = &t->seq[k];
+static int part_gpus(const struct trial *t, const struct metis_part *x, int k) {
+    const struct metis_kind *y = &t->seq[k];
     int from = x->first_rank > y->first ? x->first_rank : y->first, to = x->first_rank + x->gpus;
     return (to < y->end ? to : y->end) - from;
 }
@@ -248,8 +248,8 @@ static int part_gpus(const struct trial *t, const struct part *x, int k) {
 static void trial_stages(struct trial *t, const unsigned char *size, int S) {
     t->S = S;
     for (int i = 0, rank = 0, k = 0; i < S; i++) {
-        struct part *x = &t->part[i];
-        *x = (struct part){.first_rank = rank, .gpus = 1 << size[i]};
+        struct metis_part *x = &t->part[i];
+        *x = (struct metis_part){.first_rank = rank, .gpus = 1 << size[i]};
         while (rank >= t->seq[k].end) k++;
         x->kind = k;
         rank += x->gpus;
@@ -271,18 +271,18 @@ enum verdict { HOPELESS, INVALID, VALID };
 
 /* May the degrees of the trial be? Sets m and the stages' capacities. */
 static enum verdict judge_degrees(struct trial *t) {
-    const struct world *w = t->w;
+    const struct metis_world *w = t->w;
     enum verdict v = VALID;
     double sum = 0;
     for (int i = 0; i < t->S; i++) { /* m and tp only grow */
-        struct part *x = &t->part[i];
+        struct metis_part *x = &t->part[i];
         x->m = w->q->w->global_batch_size / x->dp / t->nb;
         if (x->m > w->m_limit || 1 << x->ti > TP_LIMIT) return HOPELESS;
         if (x->m < 1) v = INVALID;
     }
     if (v == INVALID) return v;
     for (int i = 0; i < t->S; i++) {
-        struct part *x = &t->part[i];
+        struct metis_part *x = &t->part[i];
         double slowest = 0;
         if (!w->q->w->model->params[x->ti]) return INVALID;
         for (int k = x->kind; k <= x->last_kind; k++) {
@@ -298,7 +298,7 @@ static enum verdict judge_degrees(struct trial *t) {
     return VALID;
 }
 
-static double work(const struct world *w, const struct part *x) {
+static double work(const struct metis_world *w, const struct metis_part *x) {
     return w->demand_before[x->end] - w->demand_before[x->first];
 }
 
@@ -359,7 +359,7 @@ static void balance(struct trial *t) {
             slack[s] = j < 0 || j == t->S ? INFINITY : t->part[j].capacity - work(t->w, &t->part[j]);
         }
         bool after = slack[1] < slack[0];
-        struct part *low = &t->part[after ? i : i - 1], *high = low + 1, *from = after ? high : low;
+        struct metis_part *low = &t->part[after ? i : i - 1], *high = low + 1, *from = after ? high : low;
         int border = low->end, step = after ? 1 : -1;
         if (from->end - from->first <= 1) return;
         low->end = high->first = border + step;
@@ -374,10 +374,10 @@ static void balance(struct trial *t) {
 /* Memory against need; sets the slacks. True if all fit; else moves capacity to where there is room, if there
  * is. */
 static bool memory_suffices(struct trial *t, bool *no_room) {
-    const struct world *w = t->w;
+    const struct metis_world *w = t->w;
     double need[LAYERS_MAX], freed = 0, room = 0;
     for (int i = 0; i < t->S; i++) {
-        struct part *x = &t->part[i];
+        struct metis_part *x = &t->part[i];
         const double *params = w->params_before[x->ti], *act = w->act_before[x->ti];
         need[i] = 5 * (20 * (params[x->end] - params[x->first]) +
                        x->m * w->q->w->element_bytes * (act[x->end] - act[x->first]));
@@ -391,7 +391,7 @@ static bool memory_suffices(struct trial *t, bool *no_room) {
     *no_room = room == 0;
     if (freed == 0) return true;
     for (int i = 0; i < t->S && !*no_room; i++) {
-        struct part *x = &t->part[i];
+        struct metis_part *x = &t->part[i];
         x->capacity *= x->slack_MiB < 0 ? 0.9 * x->memory_MiB / need[i] : 1 + freed / room;
     }
     return false;
@@ -413,9 +413,9 @@ static int cut_layers(struct trial *t) {
 
 /* Twice the tensor parallelism where memory is tightest, or before it is known, where most replicas are. */
 static bool raise_degree(struct trial *t) {
-    struct part *least = NULL;
+    struct metis_part *least = NULL;
     for (int i = 0; i < t->S; i++) {
-        struct part *x = &t->part[i];
+        struct metis_part *x = &t->part[i];
         if (x->dp > 1 && (!least || (t->cut ? x->slack_MiB < least->slack_MiB : x->dp > least->dp)))
             least = x;
     }
@@ -449,8 +449,8 @@ static bool trial_next(struct trial *t) {
 
 /* The slowest replica of a stage 0 of several types, its share of a batch being by speed, largest remainders
  * first. */
-static double shared_ms(const struct trial *t, const struct part *x) {
-    const struct world *w = t->w;
+static double shared_ms(const struct trial *t, const struct metis_part *x) {
+    const struct metis_world *w = t->w;
     double speed[GPUS_MAX], remainder[GPUS_MAX], all = 0, slowest = 0;
     int each[GPUS_MAX], total = w->q->w->global_batch_size / t->nb, rest = total;
     for (int k = x->kind; k <= x->last_kind; k++) {
@@ -476,13 +476,13 @@ static double shared_ms(const struct trial *t, const struct part *x) {
     return slowest;
 }
 
-static int node_of(const struct kind *k, int rank) { return k->node + (rank - k->first) / k->per_node; }
+static int node_of(const struct metis_kind *k, int rank) { return k->node + (rank - k->first) / k->per_node; }
 
 static double trial_ms(const struct trial *t) {
-    const struct world *w = t->w;
+    const struct metis_world *w = t->w;
     struct view v[LAYERS_MAX];
     for (int i = 0; i < t->S; i++) {
-        const struct part *x = &t->part[i];
+        const struct metis_part *x = &t->part[i];
         v[i] = (struct view){
             x->first, x->end, x->dp, 1 << x->ti, x->m, .inter_Bps = INFINITY, .intra_Bps = INFINITY};
         v[i].node = node_of(&t->seq[x->kind], x->first_rank);
@@ -502,12 +502,12 @@ static const struct plan *trial_plan(const struct trial *t, struct arena *a) {
     const struct workload *w = t->w->q->w;
     struct plan *p = plan_new(w, t->part[0].m, 1, t->S, a);
     for (int i = 0; i < t->S; i++) {
-        const struct part *x = &t->part[i];
+        const struct metis_part *x = &t->part[i];
         int n = x->last_kind - x->kind + 1, tp = 1 << x->ti;
         struct replicas *r = ARENA_ARRAY(a, struct replicas, n);
         p->pipeline->stage[i] = (struct stage){x->first, x->end, n, r};
         for (int k = x->kind; k <= x->last_kind; k++, r++) {
-            const struct kind *y = &t->seq[k];
+            const struct metis_kind *y = &t->seq[k];
             *r =
                 (struct replicas){.gpu = y->gpu, .zone = y->zone, .tp = tp, .count = part_gpus(t, x, k) / tp};
             if (tp == 1 || t->w->q->corrected) continue;
@@ -531,7 +531,7 @@ struct source {
 };
 
 struct finder {
-    struct world world;
+    struct metis_world world;
     struct trial trial;
     struct arena *a;
     long states, budget;
@@ -580,19 +580,19 @@ static bool try_split(struct finder *f, const unsigned char *size, int S) {
 }
 
 /* Stages that are permuted as one: `count` of 2^size GPUs each. */
-struct unit {
+struct metis_unit {
     unsigned char size;
     short count;
 };
 
-static int unit_compare(struct unit a, struct unit b) {
+static int unit_compare(struct metis_unit a, struct metis_unit b) {
     long x = (long)a.count << a.size, y = (long)b.count << b.size;
     return x != y ? (x > y) - (x < y) : (a.count > b.count) - (a.count < b.count);
 }
 
 /* Bundles pairs of the smallest units until there are few enough. Units rise, and still do. Returns their
  * number. */
-static int bundle(struct unit *u, int n) {
+static int bundle(struct metis_unit *u, int n) {
     while (n > UNITS_MAX) {
         int pairs = n - UNITS_MAX, least = 1, m = 0;
         while (least < n && !unit_compare(u[least], u[0])) least++;
@@ -606,7 +606,7 @@ static int bundle(struct unit *u, int n) {
         n = m;
         for (int j = 1; j < n; j++)
             for (int k = j; k > 0 && unit_compare(u[k - 1], u[k]) > 0; k--) {
-                struct unit x = u[k];
+                struct metis_unit x = u[k];
                 u[k] = u[k - 1];
                 u[k - 1] = x;
             }
@@ -618,9 +618,9 @@ static int bundle(struct unit *u, int n) {
  * what follows the longest falling prefix, or the element after that, goes to the front (Williams, "Loopless
  * generation of multiset permutations by prefix shifts", 2009). */
 static bool try_orders(struct finder *f, int S) {
-    struct unit u[LAYERS_MAX], x;
+    struct metis_unit u[LAYERS_MAX], x;
     unsigned char size[LAYERS_MAX];
-    for (int i = 0; i < S; i++) u[i] = (struct unit){f->size[i], 1};
+    for (int i = 0; i < S; i++) u[i] = (struct metis_unit){f->size[i], 1};
     int n = bundle(u, S), prefix = n - 1; /* length of the falling prefix; at first without the last */
     for (int i = 0; i < n / 2; i++) x = u[i], u[i] = u[n - 1 - i], u[n - 1 - i] = x;
     for (;;) {
@@ -680,7 +680,7 @@ static const struct plan *build(const struct answer *x, long id, struct arena *a
 }
 
 /* The GPU types that Metis is shown, in whole nodes. */
-static int list_kinds(const struct question *q, struct kind *kind, struct arena *a) {
+static int list_kinds(const struct question *q, struct metis_kind *kind, struct arena *a) {
     struct shown shown[GPUS_MAX];
     int n_shown = shown_types(q->pool, q->corrected, shown), n = 0;
     bool twenty = false; /* [Q1] with exactly 20 nodes of A100, all types are given 16 */
@@ -697,7 +697,7 @@ static int list_kinds(const struct question *q, struct kind *kind, struct arena 
 }
 
 /* Does the planner look at this type's profile? The published one at these two, whatever the pool. */
-static bool looks_at(const struct world *w, int gpu) {
+static bool looks_at(const struct metis_world *w, int gpu) {
     const char *name = w->q->w->site->gpu[gpu].name;
     if (!w->q->corrected) return !strcmp(name, "A100-40") || !strcmp(name, "V100-16");
     for (int i = 0; i < w->n_kind; i++)
@@ -711,11 +711,12 @@ static const double *prefix_sums(const double *x, int n, double factor, struct a
     return before;
 }
 
-static int set_up(struct world *w, const struct question *q, struct arena *a, struct err *e) {
+static int set_up(struct metis_world *w, const struct question *q, struct arena *a, struct err *e) {
     const struct model *mo = q->w->model;
     const struct layer_times *times = NULL;
     int L = mo->n_layer;
-    *w = (struct world){.q = q, .L = L, .m_limit = INT_MAX, .kind = ARENA_ARRAY(a, struct kind, GPUS_MAX)};
+    *w = (struct metis_world){
+        .q = q, .L = L, .m_limit = INT_MAX, .kind = ARENA_ARRAY(a, struct metis_kind, GPUS_MAX)};
     w->n_kind = list_kinds(q, w->kind, a);
     for (int i = 0; i < w->n_kind; i++) w->gpus += w->kind[i].gpus;
     w->S_max = w->gpus < mo->n_block ? w->gpus : mo->n_block;
@@ -749,7 +750,7 @@ static int set_up(struct world *w, const struct question *q, struct arena *a, st
 
 /* All splits for one order of the types. Returns true when the search is over. */
 static bool try_sequence(struct finder *f, bool first) {
-    const struct world *w = &f->world;
+    const struct metis_world *w = &f->world;
     trial_sequence(&f->trial, f->order);
     /* [Q2] The second sequence and later ones start with the splits for two stages. */
     for (int S = first || w->q->corrected ? 1 : 2; S <= w->S_max; S++) {
@@ -777,7 +778,7 @@ static int metis_propose(const struct question *q, struct answer *out, struct ar
     }
     double usd_per_ms = 0;
     for (int i = 0; i < n_kind; i++) {
-        const struct kind *k = &f->world.kind[i];
+        const struct metis_kind *k = &f->world.kind[i];
         usd_per_ms += k->gpus * q->w->site->usd_per_gpu_hour[k->zone * q->w->site->n_gpu + k->gpu] / 3.6e6;
     }
     if (f->n) qsort(f->found, (size_t)f->n, sizeof *f->found, by_time);

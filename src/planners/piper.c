@@ -71,7 +71,7 @@ static double stage_s(const struct chain *c, int first, int end, int d) {
 
 /* ---- planner ------------------------------------------------------------------------------------------- */
 
-struct search {
+struct piper_search {
     struct chain chain;
     int L, gpus;       /* the sum of degrees is at most gpus */
     const int *degree; /* [n_degree], ascending: what a stage may have; all are multiples of the first */
@@ -80,10 +80,12 @@ struct search {
     uint64_t states;
 };
 
-static double *best_of(const struct search *x, int j) { return x->best + (size_t)j * (size_t)(x->gpus + 1); }
+static double *best_of(const struct piper_search *x, int j) {
+    return x->best + (size_t)j * (size_t)(x->gpus + 1);
+}
 
 /* Stages grow from the shortest; both tests that end the growing are of quantities that grow with it. */
-static void fill(struct search *x, int j) {
+static void fill(struct piper_search *x, int j) {
     const struct chain *c = &x->chain;
     double *row = best_of(x, j);
     int first = x->L - j;
@@ -105,7 +107,7 @@ static void fill(struct search *x, int j) {
 /* The first stage of a best plan for the last j layers and at most *s GPUs, in the order of the published
  * program: shortest first, then by degree. Where the best is one of fewer GPUs, *s goes down to it. Returns
  * the degree; *i: layers left. */
-static int first_stage(const struct search *x, int j, int *s, int *i) {
+static int first_stage(const struct piper_search *x, int j, int *s, int *i) {
     for (;; *s -= x->degree[0])
         for (*i = j - 1; *i >= 0; --*i)
             for (int k = 0; k < x->n_degree && x->degree[k] <= *s; k++) {
@@ -116,7 +118,7 @@ static int first_stage(const struct search *x, int j, int *s, int *i) {
             }
 }
 
-static const struct plan *trace(const struct search *x, int s, int gpu, int zone, struct arena *a) {
+static const struct plan *trace(const struct piper_search *x, int s, int gpu, int zone, struct arena *a) {
     const struct workload *w = x->chain.w;
     struct plan *p = plan_new(w, 1, 1, x->L, a); /* at most */
     struct pipeline *pl = p->pipeline;
@@ -132,7 +134,7 @@ static const struct plan *trace(const struct search *x, int s, int gpu, int zone
 }
 
 /* The best plan with these degrees, if there is one. */
-static bool solve(struct search *x, const struct question *q, struct proposal *out, struct arena *a) {
+static bool solve(struct piper_search *x, const struct question *q, struct proposal *out, struct arena *a) {
     const struct pool_entry *pool = &q->pool->entry[0];
     for (int j = 1; j <= x->L; j++) {
         if (question_stopped(q)) return false;
@@ -149,7 +151,7 @@ static bool solve(struct search *x, const struct question *q, struct proposal *o
 }
 
 static int piper_propose(const struct question *q, struct answer *out, struct arena *a, struct err *e) {
-    struct search x = {.L = q->w->model->n_layer};
+    struct piper_search x = {.L = q->w->model->n_layer};
     const int *degree;
     *out = (struct answer){0};
     if (!q->pool->n_entry || !q->pool->entry[0].count) return 0; /* it looks at the first entry alone */

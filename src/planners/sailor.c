@@ -16,13 +16,13 @@ enum {
 
 /* GPUs of one type in one zone. Those of a region lie together, within it those of a type, in the order of
  * filling. */
-struct slot {
+struct sailor_slot {
     int region, kind, zone, count;
     double usd_per_s; /* of one GPU */
 };
 
 /* Consecutive equal replicas of a stage. */
-struct run {
+struct sailor_run {
     short slot, count;
 };
 
@@ -58,11 +58,11 @@ struct rest {
     double usd_per_s, egress_usd;
     const struct rest *next;
     int n_run;
-    struct run *run;
+    struct sailor_run *run;
 };
 
 /* A time between two slots that a stage asked for before. */
-struct known {
+struct sailor_known {
     long epoch;
     int stage, from, to;
     double time_s;
@@ -74,23 +74,23 @@ struct bucket {
     struct rest *head;
 };
 
-struct search {
+struct sailor_search {
     const struct question *q;
     const struct workload *w;
     int K, gpu[GPUS_MAX]; /* types available, by name */
     int n_slot, n_region, n_tour, gpus;
-    struct slot *slot;
+    struct sailor_slot *slot;
     uint16_t *full;                       /* [n_slot] */
     int begin[REGIONS_MAX][GPUS_MAX + 1]; /* first slot of (region, kind) */
     struct tour *tour;
     int P, m, D, M;
-    bool frugal;                   /* the first type has to do with the least degree that fits */
-    struct layers *layers;         /* [P] */
-    struct use *use;               /* [P * K] */
-    bool out[GPUS_MAX];            /* a stage does not fit into this type */
-    long epoch;                    /* (P, m, D) that the memo and the times are about */
-    struct bucket *bucket;         /* [BUCKETS] */
-    struct known *ring, *transfer; /* [KNOWN] */
+    bool frugal;                          /* the first type has to do with the least degree that fits */
+    struct layers *layers;                /* [P] */
+    struct use *use;                      /* [P * K] */
+    bool out[GPUS_MAX];                   /* a stage does not fit into this type */
+    long epoch;                           /* (P, m, D) that the memo and the times are about */
+    struct bucket *bucket;                /* [BUCKETS] */
+    struct sailor_known *ring, *transfer; /* [KNOWN] */
     struct arena memo;
     int n_list, list_room;
     struct proposal *list;
@@ -108,7 +108,7 @@ static size_t region_length(const char *zone) {
 }
 
 /* USD per second of a GPU. [Q2] The published planner has prices of its own. */
-static double price(const struct search *x, int zone, int gpu) {
+static double price(const struct sailor_search *x, int zone, int gpu) {
     static const struct {
         const char *gpu;
         double usd_per_hour;
@@ -116,32 +116,32 @@ static double price(const struct search *x, int zone, int gpu) {
     const struct site *s = x->w->site;
     for (size_t i = 0; !x->q->corrected && i < sizeof built_in / sizeof *built_in; i++)
         if (!strcmp(built_in[i].gpu, s->gpu[gpu].name)) return built_in[i].usd_per_hour / 3600;
-    return s->usd_per_gpu_hour[zone * s->n_gpu + gpu] / 3600;
+    return s->usd_per_gpu_hour[site_at(s, zone, gpu)] / 3600;
 }
 
 /* Most GPUs first, later zones before earlier ones. */
 static int slot_order(const void *pa, const void *pb) {
-    const struct slot *a = pa, *b = pb;
+    const struct sailor_slot *a = pa, *b = pb;
     if (a->region != b->region) return a->region < b->region ? -1 : 1;
     if (a->kind != b->kind) return a->kind < b->kind ? -1 : 1;
     if (a->count != b->count) return a->count > b->count ? -1 : 1;
     return (a->zone < b->zone) - (a->zone > b->zone);
 }
 
-static void read_pool(struct search *x, struct arena *a) {
+static void read_pool(struct sailor_search *x, struct arena *a) {
     const struct site *s = x->w->site;
     const int *count = x->q->pool->count;
     const char *name[REGIONS_MAX];
     for (int g = 0; g < s->n_gpu; g++) {
         int n = 0, k = x->K;
-        for (int z = 0; z < s->n_zone; z++) n += count[z * s->n_gpu + g];
+        for (int z = 0; z < s->n_zone; z++) n += count[site_at(s, z, g)];
         if (!n || !x->w->profile[g]) continue;
         for (; k > 0 && strcmp(s->gpu[x->gpu[k - 1]].name, s->gpu[g].name) > 0; k--)
             x->gpu[k] = x->gpu[k - 1];
         x->gpu[k] = g;
         x->K++;
     }
-    x->slot = ARENA_ARRAY(a, struct slot, s->n_zone * x->K);
+    x->slot = ARENA_ARRAY(a, struct sailor_slot, s->n_zone * x->K);
     for (int z = 0; z < s->n_zone; z++) {
         size_t n = region_length(s->zone[z]);
         int r = 0;
@@ -153,7 +153,7 @@ static void read_pool(struct search *x, struct arena *a) {
             if (r == x->n_region) name[x->n_region++] = s->zone[z];
             x->gpus += have;
             x->slot[x->n_slot++] =
-                (struct slot){r, k, z, have < INT16_MAX ? have : INT16_MAX, price(x, z, x->gpu[k])};
+                (struct sailor_slot){r, k, z, have < INT16_MAX ? have : INT16_MAX, price(x, z, x->gpu[k])};
         }
     }
     qsort(x->slot, (size_t)x->n_slot, sizeof *x->slot, slot_order);
@@ -166,13 +166,13 @@ static void read_pool(struct search *x, struct arena *a) {
         }
 }
 
-static const struct link *slot_link(const struct search *x, int a, int tp, int b, int tp2) {
-    const struct slot *p = &x->slot[a], *q = &x->slot[b];
+static const struct link *slot_link(const struct sailor_search *x, int a, int tp, int b, int tp2) {
+    const struct sailor_slot *p = &x->slot[a], *q = &x->slot[b];
     return site_link(x->w->site, p->zone, x->gpu[p->kind], tp, q->zone, x->gpu[q->kind], tp2);
 }
 
 /* Peak bandwidth between the first zones of two regions, of the first type that both have. */
-static double region_peak_Bps(const struct search *x, int from, int to) {
+static double region_peak_Bps(const struct sailor_search *x, int from, int to) {
     for (int k = 0; k < x->K; k++) {
         int a = x->begin[from][k], b = x->begin[to][k];
         if (a == x->begin[from][k + 1] || b == x->begin[to][k + 1]) continue;
@@ -184,7 +184,7 @@ static double region_peak_Bps(const struct search *x, int from, int to) {
 
 /* Every subset of the regions once, in the order whose narrowest link is widest; the widest subsets first,
  * single regions before all. peak[set][first] is the best of the orders that begin with `first`. */
-static void list_tours(struct search *x, struct arena *a) {
+static void list_tours(struct sailor_search *x, struct arena *a) {
     int R = x->n_region, sets = 1 << R;
     double *peak = ARENA_ARRAY(a, double, sets * R);
     int *then = ARENA_ARRAY(a, int, sets * R);
@@ -221,7 +221,7 @@ static void list_tours(struct search *x, struct arena *a) {
 
 /* The degree of stage i on kind k: the highest to which each doubling still gains 1.5 times, or the least
  * that fits. */
-static bool choose_degree(const struct search *x, int k, int i, struct use *u) {
+static bool choose_degree(const struct sailor_search *x, int k, int i, struct use *u) {
     const struct model *mo = x->w->model;
     const struct gpu_type *g = &x->w->site->gpu[x->gpu[k]];
     const struct layers *y = &x->layers[i];
@@ -250,7 +250,7 @@ static bool choose_degree(const struct search *x, int k, int i, struct use *u) {
     return true;
 }
 
-static void stage_tables(struct search *x) {
+static void stage_tables(struct sailor_search *x) {
     const struct model *mo = x->w->model;
     for (int i = 0; i < x->P; i++) {
         struct layers *y = &x->layers[i];
@@ -276,21 +276,21 @@ static double ring_s(const struct link *l, double bytes, int D) {
 }
 
 /* Where the time between slots a and b for stage i stands or is to be put (then NAN). */
-static double *look_up(const struct search *x, struct known *table, int i, int a, int b) {
-    struct known *y = &table[(unsigned)((i * x->n_slot + a) * x->n_slot + b) % KNOWN];
+static double *look_up(const struct sailor_search *x, struct sailor_known *table, int i, int a, int b) {
+    struct sailor_known *y = &table[(unsigned)((i * x->n_slot + a) * x->n_slot + b) % KNOWN];
     if (y->epoch != x->epoch || y->stage != i || y->from != a || y->to != b)
-        *y = (struct known){x->epoch, i, a, b, NAN};
+        *y = (struct sailor_known){x->epoch, i, a, b, NAN};
     return &y->time_s;
 }
 
-static double own_peak_Bps(const struct search *x, int i, int a) {
+static double own_peak_Bps(const struct sailor_search *x, int i, int a) {
     int tp = x->use[i * x->K + x->slot[a].kind].tp;
     const struct link *l = slot_link(x, a, tp, a, tp);
     return l ? l->peak_Bps : 0;
 }
 
 /* All-reduce of stage i over all replicas if every link were that from slot a to slot b. */
-static double slot_ring_s(const struct search *x, int i, int a, int b) {
+static double slot_ring_s(const struct sailor_search *x, int i, int a, int b) {
     const struct use *u = &x->use[i * x->K];
     double *t = look_up(x, x->ring, i, a, b);
     if (isnan(*t))
@@ -299,7 +299,7 @@ static double slot_ring_s(const struct search *x, int i, int a, int b) {
     return *t;
 }
 
-static double sync_s(const struct search *x, int i, const struct run *run, int n) {
+static double sync_s(const struct sailor_search *x, int i, const struct sailor_run *run, int n) {
     int slowest = -1;
     double t = 0;
     for (int r = 0; r < n; r++) {
@@ -316,7 +316,7 @@ static double sync_s(const struct search *x, int i, const struct run *run, int n
 }
 
 /* Money for the all-reduce between zones. [Q2] One price for all. */
-static double sync_usd(const struct search *x, int i, const struct run *run, int n) {
+static double sync_usd(const struct sailor_search *x, int i, const struct sailor_run *run, int n) {
     const struct site *s = x->w->site;
     double usd_per_GB = 0;
     unsigned zones = 0;
@@ -334,7 +334,7 @@ static double sync_usd(const struct search *x, int i, const struct run *run, int
 /* ---- splits ------------------------------------------------------------------------- */
 
 /* Replicas of stage i that each type can hold: room[k]. Returns their number. */
-static int count_room(const struct search *x, int i, int region, const uint16_t *left, int *room) {
+static int count_room(const struct sailor_search *x, int i, int region, const uint16_t *left, int *room) {
     int sum = 0, slot = x->begin[region][0];
     for (int k = 0; k < x->K; sum += room[k++]) {
         room[k] = 0;
@@ -361,7 +361,8 @@ static bool next_split(int *n, const int *room, int K) {
 
 /* Lay n[k] replicas of each type into its zones in order: runs, and what is left. [Q4] In the last stage only
  * one exhausted zone is skipped per replica; behind two of them it is put where nothing is left. */
-static int place(const struct search *x, int i, int region, const int *n, uint16_t *left, struct run *run) {
+static int place(const struct sailor_search *x, int i, int region, const int *n, uint16_t *left,
+                 struct sailor_run *run) {
     int n_run = 0, base = x->begin[region][0];
     bool sloppy = i == x->P - 1 && !x->q->corrected;
     for (int k = 0; k < x->K; k++) {
@@ -374,22 +375,22 @@ static int place(const struct search *x, int i, int region, const int *n, uint16
                 left[s - base] = (uint16_t)(left[s - base] - take * tp);
             else
                 take = 1;
-            run[n_run++] = (struct run){(short)s, (short)take};
+            run[n_run++] = (struct sailor_run){(short)s, (short)take};
         }
     }
     return n_run;
 }
 
 /* Activations from a stage to the next: the slowest pair of replicas, and the price of all. */
-static double transfer_s(const struct search *x, int i, const struct run *a, const struct run *b,
-                         double *usd_per_GB) {
+static double transfer_s(const struct sailor_search *x, int i, const struct sailor_run *a,
+                         const struct sailor_run *b, double *usd_per_GB) {
     const struct site *s = x->w->site;
     const struct use *u = &x->use[i * x->K], *v = u + x->K;
     double worst = -INFINITY;
     *usd_per_GB = 0;
     for (int todo = x->D, at = a->count, bt = b->count, n; todo > 0; todo -= n) {
         n = at < bt ? at : bt;
-        const struct slot *p = &x->slot[a->slot], *q = &x->slot[b->slot];
+        const struct sailor_slot *p = &x->slot[a->slot], *q = &x->slot[b->slot];
         double *t = look_up(x, x->transfer, i, a->slot, b->slot);
         if (isnan(*t)) {
             const struct link *l = slot_link(x, a->slot, u[p->kind].tp, b->slot, v[q->kind].tp);
@@ -408,7 +409,7 @@ static double transfer_s(const struct search *x, int i, const struct run *a, con
 static long to_cents(double usd) { return isinf(usd) ? -1 : lround(100 * usd); }
 
 /* The entry for this state; *fresh if it is new. The published memo rounds the budget to cents, so do we. */
-static struct rest *recall(struct search *x, int i, const struct tour *t, int at, const uint16_t *left,
+static struct rest *recall(struct sailor_search *x, int i, const struct tour *t, int at, const uint16_t *left,
                            long cents, bool *fresh) {
     int n = x->begin[t->region[at]][x->K] - x->begin[t->region[at]][0];
     uint64_t h = (uint64_t)i * 31 + (uint64_t)at + (uint64_t)(t - x->tour) * 977 + (uint64_t)cents * 65537;
@@ -428,7 +429,7 @@ static struct rest *recall(struct search *x, int i, const struct tour *t, int at
     y->place = at;
     y->cents = cents;
     y->T_s = INFINITY;
-    y->run = (struct run *)(y + 1);
+    y->run = (struct sailor_run *)(y + 1);
     y->left = (uint16_t *)(y->run + n);
     memcpy(y->left, left, sizeof *left * (size_t)n);
     b->head = y;
@@ -438,12 +439,12 @@ static struct rest *recall(struct search *x, int i, const struct tour *t, int at
 
 static bool affordable(double usd, double budget_usd) { return isinf(budget_usd) || usd <= budget_usd; }
 
-static const struct rest *solve(struct search *x, int i, const struct tour *t, int at, const uint16_t *left,
-                                double budget_usd);
+static const struct rest *solve(struct sailor_search *x, int i, const struct tour *t, int at,
+                                const uint16_t *left, double budget_usd);
 
 /* A stage and the best rest behind it, if the budget allows one. */
-static bool merge(struct search *x, const struct rest *own, const struct run *run, const uint16_t *left,
-                  double budget_usd, struct rest *out) {
+static bool merge(struct sailor_search *x, const struct rest *own, const struct sailor_run *run,
+                  const uint16_t *left, double budget_usd, struct rest *out) {
     int i = own->stage;
     double keep = own->T_s * own->usd_per_s + own->egress_usd; /* of the budget, for this stage */
     while (affordable(keep, budget_usd)) {
@@ -474,8 +475,9 @@ static bool merge(struct search *x, const struct rest *own, const struct run *ru
 
 /* One way to run a stage; the better replaces what *best holds. *alone_s: its time alone in the split before.
  */
-static void try_split(struct search *x, struct rest *best, const int *n, double budget_usd, double *alone_s) {
-    struct run run[SLOTS_MAX];
+static void try_split(struct sailor_search *x, struct rest *best, const int *n, double budget_usd,
+                      double *alone_s) {
+    struct sailor_run run[SLOTS_MAX];
     uint16_t left[SLOTS_MAX];
     int i = best->stage, region = best->tour->region[best->place];
     memcpy(left, best->left, sizeof *left * (size_t)(x->begin[region][x->K] - x->begin[region][0]));
@@ -485,7 +487,7 @@ static void try_split(struct search *x, struct rest *best, const int *n, double 
     own.next = NULL;
     double update_s = 0;
     for (int r = 0; r < own.n_run; r++) {
-        const struct slot *s = &x->slot[run[r].slot];
+        const struct sailor_slot *s = &x->slot[run[r].slot];
         const struct use *u = &x->use[i * x->K + s->kind];
         own.comp_s = fmax(own.comp_s, u->comp_s);
         update_s = fmax(update_s, u->update_s);
@@ -508,8 +510,8 @@ static void try_split(struct search *x, struct rest *best, const int *n, double 
     memcpy(best->run, run, sizeof *run * (size_t)own.n_run);
 }
 
-static const struct rest *solve(struct search *x, int i, const struct tour *t, int at, const uint16_t *left,
-                                double budget_usd) {
+static const struct rest *solve(struct sailor_search *x, int i, const struct tour *t, int at,
+                                const uint16_t *left, double budget_usd) {
     int room[GPUS_MAX], n[GPUS_MAX];
     while (count_room(x, i, t->region[at], left, room) < x->D) {
         if (++at == t->n) return NULL;
@@ -539,13 +541,13 @@ static const struct rest *solve(struct search *x, int i, const struct tour *t, i
 
 /* ---- the list ----------------------------------------------------------------------- */
 
-static const struct plan *make_plan(const struct search *x, const struct rest *r, struct arena *a) {
+static const struct plan *make_plan(const struct sailor_search *x, const struct rest *r, struct arena *a) {
     struct plan *p = plan_new(x->w, x->m, 1, x->P, a);
     for (struct stage *s = p->pipeline->stage; r; r = r->next, s++) {
         const struct layers *y = &x->layers[r->stage];
         *s = (struct stage){y->first, y->end, r->n_run, ARENA_ARRAY(a, struct replicas, r->n_run)};
         for (int g = 0; g < r->n_run; g++) {
-            const struct slot *t = &x->slot[r->run[g].slot];
+            const struct sailor_slot *t = &x->slot[r->run[g].slot];
             s->group[g] = (struct replicas){.gpu = x->gpu[t->kind],
                                             .zone = t->zone,
                                             .tp = x->use[r->stage * x->K + t->kind].tp,
@@ -556,7 +558,7 @@ static const struct plan *make_plan(const struct search *x, const struct rest *r
 }
 
 /* The best of all tours for this P, m and D. */
-static const struct rest *solve_tours(struct search *x) {
+static const struct rest *solve_tours(struct sailor_search *x) {
     const struct rest *best = NULL;
     int least = 0, of[GPUS_MAX] = {0}; /* GPUs of one pipeline: the fewest of all, and of each type alone */
     for (int i = 0; i < x->P; i++) {
@@ -581,7 +583,7 @@ static const struct rest *solve_tours(struct search *x) {
     return best;
 }
 
-static void propose(struct search *x, const struct rest *r, struct arena *a) {
+static void propose(struct sailor_search *x, const struct rest *r, struct arena *a) {
     if (x->n_list == x->list_room) {
         struct proposal *more = ARENA_ARRAY(a, struct proposal, x->list_room = 2 * x->list_room + 64);
         if (x->n_list) memcpy(more, x->list, sizeof *more * (size_t)x->n_list);
@@ -603,7 +605,7 @@ static int by_cost(const void *pa, const void *pb) {
 }
 
 /* Where the number of microbatches changes with D: ascending. */
-static int replica_counts(const struct search *x, int *d) {
+static int replica_counts(const struct sailor_search *x, int *d) {
     int n = 0, B = x->w->global_batch_size;
     d[n++] = 1;
     for (int D = 2, M = (B + x->m - 1) / x->m; D < x->gpus && M > 1; D++) {
@@ -614,7 +616,7 @@ static int replica_counts(const struct search *x, int *d) {
 }
 
 /* Microbatches that any of the types was measured with, ascending. */
-static int next_micro_batch(const struct search *x, int after) {
+static int next_micro_batch(const struct sailor_search *x, int after) {
     int best = 0;
     for (int k = 0; k < x->K; k++) {
         const struct profile *p = x->w->profile[x->gpu[k]];
@@ -626,7 +628,7 @@ static int next_micro_batch(const struct search *x, int after) {
 
 static int sailor_propose(const struct question *q, struct answer *out, struct arena *a, struct err *e) {
     (void)e;
-    struct search x = {.q = q, .w = q->w};
+    struct sailor_search x = {.q = q, .w = q->w};
     bool cheap = q->objective == OBJECTIVE_COST;
     int L = q->w->model->n_layer, *d = ARENA_ARRAY(a, int, q->w->global_batch_size + 2);
     read_pool(&x, a);
@@ -634,8 +636,8 @@ static int sailor_propose(const struct question *q, struct answer *out, struct a
     x.layers = ARENA_ARRAY(a, struct layers, L);
     x.use = ARENA_ARRAY(a, struct use, L * x.K);
     x.bucket = ARENA_ARRAY(a, struct bucket, BUCKETS);
-    x.ring = ARENA_ARRAY(a, struct known, KNOWN);
-    x.transfer = ARENA_ARRAY(a, struct known, KNOWN);
+    x.ring = ARENA_ARRAY(a, struct sailor_known, KNOWN);
+    x.transfer = ARENA_ARRAY(a, struct sailor_known, KNOWN);
     arena_alloc(&x.memo, 1); /* a block that stays */
     const struct arena_mark empty = arena_mark(&x.memo);
     /* [Q1] For cost the published planner takes no plan of several stages. [Q5] Of several types the first

@@ -10,15 +10,15 @@ static void list_lots(struct climb *c) {
     memset(c->lot_at, -1, sizeof c->lot_at);
     for (int z = 0; z < s->n_zone; z++)
         for (int g = 0; g < s->n_gpu; g++) {
-            int n = c->p->pool[z * s->n_gpu + g];
-            double usd = s->usd_per_gpu_hour[z * s->n_gpu + g] / 3600;
+            int n = c->p->pool[site_at(s, z, g)];
+            double usd = s->usd_per_gpu_hour[site_at(s, z, g)] / 3600;
             if (n <= 0 || !c->w->profile[g] || (isnan(usd) && problem_has_money(c->p))) continue;
             if (c->p->pin->zones && !(c->p->pin->zones >> z & 1)) continue;
             c->lot_at[z][g] = (short)c->n_lot;
             c->lot[c->n_lot++] = (struct lot){.zone = z,
                                               .gpu = g,
                                               .gpus = n,
-                                              .nodes = c->p->nodes ? c->p->nodes[z * s->n_gpu + g]
+                                              .nodes = c->p->nodes ? c->p->nodes[site_at(s, z, g)]
                                                                    : nodes_of(n, s->gpu[g].gpus_per_node),
                                               .usd_per_s = isnan(usd) ? INFINITY : usd};
         }

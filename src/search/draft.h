@@ -67,7 +67,7 @@ bool draft_add(struct draft *d, int i, int zone, int gpu, int tp, int count);
 /** Replicas of this degree that the lot has room for beside those of the draft. */
 int draft_room(const struct climb *c, const struct draft *d, int lot, int ti);
 
-/** Estimate a draft and keep it if it is good. False: it is no plan (memory, pool, links, pins). */
+/** Estimate a draft and keep it if it is good. False: it is not a plan (memory, pool, links, pins). */
 bool climb_judge(struct climb *c, const struct draft *d, struct score *out);
 
 /** Compares scores, with a margin for rounding. */

@@ -10,15 +10,15 @@
 
 enum { UNITS_MAX = 128, STEPS_X = 14, STEPS_Y = 4, WORK_PER_JUDGEMENT = 128 };
 
-struct kind {
+struct fill_kind {
     bool ok;
     const double *comp, *params, *act; /* prefix sums over layers */
 };
 
 struct kinds {
     int n_mb, *mb;
-    struct kind (*kind)[GPUS_MAX][TP_N]; /* [n_mb] */
-    const double *params;                /* prefix sums at tp 1 */
+    struct fill_kind (*kind)[GPUS_MAX][TP_N]; /* [n_mb] */
+    const double *params;                     /* prefix sums at tp 1 */
 };
 
 static const double *prefix(struct climb *c, const double *a, const double *b) {
@@ -54,11 +54,11 @@ struct kinds *kinds_build(struct climb *c) {
     for (int i = 0; i < k->n_mb; i++)
         for (int x = 0; x < c->n_lot; x++)
             for (int ti = 0; ti < TP_N; ti++) {
-                struct kind *q = &k->kind[i][c->lot[x].gpu][ti];
+                struct fill_kind *q = &k->kind[i][c->lot[x].gpu][ti];
                 if (q->ok || !climb_kind(c, c->lot[x].gpu, ti, k->mb[i])) continue;
                 const struct layer_times *t = profile_times(c->w->profile[c->lot[x].gpu], k->mb[i], 1 << ti);
-                *q = (struct kind){true, prefix(c, t->fwd_s, t->bwd_s), prefix(c, mo->params[ti], NULL),
-                                   prefix(c, mo->act_mem[ti], NULL)};
+                *q = (struct fill_kind){true, prefix(c, t->fwd_s, t->bwd_s), prefix(c, mo->params[ti], NULL),
+                                        prefix(c, mo->act_mem[ti], NULL)};
             }
     return k;
 }
@@ -76,9 +76,9 @@ struct label {
 struct fill {
     struct climb *c;
     const struct kinds *k;
-    const struct part *part;
+    const struct pool_part *part;
     int L, mi, m, D, M, K, U;
-    struct kind (*kind)[TP_N];         /* [gpu] of this microbatch */
+    struct fill_kind (*kind)[TP_N];    /* [gpu] of this microbatch */
     int cap[GPUS_MAX][TP_N];           /* [k] GPUs in whole slots of a degree */
     double usd_per_s[GPUS_MAX];        /* [k] cheapest zone */
     const struct link *link[GPUS_MAX]; /* [k] fastest inside a zone */
@@ -99,7 +99,7 @@ static double stage_time(const struct fill *f, int k, int ti, int i, int e) {
 
 static bool stage_fits(const struct fill *f, int k, int ti, int i, int e, int depth) {
     int gpu = f->part->gpu[k];
-    const struct kind *q = &f->kind[gpu][ti];
+    const struct fill_kind *q = &f->kind[gpu][ti];
     const struct workload *w = f->c->w;
     int held = microbatches_in_flight(f->c->p->estimator, depth, f->M);
     double bytes = model_bytes(w, q->params[e] - q->params[i], q->act[e] - q->act[i], held, f->m);
@@ -394,7 +394,7 @@ static bool rate_chance(struct fill *f, struct chance *x) {
         double work = INFINITY;
         int most = 0;
         for (int ti = TP_N - 1; ti >= 0; ti--) {
-            const struct kind *q = &f->k->kind[x->mi][f->part->gpu[k]][ti];
+            const struct fill_kind *q = &f->k->kind[x->mi][f->part->gpu[k]][ti];
             if (!q->ok) continue;
             work = fmin(work, q->comp[f->L] * (1 << ti));
             least_sum = fmin(least_sum, q->comp[f->L]);
@@ -437,8 +437,8 @@ static int list_chances(struct fill *f, struct chance *out) {
     return n;
 }
 
-void fill_part(struct climb *c, const struct kinds *kinds, const struct part *part, int most, sketch_fn *take,
-               void *ctx) {
+void fill_part(struct climb *c, const struct kinds *kinds, const struct pool_part *part, int most,
+               sketch_fn *take, void *ctx) {
     struct arena scratch = {0};
     struct fill f = {.c = c, .k = kinds, .part = part, .L = c->L, .K = part->n_type};
     f.reduce = arena_alloc(&scratch, sizeof *f.reduce * (size_t)f.K * (size_t)(f.L + 1) * (size_t)(f.L + 1));

@@ -5,7 +5,7 @@
  * other, from the last stage on. What they promise is checked by placing them on the real zones (place.h). */
 
 /** Some zones and some GPU types of the pool. */
-struct part {
+struct pool_part {
     unsigned zones; /* bit per zone */
     int n_type;
     int gpu[GPUS_MAX]; /* in the order in which a pipeline fills them, its last stage first */
@@ -31,7 +31,7 @@ struct kinds *kinds_build(struct climb *c);
 
 /** Most promising (m, D) of the part first, until they can beat the lead no more or `most` were tried: all
  * sketches that look good, given to `take`. */
-void fill_part(struct climb *c, const struct kinds *k, const struct part *part, int most, sketch_fn *take,
-               void *ctx);
+void fill_part(struct climb *c, const struct kinds *k, const struct pool_part *part, int most,
+               sketch_fn *take, void *ctx);
 
 #endif

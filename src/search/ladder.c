@@ -113,7 +113,7 @@ static void note_head(struct rungs *r, struct head *h) {
 
 /* Does the part, filled in this order, give a better plan than what is known? */
 static bool try_types(struct rungs *r, const int *gpu, int n, int most) {
-    struct part part = {.zones = r->zones, .n_type = n};
+    struct pool_part part = {.zones = r->zones, .n_type = n};
     struct score before = r->c->lead_score;
     memcpy(part.gpu, gpu, sizeof *gpu * (size_t)n);
     fill_part(r->c, r->kinds, &part, most, take_sketch, r);

@@ -4,22 +4,22 @@
 
 #include <string.h>
 
-struct walk {
+struct local_walk {
     struct climb *c;
     struct draft *d, *trial; /* where we are; the move being judged */
     struct score score;
     uint64_t until, random;
 };
 
-static bool done(const struct walk *w) { return w->c->work >= w->until || climb_over(w->c); }
+static bool done(const struct local_walk *w) { return w->c->work >= w->until || climb_over(w->c); }
 
-static struct stage *begin(struct walk *w, int i) {
+static struct stage *begin(struct local_walk *w, int i) {
     draft_copy(w->trial, w->d);
     return &w->trial->pipe.stage[i];
 }
 
 /* Better than where we are? Then go there. */
-static bool settle(struct walk *w) {
+static bool settle(struct local_walk *w) {
     struct score s;
     if (!climb_judge(w->c, w->trial, &s) || !score_better(s, w->score)) return false;
     w->score = s;
@@ -31,7 +31,7 @@ static bool settle(struct walk *w) {
 
 /* ---- moves -------------------------------------------------------------------------- */
 
-static bool move_cuts(struct walk *w) {
+static bool move_cuts(struct local_walk *w) {
     static const int by[] = {1, -1, 2, -2, 4, -4};
     bool any = false;
     for (int i = 0; i + 1 < w->d->pipe.n_stage; i++)
@@ -62,7 +62,7 @@ static void set_degree(struct stage *st, int gpu, int tp) {
         if (st->group[k].gpu == gpu) st->group[k].tp = tp;
 }
 
-static bool change_degrees(struct walk *w) {
+static bool change_degrees(struct local_walk *w) {
     bool any = false;
     for (int i = 0; i < w->d->pipe.n_stage; i++)
         for (int k = 0; k < w->d->pipe.stage[i].n_group; k++)
@@ -102,7 +102,7 @@ static int degree_in(const struct stage *st, int gpu) {
 }
 
 /* Take n replicas of group k of stage i to another lot, as far as they have room there. */
-static bool relocate(struct walk *w, int i, int k, int lot, int ti, int n) {
+static bool relocate(struct local_walk *w, int i, int k, int lot, int ti, int n) {
     struct stage *st = begin(w, i);
     const struct lot *l = &w->c->lot[lot];
     drop(st, k, n);
@@ -111,7 +111,7 @@ static bool relocate(struct walk *w, int i, int k, int lot, int ti, int n) {
     return settle(w);
 }
 
-static bool move_replicas(struct walk *w) {
+static bool move_replicas(struct local_walk *w) {
     bool any = false;
     for (int i = 0; i < w->d->pipe.n_stage; i++)
         for (int k = 0; k < w->d->pipe.stage[i].n_group; k++)
@@ -141,7 +141,7 @@ static bool move_replicas(struct walk *w) {
 }
 
 /* The places of two stages, or of two zones throughout. */
-static bool swap_places(struct walk *w) {
+static bool swap_places(struct local_walk *w) {
     bool any = false;
     struct replicas keep[PARTS_MAX];
     for (int i = 0; i < w->d->pipe.n_stage; i++)
@@ -203,7 +203,7 @@ static void sort_groups(struct draft *d) {
     }
 }
 
-static bool swap_zones_in_order(struct walk *w) {
+static bool swap_zones_in_order(struct local_walk *w) {
     bool any = false;
     unsigned used = 0;
     for (int i = 0; i < w->d->pipe.n_stage; i++)
@@ -223,7 +223,7 @@ static bool swap_zones_in_order(struct walk *w) {
 }
 
 /* Stage i with the one behind it, on the replicas of either; or stage i in two, on free replicas. */
-static bool merge_and_split(struct walk *w) {
+static bool merge_and_split(struct local_walk *w) {
     bool any = false;
     for (int i = 0; i + 1 < w->d->pipe.n_stage; i++)
         for (int keep = 0; keep < 2 && i + 1 < w->d->pipe.n_stage && !done(w); keep++) {
@@ -259,7 +259,7 @@ static bool merge_and_split(struct walk *w) {
 }
 
 /* All stages with D replicas: fewer from the last groups on, more where there is room. */
-static bool resize(struct walk *w, int D, int m) {
+static bool resize(struct local_walk *w, int D, int m) {
     begin(w, 0);
     w->trial->plan.micro_batch_size = m;
     w->trial->D = D;
@@ -294,7 +294,7 @@ static bool resize(struct walk *w, int D, int m) {
     return settle(w);
 }
 
-static bool change_size(struct walk *w) {
+static bool change_size(struct local_walk *w) {
     bool any = false;
     int G = w->c->w->global_batch_size, m = w->d->plan.micro_batch_size, D = w->d->D;
     int M = (G + m * D - 1) / (m * D), size[4] = {D - 1, D + 1, 0, 0};
@@ -315,7 +315,7 @@ static bool change_size(struct walk *w) {
 
 /* ---- the way ------------------------------------------------------------------------ */
 
-static void descend(struct walk *w) {
+static void descend(struct local_walk *w) {
     for (bool any = true; any && !done(w);) {
         any = move_cuts(w);
         any |= change_degrees(w);
@@ -327,13 +327,13 @@ static void descend(struct walk *w) {
     }
 }
 
-static int draw(struct walk *w, int n) { /* 0 .. n - 1, the same on every machine */
+static int draw(struct local_walk *w, int n) { /* 0 .. n - 1, the same on every machine */
     w->random = w->random * 6364136223846793005u + 1442695040888963407u;
     return (int)((w->random >> 33) % (uint64_t)n);
 }
 
 /* A random change of a random stage in w->trial; false: not possible there. */
-static bool disturb(struct walk *w) {
+static bool disturb(struct local_walk *w) {
     int P = w->d->pipe.n_stage, i = draw(w, P), lot = draw(w, w->c->n_lot), by = 1 + draw(w, 3);
     struct stage *st = begin(w, i);
     switch (draw(w, 3)) {
@@ -357,7 +357,7 @@ static bool disturb(struct walk *w) {
 }
 
 /* Two changes, for better or worse. */
-static void kick(struct walk *w) {
+static void kick(struct local_walk *w) {
     for (int changed = 0, tries = 0; changed < 2 && tries < 60; tries++) {
         struct score s;
         if (!disturb(w) || !climb_judge(w->c, w->trial, &s) || s.main > 1.3 * w->score.main) continue;
@@ -371,7 +371,7 @@ static void kick(struct walk *w) {
 
 void local_search(struct climb *c, struct draft *d, uint64_t work, bool kicks) {
     struct draft a = draft_new(c), b = draft_new(c);
-    struct walk w = {.c = c, .d = &a, .trial = &b, .until = c->work + work, .random = 1};
+    struct local_walk w = {.c = c, .d = &a, .trial = &b, .until = c->work + work, .random = 1};
     struct score best;
     draft_copy(&a, d);
     if (!climb_judge(c, &a, &w.score)) return;

@@ -29,7 +29,7 @@ static void build_cells(struct space *s) {
     const struct site *site = s->p->w->site;
     for (int z = 0; z < site->n_zone; z++)
         for (int g = 0; g < site->n_gpu; g++) {
-            int k = z * site->n_gpu + g, n = s->p->pool[k];
+            int k = site_at(site, z, g), n = s->p->pool[k];
             if (n <= 0 || !s->p->w->profile[g]) continue;
             if (s->p->pin->zones && !(s->p->pin->zones >> z & 1)) continue;
             if (s->money && isnan(site->usd_per_gpu_hour[k])) continue; /* cannot be paid */
@@ -712,7 +712,7 @@ struct space *space_build(const struct search_problem *p, const struct stopper *
     for (int g = 0; g < w->site->n_gpu; g++)
         if (w->profile[g]) most += w->profile[g]->n_mb;
     s->mb = ARENA_ARRAY(a, struct mb_space, most + 1);
-    for (int last = 0;;) { /* all profiled microbatches of the types at hand, ascending */
+    for (int last = 0;;) { /* all profiled microbatches of the types in the pool, ascending */
         int next = 0;
         for (int c = 0; c < s->n_cell; c++) {
             const struct profile *pr = w->profile[s->cell[c].gpu];

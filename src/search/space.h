@@ -31,8 +31,8 @@ struct stage_class {
     int first_pattern, end_pattern;
     int n_cell, most_cells; /* cells of its types; its patterns on more than most_cells were left out */
     unsigned gpus;          /* bit per GPU type used */
-    bool rest; /* stands for all classes of n_kind kinds or more, which were left out: no slower, no dearer
-                  and no larger than any of them. It has no patterns; ti are all -1 */
+    bool rest; /* stands for all classes of n_kind kinds or more, which were left out: no slower and no more
+                  expensive and no larger than any of them. It has no patterns; ti are all -1 */
 };
 
 struct pattern {

@@ -110,6 +110,6 @@ const char *why_infeasible(const struct search_problem *p, const struct space *s
     if (!why) why = too_large(s, a);
     if (why) return why;
     return "counts and memory: every layer fits some GPU alone, but no pipeline "
-           "over the GPUs at hand holds "
+           "over the GPUs available holds "
            "all layers (or no link joins them)";
 }

@@ -119,8 +119,8 @@ static bool build_allowed(struct window_tables *v) {
     return true;
 }
 
-/* The stages worth considering under one weighting, cheapest first: a dearer one must be faster. `extra`:
- * what comes on top of each class's weight, every `stride`th number. */
+/* The stages worth considering under one weighting, cheapest first: a more expensive one must be faster.
+ * `extra`: what comes on top of each class's weight, every `stride`th number. */
 static int worthwhile(const struct allowed *w, int n, const double *extra, double limit, const int *level,
                       const int *order, int K, int stride, struct allowed *out) {
     double weight[K];

@@ -141,9 +141,9 @@ int plan_check_pool(const struct plan *p, const struct site *s, const int *pool,
                     const char *where, struct err *e) {
     for (int z = 0; z < s->n_zone; z++)
         for (int g = 0; g < s->n_gpu; g++) {
-            int n[TP_N] = {0}, used = 0, have = pool[z * s->n_gpu + g];
+            int n[TP_N] = {0}, used = 0, have = pool[site_at(s, z, g)];
             struct nodes plain = nodes_of(have, s->gpu[g].gpus_per_node),
-                         in = nodes ? nodes[z * s->n_gpu + g] : plain;
+                         in = nodes ? nodes[site_at(s, z, g)] : plain;
             FOR_EACH_GROUP(p, r) if (r->zone == z && r->gpu == g) {
                 n[tp_index(r->tp)] += r->count;
                 used += r->count * r->tp;

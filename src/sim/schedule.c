@@ -28,18 +28,18 @@ static inline void deliver(const struct schedule_message *m, double *from_s, dou
  * whichever is whole: of two neighbours one goes forward while the other goes backward, and in that step they
  * exchange what the step before has made. The stages that have something to do in a direction are those in
  * between. */
-struct span {
+struct schedule_span {
     int from, to; /* [from, to) */
 };
 
-static struct span going_forward(const struct schedule *s, int t) {
+static struct schedule_span going_forward(const struct schedule *s, int t) {
     int from = larger(0, t - 2 * s->microbatches + 1);
-    return (struct span){from + ((from ^ t) & 1), smaller(s->stages, t + 1)};
+    return (struct schedule_span){from + ((from ^ t) & 1), smaller(s->stages, t + 1)};
 }
 
-static struct span going_backward(const struct schedule *s, int t) {
+static struct schedule_span going_backward(const struct schedule *s, int t) {
     int from = larger(0, 2 * s->stages - 1 - t), to = 2 * (s->microbatches + s->stages) - 1 - t;
-    return (struct span){from + !((from ^ t) & 1), smaller(s->stages, to)};
+    return (struct schedule_span){from + !((from ^ t) & 1), smaller(s->stages, to)};
 }
 
 double schedule_blocking_s(const struct schedule *s, double *end_s) {
@@ -47,7 +47,7 @@ double schedule_blocking_s(const struct schedule *s, double *end_s) {
     assert(P >= 1 && P <= SCHEDULE_STAGES_MAX && M >= 1);
     for (int i = 0; i < P; i++) end_s[i] = 0;
     for (int t = 0, steps = 2 * (M + P - 1); t < steps; t++) {
-        struct span forward = going_forward(s, t), backward = going_backward(s, t);
+        struct schedule_span forward = going_forward(s, t), backward = going_backward(s, t);
         for (int i = backward.from; i < smaller(backward.to, P - 1); i += 2)
             deliver(&s->hop[i].gradient, &end_s[i + 1], &end_s[i]);
         for (int i = forward.from ? forward.from : 2 * !(t & 1); i < forward.to; i += 2)
@@ -64,7 +64,7 @@ double schedule_concurrent_s(const struct schedule *s, double *end_s) {
     assert(P >= 1 && P <= SCHEDULE_STAGES_MAX && M >= 1);
     for (int i = 0; i < P; i++) end_s[i] = forward_end_s[i] = backward_end_s[i] = 0;
     for (int t = 0, steps = 2 * (M + P - 1); t < steps; t++) {
-        struct span forward = going_forward(s, t), backward = going_backward(s, t);
+        struct schedule_span forward = going_forward(s, t), backward = going_backward(s, t);
         for (int i = backward.from; i < smaller(backward.to, P - 1); i += 2)
             end_s[i] = later(end_s[i], backward_end_s[i + 1] + s->hop[i].gradient.transit_s);
         for (int i = forward.from ? forward.from : 2 * !(t & 1); i < forward.to; i += 2)

@@ -1,7 +1,7 @@
 #include "sim/tables.h"
 
 static int effective_count(const struct site *s, int zone, int gpu, int tp) {
-    int have = s->counts[zone * s->n_gpu + gpu];
+    int have = s->counts[site_at(s, zone, gpu)];
     for (int ti = tp_index(tp); ti >= 0; ti--)
         if (have >> ti & 1) return ti;
     return -1;

@@ -42,6 +42,10 @@ struct site {
     const struct link *intra;        /* [gpu * TP_N + ti] inside a node, for baselines; !known where absent */
 };
 
+/** Where a site and a pool keep what they know of a GPU type in a zone: usd_per_gpu_hour, available, counts.
+ */
+static inline int site_at(const struct site *s, int zone, int gpu) { return zone * s->n_gpu + gpu; }
+
 /** Slot of the link (zone, gpu, 2^ti) -> (zone2, gpu2, 2^ti2) in site.link. */
 static inline size_t site_link_slot(const struct site *s, int zone, int gpu, int ti, int zone2, int gpu2,
                                     int ti2) {

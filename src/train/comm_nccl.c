@@ -23,11 +23,11 @@ struct group {
     struct group *next;
 };
 
-struct wire { /* with one other rank */
+struct nccl_wire { /* with one other rank */
     int peer;
     ncclComm_t out, in;
     cudaStream_t stream; /* of what is sent */
-    struct wire *next;
+    struct nccl_wire *next;
 };
 
 struct done { /* an event, kept for the next message or sum */
@@ -44,7 +44,7 @@ struct nccl {
     void *probe;    /* one float, for the first message and the first sum */
     struct err why; /* code other than 0: what could not be made; nothing is made any more */
     struct group *groups;
-    struct wire *links;
+    struct nccl_wire *links;
     struct done *idle;
 };
 
@@ -69,7 +69,7 @@ static void look(ncclComm_t c) {
 static void poll(void *own) {
     const struct nccl *n = own;
     for (const struct group *g = n->groups; g; g = g->next) look(g->nccl);
-    for (const struct wire *l = n->links; l; l = l->next) look(l->out), look(l->in);
+    for (const struct nccl_wire *l = n->links; l; l = l->next) look(l->out), look(l->in);
 }
 
 /* ---- beside the backend's work: starts once the work queued so far is done, and is waited for ---- */
@@ -225,7 +225,7 @@ static void nccl_connect(struct comm *c, const int *peers, int n) {
                 "comm nccl: rank %d exchanges messages with %d others; expected at most %d, or --comm mpi",
                 c->rank, n, WIRES);
     for (int i = 0; i < n; i++) {
-        struct wire *l = calloc(1, sizeof *l);
+        struct nccl_wire *l = calloc(1, sizeof *l);
         if (!l) die("NCCL: out of memory: a connection");
         bool lower = c->rank < peers[i];
         MPI_Comm members = members_of(x, (int[]){lower ? c->rank : peers[i], lower ? peers[i] : c->rank}, 2);
@@ -239,8 +239,8 @@ static void nccl_connect(struct comm *c, const int *peers, int n) {
     }
 }
 
-static struct wire *wire_to(const struct nccl *x, int peer) {
-    struct wire *l = x->links;
+static struct nccl_wire *wire_to(const struct nccl *x, int peer) {
+    struct nccl_wire *l = x->links;
     while (l && l->peer != peer) l = l->next;
     if (!l) die("NCCL: no connection to rank %d", peer);
     return l;
@@ -248,7 +248,7 @@ static struct wire *wire_to(const struct nccl *x, int peer) {
 
 static void nccl_send(struct comm *c, const void *buffer, size_t n, enum elem t, int to, struct pending *p) {
     struct nccl *x = c->own;
-    struct wire *w = wire_to(x, to);
+    struct nccl_wire *w = wire_to(x, to);
     after_work(x, w->stream);
     CHECK_NCCL(ncclSend(buffer, n, type_of(t), 1, w->out, w->stream));
     end_in(x, w->stream, p);
@@ -284,7 +284,7 @@ static void nccl_close(struct comm *c) {
     if (!x) return;
     if (!x->why.code) x->backend->sync(x->backend);
     backend_cuda_poll(x->backend, NULL, NULL);
-    for (struct wire *l = x->links, *next; l; l = next) {
+    for (struct nccl_wire *l = x->links, *next; l; l = next) {
         next = l->next;
         if (!x->why.code) cudaStreamSynchronize(l->stream);
         /* both ends take the two directions in the same order */

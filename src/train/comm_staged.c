@@ -17,7 +17,7 @@ struct message { /* memory of one that is sent; kept for the next one */
     struct message *next;
 };
 
-struct staged {
+struct staging {
     struct comm inner;
     struct backend *backend;
     void *room; /* [PIECE] */
@@ -31,11 +31,11 @@ static void *pinned(struct backend *b, size_t bytes) {
 }
 
 static struct group *staged_group(struct comm *c, const int *ranks, int n, struct arena *a) {
-    struct staged *s = c->own;
+    struct staging *s = c->own;
     return s->inner.group(&s->inner, ranks, n, a);
 }
 
-static void by_pieces(struct staged *s, struct group *g, void *buffer, size_t n, enum elem t,
+static void by_pieces(struct staging *s, struct group *g, void *buffer, size_t n, enum elem t,
                       void (*reduce)(struct comm *, struct group *, void *, size_t, enum elem)) {
     size_t most = PIECE / elem_bytes(t);
     for (size_t at = 0, part; at < n; at += part) {
@@ -47,16 +47,16 @@ static void by_pieces(struct staged *s, struct group *g, void *buffer, size_t n,
 }
 
 static void staged_sum(struct comm *c, struct group *g, void *buffer, size_t n, enum elem t) {
-    struct staged *s = c->own;
+    struct staging *s = c->own;
     by_pieces(s, g, buffer, n, t, s->inner.sum);
 }
 
 static void staged_max(struct comm *c, struct group *g, void *buffer, size_t n, enum elem t) {
-    struct staged *s = c->own;
+    struct staging *s = c->own;
     by_pieces(s, g, buffer, n, t, s->inner.max);
 }
 
-static struct message *message_of(struct staged *s, size_t bytes) {
+static struct message *message_of(struct staging *s, size_t bytes) {
     struct message *m = s->messages;
     while (m && (m->busy || m->bytes < bytes)) m = m->next;
     if (!m) {
@@ -70,7 +70,7 @@ static struct message *message_of(struct staged *s, size_t bytes) {
 
 static void staged_send(struct comm *c, const void *buffer, size_t n, enum elem t, int to,
                         struct pending *p) {
-    struct staged *s = c->own;
+    struct staging *s = c->own;
     struct message *m = message_of(s, n * elem_bytes(t));
     s->backend->download(s->backend, m->p, buffer, n * elem_bytes(t));
     s->inner.send(&s->inner, m->p, n, t, to, &m->inner);
@@ -78,7 +78,7 @@ static void staged_send(struct comm *c, const void *buffer, size_t n, enum elem 
 }
 
 static void staged_wait(struct comm *c, struct pending *p) {
-    struct staged *s = c->own;
+    struct staging *s = c->own;
     struct message *m = p->request;
     if (!m) return;
     s->inner.wait(&s->inner, &m->inner);
@@ -87,7 +87,7 @@ static void staged_wait(struct comm *c, struct pending *p) {
 }
 
 static void staged_recv(struct comm *c, void *buffer, size_t n, enum elem t, int from) {
-    struct staged *s = c->own;
+    struct staging *s = c->own;
     struct message *m = message_of(s, n * elem_bytes(t));
     s->inner.recv(&s->inner, m->p, n, t, from);
     s->backend->upload(s->backend, buffer, m->p, n * elem_bytes(t));
@@ -95,7 +95,7 @@ static void staged_recv(struct comm *c, void *buffer, size_t n, enum elem t, int
 }
 
 static void staged_close(struct comm *c) {
-    struct staged *s = c->own;
+    struct staging *s = c->own;
     if (!s) return;
     for (struct message *m = s->messages, *next; m; m = next) {
         next = m->next;
@@ -109,8 +109,8 @@ static void staged_close(struct comm *c) {
 }
 
 void comm_stage(struct comm *c, struct backend *b) {
-    struct staged *s = oom_calloc(1, sizeof *s);
-    *s = (struct staged){.inner = *c, .backend = b, .room = pinned(b, PIECE)};
+    struct staging *s = oom_calloc(1, sizeof *s);
+    *s = (struct staging){.inner = *c, .backend = b, .room = pinned(b, PIECE)};
     *c = (struct comm){.name = s->inner.name,
                        .rank = s->inner.rank,
                        .size = s->inner.size,

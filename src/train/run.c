@@ -104,7 +104,7 @@ static void on_signal(int number) {
     signal(number, SIG_DFL);
 }
 
-struct session {
+struct run_session {
     const char *path;
     struct training training;
     int dtype; /* of train_dtypes */
@@ -130,7 +130,7 @@ static char *read_inputs(const char *path, size_t *size, struct arena *a, struct
     return arena_strdup(a, t.json);
 }
 
-static int load_plan(struct session *j, struct err *e) {
+static int load_plan(struct run_session *j, struct err *e) {
     size_t size = 0;
     char *text = mpx_read(&j->mpx, read_inputs, j->path, &size, j->arena, e);
     if (!text) return -1;
@@ -147,7 +147,7 @@ static int load_plan(struct session *j, struct err *e) {
     return grid_make(&j->grid, j->training.plan, &j->arch, j->mpx.size, j->path, j->arena, e);
 }
 
-static int load_data(struct session *j, struct err *e) {
+static int load_data(struct run_session *j, struct err *e) {
     if (!o.data) {
         data_synthetic(&j->data, j->arch.vocabulary, j->arch.sequence, (unsigned long long)o.seed, j->arena);
         return 0;
@@ -173,7 +173,7 @@ static char *read_devices(const char *inputs, size_t *size, struct arena *a, str
 }
 
 /* Peak of this rank's device, NAN if unknown. */
-static int find_peak(struct session *j, double *flops_per_s, struct err *e) {
+static int find_peak(struct run_session *j, double *flops_per_s, struct err *e) {
     const struct grid_cell *c = &j->grid.cell[j->grid.cell_of[j->mpx.rank]];
     size_t size = 0;
     *flops_per_s = o.peak_tflops > 0 ? 1e12 * o.peak_tflops : NAN;
@@ -189,7 +189,7 @@ static int find_peak(struct session *j, double *flops_per_s, struct err *e) {
 /* ---- measuring ---- */
 
 /* What the numbers depend on, beside this program. */
-static const char *versions(const struct session *j) {
+static const char *versions(const struct run_session *j) {
     unsigned major = 0, minor = 0, release = 0;
     char mpi[120];
     const char *backend = j->backend.versions;
@@ -199,14 +199,14 @@ static const char *versions(const struct session *j) {
                         backend);
 }
 
-static double sum_of_ranks(const struct session *j, double value) {
+static double sum_of_ranks(const struct run_session *j, double value) {
     if (j->mpx.comm) MPI_Allreduce(MPI_IN_PLACE, &value, 1, MPI_DOUBLE, MPI_SUM, j->mpx.comm->mpi);
     return value;
 }
 
 /* ---- the run ---- */
 
-static int take_part(struct session *j, struct err *e) {
+static int take_part(struct run_session *j, struct err *e) {
     struct train_options t = {.adam = {o.rate, 0.9, 0.95, 1e-8, o.decay},
                               .seed = (unsigned long long)o.seed,
                               .overlap = o.overlap,
@@ -223,7 +223,7 @@ static int take_part(struct session *j, struct err *e) {
     return 0;
 }
 
-static int write_measurement(struct session *j, struct err *e) {
+static int write_measurement(struct run_session *j, struct err *e) {
     int rc = 0;
     if (!o.output) return 0;
     if (j->mpx.rank == 0) rc = measure_write(&j->measure, o.output, e);
@@ -231,25 +231,25 @@ static int write_measurement(struct session *j, struct err *e) {
 }
 
 /* Keep each step until it is the one asked for: which is the last one is not known before a signal. */
-static void keep_trace(struct session *j) {
+static void keep_trace(struct run_session *j) {
     long step = j->trainer.step;
     if (o.trace && (!o.trace_step || step <= o.trace_step)) trace_take(&j->trace, &j->trainer.clock, step);
 }
 
-static int write_trace(struct session *j, bool last, struct err *e) {
+static int write_trace(struct run_session *j, bool last, struct err *e) {
     long step = j->trainer.step;
     bool now = !o.trace_step ? last : step == o.trace_step || (last && step < o.trace_step);
     if (!o.trace || !now) return 0;
     return trace_write(&j->trace, &j->grid, &j->mpx, o.trace, j->measure.version, e);
 }
 
-static void show(const struct session *j) {
+static void show(const struct run_session *j) {
     if (j->mpx.rank) return;
     if (o.json) record_print_json(&j->measure, stdout);
     if (!o.quiet && !(o.json && isatty(STDERR_FILENO))) record_print_line(&j->measure, stderr);
 }
 
-static int write_checkpoint(struct session *j, int done, bool last, struct err *e) {
+static int write_checkpoint(struct run_session *j, int done, bool last, struct err *e) {
     if (!o.checkpoint || !(last || (o.every && done % o.every == 0))) return 0;
     if (j->overflow.code)
         return err_set(e, EXIT_INTERNAL, "%s: not written after step %ld: %s", o.checkpoint, j->trainer.step,
@@ -259,7 +259,7 @@ static int write_checkpoint(struct session *j, int done, bool last, struct err *
 
 /* A gradient that is not finite spoils the weights: the loss of this step is still sound, that of the next
  * one is not, and by then everything else is spoilt, too. So the cause is looked for at the first sign. */
-static int one_step(struct session *j, int done, bool *stop, struct err *e) {
+static int one_step(struct run_session *j, int done, bool *stop, struct err *e) {
     struct step_result r;
     struct verdict v;
     trainer_step(&j->trainer, &r);
@@ -277,7 +277,7 @@ static int one_step(struct session *j, int done, bool *stop, struct err *e) {
 }
 
 /* What was measured until then is kept, with the reason. */
-static int end_early(struct session *j, const char *status, struct err *e) {
+static int end_early(struct run_session *j, const char *status, struct err *e) {
     struct err why = *e;
     j->measure.status = status;
     j->measure.reason = why.text;
@@ -286,7 +286,7 @@ static int end_early(struct session *j, const char *status, struct err *e) {
     return -1;
 }
 
-static int train(struct session *j, struct err *e) {
+static int train(struct run_session *j, struct err *e) {
     bool stop = false;
     long before = j->trainer.step;
     if (o.trace_step && (o.trace_step <= before || o.trace_step > before + o.steps))
@@ -311,7 +311,7 @@ static int train(struct session *j, struct err *e) {
 }
 
 /* Everything that can be said about the options and the files to write, before any work. */
-static int check_options(const struct session *j, struct err *e) {
+static int check_options(const struct run_session *j, struct err *e) {
     int rc = 0;
     if (o.every && !o.checkpoint)
         return err_set(e, EXIT_INPUT, "run: --checkpoint-every without --checkpoint; expected both");
@@ -330,7 +330,7 @@ static int check_options(const struct session *j, struct err *e) {
 }
 
 /* What the measurement says of the run as a whole. */
-static void describe(struct session *j) {
+static void describe(struct run_session *j) {
     struct measure *m = &j->measure;
     double batch = j->training.plan->global_batch_size;
     m->status = "ok";
@@ -349,7 +349,7 @@ static void describe(struct session *j) {
     for (int l = 0; l < j->arch.layers; l++) m->flops_per_step += batch * arch_flops(&j->arch, l);
 }
 
-static int work(struct session *j, struct err *e) {
+static int work(struct run_session *j, struct err *e) {
     if (find_peak(j, &j->measure.peak_flops_per_s, e)) return -1; /* the same on all ranks */
     j->measure.peak_flops_per_s = sum_of_ranks(j, j->measure.peak_flops_per_s);
     if (mpx_agree(&j->mpx, take_part(j, e), e))
@@ -359,7 +359,7 @@ static int work(struct session *j, struct err *e) {
     return train(j, e);
 }
 
-static int run(struct session *j, struct err *e) {
+static int run(struct run_session *j, struct err *e) {
     if (check_options(j, e)) return -1;
     if (load_plan(j, e) || load_data(j, e)) return -1; /* the same on all ranks */
     struct train_choice choice = {
@@ -377,7 +377,7 @@ static int run(struct session *j, struct err *e) {
 
 int cmd_run(int argc, char **argv) {
     struct arena a = {0};
-    struct session j = {.arena = &a};
+    struct run_session j = {.arena = &a};
     struct err e;
     const char **file;
     int n, status = EXIT_OK;
