@@ -261,12 +261,6 @@ static int same_options(const struct results *before, const struct results *now,
     return before->proof_gap != now->proof_gap ? differs("--gap", there, here, e) : 0;
 }
 
-static int default_threads(const struct mpx *m) {
-    const char *s = getenv("OMP_NUM_THREADS");
-    int n = s ? atoi(s) : 0;
-    return n > 0 && n <= 4096 ? n : m->cpus;
-}
-
 static const char *join_command(int argc, char **argv, struct arena *a) {
     const char *line = "sailor";
     for (int i = 0; i < argc; i++) line = arena_printf(a, "%s %s", line, text_shell_word(argv[i], a));
@@ -495,7 +489,7 @@ static int plan(struct session *s, int argc, char **argv, const char *job_path, 
         remark_job(&s->job, job_path);
         cli_note_estimated(&s->job.workload, NULL);
     }
-    if (!o.threads) o.threads = default_threads(m);
+    if (!o.threads) o.threads = mpx_threads(m);
     o.threads = mpx_same_int(m, o.threads);
     warn_crowd(m);
     describe_run(s, argc, argv, a);
