@@ -2,10 +2,20 @@
 
 #include <time.h>
 
-double now_s(void) {
+static double read_s(clockid_t clock) {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(clock, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+double now_s(void) { return read_s(CLOCK_MONOTONIC); }
+
+double coarse_now_s(void) {
+#ifdef CLOCK_MONOTONIC_COARSE
+    return read_s(CLOCK_MONOTONIC_COARSE);
+#else
+    return now_s();
+#endif
 }
 
 void now_utc(char text[UTC_SIZE]) {

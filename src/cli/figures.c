@@ -175,7 +175,7 @@ static int run_figure(struct figures *f, const struct figure *fig, const char *i
     return 0;
 }
 
-static bool over(void *ctx) { return now_s() > *(const double *)ctx; }
+static bool over(void *ctx) { return coarse_now_s() > *(const double *)ctx; }
 
 static int run_frontier(struct figures *f, const char *figure, int row, const char *inputs) {
     struct job j;

@@ -142,7 +142,7 @@ struct session {
 
 static bool should_stop(void *ctx) {
     const struct session *s = ctx;
-    return stop_signal || now_s() - s->started_s >= o.time_limit;
+    return stop_signal || coarse_now_s() - s->started_s >= o.time_limit;
 }
 
 static void on_progress(void *ctx, const struct search_progress *p) {

@@ -192,7 +192,7 @@ static void build_sync_min(struct unit *u, struct arena *a) {
     for (int x = 0; x < s->n_cell; x++)
         for (int y = 0; y <= x; y++) step[n_step++] = (struct step){0, x, y};
     for (int ti = 0; ti < RING_TI_N; ti++)
-        for (int r = 0; r < R && !stop_wanted(s->stop); r++) {
+        for (int r = 0; r < R && (r % 16 || !stop_wanted(s->stop)); r++) {
             for (int k = 0; k < n_step; k++)
                 step[k].time_s =
                     fmin(ring_at(u, step[k].a, step[k].b, ti, r), ring_at(u, step[k].b, step[k].a, ti, r));
