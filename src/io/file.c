@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -147,9 +148,9 @@ struct limits {
     bool pipes; /* too, besides regular files */
 };
 
-/* A pipe that nobody writes to is only waited for where a pipe may be. */
+/* Without waiting for somebody to write to a pipe. */
 static int open_to_read(const char *path, struct limits may, struct stat *st, struct err *e) {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | (may.pipes ? 0 : O_NONBLOCK));
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0 || fstat(fd, st)) {
         err_set(e, EXIT_INPUT, "%s: %s; expected a file that can be read", path, strerror(errno));
     } else if (!S_ISREG(st->st_mode) && !(may.pipes && S_ISFIFO(st->st_mode))) {
@@ -165,10 +166,13 @@ static int open_to_read(const char *path, struct limits may, struct stat *st, st
     return -1;
 }
 
-static char *read_open(int fd, const char *path, off_t promised, size_t max, size_t *size, struct arena *a,
-                       struct err *e) {
-    size_t room = promised > 0 && (size_t)promised <= max ? (size_t)promised + 2 : 1 << 16, n = 0;
+static char *read_open(int fd, const char *path, const struct stat *st, size_t max, size_t *size,
+                       struct arena *a, struct err *e) {
+    enum { PAUSE_MS = 20, PAUSES = 100 }; /* for a pipe whose other end is not open yet */
+    bool pipe = S_ISFIFO(st->st_mode);
+    size_t promised = (size_t)st->st_size, room = promised && promised <= max ? promised + 2 : 1 << 16, n = 0;
     char *buf = arena_alloc(a, room);
+    int pauses = 0;
     for (;;) {
         if (n + 1 >= room) { /* a pipe, or a file that grows under our hands */
             char *more = arena_alloc(a, 2 * room + 2);
@@ -178,7 +182,17 @@ static char *read_open(int fd, const char *path, off_t promised, size_t max, siz
         }
         ssize_t got = read(fd, buf + n, room - 1 - n);
         if (got < 0 && errno == EINTR) continue;
+        if (got < 0 && errno == EAGAIN) { /* somebody writes, and is slow */
+            poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, -1);
+            continue;
+        }
         if (got < 0) return err_set(e, EXIT_INPUT, "%s: %s", path, strerror(errno)), NULL;
+        if (got == 0 && pipe && n == 0) {
+            if (++pauses > PAUSES)
+                return err_set(e, EXIT_INPUT, "%s: a pipe that nobody writes to", path), NULL;
+            poll(NULL, 0, PAUSE_MS);
+            continue;
+        }
         if (got == 0) break;
         n += (size_t)got;
         if (n > max)
@@ -194,7 +208,7 @@ static char *read_whole(const char *path, struct limits may, size_t *size, struc
     size_t n;
     int fd = open_to_read(path, may, &st, e);
     if (fd < 0) return NULL;
-    char *bytes = read_open(fd, path, st.st_size, may.max_bytes, size ? size : &n, a, e);
+    char *bytes = read_open(fd, path, &st, may.max_bytes, size ? size : &n, a, e);
     close(fd);
     return bytes;
 }

@@ -47,6 +47,23 @@ check "import: nothing there" tests/bad "" "nothing to import" "$sailor" import 
 check "import: bad facts" tests/bad/plan/array.json "/" "expected an object" \
     "$sailor" import tests --facts tests/bad/plan/array.json -o "$tmp/out-dir"
 
+# a pipe whose other end never opens ends by itself; one that is slow is waited for
+mkfifo "$tmp/pipe"
+for command in plan simulate validate export model; do
+    check "$command: a pipe without a writer" "$tmp/pipe" "" "nobody writes" "$sailor" $command "$tmp/pipe"
+done
+check "run: a pipe without a writer" "$tmp/pipe" "" "nobody writes" "${BIN:-build}/sailor-train" run "$tmp/pipe"
+(sleep 1; printf '{"format": '; sleep 1; printf '"sailor-job/1", "x": 1}') >"$tmp/pipe" &
+check "plan: a slow pipe" "$tmp/pipe" "/" "unknown key" "$sailor" plan "$tmp/pipe"
+wait
+
+# with --json the reason is where the answer would have been, too
+"$sailor" simulate "$tmp/none \"1\".json" --json >"$tmp/out" 2>"$tmp/err"
+rc=$?
+said=$("${PYTHON:-python3}" -c 'import json, sys; x = json.load(sys.stdin); print(x["status"], x["error"])' <"$tmp/out")
+if [ $rc = 2 ] && [ "sailor: error: ${said#2 }" = "$(cat "$tmp/err")" ]; then ok "--json: the reason is an object"
+else not_ok "--json: the reason is an object" "$rc: $said"; fi
+
 for f in tests/bad/plan/*.json tests/bad/simulate/*.json; do
     grep -qxF "${f#tests/bad/}" "$tmp/listed" || { : >"$tmp/err"; not_ok "$f" "not listed in tests/bad/cases"; }
 done
