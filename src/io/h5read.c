@@ -10,7 +10,12 @@
 
 static const char signature[8] = "\211HDF\r\n\032\n";
 
+static int out_of_memory(const char *path, struct err *e) {
+    return err_set(e, EXIT_INTERNAL, "%s: out of memory while it was read", path);
+}
+
 int h5_damaged(const struct h5_reader *r, const char *where, const char *what, struct err *e) {
+    if (hdf5_no_memory()) return out_of_memory(r->path, e);
     return err_set(e, EXIT_INPUT, "%s: /%s: %s; damaged, or not written by this version of %s", r->path,
                    where, what, r->made_by);
 }
@@ -40,6 +45,7 @@ int h5_open(struct h5_reader *r, const char *path, const char *schema, struct er
     hid_t access = h5_access();
     r->id = H5Fopen(path, H5F_ACC_RDONLY, access);
     H5Pclose(access);
+    if (r->id < 0 && hdf5_no_memory()) return out_of_memory(path, e);
     if (r->id < 0)
         return err_set(e, EXIT_INPUT, "%s: not an HDF5 file, or cut short; expected %s", path, schema);
     struct arena a = {0};
@@ -64,7 +70,9 @@ int h5_open_bytes(struct h5_reader *r, const char *path, const char *bytes, size
     H5Pset_fapl_core(access, 1 << 18, 0);
     H5Pset_file_image(access, (void *)(uintptr_t)bytes, size); /* copied, not changed */
     r->id = H5Fopen("sailor", H5F_ACC_RDONLY, access);
-    int rc = r->id < 0 ? err_set(e, EXIT_INPUT, "%s: cut or damaged: HDF5: %s", path, hdf5_why(why)) : 0;
+    int rc = r->id >= 0         ? 0
+             : hdf5_no_memory() ? out_of_memory(path, e)
+                                : err_set(e, EXIT_INPUT, "%s: cut or damaged: HDF5: %s", path, hdf5_why(why));
     H5Pclose(access); /* only now: it forgets the reason */
     return rc;
 }

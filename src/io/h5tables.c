@@ -49,6 +49,18 @@ const char *hdf5_why(char text[200]) {
     return *text ? text : "unknown reason";
 }
 
+static herr_t is_no_memory(unsigned n, const H5E_error2_t *err, void *found) {
+    (void)n;
+    *(bool *)found |= err->min_num == H5E_NOSPACE || err->min_num == H5E_CANTALLOC;
+    return 0;
+}
+
+bool hdf5_no_memory(void) {
+    bool found = false;
+    H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, is_no_memory, &found);
+    return found;
+}
+
 hid_t h5_access(void) {
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);
 #if H5_VERSION_GE(1, 10, 7) && (!H5_VERSION_GE(1, 12, 0) || H5_VERSION_GE(1, 12, 1))

@@ -59,6 +59,8 @@ hid_t text_type(size_t width);
 hid_t h5_access(void);
 /** Why the last HDF5 call failed, in its own words. */
 const char *hdf5_why(char text[200]);
+/** Did it fail for want of memory? To be asked first: hdf5_why() forgets. */
+bool hdf5_no_memory(void);
 
 /** Room for one more entry, zeroed. */
 void *rows_add(struct rows *t, const struct table_def *d, struct arena *a);
