@@ -215,8 +215,17 @@ static int check_options(struct arena *a, struct err *e) {
     return 0;
 }
 
+/* Do some nodes of the pool have another size than the nodes of their type? */
+static bool mixed_nodes(const struct pool *p, const struct site *s) {
+    for (int k = 0; k < s->n_zone * s->n_gpu && p->nodes; k++) {
+        struct nodes usual = nodes_of(p->count[k], s->gpu[k % s->n_gpu].gpus_per_node);
+        if (memcmp(&p->nodes[k], &usual, sizeof usual)) return true;
+    }
+    return false;
+}
+
 /* What a job may ask of the site and of the planner. */
-static int check_job(const struct job *j, const char *path, struct err *e) {
+static int check_job(const struct job *j, const char *path, struct arena *a, struct err *e) {
     const struct site *site = j->workload.site;
     for (int i = 0; i < j->n_pool; i++)
         for (int k = 0; k < site->n_zone * site->n_gpu; k++)
@@ -225,6 +234,13 @@ static int check_job(const struct job *j, const char *path, struct err *e) {
                                "%s: /pools/%d: %d %s in zone %s; expected at most the %d that site %s has",
                                path, i, j->pool[i].count[k], site->gpu[k % site->n_gpu].name,
                                site->zone[k / site->n_gpu], site->available[k], site->name);
+    for (int i = 0; i < j->n_pool; i++)
+        if (!can(CAN_NODES) && mixed_nodes(&j->pool[i], site))
+            return err_set(
+                e, EXIT_INPUT,
+                "%s: /pools/%d: nodes of other sizes than site %s says; the planner %s takes all of a type "
+                "to be alike; expected --planner %s",
+                path, i, site->name, planner()->name, who_can(CAN_NODES, a));
     const struct pin *p = &j->pin;
     bool pinned = p->micro_batch_size || p->stages || p->data_parallel || p->zones;
     for (int g = 0; g < GPUS_MAX; g++) pinned |= p->tp[g] != 0;
@@ -324,7 +340,7 @@ static int load_job(struct session *s, const char *path, const char *stored, str
         s->job.objective = (enum objective)o.objective;
         if (job_check_prices(&s->job, path, e)) return -1; /* the same on every rank */
     }
-    return check_job(&s->job, path, e);
+    return check_job(&s->job, path, a, e);
 }
 
 /* The file to be resumed, on every rank. */

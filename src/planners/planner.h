@@ -68,6 +68,7 @@ enum planner_can {
     CAN_RANKS = 1 << 6,       /* solve() is collective over run->comm; else one rank does all the work */
     CAN_CORRECTED = 1 << 7,   /* has a corrected mode */
     CAN_STATES = 1 << 8,      /* the original ends by the clock: the number of states can be set */
+    CAN_NODES = 1 << 10,      /* heeds the size of each node; else all have that of their type */
     CAN_SEED = 1 << 9, /* takes milliseconds on any pool and needs no inputs: the exact search begins with its
                           plan */
 };

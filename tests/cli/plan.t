@@ -80,6 +80,9 @@ expect 2 "a frontier of a published planner"
 sed 's/"objective"/"exact_batch": true, &/' "$tmp/job.json" >"$tmp/even.json"
 run "$sailor" plan "$tmp/even.json" --planner amp
 has err "/exact_batch: the planner amp cannot keep to it" "exact_batch, of a published planner"
+sed 's/"count": 4}/"count": 4, "gpus_per_node": 2}/' "$tmp/job.json" >"$tmp/nodes.json"
+run "$sailor" plan "$tmp/nodes.json" -q --planner amp
+has err "/pools/0: nodes of other sizes than site gcp says" "nodes of another size, of a published planner"
 run "$sailor" plan "$tmp/job.json" --planner amp --time-limit 0 -o "$tmp/amp.h5"
 [ "$rc" = 75 ] && grep -q 'the planner amp cannot continue it' "$tmp/err"
 ok $? "a published planner that was stopped starts anew"
