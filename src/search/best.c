@@ -49,7 +49,7 @@ static bool better(const struct search_problem *p, const struct found_plan *a, c
 }
 
 static bool same_unit(const struct plan *a, const struct plan *b) {
-    return a->micro_batch_size == b->micro_batch_size &&
+    return a->micro_batch_size == b->micro_batch_size && plan_options_equal(&a->options, &b->options) &&
            stage_replicas(&a->pipeline[0].stage[0]) == stage_replicas(&b->pipeline[0].stage[0]);
 }
 

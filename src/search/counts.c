@@ -174,12 +174,13 @@ static void add_capacity(const struct resolver *r, struct ilp *p) {
 
 static void emit(const struct resolver *r, const long *x) {
     struct arena *a = r->scratch;
-    const struct workload *w = r->s->p->w;
+    const struct workload *w = r->u->mb->w;
     struct pipeline *pl = ARENA_NEW(a, struct pipeline);
     struct plan p = {.model = w->model->name,
                      .site = w->site->name,
                      .global_batch_size = w->global_batch_size,
                      .micro_batch_size = r->u->mb->m,
+                     .options = w->options,
                      .n_pipeline = 1,
                      .pipeline = pl};
     pl->n_stage = r->P;
@@ -558,7 +559,8 @@ bool counts_resolve(const struct unit *u, const struct goal *goal, const struct 
         x->count = x->ti + x->p->n;
         if (i > 0) x->step = arena_alloc(scratch, sizeof *x->step * (size_t)(x->p->n + r.st[i - 1].p->n));
         x->comp = u->mb->comp[cfe(u->s, x->p->cls, x->c.first, x->c.end)];
-        r.update = fmax(r.update, u->mb->update[cfe(u->s, x->p->cls, x->c.first, x->c.end)]);
+        double update = u->mb->update[cfe(u->s, x->p->cls, x->c.first, x->c.end)];
+        r.update = fmax(r.update, update_share_s(u->mb->w, update, u->D));
         x->var = x->p->n > 1 ? r.n_var : -1;
         unsigned mine = 0;
         for (int k = 0; k < x->p->n; k++) mine |= 1u << u->s->cell[x->p->cell[k]].zone;

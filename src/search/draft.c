@@ -62,6 +62,7 @@ struct draft draft_new(struct climb *c) {
     struct draft d = {.plan = {.model = c->w->model->name,
                                .site = c->w->site->name,
                                .global_batch_size = c->w->global_batch_size,
+                               .options = c->w->options,
                                .n_pipeline = 1}};
     struct replicas *room = ARENA_ARRAY(c->a, struct replicas, (size_t)c->L * PARTS_MAX);
     d.pipe.stage = ARENA_ARRAY(c->a, struct stage, c->L);

@@ -102,7 +102,7 @@ static bool stage_fits(const struct fill *f, int k, int ti, int i, int e, int de
     const struct fill_kind *q = &f->kind[gpu][ti];
     const struct workload *w = f->c->w;
     int held = microbatches_in_flight(f->c->p->estimator, depth, f->M);
-    double bytes = model_bytes(w, q->params[e] - q->params[i], q->act[e] - q->act[i], held, f->m);
+    double bytes = model_bytes(w, ti, f->D, q->params[e] - q->params[i], q->act[e] - q->act[i], held, f->m);
     return bytes + framework_bytes(ti) <= w->site->gpu[gpu].memory_bytes;
 }
 

@@ -126,11 +126,13 @@ static int adopt_units(struct engine *x, struct err *e) {
         if (fresh)
             *r = (struct unit_result){.micro_batch_size = m,
                                       .data_parallel = u->D,
+                                      .options = x->s->mb[u->mb].w->options,
                                       .status = UNIT_TODO,
                                       .value = INFINITY,
                                       .lower_bound =
                                           x->p->objective == OBJECTIVE_COST ? u->cost_lb : u->time_lb};
-        else if (r->micro_batch_size != m || r->data_parallel != u->D)
+        else if (r->micro_batch_size != m || r->data_parallel != u->D ||
+                 !plan_options_equal(&r->options, &x->s->mb[u->mb].w->options))
             return err_set(e, EXIT_INPUT, "the file to resume lists other work units than this job");
         else if (r->status == UNIT_TODO)
             *(x->p->objective == OBJECTIVE_COST ? &u->cost_lb : &u->time_lb) = r->lower_bound;
@@ -483,14 +485,14 @@ static bool any_rank_stopped(const struct engine *x) {
 }
 
 /* Plans to beat before anything is bounded. One rank finds them, all take them over. */
-static void climb(struct engine *x) {
+static void climb_with(struct engine *x, const struct search_problem *p, uint64_t work) {
     struct unit_answer found = {0};
     struct wire b = {0};
     double took;
     size_t at = 0;
     if (x->rank == 0) {
         struct ladder l;
-        ladder_climb(x->p, ladder_work(x->p), &x->stop, &l, x->a);
+        ladder_climb(p, work, &x->stop, &l, x->a);
         found = (struct unit_answer){.plans = l.judged, .n_plan = l.n_plan, .plan = l.plan};
         wire_put_answer(&b, 0, &found, 0);
     }
@@ -503,6 +505,17 @@ static void climb(struct engine *x) {
         best_add(x->p, x->row, found.plan[i], x->a);
     }
     set_goal(x);
+}
+
+/* Every choice of options has its share of the work. */
+static void climb(struct engine *x) {
+    const struct workload *w = x->p->w;
+    int n = w->n_variant ? w->n_variant : 1;
+    for (int v = 0; v < n; v++) {
+        struct search_problem p = *x->p;
+        if (w->n_variant) p.w = &w->variant[v];
+        climb_with(x, &p, ladder_work(&p) / (uint64_t)n);
+    }
 }
 
 /* Stopped before the first bound: what earlier runs proved stays, else nothing is known but that plans take

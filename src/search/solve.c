@@ -61,7 +61,7 @@ static void offer(void *ctx, const struct plan *p) {
     struct estimate est = {0};
     struct err e;
     v->plans++;
-    if (estimate_plan(v->s->p->w, p, v->s->p->estimator, &est, &e) || !est.fits) return;
+    if (estimate_plan(v->unit.mb->w, p, v->s->p->estimator, &est, &e) || !est.fits) return;
     double t = est.iteration_time_s, c = v->s->money ? est.cost_usd : 0;
     if (!goal_wants(&v->goal, t, c)) return;
     struct unit_answer *out = v->out;

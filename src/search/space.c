@@ -18,11 +18,11 @@ enum { CLASS_TABLES_BYTES = 300000000 }; /* of all microbatches */
 
 static bool stopped(struct space *s) { return s->stopped = s->stopped || stop_wanted(s->stop); }
 
-static bool kind_allowed(const struct search_problem *p, int gpu, int ti, int m) {
-    const struct workload *w = p->w;
+static bool kind_allowed(const struct search_problem *p, const struct mb_space *mb, int gpu, int ti) {
+    const struct workload *w = mb->w;
     if ((1 << ti) > w->site->gpu[gpu].gpus_per_node || !w->model->params[ti]) return false;
     if (p->pin->tp[gpu] && p->pin->tp[gpu] != 1 << ti) return false;
-    return profile_times(w->profile[gpu], m, 1 << ti) != NULL;
+    return profile_times(w->profile[gpu], mb->m, 1 << ti) != NULL;
 }
 
 static void build_cells(struct space *s) {
@@ -193,8 +193,7 @@ static void build_classes(const struct space *s, struct mb_space *mb, int n_mb, 
         n_choice[g] = 0;
         choice[g][n_choice[g]++] = -1;
         for (int ti = 0; ti < TP_N; ti++)
-            if (present >> g & 1 && kind_allowed(s->p, g, ti, mb->m))
-                choice[g][n_choice[g]++] = (signed char)ti;
+            if (present >> g & 1 && kind_allowed(s->p, mb, g, ti)) choice[g][n_choice[g]++] = (signed char)ti;
     }
     int most = most_kinds(s, n_choice, n_mb), digit[GPUS_MAX] = {0};
     double built = count_classes(n_choice, n_gpu, most);
@@ -318,13 +317,13 @@ static void build_patterns(struct space *s, struct mb_space *mb, struct arena *a
 }
 
 /* Most microbatches in flight that fit: by the estimator's own term, so that both agree to the last bit. */
-static int memory_depth(const struct space *s, int gpu, int ti, int m, double params, double act) {
-    const struct workload *w = s->p->w;
+static int memory_depth(const struct mb_space *mb, int gpu, int ti, int D, double params, double act) {
+    const struct workload *w = mb->w;
     double room = w->site->gpu[gpu].memory_bytes;
     int lo = 0, hi = 1 << 20;
     while (lo < hi) { /* largest d with bytes(d) <= room */
         int d = lo + (hi - lo + 1) / 2;
-        if (model_bytes(w, params, act, d, m) + framework_bytes(ti) > room)
+        if (model_bytes(w, ti, D, params, act, d, mb->m) + framework_bytes(ti) > room)
             hi = d - 1;
         else
             lo = d;
@@ -349,55 +348,96 @@ static void build_rest_tables(struct space *s, struct mb_space *mb, int k) {
     int L = s->L, n_gpu = s->p->w->site->n_gpu, n = mb->cls[k].n_kind;
     for (int i = 0; i < L; i++)
         for (int e = i + 1; e <= L && !stopped(s); e++) {
-            double comp[GPUS_MAX], update[GPUS_MAX], shallow[GPUS_MAX];
-            for (int g = 0; g < n_gpu; g++) comp[g] = update[g] = shallow[g] = INFINITY;
+            double comp[GPUS_MAX], update[GPUS_MAX];
+            for (int g = 0; g < n_gpu; g++) comp[g] = update[g] = INFINITY;
             for (int c = 0; c < k; c++) {
                 if (mb->cls[c].n_kind != 1) continue;
                 size_t x = cfe(s, c, i, e);
                 int g = __builtin_ctz(mb->cls[c].gpus);
                 comp[g] = fmin(comp[g], mb->comp[x]);
                 update[g] = fmin(update[g], mb->update[x]);
-                shallow[g] = fmin(shallow[g], -mb->depth[x]);
             }
             size_t x = cfe(s, k, i, e);
             mb->comp[x] = nth_smallest(comp, n_gpu, n);
             mb->update[x] = nth_smallest(update, n_gpu, n);
-            mb->depth[x] = (int)-nth_smallest(shallow, n_gpu, n);
         }
+}
+
+static void build_rest_depths(const struct space *s, const struct mb_space *mb, int k, int *depth) {
+    int L = s->L, n_gpu = s->p->w->site->n_gpu, n = mb->cls[k].n_kind;
+    for (int i = 0; i < L; i++)
+        for (int e = i + 1; e <= L && !stop_wanted(s->stop); e++) {
+            double shallow[GPUS_MAX];
+            for (int g = 0; g < n_gpu; g++) shallow[g] = INFINITY;
+            for (int c = 0; c < k; c++) {
+                if (mb->cls[c].n_kind != 1) continue;
+                int g = __builtin_ctz(mb->cls[c].gpus);
+                shallow[g] = fmin(shallow[g], -depth[cfe(s, c, i, e)]);
+            }
+            depth[cfe(s, k, i, e)] = (int)-nth_smallest(shallow, n_gpu, n);
+        }
+}
+
+/* Of one kind: [first * (L + 1) + end]. */
+static int *kind_depths(const struct space *s, const struct mb_space *mb, int gpu, int ti, int D,
+                        struct arena *a) {
+    int L = s->L, *depth = ARENA_ARRAY(a, int, (size_t)(L + 1) * (size_t)(L + 1));
+    const struct model *mo = mb->w->model;
+    for (int i = 0; i < L; i++) {
+        double params = 0, act = 0;
+        for (int l = i; l < L; l++) {
+            params += mo->params[ti][l];
+            act += mo->act_mem[ti][l];
+            depth[i * (L + 1) + l + 1] = memory_depth(mb, gpu, ti, D, params, act);
+        }
+    }
+    return depth;
+}
+
+int *space_depths(const struct space *s, const struct mb_space *mb, int D, struct arena *a) {
+    int L = s->L, *kind_depth[GPUS_MAX][TP_N] = {{0}};
+    int *depth = ARENA_ARRAY(a, int, (size_t)mb->n_class *(size_t)(L + 1) * (size_t)(L + 1));
+    for (int k = 0; k < mb->n_class && !stop_wanted(s->stop); k++) {
+        bool first = true;
+        for (int g = 0; g < s->p->w->site->n_gpu; g++) {
+            int ti = mb->cls[k].ti[g];
+            if (ti < 0) continue;
+            if (!kind_depth[g][ti]) kind_depth[g][ti] = kind_depths(s, mb, g, ti, D, a);
+            for (int i = 0; i < L; i++)
+                for (int e = i + 1; e <= L; e++) {
+                    int *at = &depth[cfe(s, k, i, e)], own = kind_depth[g][ti][i * (L + 1) + e];
+                    if (first || own < *at) *at = own;
+                }
+            first = false;
+        }
+    }
+    if (mb->cls[mb->n_class - 1].rest) build_rest_depths(s, mb, mb->n_class - 1, depth);
+    return depth;
 }
 
 static void build_class_tables(struct space *s, struct mb_space *mb, struct arena *a) {
     int L = s->L;
-    const struct model *mo = s->p->w->model;
     size_t n = (size_t)mb->n_class * (size_t)(L + 1) * (size_t)(L + 1);
     mb->comp = ARENA_ARRAY(a, double, n);
-    mb->depth = ARENA_ARRAY(a, int, n);
+    mb->depth = space_depths(s, mb, REPLICAS_MANY, a);
     mb->update = ARENA_ARRAY(a, double, n);
-    int *kind_depth[GPUS_MAX][TP_N] = {{0}};
     double *kind_comp[GPUS_MAX][TP_N] = {{0}};
     size_t square = (size_t)(L + 1) * (size_t)(L + 1);
     for (int k = 0; k < mb->n_class && !stopped(s); k++)
         for (int g = 0; g < s->p->w->site->n_gpu; g++) {
             int ti = mb->cls[k].ti[g];
             if (ti < 0) continue;
-            const struct layer_times *t = profile_times(s->p->w->profile[g], mb->m, 1 << ti);
+            const struct layer_times *t = profile_times(mb->w->profile[g], mb->m, 1 << ti);
             if (!kind_comp[g][ti]) {
                 kind_comp[g][ti] = ARENA_ARRAY(a, double, square);
-                kind_depth[g][ti] = ARENA_ARRAY(a, int, square);
                 for (int i = 0; i < L; i++) {
-                    double comp = 0, params = 0, act = 0;
+                    double comp = 0;
                     for (int l = i; l < L; l++) {
                         comp += t->fwd_s[l] + t->bwd_s[l];
-                        params += mo->params[ti][l];
-                        act += mo->act_mem[ti][l];
                         kind_comp[g][ti][i * (L + 1) + l + 1] = comp;
-                        kind_depth[g][ti][i * (L + 1) + l + 1] = memory_depth(s, g, ti, mb->m, params, act);
                     }
                 }
             }
-            bool first = true;
-            for (int h = 0; h < g; h++)
-                if (mb->cls[k].ti[h] >= 0) first = false;
             for (int i = 0; i < L; i++) {
                 double update = 0;
                 for (int e = i + 1; e <= L; e++) {
@@ -405,7 +445,6 @@ static void build_class_tables(struct space *s, struct mb_space *mb, struct aren
                     update = update_up_to(t, i, e - 1, update, s->p->estimator);
                     mb->update[x] = fmax(mb->update[x], update);
                     mb->comp[x] = fmax(mb->comp[x], kind_comp[g][ti][y]);
-                    if (first || kind_depth[g][ti][y] < mb->depth[x]) mb->depth[x] = kind_depth[g][ti][y];
                 }
             }
         }
@@ -431,8 +470,7 @@ static void build_transfers(const struct space *s, struct mb_space *mb, struct a
                 const struct cell *cx = &s->cell[x / TP_N], *cy = &s->cell[y / TP_N];
                 double *t = &mb->kind_time[((size_t)k * (size_t)q + (size_t)x) * (size_t)q + (size_t)y];
                 *t = INFINITY;
-                if (!kind_allowed(s->p, cx->gpu, x % TP_N, mb->m) ||
-                    !kind_allowed(s->p, cy->gpu, y % TP_N, mb->m))
+                if (!kind_allowed(s->p, mb, cx->gpu, x % TP_N) || !kind_allowed(s->p, mb, cy->gpu, y % TP_N))
                     continue;
                 const struct link *l =
                     site_link(w->site, cx->zone, cx->gpu, 1 << x % TP_N, cy->zone, cy->gpu, 1 << y % TP_N);
@@ -736,6 +774,8 @@ struct space *space_build(const struct search_problem *p, const struct stopper *
     int most = 0;
     for (int g = 0; g < w->site->n_gpu; g++)
         if (w->profile[g]) most += w->profile[g]->n_mb;
+    int n_variant = w->n_variant ? w->n_variant : 1;
+    most *= n_variant;
     s->mb = ARENA_ARRAY(a, struct mb_space, most + 1);
     for (int last = 0;;) { /* all profiled microbatches of the types in the pool, ascending */
         int next = 0;
@@ -747,10 +787,13 @@ struct space *space_build(const struct search_problem *p, const struct stopper *
         if (!next) break;
         last = next;
         if (p->pin->micro_batch_size && p->pin->micro_batch_size != next) continue;
-        s->mb[s->n_mb].m = next;
-        build_microbatch(s, &s->mb[s->n_mb], most, a);
-        if (s->stopped) return s;
-        if (s->mb[s->n_mb].n_class) s->n_mb++;
+        for (int v = 0; v < n_variant; v++) {
+            struct mb_space *mb = &s->mb[s->n_mb];
+            *mb = (struct mb_space){.m = next, .w = w->n_variant ? &w->variant[v] : w};
+            build_microbatch(s, mb, most, a);
+            if (s->stopped) return s;
+            if (mb->n_class) s->n_mb++;
+        }
     }
     return s;
 }

@@ -1,8 +1,8 @@
 #ifndef SAILOR_SEARCH_SPACE_H
 #define SAILOR_SEARCH_SPACE_H
 #include "search/problem.h"
-/* The declared plan space as tables. One `struct space` per search, one `struct mb_space` per microbatch,
- * both const while units are solved. Vocabulary:
+/* The declared plan space as tables. One `struct space` per search, one `struct mb_space` per microbatch
+ * and choice of options, both const while units are solved. Vocabulary:
  * - cell: a (zone, GPU type) with GPUs in the pool
  * - kind: a (GPU type, tensor-parallel degree)
  * - class: the kinds of a stage, at most one per GPU type, wherever they lie;
@@ -74,13 +74,15 @@ struct space {
 
 struct mb_space {
     int m;
+    const struct workload *w; /* of its options: the problem's own, or a variant of it */
     int n_class, n_pattern;
     struct stage_class *cls;
     struct pattern *pattern;
     signed char least_ti[GPUS_MAX]; /* smallest degree allowed, -1 = none */
     double *comp;   /* [class][first][end]: forward + backward of a microbatch, slowest kind */
     double *update; /* [class][first][end] */
-    int *depth;     /* [class][first][end]: most microbatches in flight that fit every kind; 0 = none */
+    int *depth;     /* [class][first][end]: most microbatches in flight that fit every kind; 0 = none. For as
+                       many replicas as help */
     double *act_min,
         *grad_min;      /* [class][layer]: least possible transfer of the layer's output forward / backward */
     double *weight;     /* [class][first][end]: comp + least possible communication */
@@ -119,6 +121,9 @@ static inline size_t cfe(const struct space *s, int c, int first, int end) {
  * `stop` is asked now and then, here and while units are solved; it may be NULL, and stays the caller's. */
 struct space *space_build(const struct search_problem *p, const struct stopper *stop, struct arena *a,
                           struct err *e);
+
+/** mb->depth for D replicas, in `a`. */
+int *space_depths(const struct space *s, const struct mb_space *mb, int D, struct arena *a);
 
 /** Slowest transfer of the output of `layer` from pattern a to pattern b: bounds over all pairings. */
 struct span space_transfer(const struct space *s, const struct mb_space *mb, int layer, int a, int b);

@@ -160,7 +160,7 @@ static bool make_child(struct tree *v, const struct tree_node *n, int i, int e, 
     int L = s->L, cls = p->cls, depth = n ? n->depth : 0;
     *c = (struct tree_node){.l = i, .pattern = pattern, .depth = depth + 1, .choice = {i, e, pattern}};
     c->comp = mb->comp[cfe(s, cls, i, e)];
-    c->u = mb->update[cfe(s, cls, i, e)];
+    c->u = update_share_s(mb->w, mb->update[cfe(s, cls, i, e)], v->u->D);
     struct span y = unit_sync(v->u, pattern, i, e);
     c->y = fmax(y.lo, unit_sync_min(v->u, v->t->w.scope, cls, i, e));
     c->y_hi = y.hi;
@@ -272,7 +272,7 @@ static void descend(struct tree *v, const struct tree_node *n) {
         int n_allowed;
         const struct allowed *w = window_allowed(v->t, i, e, &n_allowed);
         for (int k = 0; k < n_allowed; k++) {
-            if (mb->depth[cfe(s, w[k].cls, i, e)] < window_in_flight(v->t, depth + 1)) continue;
+            if (v->u->depth[cfe(s, w[k].cls, i, e)] < window_in_flight(v->t, depth + 1)) continue;
             double rest = 0, here = 0; /* crossing right here, or later */
             bool may_cross = n && !n->crossed && scope_is_crossing(s, v->t->w.scope);
             if (may_cross)

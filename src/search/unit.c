@@ -227,6 +227,7 @@ bool unit_build(struct unit *u, const struct space *s, const struct mb_space *mb
     build_sync_min(u, a);
     u->sync = ARENA_ARRAY(a, struct span *, mb->n_pattern + 1);
     u->need = ARENA_ARRAY(a, int *, mb->n_pattern + 1);
+    u->depth = mb->w->shared_bytes_per_param > 0 ? space_depths(s, mb, D, a) : mb->depth;
     return !stop_wanted(s->stop);
 }
 

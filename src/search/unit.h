@@ -8,6 +8,7 @@ struct unit {
     const struct space *s;
     const struct mb_space *mb;
     int D, M;
+    const int *depth; /* as mb->depth, for D replicas */
     double *ring;     /* [link][ring_ti][range]: all-reduce of a stage's gradients, INFINITY if impossible */
     double *sync_min; /* [scope][class][range]: least all-reduce of a stage */
     struct span **sync; /* [pattern] -> [range], filled by unit_sync(); lo is NAN where it is not known yet */

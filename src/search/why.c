@@ -18,7 +18,8 @@ static const char *no_stage(const struct space *s, struct arena *a) {
     for (int l = 0; l < s->L; l++) {
         double least = INFINITY;
         int gpu = -1, tp = 0, mb = 0;
-        for (int k = 0; k < s->n_mb; k++)
+        for (int k = 0; k < s->n_mb; k++) {
+            const struct workload *v = s->mb[k].w;
             for (int c = 0; c < s->mb[k].n_class; c++) {
                 const struct stage_class *cl = &s->mb[k].cls[c];
                 if (cl->n_kind != 1) continue;
@@ -29,12 +30,13 @@ static const char *no_stage(const struct space *s, struct arena *a) {
                 for (int g = 0; g < w->site->n_gpu; g++) {
                     if (cl->ti[g] < 0) continue;
                     int ti = cl->ti[g];
-                    double bytes =
-                        model_bytes(w, w->model->params[ti][l], w->model->act_mem[ti][l], 1, s->mb[k].m);
+                    double bytes = model_bytes(v, ti, REPLICAS_MANY, v->model->params[ti][l],
+                                               v->model->act_mem[ti][l], 1, s->mb[k].m);
                     double over = bytes + framework_bytes(ti) - w->site->gpu[g].memory_bytes;
                     if (over < least) least = over, gpu = g, tp = 1 << ti, mb = s->mb[k].m;
                 }
             }
+        }
         if (least > 0 && gpu >= 0)
             return arena_printf(a,
                                 "memory: layer %d fits no GPU of the pool; nearest "
@@ -52,10 +54,13 @@ static const char *too_large(const struct space *s, struct arena *a) {
     double need = 0, have = 0;
     for (int l = 0; l < s->L; l++) {
         double least = INFINITY;
-        for (int ti = 0; ti < TP_N; ti++)
-            if (w->model->params[ti])
-                least = fmin(least, (1 << ti) * model_bytes(w, w->model->params[ti][l],
-                                                            w->model->act_mem[ti][l], 1, s->mb[0].m));
+        for (int k = 0; k < s->n_mb && s->mb[k].m == s->mb[0].m; k++) {
+            const struct workload *v = s->mb[k].w;
+            for (int ti = 0; ti < TP_N; ti++)
+                if (v->model->params[ti])
+                    least = fmin(least, (1 << ti) * model_bytes(v, ti, REPLICAS_MANY, v->model->params[ti][l],
+                                                                v->model->act_mem[ti][l], 1, s->mb[k].m));
+        }
         need += least;
     }
     for (int c = 0; c < s->n_cell; c++)

@@ -50,6 +50,9 @@ static uint64_t get_u64(const struct wire *b, size_t *at) {
 static void put_plan(struct wire *b, const struct plan *p) {
     const struct pipeline *pl = &p->pipeline[0];
     put_int(b, p->micro_batch_size);
+    put_int(b, (int)p->options.recompute);
+    put_int(b, p->options.sequence_parallel);
+    put_int(b, p->options.zero);
     put_int(b, pl->n_stage);
     for (int i = 0; i < pl->n_stage; i++) {
         const struct stage *st = &pl->stage[i];
@@ -74,6 +77,9 @@ static struct plan *get_plan(const struct wire *b, size_t *at, const struct work
                        .micro_batch_size = get_int(b, at),
                        .n_pipeline = 1,
                        .pipeline = pl};
+    p->options.recompute = (enum recompute)get_int(b, at);
+    p->options.sequence_parallel = get_int(b, at) != 0;
+    p->options.zero = get_int(b, at);
     pl->n_stage = get_int(b, at);
     pl->stage = ARENA_ARRAY(a, struct stage, pl->n_stage);
     for (int i = 0; i < pl->n_stage; i++) {

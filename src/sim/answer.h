@@ -14,9 +14,10 @@ enum unit_status { UNIT_TODO, UNIT_SOLVED, UNIT_PRUNED, UNIT_OPEN };
 /* SOLVED: searched to the end; PRUNED: its bound is no better than the incumbent; OPEN: searched, not proven
  */
 
-/** A work unit: all plans of one (microbatch, data-parallel degree). */
+/** A work unit: all plans of one (microbatch, data-parallel degree, options). */
 struct unit_result {
     int micro_batch_size, data_parallel;
+    struct plan_options options;
     enum unit_status status;
     double lower_bound; /* on the objective, of the plans of this unit that are not excluded */
     double value;       /* best found, INFINITY if none */

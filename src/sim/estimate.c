@@ -185,7 +185,7 @@ static int compute(const struct context *c, const struct stage *st, double *time
             for (int l = st->first; l < st->end; l++) sum += t->fwd_s[l] + t->bwd_s[l];
         }
         *time_s = fmax(*time_s, sum);
-        *update_s = fmax(*update_s, update);
+        *update_s = fmax(*update_s, update_share_s(c->w, update, stage_replicas(st)));
     }
     return 0;
 }
@@ -208,7 +208,7 @@ static double memory(const struct context *c, const struct stage *st, int index,
         double params = 0, act = 0;
         for (int l = st->first; l < st->end; l++)
             params += w->model->params[ti][l], act += w->model->act_mem[ti][l];
-        double bytes = model_bytes(w, params, act, in_flight, c->m);
+        double bytes = model_bytes(w, ti, stage_replicas(st), params, act, in_flight, c->m);
         double checked = bytes + framework_bytes(ti);
         if (checked > w->site->gpu[type].memory_bytes) *fits = false;
         worst = fmax(worst, checked);
@@ -291,6 +291,11 @@ static int plan_microbatches(const struct plan *p, enum estimator est) {
 int estimate_plan(const struct workload *w, const struct plan *p, enum estimator est, struct estimate *out,
                   struct err *e) {
     struct stage_estimate *stages = out->stage;
+    w = workload_variant(w, &p->options);
+    if (w->altered && est != ESTIMATOR_NATIVE)
+        return err_set(e, EXIT_INPUT,
+                       "estimator %s: knows no recompute, zero and sequence_parallel; expected estimator %s",
+                       estimator_name[est], estimator_name[ESTIMATOR_NATIVE]);
     *out = (struct estimate){.fits = true, .unfit_pipeline = -1, .unfit_stage = -1, .stage = stages};
     struct context c = {.w = w, .est = est, .m = p->micro_batch_size, .M = plan_microbatches(p, est), .e = e};
     out->n_microbatch = c.M;
@@ -315,6 +320,7 @@ int estimate_plan(const struct workload *w, const struct plan *p, enum estimator
 }
 
 bool plan_fits(const struct workload *w, const struct plan *p, enum estimator est) {
+    w = workload_variant(w, &p->options);
     struct context c = {.w = w, .est = est, .m = p->micro_batch_size, .M = plan_microbatches(p, est)};
     bool fits = true;
     double peak = 0;

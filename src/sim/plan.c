@@ -11,6 +11,7 @@ struct plan *plan_new(const struct workload *w, int micro_batch_size, int n_pipe
                        .site = w->site->name,
                        .global_batch_size = w->global_batch_size,
                        .micro_batch_size = micro_batch_size,
+                       .options = w->options,
                        .n_pipeline = n_pipeline,
                        .pipeline = ARENA_ARRAY(a, struct pipeline, n_pipeline)};
     for (int i = 0; i < n_pipeline && n_stage; i++)
@@ -85,6 +86,7 @@ static int check_group(const struct replicas *r, int micro_batch, const struct w
 }
 
 int plan_check(const struct plan *p, const struct workload *w, const char *where, struct err *e) {
+    w = workload_variant(w, &p->options);
     if (p->global_batch_size < 1 || p->micro_batch_size < 1 || p->n_pipeline < 1)
         return err_set(e, EXIT_INPUT, "%s: expected a batch size, a microbatch size and a pipeline", where);
     for (int i = 0; i < p->n_pipeline; i++) {
@@ -203,6 +205,9 @@ int plan_compare(const struct plan *a, const struct plan *b) {
             if (c) return c;
         }
     }
+    ORDER(a->options.recompute, b->options.recompute);
+    ORDER(a->options.sequence_parallel, b->options.sequence_parallel);
+    ORDER(a->options.zero, b->options.zero);
     return 0;
 }
 

@@ -30,6 +30,7 @@ struct pipeline {
 struct plan {
     const char *name, *model, *site; /* name may be NULL */
     int global_batch_size, micro_batch_size;
+    struct plan_options options;
     int n_pipeline;
     struct pipeline *pipeline; /* [n_pipeline] */
 };

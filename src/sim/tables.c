@@ -14,6 +14,12 @@ const struct link *site_link(const struct site *s, int zone, int gpu, int tp, in
     return l->known ? l : NULL;
 }
 
+const struct workload *workload_variant(const struct workload *w, const struct plan_options *o) {
+    for (int i = 0; i < w->n_variant; i++)
+        if (plan_options_equal(&w->variant[i].options, o)) return &w->variant[i];
+    return w;
+}
+
 const struct layer_times *profile_times(const struct profile *p, int micro_batch, int tp) {
     int ti = tp_index(tp);
     if (!p || ti < 0) return NULL;

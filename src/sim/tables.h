@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include "sim/sheet.h"
 /* What is known about the world, as plain const tables: the site (zones, GPU types, links, prices), the model
  * (parameters and activations per layer) and one measured profile per GPU type. Filled by formats/inputs.c;
  * read by everyone; never changed after loading. Unknown prices are NAN. */
@@ -58,8 +59,6 @@ static inline size_t site_link_slot(const struct site *s, int zone, int gpu, int
  * (docs/estimator.md, Links). Returns NULL if there is none. */
 const struct link *site_link(const struct site *s, int zone, int gpu, int tp, int zone2, int gpu2, int tp2);
 
-struct model_shape; /* sim/sheet.h */
-
 struct model {
     const char *name, *source;
     int n_layer; /* planner layers: embedding, blocks, norm/head */
@@ -80,8 +79,10 @@ struct layer_times {
 
 struct profile {
     const char *model, *gpu, *source;
-    bool estimated;    /* from a data sheet, not measured */
-    const char *dtype; /* in which it was measured, NULL if not stated */
+    bool estimated;           /* from a data sheet, not measured */
+    const char *dtype;        /* in which it was measured, NULL if not stated */
+    enum recompute recompute; /* what its backward passes work out again */
+    bool sequence_parallel;   /* its tensor parallelism also divides norms and residuals */
     int n_mb;
     const int *mb;                   /* [n_mb] microbatches, ascending */
     const struct layer_times *times; /* [mi * TP_N + ti] */
@@ -90,7 +91,19 @@ struct profile {
 /** The measured times for (microbatch, tp), or NULL. p may be NULL. */
 const struct layer_times *profile_times(const struct profile *p, int micro_batch, int tp);
 
-/** A model to be trained on a site: what every estimate needs. */
+/** How a plan trains: choices that change layer times and sizes, not the form of an estimate. */
+struct plan_options {
+    enum recompute recompute;
+    bool sequence_parallel; /* tensor parallelism also divides norms and residuals */
+    int zero;               /* 1: the replicas of a stage share the optimizer's state */
+};
+
+static inline bool plan_options_equal(const struct plan_options *a, const struct plan_options *b) {
+    return a->recompute == b->recompute && a->sequence_parallel == b->sequence_parallel && a->zero == b->zero;
+}
+
+/** A model to be trained on a site: what every estimate needs. Where a plan's options may be chosen there is
+ * a variant for each choice: the same workload with the model's sizes and the profiles of these options. */
 struct workload {
     const struct site *site;
     const struct model *model;
@@ -98,6 +111,16 @@ struct workload {
     int global_batch_size;
     int element_bytes;            /* F: 4 fp32, 2 bf16/fp16 */
     double state_bytes_per_param; /* K: 24 Adam, 20 SGD (docs/estimator.md, Memory) */
+    const char *dtype;            /* "fp32", "bf16", "fp16"; NULL: as element_bytes says, 2 being bf16 */
+    struct plan_options options;
+    bool altered;                  /* by options: not the model as its file describes it, all state kept */
+    double shared_bytes_per_param; /* of K, what the replicas of a stage share: 0 without zero */
+    double again[TP_N]; /* elements per sequence that the recomputation of a block fills once more */
+    int n_variant;      /* 0: nothing to choose, this is the only one */
+    const struct workload *variant; /* [n_variant] without variants of their own; the first equals this */
 };
+
+/** Of these options: a variant of w, or w itself. */
+const struct workload *workload_variant(const struct workload *w, const struct plan_options *o);
 
 #endif

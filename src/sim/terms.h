@@ -93,6 +93,11 @@ static inline double update_up_to(const struct layer_times *t, int first, int l,
     return t->update_by_layer && est == ESTIMATOR_NATIVE ? before_s + t->update_s[l] : t->update_s[first];
 }
 
+/** Update of one of D replicas: with zero 1 each of them updates its share of the parameters. */
+static inline double update_share_s(const struct workload *w, double update_s, int D) {
+    return w->options.zero ? update_s / D : update_s;
+}
+
 /** A pipeline: the largest stage time counts M - 1 times, the communication and computation of all stages
  * once. */
 static inline double pipeline_time_s(int M, double slowest_s, double comm_s, double compute_s,
@@ -114,11 +119,21 @@ static inline double iteration_time_s(int M, double slowest_s, double sum_s, dou
 
 static inline double framework_bytes(int ti) { return ti == 0 ? FRAMEWORK_BYTES : FRAMEWORK_TP_BYTES; }
 
-/** State and activations on each GPU of a replica: `params` and `act` are the sums of model.params[ti] and
- * model.act_mem[ti] over its layers. */
-static inline double model_bytes(const struct workload *w, double params, double act, int in_flight,
-                                 int micro_batch_size) {
-    return w->state_bytes_per_param * params + (double)in_flight * micro_batch_size * w->element_bytes * act;
+/* D where it is not known: more replicas than any stage has. */
+enum { REPLICAS_MANY = 1 << 30 };
+
+/** K: what each of D replicas keeps per parameter. Never more for a larger D. */
+static inline double state_bytes(const struct workload *w, int D) {
+    return w->state_bytes_per_param - w->shared_bytes_per_param + w->shared_bytes_per_param / D;
+}
+
+/** State and activations on each GPU of one of D replicas: `params` and `act` are the sums of
+ * model.params[ti] and model.act_mem[ti] over its layers. With recomputation one block's activations are
+ * there a second time, for the microbatch on its way back. */
+static inline double model_bytes(const struct workload *w, int ti, int D, double params, double act,
+                                 int in_flight, int micro_batch_size) {
+    return state_bytes(w, D) * params + (double)in_flight * micro_batch_size * w->element_bytes * act +
+           (double)micro_batch_size * w->element_bytes * w->again[ti];
 }
 
 #endif

@@ -145,6 +145,7 @@ static void make_plan(struct walk *w) {
                             .site = w->p->w->site->name,
                             .global_batch_size = w->p->w->global_batch_size,
                             .micro_batch_size = w->m,
+                            .options = w->p->w->options,
                             .n_pipeline = 1,
                             .pipeline = &w->pipeline};
 }
@@ -190,7 +191,7 @@ static int walk_cuts(struct walk *w, int i, int first) {
     return 0;
 }
 
-static int walk_all(const struct search_problem *p, int (*visit)(struct walk *, void *), void *ctx) {
+static int walk_one(const struct search_problem *p, int (*visit)(struct walk *, void *), void *ctx) {
     struct walk *w = calloc(1, sizeof *w);
     w->p = p;
     w->n_gpu = p->w->site->n_gpu;
@@ -218,6 +219,18 @@ static int walk_all(const struct search_problem *p, int (*visit)(struct walk *, 
     }
     free(w->option);
     free(w);
+    return stop;
+}
+
+/* Every choice of options on its own. */
+static int walk_all(const struct search_problem *p, int (*visit)(struct walk *, void *), void *ctx) {
+    int stop = 0;
+    if (!p->w->n_variant) return walk_one(p, visit, ctx);
+    for (int v = 0; v < p->w->n_variant && !stop; v++) {
+        struct search_problem one = *p;
+        one.w = &p->w->variant[v];
+        stop = walk_one(&one, visit, ctx);
+    }
     return stop;
 }
 

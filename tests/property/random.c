@@ -305,6 +305,77 @@ struct instance *instance_random(uint64_t seed, const struct shape *shape, struc
     return in;
 }
 
+/* ---- options ------------------------------------------------------------------------- */
+
+static const struct profile *slower_profile(const struct profile *p, int n_layer, struct rng *r,
+                                            struct arena *a) {
+    struct profile *q = ARENA_NEW(a, struct profile);
+    struct layer_times *t = ARENA_ARRAY(a, struct layer_times, p->n_mb * TP_N);
+    *q = *p;
+    q->times = t;
+    for (int i = 0; i < p->n_mb * TP_N; i++) {
+        t[i] = p->times[i];
+        if (!t[i].fwd_s) continue;
+        double *b = ARENA_ARRAY(a, double, n_layer), more = rng_range(r, 0, 1.2);
+        for (int l = 0; l < n_layer; l++) b[l] = t[i].bwd_s[l] + more * t[i].fwd_s[l];
+        t[i].bwd_s = b;
+    }
+    return q;
+}
+
+/* Less memory, a longer way back. */
+static struct workload recomputing(const struct workload *w, enum recompute mode, struct rng *r,
+                                   struct arena *a) {
+    struct workload x = *w;
+    int n = w->model->n_layer;
+    struct model *m = ARENA_NEW(a, struct model);
+    const struct profile **profile = ARENA_ARRAY(a, const struct profile *, w->site->n_gpu);
+    double keeps = rng_range(r, 0.05, 0.9);
+    *m = *w->model;
+    for (int ti = 0; ti < TP_N; ti++) {
+        if (!m->act_mem[ti]) continue;
+        double *act = ARENA_ARRAY(a, double, n), most = 0;
+        for (int l = 0; l < n; l++) {
+            act[l] = w->model->act_mem[ti][l] * keeps;
+            most = fmax(most, w->model->act_mem[ti][l] - act[l]);
+        }
+        m->act_mem[ti] = act;
+        x.again[ti] = rng_chance(r, 0.8) ? most : 0;
+    }
+    for (int g = 0; g < w->site->n_gpu; g++)
+        if (w->profile[g]) profile[g] = slower_profile(w->profile[g], n, r, a);
+    x.model = m;
+    x.profile = profile;
+    x.options.recompute = mode;
+    x.altered = true;
+    return x;
+}
+
+void instance_vary(struct instance *in, struct arena *a) {
+    struct rng rng = {.seed = in->seed ^ 0x07710}, *r = &rng;
+    struct workload *v = ARENA_ARRAY(a, struct workload, 2 * RECOMPUTE_N), base = in->w;
+    int n = 0, zero = rng_int(r, 1, 3); /* bits: with it, without it */
+    for (int mode = 0; mode < RECOMPUTE_N; mode++) {
+        if (mode && !rng_chance(r, 0.6)) continue;
+        struct workload x = mode ? recomputing(&base, (enum recompute)mode, r, a) : base;
+        for (int z = 0; z < 2; z++) {
+            if (!(zero >> z & 1)) continue;
+            v[n] = x;
+            v[n].options.zero = z;
+            v[n].altered |= z;
+            v[n].shared_bytes_per_param = z ? rng_range(r, 1, 16) : 0;
+            n++;
+        }
+    }
+    in->w = v[0];
+    if (n > 1) {
+        in->w.n_variant = n;
+        in->w.variant = v;
+    }
+    in->estimator = ESTIMATOR_NATIVE;
+    in->traits = arena_printf(a, "%s, %d choices of options", in->traits, n);
+}
+
 struct search_problem instance_problem(const struct instance *in, enum objective objective) {
     return (struct search_problem){.w = &in->w,
                                    .pool = in->pool,

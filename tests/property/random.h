@@ -40,6 +40,9 @@ struct instance {
 
 struct instance *instance_random(uint64_t seed, const struct shape *shape, struct arena *a);
 
+/** Gives the instance options to choose from, up to six choices, and the native estimator. */
+void instance_vary(struct instance *in, struct arena *a);
+
 /** The search problem of an instance, without limits. */
 struct search_problem instance_problem(const struct instance *in, enum objective objective);
 

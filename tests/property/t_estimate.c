@@ -147,7 +147,7 @@ static void judge_plan(struct judge *J, struct answer *A) {
                 if (J->est == ESTIMATOR_NATIVE &&
                     of->update_by_layer) /* NATIVE: of all layers of the stage */
                     for (int l = s->first + 1; l < s->end; l++) u += of->update_s[l];
-                update = max2(update, u);
+                update = max2(update, J->w->options.zero ? u / D : u); /* each has its share */
                 if (r->tp < smallest) smallest = r->tp;
                 if (i < P - 1) {
                     struct one *q = &next[j % Dn];
@@ -178,7 +178,9 @@ static void judge_plan(struct judge *J, struct answer *A) {
                 int flight = P - i;
                 if (J->est == ESTIMATOR_NATIVE && J->M < flight)
                     flight = J->M; /* NATIVE: not more than there are */
-                double bytes = J->w->state_bytes_per_param * par + (double)flight * J->m * J->F * keep;
+                double shared = J->w->shared_bytes_per_param, K = J->w->state_bytes_per_param;
+                double bytes = (K - shared) * par + shared * par / D;
+                bytes += (double)flight * J->m * J->F * keep + (double)J->m * J->F * J->w->again[ti];
                 double checked = bytes + (r->tp == 1 ? 2.0e9 : 3.0e9);
                 memory = max2(memory, checked);
                 A->peak = max2(A->peak, bytes + 4.76e9 + 3.0e8);
@@ -234,7 +236,7 @@ static bool close_to(double a, double b) {
 int main(int argc, char **argv) {
     int want = argc > 1 ? atoi(argv[1]) : 5000;
     uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
-    int done = 0, bad = 0, missing = 0, several = 0, with_vms = 0, unfit = 0, native = 0;
+    int done = 0, bad = 0, missing = 0, several = 0, with_vms = 0, unfit = 0, native = 0, varied = 0;
     printf("1..1\n");
     for (uint64_t n = 0; done < want && n < 10 * (uint64_t)want && bad < 5; n++) {
         struct arena a = {0};
@@ -244,6 +246,12 @@ int main(int argc, char **argv) {
         bool vms = rng_chance(&r, 0.3);
         struct plan *p = plan_random(in, vms, &r, &a);
         struct err e = {0};
+        const struct workload *w = &in->w;
+        if (p && rng_chance(&r, 0.3)) {
+            instance_vary(in, &a);
+            if (w->n_variant) w = &w->variant[rng_int(&r, 0, w->n_variant - 1)];
+            p->options = w->options;
+        }
         if (p) {
             if (plan_check(p, &in->w, "random", &e)) {
                 printf("# plan_check refused a valid plan: %s\n", e.text);
@@ -251,7 +259,7 @@ int main(int argc, char **argv) {
                 plan_print(stdout, p, &in->site);
                 bad++;
             }
-            struct judge J = {.w = &in->w, .p = p, .est = in->estimator};
+            struct judge J = {.w = w, .p = p, .est = in->estimator};
             struct answer A;
             judge_plan(&J, &A);
             struct stage_estimate stage[3 * STAGES_MAX];
@@ -295,14 +303,15 @@ int main(int argc, char **argv) {
             with_vms += vms;
             unfit += !A.fits;
             native += in->estimator == ESTIMATOR_NATIVE;
+            varied += w->altered;
         }
         arena_free(&a);
     }
     bool ok = !bad && done >= want && several > want / 10 && with_vms > want / 10 && missing < want / 2 &&
-              native > want / 3;
+              native > want / 3 && varied > want / 10;
     printf("# %d plans: %d with several pipelines, %d may have VM lists, %d with a missing link, %d too "
-           "large for memory, %d native\n",
-           done, several, with_vms, missing, unfit, native);
+           "large for memory, %d native, %d with options\n",
+           done, several, with_vms, missing, unfit, native, varied);
     printf("%s 1 - estimate_plan() agrees with an independent evaluator on %d random plans\n",
            ok ? "ok" : "not ok", done);
     return !ok;

@@ -9,12 +9,12 @@
 #include "brute.h"
 #include "shapes.h"
 
-enum { PLANS_MAX = 80000, QUESTIONS = 7 };
+enum { PLANS_MAX = 80000, PLANS_VARIED = 8000, QUESTIONS = 7 };
 static double limit_s = 30; /* for one question; environment: SAILOR_TEST_LIMIT_S */
 static const double EPS = 1e-9;
 
 static struct {
-    long plans, points, questions, infeasible, limited, frontier_points, frontier_max;
+    long plans, points, questions, infeasible, varied, altered, limited, frontier_points, frontier_max;
     double brute_s, search_s, slowest_s;
     uint64_t slowest_seed;
 } total;
@@ -196,6 +196,8 @@ static bool ask(const struct instance *in, const struct search_problem *p, const
                best ? (p->objective == OBJECTIVE_COST ? best->cost_usd : best->time_s) : 0, took,
                (unsigned long long)row.plans_evaluated);
     total.questions++;
+    total.varied += p->w->n_variant > 0;
+    if (row.n_plan) total.altered += workload_variant(p->w, &row.plan[0].plan->options)->altered;
     total.limited += p->max_usd_per_iteration < INFINITY || p->min_iterations_per_s > 0;
     if (fault) show(in, p, &row, at, seed, fault);
     arena_free(&a);
@@ -237,7 +239,9 @@ static const struct nodes *draw_nodes(const struct instance *in, struct arena *a
 
 static bool one_instance(uint64_t seed, bool verbose) {
     struct arena a = {0};
-    struct instance *in = small_instance(seed, PLANS_MAX, &a);
+    bool varied = seed % 3 == 0; /* with options to choose from */
+    struct instance *in = small_instance(seed, varied ? PLANS_VARIED : PLANS_MAX, &a);
+    if (varied) instance_vary(in, &a);
     const struct nodes *nodes = draw_nodes(in, &a);
     struct search_problem p = instance_problem(in, OBJECTIVE_THROUGHPUT);
     p.nodes = nodes;
@@ -346,6 +350,8 @@ int main(int argc, char **argv) {
     printf("# %d instances, %ld questions (%ld with limits, %ld infeasible); brute: %ld plans, %ld in the "
            "space, %.1f s\n",
            done, total.questions, total.limited, total.infeasible, total.plans, total.points, total.brute_s);
+    printf("# %ld questions with a choice of options, %ld answers that use them\n", total.varied,
+           total.altered);
     printf("# frontier points: %ld, at most %ld; search %.1f s, slowest %.2f s (seed %llu)\n",
            total.frontier_points, total.frontier_max, total.search_s, total.slowest_s,
            (unsigned long long)total.slowest_seed);
