@@ -46,6 +46,24 @@ static void architecture_lines(struct text *t, const struct export_architecture 
     if (!x->tied_head) text_add(t, "    --untie-embeddings-and-output-weights\n");
 }
 
+static bool has_tensor_parallelism(const struct pipeline *pl) {
+    for (int i = 0; i < pl->n_stage; i++)
+        for (int g = 0; g < pl->stage[i].n_group; g++)
+            if (pl->stage[i].group[g].tp > 1) return true;
+    return false;
+}
+
+/* Megatron refuses --sequence-parallel at degree 1, where it changes nothing. */
+static void option_lines(struct text *t, const struct plan *p) {
+    if (p->options.recompute == RECOMPUTE_FULL)
+        text_add(t, "    --recompute-granularity full\n    --recompute-method uniform\n"
+                    "    --recompute-num-layers 1\n");
+    if (p->options.recompute == RECOMPUTE_SELECTIVE) text_add(t, "    --recompute-granularity selective\n");
+    if (p->options.sequence_parallel && has_tensor_parallelism(&p->pipeline[0]))
+        text_add(t, "    --sequence-parallel\n");
+    if (p->options.zero) text_add(t, "    --use-distributed-optimizer\n");
+}
+
 void export_megatron_model(struct text *t, const struct job *job, const struct plan *p, struct arena *a) {
     const struct model *m = job->workload.model;
     struct export_architecture x = export_architecture(m, a);
@@ -59,6 +77,7 @@ void export_megatron_model(struct text *t, const struct job *job, const struct p
     text_add(t, "    --micro-batch-size %d\n    --global-batch-size %d\n", p->micro_batch_size,
              p->global_batch_size);
     if (job->dtype && strcmp(job->dtype, "fp32")) text_add(t, "    --%s\n", job->dtype);
+    option_lines(t, p);
 }
 
 void export_megatron(struct text *t, const struct job *job, const struct plan *p, struct arena *a) {

@@ -29,6 +29,10 @@ const char *export_refuse_torchtitan(const struct job *job, const struct plan *p
     struct export_architecture x = export_architecture(m, a);
     const char *why = export_degrees_differ(p, a);
     if (why) return why;
+    if (p->options.recompute == RECOMPUTE_SELECTIVE)
+        return "it recomputes attention alone, and TorchTitan's selective mode recomputes other operations";
+    if (job->dtype && !strcmp(job->dtype, "fp16"))
+        return "its dtype is fp16, and TorchTitan has bf16 and fp32";
     if (flavor_of(m, &x)) return NULL;
     return arena_printf(a, "TorchTitan has no %s model with %d blocks of width %d",
                         x.family ? x.family : "such", m->n_block, m->hidden_size);
@@ -70,10 +74,19 @@ void export_torchtitan(struct text *t, const struct job *job, const struct plan 
     text_add(t, "    config.training.local_batch_size = %d\n",
              pl->n_stage > 1 ? p->global_batch_size / D : p->micro_batch_size);
     text_add(t, "    config.training.global_batch_size = %d\n", p->global_batch_size);
+    if (job->dtype)
+        text_add(t, "    config.training.mixed_precision_param = \"%s\"\n",
+                 strcmp(job->dtype, "fp32") ? "bfloat16" : "float32");
+    text_add(t, "    config.activation_checkpoint.mode = \"%s\"\n", recompute_name[p->options.recompute]);
     text_add(t, "    parallelism = config.parallelism\n");
-    text_add(t, "    parallelism.data_parallel_replicate_degree = %d\n", D);
-    text_add(t, "    parallelism.data_parallel_shard_degree = 1\n");
+    /* TorchTitan divides gradients and parameters with the optimizer's state; kept whole until the end of the
+     * iteration, the parameters travel as often as with zero 1. */
+    text_add(t, "    parallelism.data_parallel_replicate_degree = %d\n", p->options.zero ? 1 : D);
+    text_add(t, "    parallelism.data_parallel_shard_degree = %d\n", p->options.zero ? D : 1);
+    if (p->options.zero) text_add(t, "    parallelism.fsdp_reshard_after_forward = \"never\"\n");
     text_add(t, "    parallelism.tensor_parallel_degree = %d\n", export_degree(&pl->stage[0]));
+    text_add(t, "    parallelism.enable_sequence_parallel = %s\n",
+             p->options.sequence_parallel ? "True" : "False");
     text_add(t, "    parallelism.pipeline_parallel_degree = %d\n", pl->n_stage);
     if (pl->n_stage > 1) {
         text_add(t, "    parallelism.pipeline_parallel_schedule = \"1F1B\"\n");
