@@ -65,6 +65,8 @@ struct error_summary error_summary(const double *error, int n, struct arena *scr
 void remark_site(const struct site *s);
 /** Of a job read from `path`: the same, profiles without an element type, GPUs that no link joins. */
 void remark_job(const struct job *job, const char *path);
+/** Of a plan alone: profiles whose element type is not known. */
+void remark_plan(const struct workload *w, const struct plan *p, const char *where);
 /** Of row i: a gap above the one asked for (of a planner that proves), a batch that does not divide. */
 void remark_row(const struct row_result *row, int i, bool proven, double gap);
 
@@ -73,8 +75,8 @@ void remark_row(const struct row_result *row, int i, bool proven, double gap);
 /** {"GPU": "measured" or "estimated"} for the GPU types with a profile, of those with GPUs in
  *  used[n_zone * n_gpu], or of all for NULL. */
 cJSON *cli_profiles_json(const struct workload *w, const int *used);
-/** The same of the inputs that a results file keeps. */
-cJSON *cli_stored_profiles_json(const char *inputs_json);
+/** The same of the inputs that a results file keeps, for a plan of these options (NULL: of any). */
+cJSON *cli_stored_profiles_json(const char *inputs_json, const struct plan_options *options);
 /** One line on stderr that names those that are estimated, if there are any. */
 void cli_note_estimated(const struct workload *w, const int *used);
 

@@ -98,6 +98,10 @@ int cli_estimate(struct cli_estimator *k, const struct workload *w, const struct
                  struct estimate *out, struct err *e) {
     if (k->index < ESTIMATOR_N) return estimate_plan(w, p, (enum estimator)k->index, out, e);
     const char *name = cli_estimator_name(k->index);
+    if (workload_variant(w, &p->options)->altered)
+        return err_set(e, EXIT_INPUT,
+                       "estimator %s: knows no recompute, zero and sequence_parallel; expected estimator %s",
+                       name, estimator_name[ESTIMATOR_NATIVE]);
     if (name == cli_events) return estimate_by_events(k, w, p, out, e);
     const struct planner *pl = planner_find(name);
     struct guess guess = {NAN, NAN};

@@ -224,6 +224,17 @@ static bool mixed_nodes(const struct pool *p, const struct site *s) {
     return false;
 }
 
+/* An option that makes of the model what its file does not describe, or NULL. */
+static const char *chosen_option(const struct workload *w) {
+    bool recompute = w->options.recompute != RECOMPUTE_NONE, sequence = w->options.sequence_parallel;
+    if (!w->n_variant && !w->altered) return NULL;
+    for (int v = 0; v < w->n_variant; v++) {
+        recompute |= w->variant[v].options.recompute != w->options.recompute;
+        sequence |= w->variant[v].options.sequence_parallel != w->options.sequence_parallel;
+    }
+    return recompute ? "recompute" : sequence ? "sequence_parallel" : "zero";
+}
+
 /* What a job may ask of the site and of the planner. */
 static int check_job(const struct job *j, const char *path, struct arena *a, struct err *e) {
     const struct site *site = j->workload.site;
@@ -248,6 +259,14 @@ static int check_job(const struct job *j, const char *path, struct arena *a, str
         return err_set(e, EXIT_INPUT,
                        "%s: /objective: the planner %s has no frontier; expected throughput or cost", path,
                        planner()->name);
+    const char *option = chosen_option(&j->workload);
+    if (option && (!can(CAN_OPTIONS) || o.estimator != ESTIMATOR_NATIVE))
+        return err_set(
+            e, EXIT_INPUT,
+            "%s: /%s: unknown to the %s %s; expected a job without, or --planner %s --estimator %s", path,
+            option, can(CAN_OPTIONS) ? "estimator" : "planner",
+            can(CAN_OPTIONS) ? estimator_name[o.estimator] : planner()->name,
+            planner_that_can(CAN_OPTIONS)->name, estimator_name[ESTIMATOR_NATIVE]);
     bool pins = pinned && !can(CAN_PIN), batch = j->exact_batch && !can(CAN_EXACT_BATCH);
     if (pins || batch)
         return err_set(e, EXIT_INPUT, "%s: /%s: the planner %s cannot keep to it; expected a job without",

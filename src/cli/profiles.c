@@ -23,23 +23,42 @@ cJSON *cli_profiles_json(const struct workload *w, const int *used) {
     return o;
 }
 
-cJSON *cli_stored_profiles_json(const char *inputs_json) {
+/* Is a stored profile for the options of this plan? */
+static bool for_options(const cJSON *profile, const struct plan_options *o) {
+    const char *mode = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(profile, "recompute"));
+    bool sequence = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(profile, "sequence_parallel"));
+    return !strcmp(mode ? mode : recompute_name[RECOMPUTE_NONE], recompute_name[o->recompute]) &&
+           sequence == o->sequence_parallel;
+}
+
+cJSON *cli_stored_profiles_json(const char *inputs_json, const struct plan_options *options) {
     struct err e;
     cJSON *o = cJSON_CreateObject(), *tree = json_parse("inputs", inputs_json, strlen(inputs_json), &e);
     const cJSON *x, *list = cJSON_GetObjectItemCaseSensitive(tree, "profiles");
-    cJSON_ArrayForEach(x, list) {
-        const char *gpu = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(x, "gpu"));
-        bool estimated = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(x, "estimated"));
-        if (gpu) cJSON_AddStringToObject(o, gpu, estimated ? "estimated" : "measured");
-    }
+    for (int exact = 1; exact >= 0; exact--) /* what was stored for others is what these were made from */
+        cJSON_ArrayForEach(x, list) {
+            const char *gpu = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(x, "gpu"));
+            bool estimated = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(x, "estimated"));
+            if (!gpu || cJSON_HasObjectItem(o, gpu) || (exact && options && !for_options(x, options)))
+                continue;
+            cJSON_AddStringToObject(o, gpu, estimated ? "estimated" : "measured");
+        }
     cJSON_Delete(tree);
     return o;
+}
+
+/* Does a profile serve that was not measured so? */
+static bool estimated_somewhere(const struct workload *w, const int *used, int g) {
+    if (in_use(w, used, g) && w->profile[g]->estimated) return true;
+    for (int v = 0; v < w->n_variant; v++)
+        if (in_use(&w->variant[v], used, g) && w->variant[v].profile[g]->estimated) return true;
+    return false;
 }
 
 void cli_note_estimated(const struct workload *w, const int *used) {
     int n = 0;
     for (int g = 0; g < w->site->n_gpu; g++)
-        if (in_use(w, used, g) && w->profile[g]->estimated)
+        if (estimated_somewhere(w, used, g))
             fprintf(stderr, "%s%s", n++ ? ", " : "sailor: layer times of ", w->site->gpu[g].name);
     if (n) fprintf(stderr, " are estimated from data sheets, not measured: expect an error of 5 to 10 %%\n");
 }

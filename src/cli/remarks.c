@@ -29,13 +29,21 @@ static bool offered(const struct job *job, int gpu) {
 
 /* Times of a profile that does not say its element type are taken as they are; of fp32, the default, that is
  * what one expects. */
-static void remark_dtype(const struct job *job, const char *path) {
-    const struct workload *w = &job->workload;
-    if (w->element_bytes == 4) return;
+static void remark_dtype(const struct workload *w, int gpu, const char *where) {
+    if (w->element_bytes == 4 || !w->profile[gpu] || w->profile[gpu]->dtype) return;
+    remark("%s: the profile of %s on %s has no \"dtype\": its times are taken as measured in %s", where,
+           w->model->name, w->site->gpu[gpu].name, w->dtype ? w->dtype : "16 bit");
+}
+
+void remark_plan(const struct workload *w, const struct plan *p, const char *where) {
+    int used[ZONES_MAX * GPUS_MAX];
+    plan_gpus(p, w->site, used);
     for (int g = 0; g < w->site->n_gpu; g++)
-        if (w->profile[g] && !w->profile[g]->dtype && offered(job, g))
-            remark("%s: the profile of %s on %s has no \"dtype\": its times are taken as measured in %s",
-                   path, w->model->name, w->site->gpu[g].name, job->dtype);
+        for (int z = 0; z < w->site->n_zone; z++)
+            if (used[site_at(w->site, z, g)]) {
+                remark_dtype(w, g, where);
+                break;
+            }
 }
 
 static bool linked(const struct site *s, int zone, int gpu, int zone2, int gpu2) {
@@ -76,7 +84,8 @@ void remark_site(const struct site *s) {
 
 void remark_job(const struct job *job, const char *path) {
     remark_site(job->workload.site);
-    remark_dtype(job, path);
+    for (int g = 0; g < job->workload.site->n_gpu; g++)
+        if (offered(job, g)) remark_dtype(&job->workload, g, path);
     remark_links(job, path);
 }
 

@@ -30,10 +30,16 @@ const char *show_GiB(double bytes, struct arena *a) {
 
 const char *show_percent(double v, struct arena *a) { return isnan(v) ? "-" : arena_printf(a, "%.1f", v); }
 
-/* Iterations of the whole training run, 0 where the job does not say. */
-static double iterations(const struct job *job) {
-    double per = (double)job->workload.global_batch_size * job->workload.model->sequence_length;
-    return job->train_tokens > 0 && per > 0 ? ceil(job->train_tokens / per) : 0;
+static double iterations(const struct job *job) { return job_iterations(job, job->workload.model); }
+
+/* What is not none, 0 and false, behind `before`: ", recompute full, zero 1"; "" if nothing. */
+static const char *show_options(const struct plan_options *o, const char *before, struct arena *a) {
+    const char *text = "";
+    if (o->recompute != RECOMPUTE_NONE)
+        text = arena_printf(a, "%srecompute %s", before, recompute_name[o->recompute]);
+    if (o->sequence_parallel) text = arena_printf(a, "%s%ssequence parallel", text, *text ? ", " : before);
+    if (o->zero) text = arena_printf(a, "%s%szero %d", text, *text ? ", " : before, o->zero);
+    return text;
 }
 
 /* Were the rows proven, or proposed by a planner with estimates of its own? */
@@ -76,8 +82,10 @@ void show_row_json(const struct results *r, int i, FILE *out) {
         json_add_number(o, "planner_iteration_time_s", f ? f->planner_time_s : NAN);
         json_add_number(o, "planner_cost_usd", f ? f->planner_cost_usd : NAN);
     }
+    const struct plan_options *options = f ? &f->plan->options : NULL;
     cJSON_AddItemToObject(o, "profiles",
-                          w->profile ? cli_profiles_json(w, NULL) : cli_stored_profiles_json(r->inputs_json));
+                          w->profile ? cli_profiles_json(options ? workload_variant(w, options) : w, NULL)
+                                     : cli_stored_profiles_json(r->inputs_json, options));
     if (f && iterations(r->job) > 0) {
         json_add_number(o, "train_hours", iterations(r->job) * f->est.iteration_time_s / 3600);
         json_add_number(o, "train_usd", iterations(r->job) * f->est.cost_usd);
@@ -133,8 +141,13 @@ static const char *plans_text(uint64_t n, struct arena *a) {
 
 static void show_list(const struct found_plan *f, int n, const struct site *s, FILE *out) {
     struct arena a = {0};
-    struct table *t =
-        table_new("#|s/iteration|iterations/s|USD/iteration|egress USD|stages|D|microbatch|GPUs|<types", &a);
+    bool plain = true;
+    for (int k = 0; k < n; k++) plain &= !*show_options(&f[k].plan->options, "", &a);
+    struct table *t = table_new(
+        plain
+            ? "#|s/iteration|iterations/s|USD/iteration|egress USD|stages|D|microbatch|GPUs|<types"
+            : "#|s/iteration|iterations/s|USD/iteration|egress USD|stages|D|microbatch|GPUs|<types|<options",
+        &a);
     int *used = ARENA_ARRAY(&a, int, s->n_zone * s->n_gpu);
     for (int k = 0; k < n; k++) {
         const struct plan *p = f[k].plan;
@@ -158,6 +171,7 @@ static void show_list(const struct found_plan *f, int n, const struct site *s, F
         table_cell(t, "%d", p->micro_batch_size);
         table_cell(t, "%d", total);
         table_cell(t, "%s", types);
+        if (!plain) table_cell(t, "%s", show_options(&p->options, "", &a));
     }
     table_print(t, out);
     arena_free(&a);
@@ -168,8 +182,9 @@ static void show_answer(const struct results *r, const struct row_result *row, F
     const struct estimate *e = &f->est;
     const struct plan *p = f->plan;
     bool cost = r->objective == OBJECTIVE_COST;
-    fprintf(out, "microbatch %d, %d microbatches, %d stages, D = %d\n", p->micro_batch_size, e->n_microbatch,
-            p->pipeline[0].n_stage, stage_replicas(&p->pipeline[0].stage[0]));
+    fprintf(out, "microbatch %d, %d microbatches, %d stages, D = %d%s\n", p->micro_batch_size,
+            e->n_microbatch, p->pipeline[0].n_stage, stage_replicas(&p->pipeline[0].stage[0]),
+            show_options(&p->options, ", ", a));
     show_stages(p, e, r->job->workload.site, out);
     fprintf(out, "%s: %s s per iteration (%s /s), %s USD per iteration (egress %s), predicted peak %s GiB\n",
             row_status_name[row->status], show_time_s(e->iteration_time_s, a),

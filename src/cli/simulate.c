@@ -68,6 +68,7 @@ static void note_estimated(const struct plan_entry *x, int n) {
         int used[ZONES_MAX * GPUS_MAX];
         if (k && x[k].workload->profile == x[k - 1].workload->profile) continue;
         plan_gpus(x[k].plan, x[k].workload->site, used);
+        remark_plan(x[k].workload, x[k].plan, x[k].where);
         cli_note_estimated(x[k].workload, used);
     }
 }

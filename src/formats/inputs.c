@@ -201,14 +201,27 @@ static int parse_profile(int gpu, const char *path, const char *text, const char
 }
 
 /* Of a model that says what it is made of, from the GPU's data sheet, if there is one. */
-static int estimate_profile(int gpu, const char *dtype, struct lookup *k, struct loaded *l) {
+static int estimate_profile(int gpu, const char *dtype, const struct plan_options *o, struct lookup *k,
+                            struct loaded *l) {
     const char *text, *name = l->site->gpu[gpu].name;
-    int rc = profile_estimate(l->model, name, dtype, NULL, k->inputs, &text, k->arena, k->e);
+    int rc = profile_estimate(l->model, name, dtype, NULL, o, k->inputs, &text, k->arena, k->e);
     if (rc) return rc < 0 ? -1 : 0;
     return parse_profile(gpu, arena_printf(k->arena, "estimated profile %s", name), text, dtype, k, l);
 }
 
-int inputs_load_profile(int gpu, const char *dtype, struct lookup *k, struct loaded *l) {
+/* A measured profile for options that it was not measured with. */
+static int adapt_profile(const struct json_at *root, int gpu, const char *dtype, const struct plan_options *o,
+                         struct lookup *k, struct loaded *l) {
+    const struct profile *measured = l->profile[gpu],
+                         *more = inputs_profile_recomputed(measured, l->model, o, k->arena);
+    l->profile[gpu] = more;
+    if (more) return 0;
+    if (l->model->shape && estimate_profile(gpu, dtype, o, k, l)) return -1;
+    return l->profile[gpu] ? 0 : inputs_no_profile_for(root, measured, o, k->e);
+}
+
+int inputs_load_profile(const struct json_at *root, int gpu, const char *dtype, const struct plan_options *o,
+                        struct lookup *k, struct loaded *l) {
     const char *name = l->site->gpu[gpu].name;
     if (strchr(name, '/')) return 0;
     for (int i = 0; i < 3 && l->profile_dir[i]; i++) {
@@ -216,9 +229,10 @@ int inputs_load_profile(int gpu, const char *dtype, struct lookup *k, struct loa
         if (!exists(path)) path = arena_printf(k->arena, "%s/%s.json", l->profile_dir[i], name);
         if (!exists(path)) continue;
         const char *text = file_read_text(path, NULL, k->arena, k->e);
-        return text ? parse_profile(gpu, path, text, dtype, k, l) : -1;
+        if (!text || parse_profile(gpu, path, text, dtype, k, l)) return -1;
+        return inputs_profile_serves(l->profile[gpu], o) ? 0 : adapt_profile(root, gpu, dtype, o, k, l);
     }
-    return l->model->shape ? estimate_profile(gpu, dtype, k, l) : 0;
+    return l->model->shape ? estimate_profile(gpu, dtype, o, k, l) : 0;
 }
 
 struct workload inputs_workload(const struct loaded *l) {
@@ -226,22 +240,27 @@ struct workload inputs_workload(const struct loaded *l) {
                              .model = l->model,
                              .profile = l->profile,
                              .element_bytes = 4,
-                             .state_bytes_per_param = 24};
+                             .state_bytes_per_param = 24,
+                             .dtype = inputs_dtypes[0],
+                             .options = inputs_own_options(l->model)};
 }
 
-/** Every profile there is, and all of it as a workload. */
-static int load_profiles(const char *dtype, struct lookup *k, struct loaded *l, struct workload *w) {
-    for (int g = 0; g < l->site->n_gpu; g++)
-        if (inputs_load_profile(g, dtype, k, l)) return -1;
-    *w = inputs_workload(l);
-    return 0;
-}
-
-int inputs_load_workload(const struct json_at *model, const struct json_at *site, const char *dtype,
-                         struct lookup *k, struct workload *w) {
+int inputs_load_workload(const struct json_at *plan, const char *dtype, struct lookup *k,
+                         struct workload *w) {
     struct loaded l = {0};
-    if (inputs_load_model(model, k, &l) || inputs_load_site(site, k, &l)) return -1;
-    return load_profiles(dtype, k, &l, w);
+    struct json_at model = json_member(plan, "model"), site = json_member(plan, "site");
+    struct option_choices c;
+    struct options_mode *mode;
+    if (inputs_load_model(&model, k, &l) || inputs_load_site(&site, k, &l)) return -1;
+    if (inputs_options(plan, false, l.model, &c, k->e)) return -1;
+    int n = inputs_modes(&c, l.model, &mode, k->arena);
+    for (int g = 0; g < l.site->n_gpu; g++)
+        if (inputs_load_profile(plan, g, dtype, &mode->o, k, &l)) return -1;
+    *w = inputs_workload(&l);
+    inputs_training(plan, NULL, NULL, w, k->e);
+    mode->profile = l.profile;
+    inputs_set_options(w, &c, mode, n, k->arena);
+    return 0;
 }
 
 /* What a command line names has no place in a file. */
@@ -254,7 +273,11 @@ int workload_load(const char *model, const char *site, const char *inputs, struc
     struct lookup k = {.inputs = inputs, .arena = a, .e = e};
     struct loaded l = {0};
     if (load_model(&model_argument, model, &k, &l) || load_site(&site_argument, site, &k, &l)) return -1;
-    return load_profiles(inputs_dtypes[0], &k, &l, w);
+    struct plan_options own = inputs_own_options(l.model);
+    for (int g = 0; g < l.site->n_gpu; g++)
+        if (inputs_load_profile(&arguments, g, inputs_dtypes[0], &own, &k, &l)) return -1;
+    *w = inputs_workload(&l);
+    return 0;
 }
 
 int model_load(const char *model, const char *inputs, struct workload *w, struct arena *a, struct err *e) {
@@ -284,6 +307,7 @@ int inputs_training(const struct json_at *at, const char **dtype, const char **o
     if (o.node && json_name(&o, optimizers, 2, "an optimizer", &oi, e)) return -1;
     if (dtype) *dtype = inputs_dtypes[di];
     if (optimizer) *optimizer = optimizers[oi];
+    w->dtype = inputs_dtypes[di];
     w->element_bytes = di == 0 ? 4 : 2;
     w->state_bytes_per_param = oi == 0 ? 24 : 20;
     return 0;

@@ -37,10 +37,12 @@ const char *job_named(const char *dir, const char *name, struct arena *a);
 const char *job_path(const char *ref, const char *inputs, struct arena *a);
 
 /** A profile file's text for this model on a GPU type, estimated from the data sheet in devices.json;
- * `framework` NULL: the usual one. Returns 0; 1 with *e set where there is no data sheet of that type, or
- * where it has no units for `dtype`; -1 with *e set for anything else. */
+ * `framework` NULL: the usual one; `o` NULL: the model's own options, else zero does not matter. Returns 0; 1
+ * with *e set where there is no data sheet of that type, or where it has no units for `dtype`; -1 with *e set
+ * for anything else. */
 int profile_estimate(const struct model *m, const char *gpu, const char *dtype, const char *framework,
-                     const char *inputs, const char **text, struct arena *a, struct err *e);
+                     const struct plan_options *o, const char *inputs, const char **text, struct arena *a,
+                     struct err *e);
 
 /** A job file with everything it names. `text` is the content of the file `path` (so that one MPI rank can
  * read and the others parse the same bytes); NULL = read it here. Profiles: of the GPU types in its pools,

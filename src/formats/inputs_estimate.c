@@ -10,7 +10,8 @@ static const char *read_beside(const char *dir, const char *name, struct arena *
 }
 
 int profile_estimate(const struct model *m, const char *gpu, const char *dtype, const char *framework,
-                     const char *inputs, const char **text, struct arena *a, struct err *e) {
+                     const struct plan_options *o, const char *inputs, const char **text, struct arena *a,
+                     struct err *e) {
     struct device d;
     struct framework f;
     struct text out = {0};
@@ -28,7 +29,7 @@ int profile_estimate(const struct model *m, const char *gpu, const char *dtype, 
     if (rc) return rc;
     if (!framework) framework = m->shape->keeps_scores ? "megatron" : "megatron-core";
     if (frameworks_find("frameworks.json", frameworks, framework, where, &f, a, e)) return -1;
-    rc = shape_write_profile(&out, m, &d, &f, dtype, e) ? 1 : 0;
+    rc = shape_write_profile(&out, m, &d, &f, dtype, o, e) ? 1 : 0;
     *text = rc ? NULL : arena_strdup(a, out.s);
     text_free(&out);
     return rc;

@@ -126,12 +126,37 @@ static const char *const job_keys[] = {"format",
                                        "optimizer",
                                        "exact_batch",
                                        "train_tokens",
+                                       "max_hours",
+                                       "max_usd",
+                                       "recompute",
+                                       "zero",
+                                       "sequence_parallel",
                                        "pin",
                                        "objective",
                                        "max_usd_per_iteration",
                                        "min_iterations_per_s",
                                        "pools",
                                        NULL};
+
+/** Limits on the whole run as limits on an iteration. */
+static int read_run_limits(const struct json_at *at, struct job *j, const struct model *m, struct err *e) {
+    struct json_at hours = json_member(at, "max_hours"), usd = json_member(at, "max_usd");
+    j->max_hours = j->max_usd = INFINITY;
+    if (hours.node && json_positive(&hours, &j->max_hours, e)) return -1;
+    if (usd.node && json_positive(&usd, &j->max_usd, e)) return -1;
+    if (!hours.node && !usd.node) return 0;
+    if (!j->train_tokens)
+        return json_fail(hours.node ? &hours : &usd, e,
+                         "a limit on the whole run; expected train_tokens, its length, too");
+    double n = job_iterations(j, m);
+    if (!(n > 0))
+        return json_fail(hours.node ? &hours : &usd, e,
+                         "model %s has no tokens to a sequence; expected one with a sequence_length",
+                         m->name);
+    if (hours.node) j->min_iterations_per_s = fmax(j->min_iterations_per_s, n / (j->max_hours * 3600));
+    if (usd.node) j->max_usd_per_iteration = fmin(j->max_usd_per_iteration, j->max_usd / n);
+    return 0;
+}
 
 /** Everything a job says itself; model and site are loaded. */
 static int read_job(const struct json_at *at, struct job_reader *r) {
@@ -158,6 +183,7 @@ static int read_job(const struct json_at *at, struct job_reader *r) {
     j->max_usd_per_iteration = INFINITY;
     if (usd.node && json_positive(&usd, &j->max_usd_per_iteration, r->e)) return -1;
     if (rate.node && json_positive(&rate, &j->min_iterations_per_s, r->e)) return -1;
+    if (read_run_limits(at, j, r->l->model, r->e)) return -1;
     if (pin.node && read_pin(&pin, r)) return -1;
     if (read_pools(&pools, r)) return -1;
     w.global_batch_size = j->global_batch_size;
@@ -187,8 +213,9 @@ int job_check_prices(const struct job *j, const char *where, struct err *e) {
     const struct site *s = j->workload.site;
     bool limit = isfinite(j->max_usd_per_iteration);
     if (j->objective == OBJECTIVE_THROUGHPUT && !limit) return 0;
-    const char *why =
-        j->objective == OBJECTIVE_THROUGHPUT ? "max_usd_per_iteration" : objective_name[j->objective];
+    const char *why = j->objective != OBJECTIVE_THROUGHPUT     ? objective_name[j->objective]
+                      : j->max_usd > 0 && isfinite(j->max_usd) ? "max_usd"
+                                                               : "max_usd_per_iteration";
     for (int row = 0; row < j->n_pool; row++) {
         bool used[ZONES_MAX] = {false};
         for (int z = 0; z < s->n_zone; z++)
@@ -213,43 +240,71 @@ int job_check_prices(const struct job *j, const char *where, struct err *e) {
     return 0;
 }
 
+/* Texts of profiles, each once. */
+struct profile_texts {
+    const char **text;
+    int n;
+};
+
+static void add_profile_text(struct profile_texts *t, const char *text) {
+    for (int i = 0; i < t->n; i++)
+        if (!strcmp(t->text[i], text)) return;
+    t->text[t->n++] = text;
+}
+
 /** The texts of everything that was read, as one JSON object: enough to rebuild the job anywhere. */
-static const char *job_text(const struct job *j, const char *text, const struct loaded *l, struct arena *a) {
+static const char *job_text(const struct job *j, const char *text, const struct loaded *l,
+                            const struct profile_texts *profiles, struct arena *a) {
     struct text t = {0};
     text_add(&t, "{\"name\":");
     text_string(&t, j->name);
     text_add(&t, ",\"job\":%s,\"model\":%s,\"site\":%s,\"profiles\":[", json_compact(text, a),
              json_compact(l->model_text, a), json_compact(l->site_text, a));
-    const char *comma = "";
-    for (int g = 0; g < l->site->n_gpu; g++)
-        if (l->profile_text[g]) {
-            text_add(&t, "%s%s", comma, json_compact(l->profile_text[g], a));
-            comma = ",";
-        }
+    for (int i = 0; i < profiles->n; i++)
+        text_add(&t, "%s%s", i ? "," : "", json_compact(profiles->text[i], a));
     text_add(&t, "]}");
     char *out = arena_strdup(a, t.s);
     text_free(&t);
     return out;
 }
 
+/* The profiles of every mode of the job's options, and what it makes of the workload. */
+static int load_profiles(const struct json_at *root, bool every_profile, struct lookup *k, struct loaded *l,
+                         struct job *job, struct profile_texts *texts) {
+    struct option_choices c;
+    struct options_mode *mode;
+    int row, zone;
+    if (inputs_options(root, true, l->model, &c, k->e)) return -1;
+    int n = inputs_modes(&c, l->model, &mode, k->arena), n_gpu = l->site->n_gpu;
+    texts->text = ARENA_ARRAY(k->arena, const char *, n * n_gpu);
+    for (int i = 0; i < n; i++) {
+        memset(l->profile_text, 0, sizeof l->profile_text);
+        l->profile = mode[i].profile = ARENA_ARRAY(k->arena, const struct profile *, n_gpu);
+        for (int g = 0; g < n_gpu; g++) {
+            bool needed = pools_have(job, l->site, g, &row, &zone);
+            if (!needed && !every_profile) continue;
+            if (inputs_load_profile(root, g, job->dtype, &mode[i].o, k, l)) return -1;
+            if (needed && !l->profile[g]) return no_profile(root, row, l, g, k->e);
+            if (l->profile_text[g]) add_profile_text(texts, l->profile_text[g]);
+        }
+    }
+    inputs_set_options(&job->workload, &c, mode, n, k->arena);
+    return 0;
+}
+
 static int job_from_tree(const char *path, const cJSON *tree, const char *text, bool every_profile,
                          struct lookup *k, struct job *job) {
     struct loaded l = {0};
+    struct profile_texts texts = {0};
     struct job_reader r = {.job = job, .l = &l, .arena = k->arena, .e = k->e};
     struct json_at root = json_root(path, tree), model = json_member(&root, "model"),
                    site = json_member(&root, "site");
-    int row, zone;
     if (json_object(&root, job_keys, k->e) || json_format(&root, "sailor-job/1", k->e)) return -1;
     *job = (struct job){.name = inputs_stem_of(path, k->arena)};
     if (inputs_load_model(&model, k, &l) || inputs_load_site(&site, k, &l) || read_job(&root, &r)) return -1;
-    for (int g = 0; g < l.site->n_gpu; g++) {
-        bool needed = pools_have(job, l.site, g, &row, &zone);
-        if (!needed && !every_profile) continue;
-        if (inputs_load_profile(g, job->dtype, k, &l)) return -1;
-        if (needed && !l.profile[g]) return no_profile(&root, row, &l, g, k->e);
-    }
-    if (job_check_prices(job, path, k->e)) return -1;
-    job->json = job_text(job, text, &l, k->arena);
+    if (load_profiles(&root, every_profile, k, &l, job, &texts) || job_check_prices(job, path, k->e))
+        return -1;
+    job->json = job_text(job, text, &l, &texts, k->arena);
     return 0;
 }
 
@@ -293,19 +348,57 @@ int job_load(const char *path, const char *text, const char *inputs, bool every_
     return rc;
 }
 
-static int stored_profiles(const struct json_at *at, struct loaded *l, struct arena *a, struct err *e) {
-    int n, i = 0;
-    if (json_array(at, 0, GPUS_MAX, &n, e)) return -1;
+/* Profiles as stored: of a GPU type one for each mode that none of the others can be made into. */
+struct stored_profiles {
+    int n;
+    struct profile *p;
+};
+
+static int stored_profiles(const struct json_at *at, const struct loaded *l, struct stored_profiles *s,
+                           struct arena *a, struct err *e) {
+    int i = 0;
+    if (json_array(at, 0, 2 * RECOMPUTE_N * GPUS_MAX, &s->n, e)) return -1;
+    s->p = ARENA_ARRAY(a, struct profile, s->n);
     for (const cJSON *x = at->node->child; x; x = x->next, i++) {
         struct json_at here = json_element(at, i, x), gpu = json_member(&here, "gpu");
-        struct profile *p = ARENA_NEW(a, struct profile);
         int g = 0;
-        if (inputs_profile(&here, l->model, p, a, e)) return -1;
-        while (g < l->site->n_gpu && strcmp(l->site->gpu[g].name, p->gpu) != 0) g++;
+        if (inputs_profile(&here, l->model, &s->p[i], a, e)) return -1;
+        while (g < l->site->n_gpu && strcmp(l->site->gpu[g].name, s->p[i].gpu) != 0) g++;
         if (g == l->site->n_gpu)
-            return json_fail(&gpu, e, "\"%.60s\"; expected a GPU type of site %s", p->gpu, l->site->name);
-        l->profile[g] = p;
+            return json_fail(&gpu, e, "\"%.60s\"; expected a GPU type of site %s", s->p[i].gpu,
+                             l->site->name);
     }
+    return 0;
+}
+
+static const struct profile *stored_profile(const struct stored_profiles *s, const char *gpu,
+                                            const struct model *m, const struct plan_options *o,
+                                            struct arena *a) {
+    const struct profile *made = NULL;
+    for (int i = 0; i < s->n; i++) {
+        if (strcmp(s->p[i].gpu, gpu)) continue;
+        if (inputs_profile_serves(&s->p[i], o)) return &s->p[i];
+        if (!made) made = inputs_profile_recomputed(&s->p[i], m, o, a);
+    }
+    return made;
+}
+
+static int stored_options(const struct json_at *own, const struct stored_profiles *stored, struct loaded *l,
+                          struct job *job, struct arena *a, struct err *e) {
+    struct option_choices c;
+    struct options_mode *mode;
+    int row, zone;
+    if (inputs_options(own, true, l->model, &c, e)) return -1;
+    int n = inputs_modes(&c, l->model, &mode, a);
+    for (int i = 0; i < n; i++) {
+        mode[i].profile = ARENA_ARRAY(a, const struct profile *, l->site->n_gpu);
+        for (int g = 0; g < l->site->n_gpu; g++) {
+            mode[i].profile[g] = stored_profile(stored, l->site->gpu[g].name, l->model, &mode[i].o, a);
+            if (!mode[i].profile[g] && pools_have(job, l->site, g, &row, &zone))
+                return no_profile(own, row, l, g, e);
+        }
+    }
+    inputs_set_options(&job->workload, &c, mode, n, a);
     return 0;
 }
 
@@ -318,17 +411,16 @@ static int job_from_stored(const char *file, const cJSON *tree, struct job *job,
                    model = json_member(&root, "model");
     struct json_at site = json_member(&root, "site"), profiles = json_member(&root, "profiles"),
                    name = json_member(&root, "name");
-    int row, zone;
+    struct stored_profiles stored = {0};
     *job = (struct job){.name = "job"};
     if (json_object(&root, keys, e) || json_object(&own, job_keys, e) || json_format(&own, "sailor-job/1", e))
         return -1;
     if (name.node && json_string(&name, &job->name, a, e)) return -1;
     if (inputs_model(&model, NULL, "model", l.model, a, e) || inputs_site(&site, NULL, "site", l.site, a, e))
         return -1;
-    l.profile = ARENA_ARRAY(a, const struct profile *, l.site->n_gpu);
-    if (stored_profiles(&profiles, &l, a, e) || read_job(&own, &r)) return -1;
-    for (int g = 0; g < l.site->n_gpu; g++)
-        if (!l.profile[g] && pools_have(job, l.site, g, &row, &zone)) return no_profile(&own, row, &l, g, e);
+    if (stored_profiles(&profiles, &l, &stored, a, e) || read_job(&own, &r) ||
+        stored_options(&own, &stored, &l, job, a, e))
+        return -1;
     return job_check_prices(job, file, e);
 }
 

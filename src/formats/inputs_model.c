@@ -132,13 +132,21 @@ static int read_profile_row(const struct json_at *at, int n_layer, struct profil
 
 int inputs_profile(const struct json_at *at, const struct model *m, struct profile *p, struct arena *a,
                    struct err *e) {
-    static const char *const keys[] = {"format", "model", "gpu", "dtype", "estimated", "times", NULL};
+    static const char *const keys[] = {"format",    "model", "gpu", "dtype", "recompute", "sequence_parallel",
+                                       "estimated", "times", NULL};
     int n, i = 0, dtype;
     if (json_object(at, keys, e) || json_format(at, "sailor-profile/1", e)) return -1;
     struct json_at model = json_member(at, "model"), gpu = json_member(at, "gpu"),
                    times = json_member(at, "times");
     struct json_at source = json_member(at, "source"), in = json_member(at, "dtype"),
                    guess = json_member(at, "estimated");
+    struct json_at again = json_member(at, "recompute"), sequence = json_member(at, "sequence_parallel");
+    struct plan_options own = inputs_own_options(m);
+    int mode = (int)own.recompute;
+    p->sequence_parallel = own.sequence_parallel;
+    if (again.node && json_name(&again, recompute_name, RECOMPUTE_N, "a mode", &mode, e)) return -1;
+    if (sequence.node && json_bool(&sequence, &p->sequence_parallel, e)) return -1;
+    p->recompute = (enum recompute)mode;
     if (guess.node && json_bool(&guess, &p->estimated, e)) return -1;
     if (in.node && json_name(&in, inputs_dtypes, DTYPES, "an element type", &dtype, e)) return -1;
     if (in.node) p->dtype = inputs_dtypes[dtype];

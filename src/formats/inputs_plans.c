@@ -22,6 +22,13 @@ static int read_training_plan(const struct json_at *plan, struct loaded *l, stru
     t->workload.profile = NULL;
     if (plan_read(plan, l->site, &t->plan, a, e)) return -1;
     if (inputs_training(plan, &t->dtype, &t->optimizer, &t->workload, e)) return -1;
+    struct option_choices c;
+    struct options_mode *mode;
+    if (inputs_options(plan, false, l->model, &c, e)) return -1;
+    inputs_modes(&c, l->model, &mode, a);
+    t->plan->options = mode->o;
+    t->plan->options.zero = c.zero[1];
+    t->workload.options = t->plan->options;
     t->workload.global_batch_size = t->plan->global_batch_size;
     const char *where = json_where(plan, a);
     if (plan_check(t->plan, &t->workload, where, e)) {
@@ -72,23 +79,30 @@ int training_from_json(const char *text, const char *where, struct training *t, 
 
 /* Workloads already loaded for the plans of one file. */
 struct known_workload {
-    const char *model, *site, *dtype;
+    const cJSON *plan; /* the first that needed it */
     struct workload w;
     struct known_workload *next;
 };
 
+/* Do two plans say the same of everything that a workload depends on? */
+static bool same_workload(const cJSON *x, const cJSON *y) {
+    static const char *const keys[] = {
+        "model", "site", "dtype", "optimizer", "recompute", "zero", "sequence_parallel"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        const cJSON *a = cJSON_GetObjectItemCaseSensitive(x, keys[i]),
+                    *b = cJSON_GetObjectItemCaseSensitive(y, keys[i]);
+        if (!a != !b || (a && !cJSON_Compare(a, b, true))) return false;
+    }
+    return true;
+}
+
 static const struct workload *workload_for(const struct json_at *plan, const char *dtype, struct lookup *k,
                                            struct known_workload **list) {
-    struct json_at model = json_member(plan, "model"), site = json_member(plan, "site");
-    const char *m, *s;
-    if (json_string(&model, &m, k->arena, k->e) || json_string(&site, &s, k->arena, k->e)) return NULL;
     for (struct known_workload *x = *list; x; x = x->next)
-        if (!strcmp(x->model, m) && !strcmp(x->site, s) && !strcmp(x->dtype, dtype)) return &x->w;
+        if (same_workload(x->plan, plan->node)) return &x->w;
     struct known_workload *x = ARENA_NEW(k->arena, struct known_workload);
-    if (inputs_load_workload(&model, &site, dtype, k, &x->w)) return NULL;
-    x->model = m;
-    x->site = s;
-    x->dtype = dtype;
+    if (inputs_load_workload(plan, dtype, k, &x->w)) return NULL;
+    x->plan = plan->node;
     x->next = *list;
     *list = x;
     return &x->w;
@@ -116,9 +130,8 @@ static int read_entry(const struct json_at *at, struct lookup *k, struct known_w
     const struct workload *base = workload_for(at, dtype, k, list);
     if (!base) return -1;
     *w = *base;
-    w->element_bytes = in.element_bytes;
-    w->state_bytes_per_param = in.state_bytes_per_param;
     if (plan_read(at, w->site, &p->plan, k->arena, k->e)) return -1;
+    p->plan->options = w->options;
     if (read_measured(&measured, p, k->e)) return -1;
     w->global_batch_size = p->plan->global_batch_size;
     p->workload = w;

@@ -41,14 +41,50 @@ struct loaded {
 /** The model or site that a name or a path in `at` means. -1 with *e set. */
 int inputs_load_model(const struct json_at *at, struct lookup *k, struct loaded *l);
 int inputs_load_site(const struct json_at *at, struct lookup *k, struct loaded *l);
-/** The profile of one GPU type, GPU.DTYPE.json or GPU.json; without a file it is estimated, where the model
- * says what it is made of and the GPU has a data sheet, or stays NULL. */
-int inputs_load_profile(int gpu, const char *dtype, struct lookup *k, struct loaded *l);
-/** All of it, with every profile there is. */
-int inputs_load_workload(const struct json_at *model, const struct json_at *site, const char *dtype,
-                         struct lookup *k, struct workload *w);
+/** The profile of one GPU type for these options, of the job or plan `root`: GPU.DTYPE.json or GPU.json;
+ * without a file, or where that was measured with others, it is estimated, if the model says what it is made
+ * of and the GPU has a data sheet, or stays NULL. */
+int inputs_load_profile(const struct json_at *root, int gpu, const char *dtype, const struct plan_options *o,
+                        struct lookup *k, struct loaded *l);
+/** Everything that a plan names, with every profile there is. */
+int inputs_load_workload(const struct json_at *plan, const char *dtype, struct lookup *k, struct workload *w);
 /** What was loaded as a workload of fp32 and adam, without a batch. */
 struct workload inputs_workload(const struct loaded *l);
+/* ---- inputs_options.c ---- */
+
+/* What a job may choose from, or what a plan says. */
+struct option_choices {
+    bool recompute[RECOMPUTE_N], sequence_parallel[2], zero[2];
+};
+/** recompute, zero and sequence_parallel of a job (`lists`: also several values each) or a plan; what it does
+ * not say is the model's own. */
+int inputs_options(const struct json_at *at, bool lists, const struct model *m, struct option_choices *c,
+                   struct err *e);
+/** Those that the sizes in the model's file are meant for. */
+struct plan_options inputs_own_options(const struct model *m);
+
+/* A choice of what changes layer times and sizes: all options but zero. */
+struct options_mode {
+    struct plan_options o;
+    const struct model *model;
+    double again[TP_N];             /* as in struct workload */
+    const struct profile **profile; /* [n_gpu], the caller's to fill */
+};
+/** All modes that are to choose from, models filled in; their number. */
+int inputs_modes(const struct option_choices *c, const struct model *m, struct options_mode **mode,
+                 struct arena *a);
+/** Is the profile one with these options, zero apart? */
+bool inputs_profile_serves(const struct profile *p, const struct plan_options *o);
+/** A profile without recomputation as one with: another forward pass of the blocks. NULL: what is asked is
+ * not full recomputation, or changes more than that. */
+const struct profile *inputs_profile_recomputed(const struct profile *p, const struct model *m,
+                                                const struct plan_options *o, struct arena *a);
+int inputs_no_profile_for(const struct json_at *root, const struct profile *p, const struct plan_options *o,
+                          struct err *e);
+/** The workload, or where there is a choice its variants. */
+void inputs_set_options(struct workload *w, const struct option_choices *c, const struct options_mode *mode,
+                        int n_mode, struct arena *a);
+
 /** dtype and optimizer of a job or a plan; the names may be NULL. */
 int inputs_training(const struct json_at *at, const char **dtype, const char **optimizer, struct workload *w,
                     struct err *e);

@@ -31,6 +31,17 @@ static cJSON *stage_to_json(const struct stage *st, const struct site *s) {
     return o;
 }
 
+/* What a reader would not take to be so. */
+static void options_to_json(cJSON *o, const struct plan_options *x, const struct model *m) {
+    struct model_shape plain = {.recompute = RECOMPUTE_NONE};
+    const struct model_shape *own = m->shape ? m->shape : &plain;
+    if (x->recompute != RECOMPUTE_NONE || own->recompute != RECOMPUTE_NONE)
+        cJSON_AddStringToObject(o, "recompute", recompute_name[x->recompute]);
+    if (x->sequence_parallel || own->sequence_parallel)
+        cJSON_AddBoolToObject(o, "sequence_parallel", x->sequence_parallel);
+    if (x->zero) json_add_number(o, "zero", x->zero);
+}
+
 cJSON *plan_to_json(const struct plan *p, const struct workload *w) {
     cJSON *o = cJSON_CreateObject();
     cJSON_AddStringToObject(o, "format", "sailor-plan/1");
@@ -39,9 +50,9 @@ cJSON *plan_to_json(const struct plan *p, const struct workload *w) {
     cJSON_AddStringToObject(o, "site", p->site);
     json_add_number(o, "global_batch_size", p->global_batch_size);
     json_add_number(o, "micro_batch_size", p->micro_batch_size);
-    /* a workload knows the size of an element only: bf16 stands for both two-byte types */
-    if (w->element_bytes == 2) cJSON_AddStringToObject(o, "dtype", "bf16");
+    if (w->element_bytes == 2) cJSON_AddStringToObject(o, "dtype", w->dtype ? w->dtype : "bf16");
     if (w->state_bytes_per_param == 20) cJSON_AddStringToObject(o, "optimizer", "sgd");
+    options_to_json(o, &p->options, w->model);
     cJSON *pipelines = cJSON_AddArrayToObject(o, "pipelines");
     for (int i = 0; i < p->n_pipeline; i++) {
         cJSON *pl = cJSON_CreateObject(), *stages = cJSON_AddArrayToObject(pl, "stages");
@@ -155,11 +166,22 @@ static int read_pipeline(const struct json_at *at, struct plan_reader *r, struct
     return 0;
 }
 
+static int read_options(const struct json_at *at, struct plan_options *o, struct err *e) {
+    struct json_at recompute = json_member(at, "recompute"), zero = json_member(at, "zero"),
+                   sequence = json_member(at, "sequence_parallel");
+    int mode = RECOMPUTE_NONE;
+    if (recompute.node && json_name(&recompute, recompute_name, RECOMPUTE_N, "a mode", &mode, e)) return -1;
+    if (zero.node && json_int(&zero, 0, 1, &o->zero, e)) return -1;
+    if (sequence.node && json_bool(&sequence, &o->sequence_parallel, e)) return -1;
+    o->recompute = (enum recompute)mode;
+    return 0;
+}
+
 int plan_read(const struct json_at *at, const struct site *site, struct plan **plan, struct arena *a,
               struct err *e) {
     static const char *const keys[] = {
         "format",    "model",     "site", "global_batch_size", "micro_batch_size", "dtype",
-        "optimizer", "pipelines", NULL};
+        "optimizer", "recompute", "zero", "sequence_parallel", "pipelines",        NULL};
     const char *gpu[GPUS_MAX];
     struct plan_reader r = {.site = site, .gpu = gpu, .arena = a, .e = e};
     for (int g = 0; g < site->n_gpu; g++) gpu[g] = site->gpu[g].name;
@@ -177,6 +199,7 @@ int plan_read(const struct json_at *at, const struct site *site, struct plan **p
     if (json_int(&batch, 1, 100000000, &p->global_batch_size, e)) return -1;
     if (json_int(&micro, 1, 1000000, &p->micro_batch_size, e)) return -1;
     if (json_array(&pipelines, 1, 1000000, &p->n_pipeline, e)) return -1;
+    if (read_options(at, &p->options, e)) return -1;
     p->pipeline = ARENA_ARRAY(a, struct pipeline, p->n_pipeline);
     int i = 0;
     for (const cJSON *x = pipelines.node->child; x; x = x->next, i++) {

@@ -21,7 +21,7 @@ static int attributes(const struct results *r, struct h5_attr out[ATTRIBUTES_MAX
                                        r->command_line ? r->command_line : "");
     const struct h5_attr list[] = {
         TEXT("schema", schema_name),
-        INT("schema_version", SCHEMA_VERSION),
+        INT("schema_version", w->n_variant || w->altered ? SCHEMA_VERSION : SCHEMA_VERSION_PLAIN),
         TEXT("title", "plans for distributed training, found by sailor plan"),
         TEXT("source", r->version),
         TEXT("history", history),
@@ -102,6 +102,9 @@ static void add_plan(struct rows t[TABLES], const struct site *s, const struct f
                            .micro_batch_size = p->micro_batch_size,
                            .n_microbatch = x->n_microbatch,
                            .gpus = gpus,
+                           .recompute = (unsigned char)p->options.recompute,
+                           .sequence_parallel = p->options.sequence_parallel,
+                           .zero = (unsigned char)p->options.zero,
                            .fits = x->fits,
                            .unfit_pipeline = x->unfit_pipeline,
                            .unfit_stage = x->unfit_stage,
@@ -149,6 +152,9 @@ static void flatten(const struct results *r, struct rows t[TABLES], struct arena
                                     .micro_batch_size = u->micro_batch_size,
                                     .data_parallel = u->data_parallel,
                                     .status = (unsigned char)u->status,
+                                    .recompute = (unsigned char)u->options.recompute,
+                                    .sequence_parallel = u->options.sequence_parallel,
+                                    .zero = (unsigned char)u->options.zero,
                                     .lower_bound = u->lower_bound,
                                     .value = u->value,
                                     .gap = u->gap,

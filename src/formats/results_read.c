@@ -93,6 +93,7 @@ static int names_only_job(struct reader *r, struct rows t[TABLES], int n_row, st
     job->workload.site = s;
     job->workload.model = m;
     job->workload.global_batch_size = job->global_batch_size;
+    job->workload.dtype = job->dtype;
     struct pool *pool = ARENA_ARRAY(r->a, struct pool, n_row + 1);
     int *count = ARENA_ARRAY(r->a, int, (n_row + 1) * n_zone * n_gpu);
     for (int i = 0; i < n_row; i++)
@@ -107,6 +108,15 @@ static int names_only_job(struct reader *r, struct rows t[TABLES], int n_row, st
     }
     job->n_pool = n_row;
     job->pool = pool;
+    return 0;
+}
+
+static int read_options(struct reader *r, const char *what, int recompute, int sequence_parallel, int zero,
+                        struct plan_options *o) {
+    if (need_count(r, what, recompute, 0, RECOMPUTE_N - 1) || need_count(r, what, sequence_parallel, 0, 1) ||
+        need_count(r, what, zero, 0, 1))
+        return -1;
+    *o = (struct plan_options){(enum recompute)recompute, sequence_parallel != 0, zero};
     return 0;
 }
 
@@ -166,6 +176,7 @@ static int read_plan(struct reader *r, struct rows t[TABLES], const struct job *
     if (isnan(q->iteration_time_s)) return bad(r, "plan/iteration_time_s", "not a time");
     struct plan *p = plan_new(w, q->micro_batch_size, q->n_pipeline, 0, r->a);
     f->plan = p;
+    if (read_options(r, "plan/options", q->recompute, q->sequence_parallel, q->zero, &p->options)) return -1;
     f->est = (struct estimate){.iteration_time_s = q->iteration_time_s,
                                .pipeline_time_s = q->pipeline_time_s,
                                .sync_time_s = q->sync_time_s,
@@ -275,6 +286,8 @@ static int read_rows(struct reader *r, struct rows t[TABLES], const struct job *
                 return -1;
             if (isnan(q->lower_bound) || isnan(q->value) || !(q->gap >= 0))
                 return bad(r, "unit", "a bound, value or gap that is none");
+            struct plan_options o;
+            if (read_options(r, "unit/options", q->recompute, q->sequence_parallel, q->zero, &o)) return -1;
             struct row_result *row = &out->row[q->row];
             if (pass == 0) {
                 row->n_unit++;
@@ -286,6 +299,7 @@ static int read_rows(struct reader *r, struct rows t[TABLES], const struct job *
             }
             row->unit[row->n_unit++] = (struct unit_result){.micro_batch_size = q->micro_batch_size,
                                                             .data_parallel = q->data_parallel,
+                                                            .options = o,
                                                             .status = (enum unit_status)q->status,
                                                             .lower_bound = q->lower_bound,
                                                             .value = q->value,
@@ -427,9 +441,10 @@ static int read_file(struct reader *r, const struct job *job, struct results *ou
                        "\"%s\")",
                        r->file.path, schema_name);
     if (need_int(r, "schema_version", 0, INT32_MAX, &version)) return -1;
-    if (strcmp(schema, schema_name) || version != SCHEMA_VERSION)
-        return err_set(r->e, EXIT_INPUT, "%s: schema %.40s version %d; this program reads %s version %d",
-                       r->file.path, schema, version, schema_name, SCHEMA_VERSION);
+    if (strcmp(schema, schema_name) || (version != SCHEMA_VERSION && version != SCHEMA_VERSION_PLAIN))
+        return err_set(r->e, EXIT_INPUT,
+                       "%s: schema %.40s version %d; this program reads %s version %d and %d", r->file.path,
+                       schema, version, schema_name, SCHEMA_VERSION_PLAIN, SCHEMA_VERSION);
     if (read_attributes(r, out)) return -1;
     for (int i = 0; i < TABLES; i++)
         if (h5_read_table(&r->file, &table_def[i], &t[i], r->a, r->e)) return -1;

@@ -53,6 +53,11 @@ static const struct column plan_columns[] = {
            "cost as a baseline planner itself estimated it, NaN for exact"),
     COLUMN(plan, unfit_pipeline, I32, "1", "pipeline of the first stage that does not fit, -1 if all fit"),
     COLUMN(plan, unfit_stage, I32, "1", "first stage that does not fit, -1 if all fit"),
+    COLUMN_FLAGS_LATER(plan, recompute, "none selective full",
+                       "activations that the backward pass recomputes"),
+    COLUMN_FLAGS_LATER(plan, sequence_parallel, "no yes",
+                       "does tensor parallelism divide norms and residuals"),
+    COLUMN_FLAGS_LATER(plan, zero, "no yes", "do the replicas of a stage share the optimizer's state"),
 };
 
 static const struct column stage_columns[] = {
@@ -105,6 +110,9 @@ static const struct column unit_columns[] = {
     COLUMN(unit, nodes, U64, "1", "search nodes"),
     COLUMN(unit, plans_evaluated, U64, "1", "plans that were estimated"),
     COLUMN(unit, seconds, F64, "s", "time spent on it"),
+    COLUMN_FLAGS_LATER(unit, recompute, "none selective full", "of all its plans"),
+    COLUMN_FLAGS_LATER(unit, sequence_parallel, "no yes", "of all its plans"),
+    COLUMN_FLAGS_LATER(unit, zero, "no yes", "of all its plans"),
 };
 
 static const struct column zone_columns[] = {
@@ -126,7 +134,7 @@ const struct table_def table_def[TABLES] = {
     TABLE_DEF(stage, "stages of the plans"),
     TABLE_DEF(replica, "replicas of the stages, in ring order"),
     TABLE_DEF(vm, "VM entries of replicas (published simulator only)"),
-    TABLE_DEF(unit, "work units of the search: all plans of one (microbatch, data-parallel degree)"),
+    TABLE_DEF(unit, "work units of the search: all plans of one (microbatch, data-parallel degree, options)"),
     TABLE_DEF(zone, "zones of the site"),
     TABLE_DEF(gpu, "GPU types of the site"),
 };

@@ -4,8 +4,8 @@
 /* The tables of a file of results (docs/results.md): every table is a C struct, one per entry, and a list of
  * columns. That list is both the writer and the reader. Only results.c and results_read.c use it. */
 
-extern const char schema_name[]; /* "sailor-results/1" */
-enum { SCHEMA_VERSION = 1 };
+extern const char schema_name[];                       /* "sailor-results/1" */
+enum { SCHEMA_VERSION = 2, SCHEMA_VERSION_PLAIN = 1 }; /* 2: with plans that older programs would misread */
 
 enum table_id {
     TABLE_ROW,
@@ -38,7 +38,7 @@ enum { KIND_TOP, KIND_FRONTIER }; /* of a stored plan */
 struct plan_rec {
     int plan, row, rank, n_pipeline, n_stage, data_parallel, micro_batch_size, n_microbatch, gpus;
     int unfit_pipeline, unfit_stage;
-    unsigned char kind, fits;
+    unsigned char kind, fits, recompute, sequence_parallel, zero;
     double iteration_time_s, pipeline_time_s, sync_time_s, throughput_per_s, compute_usd, egress_usd,
         cost_usd_per_iteration;
     double peak_memory_bytes, planner_time_s, planner_cost_usd;
@@ -61,7 +61,7 @@ struct vm_rec {
 
 struct unit_rec {
     int unit, row, micro_batch_size, data_parallel;
-    unsigned char status;
+    unsigned char status, recompute, sequence_parallel, zero;
     double lower_bound, value, gap, seconds;
     int attempts;
     uint64_t nodes, plans_evaluated;

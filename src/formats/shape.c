@@ -228,10 +228,11 @@ static void add_times(struct text *t, const char *key, const struct model *m, do
     text_add(t, "]");
 }
 
-static void add_row(struct text *t, const struct model *m, const struct device *d, const struct framework *f,
-                    enum element element, int micro_batch, int tp) {
-    const struct transformer *x = &m->shape->transformer;
-    struct shard s = shard_of(m->shape, m->shape->recompute, tp);
+static void add_row(struct text *t, const struct model *m, const struct model_shape *shape,
+                    const struct device *d, const struct framework *f, enum element element, int micro_batch,
+                    int tp) {
+    const struct transformer *x = &shape->transformer;
+    struct shard s = shard_of(shape, shape->recompute, tp);
     struct pass forward[3], backward[3];
     double fw[3], bw[3], per_param_s = f->update_bytes / (d->memory_efficiency * d->memory_Bps);
     s.element = element;
@@ -255,8 +256,14 @@ static void add_row(struct text *t, const struct model *m, const struct device *
 }
 
 int shape_write_profile(struct text *t, const struct model *m, const struct device *d,
-                        const struct framework *f, const char *dtype, struct err *e) {
+                        const struct framework *f, const char *dtype, const struct plan_options *o,
+                        struct err *e) {
     int element = element_of(d, dtype), rows = 0;
+    struct model_shape shape = *m->shape;
+    if (o) {
+        shape.recompute = o->recompute;
+        shape.sequence_parallel = o->sequence_parallel;
+    }
     if (element < 0)
         return err_set(e, EXIT_INPUT, "GPU %s has no units for %s; expected a type that it multiplies",
                        d->name, dtype);
@@ -267,12 +274,17 @@ int shape_write_profile(struct text *t, const struct model *m, const struct devi
     text_string(t, m->name);
     text_add(t, ",\n  \"gpu\": ");
     text_string(t, d->name);
-    text_add(t, ",\n  \"dtype\": \"%s\",\n  \"estimated\": true,\n  \"times\": [\n", dtype);
+    text_add(t, ",\n  \"dtype\": \"%s\",\n", dtype);
+    if (shape.recompute != m->shape->recompute)
+        text_add(t, "  \"recompute\": \"%s\",\n", recompute_name[shape.recompute]);
+    if (shape.sequence_parallel != m->shape->sequence_parallel)
+        text_add(t, "  \"sequence_parallel\": %s,\n", shape.sequence_parallel ? "true" : "false");
+    text_add(t, "  \"estimated\": true,\n  \"times\": [\n");
     for (int mb = 1; mb <= MICRO_BATCH_LARGEST; mb *= 2)
         for (int ti = 0; ti < TP_N && 1 << ti <= d->gpus_per_node; ti++) {
             if (!m->params[ti] || !shape_takes_tp(&m->shape->transformer, 1 << ti)) continue;
             text_add(t, rows++ ? ",\n" : "");
-            add_row(t, m, d, f, (enum element)element, mb, 1 << ti);
+            add_row(t, m, &shape, d, f, (enum element)element, mb, 1 << ti);
         }
     text_add(t, "\n  ]\n}\n");
     return 0;

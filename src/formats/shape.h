@@ -23,7 +23,9 @@ void shape_write_model(struct text *t, const char *name, const char *family, con
                        const char *source, const struct model_shape *s);
 
 /** A profile file with estimated times: microbatches 1 to 64, and the degrees that fit into a node and that
- * the model has sizes for. -1 with *e set (EXIT_INPUT) if the GPU does not multiply in this type. */
+ * the model has sizes for; `o` NULL: the model's own options. -1 with *e set (EXIT_INPUT) if the GPU does not
+ * multiply in this type. */
 int shape_write_profile(struct text *t, const struct model *m, const struct device *d,
-                        const struct framework *f, const char *dtype, struct err *e);
+                        const struct framework *f, const char *dtype, const struct plan_options *o,
+                        struct err *e);
 #endif

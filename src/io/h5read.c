@@ -239,6 +239,7 @@ static void put_elements(const char *buf, size_t width, const struct table_def *
 
 static int read_column(const struct h5_reader *r, hid_t group, const struct table_def *d,
                        const struct column *c, struct rows *t, bool first, struct arena *a, struct err *e) {
+    if (c->later && H5Lexists(group, c->name, H5P_DEFAULT) <= 0) return 0;
     struct stored_column s = {.id = H5Dopen2(group, c->name, H5P_DEFAULT), .space = -1, .type = -1};
     if (s.id >= 0) s.space = H5Dget_space(s.id);
     if (s.id >= 0) s.type = H5Dget_type(s.id);

@@ -18,6 +18,7 @@ struct column {
     const char *about;
     size_t at;         /* offset in the record */
     const char *flags; /* meanings of 0, 1, 2, ..., or NULL */
+    bool later;        /* older files lack it: zeros are read */
 };
 
 struct table_def {
@@ -30,9 +31,11 @@ struct table_def {
 /* A column of `struct RECORD_rec`, of the member's name; one whose values have names; and the table of
  * RECORD_columns. */
 #define COLUMN(record, name, type, units, about)                                                             \
-    { #name, COLUMN_##type, units, about, offsetof(struct record##_rec, name), NULL }
+    { #name, COLUMN_##type, units, about, offsetof(struct record##_rec, name), NULL, false }
 #define COLUMN_FLAGS(record, name, meanings, about)                                                          \
-    { #name, COLUMN_U8, "1", about, offsetof(struct record##_rec, name), meanings }
+    { #name, COLUMN_U8, "1", about, offsetof(struct record##_rec, name), meanings, false }
+#define COLUMN_FLAGS_LATER(record, name, meanings, about)                                                    \
+    { #name, COLUMN_U8, "1", about, offsetof(struct record##_rec, name), meanings, true }
 #define TABLE_DEF(record, about)                                                                             \
     {                                                                                                        \
 #record, about, record##_columns, (int)(sizeof record##_columns / sizeof *record##_columns),         \

@@ -131,8 +131,8 @@ static int solve_and_break_ties(const struct planner *self, const struct questio
 const struct planner exact_planner = {
     .name = "exact",
     .about = "the optimum of the declared plan space, with a proof",
-    .can =
-        CAN_PROVE | CAN_TOP | CAN_RESUME | CAN_FRONTIER | CAN_PIN | CAN_EXACT_BATCH | CAN_RANKS | CAN_NODES,
+    .can = CAN_PROVE | CAN_TOP | CAN_RESUME | CAN_FRONTIER | CAN_PIN | CAN_EXACT_BATCH | CAN_RANKS |
+           CAN_NODES | CAN_OPTIONS,
     .estimator = ESTIMATOR_NATIVE,
     .solve = solve_and_break_ties,
 };

@@ -69,6 +69,7 @@ enum planner_can {
     CAN_CORRECTED = 1 << 7,   /* has a corrected mode */
     CAN_STATES = 1 << 8,      /* the original ends by the clock: the number of states can be set */
     CAN_NODES = 1 << 10,      /* heeds the size of each node; else all have that of their type */
+    CAN_OPTIONS = 1 << 11,    /* recompute, zero and sequence_parallel, and a choice of them */
     CAN_SEED = 1 << 9, /* takes milliseconds on any pool and needs no inputs: the exact search begins with its
                           plan */
 };

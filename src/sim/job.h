@@ -27,7 +27,8 @@ struct job {
     int global_batch_size;
     const char *dtype, *optimizer; /* "fp32", "adam" by default */
     bool exact_batch;
-    double train_tokens; /* 0 = not given */
+    double train_tokens;       /* 0 = not given */
+    double max_hours, max_usd; /* of the whole run, part of the limits below; INFINITY if not given */
     struct pin pin;
     enum objective objective;
     double max_usd_per_iteration; /* INFINITY if not given */
@@ -37,5 +38,8 @@ struct job {
     struct workload workload;
     const char *json; /* full inputs as JSON text: {"job":..., "model":..., "site":..., "profiles":[...]} */
 };
+
+/** Iterations of the whole training run; 0 where the job or its model does not say how long it is. */
+double job_iterations(const struct job *j, const struct model *m);
 
 #endif

@@ -103,11 +103,20 @@ assert (p.tensor_parallel_degree, p.pipeline_parallel_degree) == (4, 3)
 assert (p.data_parallel_replicate_degree, p.data_parallel_shard_degree) == (2, 1)
 assert (c.training.local_batch_size, c.training.global_batch_size, c.training.seq_len) == (32, 64, 8192)
 assert p.pipeline_parallel_microbatch_size == 1 and p.pipeline_parallel_schedule == "1F1B"
+assert (c.training.mixed_precision_param, c.activation_checkpoint.mode) == ("bfloat16", "none")
+assert p.enable_sequence_parallel is False and "fsdp_reshard_after_forward" not in vars(p)
 parts = p.module_fqns_per_model_part
 assert parts[0] == ["tok_embeddings"] + [f"layers.{i}" for i in range(15)], parts[0]
 assert parts[1] == [f"layers.{i}" for i in range(15, 32)] + ["norm"] and parts[2] == ["lm_head"], parts[1:]
 EOF
 ok $? "TorchTitan's configuration has the plan's degrees and modules"
+sed -i 's/"dtype"/"recompute": "full", "zero": 1, "dtype"/' "$tmp/llama.json"
+run "$sailor" export "$tmp/llama.json" --format torchtitan
+has out 'config.activation_checkpoint.mode = "full"' "and its recomputation"
+has out "parallelism.data_parallel_shard_degree = 2" "with zero 1 as FSDP"
+sed -i 's/"bf16"/"fp16"/' "$tmp/llama.json"
+run "$sailor" export "$tmp/llama.json" --format torchtitan
+has err "its dtype is fp16" "fp16 is refused"
 run "$sailor" export "$tmp/llama.json" --format megatron
 has err "stage 1 ends between the final norm and the output matrix" "Megatron keeps norm and output together"
 run "$sailor" export "$tmp/mixed.json" --format torchtitan

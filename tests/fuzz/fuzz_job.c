@@ -12,6 +12,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         REQUIRE(job_from_json(job.json, &again, &a, &e) == 0);
         REQUIRE(strcmp(job.name, again.name) == 0 && job.n_pool == again.n_pool &&
                 job.objective == again.objective);
+        REQUIRE(job.workload.n_variant == again.workload.n_variant &&
+                plan_options_equal(&job.workload.options, &again.workload.options));
         REQUIRE(memcmp(&job.pin, &again.pin, sizeof job.pin) == 0);
     }
     arena_free(&a);

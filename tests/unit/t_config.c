@@ -179,14 +179,14 @@ static void a_profile_is_estimated(void **state) {
     struct workload w;
     const char *text;
     if (model_load("llama-3.1-8b", NULL, &w, &a, &e)) fail_msg("%s", e.text);
-    if (profile_estimate(w.model, "H100-80", "bf16", NULL, NULL, &text, &a, &e)) fail_msg("%s", e.text);
+    if (profile_estimate(w.model, "H100-80", "bf16", NULL, NULL, NULL, &text, &a, &e)) fail_msg("%s", e.text);
     assert_non_null(strstr(text, "\"estimated\": true"));
-    assert_int_equal(profile_estimate(w.model, "V100-16", "bf16", NULL, NULL, &text, &a, &e), 1);
+    assert_int_equal(profile_estimate(w.model, "V100-16", "bf16", NULL, NULL, NULL, &text, &a, &e), 1);
     check_error(&e, "GPU V100-16", "bf16");
-    assert_int_equal(profile_estimate(w.model, "Z80", "bf16", NULL, NULL, &text, &a, &e), 1);
+    assert_int_equal(profile_estimate(w.model, "Z80", "bf16", NULL, NULL, NULL, &text, &a, &e), 1);
     check_error(&e, "model llama-3.1-8b", "no data sheet");
     if (model_load("opt-350m", NULL, &w, &a, &e)) fail_msg("%s", e.text);
-    assert_int_equal(profile_estimate(w.model, "H100-80", "bf16", NULL, NULL, &text, &a, &e), -1);
+    assert_int_equal(profile_estimate(w.model, "H100-80", "bf16", NULL, NULL, NULL, &text, &a, &e), -1);
     check_error(&e, "model opt-350m", "sailor model");
     arena_free(&a);
 }

@@ -374,6 +374,59 @@ static void bad_jobs_are_refused(void **state) {
     }
 }
 
+/* Every choice is a workload of its own, with the model's sizes and the profiles that go with it; the stored
+ * text alone gives the same. */
+static void options_are_variants(void **state) {
+    const char *base = with(with(base_job, "opt-350m", "llama-3.1-8b"), "64,", "64, \"dtype\": \"bf16\",");
+    const char *text = with(base, "64,", "64, \"recompute\": [\"full\", \"none\"], \"zero\": \"auto\",");
+    struct err e = {0};
+    struct job plain, j, k;
+    (void)state;
+    if (job_load("FILE", base, NULL, false, &plain, &texts, &e) ||
+        job_load("FILE", text, NULL, false, &j, &texts, &e) || job_from_json(j.json, &k, &texts, &e))
+        fail_msg("%s", e.text);
+    assert_int_equal(plain.workload.n_variant, 0);
+    assert_false(plain.workload.altered);
+    same_job(&j, &k);
+    assert_int_equal(j.workload.n_variant, 4);
+    int g = gpu_of(j.workload.site, "A100-40");
+    for (int i = 0; i < 4; i++) {
+        const struct workload *v = &j.workload.variant[i], *u = &k.workload.variant[i];
+        const struct layer_times *t = profile_times(v->profile[g], 1, 1),
+                                 *s = profile_times(u->profile[g], 1, 1),
+                                 *p = profile_times(plain.workload.profile[g], 1, 1);
+        bool full = i >= 2;
+        assert_int_equal(v->options.recompute, full ? RECOMPUTE_FULL : RECOMPUTE_NONE);
+        assert_int_equal(v->options.zero, i & 1);
+        assert_int_equal(v->altered, i > 0);
+        assert_true(v->shared_bytes_per_param == (i & 1 ? 12 : 0));
+        assert_true(v->again[0] == u->again[0] && (v->again[0] > 0) == full);
+        assert_true(t->bwd_s[5] == s->bwd_s[5] && (t->bwd_s[5] > p->bwd_s[5]) == full);
+        assert_true(t->fwd_s[5] == p->fwd_s[5]);
+        assert_true((v->model->act_mem[0][5] < plain.workload.model->act_mem[0][5]) == full);
+        assert_true(v->model->act_mem[0][0] == plain.workload.model->act_mem[0][0]);
+        assert_ptr_equal(workload_variant(&j.workload, &v->options), v);
+    }
+    j = load_job("inputs/fig7.json");
+    assert_int_equal(j.workload.n_variant, 0);
+    assert_ptr_equal(workload_variant(&j.workload, &plain.workload.options), &j.workload);
+}
+
+static void limits_of_the_whole_run(void **state) {
+    const char *text =
+        with(base_job, "64,", "64, \"train_tokens\": 1e8, \"max_hours\": 2, \"max_usd\": 763,");
+    struct err e = {0};
+    struct job j;
+    (void)state;
+    if (job_load("FILE", text, NULL, false, &j, &texts, &e)) fail_msg("%s", e.text);
+    double n = ceil(1e8 / (64 * 2048.0));
+    assert_true(job_iterations(&j, j.workload.model) == n && n == 763);
+    assert_true(j.min_iterations_per_s == n / 7200 && j.max_usd_per_iteration == 1);
+    text = with(text, "64,", "64, \"max_usd_per_iteration\": 0.5, \"min_iterations_per_s\": 3,");
+    if (job_load("FILE", text, NULL, false, &j, &texts, &e)) fail_msg("%s", e.text);
+    assert_true(j.min_iterations_per_s == 3 && j.max_usd_per_iteration == 0.5);
+}
+
 static void money_needs_prices(void **state) {
     static const char *const money[] = {"\"objective\": \"cost\"", "\"objective\": \"frontier\"",
                                         "\"max_usd_per_iteration\": 3"};
@@ -574,6 +627,8 @@ int main(void) {
         cmocka_unit_test(profiles_have_the_published_times),
         cmocka_unit_test(published_jobs_load),
         cmocka_unit_test(bad_jobs_are_refused),
+        cmocka_unit_test(options_are_variants),
+        cmocka_unit_test(limits_of_the_whole_run),
         cmocka_unit_test(money_needs_prices),
         cmocka_unit_test(a_path_names_a_model),
         cmocka_unit_test(a_profile_has_an_element_type),

@@ -94,7 +94,12 @@ static struct job *make_job(void) {
         .pool = pool,
         .json =
             "{\"name\":\"test\",\"job\":{\"global_batch_size\":32},\"model\":{},\"site\":{\"x\":[1,2,3]}}"};
-    job->workload = (struct workload){s, m, profile, 32, 4, 24};
+    job->workload = (struct workload){.site = s,
+                                      .model = m,
+                                      .profile = profile,
+                                      .global_batch_size = 32,
+                                      .element_bytes = 4,
+                                      .state_bytes_per_param = 24};
     return job;
 }
 
@@ -106,6 +111,7 @@ static struct found_plan make_plan(const struct job *job, int cut, int n_pipelin
                        .site = "world",
                        .global_batch_size = 32,
                        .micro_batch_size = 1 + (int)(seed & 1),
+                       .options = {(enum recompute)(seed % RECOMPUTE_N), seed & 2, (int)(seed & 1)},
                        .n_pipeline = n_pipeline,
                        .pipeline = ARENA_ARRAY(a, struct pipeline, n_pipeline)};
     static const int vm[2] = {1, 0};
@@ -168,6 +174,7 @@ static struct results make_results(const struct job *job) {
     for (int i = 0; i < 4; i++)
         q->unit[i] = (struct unit_result){.micro_batch_size = 1 + i,
                                           .data_parallel = 2 * i + 1,
+                                          .options = {(enum recompute)(i % RECOMPUTE_N), i & 1, i >> 1 & 1},
                                           .status = (enum unit_status)i,
                                           .lower_bound = 0.1 * i,
                                           .value = i ? INFINITY : 0.3,
@@ -233,6 +240,7 @@ static void same_row(const struct row_result *x, const struct row_result *y) {
         const struct unit_result *u = &x->unit[i], *v = &y->unit[i];
         assert_int_equal(u->micro_batch_size, v->micro_batch_size);
         assert_int_equal(u->data_parallel, v->data_parallel);
+        assert_true(plan_options_equal(&u->options, &v->options));
         assert_int_equal(u->status, v->status);
         same(u->lower_bound, v->lower_bound);
         same(u->value, v->value);
@@ -464,6 +472,9 @@ static void test_nonsense(void **state) {
         {"/plan/unfit_stage", 0, 99},
         {"/plan/unfit_pipeline", 0, -2},
         {"/plan/fits", 0, 2},
+        {"/plan/recompute", 0, 3},
+        {"/plan/sequence_parallel", 0, 2},
+        {"/unit/zero", 0, 2},
         {"/unit/attempts", 0, -1},
         {"/unit/data_parallel", 0, -1},
         {"/unit/micro_batch_size", 0, INT32_MAX},
