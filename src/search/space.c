@@ -757,6 +757,17 @@ static void build_microbatch(struct space *s, struct mb_space *mb, int n_mb, str
     }
 }
 
+/* All profiled microbatches of the types in the pool, ascending; 0 behind the last. */
+static int next_microbatch(const struct space *s, int last) {
+    int next = 0;
+    for (int c = 0; c < s->n_cell; c++) {
+        const struct profile *pr = s->p->w->profile[s->cell[c].gpu];
+        for (int i = 0; i < pr->n_mb; i++)
+            if (pr->mb[i] > last && (!next || pr->mb[i] < next)) next = pr->mb[i];
+    }
+    return next;
+}
+
 struct space *space_build(const struct search_problem *p, const struct stopper *stop, struct arena *a,
                           struct err *e) {
     (void)e;
@@ -774,23 +785,18 @@ struct space *space_build(const struct search_problem *p, const struct stopper *
     int most = 0;
     for (int g = 0; g < w->site->n_gpu; g++)
         if (w->profile[g]) most += w->profile[g]->n_mb;
-    int n_variant = w->n_variant ? w->n_variant : 1;
-    most *= n_variant;
-    s->mb = ARENA_ARRAY(a, struct mb_space, most + 1);
-    for (int last = 0;;) { /* all profiled microbatches of the types in the pool, ascending */
-        int next = 0;
-        for (int c = 0; c < s->n_cell; c++) {
-            const struct profile *pr = w->profile[s->cell[c].gpu];
-            for (int i = 0; i < pr->n_mb; i++)
-                if (pr->mb[i] > last && (!next || pr->mb[i] < next)) next = pr->mb[i];
-        }
-        if (!next) break;
-        last = next;
+    int n_variant = w->n_variant ? w->n_variant : 1, n_table = most;
+    if (w->n_variant) { /* so many tables that their number must be known */
+        n_table = 0;
+        for (int m = 0; (m = next_microbatch(s, m)) > 0;) n_table += n_variant;
+    }
+    s->mb = ARENA_ARRAY(a, struct mb_space, most * n_variant + 1);
+    for (int next = 0; (next = next_microbatch(s, next)) > 0;) {
         if (p->pin->micro_batch_size && p->pin->micro_batch_size != next) continue;
         for (int v = 0; v < n_variant; v++) {
             struct mb_space *mb = &s->mb[s->n_mb];
             *mb = (struct mb_space){.m = next, .w = w->n_variant ? &w->variant[v] : w};
-            build_microbatch(s, mb, most, a);
+            build_microbatch(s, mb, n_table, a);
             if (s->stopped) return s;
             if (mb->n_class) s->n_mb++;
         }
