@@ -160,6 +160,7 @@ static int load_model(const struct json_at *at, const char *ref, struct lookup *
 static int load_site(const struct json_at *at, const char *ref, struct lookup *k, struct loaded *l) {
     const char *path, *as;
     cJSON *tree = open_named(at, ref, "sites", k, &path, &as, &l->site_text);
+    if (tree) tree = inputs_fill_site(path, tree, k, &l->site_text);
     if (!tree) return -1;
     struct json_at root = json_root(path, tree);
     l->site = ARENA_NEW(k->arena, struct site);

@@ -98,6 +98,16 @@ int inputs_profile(const struct json_at *at, const struct model *m, struct profi
                    struct err *e);
 int inputs_site(const struct json_at *at, const char *name, const char *stem, struct site *s, struct arena *a,
                 struct err *e);
+/* A link by its name: a message takes latency_s and its bytes at rate_Bps; that of each of the GPUs that send
+ * at once, or of the card that they share. */
+struct link_preset {
+    double rate_Bps, latency_s;
+    bool per_node;
+};
+int inputs_link_preset(const struct json_at *at, struct link_preset *p, struct err *e);
+/** The tree of a site with what it leaves to inputs/links.json and the data sheets of devices.json, and its
+ * text, which then needs no other file. Takes `tree`; NULL with *e set. */
+cJSON *inputs_fill_site(const char *path, cJSON *tree, struct lookup *k, const char **text);
 /** A tensor-parallel degree as a key ("1", "2", "4", "8"). */
 int inputs_degree(const struct json_at *at, int *ti, struct err *e);
 #endif

@@ -146,8 +146,86 @@ static int read_link_row(const struct json_at *at, struct site_reader *r, const 
     return 0;
 }
 
+/* One end of a pair: "*" stands for all zones, or types. */
+static int read_end(const struct json_at *at, const char *const *names, int n, const char *what, int *first,
+                    int *last, struct err *e) {
+    bool any = cJSON_IsString(at->node) && !strcmp(at->node->valuestring, "*");
+    *first = 0;
+    *last = n - 1;
+    if (any) return 0;
+    if (json_name(at, names, n, what, first, e)) return -1;
+    *last = *first;
+    return 0;
+}
+
+/* As many GPUs as both ends have at it. */
+static struct link link_of(const struct link_preset *p, int n) {
+    double rate = p->rate_Bps * (p->per_node ? 1 : n);
+    return (struct link){.latency_s = p->latency_s, .rate_Bps = rate, .peak_Bps = rate, .known = true};
+}
+
+/* A pair that a row gives stays; of several pairs the last one counts. */
+static void put_pair(const struct site *s, int z, int g, int y, int h, const struct link_preset *p,
+                     const bool *measured, struct link *table, unsigned char *counts) {
+    for (int a = 0; a < TP_N && 1 << a <= s->gpu[g].gpus_per_node; a++)
+        for (int b = 0; b < TP_N && 1 << b <= s->gpu[h].gpus_per_node; b++) {
+            size_t slot = site_link_slot(s, z, g, a, y, h, b);
+            if (measured[slot]) continue;
+            table[slot] = link_of(p, 1 << (a < b ? a : b));
+            counts[site_at(s, z, g)] |= (unsigned char)(1 << a);
+        }
+}
+
+/** [zone, gpu, zone, gpu, preset], both directions */
+static int read_pair(const struct json_at *at, const struct json_at *presets, struct site_reader *r,
+                     const bool *measured, struct link *table, unsigned char *counts) {
+    static const char *const what[] = {"a zone of this site, or *", "a GPU type of this site, or *"};
+    const struct site *s = r->s;
+    struct link_preset p;
+    int first[4], last[4], n, i = 0;
+    const char *name;
+    if (json_array(at, 5, 5, &n, r->e)) return -1;
+    for (const cJSON *x = at->node->child; x && i < 4; x = x->next, i++) {
+        struct json_at here = json_element(at, i, x);
+        if (read_end(&here, i % 2 ? r->gpu : s->zone, i % 2 ? s->n_gpu : s->n_zone, what[i % 2], &first[i],
+                     &last[i], r->e))
+            return -1;
+    }
+    struct json_at here = json_element(at, 4, cJSON_GetArrayItem(at->node, 4));
+    if (json_string(&here, &name, r->arena, r->e)) return -1;
+    struct json_at preset = json_member(presets, name);
+    if (!preset.node)
+        return json_fail(&here, r->e, "no preset \"%.60s\"; expected one that is defined", name);
+    if (inputs_link_preset(&preset, &p, r->e)) return -1;
+    for (int z = first[0]; z <= last[0]; z++)
+        for (int g = first[1]; g <= last[1]; g++)
+            for (int y = first[2]; y <= last[2]; y++)
+                for (int h = first[3]; h <= last[3]; h++) {
+                    put_pair(s, z, g, y, h, &p, measured, table, counts);
+                    put_pair(s, y, h, z, g, &p, measured, table, counts);
+                }
+    return 0;
+}
+
+static int read_pairs(const struct json_at *at, struct site_reader *r, struct link *table, size_t n_slot,
+                      unsigned char *counts) {
+    struct json_at pairs = json_member(at, "pairs"), presets = json_member(at, "presets");
+    int n, i = 0;
+    if (presets.node && !cJSON_IsObject(presets.node))
+        return json_fail(&presets, r->e, "no object; expected one, with names of links as keys");
+    if (!pairs.node) return 0;
+    if (json_array(&pairs, 0, 10000, &n, r->e)) return -1;
+    bool *measured = ARENA_ARRAY(r->arena, bool, n_slot);
+    for (size_t k = 0; k < n_slot; k++) measured[k] = table[k].known;
+    for (const cJSON *x = pairs.node->child; x; x = x->next, i++) {
+        struct json_at here = json_element(&pairs, i, x);
+        if (read_pair(&here, &presets, r, measured, table, counts)) return -1;
+    }
+    return 0;
+}
+
 static int read_links(const struct json_at *at, struct site_reader *r) {
-    static const char *const keys[] = {"fits", "rows", NULL};
+    static const char *const keys[] = {"fits", "rows", "pairs", "presets", NULL};
     struct site *s = r->s;
     size_t side = (size_t)s->n_zone * (size_t)s->n_gpu * TP_N;
     struct link *table = ARENA_ARRAY(r->arena, struct link, side * side);
@@ -157,7 +235,9 @@ static int read_links(const struct json_at *at, struct site_reader *r) {
     if (!at->node || json_null(at)) return 0;
     if (json_object(at, keys, r->e)) return -1;
     struct json_at fits = json_member(at, "fits"), rows = json_member(at, "rows");
-    int n_fit, n_row, i = 0;
+    bool by_name = json_member(at, "pairs").node != NULL;
+    int n_fit = 0, n_row = 0, i = 0;
+    if (by_name && !fits.node && !rows.node) return read_pairs(at, r, table, side * side, counts);
     if (json_array(&fits, 0, 1 << 20, &n_fit, r->e) || json_array(&rows, 0, 1 << 20, &n_row, r->e)) return -1;
     struct link *fit = ARENA_ARRAY(r->arena, struct link, n_fit);
     for (const cJSON *x = fits.node->child; x; x = x->next, i++) {
@@ -169,7 +249,7 @@ static int read_links(const struct json_at *at, struct site_reader *r) {
         struct json_at here = json_element(&rows, i, x);
         if (read_link_row(&here, r, fit, n_fit, table, counts)) return -1;
     }
-    return 0;
+    return read_pairs(at, r, table, side * side, counts);
 }
 
 static int read_intra(const struct json_at *at, struct site_reader *r) {

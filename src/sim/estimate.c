@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "sim/link.h"
 #include "sim/terms.h"
 
 const char *const estimator_name[ESTIMATOR_N] = {"sailor", "native"};
@@ -16,6 +17,7 @@ static double size_log(double bytes, enum estimator est) {
 
 /* Its bandwidth at a size whose logarithm is known; a link that was measured over other sizes has its own. */
 static double bandwidth_at(const struct link *l, double bytes, double y, enum estimator est) {
+    if (l->rate_Bps > 0) return link_rated_Bps(l, bytes) / 1e9;
     if (est == ESTIMATOR_NATIVE && (l->min_bytes > 0 || l->max_bytes > 0))
         y = log2(fmin(fmax(bytes, l->min_bytes > 0 ? l->min_bytes : MEASURED_MIN_BYTES),
                       l->max_bytes > 0 ? l->max_bytes : MEASURED_MAX_BYTES) /

@@ -1,4 +1,5 @@
 #include "sim/events.h"
+#include "sim/link.h"
 #include "sim/schedule.h"
 
 #include <math.h>
@@ -23,6 +24,7 @@ static const struct replicas *replica_at(const struct stage *st, int j) {
 
 /* Bandwidth of a fit, within the sizes that were measured and never past the parabola's top. */
 static double bandwidth_Bps(const struct link *l, double bytes) {
+    if (l->rate_Bps > 0) return link_rated_Bps(l, bytes);
     double y = log2(fmin(fmax(bytes, MEASURED_MIN_BYTES), MEASURED_MAX_BYTES) / 1e6);
     if (l->c2 < 0) y = fmin(y, -l->c1 / (2 * l->c2));
     return 1e9 * (l->c2 * y * y + l->c1 * y + l->c0);

@@ -27,6 +27,7 @@ struct link {
     double peak_Bps; /* largest measured sample */
     bool known;
     double min_bytes, max_bytes; /* where the fit can be believed (sim/link.h); 0: to the measured end */
+    double latency_s, rate_Bps;  /* rate_Bps > 0: no fit, a message takes latency_s + bytes / rate_Bps */
 };
 
 struct site {

@@ -237,7 +237,7 @@ static void same_job(const struct job *a, const struct job *b) {
     for (size_t i = 0; i < side * side; i++) {
         const struct link *x = &s->link[i], *y = &b->workload.site->link[i];
         assert_true(x->known == y->known && x->c0 == y->c0 && x->c1 == y->c1 && x->c2 == y->c2 &&
-                    x->peak_Bps == y->peak_Bps);
+                    x->peak_Bps == y->peak_Bps && x->rate_Bps == y->rate_Bps && x->latency_s == y->latency_s);
     }
     for (int g = 0; g < s->n_gpu; g++) {
         const struct profile *p = a->workload.profile[g], *q = b->workload.profile[g];
@@ -529,6 +529,83 @@ static void a_profile_has_an_element_type(void **state) {
 
 /* ---- broken models, sites, profiles: in a stored job, so that no files are needed --- */
 
+static const char named_site[] =
+    "{\"format\": \"sailor-site/1\", \"name\": \"mine\", \"zones\": [\"a\", \"b\"], \"gpus\": [\"H100-80\","
+    " {\"name\": \"L4-24\", \"gpus_per_node\": 4}, {\"name\": \"Z80\", \"memory_bytes\": 8, "
+    "\"gpus_per_node\": 1}],"
+    " \"links\": {\"fits\": [[0, 0, 7, 7e9]], \"rows\": [[\"a\", \"H100-80\", 1, \"a\", \"H100-80\", 1, 0]],"
+    " \"pairs\": [[\"*\", \"*\", \"*\", \"*\", \"eth-100g\"], [\"a\", \"H100-80\", \"*\", \"H100-80\", "
+    "\"ib-ndr\"],"
+    " [\"a\", \"Z80\", \"b\", \"L4-24\", \"own\"]], \"presets\": {\"own\": {\"GBps\": 2, \"achieved\": 0.5, "
+    "\"latency_us\":"
+    " 100, \"per\": \"gpu\"}}}}";
+
+static const char *named_job(const char *site, struct job *j) {
+    struct err e;
+    const char *text = "{\"format\": \"sailor-job/1\", \"model\": \"llama-3.1-8b\", \"site\": "
+                       "\"./named.json\", \"dtype\": \"bf16\","
+                       " \"global_batch_size\": 8, \"pools\": [{\"gpus\": [{\"zone\": \"a\", \"gpu\": "
+                       "\"H100-80\", \"count\": 8}]}]}";
+    write_text(in_tmp("named.json"), site, strlen(site));
+    write_text(in_tmp("job.json"), text, strlen(text));
+    return job_load(in_tmp("job.json"), NULL, NULL, false, j, &texts, &e) ? arena_strdup(&texts, e.text)
+                                                                          : NULL;
+}
+
+static const struct link *between(const struct site *s, int z, const char *g, int n, int y, const char *h,
+                                  int m) {
+    return site_link(s, z, gpu_of(s, g), n, y, gpu_of(s, h), m);
+}
+
+/* Memory and nodes from data sheets, links from links.json or the site itself: a row comes before a pair, a
+ * later pair before an earlier one. What is stored needs no other file. */
+static void sites_name_what_is_known(void **state) {
+    struct job j, k;
+    struct err e;
+    (void)state;
+    const char *fault = named_job(named_site, &j);
+    if (fault) fail_msg("%s", fault);
+    setenv("SAILOR_INPUTS", in_tmp("none"), 1);
+    int rc = job_from_json(j.json, &k, &texts, &e);
+    setenv("SAILOR_INPUTS", "inputs", 1);
+    if (rc) fail_msg("%s", e.text);
+    same_job(&j, &k);
+    for (int i = 0; i < 2; i++) {
+        const struct site *s = (i ? &k : &j)->workload.site;
+        assert_true(s->gpu[0].memory_bytes == 80 * 1073741824.0 && s->gpu[0].gpus_per_node == 8);
+        assert_true(s->gpu[1].memory_bytes == 24 * 1073741824.0 && s->gpu[1].gpus_per_node == 4);
+        assert_true(between(s, 0, "H100-80", 1, 0, "H100-80", 1)->c0 == 7);
+        const struct link *ib = between(s, 0, "H100-80", 4, 1, "H100-80", 8),
+                          *back = between(s, 1, "H100-80", 2, 0, "H100-80", 2),
+                          *eth = between(s, 1, "H100-80", 4, 1, "H100-80", 4),
+                          *own = between(s, 1, "L4-24", 4, 0, "Z80", 1);
+        assert_true(fabs(ib->rate_Bps - 4 * 46e9) < 1 && fabs(ib->latency_s - 9.6e-6) < 1e-12);
+        assert_true(fabs(back->rate_Bps - 2 * 46e9) < 1);
+        assert_true(fabs(eth->rate_Bps - 11.75e9) < 1 && fabs(eth->latency_s - 25e-6) < 1e-12);
+        assert_true(fabs(own->rate_Bps - 1e9) < 1 && fabs(own->latency_s - 1e-4) < 1e-12);
+    }
+    static const struct {
+        const char *from, *to, *word;
+    } bad[] = {
+        {"\"memory_bytes\": 8, ", "",
+         "/gpus/2/memory_bytes: missing; expected it, because devices.json has no"},
+        {"eth-100g", "eth-1g",
+         "/links/pairs/0/4: no link \"eth-1g\" in links.json; expected one of nvlink3,"},
+        {"[\"a\", \"Z80\"", "[\"c\", \"Z80\"", "/links/pairs/2/0: \"c\"; expected a zone of this site, or *"},
+        {"\"Z80\", \"b\"", "\"Z81\", \"b\"",
+         "/links/pairs/2/1: \"Z81\"; expected a GPU type of this site, or *"},
+        {", \"own\"]", "]", "/links/pairs/2: an array of 4; expected 5"},
+        {"\"achieved\": 0.5, ", "", "/links/presets/own/achieved: missing"},
+        {"\"per\": \"gpu\"", "\"per\": \"rack\"", "/links/presets/own/per: \"rack\"; expected"},
+        {"\"presets\": {", "\"presets\": 3, \"//\": {", "/links/presets: no object"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        fault = named_job(with(named_site, bad[i].from, bad[i].to), &j);
+        if (!fault) fail_msg("accepted: %s -> %s", bad[i].from, bad[i].to);
+        if (!strstr(fault, "named.json: ") || !strstr(fault, bad[i].word)) fail_msg("%s", fault);
+    }
+}
+
 static void bad_parts_are_refused(void **state) {
     static const struct {
         const char *from, *to, *word;
@@ -632,6 +709,7 @@ int main(void) {
         cmocka_unit_test(money_needs_prices),
         cmocka_unit_test(a_path_names_a_model),
         cmocka_unit_test(a_profile_has_an_element_type),
+        cmocka_unit_test(sites_name_what_is_known),
         cmocka_unit_test(bad_parts_are_refused),
         cmocka_unit_test(a_pool_may_have_nodes_of_several_sizes),
     };

@@ -147,11 +147,27 @@ static void what_cannot_be_is_refused_or_noted(void **state) {
     assert_non_null(w.site->note);
 }
 
+/* latency + bytes / rate at any size, in both estimators, one by one and in an all-reduce. */
+static void a_rate_and_a_latency(void **state) {
+    const struct link l = {.latency_s = 1e-5, .rate_Bps = 2e10, .peak_Bps = 2e10, .known = true};
+    (void)state;
+    for (double bytes = 1; bytes < 1e11; bytes *= 3)
+        for (int est = 0; est < ESTIMATOR_N; est++) {
+            double want = 1e-5 + bytes / 2e10, ring = 2 * 3 * (1e-5 + bytes / 4 / 2e10);
+            assert_true(fabs(link_time_s(&l, bytes, (enum estimator)est) - want) < 1e-12 * want);
+            assert_true(link_usable(&l, bytes, (enum estimator)est));
+            if (bytes > BUCKET_BYTES) continue;
+            assert_true(fabs(allreduce_time_s(&l, bytes, 4, (enum estimator)est) - ring) < 1e-12 * ring);
+        }
+    check_times(&l);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(times_of_shipped_links_grow),
         cmocka_unit_test(times_of_any_fit_grow),
         cmocka_unit_test(a_constant_is_itself),
+        cmocka_unit_test(a_rate_and_a_latency),
         cmocka_unit_test(what_cannot_be_is_refused_or_noted),
     };
     return cmocka_run_group_tests(tests, texts_begin, texts_end);
