@@ -1,6 +1,7 @@
 #include "formats/inputs_priv.h"
 #include "formats/shape.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,6 +36,35 @@ static int read_memory(const struct json_at *at, struct model *m, struct arena *
     if (!m->params[0])
         return json_fail(&tps, e, "no degree \"1\"; expected it (gradients and egress are counted with it)");
     return 0;
+}
+
+static int number_in(const cJSON *object, const char *key, int otherwise) {
+    const cJSON *x = cJSON_GetObjectItemCaseSensitive(object, key);
+    bool usable = cJSON_IsNumber(x) && x->valuedouble >= 1 && x->valuedouble <= 1e9;
+    return usable ? (int)x->valuedouble : otherwise;
+}
+
+/* Operations that a sequence takes: those of the shape. Where the file gives none, those of the architecture,
+ * if they agree with the sizes of the layers; else those of the sizes, every parameter behind the embedding
+ * being an element of a matrix. */
+static double flops_of(const struct model *m, const cJSON *architecture) {
+    if (m->shape) {
+        const struct transformer *x = &m->shape->transformer;
+        return x->layers * block_flops(x) + head_flops(x);
+    }
+    double s = m->sequence_length, params = 0;
+    for (int l = 1; l < m->n_layer; l++) params += m->params[0][l];
+    double by_sizes = 3 * (2 * s * params + m->n_block * 4 * s * s * m->hidden_size);
+    int heads = number_in(architecture, "heads", m->heads);
+    const struct transformer x = {.hidden = m->hidden_size,
+                                  .ffn = number_in(architecture, "ffn_size", 0),
+                                  .heads = heads,
+                                  .kv_heads = number_in(architecture, "kv_heads", heads),
+                                  .head_size = m->hidden_size / heads,
+                                  .vocabulary = number_in(architecture, "vocabulary", m->vocabulary),
+                                  .sequence = m->sequence_length};
+    double by_architecture = m->n_block * block_flops(&x) + head_flops(&x);
+    return fabs(by_architecture - by_sizes) <= 0.02 * by_sizes ? by_architecture : by_sizes;
 }
 
 int inputs_model(const struct json_at *at, const char *name, const char *stem, struct model *m,
@@ -83,7 +113,9 @@ int inputs_model(const struct json_at *at, const char *name, const char *stem, s
         if (shape_read(&shape, m->sequence_length, made, e)) return -1;
         m->shape = made;
     }
-    return read_memory(&memory, m, a, e);
+    if (read_memory(&memory, m, a, e)) return -1;
+    m->flops = flops_of(m, built);
+    return 0;
 }
 
 /* ---- profiles ---- */

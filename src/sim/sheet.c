@@ -228,6 +228,17 @@ double head_params(const struct transformer *x, int tp) {
     return norm + back + (x->tied ? 0 : rows * width) + (x->head_bias ? rows : 0);
 }
 
+double block_flops(const struct transformer *x) {
+    double h = x->hidden, s = x->sequence, q = query_width(x), kv = (double)x->kv_heads * x->head_size;
+    double experts = x->experts ? x->active_experts : 1;
+    double weights = 2 * h * (q + kv) + experts * (x->gated ? 3 : 2) * h * x->ffn;
+    return 3 * (2 * s * weights + 4 * s * s * q);
+}
+
+double head_flops(const struct transformer *x) {
+    return 3 * 2 * (double)x->sequence * embedding_width(x) * x->vocabulary;
+}
+
 /* arXiv 2205.05198, section 4, for attention that keeps its scores and dropout masks; with flash attention
  * and no dropout what the products, norms and activation functions need again. */
 double block_kept_bytes(const struct framework *f, const struct transformer *x, const struct shard *s) {

@@ -130,6 +130,11 @@ double block_params(const struct transformer *x, int tp);
 double embedding_params(const struct transformer *x, int tp);
 double head_params(const struct transformer *x, int tp);
 
+/** Operations of the matrix products for one sequence, forward and backward (three times forward), with
+ * attention over all of sequence x sequence: the usual convention for model FLOP utilisation. */
+double block_flops(const struct transformer *x);
+double head_flops(const struct transformer *x);
+
 /** Bytes of activations that a block keeps for its backward pass, for one microbatch. */
 double block_kept_bytes(const struct framework *f, const struct transformer *x, const struct shard *s);
 

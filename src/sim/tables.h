@@ -69,6 +69,7 @@ struct model {
     const double *act_mem[TP_N];     /* [ti][n_layer] elements kept per sequence; NULL like params */
     const double *act_out;           /* [n_layer] output elements per sequence at tp = 1 */
     const struct model_shape *shape; /* NULL if the file does not say */
+    double flops;             /* operations that a sequence takes, forward and backward; 0: not known */
     const char *architecture; /* JSON object as the file has it, NULL if it has none: for the trainer */
 };
 

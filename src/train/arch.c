@@ -1,5 +1,6 @@
 #include "train/arch.h"
 #include "io/json.h"
+#include "sim/sheet.h"
 
 #include <assert.h>
 #include <math.h>
@@ -161,14 +162,20 @@ void arch_init(const struct arch *a, int layer, int tensor, unsigned long long s
 }
 
 double arch_flops(const struct arch *a, int layer) {
-    double H = a->hidden, S = a->sequence, F = a->ffn;
+    const struct transformer x = {.hidden = a->hidden,
+                                  .ffn = a->ffn,
+                                  .heads = a->heads,
+                                  .kv_heads = a->heads,
+                                  .head_size = a->hidden / a->heads,
+                                  .vocabulary = a->vocabulary,
+                                  .sequence = a->sequence};
     switch (arch_kind(a, layer)) {
     case LAYER_EMBEDDING:
         return 0;
     case LAYER_BLOCK:
-        return 3 * (2 * S * H * (4 * H + 2 * F) + 4 * S * S * H);
+        return block_flops(&x);
     case LAYER_HEAD:
         break;
     }
-    return 3 * 2 * S * H * a->vocabulary;
+    return head_flops(&x);
 }

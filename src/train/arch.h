@@ -77,9 +77,7 @@ int arch_check_tp(const struct arch *a, int tp, const char *where, struct err *e
 void arch_init(const struct arch *a, int layer, int tensor, unsigned long long seed, size_t first, size_t n,
                double *value);
 
-/** Floating-point operations of the matrix products of one layer for one sequence, forward and backward
- * (three times forward), with attention over all of S x S: the usual convention for model FLOP utilisation.
- */
+/** Floating-point operations of one layer for one sequence: block_flops(), head_flops(). */
 double arch_flops(const struct arch *a, int layer);
 
 /** 64 well mixed bits from a counter: the only source of randomness here. */
