@@ -174,6 +174,14 @@ static int vm_compute(const struct context *c, const struct stage *st, const str
     return 0;
 }
 
+double replica_compute_s(const struct workload *w, const struct stage *st, const struct replicas *r,
+                         int micro_batch_size) {
+    const struct layer_times *t = profile_times(w->profile[r->gpu], micro_batch_size, r->tp);
+    double sum = 0;
+    for (int l = st->first; l < st->end; l++) sum += t->fwd_s[l] + t->bwd_s[l];
+    return sum;
+}
+
 static int compute(const struct context *c, const struct stage *st, double *time_s, double *update_s) {
     *time_s = -INFINITY, *update_s = -INFINITY;
     for (int g = 0; g < st->n_group; g++) {
@@ -184,7 +192,7 @@ static int compute(const struct context *c, const struct stage *st, double *time
         if (r->n_vm > 1 && c->est == ESTIMATOR_SAILOR) {
             if (vm_compute(c, st, r, &sum)) return -1;
         } else {
-            for (int l = st->first; l < st->end; l++) sum += t->fwd_s[l] + t->bwd_s[l];
+            sum = replica_compute_s(c->w, st, r, c->m);
         }
         *time_s = fmax(*time_s, sum);
         *update_s = fmax(*update_s, update_share_s(c->w, update, stage_replicas(st)));

@@ -28,7 +28,9 @@ struct estimate {
     bool fits;                                /* every replica within its GPU's memory */
     double peak_memory_bytes;                 /* predicted peak (sailor: the validation form for GH200) */
     int n_microbatch;                         /* M */
-    int unfit_pipeline, unfit_stage;          /* first stage that does not fit, -1 if fits */
+    bool played;                     /* by events: pipeline_time_s is not the closed form of its stages */
+    double update_s;                 /* if played: of the optimizer, a part of pipeline_time_s */
+    int unfit_pipeline, unfit_stage; /* first stage that does not fit, -1 if fits */
     struct stage_estimate
         *stage; /* optional, given by the caller: [stages of all pipelines, in order], or NULL */
 };
@@ -68,6 +70,11 @@ bool allreduce_usable(const struct link *l, const struct allreduce *r);
  */
 int estimate_plan(const struct workload *w, const struct plan *p, enum estimator est, struct estimate *out,
                   struct err *e);
+
+/** Forward and backward pass of one microbatch through the layers of a stage on one kind of its replicas, as
+ * their profile has it. */
+double replica_compute_s(const struct workload *w, const struct stage *st, const struct replicas *r,
+                         int micro_batch_size);
 
 /** The memory check of estimate_plan() alone: needs the model's sizes, but neither a profile nor links.
  * Degrees that the model does not know count as fitting. */

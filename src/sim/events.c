@@ -192,6 +192,7 @@ static int play(const struct events *v, struct estimate *out) {
             message(v, st + 1, st, bytes, &hop[i].gradient))
             return -1;
     }
+    out->update_s = update;
     out->pipeline_time_s = schedule_blocking_s(&s, end) + update;
     out->iteration_time_s = 0;
     for (int i = 0; i < v->P; i++) {
@@ -232,6 +233,7 @@ int events_estimate(const struct workload *w, const struct plan *p, const struct
                              .unfit_pipeline = -1,
                              .unfit_stage = -1,
                              .n_microbatch = v.M,
+                             .played = true,
                              .egress_usd = formula.egress_usd,
                              .stage = stages};
     if (play(&v, out)) return -1;
