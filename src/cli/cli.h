@@ -1,5 +1,6 @@
 #ifndef SAILOR_CLI_CLI_H
 #define SAILOR_CLI_CLI_H
+#include "cli/use.h"
 #include "io/program.h"
 #include "formats/results.h"
 #include <cjson/cJSON.h>
@@ -83,11 +84,13 @@ void cli_note_estimated(const struct workload *w, const int *used);
 /* ---- show.c: results for people and for programs ---- */
 
 /** One JSON object on one line: row i of the results (sailor plan --json). */
-void show_row_json(const struct results *r, int i, FILE *out);
+void show_row_json(const struct results *r, int i, const struct cli_peaks *peaks, FILE *out);
 /** The same as tables. */
-void show_row(const struct results *r, int i, FILE *out);
+void show_row(const struct results *r, int i, const struct cli_peaks *peaks, FILE *out);
+/** All rows that have a plan in one table, if there are several. */
+void show_rows(const struct results *r, const struct cli_peaks *peaks, FILE *out);
 /** The stages of one plan as a table. */
-void show_stages(const struct plan *p, const struct estimate *est, const struct site *s, FILE *out);
+void show_stages(const struct plan *p, const struct estimate *est, const struct workload *w, FILE *out);
 /** "32 A100-40 us-central1-a + 96 V100-16 us-central1-a" of count[n_zone * n_gpu], "" for none. */
 const char *show_gpus(const int *count, const struct site *s, struct arena *a);
 /** The numbers of a plan, wherever they are printed: as many digits in one place as in another. */

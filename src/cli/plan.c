@@ -134,7 +134,8 @@ struct session {
     struct mpx mpi;
     struct job job;
     struct results results;
-    const char *path; /* file of results, NULL = none */
+    struct cli_peaks peaks; /* on rank 0 */
+    const char *path;       /* file of results, NULL = none */
     double started_s, wall_before_s, checkpoint_s, progress_s;
     double rate_at_s, rate_plans; /* the last progress line's time and plans, for plans/s */
     int row;
@@ -420,9 +421,9 @@ static bool finished(const struct row_result *row) {
 static void show(const struct session *s, int i) {
     if (s->mpi.rank) return;
     if (o.json)
-        show_row_json(&s->results, i, stdout);
+        show_row_json(&s->results, i, &s->peaks, stdout);
     else
-        show_row(&s->results, i, stdout);
+        show_row(&s->results, i, &s->peaks, stdout);
 }
 
 /* What the planner reads beyond the job, on the ranks that solve. */
@@ -523,6 +524,7 @@ static int plan(struct session *s, int argc, char **argv, const char *job_path, 
     if (m->rank == 0) {
         remark_job(&s->job, job_path);
         cli_note_estimated(&s->job.workload, NULL);
+        cli_peaks_load(&s->peaks, s->job.workload.site, s->job.workload.element_bytes, o.inputs);
     }
     if (!o.threads) o.threads = mpx_threads(m);
     o.threads = mpx_same_int(m, o.threads);
@@ -538,6 +540,7 @@ static int plan(struct session *s, int argc, char **argv, const char *job_path, 
     else
         rc = run_rows(s, a, e);
     if (rc < 0) return -1;
+    if (m->rank == 0 && !o.json) show_rows(&s->results, &s->peaks, stdout);
     if (s->path && rewrite && mpx_agree(m, m->rank == 0 ? store(s, rc == 0, e) : 0, e)) return -1;
     if (rc == 0) /* rank 0 is sure to have the rows */
         return mpx_agree(m, m->rank == 0 ? check_any_plan(s, job_path, e) : 0, e);

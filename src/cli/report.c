@@ -1,9 +1,11 @@
 #include "base/text.h"
 #include "cli/cli.h"
+#include "formats/inputs.h"
 
 #include <string.h>
 
 static struct {
+    const char *inputs;
     bool json;
     int row;
 } o;
@@ -11,6 +13,7 @@ static struct {
 static const struct opt options[] = {
     OPTION_INT(0, "row", "R", 0, 1e9, &o.row, "print pool row R only, counted from 0"),
     OPTION_FLAG(0, "json", &o.json, "print the JSON lines of `sailor plan --json` instead of tables"),
+    PROGRAM_OPTION_INPUTS(&o.inputs),
 };
 const struct opt_command report_command = {
     .name = "report",
@@ -39,12 +42,29 @@ static void show_head(const char *path, const struct results *r, struct arena *a
     putchar('\n');
 }
 
+/* What the tables of the file leave out of the model, from the inputs that it keeps. */
+static void complete_model(struct results *r, struct arena *a) {
+    struct job stored, *job = ARENA_NEW(a, struct job);
+    struct model *m = ARENA_NEW(a, struct model);
+    struct err none;
+    if (job_from_json(r->inputs_json, &stored, a, &none)) return; /* of another version */
+    *job = *r->job;
+    *m = *job->workload.model;
+    m->flops = stored.workload.model->flops;
+    m->n_block = stored.workload.model->n_block;
+    job->workload.model = m;
+    r->job = job;
+}
+
 static int report(const char **file, int n, struct arena *a, struct err *e) {
     (void)n;
     struct results r;
+    struct cli_peaks peaks;
     if (results_read(file[0], NULL, &r, a, e)) return -1;
     if (o.row >= r.n_row)
         return err_set(e, EXIT_INPUT, "%s: has no row %d; expected 0 to %d", file[0], o.row, r.n_row - 1);
+    complete_model(&r, a);
+    cli_peaks_load(&peaks, r.job->workload.site, r.job->workload.element_bytes, o.inputs);
     if (!o.json)
         show_head(file[0], &r, a);
     else if (!r.complete)
@@ -52,10 +72,11 @@ static int report(const char **file, int n, struct arena *a, struct err *e) {
     for (int i = 0; i < r.n_row; i++) {
         if (o.row >= 0 && i != o.row) continue;
         if (!o.json)
-            show_row(&r, i, stdout);
+            show_row(&r, i, &peaks, stdout);
         else if (r.row[i].status != ROW_TODO || show_best(&r.row[i]))
-            show_row_json(&r, i, stdout);
+            show_row_json(&r, i, &peaks, stdout);
     }
+    if (!o.json && o.row < 0) show_rows(&r, &peaks, stdout);
     return 0;
 }
 

@@ -1,4 +1,5 @@
 #include "cli/cli.h"
+#include "cli/use.h"
 #include "base/text.h"
 #include "formats/planjson.h"
 #include "io/table.h"
@@ -6,6 +7,8 @@
 
 #include <math.h>
 #include <string.h>
+
+enum { LINE_COLUMNS = 100 };
 
 const struct found_plan *show_best(const struct row_result *row) {
     return row->n_plan ? &row->plan[0] : row->n_frontier ? &row->frontier[0] : NULL;
@@ -18,6 +21,25 @@ const char *show_gpus(const int *count, const struct site *s, struct arena *a) {
             text = arena_printf(a, "%s%s%d %s %s", text, *text ? " + " : "", count[k],
                                 s->gpu[k % s->n_gpu].name, s->zone[k / s->n_gpu]);
     return text;
+}
+
+/* A sum, broken between its terms where a line, of which `column` is written, would be too long. */
+static void print_sum(const char *text, int column, FILE *out) {
+    static const char between[] = " + ";
+    while (*text) {
+        const char *next = strstr(text, between);
+        int n = next ? (int)(next - text) : (int)strlen(text);
+        fprintf(out, "%.*s", n, text);
+        column += n;
+        text += n;
+        if (!next) return;
+        text += strlen(between);
+        next = strstr(text, between);
+        int then = next ? (int)(next - text) : (int)strlen(text);
+        bool fits = column + (int)strlen(between) + then + 2 <= LINE_COLUMNS;
+        fputs(fits ? between : " +\n    ", out);
+        column = fits ? column + (int)strlen(between) : 4;
+    }
 }
 
 const char *show_time_s(double v, struct arena *a) { return table_number(v, 6, a); }
@@ -58,7 +80,7 @@ static cJSON *point(const struct found_plan *f, const struct workload *w) {
     return o;
 }
 
-void show_row_json(const struct results *r, int i, FILE *out) {
+void show_row_json(const struct results *r, int i, const struct cli_peaks *peaks, FILE *out) {
     const struct row_result *row = &r->row[i];
     const struct workload *w = &r->job->workload;
     const struct found_plan *f = show_best(row);
@@ -86,6 +108,10 @@ void show_row_json(const struct results *r, int i, FILE *out) {
     cJSON_AddItemToObject(o, "profiles",
                           w->profile ? cli_profiles_json(options ? workload_variant(w, options) : w, NULL)
                                      : cli_stored_profiles_json(r->inputs_json, options));
+    if (f) {
+        struct cli_use u = cli_use_of(w, f->plan, &f->est, peaks, r->job->pool[i].count);
+        cli_use_json(o, &u);
+    }
     if (f && iterations(r->job) > 0) {
         json_add_number(o, "train_hours", iterations(r->job) * f->est.iteration_time_s / 3600);
         json_add_number(o, "train_usd", iterations(r->job) * f->est.cost_usd);
@@ -103,13 +129,25 @@ void show_row_json(const struct results *r, int i, FILE *out) {
 
 /* ---- tables ---- */
 
-void show_stages(const struct plan *p, const struct estimate *est, const struct site *s, FILE *out) {
+/* Blocks of a stage, counted from 0, with E for the embedding before and H for the head behind them: "E
+ * 0-11", "12-23 H". */
+static const char *blocks_of(const struct stage *st, const struct model *m, struct arena *a) {
+    int first = st->first > 1 ? st->first - 1 : 0, end = st->end - 1 < m->n_block ? st->end - 1 : m->n_block;
+    const char *text = st->first == 0 ? "E" : "";
+    if (!m->n_block) return "-";
+    if (first < end) {
+        const char *gap = *text ? " " : "";
+        text = end - first == 1 ? arena_printf(a, "%s%s%d", text, gap, first)
+                                : arena_printf(a, "%s%s%d-%d", text, gap, first, end - 1);
+    }
+    return st->end - 1 > m->n_block ? arena_printf(a, "%s%sH", text, *text ? " " : "") : text;
+}
+
+void show_stages(const struct plan *p, const struct estimate *est, const struct workload *w, FILE *out) {
     struct arena a = {0};
-    struct table *t = table_new(
-        p->n_pipeline > 1
-            ? "pipe|stage|layers|<  GPUs|tp|<zone|replicas|compute ms|comm ms|sync ms|needs GiB|GPU GiB"
-            : "stage|layers|<  GPUs|tp|<zone|replicas|compute ms|comm ms|sync ms|needs GiB|GPU GiB",
-        &a);
+    const struct site *s = w->site;
+    const char *headings = "stage|layers|<blocks|< GPUs|tp|<zone|D|compute ms|comm|sync|GiB|of";
+    struct table *t = table_new(p->n_pipeline > 1 ? arena_printf(&a, "pipe|%s", headings) : headings, &a);
     const struct stage_estimate *e = est->stage;
     for (int i = 0; i < p->n_pipeline; i++)
         for (int k = 0; k < p->pipeline[i].n_stage; k++, e++) {
@@ -120,7 +158,8 @@ void show_stages(const struct plan *p, const struct estimate *est, const struct 
                 if (p->n_pipeline > 1) head ? table_cell(t, "%d", i) : table_cell(t, "%s", "");
                 head ? table_cell(t, "%d", k) : table_cell(t, "%s", "");
                 head ? table_cell(t, "%d-%d", st->first, st->end - 1) : table_cell(t, "%s", "");
-                table_cell(t, "%5d %s", q->count * q->tp, s->gpu[q->gpu].name);
+                table_cell(t, "%s", head ? blocks_of(st, w->model, &a) : "");
+                table_cell(t, "%4d %s", q->count * q->tp, s->gpu[q->gpu].name);
                 table_cell(t, "%d", q->tp);
                 table_cell(t, "%s", s->zone[q->zone]);
                 table_cell(t, "%d", q->count);
@@ -177,19 +216,23 @@ static void show_list(const struct found_plan *f, int n, const struct site *s, F
     arena_free(&a);
 }
 
-static void show_answer(const struct results *r, const struct row_result *row, FILE *out, struct arena *a) {
+static void show_answer(const struct results *r, int i, const struct cli_peaks *peaks, FILE *out,
+                        struct arena *a) {
+    const struct row_result *row = &r->row[i];
     const struct found_plan *f = show_best(row);
     const struct estimate *e = &f->est;
     const struct plan *p = f->plan;
     bool cost = r->objective == OBJECTIVE_COST;
-    fprintf(out, "microbatch %d, %d microbatches, %d stages, D = %d%s\n", p->micro_batch_size,
+    struct cli_use u = cli_use_of(&r->job->workload, p, e, peaks, r->job->pool[i].count);
+    fprintf(out, "microbatch %d, %d microbatches, %d stages, D = %d%s: %s\n", p->micro_batch_size,
             e->n_microbatch, p->pipeline[0].n_stage, stage_replicas(&p->pipeline[0].stage[0]),
-            show_options(&p->options, ", ", a));
-    show_stages(p, e, r->job->workload.site, out);
-    fprintf(out, "%s: %s s per iteration (%s /s), %s USD per iteration (egress %s), predicted peak %s GiB\n",
+            show_options(&p->options, ", ", a), cli_use_batch(&u, p, e, a));
+    show_stages(p, e, &r->job->workload, out);
+    fprintf(out, "%s: %s s per iteration (%s /s), %s USD (egress %s), predicted peak %s GiB\n",
             row_status_name[row->status], show_time_s(e->iteration_time_s, a),
             show_per_s(1 / e->iteration_time_s, a), show_usd(e->cost_usd, a), show_usd(e->egress_usd, a),
             show_GiB(e->peak_memory_bytes, a));
+    fprintf(out, "%s\n%s\n", cli_use_rate(&u, peaks, a), cli_use_pace(&u, p, a));
     if (proven(r))
         fprintf(out, "bound %s %s, gap %s %%, %d work units, %s plans evaluated, %.3g s\n",
                 cost ? show_usd(row->lower_bound, a) : show_time_s(row->lower_bound, a), cost ? "USD" : "s",
@@ -210,13 +253,14 @@ static void show_training(const struct job *job, const struct estimate *e, FILE 
             show_usd(n * e->cost_usd, a));
 }
 
-void show_row(const struct results *r, int i, FILE *out) {
+void show_row(const struct results *r, int i, const struct cli_peaks *peaks, FILE *out) {
     struct arena a = {0};
     const struct row_result *row = &r->row[i];
     const struct found_plan *f = show_best(row);
     const struct site *s = r->job->workload.site;
     const char *gpus = show_gpus(r->job->pool[i].count, s, &a);
-    fprintf(out, "%srow %d: %s", i ? "\n" : "", i, *gpus ? text_printable(gpus, &a) : "no GPUs");
+    int column = fprintf(out, "%srow %d: ", i ? "\n" : "", i);
+    print_sum(*gpus ? text_printable(gpus, &a) : "no GPUs", column, out);
     if (!isnan(r->job->pool[i].time_s)) fprintf(out, ", at %.15g s", r->job->pool[i].time_s);
     fputc('\n', out);
     if (!f) {
@@ -224,7 +268,7 @@ void show_row(const struct results *r, int i, FILE *out) {
         fprintf(out, "%s%s%s\n", row->status == ROW_TODO ? "not searched yet" : row_status_name[row->status],
                 *why ? ": " : "", why);
     } else {
-        show_answer(r, row, out, &a);
+        show_answer(r, i, peaks, out, &a);
         if (row->note) fprintf(out, "note: %s\n", text_printable(row->note, &a));
         show_training(r->job, &f->est, out, &a);
     }
@@ -235,6 +279,41 @@ void show_row(const struct results *r, int i, FILE *out) {
     if (f && row->n_plan > 1) {
         fprintf(out, "best plans:\n");
         show_list(row->plan, row->n_plan, s, out);
+    }
+    fflush(out);
+    arena_free(&a);
+}
+
+void show_rows(const struct results *r, const struct cli_peaks *peaks, FILE *out) {
+    struct arena a = {0};
+    struct table *t = table_new("row|<status|GPUs|used|s/iteration|tokens/s|MFU %|USD|P|m|M|D|"
+                                "bubble %|gap %",
+                                &a);
+    int n = 0;
+    for (int i = 0; i < r->n_row; i++) {
+        const struct row_result *row = &r->row[i];
+        const struct found_plan *f = show_best(row);
+        if (!f) continue;
+        struct cli_use u = cli_use_of(&r->job->workload, f->plan, &f->est, peaks, r->job->pool[i].count);
+        table_cell(t, "%d", i);
+        table_cell(t, "%s", row_status_name[row->status]);
+        table_cell(t, "%d", u.offered);
+        table_cell(t, "%d", u.gpus);
+        table_cell(t, "%s", show_time_s(f->est.iteration_time_s, &a));
+        table_cell(t, "%s", table_number(u.tokens_per_s, 5, &a));
+        table_cell(t, "%s", show_percent(100 * u.mfu, &a));
+        table_cell(t, "%s", show_usd(f->est.cost_usd, &a));
+        table_cell(t, "%d", f->plan->pipeline[0].n_stage);
+        table_cell(t, "%d", f->plan->micro_batch_size);
+        table_cell(t, "%d", f->est.n_microbatch);
+        table_cell(t, "%d", stage_replicas(&f->plan->pipeline[0].stage[0]));
+        table_cell(t, "%s", show_percent(u.staged ? 100 * bubble_share(&u.breakdown) : NAN, &a));
+        table_cell(t, "%s", proven(r) ? row->gap == 0 ? "0" : table_number(100 * row->gap, 3, &a) : "-");
+        n++;
+    }
+    if (n > 1) {
+        fprintf(out, "\nrows side by side:\n");
+        table_print(t, out);
     }
     fflush(out);
     arena_free(&a);

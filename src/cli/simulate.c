@@ -91,7 +91,7 @@ static int simulate(const char **file, int n_file, struct arena *a, struct err *
     }
     struct cli_estimator by = {.index = o.estimator, .corrected = o.corrected, .inputs = o.inputs};
     struct table *t = table_new(
-        "<plan|s/iteration|iterations/s|pipeline s|sync s|USD/iteration|egress USD|predicted peak GiB|<fits",
+        "<plan|s/iteration|iterations/s|pipeline s|sync s|USD/iteration|egress USD|peak GiB|<fits",
         a);
     for (int i = 0; i < n_file; i++)
         for (int k = 0; k < n_part[i]; k++) {
@@ -125,7 +125,7 @@ static int simulate(const char **file, int n_file, struct arena *a, struct err *
                 else
                     table_cell(t, "no: pipeline %d stage %d", est.unfit_pipeline, est.unfit_stage);
                 if (n == 1) {
-                    show_stages(x->plan, &est, x->workload->site, stdout);
+                    show_stages(x->plan, &est, x->workload, stdout);
                     putchar('\n');
                 }
             }
