@@ -78,6 +78,19 @@ static void remark_links(const struct job *job, const char *path) {
            more);
 }
 
+/* Without a link to its own kind a type can only be used by replicas that lie alone in their stage. */
+static void remark_own_links(const struct job *job) {
+    const struct site *s = job->workload.site;
+    for (int k = 0; k < s->n_zone * s->n_gpu; k++) {
+        int most = 0;
+        for (int row = 0; row < job->n_pool; row++)
+            if (job->pool[row].count[k] > most) most = job->pool[row].count[k];
+        if (most < 2 || linked(s, k / s->n_gpu, k % s->n_gpu, k / s->n_gpu, k % s->n_gpu)) continue;
+        remark("no link %s@%s to itself: no data or pipeline parallelism there", s->gpu[k % s->n_gpu].name,
+               s->zone[k / s->n_gpu]);
+    }
+}
+
 void remark_site(const struct site *s) {
     if (s->note) remark("%s", s->note);
 }
@@ -87,6 +100,7 @@ void remark_job(const struct job *job, const char *path) {
     for (int g = 0; g < job->workload.site->n_gpu; g++)
         if (offered(job, g)) remark_dtype(&job->workload, g, path);
     remark_links(job, path);
+    remark_own_links(job);
 }
 
 /* In the last round of microbatches some replicas have nothing to do. */

@@ -205,6 +205,9 @@ write("half", site, dict(job, dtype="bf16"))
 job["pools"] = pools([(z, 1) for z in site["zones"][:2]])
 within = [r for r in site["links"]["rows"] if r[0] == r[3]]
 write("apart", dict(site, links={"fits": site["links"]["fits"], "rows": within}), job)
+job["pools"] = pools([(gpus["zone"], 2)])
+lone = [r for r in site["links"]["rows"] if (r[0], r[1]) != (r[3], r[4])]
+write("lone", dict(site, links={"fits": site["links"]["fits"], "rows": lone}), job)
 for row in site["links"]["rows"]: # ESC [ 2 J in a zone's name
     for i in 0, 3: row[i] = row[i].replace(gpus["zone"], "z\x1b[2J")
 text = json.dumps(site).replace(gpus["zone"], "z\\u001b[2J")
@@ -228,6 +231,15 @@ remarks job 0
 remarks odd 1 'row 0: the batch of 32 is not a multiple of the 3 sequences of a round'
 remarks half 1 'the profile of opt-350m on A100-40 has no "dtype": its times are taken as measured in bf16'
 remarks apart 1 'has no link for A100-40 in .* with A100-40 in .*: no plan uses both'
+remarks lone 1 'no link A100-40@.* to itself: no data or pipeline parallelism there'
+run "$sailor" plan fig10 --gap 0.001 -q --json
+"$python" - "$tmp/out" "$tmp/err" <<'EOF'
+import json, re, sys
+rows, lines = [json.loads(l) for l in open(sys.argv[1])], open(sys.argv[2]).read()
+said = {int(r) for r in re.findall(r"row (\d+): a better plan may exist: the gap is .* %, above the 0.1 % asked for", lines)}
+assert said == {x["row"] for x in rows if x["gap"] > 0.001}, (said, [x["gap"] for x in rows])
+EOF
+ok $? "a gap above the one asked for is worth a line, a smaller one is not"
 run "$sailor" plan "$tmp/escape.json"
 [ "$rc" = 0 ] && ! grep -q $'\x1b' "$tmp/out" && grep -qF 'z\x1b[2J' "$tmp/out"
 ok $? "control characters of a name do not reach the terminal"
