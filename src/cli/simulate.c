@@ -1,4 +1,6 @@
+#include "base/text.h"
 #include "cli/cli.h"
+#include "cli/explain.h"
 #include "formats/planjson.h"
 #include "io/table.h"
 
@@ -7,7 +9,7 @@
 
 static struct {
     const char *inputs, *job;
-    bool json, corrected;
+    bool json, corrected, explain;
     int row, estimator;
 } o;
 
@@ -19,6 +21,9 @@ static struct opt options[] = {
         "memory only)"),
     OPTION_FLAG(0, "corrected", &o.corrected,
                 "use the published planner's estimator without the defects of its code"),
+    OPTION_FLAG(0, "explain", &o.explain,
+                "say why an iteration takes so long: where the time goes, which stage the others wait for, "
+                "what would help, which limits bind (with --estimator native, sailor or events)"),
     OPTION_FLAG(0, "json", &o.json, "print one JSON object per plan, one per line, instead of tables"),
     OPTION_TEXT(0, "job", "JOB.json", &o.job,
                 "refuse plans that do not fit into a pool of this job (GPUs per zone, whole nodes)"),
@@ -73,6 +78,53 @@ static void note_estimated(const struct plan_entry *x, int n) {
     }
 }
 
+static const char *fits_text(const struct plan *p, const struct estimate *est, struct arena *a) {
+    if (est->fits) return "yes";
+    if (est->unfit_stage < 0) return "no";
+    if (p->n_pipeline == 1) return arena_printf(a, "no: stage %d", est->unfit_stage);
+    return arena_printf(a, "no: pipeline %d stage %d", est->unfit_pipeline, est->unfit_stage);
+}
+
+static void add_row(struct table *t, const struct plan_entry *x, const struct estimate *est,
+                    struct arena *a) {
+    table_cell(t, "%s", name_of(x));
+    table_cell(t, "%s", show_time_s(est->iteration_time_s, a));
+    table_cell(t, "%s", show_per_s(1 / est->iteration_time_s, a));
+    table_cell(t, "%s", show_time_s(est->pipeline_time_s, a));
+    table_cell(t, "%s", show_time_s(est->sync_time_s, a));
+    table_cell(t, "%s", show_usd(est->cost_usd, a));
+    table_cell(t, "%s", show_usd(est->egress_usd, a));
+    table_cell(t, "%s", show_GiB(est->peak_memory_bytes, a));
+    table_cell(t, "%s", fits_text(x->plan, est, a));
+}
+
+/* Estimates one plan and prints it: an object, or tables and a row of t. `alone`: no other plan is asked for.
+ */
+static int one_plan(const struct plan_entry *x, const struct job *job, bool alone, struct cli_estimator *by,
+                    struct table *t, struct err *e) {
+    struct arena a = {0};
+    struct estimate est = {.stage = ARENA_ARRAY(&a, struct stage_estimate, plan_stages(x->plan))};
+    struct explain_question q = {x, &est, by, job, o.row, o.inputs};
+    struct err why;
+    int rc = check_site(x, &a, e) || (job && check_job(x, job, e)) ? -1 : 0;
+    if (!rc && cli_estimate(by, x->workload, x->plan, &est, &why))
+        rc = err_set(e, why.code, "%s: %s", x->where, why.text);
+    if (!rc && o.json) {
+        cJSON *out = estimate_to_json(&est, x->plan);
+        cJSON_AddItemToObject(out, "profiles", profiles_of(x));
+        if (o.explain) explain_json(&q, out, &a);
+        json_line(out, stdout);
+    } else if (!rc) {
+        if (!alone && o.explain) printf("%s\n", text_printable(name_of(x), &a));
+        if (alone || o.explain) show_stages(x->plan, &est, x->workload, stdout);
+        if (alone || o.explain) putchar('\n');
+        if (o.explain) explain_print(&q, stdout, &a);
+        add_row(t, x, &est, &a);
+    }
+    arena_free(&a);
+    return rc;
+}
+
 static int simulate(const char **file, int n_file, struct arena *a, struct err *e) {
     struct job job;
     struct plan_entry **part = ARENA_ARRAY(a, struct plan_entry *, n_file);
@@ -89,49 +141,21 @@ static int simulate(const char **file, int n_file, struct arena *a, struct err *
         n += n_part[i];
         note_estimated(part[i], n_part[i]);
     }
+    const char *name = cli_estimator_name(o.estimator);
+    if (o.explain && o.estimator >= ESTIMATOR_N && name != cli_events)
+        return err_set(e, EXIT_INPUT,
+                       "simulate: --explain: the estimator %s gives no stages; expected --estimator native, "
+                       "sailor or events",
+                       name);
     struct cli_estimator by = {.index = o.estimator, .corrected = o.corrected, .inputs = o.inputs};
     struct table *t = table_new(
-        "<plan|s/iteration|iterations/s|pipeline s|sync s|USD/iteration|egress USD|peak GiB|<fits",
-        a);
+        "<plan|s/iteration|iterations/s|pipeline s|sync s|USD/iteration|egress USD|peak GiB|<fits", a);
     for (int i = 0; i < n_file; i++)
-        for (int k = 0; k < n_part[i]; k++) {
-            const struct plan_entry *x = &part[i][k];
-            struct arena scratch = {0};
-            struct estimate est = {.stage =
-                                       ARENA_ARRAY(&scratch, struct stage_estimate, plan_stages(x->plan))};
-            struct err why;
-            int rc = check_site(x, &scratch, e) || (o.job && check_job(x, &job, e)) ? -1 : 0;
-            if (!rc && cli_estimate(&by, x->workload, x->plan, &est, &why))
-                rc = err_set(e, why.code, "%s: %s", x->where, why.text);
-            if (!rc && o.json) {
-                cJSON *out = estimate_to_json(&est, x->plan);
-                cJSON_AddItemToObject(out, "profiles", profiles_of(x));
-                json_line(out, stdout);
-            } else if (!rc) {
-                table_cell(t, "%s", name_of(x));
-                table_cell(t, "%s", show_time_s(est.iteration_time_s, a));
-                table_cell(t, "%s", show_per_s(1 / est.iteration_time_s, a));
-                table_cell(t, "%s", show_time_s(est.pipeline_time_s, a));
-                table_cell(t, "%s", show_time_s(est.sync_time_s, a));
-                table_cell(t, "%s", show_usd(est.cost_usd, a));
-                table_cell(t, "%s", show_usd(est.egress_usd, a));
-                table_cell(t, "%s", show_GiB(est.peak_memory_bytes, a));
-                if (est.fits)
-                    table_cell(t, "yes");
-                else if (est.unfit_stage < 0)
-                    table_cell(t, "no");
-                else if (x->plan->n_pipeline == 1)
-                    table_cell(t, "no: stage %d", est.unfit_stage);
-                else
-                    table_cell(t, "no: pipeline %d stage %d", est.unfit_pipeline, est.unfit_stage);
-                if (n == 1) {
-                    show_stages(x->plan, &est, x->workload, stdout);
-                    putchar('\n');
-                }
+        for (int k = 0; k < n_part[i]; k++)
+            if (one_plan(&part[i][k], o.job ? &job : NULL, n == 1, &by, t, e)) {
+                cli_estimator_free(&by);
+                return -1;
             }
-            arena_free(&scratch);
-            if (rc) return cli_estimator_free(&by), -1;
-        }
     cli_estimator_free(&by);
     if (!o.json && n) table_print(t, stdout);
     return 0;
