@@ -296,7 +296,7 @@ fuzz:
 # ---- measurements --------------------------------------------------------------------------------------------
 # One GPU without MPI and HDF5, and the same program on the CPU, to try it
 bench_o := $(patsubst src/%.c,$(B)/src/%.o,$(wildcard src/base/*.c)) $(patsubst %,$(B)/src/%.o,sim/plan sim/sheet sim/tables \
-           formats/devices io/json formats/planjson train/arch train/clock train/data train/grid \
+           formats/devices formats/timeline io/json formats/planjson train/arch train/clock train/data train/grid \
            train/ledger train/net train/trainer)
 $(BIN)/bench_gpu $(BIN)/bench_train: test_flags = -Wl,--as-needed# MPI and HDF5 are not needed
 $(BIN)/bench_gpu: tests/bench/bench_gpu.c $(bench_o) $(B)/src/train/backend_cuda.o

@@ -5,8 +5,6 @@
 #include <string.h>
 #include <time.h>
 
-const char *const phase_name[PHASE_N] = {"forward", "backward", "wait", "tensor", "data", "update", "other"};
-
 enum phase clock_enter(struct clock *c, enum phase p) {
     enum phase before = c->n ? c->mark[c->n - 1].phase : PHASE_OTHER;
     if (c->n == c->room) {

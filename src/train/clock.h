@@ -1,20 +1,9 @@
 #ifndef SAILOR_TRAIN_CLOCK_H
 #define SAILOR_TRAIN_CLOCK_H
+#include "formats/timeline.h"
 #include "train/backend.h"
 /* What a rank spends its time on. A step is a sequence of stamps in the device's own order of work; each
  * begins a phase. Seconds are added up after the step, so that nothing waits for a measurement. */
-
-enum phase {
-    PHASE_FORWARD,
-    PHASE_BACKWARD,
-    PHASE_WAIT,   /* for other stages: receives, and unfinished sends */
-    PHASE_TENSOR, /* sums within the replica */
-    PHASE_DATA,   /* sums over the replicas */
-    PHASE_UPDATE,
-    PHASE_OTHER, /* the rest of the step: tokens, clearing gradients */
-    PHASE_N
-};
-extern const char *const phase_name[PHASE_N];
 
 struct mark { /* from here to the next one */
     enum phase phase;

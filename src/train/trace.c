@@ -1,6 +1,6 @@
 #include "train/trace.h"
+#include "formats/timeline.h"
 #include "io/file.h"
-#include "io/json.h"
 #include "io/mpx_comm.h"
 
 #include <math.h>
@@ -106,42 +106,19 @@ struct track { /* where the events of a rank go */
 static bool is_pass(int phase) { return phase == PHASE_FORWARD || phase == PHASE_BACKWARD; }
 static bool is_sum(int phase) { return phase == PHASE_TENSOR || phase == PHASE_DATA; }
 
-static const char *what(char text[40], int phase, int item) {
-    const char *name = phase_name[phase];
-    if (is_pass(phase))
-        snprintf(text, 40, "%s %d", name, item);
-    else if (phase == PHASE_DATA)
-        snprintf(text, 40, "%s sum, layer %d", name, item);
-    else
-        snprintf(text, 40, "%s%s", name, phase == PHASE_TENSOR ? " sum" : "");
-    return text;
-}
-
-/* Microseconds with three digits: ends and beginnings are rounded alike, so that nothing overlaps. */
 static long long ns(const struct track *t, const struct trace_mark *m) {
     return llround(1e9 * (t->base_s + m->at_s));
 }
-static void put_us(struct text *out, const char *key, long long ns) {
-    text_add(out, ",\"%s\":%lld.%03lld", key, ns / 1000, ns % 1000);
-}
 
-static void put_event(const struct track *t, char kind, bool beside, const struct trace_mark *m) {
-    char text[40];
-    text_add(t->out, ",\n{\"ph\":\"%c\",\"pid\":%d,\"tid\":%d,\"cat\":\"%s\",\"name\":\"%s\"", kind,
-             t->process, beside ? t->ranks + t->rank : t->rank, phase_name[m->phase],
-             what(text, m->phase, m->item));
+static struct timeline_at at(const struct track *t, bool beside, const struct trace_mark *m) {
+    return (struct timeline_at){t->process, beside ? t->ranks + t->rank : t->rank, (enum phase)m->phase,
+                                m->item};
 }
 
 static void put_span(const struct track *t, bool beside, const struct trace_mark *m,
                      const struct trace_mark *end) {
-    long long from = ns(t, m), to = ns(t, end);
-    if (to <= from) return;
-    put_event(t, 'X', beside, m);
-    put_us(t->out, "ts", from);
-    put_us(t->out, "dur", to - from);
-    if (m->item >= 0)
-        text_add(t->out, ",\"args\":{\"%s\":%d}", m->phase == PHASE_DATA ? "layer" : "microbatch", m->item);
-    text_add(t->out, "}");
+    struct timeline_at here = at(t, beside, m);
+    timeline_span(t->out, &here, ns(t, m), ns(t, end));
 }
 
 /* A sum that was started in the backward pass is under way until it has been waited for. */
@@ -149,12 +126,9 @@ static void put_under_way(const struct track *t, const struct trace_mark *mark, 
     int k = i - 1;
     while (k >= 0 && !(mark[k].phase == PHASE_DATA && mark[k].item == mark[i].item)) k--;
     if (k < 0) return;
-    for (int e = 0; e < 2; e++) {
-        put_event(t, e ? 'e' : 'b', true, &mark[i]);
-        text_add(t->out, ",\"id\":\"%d.%d\"", t->rank, mark[i].item);
-        put_us(t->out, "ts", ns(t, e ? &mark[end] : &mark[k]));
-        text_add(t->out, "}");
-    }
+    struct timeline_at here = at(t, true, &mark[i]);
+    timeline_beside(t->out, &here, 'b', t->rank, ns(t, &mark[k]));
+    timeline_beside(t->out, &here, 'e', t->rank, ns(t, &mark[end]));
 }
 
 /* The whole pass of a microbatch is one span, the sums in it stand on a track beside it. */
@@ -175,29 +149,16 @@ static void put_rank(const struct track *t, const struct trace_mark *mark, int n
     }
 }
 
-static void put_name(struct text *out, const char *of, int process, int track, int order, const char *name) {
-    text_add(out, ",\n{\"ph\":\"M\",\"pid\":%d,\"tid\":%d,\"name\":\"%s_name\",\"args\":{\"name\":", process,
-             track, of);
-    text_string(out, name);
-    text_add(
-        out,
-        "}},\n{\"ph\":\"M\",\"pid\":%d,\"tid\":%d,\"name\":\"%s_sort_index\",\"args\":{\"sort_index\":%d}}",
-        process, track, of, order);
-}
-
 static void put_names(const struct track *t, const struct grid *g, const char *host) {
     const struct grid_cell *c = &g->cell[g->cell_of[t->rank]];
     char name[200];
-    if (c->replica == 0 && c->first_rank == t->rank) {
-        snprintf(name, sizeof name, "pipeline %d, stage %d: layers %d to %d", c->pipeline, c->stage, c->first,
-                 c->end - 1);
-        put_name(t->out, "process", t->process, t->rank, t->process, name);
-    }
+    if (c->replica == 0 && c->first_rank == t->rank)
+        timeline_process(t->out, t->process, t->rank, c->pipeline, c->stage, c->first, c->end);
     snprintf(name, sizeof name, "rank %d: replica %d, %d of %d, %s", t->rank, c->replica,
              t->rank - c->first_rank, c->tp, host);
-    put_name(t->out, "thread", t->process, t->rank, 2 * t->rank, name);
+    timeline_track(t->out, t->process, t->rank, 2 * t->rank, name);
     snprintf(name, sizeof name, "rank %d: sums", t->rank);
-    put_name(t->out, "thread", t->process, t->ranks + t->rank, 2 * t->rank + 1, name);
+    timeline_track(t->out, t->process, t->ranks + t->rank, 2 * t->rank + 1, name);
 }
 
 /* Rank 0 takes the ranks in turn: it never holds more than one. */
@@ -228,18 +189,12 @@ static int write_all(const struct trace *t, const struct grid *g, const struct m
     struct text out = {0};
     double time_s = 0;
     for (int r = 0; r < m->size; r++) time_s = fmax(time_s, head[r].time_s);
-    text_add(&out, "{\"displayTimeUnit\":\"ms\",\n\"otherData\":{\"format\":\"sailor-trace/1\",\"source\":");
-    text_string(&out, source);
-    text_add(&out, ",\"step\":%ld,\"ranks\":%d,\"time_s\":", t->step, m->size);
-    text_number(&out, time_s);
-    text_add(&out, ",\"clock_error_s\":");
-    text_number(&out, error_s);
-    text_add(&out,
-             "},\n\"traceEvents\":[\n{\"ph\":\"M\",\"pid\":0,\"name\":\"process_labels\",\"args\":{"
-             "\"labels\":\"step %ld\"}}",
-             t->step);
+    char label[40];
+    snprintf(label, sizeof label, "step %ld", t->step);
+    struct timeline_about about = {source, label, t->step, m->size, time_s, error_s};
+    timeline_begin(&out, &about);
     put_all(&out, t, g, m, head, a);
-    text_add(&out, "\n]}\n");
+    timeline_end(&out);
     int rc = file_write(path, out.s, out.n, e);
     text_free(&out);
     return rc;
