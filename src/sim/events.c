@@ -1,6 +1,6 @@
 #include "sim/events.h"
 #include "sim/link.h"
-#include "sim/schedule.h"
+#include "sim/terms.h"
 
 #include <math.h>
 
@@ -140,19 +140,32 @@ static double update_s(const struct events *v, const struct stage *st) {
 
 /* State, activations in flight, the gradients inside one block's backward pass where attention keeps its
  * scores, logits, context. With one microbatch its gradients are the accumulated ones. */
-static double memory_bytes(const struct events *v, const struct stage *st, int index, bool *fits) {
+static struct events_memory memory_of(const struct events *v, const struct stage *st, int index,
+                                      const struct replicas *r) {
     const struct model *x = v->w->model;
-    double worst = 0, F = v->w->element_bytes, s = x->sequence_length, m = v->m;
-    int in_flight = v->P - index < v->M ? v->P - index : v->M;
+    double F = v->w->element_bytes, s = x->sequence_length, m = v->m, act = 0;
+    for (int l = st->first; l < st->end; l++) act += x->act_mem[tp_index(r->tp)][l];
+    double logits = index == v->P - 1 ? m * F * s * x->vocabulary / r->tp : 0;
+    return (struct events_memory){
+        .state = (v->w->state_bytes_per_param - (v->M == 1 ? 4 : 0)) * params_of(v, st, r->tp) +
+                 v->platform[r->gpu].context_bytes,
+        .per_microbatch = m * F * act,
+        .backward = m * F * (3 * s * s * x->heads / r->tp + 5 * s * x->hidden_size) + logits};
+}
+
+static double peak_bytes(const struct events_memory *m, int in_flight) {
+    return m->state + in_flight * m->per_microbatch + m->backward;
+}
+
+static double memory_bytes(const struct events *v, const struct stage *st, int index, bool *fits,
+                           struct events_memory *fullest) {
+    double worst = 0;
+    int in_flight = microbatches_in_flight(ESTIMATOR_NATIVE, v->P - index, v->M);
     for (int g = 0; g < st->n_group; g++) {
-        const struct replicas *r = &st->group[g];
-        double params = params_of(v, st, r->tp), act = 0;
-        for (int l = st->first; l < st->end; l++) act += x->act_mem[tp_index(r->tp)][l];
-        double bytes = (v->w->state_bytes_per_param - (v->M == 1 ? 4 : 0)) * params + in_flight * m * F * act;
-        bytes += m * F * (3 * s * s * x->heads / r->tp + 5 * s * x->hidden_size);
-        if (index == v->P - 1) bytes += m * F * s * x->vocabulary / r->tp;
-        bytes += v->platform[r->gpu].context_bytes;
-        if (bytes > v->w->site->gpu[r->gpu].memory_bytes) *fits = false;
+        struct events_memory m = memory_of(v, st, index, &st->group[g]);
+        double bytes = peak_bytes(&m, in_flight);
+        if (bytes > v->w->site->gpu[st->group[g].gpu].memory_bytes) *fits = false;
+        if (bytes > worst) *fullest = m;
         worst = fmax(worst, bytes);
     }
     return worst;
@@ -176,7 +189,8 @@ static int check(const struct events *v) {
     return 0;
 }
 
-static int play(const struct events *v, struct estimate *out) {
+/* `played` may be NULL. */
+static int play(const struct events *v, struct estimate *out, struct events_played *played) {
     const struct pipeline *pl = &v->p->pipeline[0];
     struct schedule_stage stage[SCHEDULE_STAGES_MAX];
     struct schedule_hop hop[SCHEDULE_STAGES_MAX];
@@ -185,7 +199,12 @@ static int play(const struct events *v, struct estimate *out) {
     for (int i = 0; i < v->P; i++) {
         const struct stage *st = &pl->stage[i];
         stage[i] = stage_time(v, st);
-        update = fmax(update, update_s(v, st));
+        double own_update_s = update_s(v, st);
+        update = fmax(update, own_update_s);
+        if (played) {
+            played->pass[i] = stage[i];
+            played->update_s[i] = own_update_s;
+        }
         if (i == v->P - 1) break;
         double bytes = v->w->model->act_out[st->end - 1] * v->w->element_bytes * v->m;
         if (message(v, st, st + 1, bytes, &hop[i].activation) ||
@@ -193,13 +212,20 @@ static int play(const struct events *v, struct estimate *out) {
             return -1;
     }
     out->update_s = update;
-    out->pipeline_time_s = schedule_blocking_s(&s, end) + update;
+    out->pipeline_time_s =
+        (played ? schedule_blocking_log(&s, end, &played->log) : schedule_blocking_s(&s, end)) + update;
     out->iteration_time_s = 0;
     for (int i = 0; i < v->P; i++) {
         double sync;
+        struct events_memory memory;
         bool fits = true;
         if (sync_s(v, &pl->stage[i], &sync)) return -1;
-        double bytes = memory_bytes(v, &pl->stage[i], i, &fits);
+        double bytes = memory_bytes(v, &pl->stage[i], i, &fits, &memory);
+        if (played) {
+            played->end_s[i] = end[i];
+            played->sync_s[i] = sync;
+            played->memory[i] = memory;
+        }
         out->iteration_time_s = fmax(out->iteration_time_s, end[i] + sync + update);
         out->peak_memory_bytes = fmax(out->peak_memory_bytes, bytes);
         if (!fits && out->fits) {
@@ -219,8 +245,21 @@ static int play(const struct events *v, struct estimate *out) {
     return 0;
 }
 
-int events_estimate(const struct workload *w, const struct plan *p, const struct events_platform *platform,
-                    unsigned terms, struct estimate *out, struct err *e) {
+static void make_room(struct events_played *x, int P, int M, struct arena *a) {
+    double *ends = ARENA_ARRAY(a, double, 2L * P * M);
+    *x = (struct events_played){
+        .stages = P,
+        .microbatches = M,
+        .pass = ARENA_ARRAY(a, struct schedule_stage, P), .log = {ends, ends + (long)P * M},
+            .end_s = ARENA_ARRAY(a, double, P),
+                                 .sync_s = ARENA_ARRAY(a, double, P),
+                                                       .update_s = ARENA_ARRAY(a, double, P),
+                                                           .memory = ARENA_ARRAY(a, struct events_memory, P)};
+}
+
+static int estimate(const struct workload *w, const struct plan *p, const struct events_platform *platform,
+                    unsigned terms, struct estimate *out, struct events_played *played, struct arena *a,
+                    struct err *e) {
     struct stage_estimate *stages = out->stage;
     struct estimate formula = {.stage = NULL};
     struct events v = {
@@ -236,8 +275,19 @@ int events_estimate(const struct workload *w, const struct plan *p, const struct
                              .played = true,
                              .egress_usd = formula.egress_usd,
                              .stage = stages};
-    if (play(&v, out)) return -1;
+    if (played) make_room(played, v.P, v.M, a);
+    if (play(&v, out, played)) return -1;
     out->compute_usd = formula.compute_usd * out->iteration_time_s / formula.iteration_time_s;
     out->cost_usd = out->compute_usd + out->egress_usd;
     return 0;
+}
+
+int events_estimate(const struct workload *w, const struct plan *p, const struct events_platform *platform,
+                    unsigned terms, struct estimate *out, struct err *e) {
+    return estimate(w, p, platform, terms, out, NULL, NULL, e);
+}
+
+int events_play(const struct workload *w, const struct plan *p, const struct events_platform *platform,
+                struct estimate *out, struct events_played *played, struct arena *a, struct err *e) {
+    return estimate(w, p, platform, EVENTS_ALL, out, played, a, e);
 }

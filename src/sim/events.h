@@ -1,6 +1,7 @@
 #ifndef SAILOR_SIM_EVENTS_H
 #define SAILOR_SIM_EVENTS_H
 #include "sim/estimate.h"
+#include "sim/schedule.h"
 /* The estimate of a plan by playing its schedule through (sim/schedule.h), with transfers that block and what
  * the framework does to a message on arrival: closer to measured runs than the formulas of sim/estimate.c,
  * and not in the form that the search's bounds need. Formulas: docs/estimator.md, "Events". Pure. */
@@ -30,4 +31,25 @@ enum events_term {
  */
 int events_estimate(const struct workload *w, const struct plan *p, const struct events_platform *platform,
                     unsigned terms, struct estimate *out, struct err *e);
+
+/* Bytes on the fullest GPU of a stage: kept all the time; for every microbatch in flight; and while a
+ * backward pass runs, on top of its microbatch's. */
+struct events_memory {
+    double state, per_microbatch, backward;
+};
+
+/* An iteration as it was played. */
+struct events_played {
+    int stages, microbatches;
+    struct schedule_stage *pass;  /* [stages] how long the passes take */
+    struct schedule_log log;      /* when they end */
+    double *end_s;                /* [stages] when a stage has sent its last message */
+    double *sync_s, *update_s;    /* [stages] */
+    struct events_memory *memory; /* [stages] */
+};
+
+/** events_estimate() with all terms, and everything that happened in *played; which lives in a. out->stage
+ * may point to room. */
+int events_play(const struct workload *w, const struct plan *p, const struct events_platform *platform,
+                struct estimate *out, struct events_played *played, struct arena *a, struct err *e);
 #endif

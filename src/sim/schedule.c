@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <stdbool.h>
+#include <stddef.h>
 
 /* None of these times is NAN; fmax() would be a call. */
 static inline double later(double a, double b) { return a > b ? a : b; }
@@ -42,7 +43,7 @@ static struct schedule_span going_backward(const struct schedule *s, int t) {
     return (struct schedule_span){from + !((from ^ t) & 1), smaller(s->stages, to)};
 }
 
-double schedule_blocking_s(const struct schedule *s, double *end_s) {
+static inline double play_blocking(const struct schedule *s, double *end_s, const struct schedule_log *log) {
     int P = s->stages, M = s->microbatches;
     assert(P >= 1 && P <= SCHEDULE_STAGES_MAX && M >= 1);
     for (int i = 0; i < P; i++) end_s[i] = 0;
@@ -54,8 +55,19 @@ double schedule_blocking_s(const struct schedule *s, double *end_s) {
             deliver(&s->hop[i - 1].activation, &end_s[i - 1], &end_s[i]);
         for (int i = forward.from; i < forward.to; i += 2) end_s[i] += s->stage[i].forward_s;
         for (int i = backward.from; i < backward.to; i += 2) end_s[i] += s->stage[i].backward_s;
+        if (!log) continue;
+        for (int i = forward.from; i < forward.to; i += 2)
+            log->forward_end_s[(long)i * M + (t - i) / 2] = end_s[i];
+        for (int i = backward.from; i < backward.to; i += 2)
+            log->backward_end_s[(long)i * M + (t - (2 * P - 1 - i)) / 2] = end_s[i];
     }
     return latest(end_s, P);
+}
+
+double schedule_blocking_s(const struct schedule *s, double *end_s) { return play_blocking(s, end_s, NULL); }
+
+double schedule_blocking_log(const struct schedule *s, double *end_s, const struct schedule_log *log) {
+    return play_blocking(s, end_s, log);
 }
 
 double schedule_concurrent_s(const struct schedule *s, double *end_s) {

@@ -33,6 +33,12 @@ struct schedule {
  * stage waits for what it sends and receives. */
 double schedule_blocking_s(const struct schedule *s, double *end_s);
 
+/** The same, noting when each pass was done: [stage * microbatches + microbatch] */
+struct schedule_log {
+    double *forward_end_s, *backward_end_s;
+};
+double schedule_blocking_log(const struct schedule *s, double *end_s, const struct schedule_log *log);
+
 /** The same where messages travel beside the computation: hold_s and receive_s are not looked at, and a
  * message leaves when the pass that makes it is done. */
 double schedule_concurrent_s(const struct schedule *s, double *end_s);

@@ -70,6 +70,39 @@ static double by_definition(const struct schedule *s) {
     return last;
 }
 
+/* What is noted of a schedule is that schedule: passes of a stage one after another, each after what it
+ * needs. */
+static bool log_fits(const struct schedule *s) {
+    enum { MOST = 64 };
+    static double f[STAGES * MOST], b[STAGES * MOST];
+    double end[STAGES], again[STAGES];
+    int P = s->stages, M = s->microbatches;
+    bool good = schedule_blocking_s(s, end) == schedule_blocking_log(s, again, &(struct schedule_log){f, b});
+    for (int i = 0; i < P; i++) {
+        const double *fi = f + i * M, *bi = b + i * M;
+        good &= end[i] == again[i] && bi[M - 1] <= end[i];
+        for (int m = 0; m < M; m++) {
+            double began = bi[m] - s->stage[i].backward_s, slack = 1e-9 * end[i];
+            good &= m == 0 || fi[m] - s->stage[i].forward_s >= fi[m - 1] - slack;
+            good &= m == 0 || began >= bi[m - 1] - slack;
+            good &= began >= fi[m] - slack && (m + P - i >= M || fi[m + P - i] >= bi[m] - slack);
+            good &= i == 0 || fi[m] - s->stage[i].forward_s >= fi[m - M] - slack;
+            good &= i == P - 1 || began >= bi[m + M] - slack;
+        }
+    }
+    return good;
+}
+
+static void logs_fit(struct rng *r) {
+    int wrong = 0;
+    for (int c = 0; c < CASES / 10; c++) {
+        struct drawn d;
+        draw(r, &d);
+        wrong += !log_fits(&d.s);
+    }
+    check(!wrong, "what is noted of a schedule is that schedule");
+}
+
 static void bounds_hold(struct rng *r) {
     int below = 0, above = 0, concurrent = 0, defined = 0, equal = 0;
     double end[STAGES];
@@ -134,6 +167,7 @@ int main(void) {
     struct rng r = {20261128, 0};
     known_ones_agree();
     bounds_hold(&r);
+    logs_fit(&r);
     it_is_fast(&r);
     printf("%d passed, %d failed\n", passed, failed);
     return failed != 0;
