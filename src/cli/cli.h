@@ -3,6 +3,7 @@
 #include "cli/use.h"
 #include "io/program.h"
 #include "formats/results.h"
+#include "sim/events.h"
 #include <cjson/cJSON.h>
 /* The commands of `sailor`. Each takes its own argv (argv[0] is the command) and returns the exit status. */
 
@@ -50,6 +51,9 @@ struct cli_estimator {
  * NAN. */
 int cli_estimate(struct cli_estimator *k, const struct workload *w, const struct plan *p,
                  struct estimate *out, struct err *e);
+/** By events, whatever k->index says, with all that happens; see events_play(). */
+int cli_play(struct cli_estimator *k, const struct workload *w, const struct plan *p, struct estimate *out,
+             struct events_played *played, struct arena *a, struct err *e);
 void cli_estimator_free(struct cli_estimator *k);
 
 /** How far off an estimate is, in percent of what was measured; NAN where nothing was. */

@@ -94,6 +94,12 @@ static int estimate_by_events(struct cli_estimator *k, const struct workload *w,
     return events_estimate(w, p, k->extra, EVENTS_ALL, out, e);
 }
 
+int cli_play(struct cli_estimator *k, const struct workload *w, const struct plan *p, struct estimate *out,
+             struct events_played *played, struct arena *a, struct err *e) {
+    if (load_platform(k, w, e)) return -1;
+    return events_play(w, p, k->extra, out, played, a, e);
+}
+
 int cli_estimate(struct cli_estimator *k, const struct workload *w, const struct plan *p,
                  struct estimate *out, struct err *e) {
     if (k->index < ESTIMATOR_N) return estimate_plan(w, p, (enum estimator)k->index, out, e);

@@ -1,15 +1,17 @@
 #include "base/text.h"
 #include "cli/cli.h"
 #include "cli/explain.h"
+#include "cli/predicted.h"
 #include "formats/planjson.h"
+#include "io/file.h"
 #include "io/table.h"
 
 #include <math.h>
 #include <string.h>
 
 static struct {
-    const char *inputs, *job;
-    bool json, corrected, explain;
+    const char *inputs, *job, *trace;
+    bool json, corrected, explain, force;
     int row, estimator;
 } o;
 
@@ -24,6 +26,10 @@ static struct opt options[] = {
     OPTION_FLAG(0, "explain", &o.explain,
                 "say why an iteration takes so long: where the time goes, which stage the others wait for, "
                 "what would help, which limits bind (with --estimator native, sailor or events)"),
+    OPTION_TEXT(0, "trace", "OUT.json", &o.trace,
+                "write the iteration of one plan as a timeline that Perfetto opens, with the memory of each "
+                "stage; by the estimator events"),
+    PROGRAM_OPTION_FORCE(&o.force),
     OPTION_FLAG(0, "json", &o.json, "print one JSON object per plan, one per line, instead of tables"),
     OPTION_TEXT(0, "job", "JOB.json", &o.job,
                 "refuse plans that do not fit into a pool of this job (GPUs per zone, whole nodes)"),
@@ -109,6 +115,9 @@ static int one_plan(const struct plan_entry *x, const struct job *job, bool alon
     int rc = check_site(x, &a, e) || (job && check_job(x, job, e)) ? -1 : 0;
     if (!rc && cli_estimate(by, x->workload, x->plan, &est, &why))
         rc = err_set(e, why.code, "%s: %s", x->where, why.text);
+    if (!rc && o.trace && predicted_write(by, x->workload, x->plan, o.trace, &why))
+        rc = err_set(e, why.code, "%s%s%s", why.code == EXIT_INPUT ? x->where : "",
+                     why.code == EXIT_INPUT ? ": " : "", why.text);
     if (!rc && o.json) {
         cJSON *out = estimate_to_json(&est, x->plan);
         cJSON_AddItemToObject(out, "profiles", profiles_of(x));
@@ -125,10 +134,32 @@ static int one_plan(const struct plan_entry *x, const struct job *job, bool alon
     return rc;
 }
 
+/* Its place among the choices: behind the others. */
+static int events_index(void) {
+    int n = 0;
+    while (cli_estimators(true)[n]) n++;
+    return n;
+}
+
+/* What the options ask of the estimator, and of the file to be written. */
+static int check_options(struct err *e) {
+    if (o.estimator < 0) o.estimator = o.trace ? events_index() : ESTIMATOR_NATIVE;
+    const char *name = cli_estimator_name(o.estimator);
+    if (o.trace && name != cli_events)
+        return err_set(e, EXIT_INPUT, "simulate: --trace: by %s; expected --estimator events, or none", name);
+    if (o.explain && o.estimator >= ESTIMATOR_N && name != cli_events)
+        return err_set(e, EXIT_INPUT,
+                       "simulate: --explain: the estimator %s gives no stages; expected --estimator native, "
+                       "sailor or events",
+                       name);
+    return o.trace ? file_can_create(o.trace, o.force, "use -f to overwrite it", e) : 0;
+}
+
 static int simulate(const char **file, int n_file, struct arena *a, struct err *e) {
     struct job job;
     struct plan_entry **part = ARENA_ARRAY(a, struct plan_entry *, n_file);
     int *n_part = ARENA_ARRAY(a, int, n_file), n = 0;
+    if (check_options(e)) return -1;
     if (o.job) {
         if (job_load(o.job, NULL, o.inputs, false, &job, a, e)) return -1;
         if (o.row >= job.n_pool)
@@ -141,12 +172,7 @@ static int simulate(const char **file, int n_file, struct arena *a, struct err *
         n += n_part[i];
         note_estimated(part[i], n_part[i]);
     }
-    const char *name = cli_estimator_name(o.estimator);
-    if (o.explain && o.estimator >= ESTIMATOR_N && name != cli_events)
-        return err_set(e, EXIT_INPUT,
-                       "simulate: --explain: the estimator %s gives no stages; expected --estimator native, "
-                       "sailor or events",
-                       name);
+    if (o.trace && n != 1) return err_set(e, EXIT_INPUT, "simulate: --trace: %d plans; expected one", n);
     struct cli_estimator by = {.index = o.estimator, .corrected = o.corrected, .inputs = o.inputs};
     struct table *t = table_new(
         "<plan|s/iteration|iterations/s|pipeline s|sync s|USD/iteration|egress USD|peak GiB|<fits", a);
@@ -167,6 +193,6 @@ int cmd_simulate(int argc, char **argv) {
     for (const char *const *name = cli_estimators(true); *name; name++) choices[n++] = *name;
     choices[n] = cli_events;
     options[0].choices = choices;
-    o.estimator = ESTIMATOR_NATIVE;
+    o.estimator = -1;
     return program_run(&simulate_command, argc, argv, simulate);
 }
