@@ -120,15 +120,35 @@ int inputs_model(const struct json_at *at, const char *name, const char *stem, s
 
 /* ---- profiles ---- */
 
+/* The distance of a normal distribution's quartiles, which is what spreads are, in deviations. */
+static const double QUARTILES = 1.349;
+
 struct profile_row {
     int micro_batch, ti, index;
     struct layer_times times;
+    double sum_s, spread_s; /* of all layers */
 };
 
 static int by_micro_batch(const void *x, const void *y) {
     const struct profile_row *a = x, *b = y;
     if (a->micro_batch != b->micro_batch) return a->micro_batch < b->micro_batch ? -1 : 1;
     return a->ti - b->ti;
+}
+
+/* Spreads of the layers add up: what makes one of them slower (a clock, a neighbour) does so to all. */
+static int read_spread(const struct json_at *at, int n_layer, struct profile_row *row, struct arena *a,
+                       struct err *e) {
+    struct json_at given[2] = {json_member(at, "forward_spread_s"), json_member(at, "backward_spread_s")};
+    const double *time_s[2] = {row->times.fwd_s, row->times.bwd_s};
+    for (int i = 0; i < 2; i++) {
+        const double *one_s = given[i].node ? json_reals(&given[i], n_layer, 0, 1e6, a, e) : NULL;
+        if (given[i].node && !one_s) return -1;
+        for (int l = 0; l < n_layer; l++) {
+            row->sum_s += time_s[i][l];
+            row->spread_s += one_s ? one_s[l] : 0;
+        }
+    }
+    return 0;
 }
 
 static int read_profile_row(const struct json_at *at, int n_layer, struct profile_row *row, struct arena *a,
@@ -152,6 +172,7 @@ static int read_profile_row(const struct json_at *at, int n_layer, struct profil
     if ((row->ti = tp_index(degree)) < 0) return json_fail(&tp, e, "%d; expected 1, 2, 4 or 8", degree);
     if (!(row->times.fwd_s = json_reals(&fwd, n_layer, 0, 1e6, a, e))) return -1;
     if (!(row->times.bwd_s = json_reals(&bwd, n_layer, 0, 1e6, a, e))) return -1;
+    if (read_spread(at, n_layer, row, a, e)) return -1;
     row->times.update_by_layer = cJSON_IsArray(upd.node);
     if (row->times.update_by_layer)
         return (row->times.update_s = json_reals(&upd, n_layer, 0, 1e6, a, e)) ? 0 : -1;
@@ -167,6 +188,7 @@ int inputs_profile(const struct json_at *at, const struct model *m, struct profi
     static const char *const keys[] = {"format",    "model", "gpu", "dtype", "recompute", "sequence_parallel",
                                        "estimated", "times", NULL};
     int n, i = 0, dtype;
+    double sum_s = 0, spread_s = 0;
     if (json_object(at, keys, e) || json_format(at, "sailor-profile/1", e)) return -1;
     struct json_at model = json_member(at, "model"), gpu = json_member(at, "gpu"),
                    times = json_member(at, "times");
@@ -206,8 +228,11 @@ int inputs_profile(const struct json_at *at, const struct model *m, struct profi
         }
         if (!i || row[i - 1].micro_batch != row[i].micro_batch) mb[p->n_mb++] = row[i].micro_batch;
         t[(p->n_mb - 1) * TP_N + row[i].ti] = row[i].times;
+        sum_s += row[i].sum_s;
+        spread_s += row[i].spread_s;
     }
     p->mb = mb;
     p->times = t;
+    p->spread = sum_s > 0 ? spread_s / sum_s / QUARTILES : 0;
     return 0;
 }

@@ -8,7 +8,7 @@ static const double *divided(const double *v, int n, double by, struct arena *a)
     return out;
 }
 
-static struct profile *faster_profile(const struct profile *p, int n_layer, double speed, struct arena *a) {
+struct profile *faster_profile(const struct profile *p, int n_layer, double speed, struct arena *a) {
     struct profile *f = ARENA_NEW(a, struct profile);
     struct layer_times *times = ARENA_ARRAY(a, struct layer_times, p->n_mb * TP_N);
     *f = *p;
@@ -37,15 +37,19 @@ struct workload *faster_layers(const struct workload *w, int gpu, double speed, 
     return f;
 }
 
+void faster_link(struct link *l, double speed) {
+    l->c2 *= speed;
+    l->c1 *= speed;
+    l->c0 *= speed;
+    l->peak_Bps *= speed;
+}
+
 static void widen(const struct site *s, struct link *link, int from, int to, double speed) {
     for (int ti = 0; ti < TP_N; ti++)
         for (int tj = 0; tj < TP_N; tj++) {
             struct link *l = &link[site_link_slot(s, from / s->n_gpu, from % s->n_gpu, ti, to / s->n_gpu,
                                                   to % s->n_gpu, tj)];
-            l->c2 *= speed;
-            l->c1 *= speed;
-            l->c0 *= speed;
-            l->peak_Bps *= speed;
+            faster_link(l, speed);
         }
 }
 

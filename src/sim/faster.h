@@ -4,6 +4,11 @@
 #include "sim/plan.h"
 /* The world with something in it faster, so that an estimate made again says what that is worth. Pure. */
 
+/** The profile with all layers taking 1 / speed of their time; lives in a. A link with `speed` times its
+ * bandwidth. */
+struct profile *faster_profile(const struct profile *p, int n_layer, double speed, struct arena *a);
+void faster_link(struct link *l, double speed);
+
 /** The workload with the layers of GPU type `gpu` (-1: of all types) taking 1 / speed of their time. Lives in
  * a. */
 struct workload *faster_layers(const struct workload *w, int gpu, double speed, struct arena *a);

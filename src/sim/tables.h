@@ -85,6 +85,7 @@ struct profile {
     const char *dtype;        /* in which it was measured, NULL if not stated */
     enum recompute recompute; /* what its backward passes work out again */
     bool sequence_parallel;   /* its tensor parallelism also divides norms and residuals */
+    double spread;            /* relative deviation of repeated measurements; 0 if not stated */
     int n_mb;
     const int *mb;                   /* [n_mb] microbatches, ascending */
     const struct layer_times *times; /* [mi * TP_N + ti] */

@@ -1,0 +1,66 @@
+#include "sim/risk.h"
+#include "sim/faster.h"
+
+#include <assert.h>
+#include <math.h>
+
+static double below(double x) { return erfc(-x / M_SQRT2) / 2; }
+
+/* By bisection: the distribution function is all that is needed. */
+static double normal_quantile(double q) {
+    double lo = -40, hi = 40;
+    assert(q > 0 && q < 1);
+    for (int i = 0; i < 100; i++) {
+        double middle = (lo + hi) / 2;
+        if (below(middle) < q)
+            lo = middle;
+        else
+            hi = middle;
+    }
+    return (lo + hi) / 2;
+}
+
+double risk_deviation(double within) { return log1p(within) / normal_quantile(RISK_HIGH); }
+
+double risk_both(double one, double other) { return sqrt(one * one + other * other); }
+
+double risk_factor(double deviation, double q) { return exp(deviation * normal_quantile(q)); }
+
+/* Every slot of the table of links, by the types at its ends. */
+static const struct link *slower_links(const struct site *s, const double *deviation, double q,
+                                       struct arena *a) {
+    size_t side = (size_t)s->n_zone * (size_t)s->n_gpu * TP_N;
+    struct link *link = ARENA_ARRAY(a, struct link, side * side);
+    double by[GPUS_MAX][GPUS_MAX];
+    for (int g = 0; g < s->n_gpu; g++)
+        for (int h = 0; h < s->n_gpu; h++) by[g][h] = 1 / risk_factor(fmax(deviation[g], deviation[h]), q);
+    for (size_t i = 0; i < side; i++)
+        for (size_t k = 0; k < side; k++) {
+            link[i * side + k] = s->link[i * side + k];
+            faster_link(&link[i * side + k], by[i / TP_N % (size_t)s->n_gpu][k / TP_N % (size_t)s->n_gpu]);
+        }
+    return link;
+}
+
+struct workload *risk_world(const struct workload *w, const double *deviation, double q, struct arena *a) {
+    const struct site *s = w->site;
+    struct workload *then = ARENA_NEW(a, struct workload);
+    struct site *site = ARENA_NEW(a, struct site);
+    const struct profile **profile = ARENA_ARRAY(a, const struct profile *, s->n_gpu);
+    struct link *intra = ARENA_ARRAY(a, struct link, s->n_gpu * TP_N);
+    *then = *w;
+    *site = *s;
+    for (int g = 0; g < s->n_gpu; g++) {
+        double speed = 1 / risk_factor(deviation[g], q);
+        if (w->profile[g]) profile[g] = faster_profile(w->profile[g], w->model->n_layer, speed, a);
+        for (int ti = 0; s->intra && ti < TP_N; ti++) {
+            intra[g * TP_N + ti] = s->intra[g * TP_N + ti];
+            faster_link(&intra[g * TP_N + ti], speed);
+        }
+    }
+    if (s->intra) site->intra = intra;
+    site->link = slower_links(s, deviation, q, a);
+    then->site = site;
+    then->profile = profile;
+    return then;
+}
