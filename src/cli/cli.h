@@ -1,5 +1,6 @@
 #ifndef SAILOR_CLI_CLI_H
 #define SAILOR_CLI_CLI_H
+#include "cli/doubt.h"
 #include "cli/use.h"
 #include "io/program.h"
 #include "formats/results.h"
@@ -87,12 +88,20 @@ void cli_note_estimated(const struct workload *w, const int *used);
 
 /* ---- show.c: results for people and for programs ---- */
 
+/** What rows are held against. */
+struct cli_gauge {
+    struct cli_peaks peaks;
+    struct cli_doubt doubt;
+    struct workload expected; /* with profiles: without the caution of --risk; profile NULL: not known */
+    struct cli_estimator by;  /* free with cli_estimator_free() */
+};
+
 /** One JSON object on one line: row i of the results (sailor plan --json). */
-void show_row_json(const struct results *r, int i, const struct cli_peaks *peaks, FILE *out);
+void show_row_json(const struct results *r, int i, struct cli_gauge *gauge, FILE *out);
 /** The same as tables. */
-void show_row(const struct results *r, int i, const struct cli_peaks *peaks, FILE *out);
+void show_row(const struct results *r, int i, struct cli_gauge *gauge, FILE *out);
 /** All rows that have a plan in one table, if there are several. */
-void show_rows(const struct results *r, const struct cli_peaks *peaks, FILE *out);
+void show_rows(const struct results *r, struct cli_gauge *gauge, FILE *out);
 /** The stages of one plan as a table. */
 void show_stages(const struct plan *p, const struct estimate *est, const struct workload *w, FILE *out);
 /** "32 A100-40 us-central1-a + 96 V100-16 us-central1-a" of count[n_zone * n_gpu], "" for none. */

@@ -21,7 +21,7 @@ static struct {
     const char *out, *resume, *inputs;
     bool force, json, quiet, corrected;
     int objective, planner, estimator, top, threads, states;
-    double time_limit, gap;
+    double time_limit, gap, risk;
 } o;
 
 static const char *objectives[OBJECTIVE_N + 1];
@@ -48,6 +48,9 @@ static struct opt options[] = {
         0, "gap", "G", 0, 1, &o.gap,
         "where an exact proof takes long, accept one within this relative gap (default 0.01); 0 insists "
         "on the exact one"),
+    OPTION_REAL(0, "risk", "R", 0.5, 0.9999, &o.risk,
+                "plan with times that are kept with this probability, as far as estimates have been off: "
+                "0.95 ranks plans, and holds them to limits, by the ends of their intervals"),
     OPTION_GROUP("output"),
     OPTION_TEXT('o', "output", "OUT.h5", &o.out,
                 "write results, proofs and inputs to this HDF5 file, from which --resume continues"),
@@ -134,7 +137,7 @@ struct session {
     struct mpx mpi;
     struct job job;
     struct results results;
-    struct cli_peaks peaks; /* on rank 0 */
+    struct cli_gauge gauge; /* on rank 0 */
     const char *path;       /* file of results, NULL = none */
     double started_s, wall_before_s, checkpoint_s, progress_s;
     double rate_at_s, rate_plans; /* the last progress line's time and plans, for plans/s */
@@ -205,8 +208,11 @@ static int check_options(struct arena *a, struct err *e) {
         bool given;
         enum planner_can bit;
     } need[] = {
-        {"--resume", o.resume, CAN_RESUME}, {"--top", o.top > 1, CAN_TOP},
-        {"--gap", o.gap >= 0, CAN_PROVE},   {"--corrected", o.corrected, CAN_CORRECTED},
+        {"--resume", o.resume, CAN_RESUME},
+        {"--top", o.top > 1, CAN_TOP},
+        {"--gap", o.gap >= 0, CAN_PROVE},
+        {"--risk", o.risk > 0, CAN_PROVE},
+        {"--corrected", o.corrected, CAN_CORRECTED},
         {"--states", o.states, CAN_STATES},
     };
     for (size_t i = 0; i < sizeof need / sizeof *need; i++)
@@ -294,7 +300,10 @@ static int same_options(const struct results *before, const struct results *now,
     if (before->top_k != now->top_k) return differs("--top", there, here, e);
     snprintf(there, sizeof there, "%g", before->proof_gap);
     snprintf(here, sizeof here, "%g", now->proof_gap);
-    return before->proof_gap != now->proof_gap ? differs("--gap", there, here, e) : 0;
+    if (before->proof_gap != now->proof_gap) return differs("--gap", there, here, e);
+    snprintf(there, sizeof there, "%g", before->risk);
+    snprintf(here, sizeof here, "%g", now->risk);
+    return before->risk != now->risk ? differs("--risk", there, here, e) : 0;
 }
 
 static const char *join_command(int argc, char **argv, struct arena *a) {
@@ -319,6 +328,7 @@ static void describe_run(struct session *s, int argc, char **argv, struct arena 
                           .threads = o.threads,
                           .top_k = o.top,
                           .proof_gap = o.gap,
+                          .risk = o.risk,
                           .job = &s->job,
                           .inputs_json = s->job.json,
                           .n_row = s->job.n_pool,
@@ -381,6 +391,7 @@ static int read_earlier(struct session *s, struct earlier *f, struct err *e) {
     f->job = r.inputs_json;
     if (o.objective < 0) o.objective = (int)r.objective;
     if (o.gap < 0) o.gap = r.proof_gap;
+    if (o.risk <= 0) o.risk = r.risk;
     if (!o.top) o.top = r.top_k;
     for (int i = 0; i < ESTIMATOR_N && o.estimator < 0; i++)
         if (!strcmp(estimator_name[i], r.estimator)) o.estimator = i;
@@ -405,6 +416,30 @@ static int open_output(struct session *s, struct err *e) {
     return mpx_agree(&s->mpi, s->mpi.rank == 0 ? results_can_create(s->path, force, e) : 0, e);
 }
 
+/* How far estimates may be off; with --risk every rank plans in a world where they are. */
+static int take_risk(struct session *s, struct arena *a, struct err *e) {
+    struct cli_gauge *g = &s->gauge;
+    struct workload *w = &s->job.workload;
+    const char *estimator = cli_estimators(false)[o.estimator];
+    g->expected = *w;
+    g->by = (struct cli_estimator){.index = o.estimator};
+    if (o.risk <= 0) {
+        if (s->mpi.rank == 0) cli_doubt_load(&g->doubt, w, estimator, o.inputs, a);
+        return 0;
+    }
+    size_t size = 0;
+    const char *path = cli_doubt_path(o.inputs, a, e);
+    if (mpx_agree(&s->mpi, path ? 0 : -1, e)) return -1;
+    const char *text = mpx_read(&s->mpi, file_read_text, path, &size, a, e);
+    if (!text) return -1;
+    struct workload *then = NULL;
+    if (!cli_doubt_of(&g->doubt, w, estimator, path, text, a, e))
+        then = cli_doubt_world(&g->doubt, w, o.risk, a, e);
+    if (mpx_agree(&s->mpi, then ? 0 : -1, e)) return -1;
+    *w = *then;
+    return 0;
+}
+
 static void warn_crowd(const struct mpx *m) {
     int cpus = m->cpus * m->node_ranks, threads = o.threads * m->node_ranks;
     if (m->rank == 0 && threads > cpus && !o.quiet)
@@ -418,12 +453,12 @@ static bool finished(const struct row_result *row) {
     return row->status == ROW_OPTIMAL || row->status == ROW_INFEASIBLE;
 }
 
-static void show(const struct session *s, int i) {
+static void show(struct session *s, int i) {
     if (s->mpi.rank) return;
     if (o.json)
-        show_row_json(&s->results, i, &s->peaks, stdout);
+        show_row_json(&s->results, i, &s->gauge, stdout);
     else
-        show_row(&s->results, i, &s->peaks, stdout);
+        show_row(&s->results, i, &s->gauge, stdout);
 }
 
 /* What the planner reads beyond the job, on the ranks that solve. */
@@ -524,8 +559,9 @@ static int plan(struct session *s, int argc, char **argv, const char *job_path, 
     if (m->rank == 0) {
         remark_job(&s->job, job_path);
         cli_note_estimated(&s->job.workload, NULL);
-        cli_peaks_load(&s->peaks, s->job.workload.site, s->job.workload.element_bytes, o.inputs);
+        cli_peaks_load(&s->gauge.peaks, s->job.workload.site, s->job.workload.element_bytes, o.inputs);
     }
+    if (take_risk(s, a, e)) return -1;
     if (!o.threads) o.threads = mpx_threads(m);
     o.threads = mpx_same_int(m, o.threads);
     warn_crowd(m);
@@ -540,7 +576,7 @@ static int plan(struct session *s, int argc, char **argv, const char *job_path, 
     else
         rc = run_rows(s, a, e);
     if (rc < 0) return -1;
-    if (m->rank == 0 && !o.json) show_rows(&s->results, &s->peaks, stdout);
+    if (m->rank == 0 && !o.json) show_rows(&s->results, &s->gauge, stdout);
     if (s->path && rewrite && mpx_agree(m, m->rank == 0 ? store(s, rc == 0, e) : 0, e)) return -1;
     if (rc == 0) /* rank 0 is sure to have the rows */
         return mpx_agree(m, m->rank == 0 ? check_any_plan(s, job_path, e) : 0, e);
@@ -575,6 +611,7 @@ int cmd_plan(int argc, char **argv) {
     int rc = mpx_start(&s.mpi, &e);
     if (!rc) rc = plan(&s, argc, argv, n ? job_path(file[0], o.inputs, &a) : NULL, &earlier, &a, &e);
     arena_free(&earlier.arena);
+    cli_estimator_free(&s.gauge.by);
     if (rc) status = e.code;
     if (rc < 0 && s.mpi.rank == 0) program_fail(&plan_command, &e);
     /* Under srun --kill-on-bad-exit the first rank to leave with 75 takes the others along: nothing may come

@@ -36,6 +36,7 @@ static void show_head(const char *path, const struct results *r, struct arena *a
         r->planner, r->estimator, objective_name[r->objective], r->version, r->host, r->ranks, r->threads,
         r->wall_s, r->started_utc);
     printf("%s\n%s\n", text_printable(head, a), text_printable(run, a));
+    if (r->risk > 0) printf("planned for %g %% of cases (--risk %g)\n", 100 * r->risk, r->risk);
     if (!r->complete)
         printf("INCOMPLETE: %d of %d rows proven; `sailor plan --resume %s` continues\n", done, r->n_row,
                text_printable(text_shell_word(path, a), a));
@@ -43,7 +44,7 @@ static void show_head(const char *path, const struct results *r, struct arena *a
 }
 
 /* What the tables of the file leave out of the model, from the inputs that it keeps. */
-static void complete_model(struct results *r, struct arena *a) {
+static void complete_model(struct results *r, struct cli_gauge *g, struct arena *a) {
     struct job stored, *job = ARENA_NEW(a, struct job);
     struct model *m = ARENA_NEW(a, struct model);
     struct err none;
@@ -54,17 +55,23 @@ static void complete_model(struct results *r, struct arena *a) {
     m->n_block = stored.workload.model->n_block;
     job->workload.model = m;
     r->job = job;
+    g->expected = stored.workload;
+    while (g->by.index < ESTIMATOR_N && strcmp(estimator_name[g->by.index], r->estimator)) g->by.index++;
+    if (g->by.index < ESTIMATOR_N)
+        cli_doubt_load(&g->doubt, &g->expected, r->estimator, o.inputs, a);
+    else
+        g->expected.profile = NULL;
 }
 
 static int report(const char **file, int n, struct arena *a, struct err *e) {
     (void)n;
     struct results r;
-    struct cli_peaks peaks;
+    struct cli_gauge gauge = {0};
     if (results_read(file[0], NULL, &r, a, e)) return -1;
     if (o.row >= r.n_row)
         return err_set(e, EXIT_INPUT, "%s: has no row %d; expected 0 to %d", file[0], o.row, r.n_row - 1);
-    complete_model(&r, a);
-    cli_peaks_load(&peaks, r.job->workload.site, r.job->workload.element_bytes, o.inputs);
+    complete_model(&r, &gauge, a);
+    cli_peaks_load(&gauge.peaks, r.job->workload.site, r.job->workload.element_bytes, o.inputs);
     if (!o.json)
         show_head(file[0], &r, a);
     else if (!r.complete)
@@ -72,11 +79,12 @@ static int report(const char **file, int n, struct arena *a, struct err *e) {
     for (int i = 0; i < r.n_row; i++) {
         if (o.row >= 0 && i != o.row) continue;
         if (!o.json)
-            show_row(&r, i, &peaks, stdout);
+            show_row(&r, i, &gauge, stdout);
         else if (r.row[i].status != ROW_TODO || show_best(&r.row[i]))
-            show_row_json(&r, i, &peaks, stdout);
+            show_row_json(&r, i, &gauge, stdout);
     }
-    if (!o.json && o.row < 0) show_rows(&r, &peaks, stdout);
+    if (!o.json && o.row < 0) show_rows(&r, &gauge, stdout);
+    cli_estimator_free(&gauge.by);
     return 0;
 }
 

@@ -70,6 +70,15 @@ static bool proven(const struct results *r) {
     return pl && pl->can & CAN_PROVE;
 }
 
+static struct cli_interval interval_of(struct cli_gauge *g, const struct found_plan *f) {
+    return cli_interval_of(&g->doubt, &g->by, &g->expected, f->plan, f->est.peak_memory_bytes);
+}
+
+/* Without the caution of --risk. */
+static double expected_s(struct cli_gauge *g, const struct found_plan *f) {
+    return g->expected.profile ? cli_time_in(&g->expected, &g->by, &g->expected, f->plan) : NAN;
+}
+
 /* ---- JSON ---- */
 
 static cJSON *point(const struct found_plan *f, const struct workload *w) {
@@ -80,7 +89,7 @@ static cJSON *point(const struct found_plan *f, const struct workload *w) {
     return o;
 }
 
-void show_row_json(const struct results *r, int i, const struct cli_peaks *peaks, FILE *out) {
+void show_row_json(const struct results *r, int i, struct cli_gauge *gauge, FILE *out) {
     const struct row_result *row = &r->row[i];
     const struct workload *w = &r->job->workload;
     const struct found_plan *f = show_best(row);
@@ -109,8 +118,14 @@ void show_row_json(const struct results *r, int i, const struct cli_peaks *peaks
                           w->profile ? cli_profiles_json(options ? workload_variant(w, options) : w, NULL)
                                      : cli_stored_profiles_json(r->inputs_json, options));
     if (f) {
-        struct cli_use u = cli_use_of(w, f->plan, &f->est, peaks, r->job->pool[i].count);
+        struct cli_use u = cli_use_of(w, f->plan, &f->est, &gauge->peaks, r->job->pool[i].count);
         cli_use_json(o, &u);
+        struct cli_interval x = interval_of(gauge, f);
+        cli_interval_json(o, &x);
+        if (r->risk > 0) {
+            json_add_number(o, "risk", r->risk);
+            json_add_number(o, "expected_iteration_time_s", expected_s(gauge, f));
+        }
     }
     if (f && iterations(r->job) > 0) {
         json_add_number(o, "train_hours", iterations(r->job) * f->est.iteration_time_s / 3600);
@@ -216,14 +231,13 @@ static void show_list(const struct found_plan *f, int n, const struct site *s, F
     arena_free(&a);
 }
 
-static void show_answer(const struct results *r, int i, const struct cli_peaks *peaks, FILE *out,
-                        struct arena *a) {
+static void show_answer(const struct results *r, int i, struct cli_gauge *gauge, FILE *out, struct arena *a) {
     const struct row_result *row = &r->row[i];
     const struct found_plan *f = show_best(row);
     const struct estimate *e = &f->est;
     const struct plan *p = f->plan;
     bool cost = r->objective == OBJECTIVE_COST;
-    struct cli_use u = cli_use_of(&r->job->workload, p, e, peaks, r->job->pool[i].count);
+    struct cli_use u = cli_use_of(&r->job->workload, p, e, &gauge->peaks, r->job->pool[i].count);
     fprintf(out, "microbatch %d, %d microbatches, %d stages, D = %d%s: %s\n", p->micro_batch_size,
             e->n_microbatch, p->pipeline[0].n_stage, stage_replicas(&p->pipeline[0].stage[0]),
             show_options(&p->options, ", ", a), cli_use_batch(&u, p, e, a));
@@ -232,7 +246,13 @@ static void show_answer(const struct results *r, int i, const struct cli_peaks *
             row_status_name[row->status], show_time_s(e->iteration_time_s, a),
             show_per_s(1 / e->iteration_time_s, a), show_usd(e->cost_usd, a), show_usd(e->egress_usd, a),
             show_GiB(e->peak_memory_bytes, a));
-    fprintf(out, "%s\n%s\n", cli_use_rate(&u, peaks, a), cli_use_pace(&u, p, a));
+    struct cli_interval x = interval_of(gauge, f);
+    const char *interval = cli_interval_text(&x, a);
+    if (r->risk > 0)
+        fprintf(out, "planned for %s %% of cases: expected are %s s\n", table_number(100 * r->risk, 3, a),
+                show_time_s(expected_s(gauge, f), a));
+    if (interval) fprintf(out, "%s\n", interval);
+    fprintf(out, "%s\n%s\n", cli_use_rate(&u, &gauge->peaks, a), cli_use_pace(&u, p, a));
     if (proven(r))
         fprintf(out, "bound %s %s, gap %s %%, %d work units, %s plans evaluated, %.3g s\n",
                 cost ? show_usd(row->lower_bound, a) : show_time_s(row->lower_bound, a), cost ? "USD" : "s",
@@ -253,7 +273,7 @@ static void show_training(const struct job *job, const struct estimate *e, FILE 
             show_usd(n * e->cost_usd, a));
 }
 
-void show_row(const struct results *r, int i, const struct cli_peaks *peaks, FILE *out) {
+void show_row(const struct results *r, int i, struct cli_gauge *gauge, FILE *out) {
     struct arena a = {0};
     const struct row_result *row = &r->row[i];
     const struct found_plan *f = show_best(row);
@@ -268,7 +288,7 @@ void show_row(const struct results *r, int i, const struct cli_peaks *peaks, FIL
         fprintf(out, "%s%s%s\n", row->status == ROW_TODO ? "not searched yet" : row_status_name[row->status],
                 *why ? ": " : "", why);
     } else {
-        show_answer(r, i, peaks, out, &a);
+        show_answer(r, i, gauge, out, &a);
         if (row->note) fprintf(out, "note: %s\n", text_printable(row->note, &a));
         show_training(r->job, &f->est, out, &a);
     }
@@ -284,7 +304,7 @@ void show_row(const struct results *r, int i, const struct cli_peaks *peaks, FIL
     arena_free(&a);
 }
 
-void show_rows(const struct results *r, const struct cli_peaks *peaks, FILE *out) {
+void show_rows(const struct results *r, struct cli_gauge *gauge, FILE *out) {
     struct arena a = {0};
     struct table *t = table_new("row|<status|GPUs|used|s/iteration|tokens/s|MFU %|USD|P|m|M|D|"
                                 "bubble %|gap %",
@@ -294,7 +314,8 @@ void show_rows(const struct results *r, const struct cli_peaks *peaks, FILE *out
         const struct row_result *row = &r->row[i];
         const struct found_plan *f = show_best(row);
         if (!f) continue;
-        struct cli_use u = cli_use_of(&r->job->workload, f->plan, &f->est, peaks, r->job->pool[i].count);
+        struct cli_use u =
+            cli_use_of(&r->job->workload, f->plan, &f->est, &gauge->peaks, r->job->pool[i].count);
         table_cell(t, "%d", i);
         table_cell(t, "%s", row_status_name[row->status]);
         table_cell(t, "%d", u.offered);

@@ -13,6 +13,7 @@ static struct {
     const char *inputs, *job, *trace;
     bool json, corrected, explain, force;
     int row, estimator;
+    double risk;
 } o;
 
 static struct opt options[] = {
@@ -26,6 +27,8 @@ static struct opt options[] = {
     OPTION_FLAG(0, "explain", &o.explain,
                 "say why an iteration takes so long: where the time goes, which stage the others wait for, "
                 "what would help, which limits bind (with --estimator native, sailor or events)"),
+    OPTION_REAL(0, "risk", "R", 0.5, 0.9999, &o.risk,
+                "estimate times that are kept with this probability, as plan --risk does"),
     OPTION_TEXT(0, "trace", "OUT.json", &o.trace,
                 "write the iteration of one plan as a timeline that Perfetto opens, with the memory of each "
                 "stage; by the estimator events"),
@@ -104,31 +107,90 @@ static void add_row(struct table *t, const struct plan_entry *x, const struct es
     table_cell(t, "%s", fits_text(x->plan, est, a));
 }
 
+/* How far estimates may be off, worked out once for all plans that share their site and profiles. */
+struct session {
+    struct cli_estimator by;
+    struct cli_doubt doubt;
+    struct workload *at_risk; /* of --risk, or NULL */
+    const struct site *site;
+    const struct profile *const *profile;
+    struct arena arena;
+};
+
+static int doubt_for(struct session *s, const struct workload *w, struct err *e) {
+    if (s->site == w->site && s->profile == w->profile) return 0;
+    arena_free(&s->arena);
+    s->arena = (struct arena){0};
+    s->site = w->site;
+    s->profile = w->profile;
+    cli_doubt_load(&s->doubt, w, cli_estimator_name(o.estimator), o.inputs, &s->arena);
+    s->at_risk = o.risk > 0 ? cli_doubt_world(&s->doubt, w, o.risk, &s->arena, e) : NULL;
+    return o.risk > 0 && !s->at_risk ? -1 : 0;
+}
+
+/* The plan in the world of --risk. */
+static struct plan_entry entry_at_risk(const struct session *s, const struct plan_entry *x,
+                                       struct workload *w) {
+    struct plan_entry then = *x;
+    *w = *x->workload;
+    if (s->at_risk) {
+        w->site = s->at_risk->site;
+        w->profile = s->at_risk->profile;
+    }
+    then.workload = w;
+    return then;
+}
+
+static void doubt_json(cJSON *out, struct session *s, const struct plan_entry *x, double peak_bytes) {
+    struct cli_interval range = cli_interval_of(&s->doubt, &s->by, x->workload, x->plan, peak_bytes);
+    cli_interval_json(out, &range);
+    if (o.risk <= 0) return;
+    json_add_number(out, "risk", o.risk);
+    json_add_number(out, "expected_iteration_time_s", cli_time_in(x->workload, &s->by, x->workload, x->plan));
+}
+
+static void show_doubt(struct session *s, const struct plan_entry *x, double peak_bytes, struct arena *a) {
+    struct cli_interval range = cli_interval_of(&s->doubt, &s->by, x->workload, x->plan, peak_bytes);
+    const char *text = cli_interval_text(&range, a);
+    if (o.risk > 0)
+        printf("kept in %s %% of cases: expected are %s s\n", table_number(100 * o.risk, 3, a),
+               show_time_s(cli_time_in(x->workload, &s->by, x->workload, x->plan), a));
+    if (text) printf("%s\n", text);
+    if (text || o.risk > 0) putchar('\n');
+}
+
 /* Estimates one plan and prints it: an object, or tables and a row of t. `alone`: no other plan is asked for.
  */
-static int one_plan(const struct plan_entry *x, const struct job *job, bool alone, struct cli_estimator *by,
+static int one_plan(const struct plan_entry *expected, const struct job *job, bool alone, struct session *s,
                     struct table *t, struct err *e) {
     struct arena a = {0};
-    struct estimate est = {.stage = ARENA_ARRAY(&a, struct stage_estimate, plan_stages(x->plan))};
-    struct explain_question q = {x, &est, by, job, o.row, o.inputs};
+    struct estimate est = {.stage = ARENA_ARRAY(&a, struct stage_estimate, plan_stages(expected->plan))};
+    struct workload w;
     struct err why;
-    int rc = check_site(x, &a, e) || (job && check_job(x, job, e)) ? -1 : 0;
-    if (!rc && cli_estimate(by, x->workload, x->plan, &est, &why))
-        rc = err_set(e, why.code, "%s: %s", x->where, why.text);
-    if (!rc && o.trace && predicted_write(by, x->workload, x->plan, o.trace, &why))
-        rc = err_set(e, why.code, "%s%s%s", why.code == EXIT_INPUT ? x->where : "",
+    int rc = check_site(expected, &a, e) || (job && check_job(expected, job, e)) ||
+                     doubt_for(s, expected->workload, e)
+                 ? -1
+                 : 0;
+    const struct plan_entry x = entry_at_risk(s, expected, &w);
+    struct explain_question q = {&x, &est, &s->by, job, o.row, o.inputs};
+    if (!rc && cli_estimate(&s->by, x.workload, x.plan, &est, &why))
+        rc = err_set(e, why.code, "%s: %s", x.where, why.text);
+    if (!rc && o.trace && predicted_write(&s->by, x.workload, x.plan, o.trace, &why))
+        rc = err_set(e, why.code, "%s%s%s", why.code == EXIT_INPUT ? x.where : "",
                      why.code == EXIT_INPUT ? ": " : "", why.text);
     if (!rc && o.json) {
-        cJSON *out = estimate_to_json(&est, x->plan);
-        cJSON_AddItemToObject(out, "profiles", profiles_of(x));
+        cJSON *out = estimate_to_json(&est, x.plan);
+        cJSON_AddItemToObject(out, "profiles", profiles_of(&x));
+        doubt_json(out, s, expected, est.peak_memory_bytes);
         if (o.explain) explain_json(&q, out, &a);
         json_line(out, stdout);
     } else if (!rc) {
-        if (!alone && o.explain) printf("%s\n", text_printable(name_of(x), &a));
-        if (alone || o.explain) show_stages(x->plan, &est, x->workload, stdout);
+        if (!alone && o.explain) printf("%s\n", text_printable(name_of(&x), &a));
+        if (alone || o.explain) show_stages(x.plan, &est, x.workload, stdout);
         if (alone || o.explain) putchar('\n');
+        if (alone || o.explain) show_doubt(s, expected, est.peak_memory_bytes, &a);
         if (o.explain) explain_print(&q, stdout, &a);
-        add_row(t, x, &est, &a);
+        add_row(t, &x, &est, &a);
     }
     arena_free(&a);
     return rc;
@@ -173,18 +235,17 @@ static int simulate(const char **file, int n_file, struct arena *a, struct err *
         note_estimated(part[i], n_part[i]);
     }
     if (o.trace && n != 1) return err_set(e, EXIT_INPUT, "simulate: --trace: %d plans; expected one", n);
-    struct cli_estimator by = {.index = o.estimator, .corrected = o.corrected, .inputs = o.inputs};
+    struct session s = {.by = {.index = o.estimator, .corrected = o.corrected, .inputs = o.inputs}};
     struct table *t = table_new(
         "<plan|s/iteration|iterations/s|pipeline s|sync s|USD/iteration|egress USD|peak GiB|<fits", a);
-    for (int i = 0; i < n_file; i++)
-        for (int k = 0; k < n_part[i]; k++)
-            if (one_plan(&part[i][k], o.job ? &job : NULL, n == 1, &by, t, e)) {
-                cli_estimator_free(&by);
-                return -1;
-            }
-    cli_estimator_free(&by);
-    if (!o.json && n) table_print(t, stdout);
-    return 0;
+    int rc = 0;
+    for (int i = 0; i < n_file && !rc; i++)
+        for (int k = 0; k < n_part[i] && !rc; k++)
+            rc = one_plan(&part[i][k], o.job ? &job : NULL, n == 1, &s, t, e);
+    cli_estimator_free(&s.by);
+    arena_free(&s.arena);
+    if (!rc && !o.json && n) table_print(t, stdout);
+    return rc;
 }
 
 int cmd_simulate(int argc, char **argv) {

@@ -45,10 +45,12 @@ struct compared_run {
     const struct plan_entry *entry;
     struct estimate est;
     double time_error, memory_error;
+    struct cli_interval interval;
 };
 
 static int run_all(const char *path, struct plan_entry *entry, int n, struct compared_run *run,
-                   struct cli_estimator *k, struct err *e) {
+                   struct cli_estimator *k, struct arena *a, struct err *e) {
+    struct cli_doubt doubt;
     for (int i = 0; i < n; i++) {
         const struct plan_entry *x = &entry[i];
         struct err why;
@@ -60,6 +62,10 @@ static int run_all(const char *path, struct plan_entry *entry, int n, struct com
         run[i].entry = x;
         if (cli_estimate(k, x->workload, x->plan, &run[i].est, &why))
             return err_set(e, why.code, "%s: %s", x->where ? x->where : path, why.text);
+        if (!i || x->workload->site != entry[i - 1].workload->site ||
+            x->workload->profile != entry[i - 1].workload->profile)
+            cli_doubt_load(&doubt, x->workload, cli_estimator_name(k->index), o.inputs, a);
+        run[i].interval = cli_interval_of(&doubt, k, x->workload, x->plan, run[i].est.peak_memory_bytes);
         run[i].time_error = error_percent(run[i].est.iteration_time_s, x->measured_time_s);
         run[i].memory_error = error_percent(run[i].est.peak_memory_bytes, x->measured_peak_bytes);
     }
@@ -78,11 +84,21 @@ static void runs_json(const struct compared_run *run, int n) {
         json_add_number(x, "peak_memory_bytes", r->est.peak_memory_bytes);
         json_add_number(x, "measured_peak_memory_bytes", r->entry->measured_peak_bytes);
         json_add_number(x, "memory_error_percent", r->memory_error);
+        cli_interval_json(x, &r->interval);
         json_line(x, stdout);
     }
 }
 
-static void summary_json(const char *estimator, int n, struct error_summary t, struct error_summary m) {
+static struct cli_coverage coverage_of(const struct compared_run *run, int n) {
+    struct cli_coverage c = {0};
+    for (int i = 0; i < n; i++)
+        cli_coverage_add(&c, &run[i].interval, run[i].entry->measured_time_s,
+                         run[i].entry->measured_peak_bytes);
+    return c;
+}
+
+static void summary_json(const char *estimator, int n, struct error_summary t, struct error_summary m,
+                         const struct cli_coverage *c) {
     cJSON *x = cJSON_CreateObject();
     json_add_number(x, "runs", n);
     cJSON_AddStringToObject(x, "estimator", estimator);
@@ -92,6 +108,7 @@ static void summary_json(const char *estimator, int n, struct error_summary t, s
     json_add_number(x, "memory_error_mean_percent", m.mean);
     json_add_number(x, "memory_error_median_percent", m.median);
     json_add_number(x, "memory_error_max_percent", m.max);
+    cli_coverage_json(x, c);
     json_line(x, stdout);
 }
 
@@ -116,6 +133,9 @@ static void show_table(const struct compared_run *run, int n, struct error_summa
            n, cli_estimator_name(o.estimator), show_percent(t.mean, a), show_percent(t.median, a),
            show_percent(t.max, a), show_percent(m.mean, a), show_percent(m.median, a),
            show_percent(m.max, a));
+    struct cli_coverage c = coverage_of(run, n);
+    const char *covered = cli_coverage_text(&c, a);
+    if (covered) printf("%s\n", covered);
 }
 
 static void add_summary(struct table *table, const char *estimator, int n, struct error_summary t,
@@ -155,7 +175,7 @@ static int validate(const char **file, int n_file, struct arena *a, struct err *
         struct cli_estimator k = {.index = x, .corrected = o.corrected, .inputs = o.inputs};
         int rc = 0;
         for (int i = 0, at = 0; i < n_file && !rc; at += n_part[i++])
-            rc = run_all(file[i], part[i], n_part[i], run + at, &k, e);
+            rc = run_all(file[i], part[i], n_part[i], run + at, &k, a, e);
         cli_estimator_free(&k);
         if (rc && !all) return -1;
         if (rc) { /* some know nothing of other models or GPUs than the published ones */
@@ -167,8 +187,9 @@ static int validate(const char **file, int n_file, struct arena *a, struct err *
         for (int i = 0; i < n; i++) time[i] = run[i].time_error, memory[i] = run[i].memory_error;
         struct error_summary t = error_summary(time, n, a), m = error_summary(memory, n, a);
         if (o.json && !all) runs_json(run, n);
+        struct cli_coverage c = coverage_of(run, n);
         if (o.json)
-            summary_json(cli_estimator_name(x), n, t, m);
+            summary_json(cli_estimator_name(x), n, t, m, &c);
         else if (all)
             add_summary(errors, cli_estimator_name(x), n, t, m, a);
         else

@@ -3,10 +3,12 @@
 #include "formats/devices.h"
 #include "formats/inputs.h"
 #include "formats/measured.h"
+#include "formats/residuals.h"
 #include "formats/runs.h"
 #include "io/file.h"
 #include "io/json.h"
 #include "io/table.h"
+#include "sim/risk.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -20,6 +22,7 @@ struct judged {
     const struct measured_run *run;
     struct forecast forecast;
     double time_error, memory_error;
+    struct cli_interval interval;
 };
 
 struct judged_set {
@@ -30,6 +33,7 @@ struct judged_set {
 
 struct scores {
     struct error_summary time, memory;
+    struct cli_coverage coverage;
 };
 
 int validate_count_tables(const char **file, int n, struct err *e) {
@@ -51,6 +55,8 @@ int validate_count_tables(const char **file, int n, struct err *e) {
 /* The data sheets, and what was looked up in them last: rows of one machine stand together. */
 struct sheets {
     const char *devices, *frameworks; /* texts */
+    struct residuals residuals;       /* zero: not known */
+    bool doubted;
     struct device device;
     struct framework framework;
 };
@@ -61,6 +67,11 @@ static int load_sheets(const char *inputs, struct sheets *s, struct arena *a, st
     s->devices = file_read_text(arena_printf(a, "%s/devices.json", dir), NULL, a, e);
     s->frameworks =
         s->devices ? file_read_text(arena_printf(a, "%s/frameworks.json", dir), NULL, a, e) : NULL;
+    const char *path = cli_doubt_path(inputs, a, e);
+    struct err none;
+    const char *residuals = path ? file_read_text(path, NULL, a, &none) : NULL;
+    if (residuals && residuals_read(path, residuals, &s->residuals, a, e)) return -1;
+    s->doubted = residuals != NULL;
     return s->frameworks ? 0 : -1;
 }
 
@@ -77,6 +88,13 @@ static int look_up(struct sheets *s, const struct measured_run *r, const char *f
         return 0;
     return err_set(e, EXIT_INPUT, "%s: %s has no units for %s; expected a type that it multiplies", where,
                    r->gpu, element_name[r->setup.shard.element]);
+}
+
+static struct cli_interval interval_of(const struct sheets *s, const struct judged *j) {
+    if (!s->doubted) return (struct cli_interval){NAN, NAN, NAN, NAN};
+    const struct residual *r = residuals_sheet(&s->residuals, j->run->gpu);
+    return cli_interval_about(j->forecast.iteration_time_s, memory_total(&j->forecast.memory),
+                              risk_deviation(r->time), risk_deviation(r->memory));
 }
 
 static int judge(const char *file, struct sheets *sheets, struct judged_set *set, struct arena *a,
@@ -96,6 +114,7 @@ static int judge(const char *file, struct sheets *sheets, struct judged_set *set
         j->run = &run[i];
         j->forecast = run_forecast(&sheets->device, &sheets->framework, &run[i].setup);
         j->time_error = 100 * (j->forecast.iteration_time_s / run[i].time_s - 1);
+        j->interval = interval_of(sheets, j);
         j->memory_error = 100 * (memory_total(&j->forecast.memory) / run[i].peak_bytes - 1);
     }
     return 0;
@@ -105,13 +124,16 @@ static struct scores score(const struct judged_set *set, int n_set, struct arena
     int n = 0;
     for (int i = 0; i < n_set; i++) n += set[i].n;
     double *time = ARENA_ARRAY(a, double, n), *memory = ARENA_ARRAY(a, double, n);
+    struct cli_coverage covered = {0};
     n = 0;
     for (int i = 0; i < n_set; i++)
         for (int k = 0; k < set[i].n; k++) {
+            const struct judged *j = &set[i].judged[k];
+            cli_coverage_add(&covered, &j->interval, j->run->time_s, j->run->peak_bytes);
             time[n] = fabs(set[i].judged[k].time_error);
             memory[n++] = fabs(set[i].judged[k].memory_error);
         }
-    return (struct scores){error_summary(time, n, a), error_summary(memory, n, a)};
+    return (struct scores){error_summary(time, n, a), error_summary(memory, n, a), covered};
 }
 
 /* ---- printing ----------------------------------------------------------------------- */
@@ -124,6 +146,7 @@ static void add_scores(cJSON *x, int runs, const struct scores *s) {
     json_add_number(x, "memory_error_mean_percent", s->memory.mean);
     json_add_number(x, "memory_error_median_percent", s->memory.median);
     json_add_number(x, "memory_error_max_percent", s->memory.max);
+    cli_coverage_json(x, &s->coverage);
 }
 
 static cJSON *memory_json(const struct memory_parts *m) {
@@ -154,6 +177,7 @@ static void show_json(const struct judged_set *set) {
         json_add_number(x, "peak_memory_bytes", memory_total(&j->forecast.memory));
         json_add_number(x, "measured_peak_memory_bytes", j->run->peak_bytes);
         json_add_number(x, "memory_error_percent", fabs(j->memory_error));
+        cli_interval_json(x, &j->interval);
         cJSON_AddItemToObject(x, "memory", memory_json(&j->forecast.memory));
         json_line(x, stdout);
     }
@@ -229,9 +253,11 @@ static void show_set(const struct judged_set *set, struct arena *a) {
     show_worst(set, a);
     printf(
         "\n%d runs, estimated from data sheets: time error mean %s %%, median %s %%, max %s %%; memory error "
-        "mean %s %%, median %s %%, max %s %%\n\n",
+        "mean %s %%, median %s %%, max %s %%\n",
         set->n, show_percent(s.time.mean, a), show_percent(s.time.median, a), show_percent(s.time.max, a),
         show_percent(s.memory.mean, a), show_percent(s.memory.median, a), show_percent(s.memory.max, a));
+    const char *covered = cli_coverage_text(&s.coverage, a);
+    printf("%s%s\n", covered ? covered : "", covered ? "\n" : "");
 }
 
 int validate_tables(const char **file, int n, const char *inputs, bool json, struct arena *a, struct err *e) {

@@ -40,6 +40,7 @@ static int attributes(const struct results *r, struct h5_attr out[ATTRIBUTES_MAX
         TEXT("objective", objective_name[r->objective]),
         INT("top_k", r->top_k),
         REAL("proof_gap", r->proof_gap),
+        REAL("risk", r->risk),
         TEXT("job", r->job->name),
         TEXT("model", m->name),
         TEXT("site", w->site->name),

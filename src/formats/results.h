@@ -13,6 +13,7 @@ struct results {
     enum objective objective;
     int ranks, threads, top_k;
     double proof_gap; /* what the run was asked to prove at least (--gap) */
+    double risk;      /* of `plan --risk`: the quantile at which times were estimated; 0: as expected */
     double wall_s;    /* summed over resumed runs */
     const struct job *job;
     const char *inputs_json; /* job->json of the run that wrote the file */
