@@ -175,6 +175,33 @@ static void find_limits(struct explanation *x, const struct explain_question *q,
                                             .why = rate < j->min_iterations_per_s ? "missed" : "kept"});
 }
 
+const char *explain_binding(const struct explain_question *q, const struct cli_use *use, struct arena *a) {
+    enum { NAMED = 1 };
+    struct explanation x = {.use = *use};
+    const char *text = "", *unused = "some GPUs are left";
+    int types = 0, full = 0, more = 0, named = 0;
+    find_limits(&x, q, offered_to(q, a), a);
+    for (int i = 0; i < x.n_limit; i++) {
+        const struct explain_limit *l = &x.limit[i];
+        bool gpus = !strcmp(l->unit, "GPUs");
+        types += gpus;
+        full += gpus && l->binds;
+        if (gpus || !l->binds) continue;
+        text = arena_printf(a, "%s%s%s (%s)", text, *text ? "; " : "", l->what, l->why);
+    }
+    if (types && full == types) return arena_printf(a, "%s%sall GPUs are used", text, *text ? "; " : "");
+    for (int i = 0; i < x.n_limit && full; i++) {
+        const struct explain_limit *l = &x.limit[i];
+        if (strcmp(l->unit, "GPUs") != 0 || !l->binds) continue;
+        if (named++ < NAMED)
+            text = arena_printf(a, "%s%sall of %s", text, *text ? "; " : "", l->what);
+        else
+            more++;
+    }
+    if (more) text = arena_printf(a, "%s and %d more", text, more);
+    return *text ? text : types ? unused : "nothing";
+}
+
 void explain_find(const struct explain_question *q, struct explanation *x, struct arena *a) {
     const struct workload *w = q->entry->workload;
     const int *offered = offered_to(q, a);

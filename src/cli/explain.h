@@ -38,6 +38,9 @@ struct explanation {
 /** What there is to say; of an estimate that has stages. */
 void explain_find(const struct explain_question *q, struct explanation *x, struct arena *a);
 
+/** In a line, what the plan is up against: memory, limits of the job, GPUs that are all used. */
+const char *explain_binding(const struct explain_question *q, const struct cli_use *use, struct arena *a);
+
 /** As tables. */
 void explain_print(const struct explain_question *q, FILE *out, struct arena *a);
 /** The same as the member "explain" of o, and the figures of cli_use_json() beside it. */

@@ -1,4 +1,5 @@
 #include "cli/cli.h"
+#include "cli/explain.h"
 #include "cli/use.h"
 #include "base/text.h"
 #include "formats/planjson.h"
@@ -70,6 +71,14 @@ static bool proven(const struct results *r) {
     return pl && pl->can & CAN_PROVE;
 }
 
+/* What the plan is up against; NULL: not known. */
+static const char *binding_of(const struct results *r, int i, const struct found_plan *f,
+                              const struct cli_use *u, struct cli_gauge *g, struct arena *a) {
+    struct plan_entry entry = {.plan = f->plan, .workload = &g->expected};
+    struct explain_question q = {&entry, &f->est, &g->by, r->job, i, NULL};
+    return g->expected.profile && u->staged ? explain_binding(&q, u, a) : NULL;
+}
+
 static struct cli_interval interval_of(struct cli_gauge *g, const struct found_plan *f) {
     return cli_interval_of(&g->doubt, &g->by, &g->expected, f->plan, f->est.peak_memory_bytes);
 }
@@ -120,6 +129,10 @@ void show_row_json(const struct results *r, int i, struct cli_gauge *gauge, FILE
     if (f) {
         struct cli_use u = cli_use_of(w, f->plan, &f->est, &gauge->peaks, r->job->pool[i].count);
         cli_use_json(o, &u);
+        struct arena a = {0};
+        const char *binding = binding_of(r, i, f, &u, gauge, &a);
+        if (binding) cJSON_AddStringToObject(o, "binding", binding);
+        arena_free(&a);
         struct cli_interval x = interval_of(gauge, f);
         cli_interval_json(o, &x);
         if (r->risk > 0) {
@@ -199,8 +212,8 @@ static void show_list(const struct found_plan *f, int n, const struct site *s, F
     for (int k = 0; k < n; k++) plain &= !*show_options(&f[k].plan->options, "", &a);
     struct table *t = table_new(
         plain
-            ? "#|s/iteration|iterations/s|USD/iteration|egress USD|stages|D|microbatch|GPUs|<types"
-            : "#|s/iteration|iterations/s|USD/iteration|egress USD|stages|D|microbatch|GPUs|<types|<options",
+            ? "#|s/iteration|iterations/s|USD|egress|P|D|m|GPUs|<types"
+            : "#|s/iteration|iterations/s|USD|egress|P|D|m|GPUs|<types|<options",
         &a);
     int *used = ARENA_ARRAY(&a, int, s->n_zone * s->n_gpu);
     for (int k = 0; k < n; k++) {
@@ -242,7 +255,7 @@ static void show_answer(const struct results *r, int i, struct cli_gauge *gauge,
             e->n_microbatch, p->pipeline[0].n_stage, stage_replicas(&p->pipeline[0].stage[0]),
             show_options(&p->options, ", ", a), cli_use_batch(&u, p, e, a));
     show_stages(p, e, &r->job->workload, out);
-    fprintf(out, "%s: %s s per iteration (%s /s), %s USD (egress %s), predicted peak %s GiB\n",
+    fprintf(out, "%s: %s s per iteration (%s /s), %s USD (egress %s), peak %s GiB\n",
             row_status_name[row->status], show_time_s(e->iteration_time_s, a),
             show_per_s(1 / e->iteration_time_s, a), show_usd(e->cost_usd, a), show_usd(e->egress_usd, a),
             show_GiB(e->peak_memory_bytes, a));
@@ -253,6 +266,8 @@ static void show_answer(const struct results *r, int i, struct cli_gauge *gauge,
                 show_time_s(expected_s(gauge, f), a));
     if (interval) fprintf(out, "%s\n", interval);
     fprintf(out, "%s\n%s\n", cli_use_rate(&u, &gauge->peaks, a), cli_use_pace(&u, p, a));
+    const char *binding = binding_of(r, i, f, &u, gauge, a);
+    if (binding) fprintf(out, "binding: %s\n", binding);
     if (proven(r))
         fprintf(out, "bound %s %s, gap %s %%, %d work units, %s plans evaluated, %.3g s\n",
                 cost ? show_usd(row->lower_bound, a) : show_time_s(row->lower_bound, a), cost ? "USD" : "s",

@@ -81,6 +81,8 @@ ok $? "lines of at most 100 columns"
 has out "rows side by side" "rows in one table"
 [ "$(grep -c '^slowest stage\|^one stage' "$tmp/out")" = 2 ] && [ "$(grep -c 'tokens/s, .* per GPU; MFU .* of 4 GPUs$' "$tmp/out")" = 2 ]
 ok $? "pace and rate of each row"
+grep -q '^binding: .*all GPUs are used$' "$tmp/out"
+ok $? "and what the plan is up against"
 cp "$tmp/out" "$tmp/want"
 run "$sailor" report "$tmp/r.h5"
 tail -n +4 "$tmp/out" | diff - "$tmp/want" >"$tmp/why"
