@@ -33,7 +33,7 @@ static cJSON *samples_of(const struct link_samples *x, int sizes) {
     cJSON *s = cJSON_CreateObject();
     cJSON_AddItemToObject(s, "n", json_double(x->n));
     cJSON_AddBoolToObject(s, "same_machine", x->inside);
-    cJSON_AddItemToObject(s, "smallest_bytes", json_double(1 << LINKFIT_SMALLEST));
+    cJSON_AddItemToObject(s, "smallest_bytes", json_double(1 << LINK_SMALLEST));
     cJSON_AddItemToObject(s, "bandwidth_Bps", numbers(x->Bps, sizes));
     cJSON_AddItemToObject(s, "all_reduce_s", numbers(x->sum_s, sizes));
     cJSON_AddItemToObject(s, "spread", numbers(x->spread, sizes));

@@ -21,8 +21,8 @@
 #include <unistd.h>
 
 enum {
-    SMALLEST = LINKFIT_SMALLEST,
-    SIZES = LINKFIT_MOST,
+    SMALLEST = LINK_SMALLEST,
+    SIZES = LINK_SIZES,
     LARGEST = SMALLEST + SIZES - 1,
     REPEAT_MIN = 5,
     REPEAT_MAX = 200
@@ -224,8 +224,10 @@ static void measure_sides(struct bench *b, struct link_samples *x, struct arena 
         x->sum_s[i] = summarise(&series[1][i], &spread, &off);
     }
     MPI_Comm_free(&ends.comm);
-    linkfit(&x->fit, x->Bps, error, sizes);
-    linkfit_error(&x->fit, x->Bps, sizes, &x->off, &x->most_off);
+    double bytes[LINK_SIZES];
+    for (int i = 0; i < sizes; i++) bytes[i] = ldexp(1, SMALLEST + i);
+    linkfit(&x->fit, bytes, x->Bps, error, sizes);
+    linkfit_error(&x->fit, bytes, x->Bps, sizes, &x->off, &x->most_off);
 }
 
 static int agree_ready(const struct bench *b, struct err *e) {

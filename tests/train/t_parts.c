@@ -9,7 +9,7 @@
 #include "formats/inputs.h"
 #include "sim/estimate.h"
 #include "small.h"
-#include "train/linkfit.h"
+#include "train/linksite.h"
 
 static int tests;
 static struct arena arena;
@@ -377,24 +377,24 @@ static bool rises(const struct link *l) {
 static void links(void) {
     const struct link want = {.c2 = -0.02, .c1 = 0.5, .c0 = 6};
     struct link l;
-    double bw[LINKFIT_MOST], error[LINKFIT_MOST], mean, most;
+    double bytes[LINK_SIZES], bw[LINK_SIZES], error[LINK_SIZES], mean, most;
     bool good = true;
-    for (int i = 0; i < LINKFIT_MOST; i++) {
-        double bytes = ldexp(1, LINKFIT_SMALLEST + i);
-        bw[i] = bytes / link_time_s(&want, bytes, ESTIMATOR_NATIVE);
+    for (int i = 0; i < LINK_SIZES; i++) {
+        bytes[i] = ldexp(1, LINK_SMALLEST + i);
+        bw[i] = bytes[i] / link_time_s(&want, bytes[i], ESTIMATOR_NATIVE);
         error[i] = 0.01 * (1 + i % 3);
     }
-    linkfit(&l, bw, error, LINKFIT_MOST);
-    linkfit_error(&l, bw, LINKFIT_MOST, &mean, &most);
+    linkfit(&l, bytes, bw, error, LINK_SIZES);
+    linkfit_error(&l, bytes, bw, LINK_SIZES, &mean, &most);
     ok(fabs(l.c2 / want.c2 - 1) < 1e-9 && fabs(l.c1 / want.c1 - 1) < 1e-9 &&
-           fabs(l.c0 / want.c0 - 1) < 1e-9 && l.known && l.peak_Bps == bw[LINKFIT_MOST - 1] && most < 1e-12,
+           fabs(l.c0 / want.c0 - 1) < 1e-9 && l.known && l.peak_Bps == bw[LINK_SIZES - 1] && most < 1e-12,
        "points of a parabola give it back");
     bw[4] /= 20;
     error[4] = 0.5;
-    linkfit(&l, bw, error, LINKFIT_MOST);
-    linkfit_error(&l, bw, LINKFIT_MOST, &mean, &most);
+    linkfit(&l, bytes, bw, error, LINK_SIZES);
+    linkfit_error(&l, bytes, bw, LINK_SIZES, &mean, &most);
     ok(fabs(link_time_s(&l, 1e6, ESTIMATOR_NATIVE) / link_time_s(&want, 1e6, ESTIMATOR_NATIVE) - 1) < 0.05 &&
-           most > 10 && mean > most / LINKFIT_MOST,
+           most > 10 && mean > most / LINK_SIZES,
        "a point that is far off and uncertain hardly moves it, and counts in the error");
     for (unsigned long long seed = 0; seed < 1000; seed++) {
         int n = 4 + (int)(arch_hash(seed) % 12);
@@ -403,7 +403,7 @@ static void links(void) {
             bw[i] = 1e7 * pow(1000, noise);
             error[i] = noise;
         }
-        linkfit(&l, bw, error, n);
+        linkfit(&l, bytes, bw, error, n);
         good = good && rises(&l);
     }
     ok(good, "whatever was measured, a larger message takes longer on the link");

@@ -1,4 +1,4 @@
-#include "train/linkfit.h"
+#include "sim/linkfit.h"
 #include "base/stats.h"
 #include "sim/estimate.h"
 
@@ -14,13 +14,11 @@ static const double LEAST_ERROR = 0.1;
 enum { ROUNDS = 5 };
 static const double LEAST_SHARE = 0.1;
 
-static double bytes_of(int i) { return ldexp(1, LINKFIT_SMALLEST + i); }
-
 /* Least squares; a residual of sigma[i] counts as one of 1. */
-static void parabola(struct link *l, const double *bw_Bps, const double *sigma, int n) {
+static void parabola(struct link *l, const double *bytes, const double *bw_Bps, const double *sigma, int n) {
     double a[3][4] = {{0}};
     for (int i = 0; i < n; i++) {
-        double y = log2(bytes_of(i) / 1e6), power[3] = {1, y, y * y}, weight = 1 / (sigma[i] * sigma[i]);
+        double y = log2(bytes[i] / 1e6), power[3] = {1, y, y * y}, weight = 1 / (sigma[i] * sigma[i]);
         for (int r = 0; r < 3; r++) {
             for (int k = 0; k < 3; k++) a[r][k] += weight * power[r] * power[k];
             a[r][3] += weight * power[r] * bw_Bps[i] / 1e9;
@@ -49,7 +47,7 @@ static bool times_rise(const struct link *l) {
 
 /* Residuals are relative to the curve, which is not known before: relative to what was measured, a slow point
  * would pull the harder the slower it is. */
-void linkfit(struct link *l, const double *bw_Bps, const double *error, int n) {
+void linkfit(struct link *l, const double *bytes, const double *bw_Bps, const double *error, int n) {
     double sigma[LINKFIT_MOST], sorted[LINKFIT_MOST], middle;
     memcpy(sorted, bw_Bps, sizeof *sorted * (size_t)n);
     middle = median(sorted, n) / 1e9;
@@ -57,10 +55,10 @@ void linkfit(struct link *l, const double *bw_Bps, const double *error, int n) {
     for (int i = 0; i < n; i++) l->peak_Bps = fmax(l->peak_Bps, bw_Bps[i]);
     for (int round = 0; round < ROUNDS; round++) {
         for (int i = 0; i < n; i++) {
-            double y = log2(bytes_of(i) / 1e6), at = (l->c2 * y + l->c1) * y + l->c0;
+            double y = log2(bytes[i] / 1e6), at = (l->c2 * y + l->c1) * y + l->c0;
             sigma[i] = fmax(error[i], LEAST_ERROR) * fmax(at, LEAST_SHARE * middle);
         }
-        parabola(l, bw_Bps, sigma, n);
+        parabola(l, bytes, bw_Bps, sigma, n);
     }
     if (!times_rise(l)) {
         l->c2 = l->c1 = 0;
@@ -68,10 +66,11 @@ void linkfit(struct link *l, const double *bw_Bps, const double *error, int n) {
     }
 }
 
-void linkfit_error(const struct link *l, const double *bw_Bps, int n, double *mean, double *most) {
+void linkfit_error(const struct link *l, const double *bytes, const double *bw_Bps, int n, double *mean,
+                   double *most) {
     *mean = *most = 0;
     for (int i = 0; i < n; i++) {
-        double off = fabs(bytes_of(i) / link_time_s(l, bytes_of(i), ESTIMATOR_NATIVE) / bw_Bps[i] - 1);
+        double off = fabs(bytes[i] / link_time_s(l, bytes[i], ESTIMATOR_NATIVE) / bw_Bps[i] - 1);
         *mean += off / n;
         *most = fmax(*most, off);
     }
