@@ -1,6 +1,7 @@
 #include "formats/runs.h"
 #include "base/names.h"
 #include "base/opt.h"
+#include "io/csv.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -81,44 +82,6 @@ static int fail(const struct table_row *r, enum column c, const char *expected) 
     if (!text) return err_set(r->e, EXIT_INPUT, "%s: no column %s; expected it", r->file, column_name[c]);
     return err_set(r->e, EXIT_INPUT, "%s:%d: %s: \"%.60s\"; expected %s", r->file, r->line, column_name[c],
                    text, expected);
-}
-
-/* ---- lines and cells ---------------------------------------------------------------- */
-
-/* Splits one line in place; a cell may stand in double quotes, in which two stand for one. Returns the number
- * of cells, or -1 if there are too many or a quote stays open. */
-static int split(char *line, char *cell[COLUMNS_MAX]) {
-    int n = 0;
-    for (char *in = line;; in++) {
-        if (n == COLUMNS_MAX) return -1;
-        char *out = cell[n++] = in;
-        if (*in == '"') {
-            for (in++; *in && !(*in == '"' && in[1] != '"'); in++) {
-                if (*in == '"') in++;
-                *out++ = *in;
-            }
-            if (*in++ != '"') return -1;
-        } else {
-            while (*in && *in != ',') in++;
-            out = in;
-        }
-        char end = *in;
-        *out = '\0';
-        if (end == '\0') return n;
-        if (end != ',') return -1;
-    }
-}
-
-/* Ends the line at *at, moves on to the next one; NULL at the end of the text. */
-static char *next_line(char **at) {
-    char *line = *at;
-    if (!*line) return NULL;
-    char *end = strchr(line, '\n');
-    *at = end ? end + 1 : line + strlen(line);
-    if (end) *end = '\0';
-    size_t n = strlen(line);
-    if (n && line[n - 1] == '\r') line[n - 1] = '\0';
-    return line;
 }
 
 bool runs_is_table(const char *text, size_t size) {
@@ -234,7 +197,7 @@ static int read_row(const struct table_row *r, struct measured_run *run, struct 
 
 static int read_header(const char *file, char *line, int column[COLUMNS_MAX], struct err *e) {
     char *cell[COLUMNS_MAX];
-    int n = split(line, cell);
+    int n = csv_split(line, cell, COLUMNS_MAX);
     bool seen[COLUMN_N] = {false};
     if (n < 0)
         return err_set(e, EXIT_INPUT, "%s:1: not a header of comma-separated names; expected one", file);
@@ -254,18 +217,18 @@ static int read_header(const char *file, char *line, int column[COLUMNS_MAX], st
 
 int runs_read(const char *file, const char *text, struct measured_run **runs, int *n, struct arena *a,
               struct err *e) {
-    char *at = arena_strdup(a, text), *line = next_line(&at);
+    char *at = arena_strdup(a, text), *line = csv_line(&at);
     int column[COLUMNS_MAX], n_column, lines = 1;
     *n = 0;
     for (const char *c = text; (c = strchr(c, '\n')); c++) lines++;
     *runs = ARENA_ARRAY(a, struct measured_run, lines);
     if (!line) return err_set(e, EXIT_INPUT, "%s: empty; expected a header", file);
     if ((n_column = read_header(file, line, column, e)) < 0) return -1;
-    for (int number = 2; (line = next_line(&at)); number++) {
+    for (int number = 2; (line = csv_line(&at)); number++) {
         struct table_row r = {.file = file, .line = number, .e = e};
         char *cell[COLUMNS_MAX];
         if (!*line) continue;
-        int have = split(line, cell);
+        int have = csv_split(line, cell, COLUMNS_MAX);
         if (have != n_column)
             return err_set(e, EXIT_INPUT, "%s:%d: %d columns; expected %d, as in the header", file, number,
                            have < 0 ? 0 : have, n_column);
