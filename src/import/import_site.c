@@ -52,44 +52,6 @@ static int read_links(const struct json_at *at, int level, int path[6], bool equ
     return 0;
 }
 
-static cJSON *fit_array(const struct link *l) {
-    const double v[4] = {l->c2, l->c1, l->c0, l->peak_Bps};
-    return import_reals(v, 4);
-}
-
-static bool same_fit(const struct link *a, const struct link *b) {
-    return a->c2 == b->c2 && a->c1 == b->c1 && a->c0 == b->c0 && a->peak_Bps == b->peak_Bps;
-}
-
-/** Equal fits are written once: the published table repeats most of them. */
-static cJSON *links_tree(const struct link *table, struct import *m) {
-    int side = m->n_zone * m->n_gpu * TP_N, n_fit = 0;
-    const struct link **fit = ARENA_ARRAY(&m->arena, const struct link *, side * side);
-    cJSON *o = cJSON_CreateObject(), *fits = cJSON_AddArrayToObject(o, "fits"),
-          *rows = cJSON_AddArrayToObject(o, "rows");
-    for (int from = 0; from < side; from++)
-        for (int to = 0; to < side; to++) {
-            const struct link *l = &table[(size_t)from * (size_t)side + (size_t)to];
-            int f = 0;
-            if (!l->known) continue;
-            while (f < n_fit && !same_fit(fit[f], l)) f++;
-            if (f == n_fit) {
-                fit[n_fit++] = l;
-                cJSON_AddItemToArray(fits, fit_array(l));
-            }
-            cJSON *row = cJSON_CreateArray();
-            for (int k = 0; k < 2; k++) {
-                int end = k ? to : from;
-                cJSON_AddItemToArray(row, cJSON_CreateString(m->zone[end / TP_N / m->n_gpu]));
-                cJSON_AddItemToArray(row, cJSON_CreateString(m->gpu[end / TP_N % m->n_gpu]));
-                cJSON_AddItemToArray(row, json_double(1 << end % TP_N));
-            }
-            cJSON_AddItemToArray(row, json_double(f));
-            cJSON_AddItemToArray(rows, row);
-        }
-    return o;
-}
-
 int import_read_intra(const struct json_at *at, cJSON **tree, struct import *m) {
     struct link table[GPUS_MAX * TP_N] = {{0}};
     if (!cJSON_IsObject(at->node))
@@ -115,7 +77,7 @@ int import_read_intra(const struct json_at *at, cJSON **tree, struct import *m) 
             char key[2] = {(char)('0' + (1 << ti)), '\0'};
             if (!table[g * TP_N + ti].known) continue;
             if (!o) o = cJSON_AddObjectToObject(*tree, m->gpu[g]);
-            cJSON_AddItemToObject(o, key, fit_array(&table[g * TP_N + ti]));
+            cJSON_AddItemToObject(o, key, import_fit(&table[g * TP_N + ti]));
         }
     }
     return 0;
@@ -188,7 +150,7 @@ int import_put_site(const struct json_at *het, const struct json_at *plain, cons
                           prices_tree(cJSON_GetObjectItemCaseSensitive(facts.node, "usd_per_gpu_hour"), m));
     if (out) cJSON_AddItemToObject(o, "egress_usd_per_GB", out);
     if (in) cJSON_AddItemToObject(o, "intra_node", in);
-    cJSON_AddItemToObject(o, "links", links_tree(table, m));
+    cJSON_AddItemToObject(o, "links", import_links(table, m->zone, m->n_zone, m->gpu, m->n_gpu, &m->arena));
     import_put(m, arena_printf(&m->arena, "sites/%s.json", own), o);
     return 0;
 }

@@ -96,6 +96,46 @@ cJSON *import_open(const char *dir, const char *rel, struct json_at *at, bool *m
     return tree;
 }
 
+/* ---- links: the published table repeats most fits ---- */
+
+cJSON *import_fit(const struct link *l) {
+    const double v[4] = {l->c2, l->c1, l->c0, l->peak_Bps};
+    return import_reals(v, 4);
+}
+
+static bool same_fit(const struct link *a, const struct link *b) {
+    return a->c2 == b->c2 && a->c1 == b->c1 && a->c0 == b->c0 && a->peak_Bps == b->peak_Bps;
+}
+
+cJSON *import_links(const struct link *table, const char *const *zone, int n_zone, const char *const *gpu,
+                    int n_gpu, struct arena *scratch) {
+    int side = n_zone * n_gpu * TP_N, n_fit = 0;
+    const struct link **fit = ARENA_ARRAY(scratch, const struct link *, side * side);
+    cJSON *o = cJSON_CreateObject(), *fits = cJSON_AddArrayToObject(o, "fits"),
+          *rows = cJSON_AddArrayToObject(o, "rows");
+    for (int from = 0; from < side; from++)
+        for (int to = 0; to < side; to++) {
+            const struct link *l = &table[(size_t)from * (size_t)side + (size_t)to];
+            int f = 0;
+            if (!l->known) continue;
+            while (f < n_fit && !same_fit(fit[f], l)) f++;
+            if (f == n_fit) {
+                fit[n_fit++] = l;
+                cJSON_AddItemToArray(fits, import_fit(l));
+            }
+            cJSON *row = cJSON_CreateArray();
+            for (int k = 0; k < 2; k++) {
+                int end = k ? to : from;
+                cJSON_AddItemToArray(row, cJSON_CreateString(zone[end / TP_N / n_gpu]));
+                cJSON_AddItemToArray(row, cJSON_CreateString(gpu[end / TP_N % n_gpu]));
+                cJSON_AddItemToArray(row, json_double(1 << end % TP_N));
+            }
+            cJSON_AddItemToArray(row, json_double(f));
+            cJSON_AddItemToArray(rows, row);
+        }
+    return o;
+}
+
 /* ---- writing ---- */
 
 static bool all_numbers(const cJSON *array) {

@@ -46,6 +46,8 @@ int import_degree(const char *key);
 /** A tree {"format", "name" (unless NULL), "source"} for import_put(). */
 cJSON *import_new_file(const char *format, const char *name, const char *source);
 cJSON *import_reals(const double *v, int n);
+/** [c2, c1, c0, peak] */
+cJSON *import_fit(const struct link *l);
 /** A copy of from[from_key], if it is there, as to[key]. */
 void import_copy(cJSON *to, const char *key, const cJSON *from, const char *from_key);
 /** Keep a tree for the output file `path` (below the output directory). Takes the tree. */
@@ -62,6 +64,11 @@ int import_by_name(const void *x, const void *y);
 cJSON *import_open(const char *dir, const char *rel, struct json_at *at, bool *missing, struct import *m);
 /** Members "0", "1", ... of an object, in numerical order whatever their order in the file. */
 int import_layers(const struct json_at *at, const cJSON *node[LAYERS_MAX], int *n, struct err *e);
+
+/** {"fits", "rows"}: the known links of table[s->n_zone, s->n_gpu, ...] (site_link_slot()) by the names of
+ * zones and GPU types. Equal fits are written once. */
+cJSON *import_links(const struct link *table, const char *const *zone, int n_zone, const char *const *gpu,
+                    int n_gpu, struct arena *scratch);
 
 /** On one line what is short or a row of numbers; else one line per member. So a change of one figure is a
  * change of one line. */
