@@ -40,6 +40,9 @@ static int unknown(const struct opt_command *c, const char *name, struct arena *
 static int store(const struct opt_command *c, const struct opt *o, const char *arg, struct err *e) {
     double v;
     switch (o->kind) {
+    case OPT_MAYBE:
+        *(const char **)o->value = arg;
+        return 0;
     case OPT_TEXT:
         if (!*arg)
             return err_set(e, EXIT_INPUT, "%s: --%s: expected %s, not nothing", c->name, o->name, o->arg);
@@ -115,7 +118,8 @@ enum opt_result opt_parse(const struct opt_command *c, int argc, char **argv, co
                 if (equals) return misuse(c, e, "takes no argument:", s, NULL);
                 *(bool *)o->value = true;
             } else {
-                const char *arg = equals ? equals + 1 : argv[++i];
+                bool bare = o->kind == OPT_MAYBE && !equals && (i + 1 == argc || argv[i + 1][0] == '-');
+                const char *arg = bare ? "" : equals ? equals + 1 : argv[++i];
                 if (!arg) return misuse(c, e, "missing argument of", s, NULL);
                 if (store(c, o, arg, e)) return OPT_ERROR;
             }
@@ -194,7 +198,7 @@ static void option_help(const struct opt *o, struct out *out) {
     int col = o->letter ? add(out, "  -%c, --%s", o->letter, o->name) : add(out, "      --%s", o->name);
     for (int i = 0; o->kind == OPT_CHOICE && o->choices[i]; i++)
         col += add(out, "%c%s", i ? '|' : ' ', o->choices[i]);
-    if (o->arg) col += add(out, " %s", o->arg);
+    if (o->arg) col += add(out, o->kind == OPT_MAYBE ? " [%s]" : " %s", o->arg);
     if (col + 2 > INDENT) {
         add(out, "\n");
         col = 0;

@@ -8,6 +8,7 @@
 enum opt_kind {
     OPT_FLAG,   /* bool *: no argument */
     OPT_TEXT,   /* const char ** */
+    OPT_MAYBE,  /* const char **: "" where its argument is left out */
     OPT_INT,    /* int *, within [min, max] */
     OPT_REAL,   /* double *, within [min, max] */
     OPT_CHOICE, /* int *: index into choices; unchanged if the option is not given */
@@ -45,6 +46,8 @@ struct opt_command {
     { .kind = OPT_FLAG, .letter = short_form, .name = long_form, .value = at, .help = about }
 #define OPTION_TEXT(short_form, long_form, holder, at, about)                                                \
     { .kind = OPT_TEXT, .letter = short_form, .name = long_form, .arg = holder, .value = at, .help = about }
+#define OPTION_MAYBE(long_form, holder, at, about)                                                           \
+    { .kind = OPT_MAYBE, .name = long_form, .arg = holder, .value = at, .help = about }
 #define OPTION_NUMBER(of_kind, short_form, long_form, holder, least, most, at, about)                        \
     {                                                                                                        \
         .kind = of_kind, .letter = short_form, .name = long_form, .arg = holder, .min = least, .max = most,  \

@@ -18,9 +18,11 @@ int cmd_figures(int argc, char **argv);
 int cmd_list(int argc, char **argv);
 int cmd_model(int argc, char **argv);
 int cmd_profile(int argc, char **argv);
+int cmd_site(int argc, char **argv);
 
 extern const struct opt_command plan_command, simulate_command, validate_command, export_command,
-    report_command, import_command, figures_command, list_command, model_command, profile_command;
+    report_command, import_command, figures_command, list_command, model_command, profile_command,
+    site_command;
 
 /* ---- estimators.c ---- */
 

@@ -6,7 +6,7 @@ static const struct program_command commands[] = {
     {&plan_command, cmd_plan},       {&simulate_command, cmd_simulate}, {&validate_command, cmd_validate},
     {&export_command, cmd_export},   {&report_command, cmd_report},     {&import_command, cmd_import},
     {&figures_command, cmd_figures}, {&list_command, cmd_list},         {&model_command, cmd_model},
-    {&profile_command, cmd_profile},
+    {&profile_command, cmd_profile}, {&site_command, cmd_site},
 };
 
 static void print_names(const char *title, const char *const *name, FILE *out) {

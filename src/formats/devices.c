@@ -153,27 +153,47 @@ static cJSON *open_list(const char *file, const char *text, const char *const ke
     return NULL;
 }
 
-/* GPU types that have a sheet: "A100-40, A100-80, ...". */
-static int devices_names(const char *file, const char *text, const char **names, struct arena *a,
-                         struct err *e) {
+static int read_entry(const struct json_at *at, struct device_entry *x, struct arena *a, struct err *e) {
+    struct json_at names = json_member(at, "names"), peaks = json_member(at, "tflops"),
+                   sheet = json_member(at, "sheet"), source = json_member(&sheet, "source");
+    int i = 0;
+    if (json_object(at, device_keys, e) || json_array(&names, 1, 1000, &x->n_names, e)) return -1;
+    x->names = ARENA_ARRAY(a, const char *, x->n_names);
+    for (const cJSON *y = names.node->child; y; y = y->next, i++) {
+        struct json_at name = json_element(&names, i, y);
+        if (json_string(&name, &x->names[i], a, e)) return -1;
+    }
+    x->d.name = x->names[0];
+    x->sheet = sheet.node != NULL;
+    if (read_peaks(&peaks, x->d.peak_flops, e)) return -1;
+    for (int t = 0; t < TYPES; t++) x->d.peak_flops[t] *= 1e12;
+    return x->sheet && (read_sheet(&sheet, &x->d, e) || json_string(&source, &x->d.source, a, e)) ? -1 : 0;
+}
+
+int devices_all(const char *file, const char *text, struct device_entry **entries, int *n, struct arena *a,
+                struct err *e) {
     struct json_at root, list;
     cJSON *tree = open_list(file, text, file_keys, "sailor-devices/1", &root, &list, e);
-    int rc = tree ? 0 : -1, i = 0;
-    *names = "";
-    for (const cJSON *x = tree ? list.node->child : NULL; x && !rc; x = x->next, i++) {
-        struct json_at at = json_element(&list, i, x), sheet = json_member(&at, "sheet"),
-                       all = json_member(&at, "names");
-        int n;
-        const char *name;
-        if (!sheet.node) continue;
-        rc = json_array(&all, 1, 1000, &n, e);
-        if (rc) break;
-        struct json_at first = json_element(&all, 0, all.node->child);
-        rc = json_string(&first, &name, a, e);
-        if (!rc) *names = arena_printf(a, "%s%s%s", *names, **names ? ", " : "", name);
+    int rc = tree ? json_array(&list, 0, 1000, n, e) : -1, i = 0;
+    *entries = rc ? NULL : ARENA_ARRAY(a, struct device_entry, *n + 1);
+    for (const cJSON *x = rc ? NULL : list.node->child; x && !rc; x = x->next, i++) {
+        struct json_at at = json_element(&list, i, x);
+        rc = read_entry(&at, &(*entries)[i], a, e);
     }
     cJSON_Delete(tree);
     return rc ? -1 : 0;
+}
+
+/* GPU types that have a sheet: "A100-40, A100-80, ...". */
+static int devices_names(const char *file, const char *text, const char **names, struct arena *a,
+                         struct err *e) {
+    struct device_entry *list;
+    int n;
+    if (devices_all(file, text, &list, &n, a, e)) return -1;
+    *names = "";
+    for (int i = 0; i < n; i++)
+        if (list[i].sheet) *names = arena_printf(a, "%s%s%s", *names, **names ? ", " : "", list[i].d.name);
+    return 0;
 }
 
 int devices_sheet(const char *file, const char *text, const char *gpu, const char *where, struct device *d,

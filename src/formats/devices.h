@@ -20,6 +20,16 @@ int devices_peak(const char *file, const char *text, const char *device, const c
 int devices_sheet(const char *file, const char *text, const char *gpu, const char *where, struct device *d,
                   struct arena *a, struct err *e);
 
+/** Every device of the file, in its order. */
+struct device_entry {
+    const char **names; /* [n_names] the first is that of a GPU type; a star at its end: how a name begins */
+    int n_names;
+    bool sheet;      /* without one only d.name and d.peak_flops are set */
+    struct device d; /* its name is the first of them */
+};
+int devices_all(const char *file, const char *text, struct device_entry **entries, int *n, struct arena *a,
+                struct err *e);
+
 /** A framework of inputs/frameworks.json by its name. -1 with *e set, also where it is not there. */
 int frameworks_find(const char *file, const char *text, const char *name, const char *where,
                     struct framework *f, struct arena *a, struct err *e);

@@ -45,12 +45,16 @@ static bool times_rise(const struct link *l) {
            lowest(l->c2, l->c1 - 2 * l->c2 / M_LN2, l->c0 - l->c1 / M_LN2) > 0;
 }
 
+static double middle_of(const double *bw_Bps, int n) {
+    double sorted[LINKFIT_MOST];
+    memcpy(sorted, bw_Bps, sizeof *sorted * (size_t)n);
+    return median(sorted, n) / 1e9;
+}
+
 /* Residuals are relative to the curve, which is not known before: relative to what was measured, a slow point
  * would pull the harder the slower it is. */
-void linkfit(struct link *l, const double *bytes, const double *bw_Bps, const double *error, int n) {
-    double sigma[LINKFIT_MOST], sorted[LINKFIT_MOST], middle;
-    memcpy(sorted, bw_Bps, sizeof *sorted * (size_t)n);
-    middle = median(sorted, n) / 1e9;
+void linkfit_parabola(struct link *l, const double *bytes, const double *bw_Bps, const double *error, int n) {
+    double sigma[LINKFIT_MOST], middle = middle_of(bw_Bps, n);
     *l = (struct link){.c0 = middle, .known = true};
     for (int i = 0; i < n; i++) l->peak_Bps = fmax(l->peak_Bps, bw_Bps[i]);
     for (int round = 0; round < ROUNDS; round++) {
@@ -60,10 +64,13 @@ void linkfit(struct link *l, const double *bytes, const double *bw_Bps, const do
         }
         parabola(l, bytes, bw_Bps, sigma, n);
     }
-    if (!times_rise(l)) {
-        l->c2 = l->c1 = 0;
-        l->c0 = middle;
-    }
+}
+
+void linkfit(struct link *l, const double *bytes, const double *bw_Bps, const double *error, int n) {
+    linkfit_parabola(l, bytes, bw_Bps, error, n);
+    if (times_rise(l)) return;
+    l->c2 = l->c1 = 0;
+    l->c0 = middle_of(bw_Bps, n);
 }
 
 void linkfit_error(const struct link *l, const double *bytes, const double *bw_Bps, int n, double *mean,

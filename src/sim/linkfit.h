@@ -11,6 +11,10 @@ enum { LINKFIT_MOST = 64 }; /* bandwidths of one link */
  * noise, or there were too few sizes, for a curve: the median is used as a constant. Sets all of *l. */
 void linkfit(struct link *l, const double *bytes, const double *bw_Bps, const double *error, int n);
 
+/** The same parabola, whatever it does: where larger messages do not take longer is for link_settle() to
+ * find. */
+void linkfit_parabola(struct link *l, const double *bytes, const double *bw_Bps, const double *error, int n);
+
 /** How far the curve is from the bandwidths, relative to them: mean, and largest. */
 void linkfit_error(const struct link *l, const double *bytes, const double *bw_Bps, int n, double *mean,
                    double *most);

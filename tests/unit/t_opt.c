@@ -9,7 +9,7 @@
 #include "base/opt.h"
 
 static struct {
-    const char *out;
+    const char *out, *log;
     int threads, mode;
     double gap;
     bool quiet, force;
@@ -34,6 +34,7 @@ static const struct opt options[] = {
      .min = 1,
      .max = 64},
     {.name = "gap", .letter = 'g', .kind = OPT_REAL, .arg = "X", .help = "gap", .value = &o.gap, .max = 1},
+    OPTION_MAYBE("log", "FILE", &o.log, "what happened"),
     {.name = "mode", .kind = OPT_CHOICE, .help = "how", .value = &o.mode, .choices = modes},
 };
 static const struct opt_command command = {
@@ -83,6 +84,21 @@ static void options_may_stand_anywhere(void **state) {
     assert_string_equal(file[0], "-");
 }
 
+static void an_argument_may_be_left_out(void **state) {
+    (void)state;
+    assert_int_equal(parse("a", "--log", "-q", NULL), OPT_OK);
+    assert_true(o.log && !*o.log && o.quiet);
+    assert_int_equal(parse("a", "--log", NULL), OPT_OK);
+    assert_true(o.log && !*o.log);
+    assert_int_equal(parse("--log", "L", "a", NULL), OPT_OK);
+    assert_string_equal(o.log, "L");
+    assert_int_equal(n_file, 1);
+    assert_int_equal(parse("--log=-L", "a", NULL), OPT_OK);
+    assert_string_equal(o.log, "-L");
+    assert_int_equal(parse("a", NULL), OPT_OK);
+    assert_null(o.log);
+}
+
 static void misuse_is_one_line(void **state) {
     static const struct {
         const char *arg[4], *says;
@@ -130,6 +146,7 @@ static void help_names_every_option(void **state) {
     assert_non_null(strstr(text, "\noptions:\n"));
     assert_non_null(strstr(text, "\nSearch:\n"));
     assert_non_null(strstr(text, "  -o, --output FILE"));
+    assert_non_null(strstr(text, "      --log [FILE]"));
     assert_non_null(strstr(text, "      --mode slow|fast"));
     assert_non_null(strstr(text, "examples:\n  none\n"));
     for (const char *line = text; *line; line += *line == '\n') {
@@ -157,11 +174,9 @@ static int drop(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(options_may_stand_anywhere),
-        cmocka_unit_test(misuse_is_one_line),
-        cmocka_unit_test(help_wins),
-        cmocka_unit_test(help_names_every_option),
-        cmocka_unit_test(numbers_are_decimal_and_whole),
+        cmocka_unit_test(options_may_stand_anywhere), cmocka_unit_test(an_argument_may_be_left_out),
+        cmocka_unit_test(misuse_is_one_line),         cmocka_unit_test(help_wins),
+        cmocka_unit_test(help_names_every_option),    cmocka_unit_test(numbers_are_decimal_and_whole),
     };
     return cmocka_run_group_tests(tests, NULL, drop);
 }
