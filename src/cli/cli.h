@@ -78,6 +78,23 @@ void remark_plan(const struct workload *w, const struct plan *p, const char *whe
 /** Of row i: a gap above the one asked for (of a planner that proves), a batch that does not divide. */
 void remark_row(const struct row_result *row, int i, bool proven, double gap);
 
+/* ---- jobline.c: a job on the command line, in place of a file ---- */
+
+struct job_line {
+    const char *model, *gpus, *site; /* gpus: ZONE/GPU:N,...; site NULL: nodes and links by data sheets */
+    int batch, sequence;             /* 0: not given */
+    int dtype;                       /* of fp32, bf16, fp16; -1: not given */
+    int objective;                   /* enum objective; -1: not given */
+};
+extern const char *const job_line_dtypes[];
+/** Is any of it given? */
+bool job_line_given(const struct job_line *l);
+/** The job that the options mean. Errors name the option. */
+int job_line_load(const struct job_line *l, const char *inputs, bool every_profile, struct job *job,
+                  struct arena *a, struct err *e);
+/** One line on stderr for each thing that was taken for want of another. */
+void job_line_remark(const struct job_line *l, const struct job *job);
+
 /* ---- profiles.c ---- */
 
 /** {"GPU": "measured" or "estimated"} for the GPU types with a profile, of those with GPUs in

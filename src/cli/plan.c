@@ -22,10 +22,25 @@ static struct {
     bool force, json, quiet, corrected;
     int objective, planner, estimator, top, threads, states;
     double time_limit, gap, risk;
+    struct job_line line;
 } o;
 
 static const char *objectives[OBJECTIVE_N + 1];
 static struct opt options[] = {
+    OPTION_GROUP("a job, in place of a file"),
+    OPTION_TEXT(0, "model", "NAME", &o.line.model, "model to train, by name or file"),
+    OPTION_TEXT(
+        0, "gpus", "LIST", &o.line.gpus,
+        "ZONE/GPU:N with commas: what there is, as in east/H100-80:24,west/L4-24:64; the zone may be left "
+        "out where there is one"),
+    OPTION_INT(0, "batch", "B", 1, 1e8, &o.line.batch, "sequences per iteration"),
+    OPTION_TEXT(
+        0, "site", "NAME", &o.line.site,
+        "site of these zones and types, by name or file; default: nodes and links inside zones by data "
+        "sheets"),
+    OPTION_INT(0, "seq-len", "N", 1, 1e8, &o.line.sequence,
+               "tokens of a sequence, for models that say what they are made of; default: the model's"),
+    OPTION_CHOICE(0, "dtype", job_line_dtypes, &o.line.dtype, "element type (default fp32, as in job files)"),
     OPTION_GROUP("what to find"),
     OPTION_CHOICE(
         0, "objective", objectives, &o.objective,
@@ -70,7 +85,7 @@ static struct opt options[] = {
 };
 const struct opt_command plan_command = {
     .name = "plan",
-    .usage = "JOB [options]          (alone, or under mpirun/srun)",
+    .usage = "JOB|--model NAME --gpus LIST --batch B [options]          (alone, or under mpirun/srun)",
     .about = "Find the best plan for every GPU pool of a job and prove it. The answer does not depend on the "
              "number of ranks or "
              "threads.",
@@ -87,6 +102,7 @@ static const char *details(struct arena *a) {
         a,
         "examples:\n"
         "  sailor plan inputs/fig7.json\n"
+        "  sailor plan --model llama-3.1-8b --gpus H100-80:24,L4-24:64 --batch 512 --dtype bf16\n"
         "  mpirun -n 4 sailor plan JOB.json -o OUT.h5 --time-limit 3300     then, if it stopped "
         "(status 75):\n"
         "  mpirun -n 8 sailor plan --resume OUT.h5\n\n"
@@ -355,6 +371,8 @@ static int not_a_job(const char *path, const char *text, struct err *e) {
 }
 
 static int parse_job(const char *path, const char *text, struct job *job, struct arena *a, struct err *e) {
+    o.line.objective = o.objective;
+    if (job_line_given(&o.line)) return job_line_load(&o.line, o.inputs, planner()->every_profile, job, a, e);
     if (not_a_job(path, text, e)) return -1;
     return job_load(path, text, o.inputs, planner()->every_profile, job, a, e);
 }
@@ -362,7 +380,9 @@ static int parse_job(const char *path, const char *text, struct job *job, struct
 /* Rank 0 reads, everyone parses the same bytes: of the file `path`, unless they are `stored`. */
 static int load_job(struct session *s, const char *path, const char *stored, struct arena *a, struct err *e) {
     size_t size = 0;
-    const char *text = stored ? stored : mpx_read(&s->mpi, file_read_text, path, &size, a, e);
+    const char *text = stored                    ? stored
+                       : job_line_given(&o.line) ? ""
+                                                 : mpx_read(&s->mpi, file_read_text, path, &size, a, e);
     if (!text) return -1;
     int rc = stored ? job_from_json(stored, &s->job, a, e) : parse_job(path, text, &s->job, a, e);
     if (mpx_agree(&s->mpi, rc, e)) return -1;
@@ -557,6 +577,7 @@ static int plan(struct session *s, int argc, char **argv, const char *job_path, 
     if (load_job(s, job_path ? job_path : o.resume, job_path ? NULL : earlier->job, a, e)) return -1;
     if (!job_path) job_path = o.resume;
     if (m->rank == 0) {
+        if (job_line_given(&o.line)) job_line_remark(&o.line, &s->job);
         remark_job(&s->job, job_path);
         cli_note_estimated(&s->job.workload, NULL);
         cli_peaks_load(&s->gauge.peaks, s->job.workload.site, s->job.workload.element_bytes, o.inputs);
@@ -599,17 +620,24 @@ int cmd_plan(int argc, char **argv) {
     }
     struct opt_command command = plan_command;
     command.details = details(&a);
-    o.objective = o.estimator = -1;
+    o.objective = o.estimator = o.line.dtype = -1;
     o.time_limit = INFINITY;
     o.gap = -1;
     if (!program_parse(&command, argc, argv, &file, &n, &a, &status)) return arena_free(&a), status;
     if (check_options(&a, &e)) return arena_free(&a), program_misuse(&plan_command, &e);
-    if (!n && !o.resume) {
+    bool line = job_line_given(&o.line);
+    if (line && n) {
+        err_set(&e, EXIT_INPUT, "plan: %.200s and a job on the command line; expected one of the two",
+                file[0]);
+        return arena_free(&a), program_misuse(&plan_command, &e);
+    }
+    if (!n && !o.resume && !line) {
         err_set(&e, EXIT_INPUT, "plan: missing argument; usage: sailor plan %s", plan_command.usage);
         return arena_free(&a), program_misuse(&plan_command, &e);
     }
     int rc = mpx_start(&s.mpi, &e);
-    if (!rc) rc = plan(&s, argc, argv, n ? job_path(file[0], o.inputs, &a) : NULL, &earlier, &a, &e);
+    const char *job = line ? "command line" : n ? job_path(file[0], o.inputs, &a) : NULL;
+    if (!rc) rc = plan(&s, argc, argv, job, &earlier, &a, &e);
     arena_free(&earlier.arena);
     cli_estimator_free(&s.gauge.by);
     if (rc) status = e.code;

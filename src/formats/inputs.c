@@ -126,18 +126,23 @@ cJSON *inputs_tree(const char *path, const char **text, struct arena *a, struct 
 
 const char *const inputs_dtypes[DTYPES] = {"fp32", "bf16", "fp16"};
 
-/** A model or site file by name or path; `at` is where it was named, for messages. `as` is the name it must
- * carry, NULL for a path. */
-static cJSON *open_named(const struct json_at *at, const char *ref, const char *folder, struct lookup *k,
-                         const char **path, const char **as, const char **text) {
-    *as = is_path(ref) ? NULL : ref;
+/** A model or site file by name or path, or `given`; `at` is where it was named, for messages. `as` is the
+ * name it must carry, NULL for a path. */
+static cJSON *open_named(const struct json_at *at, const char *ref, const char *folder, const char *given,
+                         struct lookup *k, const char **path, const char **as, const char **text) {
+    *as = is_path(ref) && !given ? NULL : ref;
+    if (given) {
+        *path = ref;
+        *text = given;
+        return json_parse(ref, given, strlen(given), k->e);
+    }
     if (locate(at, ref, folder, k, path)) return NULL;
     return inputs_tree(*path, text, k->arena, k->e);
 }
 
 static int load_model(const struct json_at *at, const char *ref, struct lookup *k, struct loaded *l) {
     const char *path, *as;
-    cJSON *tree = open_named(at, ref, "models", k, &path, &as, &l->model_text);
+    cJSON *tree = open_named(at, ref, "models", k->model_text, k, &path, &as, &l->model_text);
     if (!tree) return -1;
     struct json_at root = json_root(path, tree);
     l->model = ARENA_NEW(k->arena, struct model);
@@ -159,7 +164,7 @@ static int load_model(const struct json_at *at, const char *ref, struct lookup *
 
 static int load_site(const struct json_at *at, const char *ref, struct lookup *k, struct loaded *l) {
     const char *path, *as;
-    cJSON *tree = open_named(at, ref, "sites", k, &path, &as, &l->site_text);
+    cJSON *tree = open_named(at, ref, "sites", k->site_text, k, &path, &as, &l->site_text);
     if (tree) tree = inputs_fill_site(path, tree, k, &l->site_text);
     if (!tree) return -1;
     struct json_at root = json_root(path, tree);

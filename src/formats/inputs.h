@@ -51,6 +51,12 @@ int profile_estimate(const struct model *m, const char *gpu, const char *dtype, 
 int job_load(const char *path, const char *text, const char *inputs, bool every_profile, struct job *job,
              struct arena *a, struct err *e);
 
+/** The same of a job that is no file: `text` is what one would say, `name` its name and what messages begin
+ * with. `model` and `site`, the texts of such files, stand for those that it names; NULL: they are looked up.
+ */
+int job_load_text(const char *name, const char *text, const char *model, const char *site, const char *inputs,
+                  bool every_profile, struct job *job, struct arena *a, struct err *e);
+
 /** A job rebuilt from job->json alone: no file is read. */
 int job_from_json(const char *text, struct job *job, struct arena *a, struct err *e);
 

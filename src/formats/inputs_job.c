@@ -336,16 +336,25 @@ const char *job_path(const char *ref, const char *inputs, struct arena *a) {
     return path ? path : ref;
 }
 
+static int job_from_text(const char *path, const char *text, bool every_profile, struct lookup *k,
+                         struct job *job) {
+    cJSON *tree = json_parse(path, text, strlen(text), k->e);
+    int rc = tree ? job_from_tree(path, tree, text, every_profile, k, job) : -1;
+    cJSON_Delete(tree);
+    return rc;
+}
+
 int job_load(const char *path, const char *text, const char *inputs, bool every_profile, struct job *job,
              struct arena *a, struct err *e) {
     struct lookup k = {.inputs = inputs, .beside = inputs_dir_of(path, a), .arena = a, .e = e};
-    size_t size = text ? strlen(text) : 0;
-    if (!text && !(text = file_read_text(path, &size, a, e))) return -1;
-    cJSON *tree = json_parse(path, text, size, e);
-    if (!tree) return -1;
-    int rc = job_from_tree(path, tree, text, every_profile, &k, job);
-    cJSON_Delete(tree);
-    return rc;
+    if (!text && !(text = file_read_text(path, NULL, a, e))) return -1;
+    return job_from_text(path, text, every_profile, &k, job);
+}
+
+int job_load_text(const char *name, const char *text, const char *model, const char *site, const char *inputs,
+                  bool every_profile, struct job *job, struct arena *a, struct err *e) {
+    struct lookup k = {.inputs = inputs, .arena = a, .e = e, .model_text = model, .site_text = site};
+    return job_from_text(name, text, every_profile, &k, job);
 }
 
 /* Profiles as stored: of a GPU type one for each mode that none of the others can be made into. */

@@ -21,9 +21,10 @@ cJSON *inputs_tree(const char *path, const char **text, struct arena *a, struct 
 
 /* Where names are looked up; the directory is only asked for when a name needs it. */
 struct lookup {
-    const char *inputs; /* as given, may be NULL */
-    const char *beside; /* directory of the file that names things, or NULL */
-    const char *dir;    /* resolved */
+    const char *inputs;                 /* as given, may be NULL */
+    const char *beside;                 /* directory of the file that names things, or NULL */
+    const char *dir;                    /* resolved */
+    const char *model_text, *site_text; /* given, not to be looked up; NULL: not */
     struct arena *arena;
     struct err *e;
 };

@@ -1,0 +1,78 @@
+#!/usr/bin/env bash
+# TAP. A job on the command line: it is the job file that one would write, and errors name the option.
+# shellcheck disable=SC1091,SC2154
+. "$(dirname "$0")/tap.sh"
+
+plan() { run "$sailor" plan -q --json "$@"; }
+cat >"$tmp/job.json" <<'EOF'
+{"format": "sailor-job/1", "model": "opt-350m", "site": "gcp", "global_batch_size": 64, "objective": "cost",
+ "pools": [{"gpus": [{"zone": "us-central1-a", "gpu": "A100-40", "count": 8}, {"zone": "us-central1-b", "gpu": "V100-16", "count": 8}]}]}
+EOF
+same() { "$python" -c "
+import json, sys
+a, b = [json.loads(open(f).readline()) for f in sys.argv[1:]]
+for x in a, b: del x['search_s']
+sys.exit(a != b)" "$@"; }
+plan "$tmp/job.json"
+cp "$tmp/out" "$tmp/file"
+plan --model opt-350m --site gcp --gpus us-central1-a/A100-40:8,us-central1-b/V100-16:8 --batch 64 --objective cost -o "$tmp/out.h5"
+expect 0 "a job on the command line"
+same "$tmp/out" "$tmp/file"
+ok $? "has the plan of the same job as a file"
+run "$sailor" report "$tmp/out.h5" --json
+same "$tmp/out" "$tmp/file"
+ok $? "is stored with its inputs"
+plan --resume "$tmp/out.h5"
+expect 0 "and can be resumed"
+plan --site clariden --model opt-350m --gpus GH-96:8 --batch 64
+expect 0 "the zone of a site with one may be left out"
+if [ -n "$mpiexec" ]; then
+    run "$mpiexec" -n 2 "$sailor" plan -q --json --model opt-350m --site clariden --gpus GH-96:8 --batch 64
+    [ "$rc" = 0 ] && json "len(o) == 1 and o[0]['status'] == 'optimal'" "two ranks have the same job"
+fi
+
+plan --model llama-3.1-8b --gpus here/H100:8,there/L4-24:8 --batch 32 --dtype bf16
+expect 0 "without a site: data sheets"
+has err "zones have no links between them" "which is said"
+json "o[0]['plan']['site'] == 'data-sheets' and o[0]['plan']['dtype'] == 'bf16' and len({r['zone'] for p in o[0]['plan']['pipelines']
+ for s in p['stages'] for r in s['replicas']}) == 1" "no plan spans two zones"
+plan --model llama-3.1-8b --gpus H100-80:8 --batch 32 --dtype bf16
+json "o[0]['status'] == 'optimal' and o[0]['cost_usd_per_iteration'] is None" "nothing has a price"
+cp "$tmp/out" "$tmp/long"
+plan --model llama-3.1-8b --gpus H100-80:8 --batch 32 --dtype bf16 --seq-len 2048
+json "o[0]['plan']['model'] == 'llama-3.1-8b-2048' and o[0]['iteration_time_s'] <
+ json.loads(open('$tmp/long').readline())['iteration_time_s'] / 3" "--seq-len: shorter sequences take less"
+plan --model llama-3.1-8b --gpus H100-80:8 --batch 32 --dtype bf16 --seq-len 8192
+same "$tmp/out" "$tmp/long"
+ok $? "--seq-len of the model itself changes nothing"
+plan --model opt-350m --site gcp --gpus us-central1-a/A100-40:4 --batch 16 --seq-len 2048
+expect 0 "of a model that does not say what it is made of as well"
+
+bad() { # title, part of the message, options
+    local title=$1 says=$2
+    shift 2
+    plan "$@"
+    expect 2 "$title"
+    has err "sailor: error: $says" "it names the option"
+}
+base=(--model opt-350m --site gcp --batch 64)
+bad "no GPUs" "plan: --gpus is missing" "${base[@]}"
+bad "no model" "plan: --model is missing" --gpus H100-80:8 --batch 2
+bad "no batch" "plan: --batch is missing" --model opt-350m --gpus A100-40:8
+bad "a file, too" "plan: fig7 and a job on the command line" fig7 "${base[@]}"
+bad "an unknown model" '--model: no "opt-351m"' --model opt-351m --gpus H100-80:8 --batch 2
+bad "an unknown site" '--site: no "gpc"' --model opt-350m --site gpc --gpus a/A100-40:8 --batch 2
+bad "an unknown zone" '--gpus, entry 2, zone: "mars"' "${base[@]}" --gpus us-central1-a/A100-40:8,mars/A100-40:8
+bad "an unknown type" '--gpus, entry 1, gpu: "A100"' "${base[@]}" --gpus us-central1-a/A100:8
+bad "twice" '--gpus, entry 2: zone "us-central1-a" and GPU "A100-40" appear twice' "${base[@]}" \
+    --gpus us-central1-a/A100-40:8,us-central1-a/A100-40:4
+bad "no count" '--gpus "us-central1-a/A100-40": expected ZONE/GPU:N' "${base[@]}" --gpus us-central1-a/A100-40
+bad "half a GPU" '--gpus "us-central1-a/A100-40:1.5"' "${base[@]}" --gpus us-central1-a/A100-40:1.5
+bad "an empty entry" '--gpus ""' "${base[@]}" --gpus us-central1-a/A100-40:8,
+bad "no zone of several" '--gpus A100-40:8: no zone' "${base[@]}" --gpus A100-40:8
+bad "no data sheet" '--gpus Z80: no GPU "Z80" among the data sheets' --model llama-3.1-8b --gpus Z80:8 --batch 2
+bad "two data sheets" '--gpus A100: "A100" may be A100-40 or A100-80;' --model llama-3.1-8b --gpus A100:8 --batch 2
+bad "no profile" "--gpus: model opt-350m has no profile on GPU H100-80" --model opt-350m --gpus H100-80:8 --batch 2
+bad "no price" "--gpus: site data-sheets has no price" --model llama-3.1-8b --gpus H100-80:8 --batch 2 --objective cost
+bad "another length" '--seq-len 77: model opt-350m has sequences of 2048' "${base[@]}" --gpus us-central1-a/A100-40:8 --seq-len 77
+finish
