@@ -9,6 +9,8 @@ BINDIR  ?= $(PREFIX)/bin
 LIBDIR  ?= $(PREFIX)/lib/sailor
 DATADIR ?= $(PREFIX)/share/sailor
 MANDIR  ?= $(PREFIX)/share/man
+BASHDIR ?= $(PREFIX)/share/bash-completion/completions
+ZSHDIR  ?= $(PREFIX)/share/zsh/site-functions
 MPI     ?= mpich#     where a system has several side by side: mpich | openmpi
 mpi_kind := $(strip $(MPI))
 MPIEXEC ?= $(firstword $(shell command -v mpirun.$(mpi_kind) mpirun mpiexec srun 2>/dev/null))
@@ -341,6 +343,11 @@ install: all
 	install -d $(call sh,$(DESTDIR)$(BINDIR)) $(call sh,$(DESTDIR)$(DATADIR)) $(if $(man),$(call in_dir,$(MANDIR),man1))
 	install -m 755 $(programs) $(call sh,$(DESTDIR)$(BINDIR))
 	$(if $(plugin),install -d $(call sh,$(DESTDIR)$(LIBDIR)) && install -m 755 $(plugin) $(call sh,$(DESTDIR)$(LIBDIR)))
+	install -d $(call sh,$(DESTDIR)$(BASHDIR)) $(call sh,$(DESTDIR)$(ZSHDIR))
+	for p in $(notdir $(programs)); do \
+	  $(BIN)/$$p completion bash > $(call sh,$(DESTDIR)$(BASHDIR))/$$p && \
+	  $(BIN)/$$p completion zsh > $(call sh,$(DESTDIR)$(ZSHDIR))/_$$p || exit 1; \
+	done
 	for d in inputs analysis jobs docs; do if [ -d $$d ]; then cp -R $$d $(call sh,$(DESTDIR)$(DATADIR)/); fi; done
 	find $(call sh,$(DESTDIR)$(DATADIR)) -name __pycache__ -prune -exec rm -rf {} +
 	$(if $(man),install -m 644 $(man) $(call in_dir,$(MANDIR),man1))
@@ -348,6 +355,7 @@ install: all
 uninstall:
 	$(RM) $(call in_dir,$(BINDIR),$(programs)) $(call in_dir,$(MANDIR)/man1,$(man))
 	$(RM) $(call in_dir,$(LIBDIR),sailor-train-cuda.so)
+	$(RM) $(call in_dir,$(BASHDIR),$(programs)) $(call in_dir,$(ZSHDIR),$(addprefix _,$(notdir $(programs))))
 	$(RM) -r $(call in_dir,$(DATADIR),inputs analysis jobs docs)
 	-rmdir $(call sh,$(DESTDIR)$(DATADIR)) $(call sh,$(DESTDIR)$(LIBDIR)) 2>/dev/null
 

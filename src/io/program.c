@@ -1,6 +1,7 @@
 #include "io/program.h"
 #include "base/names.h"
 #include "base/oom.h"
+#include "io/completion.h"
 #include "io/cpus.h"
 #include "io/mpx.h"
 
@@ -51,9 +52,18 @@ int program_fail(const struct opt_command *c, const struct err *e) {
 }
 int program_misuse(const struct opt_command *c, const struct err *e) { return misuse(opt_program(c), e); }
 
+/* A command that is asked for its table of options, and does nothing else: it fills in what its table lacks,
+ * and comes to program_parse(). */
+static const struct opt_command **asked;
+
 bool program_parse(const struct opt_command *c, int argc, char **argv, const char ***files, int *n_file,
                    struct arena *a, int *status) {
     struct err e;
+    if (asked) {
+        *asked = c;
+        *status = EXIT_OK;
+        return false;
+    }
     enum opt_result parsed = opt_parse(c, argc, argv, files, n_file, a, &e);
     *status = EXIT_OK;
     if (parsed == OPT_HELP && mpx_launch_rank() == 0) fputs(opt_help(c, a), stdout);
@@ -83,7 +93,8 @@ static void print_help(const struct program *p) {
                about);
     }
     printf("  help      this text, or `%s help COMMAND`\n"
-           "  version   version and build features (also --version)\n\n%s",
+           "  version   version and build features (also --version)\n"
+           "  completion  bash|zsh: a script that completes command lines\n\n%s",
            p->name, p->end);
 }
 
@@ -114,14 +125,38 @@ static void print_version(const struct program *p) {
 }
 
 static int unknown(const struct program *p, const char *name) {
-    const char *names[COMMANDS_MAX + 2] = {"help", "version"};
-    int n = 2;
+    const char *names[COMMANDS_MAX + 3] = {"help", "version", "completion"};
+    int n = 3;
     struct err e;
     for (int i = 0; i < p->n_command && i < COMMANDS_MAX; i++) names[n++] = p->command[i].command->name;
     const char *near = name_nearest(name, names, n);
     err_set(&e, EXIT_INPUT, "unknown command '%s'%s%s%s; see '%s --help'", name,
             near ? " (did you mean " : "", near ? near : "", near ? "?)" : "", p->name);
     return misuse(p->name, &e);
+}
+
+/* The tables may lie on the stack of their command: copies, whose options stay where they are. */
+static int print_completion(const struct program *p, int argc, char **argv) {
+    struct opt_command copy[COMMANDS_MAX];
+    const struct opt_command *list[COMMANDS_MAX], *one = NULL;
+    struct err e;
+    int shell = 0, n = 0;
+    while (argc == 3 && completion_shells[shell] && strcmp(completion_shells[shell], argv[2]) != 0) shell++;
+    if (argc != 3 || !completion_shells[shell]) {
+        err_set(&e, EXIT_INPUT, "completion: expected bash or zsh; see '%s --help'", p->name);
+        return misuse(p->name, &e);
+    }
+    for (; n < p->n_command && n < COMMANDS_MAX; n++) {
+        char name[32];
+        snprintf(name, sizeof name, "%s", p->command[n].command->name);
+        asked = &one;
+        p->command[n].run(1, (char *[]){name, NULL});
+        asked = NULL;
+        copy[n] = *(one ? one : p->command[n].command);
+        list[n] = &copy[n];
+    }
+    if (mpx_launch_rank() == 0) completion_write(shell, p->name, list, n, stdout);
+    return EXIT_OK;
 }
 
 static int dispatch(const struct program *p, int argc, char **argv) {
@@ -137,6 +172,7 @@ static int dispatch(const struct program *p, int argc, char **argv) {
         if (mpx_launch_rank() == 0) version ? print_version(p) : print_help(p);
         return EXIT_OK;
     }
+    if (!strcmp(name, "completion")) return print_completion(p, argc, argv);
     if (help) name = argv[2];
     for (const struct program_command *c = p->command; c < p->command + p->n_command; c++)
         if (!strcmp(name, c->command->name))

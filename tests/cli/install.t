@@ -13,6 +13,9 @@ run "${make[@]}" install
 ok $? "install into a path with spaces"
 run "$place/bin/sailor" --version
 expect 0 "what was installed starts"
+bash -c '. "$1/share/bash-completion/completions/sailor" && declare -F _sailor' - "$place" >/dev/null &&
+    [ -s "$place/share/zsh/site-functions/_sailor" ]
+ok $? "completion for bash and zsh is where they look for it"
 run "${make[@]}" uninstall
 [ "$rc" = 0 ] && [ -z "$(find "$place" -type f)" ] && [ ! -e "$place/share/sailor" ]
 ok $? "uninstall leaves no file"

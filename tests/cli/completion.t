@@ -1,0 +1,90 @@
+#!/usr/bin/env bash
+# TAP. `sailor completion`: what bash's completion function offers, and zsh's, where there is one.
+# shellcheck disable=SC1091,SC2154
+. "$(dirname "$0")/tap.sh"
+
+run "$sailor" completion bash
+expect 0 "completion bash"
+cp "$tmp/out" "$tmp/complete.bash"
+bash -n "$tmp/complete.bash" && shellcheck -s bash "$tmp/complete.bash" >/dev/null
+ok $? "is a script that shellcheck has nothing against"
+run "$sailor" completion fish
+expect 2 "a shell that is not known"
+run "$sailor" completion
+expect 2 "no shell"
+# shellcheck disable=SC1090
+. "$tmp/complete.bash"
+offers() { # title, words wanted (all of them, in any order), the command line; a last word '' is one to begin
+    local title=$1 wanted=$2
+    shift 2
+    COMP_WORDS=("$sailor" "$@") COMP_CWORD=$#
+    _sailor
+    [ "$(printf '%s\n' "${COMPREPLY[@]}" | sort | xargs)" = "$(xargs -n 1 <<<"$wanted" | sort | xargs)" ]
+    ok $? "$title" || echo "# ${COMPREPLY[*]}"
+}
+has_offer() { # title, one word, the command line
+    local title=$1 wanted=$2
+    shift 2
+    COMP_WORDS=("$sailor" "$@") COMP_CWORD=$#
+    _sailor
+    printf '%s\n' "${COMPREPLY[@]}" | grep -qx -- "$wanted"
+    ok $? "$title"
+}
+offers "commands" "plan profile" p
+offers "all commands" "$("$sailor" --help | sed -n '/^commands:/,/^$/s/^  \([a-z]*\) .*/\1/p')" ''
+offers "options" "--model" plan --mod
+has_offer "help is an option of all" --help simulate --h
+offers "choices of an option" "throughput" plan --objective t
+offers "choices that are filled in at run time" "aceso amp atlas" plan --planner a
+offers "choices behind =" "cost" plan --objective = c
+offers "all of them right behind =" "throughput cost frontier" plan --objective =
+offers "a short option takes what its long one does" "VERSION" model -o VERS
+offers "files" "VERSION" export VERS
+has_offer "names of models" opt-350m plan --model opt
+has_offer "names of sites" clariden plan --site cl
+has_offer "names of jobs" fig8b plan fig8
+offers "nothing where a number is wanted" "" plan --top ''
+offers "words that a command takes" "models" list m
+offers "commands to get help on" "figures" help f
+offers "shells" "zsh" completion z
+offers "an unknown command" "" nonsense --x
+missing=$(for c in plan simulate validate export report import figures list model profile site; do
+    for o in $("$sailor" "$c" --help | grep -oE '^ +(-[a-z], )?--[a-z-]+' | grep -oE -- '--[a-z-]+'); do
+        COMP_WORDS=("$sailor" "$c" "$o") COMP_CWORD=2
+        _sailor
+        printf '%s\n' "${COMPREPLY[@]}" | grep -qx -- "$o" || echo "$c $o"
+    done
+done)
+[ -z "$missing" ]
+ok $? "every option of every command's help is offered${missing:+: not $missing}"
+if [ -x "$train" ]; then
+    "$train" completion bash >"$tmp/train.bash" && . "$tmp/train.bash"
+    COMP_WORDS=("$train" run --back) COMP_CWORD=2
+    _sailor_train
+    [ "${COMPREPLY[*]}" = --backend ]
+    ok $? "sailor-train has its own"
+fi
+
+if command -v zsh >/dev/null; then
+    run "$sailor" completion zsh
+    expect 0 "completion zsh"
+    cp "$tmp/out" "$tmp/_sailor"
+    zsh -n "$tmp/_sailor"
+    ok $? "is a script of zsh"
+    cat >"$tmp/stub" <<'EOF'
+compdef() { : }
+_describe() { print -l -- "${(@P)2}" }
+_arguments() { print -l -- "$@" }
+source $1
+words=(sailor '') CURRENT=2; _sailor
+words=(sailor plan --objective '') CURRENT=4; _sailor
+EOF
+    run zsh -f "$tmp/stub" "$tmp/_sailor"
+    expect 0 "its function runs"
+    has out "site:Make or edit a site file" "commands with what they do"
+    has out ":objective:(throughput cost frontier)" "choices"
+    has out ":planner:(exact varuna" "those of run time"
+else
+    n=$((n + 1)); echo "ok $n - completion zsh # SKIP zsh is not installed"
+fi
+finish
