@@ -217,7 +217,7 @@ static int check_options(struct err *e) {
     return o.trace ? file_can_create(o.trace, o.force, "use -f to overwrite it", e) : 0;
 }
 
-static int simulate(const char **file, int n_file, struct arena *a, struct err *e) {
+static int simulate_all(const char **file, int n_file, struct arena *a, struct err *e) {
     struct job job;
     struct plan_entry **part = ARENA_ARRAY(a, struct plan_entry *, n_file);
     int *n_part = ARENA_ARRAY(a, int, n_file), n = 0;
@@ -246,6 +246,19 @@ static int simulate(const char **file, int n_file, struct arena *a, struct err *
     arena_free(&s.arena);
     if (!rc && !o.json && n) table_print(t, stdout);
     return rc;
+}
+
+/* Who reads one object per plan finds there, too, why a plan has none. */
+static int simulate(const char **file, int n_file, struct arena *a, struct err *e) {
+    if (!simulate_all(file, n_file, a, e)) return 0;
+    if (!o.json || e->code != EXIT_INPUT) return -1;
+    cJSON *answer = cJSON_CreateObject();
+    cJSON_AddStringToObject(answer, "error", e->text);
+    char *text = cJSON_PrintUnformatted(answer);
+    puts(text);
+    cJSON_free(text);
+    cJSON_Delete(answer);
+    return -1;
 }
 
 int cmd_simulate(int argc, char **argv) {

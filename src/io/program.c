@@ -32,24 +32,7 @@ static int misuse(const char *program, const struct err *e) {
     return mpx_launch_rank() == 0 ? fail(program, e) : (int)e->code;
 }
 
-/* Who reads answers as JSON learns there, too, why there is none. */
-static void print_json_error(const struct opt_command *c, const struct err *e) {
-    bool json = false;
-    for (int i = 0; i < c->n_opt; i++)
-        if (c->opts[i].kind == OPT_FLAG && !strcmp(c->opts[i].name, "json"))
-            json = *(const bool *)c->opts[i].value;
-    if (!json || e->code != EXIT_INPUT) return;
-    cJSON *text = cJSON_CreateString(e->text);
-    char *quoted = cJSON_PrintUnformatted(text);
-    printf("{\"error\": %s, \"status\": %d}\n", quoted, (int)e->code);
-    cJSON_free(quoted);
-    cJSON_Delete(text);
-}
-
-int program_fail(const struct opt_command *c, const struct err *e) {
-    print_json_error(c, e);
-    return fail(opt_program(c), e);
-}
+int program_fail(const struct opt_command *c, const struct err *e) { return fail(opt_program(c), e); }
 int program_misuse(const struct opt_command *c, const struct err *e) { return misuse(opt_program(c), e); }
 
 /* A command that is asked for its table of options, and does nothing else: it fills in what its table lacks,

@@ -33,8 +33,7 @@ int program_main(const struct program *p, int argc, char **argv);
 /** "0.1.0" or "0.1.0+gabc123", as determined by the build. */
 const char *program_version(void);
 
-/** Print "PROGRAM: error: ..." on one line and return the exit status of the error. If --json was given and
- * the input is at fault, {"error": ..., "status": 2} is printed on stdout, too. */
+/** Print "PROGRAM: error: ..." on one line and return the exit status of the error. */
 int program_fail(const struct opt_command *c, const struct err *e);
 /** The same for misuse, before MPI starts: only one process prints. */
 int program_misuse(const struct opt_command *c, const struct err *e);
