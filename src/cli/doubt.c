@@ -66,6 +66,8 @@ double cli_time_in(const struct workload *world, struct cli_estimator *k, const 
     struct err none;
     then.site = world->site;
     then.profile = world->profile;
+    then.n_variant = world->n_variant;
+    then.variant = world->variant;
     return cli_estimate(k, &then, p, &est, &none) ? NAN : est.iteration_time_s;
 }
 

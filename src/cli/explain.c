@@ -95,7 +95,7 @@ static int next_microbatch(const struct workload *w, const struct plan *p) {
 
 /* Memory binds where the next microbatch does not fit. */
 static void limit_memory(struct explanation *x, const struct explain_question *q, struct arena *a) {
-    const struct workload *w = q->entry->workload;
+    const struct workload *w = workload_variant(q->entry->workload, &q->entry->plan->options);
     const struct plan *p = q->entry->plan;
     const struct breakdown *b = &x->use.breakdown;
     int next = next_microbatch(w, p);

@@ -73,7 +73,7 @@ static void print_path(const struct explanation *x, const struct explain_questio
 /* The replicas of the slowest stage, where they are of several kinds. */
 static void print_kinds(const struct explanation *x, const struct explain_question *q, FILE *out,
                         struct arena *a) {
-    const struct workload *w = q->entry->workload;
+    const struct workload *w = workload_variant(q->entry->workload, &q->entry->plan->options);
     const struct stage_at *at = &x->use.breakdown.slowest;
     const struct stage *st = &q->entry->plan->pipeline[at->pipeline].stage[at->stage];
     double slowest = 0;
@@ -139,7 +139,7 @@ void explain_print(const struct explain_question *q, FILE *out, struct arena *a)
 }
 
 static cJSON *kinds_json(const struct explain_question *q, const struct stage *st) {
-    const struct workload *w = q->entry->workload;
+    const struct workload *w = workload_variant(q->entry->workload, &q->entry->plan->options);
     cJSON *list = cJSON_CreateArray();
     for (int g = 0; g < st->n_group; g++) {
         const struct replicas *r = &st->group[g];

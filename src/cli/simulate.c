@@ -136,6 +136,8 @@ static struct plan_entry entry_at_risk(const struct session *s, const struct pla
     if (s->at_risk) {
         w->site = s->at_risk->site;
         w->profile = s->at_risk->profile;
+        w->n_variant = s->at_risk->n_variant;
+        w->variant = s->at_risk->variant;
     }
     then.workload = w;
     return then;

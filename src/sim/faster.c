@@ -24,16 +24,29 @@ struct profile *faster_profile(const struct profile *p, int n_layer, double spee
     return f;
 }
 
-struct workload *faster_layers(const struct workload *w, int gpu, double speed, struct arena *a) {
-    struct workload *f = ARENA_NEW(a, struct workload);
+struct workload *workload_changeable(const struct workload *w, struct workload **variant, struct arena *a) {
+    struct workload *copy = ARENA_NEW(a, struct workload);
+    *copy = *w;
+    *variant = ARENA_ARRAY(a, struct workload, w->n_variant + 1);
+    if (w->n_variant) memcpy(*variant, w->variant, sizeof **variant * (size_t)w->n_variant);
+    copy->variant = *variant;
+    return copy;
+}
+
+static void speed_up(struct workload *w, int gpu, double speed, struct arena *a) {
     const struct profile **profile = ARENA_ARRAY(a, const struct profile *, w->site->n_gpu);
-    *f = *w;
-    f->profile = profile;
     for (int g = 0; g < w->site->n_gpu; g++) {
         profile[g] = w->profile[g];
         if (profile[g] && (gpu < 0 || gpu == g))
             profile[g] = faster_profile(profile[g], w->model->n_layer, speed, a);
     }
+    w->profile = profile;
+}
+
+struct workload *faster_layers(const struct workload *w, int gpu, double speed, struct arena *a) {
+    struct workload *variant, *f = workload_changeable(w, &variant, a);
+    speed_up(f, gpu, speed, a);
+    for (int i = 0; i < f->n_variant; i++) speed_up(&variant[i], gpu, speed, a);
     return f;
 }
 
@@ -57,16 +70,16 @@ struct workload *faster_links(const struct workload *w, struct link_ends ends, d
                               struct arena *a) {
     const struct site *s = w->site;
     size_t side = (size_t)s->n_zone * (size_t)s->n_gpu * TP_N;
-    struct workload *f = ARENA_NEW(a, struct workload);
+    struct workload *variant, *f = workload_changeable(w, &variant, a);
     struct site *wide = ARENA_NEW(a, struct site);
     struct link *link = ARENA_ARRAY(a, struct link, side * side);
     memcpy(link, s->link, sizeof *link * side * side);
     widen(s, link, ends.place, ends.other, speed);
     if (ends.place != ends.other) widen(s, link, ends.other, ends.place, speed);
-    *f = *w;
     *wide = *s;
     wide->link = link;
     f->site = wide;
+    for (int i = 0; i < f->n_variant; i++) variant[i].site = wide;
     return f;
 }
 

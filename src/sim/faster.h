@@ -4,6 +4,10 @@
 #include "sim/plan.h"
 /* The world with something in it faster, so that an estimate made again says what that is worth. Pure. */
 
+/** A copy of w and of its variants (*variant, w->n_variant of them), whose profiles and site may be
+ * exchanged. Lives in a. */
+struct workload *workload_changeable(const struct workload *w, struct workload **variant, struct arena *a);
+
 /** The profile with all layers taking 1 / speed of their time; lives in a. A link with `speed` times its
  * bandwidth. */
 struct profile *faster_profile(const struct profile *p, int n_layer, double speed, struct arena *a);

@@ -42,25 +42,33 @@ static const struct link *slower_links(const struct site *s, const double *devia
     return link;
 }
 
+static void slow_down(struct workload *w, const double *deviation, double q, struct arena *a) {
+    const struct profile **profile = ARENA_ARRAY(a, const struct profile *, w->site->n_gpu);
+    for (int g = 0; g < w->site->n_gpu; g++)
+        if (w->profile[g])
+            profile[g] =
+                faster_profile(w->profile[g], w->model->n_layer, 1 / risk_factor(deviation[g], q), a);
+    w->profile = profile;
+}
+
 struct workload *risk_world(const struct workload *w, const double *deviation, double q, struct arena *a) {
     const struct site *s = w->site;
-    struct workload *then = ARENA_NEW(a, struct workload);
+    struct workload *variant, *then = workload_changeable(w, &variant, a);
     struct site *site = ARENA_NEW(a, struct site);
-    const struct profile **profile = ARENA_ARRAY(a, const struct profile *, s->n_gpu);
     struct link *intra = ARENA_ARRAY(a, struct link, s->n_gpu * TP_N);
-    *then = *w;
     *site = *s;
-    for (int g = 0; g < s->n_gpu; g++) {
-        double speed = 1 / risk_factor(deviation[g], q);
-        if (w->profile[g]) profile[g] = faster_profile(w->profile[g], w->model->n_layer, speed, a);
-        for (int ti = 0; s->intra && ti < TP_N; ti++) {
+    for (int g = 0; s->intra && g < s->n_gpu; g++)
+        for (int ti = 0; ti < TP_N; ti++) {
             intra[g * TP_N + ti] = s->intra[g * TP_N + ti];
-            faster_link(&intra[g * TP_N + ti], speed);
+            faster_link(&intra[g * TP_N + ti], 1 / risk_factor(deviation[g], q));
         }
-    }
     if (s->intra) site->intra = intra;
     site->link = slower_links(s, deviation, q, a);
     then->site = site;
-    then->profile = profile;
+    slow_down(then, deviation, q, a);
+    for (int i = 0; i < then->n_variant; i++) {
+        variant[i].site = site;
+        slow_down(&variant[i], deviation, q, a);
+    }
     return then;
 }
