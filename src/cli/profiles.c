@@ -60,5 +60,5 @@ void cli_note_estimated(const struct workload *w, const int *used) {
     for (int g = 0; g < w->site->n_gpu; g++)
         if (estimated_somewhere(w, used, g))
             fprintf(stderr, "%s%s", n++ ? ", " : "sailor: layer times of ", w->site->gpu[g].name);
-    if (n) fprintf(stderr, " are estimated from data sheets, not measured: expect an error of 5 to 10 %%\n");
+    if (n) fprintf(stderr, " are estimated from data sheets, not measured: intervals are wider\n");
 }

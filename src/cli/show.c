@@ -210,11 +210,9 @@ static void show_list(const struct found_plan *f, int n, const struct site *s, F
     struct arena a = {0};
     bool plain = true;
     for (int k = 0; k < n; k++) plain &= !*show_options(&f[k].plan->options, "", &a);
-    struct table *t = table_new(
-        plain
-            ? "#|s/iteration|iterations/s|USD|egress|P|D|m|GPUs|<types"
-            : "#|s/iteration|iterations/s|USD|egress|P|D|m|GPUs|<types|<options",
-        &a);
+    struct table *t = table_new(plain ? "#|s/iteration|iterations/s|USD|egress|P|D|m|GPUs|<types"
+                                      : "#|s/iteration|iterations/s|USD|egress|P|D|m|GPUs|<types|<options",
+                                &a);
     int *used = ARENA_ARRAY(&a, int, s->n_zone * s->n_gpu);
     for (int k = 0; k < n; k++) {
         const struct plan *p = f[k].plan;

@@ -21,7 +21,8 @@ static int attributes(const struct results *r, struct h5_attr out[ATTRIBUTES_MAX
                                        r->command_line ? r->command_line : "");
     const struct h5_attr list[] = {
         TEXT("schema", schema_name),
-        INT("schema_version", w->n_variant || w->altered ? SCHEMA_VERSION : SCHEMA_VERSION_PLAIN),
+        INT("schema_version",
+            w->n_variant || w->altered || r->risk > 0 ? SCHEMA_VERSION : SCHEMA_VERSION_PLAIN),
         TEXT("title", "plans for distributed training, found by sailor plan"),
         TEXT("source", r->version),
         TEXT("history", history),
