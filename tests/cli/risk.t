@@ -95,6 +95,18 @@ run "$sailor" plan "$tmp/limit.json" --json
 json "o[0]['status'] == 'optimal'" "a limit that is expected to be kept"
 run "$sailor" plan "$tmp/limit.json" --json --risk 0.95
 expect 3 "--risk holds plans to limits by the ends of their intervals"
+# the options that are chosen are in doubt as well
+cat >"$tmp/options.json" <<'EOF'
+{"format": "sailor-job/1", "model": "llama-3.1-8b", "site": "gcp", "global_batch_size": 32, "dtype": "bf16", "zero": [0, 1],
+ "pools": [{"gpus": [{"zone": "us-central1-a", "gpu": "A100-80", "count": 16}]}]}
+EOF
+run "$sailor" plan "$tmp/options.json" --risk 0.95 --json -o "$tmp/options.h5"
+json "o[0]['plan']['zero'] == 1 and o[0]['iteration_time_s'] == o[0]['iteration_time_high_s'] > 1.2 * o[0]['expected_iteration_time_s']" \
+    "--risk of a plan whose options were chosen"
+cp "$tmp/out" "$tmp/chosen"
+"$sailor" export "$tmp/options.h5" -o "$tmp/zero.json" && run "$sailor" simulate "$tmp/zero.json" --risk 0.95 --json --explain
+json "o[0]['iteration_time_s'] == json.load(open('$tmp/chosen'))['iteration_time_s'] and
+      0.05 < o[0]['explain']['helps'][0]['gain'] < 0.0910" "and simulate says the same, and what would help"
 run "$sailor" plan "$tmp/job.json" --planner metis --risk 0.95
 expect 2 "--risk of a published planner"
 # where one type is far more doubtful, caution moves work away from it
