@@ -75,7 +75,7 @@ static void show_json(const char *name, const struct config *c, const struct mod
     struct err e;
     cJSON *out = cJSON_CreateObject(), *kept = cJSON_CreateObject();
     cJSON_AddStringToObject(out, "name", name);
-    cJSON_AddStringToObject(out, "family", c->family);
+    cJSON_AddStringToObject(out, "family", c->words.family);
     json_add_number(out, "parameters", shape_params(x));
     json_add_number(out, "active_parameters", shape_active_params(x));
     json_add_number(out, "embedding_parameters", embedding_params(x, 1));
@@ -92,7 +92,7 @@ static void show_json(const char *name, const struct config *c, const struct mod
 static void show_text(const char *name, const struct config *c, const struct model_shape *s,
                       struct arena *a) {
     const struct transformer *x = &s->transformer;
-    printf("%s (%s): %s parameters", name, c->family, table_number(shape_params(x), 12, a));
+    printf("%s (%s): %s parameters", name, c->words.family, table_number(shape_params(x), 12, a));
     if (x->experts)
         printf(", of which a token passes %s (%d of %d experts); every replica holds all of them",
                table_number(shape_active_params(x), 12, a), x->active_experts, x->experts);
@@ -133,9 +133,10 @@ static int model(const char **file, int n, struct arena *a, struct err *e) {
     s.transformer.sequence = sequence;
     const char *name = name_of(file[0], &c, a);
     struct text out = {0};
-    const char *source = arena_printf(a, "config.json of %s, family %s%s", c.name ? c.name : name, c.family,
-                                      c.shape.experts ? "; every replica holds all experts" : "");
-    shape_write_model(&out, name, c.family, c.activation, source, &s);
+    const char *source =
+        arena_printf(a, "config.json of %s, family %s%s", c.name ? c.name : name, c.words.family,
+                     c.shape.experts ? "; every replica holds all experts" : "");
+    shape_write_model(&out, name, &c.words, source, &s);
     int rc = o.output ? file_write(o.output, out.s, out.n, e) : 0;
     if (!rc && o.json) show_json(name, &c, &s, out.s);
     if (!rc && !o.json) show_text(name, &c, &s, a);

@@ -172,8 +172,40 @@ static void add_degree(struct text *t, const struct model_shape *s, int tp) {
     text_add(t, "\n      }");
 }
 
-void shape_write_model(struct text *t, const char *name, const char *family, const char *activation,
-                       const char *source, const struct model_shape *s) {
+static void add_word(struct text *t, const char *key, double value) {
+    text_add(t, ", \"%s\": ", key);
+    text_number(t, value);
+}
+
+static const char *biases_of(const struct transformer *x) {
+    bool others = x->out_biases && x->ffn_biases;
+    if (x->qkv_biases) return others ? "all" : "qkv only";
+    return others ? "all but qkv" : "none";
+}
+
+/* What is as in GPT-2 is left out. */
+static void add_words(struct text *t, const struct shape_words *w, const struct transformer *x) {
+    if (w->norm_epsilon > 0) add_word(t, "norm_epsilon", w->norm_epsilon);
+    if (x->head_size * x->heads != x->hidden) add_word(t, "head_size", x->head_size);
+    if (w->position_offset) add_word(t, "position_offset", w->position_offset);
+    if (w->unscaled) text_add(t, ", \"attention_scaled\": false");
+    if (w->window) add_word(t, "window", w->window);
+    if (w->window && w->window_of) text_add(t, ", \"window_of_blocks\": \"%s\"", w->window_of);
+    if (w->rope_theta > 0) add_word(t, "rope_theta", w->rope_theta);
+    if (!w->rope_type) return;
+    text_add(t, ",\n    \"rope_scaling\": {\"rope_type\": ");
+    text_string(t, w->rope_type);
+    if (!strcmp(w->rope_type, "llama3")) {
+        add_word(t, "factor", w->rope_factor);
+        add_word(t, "low_freq_factor", w->rope_low);
+        add_word(t, "high_freq_factor", w->rope_high);
+        add_word(t, "original_max_position_embeddings", w->rope_original);
+    }
+    text_add(t, "}");
+}
+
+void shape_write_model(struct text *t, const char *name, const struct shape_words *words, const char *source,
+                       const struct model_shape *s) {
     const struct transformer *x = &s->transformer;
     double out = (double)x->sequence * x->hidden;
     text_add(t, "{\n  \"format\": \"sailor-model/1\",\n  \"name\": ");
@@ -186,16 +218,16 @@ void shape_write_model(struct text *t, const char *name, const char *family, con
              x->heads, x->vocabulary);
     add_shape(t, s);
     text_add(t, "  \"architecture\": {\n    \"family\": ");
-    text_string(t, family);
+    text_string(t, words->family);
     text_add(t, ", \"activation\": ");
-    text_string(t, activation);
+    text_string(t, words->activation);
     text_add(t, ", \"ffn_size\": %d, \"norm\": \"%s\", \"positions\": \"%s\", \"biases_added\": \"%s\", ",
              x->ffn, x->rms_norm ? "rmsnorm" : "layernorm", x->positions ? "learned" : "rotary",
-             x->qkv_biases && x->out_biases && x->ffn_biases ? "all"
-             : x->qkv_biases                                 ? "qkv only"
-                                                             : "none");
-    text_add(t, "\"kv_heads\": %d, \"head\": \"%s\"\n  },\n", x->kv_heads,
+             biases_of(x));
+    text_add(t, "\"kv_heads\": %d, \"head\": \"%s\"", x->kv_heads,
              x->tied ? "final norm and the embedding" : "final norm and a matrix of its own");
+    add_words(t, words, x);
+    text_add(t, "\n  },\n");
     text_add(t, "  \"memory\": {\n    \"act_out\": ");
     add_numbers(t, out, out, x->layers, out);
     text_add(t, ",\n    \"tp\": {\n");

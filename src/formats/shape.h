@@ -18,9 +18,21 @@ double shape_active_params(const struct transformer *x);
 /** Elements of 16 bit that a block keeps per sequence for its backward pass, on one of tp GPUs. */
 double shape_kept(const struct model_shape *s, enum recompute recompute, int tp);
 
-/** A model file. `family` and `source` are for people and for the trainer. */
-void shape_write_model(struct text *t, const char *name, const char *family, const char *activation,
-                       const char *source, const struct model_shape *s);
+/* What a trainer needs to know beside sizes; 0 and NULL: as in GPT-2. */
+struct shape_words {
+    const char *family, *activation;
+    double norm_epsilon, rope_theta;
+    const char *rope_type; /* "llama3", for which the four numbers hold, or another one; NULL: plain */
+    double rope_factor, rope_low, rope_high, rope_original;
+    int position_offset;   /* row of the first token in the table of positions */
+    int window;            /* tokens that a token sees, itself among them */
+    const char *window_of; /* "odd": of every other block, the second one first */
+    bool unscaled;         /* attention scores are not divided by the root of the head's size */
+};
+
+/** A model file. `words` and `source` are for people and for the trainer. */
+void shape_write_model(struct text *t, const char *name, const struct shape_words *words, const char *source,
+                       const struct model_shape *s);
 
 /** A profile file with estimated times: microbatches 1 to 64, and the degrees that fit into a node and that
  * the model has sizes for; `o` NULL: the model's own options. -1 with *e set (EXIT_INPUT) if the GPU does not

@@ -38,8 +38,38 @@ static int flag_or(struct config_reader *r, const char *key, bool without, bool 
 
 static int activation_or(struct config_reader *r, const char *key, const char *without) {
     struct json_at at = json_member(&r->root, key);
-    r->c->activation = without;
-    return at.node && !json_null(&at) ? json_string(&at, &r->c->activation, r->a, r->e) : 0;
+    r->c->words.activation = without;
+    return at.node && !json_null(&at) ? json_string(&at, &r->c->words.activation, r->a, r->e) : 0;
+}
+
+static int real_or(struct config_reader *r, const char *key, double without, double *out) {
+    struct json_at at = json_member(&r->root, key);
+    *out = without;
+    return at.node && !json_null(&at) ? json_real(&at, 0, 1e15, out, r->e) : 0;
+}
+
+/* llama3 is what the trainer builds; of another kind the name is kept, for it to refuse. */
+static int rope(struct config_reader *r) {
+    struct shape_words *w = &r->c->words;
+    struct json_at how = json_member(&r->root, "rope_scaling"), type = json_member(&how, "rope_type");
+    if (real_or(r, "rope_theta", 10000, &w->rope_theta)) return -1;
+    if (!how.node || json_null(&how)) return 0;
+    if (!type.node) type = json_member(&how, "type"); /* as it was called before Llama 3.1 */
+    if (json_string(&type, &w->rope_type, r->a, r->e)) return -1;
+    if (!strcmp(w->rope_type, "default")) w->rope_type = NULL;
+    if (!w->rope_type || strcmp(w->rope_type, "llama3")) return 0;
+    const struct {
+        const char *key;
+        double *out;
+    } figures[] = {{"factor", &w->rope_factor},
+                   {"low_freq_factor", &w->rope_low},
+                   {"high_freq_factor", &w->rope_high},
+                   {"original_max_position_embeddings", &w->rope_original}};
+    for (int i = 0; i < 4; i++) {
+        struct json_at at = json_member(&how, figures[i].key);
+        if (json_real(&at, 0, 1e9, figures[i].out, r->e)) return -1;
+    }
+    return 0;
 }
 
 /* The keys that most families share. */
@@ -75,6 +105,17 @@ static int read_gpt2(struct config_reader *r) {
     return 0;
 }
 
+/* "attention_types": [[["global", "local"], 12]] is what the published models have, and the default. */
+static int local_blocks(struct config_reader *r) {
+    struct json_at types = json_member(&r->root, "attention_types");
+    const cJSON *pattern = cJSON_GetArrayItem(cJSON_GetArrayItem(cJSON_GetArrayItem(types.node, 0), 0), 0),
+                *second = pattern ? pattern->next : NULL;
+    bool usual = cJSON_IsString(pattern) && cJSON_IsString(second) && !second->next &&
+                 !strcmp(pattern->valuestring, "global") && !strcmp(second->valuestring, "local");
+    r->c->words.window_of = !types.node || (usual && cJSON_GetArraySize(types.node) == 1) ? "odd" : "other";
+    return figure_or(r, "window_size", 256, &r->c->words.window);
+}
+
 static int read_gpt_neo(struct config_reader *r) {
     struct transformer *x = &r->c->shape;
     if (figure(r, "hidden_size", &x->hidden) || figure(r, "num_layers", &x->layers) ||
@@ -86,7 +127,8 @@ static int read_gpt_neo(struct config_reader *r) {
         return -1;
     r->c->longest = x->positions;
     x->out_biases = x->ffn_biases = true;
-    return 0;
+    r->c->words.unscaled = true;
+    return local_blocks(r);
 }
 
 /* The table of positions has two rows that no token uses. */
@@ -102,6 +144,7 @@ static int read_opt(struct config_reader *r) {
         return -1;
     if (x->embedding_size == x->hidden) x->embedding_size = 0;
     x->positions = r->c->longest + 2;
+    r->c->words.position_offset = 2;
     x->qkv_biases = x->out_biases = x->ffn_biases = biases;
     x->no_final_norm = !before || removed;
     return 0;
@@ -114,6 +157,7 @@ static int read_gated(struct config_reader *r, bool tied, int head_without) {
     return read_common(r) || figure(r, "intermediate_size", &x->ffn) ||
            figure_or(r, "num_key_value_heads", x->heads, &x->kv_heads) ||
            activation_or(r, "hidden_act", "silu") || flag_or(r, "tie_word_embeddings", tied, &x->tied) ||
+           real_or(r, "rms_norm_eps", 1e-6, &r->c->words.norm_epsilon) || rope(r) ||
            head_size(r, head_without);
 }
 
@@ -126,9 +170,19 @@ static int read_llama(struct config_reader *r) {
     return 0;
 }
 
-static int read_mistral(struct config_reader *r) { return read_gated(r, false, 0); }
+/* Without the key there is a window, with null there is none. */
+static int read_mistral(struct config_reader *r) {
+    struct json_at window = json_member(&r->root, "sliding_window");
+    if (!json_null(&window) && figure_or(r, "sliding_window", 4096, &r->c->words.window)) return -1;
+    return read_gated(r, false, 0);
+}
 
+/* A window, where it is used, is that of the later blocks: the trainer has no such thing. */
 static int read_qwen2(struct config_reader *r) {
+    bool window;
+    if (flag_or(r, "use_sliding_window", false, &window)) return -1;
+    if (window && figure_or(r, "sliding_window", 4096, &r->c->words.window)) return -1;
+    if (window) r->c->words.window_of = "later";
     r->c->shape.qkv_biases = true;
     return read_gated(r, false, 0);
 }
@@ -200,15 +254,15 @@ static int read_config(struct config_reader *r) {
     if (!cJSON_IsObject(r->root.node)) return json_fail(&r->root, r->e, "no object; expected a config.json");
     for (int i = 0; i < FAMILY_N; i++)
         names = arena_printf(r->a, "%s%s%s", names, i ? ", " : "", families[i].name);
-    if (json_string(&type, &r->c->family, r->a, r->e)) return -1;
+    if (json_string(&type, &r->c->words.family, r->a, r->e)) return -1;
     for (int i = 0; i < FAMILY_N; i++) {
-        if (strcmp(families[i].name, r->c->family) != 0) continue;
+        if (strcmp(families[i].name, r->c->words.family) != 0) continue;
         return read_name(r) || families[i].read(r) ? -1 : 0;
     }
     return json_fail(&type, r->e,
                      "family \"%.40s\" is not known; expected one of %s. Of another one a model file can be "
                      "written by hand: its widths, heads, biases and what is tied (docs/formats.md)",
-                     r->c->family, names);
+                     r->c->words.family, names);
 }
 
 int config_read(const char *file, const char *text, struct config *c, struct arena *a, struct err *e) {

@@ -2,13 +2,12 @@
 #define SAILOR_IMPORT_CONFIG_H
 #include "base/arena.h"
 #include "base/err.h"
-#include "sim/sheet.h"
+#include "formats/shape.h"
 /* A model's config.json as Hugging Face's transformers write it -> its shape. */
 
 struct config {
-    const char *family;       /* "model_type" */
     const char *name;         /* last part of "_name_or_path", or NULL */
-    const char *activation;   /* as the file spells it */
+    struct shape_words words; /* family: "model_type"; activation: as the file spells it */
     int longest;              /* tokens that positions reach */
     struct transformer shape; /* sequence is 0: that is up to who trains it */
 };

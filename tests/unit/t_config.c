@@ -208,6 +208,10 @@ static void bad_configs_are_refused(void **state) {
         {": 64", ": 66", "/num_attention_heads"},
         {": 2, \"vocab", ": 3, \"vocab", "/num_key_value_heads"},
         {"_layers\": 2", "_layers\": 2000", "/num_hidden_layers"},
+        {"{", "{\"rope_scaling\": {\"factor\": 2}, ", "/rope_scaling/type"},
+        {"{", "{\"rope_scaling\": {\"rope_type\": \"llama3\"}, ", "/rope_scaling/factor"},
+        {"{", "{\"rope_theta\": \"x\", ", "/rope_theta"},
+        {"{", "{\"rms_norm_eps\": -1, ", "/rms_norm_eps"},
         {"{", "[{", "c.json"},
     };
     struct config c;
@@ -223,8 +227,54 @@ static void bad_configs_are_refused(void **state) {
     arena_free(&a);
 }
 
+/* What the trainer needs to know beside sizes goes into the model file. */
+static void words_for_the_trainer(void **state) {
+    (void)state;
+    static const char sizes[] = "\"hidden_size\": 64, \"intermediate_size\": 128, \"ffn_dim\": 128, "
+                                "\"num_hidden_layers\": 2, \"num_layers\": 2, \"num_heads\": 4, "
+                                "\"num_attention_heads\": 4, \"vocab_size\": 100";
+    static const struct {
+        const char *more, *written;
+    } cases[] = {
+        {"\"model_type\": \"opt\"", "\"position_offset\": 2"},
+        {"\"model_type\": \"gpt_neo\"",
+         "\"biases_added\": \"all but qkv\", \"kv_heads\": 4, \"head\": \"final norm and the embedding\", "
+         "\"attention_scaled\": false, \"window\": 256, \"window_of_blocks\": \"odd\""},
+        {"\"model_type\": \"gpt_neo\", \"attention_types\": [[[\"global\"], 2]]",
+         "\"window_of_blocks\": \"other\""},
+        {"\"model_type\": \"mistral\"", "\"window\": 4096"},
+        {"\"model_type\": \"mistral\", \"sliding_window\": null",
+         "\"norm_epsilon\": 1e-06, \"rope_theta\": 10000\n"},
+        {"\"model_type\": \"qwen2\", \"use_sliding_window\": true", "\"window_of_blocks\": \"later\""},
+        {"\"model_type\": \"llama\", \"head_dim\": 32", "\"head_size\": 32"},
+        {"\"model_type\": \"llama\", \"rope_theta\": 5e5, \"rope_scaling\": {\"rope_type\": \"llama3\", "
+         "\"factor\": 8, "
+         "\"low_freq_factor\": 1, \"high_freq_factor\": 4, \"original_max_position_embeddings\": 8192}",
+         "\"rope_theta\": 500000,\n    \"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 8, "
+         "\"low_freq_factor\": 1, "
+         "\"high_freq_factor\": 4, \"original_max_position_embeddings\": 8192}"},
+        {"\"model_type\": \"llama\", \"rope_scaling\": {\"type\": \"linear\", \"factor\": 2}",
+         "\"rope_scaling\": {\"rope_type\": \"linear\"}"}};
+    struct arena a = {0};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct config c;
+        struct err e;
+        struct text t = {0};
+        if (config_read("c.json", arena_printf(&a, "{%s, %s}", sizes, cases[i].more), &c, &a, &e))
+            fail_msg("%s", e.text);
+        struct model_shape s = {.transformer = c.shape};
+        s.transformer.sequence = 16;
+        shape_write_model(&t, "m", &c.words, "test", &s);
+        if (!strstr(t.s, cases[i].written))
+            fail_msg("%s: expected %s in %s", cases[i].more, cases[i].written, t.s);
+        text_free(&t);
+    }
+    arena_free(&a);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(words_for_the_trainer),
         cmocka_unit_test(parameters_are_those_of_the_models),
         cmocka_unit_test(a_token_passes_two_of_eight_experts),
         cmocka_unit_test(shipped_models_add_up),
