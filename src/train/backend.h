@@ -19,6 +19,9 @@
 /* Sequences x tokens of the attention of one rank. */
 struct attention {
     int sequences, length, heads, size; /* microbatch, tokens, heads on this rank, size of a head */
+    int kv_heads;  /* on this rank, each for heads / kv_heads heads; 0: every head has its own */
+    int window;    /* tokens that a token sees, itself among them; 0: all before it */
+    bool unscaled; /* scores are not divided by the root of the head's size */
 };
 
 /* The optimizer's constants for one step, bias corrections included. */
@@ -36,6 +39,7 @@ struct backend {
     bool shared;          /* other ranks use the same device: what it holds is not this one's */
     const char *products; /* what matrices are multiplied in, a type of inputs/devices.json; NULL: no device
                              of that file */
+    unsigned parts;       /* of models, that it has: a bit for each of enum part_of_arch */
     void *own;
 
     /* ---- memory: alloc() gives NULL when there is no more to give; contents are undefined ---- */
@@ -44,6 +48,7 @@ struct backend {
     void (*upload)(struct backend *b, void *to, const void *from_host, size_t bytes);
     void (*download)(struct backend *b, void *to_host, const void *from, size_t bytes);
     void (*zero)(struct backend *b, void *p, size_t bytes);
+    void (*copy)(struct backend *b, void *to, const void *from, size_t bytes);
     /** Memory of the host that copies are fast from and to; NULL when there is no more. */
     void *(*host_alloc)(struct backend *b, size_t bytes);
     void (*host_release)(struct backend *b, void *p);
@@ -64,33 +69,42 @@ struct backend {
     /** dx = dy W'; dw += dy' x; dbias += column sums of dy. Each is skipped for NULL. */
     void (*linear_back)(struct backend *b, void *dx, void *dw, void *dbias, const void *dy, const void *x,
                         const void *w, int n, int in, int out, bool inputs_first);
-    /** y = x + part + bias, all [n][h] but bias[h]. y may be part. */
+    /** y = x + part + bias, all [n][h] but bias[h], NULL for none. y may be part. */
     void (*residual)(struct backend *b, void *y, const void *x, const void *part, const void *bias, int n,
                      int h);
 
-    /* ---- layer norm over h; mean and rstd [n] in acc ---- */
+    /* ---- layer norm over h; mean and rstd [n] in acc. RMS norm has neither mean nor bias: both NULL ---- */
     void (*norm)(struct backend *b, void *y, void *mean, void *rstd, const void *x, const void *gain,
-                 const void *bias, int n, int h);
+                 const void *bias, int n, int h, double epsilon);
     /** dx += ..., dgain += ..., dbias += ... */
     void (*norm_back)(struct backend *b, void *dx, void *dgain, void *dbias, const void *dy, const void *x,
                       const void *gain, const void *mean, const void *rstd, int n, int h);
 
-    /* ---- causal attention: qkv [sequences * length][heads][3][size], out [sequences * length][heads][size]
+    /* ---- rotary positions, in place: elements j and j + size / 2 of each of `heads` heads of x, which begin
+     * at x + row * ld + head * step, turn by the angle of the row's place in its sequence. table
+     * [length][size / 2][2] in acc holds cosines and sines. back: the gradient, which turns the other way.
      * ---- */
+    void (*rotate)(struct backend *b, void *x, const void *table, int n, int length, int heads, int size,
+                   int ld, int step, bool back);
+
+    /* ---- causal attention, out [sequences * length][heads][size]. kv NULL: q is [sequences *
+     * length][heads][3][size], query, key and value; otherwise q [sequences * length][heads][size] and kv
+     * [sequences * length][kv_heads][2][size] ---- */
     /** Bytes kept from forward to backward, and bytes of work space. */
     void (*attention_bytes)(struct backend *b, struct attention a, size_t *saved, size_t *work);
-    void (*attention)(struct backend *b, void *out, void *saved, void *work, const void *qkv,
+    void (*attention)(struct backend *b, void *out, void *saved, void *work, const void *q, const void *kv,
                       struct attention a);
-    void (*attention_back)(struct backend *b, void *dqkv, const void *dout, const void *out,
-                           const void *saved, void *work, const void *qkv, struct attention a);
+    void (*attention_back)(struct backend *b, void *dq, void *dkv, const void *dout, const void *out,
+                           const void *saved, void *work, const void *q, const void *kv, struct attention a);
 
-    /* ---- activation function, elementwise ---- */
+    /* ---- activation function, elementwise; of SwiGLU x is [n][gate, x] ---- */
     void (*activate)(struct backend *b, void *y, const void *x, enum activation f, size_t n);
-    /** dx = dy f'(x) in place of dy; y = f(x) once more, so that forward need not keep it. */
-    void (*activate_back)(struct backend *b, void *dy, void *y, const void *x, enum activation f, size_t n);
+    /** dx = dy f'(x), dx may be dy except of SwiGLU; y = f(x) once more, so that forward need not keep it. */
+    void (*activate_back)(struct backend *b, void *dx, void *y, const void *dy, const void *x,
+                          enum activation f, size_t n);
 
     /* ---- embedding: rows [first, first + rows) of the table are here, other tokens give zeros (-1 always);
-     * positions NULL: not added ---- */
+     * positions, dpositions NULL: not added ---- */
     void (*embed)(struct backend *b, void *y, const void *table, const void *positions, const int *token,
                   int first, int rows, int n, int length, int h);
     void (*embed_back)(struct backend *b, void *dtable, void *dpositions, const void *dy, const int *token,

@@ -247,27 +247,31 @@ static void cpu_residual(struct backend *b, void *y, const void *x, const void *
     stored *to = y;
     const stored *p = x, *q = part, *r = bias;
 #pragma omp parallel for num_threads(threads_of(b))
-    for (int i = 0; i < n; i++)
-        for (size_t j = 0, at = (size_t)i * (size_t)h; j < (size_t)h; j++)
+    for (int i = 0; i < n; i++) {
+        size_t at = (size_t)i * (size_t)h;
+        for (size_t j = 0; j < (size_t)h && r; j++)
             to[at + j] = put(get(p[at + j]) + (get(q[at + j]) + get(r[j])));
+        for (size_t j = 0; j < (size_t)h && !r; j++) to[at + j] = put(get(p[at + j]) + get(q[at + j]));
+    }
 }
 
 /* ---- layer norm ---- */
 
 static void cpu_norm(struct backend *b, void *y, void *mean, void *rstd, const void *x, const void *gain,
-                     const void *bias, int n, int h) {
+                     const void *bias, int n, int h, double epsilon) {
     const stored *g = gain, *o = bias;
 #pragma omp parallel for num_threads(threads_of(b))
     for (int i = 0; i < n; i++) {
         const stored *from = (const stored *)x + (size_t)i * (size_t)h;
         stored *to = (stored *)y + (size_t)i * (size_t)h;
         double sum = 0, square = 0;
-        for (int j = 0; j < h; j++) sum += get(from[j]);
+        for (int j = 0; j < h && mean; j++) sum += get(from[j]);
         double mu = sum / h;
         for (int j = 0; j < h; j++) square += (get(from[j]) - mu) * (get(from[j]) - mu);
-        real m = (real)mu, r = (real)(1 / sqrt(square / h + 1e-5));
-        for (int j = 0; j < h; j++) to[j] = put((get(from[j]) - m) * r * get(g[j]) + get(o[j]));
-        ((real *)mean)[i] = m;
+        real m = (real)mu, r = (real)(1 / sqrt(square / h + epsilon));
+        for (int j = 0; j < h && o; j++) to[j] = put((get(from[j]) - m) * r * get(g[j]) + get(o[j]));
+        for (int j = 0; j < h && !o; j++) to[j] = put((get(from[j]) - m) * r * get(g[j]));
+        if (mean) ((real *)mean)[i] = m;
         ((real *)rstd)[i] = r;
     }
 }
@@ -285,26 +289,28 @@ static void cpu_norm_back(struct backend *b, void *dx, void *dgain, void *dbias,
             size_t at = (size_t)i * (size_t)h;
             stored *to = (stored *)dx + at;
             double sum = 0, along = 0; /* of dnorm, and of dnorm * norm */
+            real m = mu ? mu[i] : 0;
             for (int j = 0; j < h; j++) {
                 real dn = get(d[at + (size_t)j]) * get(g[j]);
                 sum += dn;
-                along += dn * ((get(from[at + (size_t)j]) - mu[i]) * r[i]);
+                along += dn * ((get(from[at + (size_t)j]) - m) * r[i]);
             }
-            real s = (real)(sum / h), a = (real)(along / h);
+            real s = mu ? (real)(sum / h) : 0, a = (real)(along / h);
             for (int j = 0; j < h; j++) {
-                real norm = (get(from[at + (size_t)j]) - mu[i]) * r[i];
+                real norm = (get(from[at + (size_t)j]) - m) * r[i];
                 to[j] = put(get(to[j]) + (get(d[at + (size_t)j]) * get(g[j]) - s - norm * a) * r[i]);
             }
         }
 #pragma omp for
         for (int first = 0; first < h; first += COLUMNS) {
             int end = first + COLUMNS < h ? first + COLUMNS : h;
-            for (int i = 0; i < n; i++)
-                for (int j = first; j < end; j++) {
-                    size_t at = (size_t)i * (size_t)h + (size_t)j;
-                    dg[j] += get(d[at]) * ((get(from[at]) - mu[i]) * r[i]);
-                    db[j] += get(d[at]);
-                }
+            for (int i = 0; i < n; i++) {
+                size_t at = (size_t)i * (size_t)h;
+                real m = mu ? mu[i] : 0;
+                for (int j = first; j < end; j++)
+                    dg[j] += get(d[at + (size_t)j]) * ((get(from[at + (size_t)j]) - m) * r[i]);
+                for (int j = first; j < end && db; j++) db[j] += get(d[at + (size_t)j]);
+            }
         }
     }
 }
@@ -337,12 +343,33 @@ static inline real exp_real(real x) {
 #endif
 
 /* Work space is one square of real per thread, for scores that cannot be computed where they are stored, and
- * later for their gradients; where MIXED, also a square of `stored`. */
+ * later for their gradients; where MIXED, also a square of `stored`. Where a key/value head serves several
+ * heads, its gradients are added up in real: two more matrices of a head's size. */
 static void cpu_attention_bytes(struct backend *b, struct attention a, size_t *saved, size_t *work) {
-    size_t square = (size_t)a.length * (size_t)a.length;
+    size_t square = (size_t)a.length * (size_t)a.length, sums = 2 * (size_t)a.length * (size_t)a.size;
     *saved = square * sizeof(stored) * (size_t)a.sequences * (size_t)a.heads;
     *work = square * (sizeof(real) + MIXED * sizeof(stored)) * (size_t)threads_of(b);
+    if (a.kv_heads) *work += sums * sizeof(real) * (size_t)threads_of(b);
 }
+
+/* Queries, keys and values of one head of one sequence, and how far it is from row to row. */
+struct head {
+    const stored *q, *k, *v;
+    int q_row, kv_row;
+};
+
+static struct head head_of(const void *q, const void *kv, struct attention a, int sequence, int head) {
+    size_t d = (size_t)a.size, token = (size_t)sequence * (size_t)a.length, n = (size_t)head;
+    int row = (kv ? 1 : 3) * a.size * a.heads, kv_row = kv ? 2 * a.size * a.kv_heads : row;
+    struct head h = {
+        .q = (const stored *)q + token * (size_t)row + n * (kv ? 1 : 3) * d, .q_row = row, .kv_row = kv_row};
+    size_t group = kv ? (size_t)(a.heads / a.kv_heads) : 1;
+    h.k = kv ? (const stored *)kv + token * (size_t)kv_row + n / group * 2 * d : h.q + d;
+    h.v = h.k + d;
+    return h;
+}
+
+static real scale_of(struct attention a) { return a.unscaled ? 1 : (real)(1 / sqrt((double)a.size)); }
 
 /* The products of a single head are too small to be divided: BLAS gets one thread. Where MIXED, it has one
  * anyway. */
@@ -354,81 +381,130 @@ static void end_heads(const struct backend *b) {
 }
 
 /* p may be the scores themselves */
-static void softmax_rows(stored *p, real *scores, int length) {
+static void softmax_rows(stored *p, real *scores, int length, int window) {
     for (int i = 0; i < length; i++) {
-        real *row = scores + (size_t)i * (size_t)length, max = row[0], sum = 0;
+        int from = window && i >= window ? i - window + 1 : 0;
+        real *row = scores + (size_t)i * (size_t)length, max = row[from], sum = 0;
         stored *to = p + (size_t)i * (size_t)length;
-        for (int j = 1; j <= i; j++) max = row[j] > max ? row[j] : max;
-        for (int j = 0; j <= i; j++) row[j] = exp_real(row[j] - max);
-        for (int j = 0; j <= i; j++) sum += row[j];
+        for (int j = from + 1; j <= i; j++) max = row[j] > max ? row[j] : max;
+        for (int j = from; j <= i; j++) row[j] = exp_real(row[j] - max);
+        for (int j = from; j <= i; j++) sum += row[j];
         real scale = 1 / sum;
-        for (int j = 0; j <= i; j++) to[j] = put(row[j] * scale);
+        for (int j = from; j <= i; j++) to[j] = put(row[j] * scale);
+        memset(to, 0, sizeof *to * (size_t)from);
         memset(to + i + 1, 0, sizeof *to * (size_t)(length - 1 - i));
     }
 }
 
 /* Each thread takes one head of one sequence at a time. */
-static void cpu_attention(struct backend *b, void *out, void *saved, void *work, const void *qkv,
-                          struct attention a) {
-    int L = a.length, d = a.size, ld = 3 * d * a.heads;
+static void cpu_attention(struct backend *b, void *out, void *saved, void *work, const void *q,
+                          const void *kv, struct attention a) {
+    int L = a.length, d = a.size;
     size_t square = (size_t)L * (size_t)L;
-    real scale = (real)(1 / sqrt((double)d));
     begin_heads(b);
 #pragma omp parallel for num_threads(threads_of(b))
     for (int k = 0; k < a.sequences * a.heads; k++) {
         int thread = omp_get_thread_num();
         size_t token = (size_t)(k / a.heads) * (size_t)L, head = (size_t)(k % a.heads);
-        const stored *q = (const stored *)qkv + token * (size_t)ld + head * 3 * (size_t)d;
+        struct head h = head_of(q, kv, a, k / a.heads, k % a.heads);
         stored *p = (stored *)saved + (size_t)k * square;
         stored *o = (stored *)out + token * (size_t)(d * a.heads) + head * (size_t)d;
         void *scores = MIXED ? (void *)((real *)work + (size_t)thread * square) : (void *)p;
-        multiply_add(b, thread, (struct product){L, L, d, scale, {q, ld, false}, {q + d, ld, true}}, 0,
+        multiply_add(b, thread,
+                     (struct product){L, L, d, scale_of(a), {h.q, h.q_row, false}, {h.k, h.kv_row, true}}, 0,
                      scores, L);
-        softmax_rows(p, scores, L);
-        multiply(b, thread, (struct product){L, d, L, 1, {p, L, false}, {q + 2 * d, ld, false}}, NULL, o,
+        softmax_rows(p, scores, L, a.window);
+        multiply(b, thread, (struct product){L, d, L, 1, {p, L, false}, {h.v, h.kv_row, false}}, NULL, o,
                  d * a.heads);
     }
     end_heads(b);
 }
 
-static void cpu_attention_back(struct backend *b, void *dqkv, const void *dout, const void *out,
-                               const void *saved, void *work, const void *qkv, struct attention a) {
-    int L = a.length, d = a.size, ld = 3 * d * a.heads, lo = d * a.heads;
-    size_t square = (size_t)L * (size_t)L;
-    real scale = (real)(1 / sqrt((double)d));
+/* dS = P (dP - dO . O): the row's sum of P dP is dO . O */
+static void softmax_back_rows(stored *ds, const real *dp, const stored *p, const stored *go, const stored *o,
+                              int L, int d, size_t lo) {
+    for (int i = 0; i < L; i++) {
+        size_t row = (size_t)i * (size_t)L, at = (size_t)i * lo;
+        real along = 0;
+        for (size_t j = 0; j < (size_t)d; j++) along += get(go[at + j]) * get(o[at + j]);
+        for (size_t j = row; j < row + (size_t)L; j++) ds[j] = put(get(p[j]) * (dp[j] - along));
+    }
+}
+
+static void put_rows(stored *to, size_t ld, const real *from, int rows, int columns) {
+    for (int i = 0; i < rows; i++)
+        for (int j = 0; j < columns; j++) to[(size_t)i * ld + (size_t)j] = put(from[i * columns + j]);
+}
+
+/* Each thread takes one key/value head of one sequence at a time, with all heads that it serves. */
+static void cpu_attention_back(struct backend *b, void *dq, void *dkv, const void *dout, const void *out,
+                               const void *saved, void *work, const void *q, const void *kv,
+                               struct attention a) {
+    int L = a.length, d = a.size, lo = d * a.heads, kv_heads = kv ? a.kv_heads : a.heads;
+    int group = a.heads / kv_heads;
+    size_t square = (size_t)L * (size_t)L, threads = (size_t)threads_of(b), part = (size_t)L * (size_t)d;
+    real *sums = (real *)((char *)work + square * (sizeof(real) + MIXED * sizeof(stored)) * threads);
     begin_heads(b);
 #pragma omp parallel for num_threads(threads_of(b))
-    for (int k = 0; k < a.sequences * a.heads; k++) {
-        int thread = omp_get_thread_num();
-        size_t token = (size_t)(k / a.heads) * (size_t)L, head = (size_t)(k % a.heads);
-        const stored *q = (const stored *)qkv + token * (size_t)ld + head * 3 * (size_t)d;
-        const stored *p = (const stored *)saved + (size_t)k * square;
-        const stored *go = (const stored *)dout + token * (size_t)lo + head * (size_t)d;
-        const stored *o = (const stored *)out + token * (size_t)lo + head * (size_t)d;
-        stored *dq = (stored *)dqkv + token * (size_t)ld + head * 3 * (size_t)d;
+    for (int k = 0; k < a.sequences * a.heads / group; k++) {
+        int thread = omp_get_thread_num(), sequence = k / kv_heads;
         real *dp = (real *)work + (size_t)thread * square;
-        stored *ds = MIXED
-                         ? (stored *)((real *)work + (size_t)threads_of(b) * square) + (size_t)thread * square
-                         : (void *)dp;
-        multiply(b, thread, (struct product){L, d, L, 1, {p, L, true}, {go, lo, false}}, NULL, dq + 2 * d,
-                 ld); /* dV = P' dO */
-        multiply_add(b, thread, (struct product){L, L, d, 1, {go, lo, false}, {q + 2 * d, ld, true}}, 0, dp,
-                     L);              /* dP = dO V' */
-        for (int i = 0; i < L; i++) { /* dS = P (dP - dO . O): the row's sum of P dP is dO . O */
-            size_t row = (size_t)i * (size_t)L, at = (size_t)i * (size_t)lo;
-            real along = 0;
-            for (size_t j = 0; j < (size_t)d; j++) along += get(go[at + j]) * get(o[at + j]);
-            for (size_t j = row; j < row + (size_t)L; j++) ds[j] = put(get(p[j]) * (dp[j] - along));
+        stored *ds =
+            MIXED ? (stored *)((real *)work + threads * square) + (size_t)thread * square : (void *)dp;
+        real *dk_sum = kv ? sums + (size_t)thread * 2 * part : NULL, *dv_sum = kv ? dk_sum + part : NULL;
+        struct head g = {0};
+        for (int i = 0; i < group; i++) {
+            int head = k % kv_heads * group + i;
+            struct head h = head_of(q, kv, a, sequence, head);
+            size_t at = (size_t)sequence * (size_t)L * (size_t)lo + (size_t)head * (size_t)d;
+            const stored *p =
+                (const stored *)saved + ((size_t)sequence * (size_t)a.heads + (size_t)head) * square;
+            const stored *go = (const stored *)dout + at, *o = (const stored *)out + at;
+            g = head_of(dq, dkv, a, sequence, head);
+            struct product dv = {L, d, L, 1, {p, L, true}, {go, lo, false}},            /* P' dO */
+                to_dp = {L, L, d, 1, {go, lo, false}, {h.v, h.kv_row, true}},           /* dO V' */
+                to_dq = {L, d, L, scale_of(a), {ds, L, false}, {h.k, h.kv_row, false}}, /* dS K */
+                dk = {L, d, L, scale_of(a), {ds, L, true}, {h.q, h.q_row, false}};      /* dS' Q */
+            if (kv)
+                multiply_add(b, thread, dv, i > 0, dv_sum, d);
+            else
+                multiply(b, thread, dv, NULL, (stored *)(uintptr_t)g.v, g.kv_row);
+            multiply_add(b, thread, to_dp, 0, dp, L);
+            softmax_back_rows(ds, dp, p, go, o, L, d, (size_t)lo);
+            multiply(b, thread, to_dq, NULL, (stored *)(uintptr_t)g.q, g.q_row);
+            if (kv)
+                multiply_add(b, thread, dk, i > 0, dk_sum, d);
+            else
+                multiply(b, thread, dk, NULL, (stored *)(uintptr_t)g.k, g.kv_row);
         }
-        multiply(b, thread, (struct product){L, d, L, scale, {ds, L, false}, {q + d, ld, false}}, NULL, dq,
-                 ld); /* dQ = dS K */
-        multiply(b, thread, (struct product){L, d, L, scale, {ds, L, true}, {q, ld, false}}, NULL, dq + d,
-                 ld); /* dK = dS' Q */
+        if (!kv) continue;
+        put_rows((stored *)(uintptr_t)g.k, (size_t)g.kv_row, dk_sum, L, d);
+        put_rows((stored *)(uintptr_t)g.v, (size_t)g.kv_row, dv_sum, L, d);
     }
     end_heads(b);
 }
 
-/* ---- activation: ReLU, or GELU in GPT-2's form with tanh ---- */
+/* ---- rotary positions ---- */
+
+static void cpu_rotate(struct backend *b, void *x, const void *table, int n, int length, int heads, int size,
+                       int ld, int step, bool back) {
+    int half = size / 2;
+#pragma omp parallel for num_threads(threads_of(b))
+    for (int i = 0; i < n; i++) {
+        const real *turn = (const real *)table + (size_t)(i % length) * (size_t)size;
+        for (int k = 0; k < heads; k++) {
+            stored *h = (stored *)x + (size_t)i * (size_t)ld + (size_t)k * (size_t)step;
+            for (int j = 0; j < half; j++) {
+                real c = turn[2 * j], s = back ? -turn[2 * j + 1] : turn[2 * j + 1];
+                real p = get(h[j]), q = get(h[half + j]);
+                h[j] = put(p * c - q * s);
+                h[half + j] = put(q * c + p * s);
+            }
+        }
+    }
+}
+
+/* ---- activation: ReLU, GELU in GPT-2's form with tanh, or SwiGLU ---- */
 
 #define GELU_A ((real)0.7978845608028654) /* sqrt(2 / pi) */
 #define GELU_B ((real)0.044715)
@@ -438,9 +514,20 @@ static inline real tanh_real(real x) {
     return 1 - 2 / (exp_real(2 * clipped) + 1);
 }
 
+/* exp() alone overflows where the gate is far below zero */
+static inline real sigmoid_real(real x) { return (real)0.5 + (real)0.5 * tanh_real((real)0.5 * x); }
+
 static void cpu_activate(struct backend *b, void *y, const void *x, enum activation f, size_t n) {
     stored *to = y;
     const stored *from = x;
+    if (f == ACTIVATION_SWIGLU) {
+#pragma omp parallel for num_threads(threads_of(b))
+        for (size_t i = 0; i < n; i++) {
+            real gate = get(from[2 * i]);
+            to[i] = put(gate * sigmoid_real(gate) * get(from[2 * i + 1]));
+        }
+        return;
+    }
     if (f == ACTIVATION_RELU) {
 #pragma omp parallel for num_threads(threads_of(b))
         for (size_t i = 0; i < n; i++) {
@@ -456,14 +543,24 @@ static void cpu_activate(struct backend *b, void *y, const void *x, enum activat
     }
 }
 
-static void cpu_activate_back(struct backend *b, void *dy, void *y, const void *x, enum activation f,
-                              size_t n) {
-    stored *to = y, *d = dy;
-    const stored *from = x;
+static void cpu_activate_back(struct backend *b, void *dx, void *y, const void *dy, const void *x,
+                              enum activation f, size_t n) {
+    stored *to = y, *d = dx;
+    const stored *from = x, *up = dy;
+    if (f == ACTIVATION_SWIGLU) {
+#pragma omp parallel for num_threads(threads_of(b))
+        for (size_t i = 0; i < n; i++) {
+            real gate = get(from[2 * i]), v = get(from[2 * i + 1]), g = get(up[i]), s = sigmoid_real(gate);
+            to[i] = put(gate * s * v);
+            d[2 * i] = put(g * v * s * (1 + gate * (1 - s)));
+            d[2 * i + 1] = put(g * gate * s);
+        }
+        return;
+    }
     if (f == ACTIVATION_RELU) {
 #pragma omp parallel for num_threads(threads_of(b))
         for (size_t i = 0; i < n; i++) {
-            real v = get(from[i]), g = get(d[i]);
+            real v = get(from[i]), g = get(up[i]);
             to[i] = put(v > 0 ? v : 0);
             d[i] = put(v > 0 ? g : 0);
         }
@@ -474,7 +571,7 @@ static void cpu_activate_back(struct backend *b, void *dy, void *y, const void *
         real v = get(from[i]), t = tanh_real(GELU_A * (v + GELU_B * v * v * v));
         real slope = (real)0.5 * (1 + t) + (real)0.5 * v * (1 - t * t) * GELU_A * (1 + 3 * GELU_B * v * v);
         to[i] = put((real)0.5 * v * (1 + t));
-        d[i] = put(get(d[i]) * slope);
+        d[i] = put(get(up[i]) * slope);
     }
 }
 
@@ -506,8 +603,8 @@ static void cpu_embed_back(struct backend *b, void *dtable, void *dpositions, co
         int end = from + COLUMNS < h ? from + COLUMNS : h;
         for (int i = 0; i < n; i++) {
             const stored *d = (const stored *)dy + (size_t)i * H;
-            real *at = (real *)dpositions + (size_t)(i % length) * H;
-            for (int j = from; j < end; j++) at[j] += get(d[j]);
+            real *at = dpositions ? (real *)dpositions + (size_t)(i % length) * H : NULL;
+            for (int j = from; j < end && at; j++) at[j] += get(d[j]);
             int row = token[i] - first;
             if (row < 0 || row >= rows) continue;
             real *to = (real *)dtable + (size_t)row * H;
@@ -643,12 +740,14 @@ int backend_cpu_open(struct backend *b, int threads, struct err *e) {
                           .elem = (enum elem)STORED,
                           .acc = (enum elem)REAL,
                           .host = true,
+                          .parts = ALL_PARTS,
                           .own = c,
                           .alloc = cpu_alloc,
                           .release = cpu_release,
                           .upload = cpu_copy,
                           .download = cpu_copy,
                           .zero = cpu_zero,
+                          .copy = cpu_copy,
                           .host_alloc = cpu_alloc,
                           .host_release = cpu_release,
                           .device_bytes = cpu_device_bytes,
@@ -660,6 +759,7 @@ int backend_cpu_open(struct backend *b, int threads, struct err *e) {
                           .residual = cpu_residual,
                           .norm = cpu_norm,
                           .norm_back = cpu_norm_back,
+                          .rotate = cpu_rotate,
                           .attention_bytes = cpu_attention_bytes,
                           .attention = cpu_attention,
                           .attention_back = cpu_attention_back,

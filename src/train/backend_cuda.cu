@@ -161,6 +161,10 @@ static void cuda_zero(struct backend *b, void *p, size_t bytes) {
     CHECK(cudaMemsetAsync(p, 0, bytes, own(b)->stream));
 }
 
+static void cuda_copy(struct backend *b, void *to, const void *from, size_t bytes) {
+    CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, own(b)->stream));
+}
+
 static void cuda_device_bytes(struct backend *b, size_t *used, size_t *total) {
     size_t left = 0;
     (void)b;
@@ -265,11 +269,12 @@ static void cuda_residual(struct backend *b, void *y, const void *x, const void 
 
 template <class T>
 static void cuda_norm(struct backend *b, void *y, void *mean, void *rstd, const void *x, const void *gain,
-                      const void *bias, int n, int h) {
+                      const void *bias, int n, int h, double epsilon) {
     by_width<T>(divides<T>((size_t)h) && aligned(y, x, gain, bias), [&](auto width) {
         constexpr int W = decltype(width)::value;
         RUN(b, (norm_kernel<T, W>), ceil_div((size_t)n, ROW_THREADS / WARP), ROW_THREADS, (T *)y,
-            (float *)mean, (float *)rstd, (const T *)x, (const T *)gain, (const T *)bias, n, h);
+            (float *)mean, (float *)rstd, (const T *)x, (const T *)gain, (const T *)bias, n, h,
+            (float)epsilon);
     });
 }
 
@@ -365,7 +370,8 @@ static void squares_back(struct backend *b, T *dqkv, const T *dout, const T *out
 
 template <class T>
 static void cuda_attention(struct backend *b, void *out, void *saved, void *work, const void *qkv,
-                           struct attention a) {
+                           const void *kv, struct attention a) {
+    (void)kv;
     size_t tokens = (size_t)a.length, width = (size_t)a.heads * (size_t)a.size;
     if (in_tiles<T>(a))
         return a.size <= 64 ? flash<64, 8, 64>(b, out, saved, qkv, a)
@@ -376,8 +382,10 @@ static void cuda_attention(struct backend *b, void *out, void *saved, void *work
 }
 
 template <class T>
-static void cuda_attention_back(struct backend *b, void *dqkv, const void *dout, const void *out,
-                                const void *saved, void *work, const void *qkv, struct attention a) {
+static void cuda_attention_back(struct backend *b, void *dqkv, void *dkv, const void *dout, const void *out,
+                                const void *saved, void *work, const void *qkv, const void *kv,
+                                struct attention a) {
+    (void)kv, (void)dkv;
     size_t tokens = (size_t)a.length, width = (size_t)a.heads * (size_t)a.size;
     if (in_tiles<T>(a))
         return a.size <= 64 ? flash_back<64, 4, 64>(b, dqkv, dout, out, saved, work, qkv, a)
@@ -403,16 +411,16 @@ static void cuda_activate(struct backend *b, void *y, const void *x, enum activa
 }
 
 template <class T>
-static void cuda_activate_back(struct backend *b, void *dy, void *y, const void *x, enum activation f,
-                               size_t n) {
-    by_width<T>(divides<T>(n) && aligned(dy, y, x), [&](auto width) {
+static void cuda_activate_back(struct backend *b, void *dx, void *y, const void *dy, const void *x,
+                               enum activation f, size_t n) {
+    by_width<T>(divides<T>(n) && aligned(dx, dy, y, x), [&](auto width) {
         constexpr int W = decltype(width)::value;
         if (f == ACTIVATION_GELU)
-            RUN(b, (activate_back_kernel<T, W, true>), packs(n, W), ROW_THREADS, (T *)dy, (T *)y,
-                (const T *)x, n);
+            RUN(b, (activate_back_kernel<T, W, true>), packs(n, W), ROW_THREADS, (T *)dx, (T *)y,
+                (const T *)dy, (const T *)x, n);
         else
-            RUN(b, (activate_back_kernel<T, W, false>), packs(n, W), ROW_THREADS, (T *)dy, (T *)y,
-                (const T *)x, n);
+            RUN(b, (activate_back_kernel<T, W, false>), packs(n, W), ROW_THREADS, (T *)dx, (T *)y,
+                (const T *)dy, (const T *)x, n);
     });
 }
 
@@ -435,8 +443,9 @@ static void cuda_embed_back(struct backend *b, void *dtable, void *dpositions, c
     size_t size = (size_t)length * (size_t)h, temporary = 0, used = ((size_t)n + 63) / 64 * 64;
     by_width<T>(divides<T>((size_t)h) && aligned(dy, dpositions), [&](auto width) {
         constexpr int W = decltype(width)::value;
-        RUN(b, (positions_back_kernel<T, W>), packs(size, W), ROW_THREADS, (float *)dpositions, (const T *)dy,
-            (size_t)n * (size_t)h, size);
+        if (dpositions)
+            RUN(b, (positions_back_kernel<T, W>), packs(size, W), ROW_THREADS, (float *)dpositions,
+                (const T *)dy, (size_t)n * (size_t)h, size);
     });
     unsigned *key = (unsigned *)c->scratch, *sorted = key + used;
     int *index = (int *)(sorted + used), *order = index + used, bits = 1;
@@ -558,6 +567,7 @@ static void services(struct backend *b) {
     b->host_release = cuda_host_release;
     b->device_bytes = cuda_device_bytes;
     b->zero = cuda_zero;
+    b->copy = cuda_copy;
     b->sync = cuda_sync;
     b->stamp = cuda_stamp;
     b->stamp_s = cuda_stamp_s;

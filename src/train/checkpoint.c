@@ -10,6 +10,7 @@
 #include <string.h>
 
 static const char schema[] = "sailor-checkpoint/1";
+enum { FINGERPRINT = 700 };
 
 /* The three buffers of a parameter, all in acc; the weights are those that the optimizer works on. */
 enum { WEIGHT, ADAM_M, ADAM_V, BUFFERS };
@@ -26,21 +27,41 @@ static hid_t native(enum elem t) { return t == ELEM_F64 ? H5T_NATIVE_DOUBLE : H5
 static hid_t on_disk(enum elem t) { return t == ELEM_F64 ? H5T_IEEE_F64LE : H5T_IEEE_F32LE; }
 
 static void path_of(char path[96], const struct arch *a, int layer, int tensor, int which) {
-    snprintf(path, 96, "layer%d/%s/%s", layer, a->tensor[arch_kind(a, layer)][tensor].name,
-             buffer_name[which]);
+    const struct tensor *t = &a->tensor[arch_kind(a, layer)][tensor];
+    if (t->tied)
+        path_of(path, a, 0, EMBEDDING_TOKENS, which);
+    else
+        snprintf(path, 96, "layer%d/%s/%s", layer, t->name, buffer_name[which]);
 }
 
-/* What a run must have in common with the one it continues. */
-static void fingerprint(const struct trainer *t, char text[400]) {
+/* What a run must have in common with the one it continues. Parts beyond GPT's are added at the end. */
+static void fingerprint(const struct trainer *t, char text[FINGERPRINT]) {
     const struct arch *a = t->arch;
-    snprintf(text, 400,
-             "layers %d, hidden %d, sequence %d, heads %d, vocabulary %d, ffn %d, activation %s; batch %d, "
-             "seed %llu, "
-             "data of %zu tokens with hash %016llx",
-             a->layers, a->hidden, a->sequence, a->heads, a->vocabulary, a->ffn,
-             a->activation == ACTIVATION_RELU ? "relu" : "gelu", t->grid->plan->global_batch_size,
-             t->options.seed, t->data->n, data_hash(t->data));
+    static const char *const activation[] = {"relu", "gelu", "swiglu"};
+    unsigned parts = arch_parts(a);
+    int n = snprintf(
+        text, FINGERPRINT,
+        "layers %d, hidden %d, sequence %d, heads %d, vocabulary %d, ffn %d, activation %s; batch %d, "
+        "seed %llu, "
+        "data of %zu tokens with hash %016llx",
+        a->layers, a->hidden, a->sequence, a->heads, a->vocabulary, a->ffn, activation[a->activation],
+        t->grid->plan->global_batch_size, t->options.seed, t->data->n, data_hash(t->data));
+    bool gpt = !parts && !a->tied && !a->position_first && a->heads * a->head_size == a->hidden;
+    if (gpt && a->position_rows == a->sequence) return;
+    n += snprintf(text + n, FINGERPRINT - (size_t)n,
+                  "; %d key/value heads of size %d, positions %d after %d, window %d%s", a->kv_heads,
+                  a->head_size, a->position_rows, a->position_first, a->window,
+                  a->window_odd ? " of odd blocks" : "");
+    if (a->rotary)
+        n += snprintf(text + n, FINGERPRINT - (size_t)n, ", theta %g, factor %g", a->turn.theta,
+                      a->turn.factor);
+    if (a->tied) n += snprintf(text + n, FINGERPRINT - (size_t)n, ", tied head");
+    for (int i = 0; i < PARTS; i++)
+        if (parts >> i & 1) n += snprintf(text + n, FINGERPRINT - (size_t)n, ", %s", arch_part_name[i]);
 }
+
+/* A tied matrix is that of the embedding. */
+static bool is_stored(const struct tensor *t) { return t->rows > 0 && !t->tied; }
 
 /* ---- writing ---- */
 
@@ -79,6 +100,7 @@ static int give(const struct trainer *t, const struct mpx *m, struct h5file *f, 
     char path[96];
     int rc = 0;
     if (!part.rows) return 0;
+    if (k && x->repeat && part.first == arch_part(x, from->tp, k - 1).first) return 0; /* the same row */
     path_of(path, t->arch, layer, tensor, which);
     if (m->rank == rank) {
         const struct param *p = &t->net.layer[layer - t->net.first].param[tensor];
@@ -120,7 +142,8 @@ static size_t room_to_give(const struct trainer *t, int rank) {
 }
 
 static void describe(const struct trainer *t, struct h5file *f, const char *version) {
-    char text[400];
+    static const char *const kind[LAYER_KINDS] = {"embedding", "block", "head", "nothing"};
+    char text[FINGERPRINT];
     fingerprint(t, text);
     h5_text(f, "schema", schema);
     h5_text(f, "title", "state of a training run: every tensor whole, whatever the plan");
@@ -130,9 +153,10 @@ static void describe(const struct trainer *t, struct h5file *f, const char *vers
     for (int l = 0; l < t->arch->layers; l++) {
         char name[96];
         snprintf(name, sizeof name, "layer%d", l);
-        h5_group(f, name, l == 0 ? "embedding" : l == t->arch->layers - 1 ? "head" : "block");
+        h5_group(f, name, kind[arch_kind(t->arch, l)]);
         for (int i = 0; i < arch_tensors(arch_kind(t->arch, l)); i++) {
             const struct tensor *x = &t->arch->tensor[arch_kind(t->arch, l)][i];
+            if (!is_stored(x)) continue;
             snprintf(name, sizeof name, "layer%d/%s", l, x->name);
             h5_group(f, name, "rows one after another");
             for (int w = 0; w < BUFFERS; w++) {
@@ -161,11 +185,13 @@ int checkpoint_write(const struct trainer *t, const struct mpx *m, const char *p
     if (m->rank == 0) describe(t, &f, version);
     for (int l = 0; l < t->arch->layers; l++) {
         const struct grid_cell *from = giver(t->grid, l);
-        for (int i = 0; i < arch_tensors(arch_kind(t->arch, l)); i++)
-            for (int w = 0; w < BUFFERS; w++)
-                for (int k = 0; k < (t->arch->tensor[arch_kind(t->arch, l)][i].split ? from->tp : 1); k++)
+        for (int i = 0; i < arch_tensors(arch_kind(t->arch, l)); i++) {
+            const struct tensor *x = &t->arch->tensor[arch_kind(t->arch, l)][i];
+            for (int w = 0; w < BUFFERS && is_stored(x); w++)
+                for (int k = 0; k < (x->split ? from->tp : 1); k++)
                     if (m->rank == 0 || m->rank == from->first_rank + k)
                         if (give(t, m, &f, l, i, w, from, k, host, rc ? &later : e)) rc = -1;
+        }
     }
     free(host);
     if (mpx_agree(m, rc, e)) {
@@ -185,6 +211,7 @@ static int take(struct trainer *t, const struct h5_reader *f, int layer, int ten
     size_t row = p->tensor->row, n = p->part.rows * row;
     enum elem type = t->backend->acc;
     char path[96];
+    if (!n || p->again) return 0;
     path_of(path, t->arch, layer, tensor, which);
     if (h5_read_rows(f, path, p->tensor->rows * row, p->part.first * row, n, native(type), host, e))
         return -1;
@@ -202,7 +229,7 @@ static int take(struct trainer *t, const struct h5_reader *f, int layer, int ten
 static int take_all(struct trainer *t, const char *path, void *host, struct err *e) {
     struct h5_reader f;
     struct arena a = {0};
-    char mine[400];
+    char mine[FINGERPRINT];
     double step;
     fingerprint(t, mine);
     if (h5_open(&f, path, schema, e)) return -1;

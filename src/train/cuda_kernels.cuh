@@ -88,7 +88,7 @@ __global__ void residual_kernel(T *y, const T *x, const T *part, const T *bias, 
 
 template <class T, int W>
 __global__ void norm_kernel(T *y, float *mean, float *rstd, const T *x, const T *gain, const T *bias, int n,
-                            int h) {
+                            int h, float epsilon) {
     int i = (int)(blockIdx.x * (ROW_THREADS / WARP) + threadIdx.x / WARP), lane = (int)threadIdx.x % WARP;
     if (i >= n) return;
     const T *from = x + (size_t)i * (size_t)h;
@@ -103,7 +103,7 @@ __global__ void norm_kernel(T *y, float *mean, float *rstd, const T *x, const T 
         pack<T, W> v = load<W>(from + j);
         for (int k = 0; k < W; k++) square += (get(v.at[k]) - m) * (get(v.at[k]) - m);
     }
-    float r = 1 / sqrtf(warp_sum(square) / (float)h + 1e-5f);
+    float r = 1 / sqrtf(warp_sum(square) / (float)h + epsilon);
     for (int j = lane * W; j < h; j += WARP * W) {
         pack<T, W> v = load<W>(from + j), g = load<W>(gain + j), o = load<W>(bias + j);
         for (int k = 0; k < W; k++) v.at[k] = put<T>((get(v.at[k]) - m) * r * get(g.at[k]) + get(o.at[k]));
@@ -218,7 +218,8 @@ template <class T, int W, bool GELU> __global__ void activate_kernel(T *y, const
     }
 }
 
-template <class T, int W, bool GELU> __global__ void activate_back_kernel(T *dy, T *y, const T *x, size_t n) {
+template <class T, int W, bool GELU>
+__global__ void activate_back_kernel(T *dx, T *y, const T *dy, const T *x, size_t n) {
     FOR_PACKS(i, n) {
         pack<T, W> a = load<W>(x + i), d = load<W>(dy + i);
         for (int k = 0; k < W; k++) {
@@ -234,7 +235,7 @@ template <class T, int W, bool GELU> __global__ void activate_back_kernel(T *dy,
             d.at[k] = put<T>(get(d.at[k]) * slope);
         }
         store(y + i, a);
-        store(dy + i, d);
+        store(dx + i, d);
     }
 }
 

@@ -21,7 +21,8 @@ static void note(struct finding *f, struct finding found) {
 
 /* What forward kept of one layer for one microbatch. */
 static void look_at_kept(struct net *n, int layer, const struct kept *k, struct finding *f) {
-    size_t N = (size_t)n->tokens, H = (size_t)n->arch->hidden, tp = (size_t)n->tp;
+    size_t N = (size_t)n->tokens, H = (size_t)n->arch->hidden;
+    struct net_widths w = net_widths(n);
     bool head = arch_kind(n->arch, layer) == LAYER_HEAD;
     const struct {
         const char *name;
@@ -30,11 +31,12 @@ static void look_at_kept(struct net *n, int layer, const struct kept *k, struct 
     } tensor[] = {
         {"input", k->x, N * H},
         {"norm1", k->norm1, N * H},
-        {"qkv", k->qkv, N * 3 * H / tp},
-        {"attention", k->attention, N * H / tp},
+        {k->kv ? "q" : "qkv", k->q, N * w.q},
+        {"kv", k->kv, N * w.kv},
+        {"attention", k->attention, N * w.attention},
         {"attention and input", k->x2, N * H},
         {"norm2", k->norm2, N * H},
-        {"fc1", k->fc1, N * (size_t)n->arch->ffn / tp},
+        {"fc1", k->fc1, N * w.fc1},
         {"logits", k->logits,
          head ? N * arch_part(&n->arch->tensor[LAYER_HEAD][HEAD_MATRIX], n->tp, 0).room : 0},
     };

@@ -151,22 +151,38 @@ static void tensor_spans(const struct grid *g, int rank, const int *holder, int 
             }
         }
         if (!t->split && tp_min != tp_max) s.counts = rank == me->first_rank;
-        out[(*n)++] = s;
+        if (s.n_rank > 1) out[(*n)++] = s;
     }
 }
 
+static bool holds(const struct grid_cell *c, int layer) { return c->first <= layer && layer < c->end; }
+
 int grid_spans(const struct grid *g, int rank, struct grid_span **span, struct arena *arena) {
     const struct grid_cell *me = &g->cell[g->cell_of[rank]];
-    int *holder = ARENA_ARRAY(arena, int, g->cells), n = 0;
-    *span = ARENA_ARRAY(arena, struct grid_span, (size_t)(me->end - me->first) * TENSORS_MAX * (size_t)(2 * TP_MAX));
+    const struct arch *a = g->arch;
+    int *holder = ARENA_ARRAY(arena, int, g->cells), n = 0, last = a->layers - 1;
+    *span = ARENA_ARRAY(arena, struct grid_span,
+                        (size_t)(me->end - me->first) * TENSORS_MAX * (size_t)(2 * TP_MAX));
     for (int layer = me->first; layer < me->end; layer++) {
         int holders = 0;
         for (int i = 0; i < g->cells; i++)
-            if (g->cell[i].first <= layer && layer < g->cell[i].end) holder[holders++] = i;
-        if (holders < 2) continue;
-        for (int t = 0; t < arch_tensors(arch_kind(g->arch, layer)); t++)
-            tensor_spans(g, rank, holder, holders, (struct grid_span){.layer = layer, .tensor = t}, *span, &n,
-                         arena);
+            if (holds(&g->cell[i], layer)) holder[holders++] = i;
+        for (int t = 0; t < arch_tensors(arch_kind(a, layer)); t++) {
+            bool tied = a->tied && (layer ? layer == last && t == HEAD_MATRIX : t == EMBEDDING_TOKENS);
+            if (!tied)
+                tensor_spans(g, rank, holder, holders, (struct grid_span){.layer = layer, .tensor = t}, *span,
+                             &n, arena);
+        }
+    }
+    /* Last, after all layers: ranks that hold the one layer would otherwise come to these sums earlier than
+     * those that hold the other. */
+    if (a->tied && (me->first == 0 || me->end > last)) {
+        struct grid_span whole = {.layer = last, .tensor = HEAD_MATRIX, .tied = true};
+        int holders = 0;
+        if (me->first == 0) whole.layer = 0, whole.tensor = EMBEDDING_TOKENS;
+        for (int i = 0; i < g->cells; i++)
+            if (holds(&g->cell[i], 0) || holds(&g->cell[i], last)) holder[holders++] = i;
+        tensor_spans(g, rank, holder, holders, whole, *span, &n, arena);
     }
     return n;
 }

@@ -68,6 +68,8 @@ struct grid_span {
     bool uniform;       /* every replica has the same degree: those who share it have it at the same place */
     bool counts; /* this rank's own gradient goes into the sum; false: another rank of its replica has the
                     same */
+    bool tied;   /* the embedding's tokens, which the head has, too: held by the ranks of both layers. These
+                    spans come last; layer and tensor are those of the embedding where this rank holds it */
     int n_rank;
     const int *rank; /* [n_rank] ascending, this rank among them */
 };

@@ -8,6 +8,20 @@
  * n->host. */
 enum { PIECE = 4096, ROOM = 16 * PIECE };
 
+/* ---- what passes through the host on its way to the device ---- */
+
+static void store(void *to, enum elem type, const double *value, size_t count) {
+    float *single = to;
+    bf16 *half = to;
+    if (type == ELEM_F64) memcpy(to, value, count * sizeof *value);
+    for (size_t i = 0; i < count && type == ELEM_F32; i++) single[i] = (float)value[i];
+    for (size_t i = 0; i < count && type == ELEM_BF16; i++) half[i] = bf16_round((float)value[i]);
+}
+
+static void upload(struct net *n, void *buffer, enum elem type, size_t at, const void *from, size_t count) {
+    n->backend->upload(n->backend, elem_at(buffer, at, type), from, count * elem_bytes(type));
+}
+
 /* ---- memory ---- */
 
 static void place_layers(struct net *n) {
@@ -19,39 +33,60 @@ static void place_layers(struct net *n) {
             p->tensor = &n->arch->tensor[l->kind][t];
             p->part = arch_part(p->tensor, n->tp, n->tp_rank);
             p->n = p->part.room * p->tensor->row;
-            p->offset = n->params;
-            n->params += p->n;
+            p->again = p->tensor->tied && n->first == 0;
+            p->offset = p->again ? n->layer[0].param[EMBEDDING_TOKENS].offset : n->params;
+            if (!p->again) n->params += p->n;
         }
     }
 }
 
-static struct attention attention_of(const struct net *n) {
+static struct attention attention_of(const struct net *n, int layer) {
     const struct arch *a = n->arch;
-    return (struct attention){n->micro_batch, a->sequence, a->heads / n->tp, a->hidden / a->heads};
+    return (struct attention){.sequences = n->micro_batch,
+                              .length = a->sequence,
+                              .heads = a->heads / n->tp,
+                              .size = a->head_size,
+                              .kv_heads = arch_grouped(a) ? arch_kv_heads(a, n->tp) : 0,
+                              .window = arch_window(a, layer),
+                              .unscaled = a->unscaled};
+}
+
+struct net_widths net_widths(const struct net *n) {
+    const struct arch *a = n->arch;
+    size_t d = (size_t)a->head_size, all = (size_t)(a->heads / n->tp) * d, ffn = (size_t)(a->ffn / n->tp);
+    bool grouped = arch_grouped(a);
+    return (struct net_widths){.q = grouped ? all : 3 * all,
+                               .kv = grouped ? 2 * d * (size_t)arch_kv_heads(a, n->tp) : 0,
+                               .attention = all,
+                               .fc1 = a->activation == ACTIVATION_SWIGLU ? 2 * ffn : ffn,
+                               .gated = ffn};
 }
 
 static void place_kept(const struct net *n, enum layer_kind kind, struct kept *k, struct carver *c) {
     const struct arch *a = n->arch;
-    size_t N = (size_t)n->tokens, H = (size_t)a->hidden, tp = (size_t)n->tp, e = elem_bytes(n->backend->elem),
+    size_t N = (size_t)n->tokens, H = (size_t)a->hidden, e = elem_bytes(n->backend->elem),
            acc = elem_bytes(n->backend->acc), saved, work;
+    struct net_widths w = net_widths(n);
     if (kind == LAYER_EMBEDDING) return;
     k->x = carve(c, N * H, e);
-    k->mean1 = carve(c, N, acc);
+    if (kind == LAYER_NOTHING) return;
+    k->mean1 = a->rms_norm ? NULL : carve(c, N, acc);
     k->rstd1 = carve(c, N, acc);
     k->norm1 = carve(c, N * H, e);
     if (kind == LAYER_HEAD) {
         k->logits = carve(c, N * arch_part(&a->tensor[LAYER_HEAD][HEAD_MATRIX], n->tp, 0).room, e);
         return;
     }
-    n->backend->attention_bytes(n->backend, attention_of(n), &saved, &work);
-    k->qkv = carve(c, N * 3 * H / tp, e);
+    n->backend->attention_bytes(n->backend, attention_of(n, 1), &saved, &work);
+    k->q = carve(c, N * w.q, e);
+    k->kv = w.kv ? carve(c, N * w.kv, e) : NULL;
     k->saved = carve(c, saved, 1);
-    k->attention = carve(c, N * H / tp, e);
+    k->attention = carve(c, N * w.attention, e);
     k->x2 = carve(c, N * H, e);
-    k->mean2 = carve(c, N, acc);
+    k->mean2 = a->rms_norm ? NULL : carve(c, N, acc);
     k->rstd2 = carve(c, N, acc);
     k->norm2 = carve(c, N * H, e);
-    k->fc1 = carve(c, N * (size_t)a->ffn / tp, e);
+    k->fc1 = carve(c, N * w.fc1, e);
 }
 
 static void place_slots(const struct net *n, struct carver *c) {
@@ -71,19 +106,24 @@ static void place_messages(struct net *n, struct carver *c) {
 
 static void place_work(struct net *n, struct carver *c) {
     const struct arch *a = n->arch;
-    size_t N = (size_t)n->tokens, H = (size_t)a->hidden, tp = (size_t)n->tp, e = elem_bytes(n->backend->elem),
+    size_t N = (size_t)n->tokens, H = (size_t)a->hidden, e = elem_bytes(n->backend->elem),
            acc = elem_bytes(n->backend->acc), saved, work;
-    bool blocks = n->first < a->layers - 1 && n->end > 1, head = n->end == a->layers;
+    struct net_widths w = net_widths(n);
+    bool blocks = n->first <= a->blocks && n->end > 1, head = n->end == a->layers;
     n->loss = carve(c, 2, acc);
     n->sums = head ? carve(c, 3 * N, acc) : NULL; /* max, sums, targets */
     n->dnorm = blocks || head ? carve(c, N * H, e) : NULL;
     if (!blocks) return;
-    n->backend->attention_bytes(n->backend, attention_of(n), &saved, &work);
-    n->dqkv = carve(c, N * 3 * H / tp, e);
-    n->dattention = carve(c, N * H / tp, e);
-    n->dfc = carve(c, N * (size_t)a->ffn / tp, e);
-    n->fc2_in = carve(c, N * (size_t)a->ffn / tp, e);
+    n->backend->attention_bytes(n->backend, attention_of(n, 1), &saved, &work);
+    n->dq = carve(c, N * w.q, e);
+    n->dattention = carve(c, N * w.attention, e);
+    n->dfc = carve(c, N * w.fc1, e);
+    n->fc2_in = carve(c, N * w.gated, e);
     n->attention_work = carve(c, work, 1);
+    n->dkv = w.kv ? carve(c, N * w.kv, e) : NULL;
+    n->dnorm_kv = w.kv ? carve(c, N * H, e) : NULL;
+    n->dgated = w.gated < w.fc1 ? carve(c, N * w.gated, e) : NULL;
+    n->turns = a->rotary ? carve(c, (size_t)a->sequence * (size_t)a->head_size, acc) : NULL;
 }
 
 /* Sizes first, then one block, then the pointers. */
@@ -119,6 +159,18 @@ void net_place(struct net *n, const struct arch *arch, struct net_shape shape, s
     place_layers(n);
 }
 
+static void set_turns(struct net *n) {
+    const struct arch *a = n->arch;
+    enum elem acc = n->backend->acc;
+    int half = a->head_size / 2;
+    for (int i = 0; i < a->sequence; i++)
+        for (int j = 0; j < half; j++) {
+            double angle = i * arch_frequency(a, j);
+            store(n->host, acc, (double[]){cos(angle), sin(angle)}, 2);
+            upload(n, n->turns, acc, 2 * ((size_t)i * (size_t)half + (size_t)j), n->host, 2);
+        }
+}
+
 int net_take(struct net *n, struct ledger *l, struct err *e) {
     const struct backend *b = n->backend;
     size_t acc = elem_bytes(b->acc), mixed = b->elem != b->acc;
@@ -130,6 +182,7 @@ int net_take(struct net *n, struct ledger *l, struct err *e) {
     ALLOCATE(MEMORY_ACTIVATIONS, place_slots(n, &c));
     ALLOCATE(MEMORY_COMMUNICATION, place_messages(n, &c));
     ALLOCATE(MEMORY_WORKSPACE, place_work(n, &c));
+    if (n->turns) set_turns(n);
     return 0;
 }
 
@@ -140,23 +193,12 @@ int net_make(struct net *n, const struct arch *arch, struct net_shape shape, str
     return net_take(n, l, e);
 }
 
-/* ---- what passes through the host on its way to the device ---- */
-
-static void store(void *to, enum elem type, const double *value, size_t count) {
-    float *single = to;
-    bf16 *half = to;
-    if (type == ELEM_F64) memcpy(to, value, count * sizeof *value);
-    for (size_t i = 0; i < count && type == ELEM_F32; i++) single[i] = (float)value[i];
-    for (size_t i = 0; i < count && type == ELEM_BF16; i++) half[i] = bf16_round((float)value[i]);
-}
-
-static void upload(struct net *n, void *buffer, enum elem type, size_t at, const void *from, size_t count) {
-    n->backend->upload(n->backend, elem_at(buffer, at, type), from, count * elem_bytes(type));
-}
+/* ---- contents ---- */
 
 /* Large tensors are drawn by all threads, even where a GPU computes: one thread would take minutes. */
 static void draw(struct net *n, const struct layer *l, int t, unsigned long long seed, int threads) {
     const struct param *p = &l->param[t];
+    if (p->again) return;
     size_t count = p->part.rows * p->tensor->row, from = p->part.first * p->tensor->row;
     enum elem elem = n->backend->elem, acc = n->backend->acc;
     void *master = elem_at(n->host, ROOM, elem);
@@ -277,11 +319,12 @@ void net_tokens(struct net *n, struct slot *s, const int *token, const int *targ
 
 /* ---- passes ---- */
 
+/* Of a tensor of a layer, NULL where the model has it not. */
 static void *weight(const struct net *n, const struct layer *l, int t) {
-    return elem_at(n->weight, l->param[t].offset, n->backend->elem);
+    return l->param[t].n ? elem_at(n->weight, l->param[t].offset, n->backend->elem) : NULL;
 }
 static void *grad(const struct net *n, const struct layer *l, int t) {
-    return elem_at(n->grad, l->param[t].offset, n->backend->acc);
+    return l->param[t].n ? elem_at(n->grad, l->param[t].offset, n->backend->acc) : NULL;
 }
 
 /* Sums an [N][H] over the ranks of the replica. */
@@ -294,63 +337,107 @@ static void replica_sum(struct net *n, void *x) {
 
 static void embedding_forward(struct net *n, const struct layer *l, const struct slot *s, void *out) {
     struct backend *b = n->backend;
+    const struct arch *a = n->arch;
     const struct part *rows = &l->param[EMBEDDING_TOKENS].part;
     /* one rank adds the positions: they are not split */
-    b->embed(b, out, weight(n, l, EMBEDDING_TOKENS),
-             n->tp_rank == 0 ? weight(n, l, EMBEDDING_POSITIONS) : NULL, s->token, (int)rows->first,
-             (int)rows->rows, n->tokens, n->arch->sequence, n->arch->hidden);
+    void *positions = n->tp_rank == 0 ? weight(n, l, EMBEDDING_POSITIONS) : NULL;
+    if (positions) positions = elem_at(positions, (size_t)a->position_first * (size_t)a->hidden, b->elem);
+    b->embed(b, out, weight(n, l, EMBEDDING_TOKENS), positions, s->token, (int)rows->first, (int)rows->rows,
+             n->tokens, a->sequence, a->hidden);
     replica_sum(n, out);
 }
 
 static void embedding_backward(struct net *n, const struct layer *l, const struct slot *s, const void *dy) {
     struct backend *b = n->backend;
+    const struct arch *a = n->arch;
     const struct part *rows = &l->param[EMBEDDING_TOKENS].part;
-    b->embed_back(b, grad(n, l, EMBEDDING_TOKENS), grad(n, l, EMBEDDING_POSITIONS), dy, s->token,
-                  (int)rows->first, (int)rows->rows, n->tokens, n->arch->sequence, n->arch->hidden);
+    void *positions = grad(n, l, EMBEDDING_POSITIONS);
+    if (positions) positions = elem_at(positions, (size_t)a->position_first * (size_t)a->hidden, b->acc);
+    b->embed_back(b, grad(n, l, EMBEDDING_TOKENS), positions, dy, s->token, (int)rows->first, (int)rows->rows,
+                  n->tokens, a->sequence, a->hidden);
 }
+
+/* Queries and keys, as they lie in q and kv, turned by their positions; or their gradients, turned back. */
+static void turn(struct net *n, void *q, void *kv, bool back) {
+    struct backend *b = n->backend;
+    struct attention a = attention_of(n, 1);
+    struct net_widths w = net_widths(n);
+    int L = a.length, d = a.size;
+    if (!n->turns) return;
+    b->rotate(b, q, n->turns, n->tokens, L, a.heads, d, (int)w.q, kv ? d : 3 * d, back);
+    if (kv)
+        b->rotate(b, kv, n->turns, n->tokens, L, a.kv_heads, d, (int)w.kv, 2 * d, back);
+    else
+        b->rotate(b, elem_at(q, (size_t)d, b->elem), n->turns, n->tokens, L, a.heads, d, (int)w.q, 3 * d,
+                  back);
+}
+
+/* Where query and key/value are tensors of their own, their numbers; else those of both together. */
+static int query(const struct net *n) { return arch_grouped(n->arch) ? BLOCK_Q : BLOCK_QKV; }
 
 /* x2 = x + out(attention(qkv(norm1(x)))), y = x2 + fc2(f(fc1(norm2(x2)))) */
 static void block_forward(struct net *n, const struct layer *l, struct kept *k, void *y) {
     struct backend *b = n->backend;
-    int N = n->tokens, H = n->arch->hidden, F = n->arch->ffn / n->tp, Ht = H / n->tp;
+    struct net_widths w = net_widths(n);
+    int N = n->tokens, H = n->arch->hidden, q = query(n);
+    double epsilon = n->arch->norm_epsilon;
     b->norm(b, k->norm1, k->mean1, k->rstd1, k->x, weight(n, l, BLOCK_NORM1_GAIN),
-            weight(n, l, BLOCK_NORM1_BIAS), N, H);
-    b->linear(b, k->qkv, k->norm1, weight(n, l, BLOCK_QKV), weight(n, l, BLOCK_QKV_BIAS), N, H, 3 * Ht,
-              false);
-    b->attention(b, k->attention, k->saved, n->attention_work, k->qkv, attention_of(n));
-    b->linear(b, k->x2, k->attention, weight(n, l, BLOCK_OUT), NULL, N, Ht, H, true);
+            weight(n, l, BLOCK_NORM1_BIAS), N, H, epsilon);
+    b->linear(b, k->q, k->norm1, weight(n, l, q), weight(n, l, q + 1), N, H, (int)w.q, false);
+    if (k->kv)
+        b->linear(b, k->kv, k->norm1, weight(n, l, BLOCK_KV), weight(n, l, BLOCK_KV_BIAS), N, H, (int)w.kv,
+                  false);
+    turn(n, k->q, k->kv, false);
+    b->attention(b, k->attention, k->saved, n->attention_work, k->q, k->kv, attention_of(n, l->index));
+    b->linear(b, k->x2, k->attention, weight(n, l, BLOCK_OUT), NULL, N, (int)w.attention, H, true);
     replica_sum(n, k->x2);
     b->residual(b, k->x2, k->x, k->x2, weight(n, l, BLOCK_OUT_BIAS), N, H);
     b->norm(b, k->norm2, k->mean2, k->rstd2, k->x2, weight(n, l, BLOCK_NORM2_GAIN),
-            weight(n, l, BLOCK_NORM2_BIAS), N, H);
-    b->linear(b, k->fc1, k->norm2, weight(n, l, BLOCK_FC1), weight(n, l, BLOCK_FC1_BIAS), N, H, F, false);
-    b->activate(b, n->fc2_in, k->fc1, n->arch->activation, (size_t)N * (size_t)F);
-    b->linear(b, y, n->fc2_in, weight(n, l, BLOCK_FC2), NULL, N, F, H, true);
+            weight(n, l, BLOCK_NORM2_BIAS), N, H, epsilon);
+    b->linear(b, k->fc1, k->norm2, weight(n, l, BLOCK_FC1), weight(n, l, BLOCK_FC1_BIAS), N, H, (int)w.fc1,
+              false);
+    b->activate(b, n->fc2_in, k->fc1, n->arch->activation, (size_t)N * w.gated);
+    b->linear(b, y, n->fc2_in, weight(n, l, BLOCK_FC2), NULL, N, (int)w.gated, H, true);
     replica_sum(n, y);
     b->residual(b, y, k->x2, y, weight(n, l, BLOCK_FC2_BIAS), N, H);
+}
+
+/* n->dnorm becomes the gradient of norm1's output, from those of query, key and value. */
+static void projections_backward(struct net *n, const struct layer *l, const struct kept *k) {
+    struct backend *b = n->backend;
+    struct net_widths w = net_widths(n);
+    int N = n->tokens, H = n->arch->hidden, q = query(n);
+    b->linear_back(b, n->dnorm, grad(n, l, q), grad(n, l, q + 1), n->dq, k->norm1, weight(n, l, q), N, H,
+                   (int)w.q, false);
+    if (!k->kv) return;
+    b->linear_back(b, n->dnorm_kv, grad(n, l, BLOCK_KV), grad(n, l, BLOCK_KV_BIAS), n->dkv, k->norm1,
+                   weight(n, l, BLOCK_KV), N, H, (int)w.kv, false);
+    b->residual(b, n->dnorm, n->dnorm_kv, n->dnorm, NULL, N, H);
 }
 
 /* dy is the gradient of the block's output, and of its input when this returns. */
 static void block_backward(struct net *n, const struct layer *l, const struct kept *k, void *dy) {
     struct backend *b = n->backend;
-    int N = n->tokens, H = n->arch->hidden, F = n->arch->ffn / n->tp, Ht = H / n->tp;
+    struct net_widths w = net_widths(n);
+    int N = n->tokens, H = n->arch->hidden, F = (int)w.gated;
+    void *dgated = n->dgated ? n->dgated : n->dfc;
     /* f(fc1) was not kept. It is computed along with the derivative, and the gradient of fc2's weights needs
      * it: hence the backward pass of fc2 in two halves. */
-    b->linear_back(b, n->dfc, NULL, NULL, dy, NULL, weight(n, l, BLOCK_FC2), N, F, H, true);
-    b->activate_back(b, n->dfc, n->fc2_in, k->fc1, n->arch->activation, (size_t)N * (size_t)F);
+    b->linear_back(b, dgated, NULL, NULL, dy, NULL, weight(n, l, BLOCK_FC2), N, F, H, true);
+    b->activate_back(b, n->dfc, n->fc2_in, dgated, k->fc1, n->arch->activation, (size_t)N * w.gated);
     b->linear_back(b, NULL, grad(n, l, BLOCK_FC2), grad(n, l, BLOCK_FC2_BIAS), dy, n->fc2_in, NULL, N, F, H,
                    true);
     b->linear_back(b, n->dnorm, grad(n, l, BLOCK_FC1), grad(n, l, BLOCK_FC1_BIAS), n->dfc, k->norm2,
-                   weight(n, l, BLOCK_FC1), N, H, F, false);
+                   weight(n, l, BLOCK_FC1), N, H, (int)w.fc1, false);
     replica_sum(n, n->dnorm);
     b->norm_back(b, dy, grad(n, l, BLOCK_NORM2_GAIN), grad(n, l, BLOCK_NORM2_BIAS), n->dnorm, k->x2,
                  weight(n, l, BLOCK_NORM2_GAIN), k->mean2, k->rstd2, N, H);
     b->linear_back(b, n->dattention, grad(n, l, BLOCK_OUT), grad(n, l, BLOCK_OUT_BIAS), dy, k->attention,
-                   weight(n, l, BLOCK_OUT), N, Ht, H, true);
-    b->attention_back(b, n->dqkv, n->dattention, k->attention, k->saved, n->attention_work, k->qkv,
-                      attention_of(n));
-    b->linear_back(b, n->dnorm, grad(n, l, BLOCK_QKV), grad(n, l, BLOCK_QKV_BIAS), n->dqkv, k->norm1,
-                   weight(n, l, BLOCK_QKV), N, H, 3 * Ht, false);
+                   weight(n, l, BLOCK_OUT), N, (int)w.attention, H, true);
+    b->attention_back(b, n->dq, n->dkv, n->dattention, k->attention, k->saved, n->attention_work, k->q, k->kv,
+                      attention_of(n, l->index));
+    turn(n, n->dq, n->dkv, true);
+    projections_backward(n, l, k);
     replica_sum(n, n->dnorm);
     b->norm_back(b, dy, grad(n, l, BLOCK_NORM1_GAIN), grad(n, l, BLOCK_NORM1_BIAS), n->dnorm, k->x,
                  weight(n, l, BLOCK_NORM1_GAIN), k->mean1, k->rstd1, N, H);
@@ -360,7 +447,7 @@ static void head_forward(struct net *n, const struct layer *l, struct kept *k) {
     struct backend *b = n->backend;
     int N = n->tokens, H = n->arch->hidden;
     b->norm(b, k->norm1, k->mean1, k->rstd1, k->x, weight(n, l, HEAD_NORM_GAIN), weight(n, l, HEAD_NORM_BIAS),
-            N, H);
+            N, H, n->arch->norm_epsilon);
     b->linear(b, k->logits, k->norm1, weight(n, l, HEAD_MATRIX), NULL, N, H,
               (int)l->param[HEAD_MATRIX].part.room, false);
 }
@@ -408,6 +495,9 @@ void net_forward(struct net *n, struct slot *s) {
         if (l->kind == LAYER_EMBEDDING) embedding_forward(n, l, s, output_of(n, s, i));
         if (l->kind == LAYER_BLOCK) block_forward(n, l, &s->kept[i], output_of(n, s, i));
         if (l->kind == LAYER_HEAD) head_forward(n, l, &s->kept[i]);
+        if (l->kind == LAYER_NOTHING)
+            n->backend->copy(n->backend, output_of(n, s, i), s->kept[i].x,
+                             activation(n) * elem_bytes(n->backend->elem));
     }
 }
 
@@ -435,6 +525,7 @@ void net_update(struct net *n, struct adam_options o, long step) {
     for (int i = 0; i < n->end - n->first; i++)
         for (int t = 0; t < arch_tensors(n->layer[i].kind); t++) {
             const struct param *p = &n->layer[i].param[t];
+            if (!p->n || p->again) continue;
             a.decay = p->tensor->decay ? o.decay : 0;
             void *master = n->master ? elem_at(n->master, p->offset, b->acc) : NULL;
             b->adamw(b, elem_at(n->weight, p->offset, b->elem), master, elem_at(n->grad, p->offset, b->acc),

@@ -12,6 +12,7 @@ struct param {
     struct part part;
     size_t offset; /* of its first element in the flat buffers */
     size_t n;      /* elements, padding included */
+    bool again;    /* tied, and this rank also holds the embedding: the elements are those of its tokens */
 };
 
 struct layer {
@@ -24,12 +25,12 @@ struct layer {
 struct kept {
     void *x; /* [N][H] input; of the embedding: none */
     void *mean1, *rstd1, *norm1;
-    void *qkv;       /* [N][heads / tp][3][H / heads] */
+    void *q, *kv;    /* [N][heads / tp][3][head size] and NULL, or both, as the attention takes them */
     void *saved;     /* of the attention */
-    void *attention; /* [N][H / tp] */
+    void *attention; /* [N][heads / tp][head size] */
     void *x2;        /* [N][H] after the attention */
     void *mean2, *rstd2, *norm2;
-    void *fc1;    /* [N][F / tp] before the activation function */
+    void *fc1;    /* [N][F / tp], twice that of SwiGLU, before the activation function */
     void *logits; /* [N][V / tp] of the head, later their gradient */
 };
 
@@ -56,14 +57,25 @@ struct net {
     void *dy[2];       /* [N][H] gradient on its way back: one in work, one still being sent */
     void *loss;        /* [2] of acc: the sum so far; not 0: a gradient was not finite */
     void *host;        /* where elements are made that go to the device */
+    void *turns;       /* [S][head size / 2][2] of acc: cosines and sines of rotary positions, or NULL */
     /* work space */
-    void *dnorm, *dqkv, *dattention, *dfc, *fc2_in, *attention_work, *sums;
+    void *dnorm, *dq, *dattention, *dfc, *fc2_in, *attention_work, *sums;
+    void *dkv, *dnorm_kv; /* where key/value heads are grouped */
+    void *dgated;         /* [N][F / tp] of SwiGLU */
 };
 
 /* Which part a rank holds. */
 struct net_shape {
     int first, end, tp, tp_rank, micro_batch, slots;
 };
+
+/** Elements of one token in the tensors of a block. */
+struct net_widths {
+    size_t q, kv;      /* of kept.q and kept.kv; kv 0: none */
+    size_t attention;  /* of all heads of this rank */
+    size_t fc1, gated; /* before and after the activation function */
+};
+struct net_widths net_widths(const struct net *n);
 
 /** Lays out layers and offsets; takes no device memory yet. Lives in `arena`. */
 void net_place(struct net *n, const struct arch *arch, struct net_shape shape, struct backend *b,

@@ -70,7 +70,7 @@ static const double LEAST_S = 0.02;    /* of a timed run */
 
 struct row { /* of one microbatch and degree: median and spread, by kind of layer */
     int micro_batch, tp;
-    double median[3][TIMED], spread[3][TIMED];
+    double median[LAYER_KINDS][TIMED], spread[LAYER_KINDS][TIMED];
 };
 
 struct profiler {
@@ -192,7 +192,7 @@ static int time_all(struct profiler *p, struct arena *a, struct err *e) {
     return 0;
 }
 
-static void add_times(struct text *t, const struct arch *a, const char *key, double value[3][TIMED],
+static void add_times(struct text *t, const struct arch *a, const char *key, double value[LAYER_KINDS][TIMED],
                       int what) {
     text_add(t, ", \"%s\": [", key);
     for (int l = 0; l < a->layers; l++) {
@@ -240,7 +240,8 @@ static int profile(struct profiler *p, const char *model, struct arena *a, struc
     p->model = w.model->name;
     struct train_choice choice = {o.backend, o.comm, o.threads, train_elem(o.dtype)};
     if (mpx_agree(&p->mpx, train_open(&p->mpx, choice, &p->backend, &p->comm, e), e)) return -1;
-    rc = time_all(p, a, e);
+    rc = arch_check_parts(&p->arch, p->backend.parts, p->backend.name, e);
+    if (!rc) rc = time_all(p, a, e);
     if (!rc && !p->rows)
         rc = err_set(e, EXIT_NOPLAN, "out of memory: microbatch 1 does not fit; see --memory-limit");
     if (!rc && p->mpx.rank == 0) {

@@ -372,7 +372,8 @@ static int run(struct run_session *j, struct err *e) {
         .backend = o.backend, .comm = o.comm, .threads = o.threads, .elem = train_elem(j->dtype)};
     if (mpx_agree(&j->mpx, train_open(&j->mpx, choice, &j->backend, &j->comm, e), e)) return -1;
     describe(j);
-    int rc = work(j, e);
+    int rc = arch_check_parts(&j->arch, j->backend.parts, j->backend.name, e); /* the same on all ranks */
+    if (!rc) rc = work(j, e);
     trainer_free(&j->trainer);
     trace_free(&j->trace);
     measure_free(&j->measure);

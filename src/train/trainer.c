@@ -19,10 +19,10 @@ static void share(struct trainer *t, struct arena *a) {
     int n = grid_spans(t->grid, t->comm->rank, &span, a), layers = t->net.end - t->net.first, layer = 0;
     struct group **group = ARENA_ARRAY(a, struct group *, n + 1);
     t->shared = ARENA_ARRAY(a, struct shared, (size_t)n + t->net.params / MOST + 1);
-    t->first_shared = ARENA_ARRAY(a, int, layers + 1);
+    t->first_shared = ARENA_ARRAY(a, int, layers + 2);
     for (int i = 0; i < n; i++) {
-        int here = span[i].layer - t->net.first;
-        const struct param *p = &t->net.layer[here].param[span[i].tensor];
+        int here = span[i].tied ? layers : span[i].layer - t->net.first;
+        const struct param *p = &t->net.layer[span[i].layer - t->net.first].param[span[i].tensor];
         struct shared s = {.counts = span[i].counts,
                            .offset = p->offset + (span[i].first - p->part.first) * p->tensor->row,
                            .n = span[i].rows * p->tensor->row};
@@ -44,7 +44,7 @@ static void share(struct trainer *t, struct arena *a) {
             t->shared[t->n_shared++] = s;
         }
     }
-    while (layer < layers) t->first_shared[++layer] = t->n_shared;
+    while (layer <= layers) t->first_shared[++layer] = t->n_shared;
 }
 
 static void start_sums(struct trainer *t, int layer) {
@@ -58,19 +58,25 @@ static void start_sums(struct trainer *t, int layer) {
         else
             t->comm->sum(t->comm, s->group, g, s->n, acc);
     }
-    t->unsummed = layer;
+}
+
+static void wait_for_sums(struct trainer *t, int layer) {
+    for (int i = t->first_shared[layer]; i < t->first_shared[layer + 1]; i++)
+        t->comm->wait(t->comm, &t->shared[i].pending);
 }
 
 /* The sums of all layers, the last one first: those that are not under way are started, each when the one
- * before it is there. */
+ * before it is there. That of a tied embedding, to which its first layer and its last one add, comes at the
+ * end. */
 static void sum_gradients(struct trainer *t) {
-    for (int layer = t->net.end - t->net.first - 1; layer >= 0; layer--) {
-        int first = t->first_shared[layer], end = t->first_shared[layer + 1];
-        if (first == end) continue;
-        t->clock.item = t->net.first + layer;
+    int layers = t->net.end - t->net.first;
+    for (int i = layers; i >= 0; i--) {
+        int layer = i ? i - 1 : layers;
+        if (t->first_shared[layer] == t->first_shared[layer + 1]) continue;
+        t->clock.item = i ? t->net.first + layer : 0;
         clock_enter(&t->clock, PHASE_DATA);
-        if (layer < t->unsummed) start_sums(t, layer);
-        for (int i = first; i < end; i++) t->comm->wait(t->comm, &t->shared[i].pending);
+        if (layer == layers || layer < t->unsummed) start_sums(t, layer);
+        wait_for_sums(t, layer);
     }
     t->clock.item = -1;
 }
@@ -172,6 +178,7 @@ static void backward(struct trainer *t, struct grid_work x, int turn, bool last)
         t->clock.item = t->net.first + i;
         clock_enter(&t->clock, PHASE_DATA);
         start_sums(t, i);
+        t->unsummed = i;
         t->clock.item = x.w;
         clock_enter(&t->clock, PHASE_BACKWARD);
     }

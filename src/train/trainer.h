@@ -39,7 +39,7 @@ struct trainer {
     int n_work, n_shared;
     struct grid_work *work;   /* [n_work] */
     struct shared *shared;    /* [n_shared] by layer */
-    int *first_shared;        /* [layers here + 1] */
+    int *first_shared;        /* [layers here + 2]; after those of the layers that of a tied embedding */
     int unsummed;             /* of the step: layers [0, unsummed) here whose sums have not been started */
     struct sends *out, dy[2]; /* out: [slots] */
     int *token, *target;      /* [N] on the host */

@@ -5,10 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct arch small_arch(enum activation f) {
-    char text[120];
-    snprintf(text, sizeof text, "{\"family\":\"gpt\",\"activation\":\"%s\",\"ffn_size\":32}",
-             f == ACTIVATION_RELU ? "relu" : "gelu");
+static struct arch small_made(const char *text) {
     struct model m = {.name = "small",
                       .n_layer = 4,
                       .n_block = 2,
@@ -21,6 +18,40 @@ struct arch small_arch(enum activation f) {
     struct err e;
     if (arch_make(&a, &m, &e)) fprintf(stderr, "%s\n", e.text), exit(1);
     return a;
+}
+
+struct arch small_arch(enum activation f) {
+    return small_made(f == ACTIVATION_RELU ? "{\"family\":\"gpt\",\"activation\":\"relu\",\"ffn_size\":32}"
+                                           : "{\"family\":\"gpt\",\"activation\":\"gelu\",\"ffn_size\":32}");
+}
+
+/* Quotes are ' here. Two key/value heads: four ranks share them. Positions turn fast, so that a sequence of 8
+ * shows it. */
+#define TIED "'head':'final norm and the embedding'"
+#define KIN "'activation':'silu','ffn_size':32,'norm':'rmsnorm','positions':'rotary','kv_heads':2,"
+static const char *const described[] = {
+    "'family':'llama'," KIN "'biases_added':'none','rope_theta':100,'rope_scaling':{'rope_type':'llama3',"
+    "'factor':4,'low_freq_factor':0.5,'high_freq_factor':3,'original_max_position_embeddings':10}",
+    "'family':'mistral'," KIN "'biases_added':'none','rope_theta':100,'window':3,'head_size':6",
+    "'family':'qwen2'," KIN "'biases_added':'qkv only','norm_epsilon':1e-6," TIED,
+    "'family':'llama','activation':'silu','ffn_size':32,'norm':'rmsnorm','positions':'rotary',"
+    "'biases_added':'none'",
+    "'family':'opt','activation':'relu','ffn_size':32,'position_offset':2," TIED,
+    "'family':'gpt2','activation':'gelu_new','ffn_size':32," TIED,
+    "'family':'gpt_neo','activation':'gelu_new','ffn_size':32,'attention_scaled':false,'window':3,"
+    "'window_of_blocks':'odd','biases_added':'all but qkv'," TIED};
+const char *const small_families[] = {"llama", "mistral", "qwen",    "llama, no groups",
+                                      "opt",   "gpt-2",   "gpt-neo", NULL};
+
+struct arch small_family(const char *name) {
+    char text[400];
+    int i = 0, n = 0;
+    while (strcmp(small_families[i], name)) i++;
+    text[n++] = '{';
+    for (const char *p = described[i]; *p; p++) text[n++] = *p == '\'' ? '"' : *p;
+    text[n++] = '}';
+    text[n] = 0;
+    return small_made(text);
 }
 
 static void read_stage(const char *text, struct stage *s, struct arena *a) {

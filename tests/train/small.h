@@ -6,6 +6,10 @@
 /** 2 blocks, H 16, 4 heads, S 8, vocabulary 300: padded differently for every degree. */
 struct arch small_arch(enum activation f);
 
+/** The same sizes made of the parts of another family; names end with NULL. */
+extern const char *const small_families[];
+struct arch small_family(const char *name);
+
 /** "0-2:1,2;2-4:1|0-4:1": layers:degrees of the replicas; ';' between stages, '|' between pipelines. */
 struct plan *small_plan(const char *text, int batch, int micro_batch, struct arena *a);
 

@@ -138,7 +138,8 @@ static void norm(void) {
                   dy = elements(N * IN, 1, 0), dx = elements(N * IN, 1, 0), dgain = sums(IN, 1),
                   dbias = sums(IN, 1), sum = elements(N * IN, 1, 0);
     EACH(b) {
-        b->norm(b, BOTH(b, y), BOTH(b, mean), BOTH(b, rstd), BOTH(b, x), BOTH(b, gain), BOTH(b, bias), N, IN);
+        b->norm(b, BOTH(b, y), BOTH(b, mean), BOTH(b, rstd), BOTH(b, x), BOTH(b, gain), BOTH(b, bias), N, IN,
+                1e-5);
         b->norm_back(b, BOTH(b, dx), BOTH(b, dgain), BOTH(b, dbias), BOTH(b, dy), BOTH(b, x), BOTH(b, gain),
                      BOTH(b, mean), BOTH(b, rstd), N, IN);
         b->residual(b, BOTH(b, sum), BOTH(b, x), BOTH(b, sum), BOTH(b, bias), N, IN);
@@ -153,15 +154,15 @@ static void norm(void) {
 }
 
 static void attention(void) {
-    struct attention a = {2, N, 3, 20};
+    struct attention a = {.sequences = 2, .length = N, .heads = 3, .size = 20};
     size_t width = 3 * 20, saved, work;
     struct buffer qkv = elements(2 * N * 3 * width, 3, 0), out = elements(2 * N * width, 1, 0),
                   dout = elements(2 * N * width, 1, 0), dqkv = elements(2 * N * 3 * width, 1, 0);
     EACH(b) {
         b->attention_bytes(b, a, &saved, &work);
         void *s = b->alloc(b, saved), *w = b->alloc(b, work);
-        b->attention(b, BOTH(b, out), s, w, BOTH(b, qkv), a);
-        b->attention_back(b, BOTH(b, dqkv), BOTH(b, dout), BOTH(b, out), s, w, BOTH(b, qkv), a);
+        b->attention(b, BOTH(b, out), s, w, BOTH(b, qkv), NULL, a);
+        b->attention_back(b, BOTH(b, dqkv), NULL, BOTH(b, dout), BOTH(b, out), s, w, BOTH(b, qkv), NULL, a);
         b->release(b, s), b->release(b, w);
     }
     near(out, 2, "attention");
@@ -173,7 +174,7 @@ static void activation(enum activation f, const char *name) {
                   again = elements(N * IN, 1, 0);
     EACH(b) {
         b->activate(b, BOTH(b, y), BOTH(b, x), f, N * IN);
-        b->activate_back(b, BOTH(b, dy), BOTH(b, again), BOTH(b, x), f, N * IN);
+        b->activate_back(b, BOTH(b, dy), BOTH(b, again), BOTH(b, dy), BOTH(b, x), f, N * IN);
     }
     near(y, 1.01, name);
     near(dy, 1.01, arena_printf(&arena, "%s: dx", name));
@@ -225,7 +226,7 @@ static void optimizer(void) {
 static void threads(void) {
     struct backend other;
     struct err e;
-    struct attention a = {2, N, 3, 20};
+    struct attention a = {.sequences = 2, .length = N, .heads = 3, .size = 20};
     struct buffer x = elements(N * IN, 1, 0), w = elements(IN * OUT, 1, 0), y = elements(N * OUT, 1, 0),
                   dw = sums(IN * OUT, 1), qkv = elements(2 * N * 9 * 20, 3, 0),
                   out = elements(2 * N * 3 * 20, 1, 0);
@@ -240,7 +241,7 @@ static void threads(void) {
         memset(dw.single, 0, sizeof(float) * IN * OUT);
         other.linear(&other, y.half, x.half, w.half, NULL, N, IN, OUT, true);
         other.linear_back(&other, NULL, dw.single, NULL, y.half, x.half, NULL, N, IN, OUT, true);
-        other.attention(&other, out.half, s, room, qkv.half, a);
+        other.attention(&other, out.half, s, room, qkv.half, NULL, a);
         if (n == 1) {
             memcpy(y1, y.half, sizeof y1);
             memcpy(out1, out.half, sizeof out1);

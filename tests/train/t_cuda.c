@@ -160,8 +160,8 @@ static void norm(int n, int h) {
     struct buffer dy = filled(N * H, elem, 0, 1), dx = filled(N * H, elem, 0, 1);
     struct buffer dg = filled(H, ELEM_F32, 0, 1), db = filled(H, ELEM_F32, 0, 1);
     const char *of = arena_printf(&arena, "%d x %d", n, h);
-    cpu.norm(&cpu, y.cpu, mean.cpu, rstd.cpu, x.cpu, gain.cpu, bias.cpu, n, h);
-    gpu.norm(&gpu, y.gpu, mean.gpu, rstd.gpu, x.gpu, gain.gpu, bias.gpu, n, h);
+    cpu.norm(&cpu, y.cpu, mean.cpu, rstd.cpu, x.cpu, gain.cpu, bias.cpu, n, h, 1e-5);
+    gpu.norm(&gpu, y.gpu, mean.gpu, rstd.gpu, x.gpu, gain.gpu, bias.gpu, n, h, 1e-5);
     check(y, false, arena_printf(&arena, "norm %s", of));
     check(mean, false, "its means");
     check(rstd, false, "its deviations");
@@ -187,22 +187,22 @@ static void norm(int n, int h) {
 
 /* Each keeps what it likes from forward to backward. */
 static void attention(int sequences, int length, int heads, int size) {
-    struct attention a = {sequences, length, heads, size};
+    struct attention a = {.sequences = sequences, .length = length, .heads = heads, .size = size};
     size_t n = (size_t)sequences * (size_t)length * (size_t)heads * (size_t)size, saved, work;
     struct buffer qkv = filled(3 * n, elem, 0, 2), out = buffer(n, elem);
     struct buffer dout = filled(n, elem, 0, 1), dqkv = buffer(3 * n, elem);
     const char *of = arena_printf(&arena, "%d x %d x %d x %d", sequences, length, heads, size);
     cpu.attention_bytes(&cpu, a, &saved, &work);
     void *s = cpu.alloc(&cpu, saved), *w = cpu.alloc(&cpu, work);
-    cpu.attention(&cpu, out.cpu, s, w, qkv.cpu, a);
-    cpu.attention_back(&cpu, dqkv.cpu, dout.cpu, out.cpu, s, w, qkv.cpu, a);
+    cpu.attention(&cpu, out.cpu, s, w, qkv.cpu, NULL, a);
+    cpu.attention_back(&cpu, dqkv.cpu, NULL, dout.cpu, out.cpu, s, w, qkv.cpu, NULL, a);
     cpu.release(&cpu, s), cpu.release(&cpu, w);
     gpu.attention_bytes(&gpu, a, &saved, &work);
     s = gpu.alloc(&gpu, saved);
     w = gpu.alloc(&gpu, work);
-    gpu.attention(&gpu, out.gpu, s, w, qkv.gpu, a);
+    gpu.attention(&gpu, out.gpu, s, w, qkv.gpu, NULL, a);
     check(out, true, arena_printf(&arena, "attention %s", of));
-    gpu.attention_back(&gpu, dqkv.gpu, dout.gpu, out.gpu, s, w, qkv.gpu, a);
+    gpu.attention_back(&gpu, dqkv.gpu, NULL, dout.gpu, out.gpu, s, w, qkv.gpu, NULL, a);
     for (int i = 0; i < 3; i++)
         check_part(dqkv, true, (size_t)size, 3, (size_t)i,
                    arena_printf(&arena, "attention_back d%c %s", "qkv"[i], of));
@@ -219,8 +219,8 @@ static void activation(size_t n, enum activation f, const char *name) {
     cpu.activate(&cpu, y.cpu, x.cpu, f, n);
     gpu.activate(&gpu, y.gpu, x.gpu, f, n);
     check(y, false, arena_printf(&arena, "%s of %zu", name, n));
-    cpu.activate_back(&cpu, dy.cpu, again.cpu, x.cpu, f, n);
-    gpu.activate_back(&gpu, dy.gpu, again.gpu, x.gpu, f, n);
+    cpu.activate_back(&cpu, dy.cpu, again.cpu, dy.cpu, x.cpu, f, n);
+    gpu.activate_back(&gpu, dy.gpu, again.gpu, dy.gpu, x.gpu, f, n);
     check(dy, false, "its gradient");
     check(again, false, "and itself once more");
     release(x);

@@ -8,6 +8,7 @@
 #include "base/stats.h"
 #include "formats/inputs.h"
 #include "sim/estimate.h"
+#include "sim/sheet.h"
 #include "small.h"
 #include "train/linksite.h"
 
@@ -29,6 +30,20 @@ static void sizes(const char *name) {
     ok(good, arena_printf(&arena, "%s has the parameters of its file, for every degree", name));
 }
 
+/* Of others the planner does not count what the vocabulary is padded with. */
+static void block_sizes(const char *name) {
+    struct workload w;
+    struct arch a;
+    struct err e;
+    bool good = !model_load(name, "inputs", &w, &arena, &e) && !arch_make(&a, w.model, &e);
+    for (int ti = 0; good && ti < TP_N; ti++)
+        good =
+            good && (!w.model->params[ti] || (double)arch_params(&a, 1, 1 << ti) == w.model->params[ti][1]);
+    good = good && (double)arch_params(&a, 0, 1) == w.model->params[0][0] &&
+           (double)arch_params(&a, a.layers - 1, 1) == w.model->params[0][a.layers - 1];
+    ok(good, arena_printf(&arena, "blocks of %s have the parameters of its file, for every degree", name));
+}
+
 static void refused(const char *architecture, int layers, const char *word) {
     struct model m = {.name = "m",
                       .n_layer = layers,
@@ -41,6 +56,110 @@ static void refused(const char *architecture, int layers, const char *word) {
     struct arch a;
     struct err e = {0};
     ok(arch_make(&a, &m, &e) == -1 && e.code == EXIT_INPUT && strstr(e.text, word), e.text);
+}
+
+/* Quotes are ' here. */
+static void described(void) {
+    static const struct {
+        const char *more, *word;
+    } bad[] = {{"'family':'gemma'", "/family: \"gemma\""},
+               {"'family':'gpt','activation':'geglu'", "/activation"},
+               {"'norm_first':false", "/norm_first"},
+               {"'norm':'batchnorm'", "/norm: "},
+               {"'positions':'alibi'", "/positions"},
+               {"'heads':4,'kv_heads':3", "/kv_heads: 3; expected a divisor of the 4 heads"},
+               {"'kv_heads':5", "/kv_heads: 5"},
+               {"'window':0", "/window"},
+               {"'window':4,'window_of_blocks':'later'", "/window_of_blocks"},
+               {"'head':'none'", "/head"},
+               {"'biases_added':'some'", "/biases_added"},
+               {"'norm_epsilon':-1", "/norm_epsilon"},
+               {"'position_offset':-2", "/position_offset"},
+               {"'dropout':0.1", "/dropout"},
+               {"'positions':'rotary','head_size':5", "heads of size 5; expected an even one"},
+               {"'rope_theta':0", "/rope_theta"},
+               {"'rope_scaling':{'rope_type':'yarn','factor':4}", "/rope_scaling/rope_type: \"yarn\""},
+               {"'rope_scaling':{'rope_type':'llama3','factor':4}", "/rope_scaling/low_freq_factor"},
+               {"'rope_scaling':{'rope_type':'llama3','factor':4,'low_freq_factor':4,'high_freq_factor':1,"
+                "'original_max_position_embeddings':8}",
+                "/rope_scaling/high_freq_factor: 1; expected more"},
+               {"'rope':1", "rope"}};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        bool named = strstr(bad[i].more, "'family'"), active = strstr(bad[i].more, "'activation'");
+        char *text = arena_printf(&arena, "{%s%s'ffn_size':32,%s}", named ? "" : "'family':'gpt',",
+                                  active ? "" : "'activation':'relu',", bad[i].more);
+        for (char *p = text; *p; p++) *p = *p == '\'' ? '"' : *p;
+        refused(text, 4, bad[i].word);
+    }
+}
+
+/* What the planner is told of the same model decides, and what it has beside these parts is refused. */
+static void shapes(void) {
+    struct transformer x = {.layers = 2,
+                            .hidden = 16,
+                            .ffn = 32,
+                            .heads = 4,
+                            .kv_heads = 2,
+                            .head_size = 8,
+                            .vocabulary = 300,
+                            .sequence = 8,
+                            .gated = true,
+                            .rms_norm = true,
+                            .tied = true},
+                       other = x;
+    struct model_shape shape = {.transformer = x};
+    struct model m = {.name = "m",
+                      .n_layer = 4,
+                      .n_block = 2,
+                      .hidden_size = 16,
+                      .sequence_length = 8,
+                      .heads = 4,
+                      .vocabulary = 300,
+                      .shape = &shape,
+                      .architecture = "{\"family\":\"llama\",\"activation\":\"silu\",\"ffn_size\":32,\"kv_"
+                                      "heads\":2,\"positions\":\"rotary\"}"};
+    struct arch a;
+    struct err e = {0};
+    ok(!arch_make(&a, &m, &e) && a.head_size == 8 && a.tied && a.rms_norm && !a.out_biases && a.rotary,
+       "a model that says its shape");
+    shape.transformer.experts = 8;
+    ok(arch_make(&a, &m, &e) == -1 && strstr(e.text, "/transformer/experts"), e.text);
+    other.gated = false;
+    shape.transformer = other;
+    ok(arch_make(&a, &m, &e) == -1 && strstr(e.text, "/architecture/activation"), e.text);
+    other = x;
+    other.kv_heads = 4;
+    shape.transformer = other;
+    ok(arch_make(&a, &m, &e) == -1 && strstr(e.text, "4 kv_heads"), e.text);
+    other = x;
+    other.qk_norm = true;
+    shape.transformer = other;
+    ok(arch_make(&a, &m, &e) == -1 && strstr(e.text, "qk_norm"), e.text);
+}
+
+/* Key/value heads that are fewer than the ranks are held by several of them, all others by one. */
+static void repeats(void) {
+    struct arch a = small_family("llama");
+    struct err e = {0};
+    const struct tensor *kv = &a.tensor[LAYER_BLOCK][BLOCK_KV];
+    bool good = true;
+    for (int k = 0; k < 4; k++) {
+        struct part p = arch_part(kv, 4, k);
+        good = good && p.first == (size_t)k / 2 && p.rows == 1 && p.room == 1;
+    }
+    ok(good && arch_part(kv, 2, 1).first == 1, "four ranks hold two key/value heads, in pairs");
+    a.kv_heads = 3;
+    ok(arch_check_tp(&a, 2, "here", &e) == -1 && strstr(e.text, "3 key/value heads"), e.text);
+}
+
+static void backends(void) {
+    struct err e = {0};
+    struct arch gpt = small_arch(ACTIVATION_RELU), neo = small_family("gpt-neo");
+    ok(!arch_check_parts(&gpt, 0, "cuda", &e) && !arch_check_parts(&neo, ALL_PARTS, "cpu", &e),
+       "every backend has the parts of GPT");
+    ok(arch_check_parts(&neo, 1 << PART_WINDOW, "cuda", &e) == -1 && e.code == EXIT_INPUT &&
+           strstr(e.text, "backend cuda: the model has unscaled attention"),
+       e.text);
 }
 
 /* ---- parts: together the whole tensor, for every degree ---- */
@@ -344,7 +463,7 @@ static void alone(int (*open)(struct backend *, int, struct err *), const char *
                     zeros += grad[p->offset + i] == 0;
                 }
                 /* most rows of the table of tokens are of others */
-                some = some && (zeros < size / 10 || (layer == 0 && zeros < size));
+                some = some && (!size || zeros < size / 10 || (layer == 0 && zeros < size));
             }
             free(grad);
         }
@@ -412,13 +531,17 @@ static void links(void) {
 int main(void) {
     sizes("opt-350m");
     sizes("gpt-tiny");
+    block_sizes("llama-3.1-8b");
+    block_sizes("qwen2.5-7b");
+    block_sizes("llama-tiny");
+    block_sizes("opt-tiny");
     refused(NULL, 4, "architecture");
-    refused("{\"family\":\"llama\",\"activation\":\"relu\",\"ffn_size\":32}", 4, "family");
-    refused("{\"family\":\"gpt\",\"activation\":\"swiglu\",\"ffn_size\":32}", 4, "activation");
-    refused("{\"family\":\"gpt\",\"activation\":\"relu\",\"ffn_size\":32,\"attention_scaled\":false}", 4,
-            "attention_scaled");
+    described();
     refused("{\"family\":\"gpt\",\"activation\":\"relu\",\"ffn_size\":32,\"heads\":3}", 4, "heads");
-    refused("{\"family\":\"gpt\",\"activation\":\"relu\",\"ffn_size\":32}", 5, "5 layers");
+    refused("{\"family\":\"gpt\",\"activation\":\"relu\",\"ffn_size\":32}", 3, "3 layers");
+    shapes();
+    repeats();
+    backends();
     parts();
     order();
     batches("0-4:1", 7, 2, 4);
