@@ -28,6 +28,7 @@ struct attention {
 struct adamw {
     double rate, beta1, beta2, epsilon, decay; /* decay of the weights, 0 for biases and norms */
     double correction1, correction2;           /* 1 - beta^step */
+    double shrink;                             /* what gradients are multiplied with; 1: they stay */
 };
 
 struct backend {
@@ -131,6 +132,9 @@ struct backend {
 
     /** *bad = 1 if any of n elements of x is infinite or not a number, else left alone; both in acc. */
     void (*find_bad)(struct backend *b, void *bad, const void *x, size_t n);
+
+    /** *sum, a double, += the sum of the squares of n elements of x in acc. */
+    void (*squares)(struct backend *b, void *sum, const void *x, size_t n);
 
     void (*close)(struct backend *b);
 };

@@ -674,14 +674,15 @@ static void cpu_adamw(struct backend *b, void *p, void *master, const void *g, v
                       struct adamw step) {
     real *w = MIXED ? master : p, *first = m, *second = v;
     stored *rounded = p;
-    const real *grad = g;
-    real b1 = (real)step.beta1, b2 = (real)step.beta2, c1 = (real)(1 / step.correction1),
-         c2 = (real)(1 / step.correction2);
+    const real *at = g;
+    real shrink = (real)step.shrink, b1 = (real)step.beta1, b2 = (real)step.beta2,
+         c1 = (real)(1 / step.correction1), c2 = (real)(1 / step.correction2);
     real rate = (real)step.rate, epsilon = (real)step.epsilon, keep = (real)(1 - step.rate * step.decay);
 #pragma omp parallel for num_threads(threads_of(b))
     for (size_t i = 0; i < n; i++) {
-        first[i] = b1 * first[i] + (1 - b1) * grad[i];
-        second[i] = b2 * second[i] + (1 - b2) * grad[i] * grad[i];
+        real grad = shrink * at[i];
+        first[i] = b1 * first[i] + (1 - b1) * grad;
+        second[i] = b2 * second[i] + (1 - b2) * grad * grad;
         w[i] = keep * w[i] - rate * (first[i] * c1) / (SQRT(second[i] * c2) + epsilon);
         if (MIXED) rounded[i] = put(w[i]);
     }
@@ -693,6 +694,23 @@ static void cpu_find_bad(struct backend *b, void *bad, const void *x, size_t n) 
 #pragma omp parallel for num_threads(threads_of(b)) reduction(| : found)
     for (size_t i = 0; i < n; i++) found |= !(at[i] - at[i] == 0); /* isfinite(), but vectorised */
     if (found) *(real *)bad = 1;
+}
+
+/* In pieces whose number does not depend on the threads, and in the order of the pieces. */
+static void cpu_squares(struct backend *b, void *sum, const void *x, size_t n) {
+    enum { PIECES = 64, LANES = 8 };
+    double part[PIECES] = {0};
+#pragma omp parallel for num_threads(threads_of(b))
+    for (int k = 0; k < PIECES; k++) {
+        size_t from = n * (size_t)k / PIECES, end = n * (size_t)(k + 1) / PIECES, i = from;
+        double lane[LANES] = {0};
+        const real *at = x;
+        for (; i + LANES <= end; i += LANES)
+            for (size_t j = 0; j < LANES; j++) lane[j] += (double)at[i + j] * (double)at[i + j];
+        for (; i < end; i++) lane[0] += (double)at[i] * (double)at[i];
+        for (int j = 0; j < LANES; j++) part[k] += lane[j];
+    }
+    for (int k = 0; k < PIECES; k++) *(double *)sum += part[k];
 }
 
 /* ---- the backend ---- */
@@ -772,6 +790,7 @@ int backend_cpu_open(struct backend *b, int threads, struct err *e) {
                           .loss_back = cpu_loss_back,
                           .adamw = cpu_adamw,
                           .find_bad = cpu_find_bad,
+                          .squares = cpu_squares,
                           .close = cpu_close};
     name_device(b->device, sizeof b->device);
     blas_name(b->versions, sizeof b->versions);

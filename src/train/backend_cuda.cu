@@ -506,7 +506,8 @@ static void cuda_adamw(struct backend *b, void *p, void *master, const void *g, 
                               (float)step.epsilon,
                               (float)(1 - step.rate * step.decay),
                               (float)(1 / step.correction1),
-                              (float)(1 / step.correction2)};
+                              (float)(1 / step.correction2),
+                              (float)step.shrink};
     float *w = (float *)(sizeof(T) == 4 ? p : master);
     by_width<T>(divides<T>(n) && aligned(p, w, g, m, v), [&](auto width) {
         constexpr int W = decltype(width)::value;
@@ -520,6 +521,15 @@ static void cuda_find_bad(struct backend *b, void *bad, const void *x, size_t n)
         constexpr int W = decltype(width)::value;
         RUN(b, (find_bad_kernel<W>), packs(n, W), ROW_THREADS, (float *)bad, (const float *)x, n);
     });
+}
+
+static void cuda_squares(struct backend *b, void *sum, const void *x, size_t n) {
+    enum { PARTS = 256 };
+    unsigned parts = ceil_div(n, ROW_THREADS);
+    double *part = (double *)own(b)->scratch;
+    if (parts > PARTS) parts = PARTS;
+    RUN(b, squares_kernel, parts, ROW_THREADS, part, (const float *)x, n);
+    RUN(b, squares_end_kernel, 1, 1, (double *)sum, part, (int)parts);
 }
 
 /* ---- the backend ---- */
@@ -572,6 +582,7 @@ static void services(struct backend *b) {
     b->stamp = cuda_stamp;
     b->stamp_s = cuda_stamp_s;
     b->find_bad = cuda_find_bad;
+    b->squares = cuda_squares;
     b->close = cuda_close;
 }
 

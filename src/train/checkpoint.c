@@ -65,14 +65,6 @@ static bool is_stored(const struct tensor *t) { return t->rows > 0 && !t->tied; 
 
 /* ---- writing ---- */
 
-/* The replica whose ranks hand over a layer's state; all replicas hold the same. */
-static const struct grid_cell *giver(const struct grid *g, int layer) {
-    for (int i = 0; i < g->cells; i++)
-        if (g->cell[i].first <= layer && layer < g->cell[i].end) return &g->cell[i];
-    assert(!"the stages of a pipeline cover all layers");
-    return NULL;
-}
-
 /* Nobody could continue from a checkpoint with an infinite weight in it, and it would replace a good one. */
 static int only_finite(const struct trainer *t, const char *path, const char *what, const void *host,
                        enum elem type, size_t n, struct err *e) {
@@ -99,8 +91,6 @@ static int give(const struct trainer *t, const struct mpx *m, struct h5file *f, 
     int rank = from->first_rank + k;
     char path[96];
     int rc = 0;
-    if (!part.rows) return 0;
-    if (k && x->repeat && part.first == arch_part(x, from->tp, k - 1).first) return 0; /* the same row */
     path_of(path, t->arch, layer, tensor, which);
     if (m->rank == rank) {
         const struct param *p = &t->net.layer[layer - t->net.first].param[tensor];
@@ -134,7 +124,7 @@ static size_t largest_part(const struct trainer *t, int layer, int tp) {
 static size_t room_to_give(const struct trainer *t, int rank) {
     size_t most = 0;
     for (int l = 0; l < t->arch->layers; l++) {
-        const struct grid_cell *from = giver(t->grid, l);
+        const struct grid_cell *from = grid_giver(t->grid, l);
         size_t bytes = rank == 0 || from == t->cell ? largest_part(t, l, from->tp) : 0;
         most = bytes > most ? bytes : most;
     }
@@ -184,14 +174,12 @@ int checkpoint_write(const struct trainer *t, const struct mpx *m, const char *p
     }
     if (m->rank == 0) describe(t, &f, version);
     for (int l = 0; l < t->arch->layers; l++) {
-        const struct grid_cell *from = giver(t->grid, l);
-        for (int i = 0; i < arch_tensors(arch_kind(t->arch, l)); i++) {
-            const struct tensor *x = &t->arch->tensor[arch_kind(t->arch, l)][i];
-            for (int w = 0; w < BUFFERS && is_stored(x); w++)
-                for (int k = 0; k < (x->split ? from->tp : 1); k++)
-                    if (m->rank == 0 || m->rank == from->first_rank + k)
+        const struct grid_cell *from = grid_giver(t->grid, l);
+        for (int i = 0; i < arch_tensors(arch_kind(t->arch, l)); i++)
+            for (int w = 0; w < BUFFERS; w++)
+                for (int k = 0; k < from->tp; k++)
+                    if (grid_gives(t->grid, l, i, k) && (m->rank == 0 || m->rank == from->first_rank + k))
                         if (give(t, m, &f, l, i, w, from, k, host, rc ? &later : e)) rc = -1;
-        }
     }
     free(host);
     if (mpx_agree(m, rc, e)) {

@@ -381,7 +381,7 @@ static __global__ void loss_kernel(float *loss, const float *sums, int n, int n_
 /* ---- optimizer ---- */
 
 struct adamw_numbers {
-    float rate, beta1, beta2, epsilon, keep, scale1, scale2;
+    float rate, beta1, beta2, epsilon, keep, scale1, scale2, shrink;
 };
 
 /* master is p itself where T is float */
@@ -393,6 +393,7 @@ __global__ void adamw_kernel(T *p, float *master, const float *g, float *m, floa
                        second = load<W>(v + i);
         pack<T, W> rounded;
         for (int k = 0; k < W; k++) {
+            grad.at[k] *= a.shrink;
             first.at[k] = a.beta1 * first.at[k] + (1 - a.beta1) * grad.at[k];
             second.at[k] = a.beta2 * second.at[k] + (1 - a.beta2) * grad.at[k] * grad.at[k];
             w.at[k] = a.keep * w.at[k] -
@@ -414,6 +415,25 @@ template <int W> __global__ void find_bad_kernel(float *bad, const float *x, siz
         for (int k = 0; k < W; k++) found = found || !(v.at[k] - v.at[k] == 0); /* infinity and NaN */
     }
     if (found) *bad = 1;
+}
+
+/* part[block] = the sum of the squares of its elements; then, with one block, *sum += those parts */
+static __global__ void squares_kernel(double *part, const float *x, size_t n) {
+    __shared__ double room[ROW_THREADS];
+    double sum = 0;
+    for (size_t i = (size_t)blockIdx.x * ROW_THREADS + threadIdx.x; i < n;
+         i += (size_t)gridDim.x * ROW_THREADS)
+        sum += (double)x[i] * (double)x[i];
+    room[threadIdx.x] = sum;
+    for (int half = ROW_THREADS / 2; half; half /= 2) {
+        __syncthreads();
+        if ((int)threadIdx.x < half) room[threadIdx.x] += room[threadIdx.x + half];
+    }
+    if (threadIdx.x == 0) part[blockIdx.x] = room[0];
+}
+
+static __global__ void squares_end_kernel(double *sum, const double *part, int parts) {
+    for (int i = 0; i < parts; i++) *sum += part[i];
 }
 
 /* ---- attention with the probabilities kept: softmax and its gradient, a block per row; row blockIdx.x %

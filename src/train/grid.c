@@ -106,6 +106,24 @@ int grid_works(const struct grid *g, const struct grid_cell *c, struct grid_work
 
 /* ---- who holds what ---- */
 
+static bool holds(const struct grid_cell *c, int layer) { return c->first <= layer && layer < c->end; }
+
+const struct grid_cell *grid_giver(const struct grid *g, int layer) {
+    for (int i = 0; i < g->cells; i++)
+        if (holds(&g->cell[i], layer)) return &g->cell[i];
+    assert(!"the stages of a pipeline cover all layers");
+    return NULL;
+}
+
+/* A tied matrix is that of the embedding. */
+bool grid_gives(const struct grid *g, int layer, int tensor, int k) {
+    const struct tensor *t = &g->arch->tensor[arch_kind(g->arch, layer)][tensor];
+    int tp = grid_giver(g, layer)->tp;
+    struct part part = arch_part(t, tp, k);
+    if (t->tied || !part.rows || (!t->split && k)) return false;
+    return !t->repeat || !k || part.first != arch_part(t, tp, k - 1).first;
+}
+
 static int by_size(const void *x, const void *y) {
     size_t a = *(const size_t *)x, b = *(const size_t *)y;
     return (a > b) - (a < b);
@@ -154,8 +172,6 @@ static void tensor_spans(const struct grid *g, int rank, const int *holder, int 
         if (s.n_rank > 1) out[(*n)++] = s;
     }
 }
-
-static bool holds(const struct grid_cell *c, int layer) { return c->first <= layer && layer < c->end; }
 
 int grid_spans(const struct grid *g, int rank, struct grid_span **span, struct arena *arena) {
     const struct grid_cell *me = &g->cell[g->cell_of[rank]];

@@ -61,6 +61,11 @@ struct grid_work {
  * stages have the same D; in general as many as keep all later stages busy. */
 int grid_works(const struct grid *g, const struct grid_cell *c, struct grid_work *work, int *slots);
 
+/** The replica whose ranks speak for a layer: all replicas hold the same. */
+const struct grid_cell *grid_giver(const struct grid *g, int layer);
+/** Does rank k of that replica speak for its part of a tensor, which other ranks may hold, too? */
+bool grid_gives(const struct grid *g, int layer, int tensor, int k);
+
 /* A piece of a rank's gradients and those who hold the same piece: its sum over them is the gradient. */
 struct grid_span {
     int layer, tensor;

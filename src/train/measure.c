@@ -54,6 +54,8 @@ static void step_column(struct h5file *f, const struct measure *m, const char *n
 
 static double of_loss(const struct measured_step *s) { return s->loss; }
 static double of_held_out(const struct measured_step *s) { return s->held_out_loss; }
+static double of_rate(const struct measured_step *s) { return s->learning_rate; }
+static double of_norm(const struct measured_step *s) { return s->gradient_norm; }
 static double of_time(const struct measured_step *s) { return s->iteration_time_s; }
 static double of_tokens(const struct measured_step *s) { return s->tokens_per_s; }
 static double of_flops(const struct measured_step *s) { return s->flops_per_s; }
@@ -76,6 +78,9 @@ static void write_steps(struct h5file *f, const struct measure *m) {
     step_column(f, m, "step/loss", "1", "cross entropy per token, nats, mean of the step's batch", of_loss);
     step_column(f, m, "step/held_out_loss", "1",
                 "the same on held-out sequences after the step; NaN: not evaluated", of_held_out);
+    step_column(f, m, "step/learning_rate", "1", "of AdamW", of_rate);
+    step_column(f, m, "step/gradient_norm", "1",
+                "of all gradients of the model, before clipping; NaN: they are not clipped", of_norm);
     step_column(f, m, "step/iteration_time_s", "s", "wall time of the step, slowest rank", of_time);
     step_column(f, m, "step/tokens_per_s", "s-1", "tokens of the batch per second", of_tokens);
     step_column(f, m, "step/flops_per_s", "s-1",

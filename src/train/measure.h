@@ -8,6 +8,7 @@ struct measured_step {
     long step;
     bool warmup;
     double loss, held_out_loss;            /* NAN: not evaluated */
+    double learning_rate, gradient_norm;   /* norm NAN: gradients are not clipped */
     double iteration_time_s;               /* slowest rank */
     double tokens_per_s, flops_per_s, mfu; /* mfu NAN where the device's peak is unknown */
 };

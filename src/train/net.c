@@ -110,7 +110,8 @@ static void place_work(struct net *n, struct carver *c) {
            acc = elem_bytes(n->backend->acc), saved, work;
     struct net_widths w = net_widths(n);
     bool blocks = n->first <= a->blocks && n->end > 1, head = n->end == a->layers;
-    n->loss = carve(c, 2, acc);
+    n->loss = carve(c, 64, 1); /* room for `squares`, too */
+    n->squares = n->loss ? (char *)n->loss + 16 : NULL;
     n->sums = head ? carve(c, 3 * N, acc) : NULL; /* max, sums, targets */
     n->dnorm = blocks || head ? carve(c, N * H, e) : NULL;
     if (!blocks) return;
@@ -520,7 +521,8 @@ void net_update(struct net *n, struct adam_options o, long step) {
                       o.epsilon,
                       0,
                       1 - pow(o.beta1, (double)step),
-                      1 - pow(o.beta2, (double)step)};
+                      1 - pow(o.beta2, (double)step),
+                      o.shrink > 0 ? o.shrink : 1};
     b->find_bad(b, elem_at(n->loss, 1, b->acc), n->grad, n->params);
     for (int i = 0; i < n->end - n->first; i++)
         for (int t = 0; t < arch_tensors(n->layer[i].kind); t++) {

@@ -56,6 +56,7 @@ struct net {
     struct slot *slot; /* [slots] */
     void *dy[2];       /* [N][H] gradient on its way back: one in work, one still being sent */
     void *loss;        /* [2] of acc: the sum so far; not 0: a gradient was not finite */
+    void *squares;     /* double: of gradients, summed */
     void *host;        /* where elements are made that go to the device */
     void *turns;       /* [S][head size / 2][2] of acc: cosines and sines of rotary positions, or NULL */
     /* work space */
@@ -119,6 +120,7 @@ void net_backward_layer(struct net *n, struct slot *s, int i, void *dy);
 /** One optimizer step on all parameters. Gradients that are not finite are noted in loss[1]. */
 struct adam_options {
     double rate, beta1, beta2, epsilon, decay;
+    double shrink; /* what gradients are multiplied with; 0: nothing */
 };
 void net_update(struct net *n, struct adam_options o, long step);
 

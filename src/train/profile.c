@@ -100,7 +100,7 @@ static void pass(struct net *n, int what) {
         net_backward(n, &n->slot[0], n->dy[0]);
         break;
     default:
-        net_update(n, (struct adam_options){1e-4, 0.9, 0.95, 1e-8, 0.1}, 1);
+        net_update(n, (struct adam_options){1e-4, 0.9, 0.95, 1e-8, 0.1, 0}, 1);
     }
 }
 

@@ -81,6 +81,8 @@ int record_step(struct measure *m, struct trainer *t, const struct mpx *world, c
     if (first) {
         s->step = t->step;
         s->warmup = warmup;
+        s->learning_rate = r->rate;
+        s->gradient_norm = r->gradient_norm;
         add_up(m, s, all);
         v->loss = s->loss;
         v->finite = isfinite(s->loss);
@@ -109,6 +111,8 @@ void record_print_json(const struct measure *m, FILE *out) {
     cJSON_AddItemToObject(x, "step", json_double((double)s->step));
     cJSON_AddItemToObject(x, "loss", json_double(s->loss));
     if (!isnan(s->held_out_loss)) cJSON_AddItemToObject(x, "held_out_loss", json_double(s->held_out_loss));
+    cJSON_AddItemToObject(x, "learning_rate", json_double(s->learning_rate));
+    if (!isnan(s->gradient_norm)) cJSON_AddItemToObject(x, "gradient_norm", json_double(s->gradient_norm));
     cJSON_AddItemToObject(x, "iteration_time_s", json_double(s->iteration_time_s));
     cJSON_AddItemToObject(x, "tokens_per_s", json_double(s->tokens_per_s));
     cJSON_AddItemToObject(x, "mfu", json_double(s->mfu));
@@ -122,10 +126,11 @@ void record_print_json(const struct measure *m, FILE *out) {
 
 void record_print_line(const struct measure *m, FILE *out) {
     const struct measured_step *s = &m->step[m->steps - 1];
-    char held[40] = "", mfu[40] = "";
+    char held[40] = "", mfu[40] = "", norm[40] = "";
+    if (!isnan(s->gradient_norm)) snprintf(norm, sizeof norm, "  norm %.4g", s->gradient_norm);
     if (!isnan(s->held_out_loss)) snprintf(held, sizeof held, "  held out %.5f", s->held_out_loss);
     if (!isnan(s->mfu)) snprintf(mfu, sizeof mfu, "  mfu %.1f %%", 100 * s->mfu);
-    fprintf(out, "step %6ld  loss %.5f%s  %.4f s  %.0f tokens/s%s%s\n", s->step, s->loss, held,
+    fprintf(out, "step %6ld  loss %.5f%s%s  %.4f s  %.0f tokens/s%s%s\n", s->step, s->loss, held, norm,
             s->iteration_time_s, s->tokens_per_s, mfu, s->warmup ? "  (warm-up)" : "");
 }
 

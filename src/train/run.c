@@ -24,9 +24,11 @@
 static struct {
     const char *inputs, *data, *output, *checkpoint, *resume, *trace;
     int backend, comm, steps, warmup, threads, seed, evaluate, every, trace_step;
-    double rate, decay, memory_gib, peak_tflops;
+    int schedule, rate_warmup, rate_steps, rate_decay;
+    double rate, rate_end, clip, decay, memory_gib, peak_tflops;
     bool json, force, quiet, overlap;
-} o = {.steps = 10, .warmup = 3, .comm = COMM_DEFAULT, .seed = 1, .rate = 1e-3, .decay = 0.1};
+} o = {
+    .steps = 10, .warmup = 3, .comm = COMM_DEFAULT, .seed = 1, .rate = 1e-3, .rate_end = 0.1, .decay = 0.1};
 
 static struct opt options[] = {
     OPTION_GROUP("what to run"),
@@ -48,7 +50,23 @@ static struct opt options[] = {
         "use with --backend cuda --comm mpi, where the host waits for each sum"),
     OPTION_INT(0, "evaluate", "N", 1, 1e9, &o.evaluate,
                "also compute the loss on held-out sequences, every N steps"),
-    OPTION_REAL(0, "learning-rate", "X", 0, 1, &o.rate, "AdamW learning rate (constant); default 0.001"),
+    OPTION_REAL(0, "learning-rate", "X", 0, 1, &o.rate, "AdamW learning rate, at its peak; default 0.001"),
+    OPTION_CHOICE(
+        0, "schedule", rate_shapes, &o.schedule,
+        "how the learning rate falls from its peak: not at all (constant, the default), linear, cosine, "
+        "or only at the end (wsd: warm-up, stable, decay)"),
+    OPTION_INT(0, "rate-warmup", "N", 0, 1e9, &o.rate_warmup,
+               "steps on which the learning rate rises to its peak; default 0"),
+    OPTION_INT(0, "rate-steps", "N", 1, 1e9, &o.rate_steps,
+               "step on which the schedule ends; default: the last one of this run. Needed where a run is "
+               "continued later"),
+    OPTION_INT(0, "rate-decay", "N", 1, 1e9, &o.rate_decay,
+               "steps on which the learning rate of wsd falls; default: a tenth of --rate-steps"),
+    OPTION_REAL(0, "rate-end", "X", 0, 1, &o.rate_end,
+                "learning rate at the end of the schedule, over that at its peak; default 0.1"),
+    OPTION_REAL(
+        0, "clip", "X", 0, 1e9, &o.clip,
+        "shrink all gradients to this norm where theirs is larger (a usual value is 1); default: not"),
     OPTION_REAL(0, "weight-decay", "X", 0, 1, &o.decay,
                 "AdamW weight decay, applied to matrices only; default 0.1"),
     OPTION_INT(0, "seed", "N", 0, 1 << 30, &o.seed,
@@ -213,7 +231,8 @@ static double sum_of_ranks(const struct run_session *j, double value) {
 /* ---- the run ---- */
 
 static int take_part(struct run_session *j, struct err *e) {
-    struct train_options t = {.adam = {o.rate, 0.9, 0.95, 1e-8, o.decay},
+    struct train_options t = {.adam = {o.rate, 0.9, 0.95, 1e-8, o.decay, 0},
+                              .clip = o.clip,
                               .seed = (unsigned long long)o.seed,
                               .overlap = o.overlap,
                               .threads = j->measure.threads};
@@ -321,6 +340,12 @@ static int check_options(const struct run_session *j, struct err *e) {
     int rc = 0;
     if (o.every && !o.checkpoint)
         return err_set(e, EXIT_INPUT, "run: --checkpoint-every without --checkpoint; expected both");
+    if (!o.schedule && (o.rate_steps || o.rate_decay))
+        return err_set(e, EXIT_INPUT, "run: --rate-%s with --schedule constant; expected another one",
+                       o.rate_steps ? "steps" : "decay");
+    if (o.rate_decay && o.schedule != RATE_WSD)
+        return err_set(e, EXIT_INPUT, "run: --rate-decay with --schedule %s; expected wsd",
+                       rate_shapes[o.schedule]);
     if (o.trace_step && !o.trace)
         return err_set(e, EXIT_INPUT, "run: --trace-step without --trace; expected both");
     const char *to[] = {o.output, o.checkpoint, o.trace};
@@ -355,6 +380,19 @@ static void describe(struct run_session *j) {
     for (int l = 0; l < j->arch.layers; l++) m->flops_per_step += batch * arch_flops(&j->arch, l);
 }
 
+/* Only now is it known which steps these are. */
+static int set_rate(struct run_session *j, struct err *e) {
+    struct rate *r = &j->trainer.options.rate;
+    long total = o.rate_steps ? o.rate_steps : j->trainer.step + o.steps, tenth = (total + 9) / 10;
+    *r = (struct rate){.shape = (enum rate_shape)o.schedule,
+                       .peak = o.rate,
+                       .end = o.rate_end,
+                       .warmup = o.rate_warmup,
+                       .total = total,
+                       .decay = o.rate_decay ? o.rate_decay : tenth};
+    return rate_check(r, e);
+}
+
 static int work(struct run_session *j, struct err *e) {
     if (find_peak(j, &j->measure.peak_flops_per_s, e)) return -1; /* the same on all ranks */
     j->measure.peak_flops_per_s = sum_of_ranks(j, j->measure.peak_flops_per_s);
@@ -362,7 +400,7 @@ static int work(struct run_session *j, struct err *e) {
         return e->code == EXIT_NOPLAN && o.output ? end_early(j, "out of memory", e) : -1;
     if (record_ranks(&j->measure, &j->trainer, &j->mpx, e)) return -1;
     if (o.resume && checkpoint_read(&j->trainer, &j->mpx, o.resume, e)) return -1;
-    return train(j, e);
+    return set_rate(j, e) ? -1 : train(j, e);
 }
 
 static int run(struct run_session *j, struct err *e) {

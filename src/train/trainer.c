@@ -1,6 +1,7 @@
 #include "train/trainer.h"
 
 #include <assert.h>
+#include <math.h>
 #include <string.h>
 
 /* ---- who adds up gradients with whom ---- */
@@ -79,6 +80,25 @@ static void sum_gradients(struct trainer *t) {
         wait_for_sums(t, layer);
     }
     t->clock.item = -1;
+}
+
+/* The norm of all gradients of the model, once they are summed: the same on every rank, and by every plan
+ * within rounding, for each element counts once. */
+static double gradient_norm(struct trainer *t) {
+    struct net *n = &t->net;
+    struct backend *b = t->backend;
+    double sum;
+    b->zero(b, n->squares, sizeof sum);
+    for (int i = 0; i < n->end - n->first; i++)
+        for (int k = 0; k < arch_tensors(n->layer[i].kind); k++) {
+            const struct param *p = &n->layer[i].param[k];
+            bool mine = grid_giver(t->grid, n->first + i) == t->cell;
+            if (mine && grid_gives(t->grid, n->first + i, k, n->tp_rank))
+                b->squares(b, n->squares, elem_at(n->grad, p->offset, b->acc), p->n);
+        }
+    if (t->all) t->comm->sum(t->comm, t->all, n->squares, 1, ELEM_F64);
+    b->download(b, &sum, n->squares, sizeof sum);
+    return sqrt(sum);
 }
 
 /* ---- between stages: rank k of a replica of tp gets what it needs from rank k mod tp' of the other one ----
@@ -205,6 +225,22 @@ static double take_loss(struct trainer *t, bool *finite) {
     return is_last(t) && t->net.tp_rank == 0 ? wide[0] : 0;
 }
 
+/* As PyTorch's clip_grad_norm_() does it. */
+static void update(struct trainer *t, struct step_result *r) {
+    struct adam_options a = t->options.adam;
+    double clip = t->options.clip;
+    r->gradient_norm = NAN;
+    if (clip > 0) {
+        clock_enter(&t->clock, PHASE_DATA);
+        r->gradient_norm = gradient_norm(t);
+        if (r->gradient_norm > clip) a.shrink = clip / (r->gradient_norm + 1e-6);
+    }
+    if (t->options.rate.peak > 0) a.rate = rate_at(&t->options.rate, t->step);
+    r->rate = a.rate;
+    clock_enter(&t->clock, PHASE_UPDATE);
+    net_update(&t->net, a, t->step);
+}
+
 void trainer_step(struct trainer *t, struct step_result *r) {
     int turn = 0;
     clock_start(&t->clock);
@@ -220,9 +256,8 @@ void trainer_step(struct trainer *t, struct step_result *r) {
     }
     finish_sends(t);
     sum_gradients(t);
-    clock_enter(&t->clock, PHASE_UPDATE);
     t->step++;
-    net_update(&t->net, t->options.adam, t->step);
+    update(t, r);
     r->time_s = clock_stop(&t->clock, r->phase_s);
     r->loss = take_loss(t, &r->finite);
 }
@@ -262,6 +297,11 @@ int trainer_make(struct trainer *t, const struct grid *g, const struct data *d, 
     }
     net_place(&t->net, g->arch, shape, b, c, replica, &t->clock, a);
     share(t, a);
+    if (o.clip > 0 && c->size > 1) {
+        int *rank = ARENA_ARRAY(a, int, c->size);
+        for (int k = 0; k < c->size; k++) rank[k] = k;
+        t->all = c->group(c, rank, c->size, a);
+    }
     introduce(t, a);
     /* what communicators take of the device is there now, and counts */
     ledger_open(&t->ledger, b, o.memory_limit_bytes);

@@ -3,10 +3,13 @@
 #include "train/data.h"
 #include "train/grid.h"
 #include "train/net.h"
+#include "train/rate.h"
 /* One rank of a training job: takes its part of a plan and does steps. */
 
 struct train_options {
     struct adam_options adam;
+    struct rate rate; /* peak 0: adam.rate, on every step */
+    double clip;      /* gradients are shrunk to this global norm where theirs is larger; 0: never */
     unsigned long long seed;
     double memory_limit_bytes; /* 0: what the device gives */
     int threads;               /* of the host, to draw weights; 0: one */
@@ -42,13 +45,15 @@ struct trainer {
     int *first_shared;        /* [layers here + 2]; after those of the layers that of a tied embedding */
     int unsummed;             /* of the step: layers [0, unsummed) here whose sums have not been started */
     struct sends *out, dy[2]; /* out: [slots] */
+    struct group *all;        /* every rank, where there are several and gradients are clipped; else NULL */
     int *token, *target;      /* [N] on the host */
     long step;                /* steps done; the data position is step * global batch */
 };
 
 struct step_result {
-    double loss; /* this rank's share: the loss of the step is the sum over all ranks */
-    bool finite; /* and so were the gradients of this rank */
+    double loss;                /* this rank's share: the loss of the step is the sum over all ranks */
+    bool finite;                /* and so were the gradients of this rank */
+    double rate, gradient_norm; /* that of all gradients of the model; NAN: not asked for, without clip */
     double time_s, phase_s[PHASE_N];
 };
 

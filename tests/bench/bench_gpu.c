@@ -75,7 +75,7 @@ static int train(const struct job *job, const struct shape *s, const struct arch
         .model = s->name, .global_batch_size = job->batch, .micro_batch_size = job->micro_batch};
     struct comm comm = {.name = "none", .size = 1};
     struct train_options o = {
-        .adam = {1e-4, 0.9, 0.95, 1e-8, 0.1}, .seed = 1, .threads = omp_get_max_threads()};
+        .adam = {1e-4, 0.9, 0.95, 1e-8, 0.1, 0}, .seed = 1, .threads = omp_get_max_threads()};
     struct grid grid;
     struct data data;
     struct trainer t;
@@ -146,7 +146,7 @@ static bool layer_times(const struct arch *arch, int layer, int micro_batch, str
         b->stamp(b, 1);
         net_backward_layer(&n, &n.slot[0], 0, n.dy[0]);
         b->stamp(b, 2);
-        net_update(&n, (struct adam_options){1e-4, 0.9, 0.95, 1e-8, 0.1}, 1);
+        net_update(&n, (struct adam_options){1e-4, 0.9, 0.95, 1e-8, 0.1, 0}, 1);
         b->stamp(b, 3);
         for (int i = 0; i < TIMED && r >= 0; i++) took[i][r] = b->stamp_s(b, i + 1) - b->stamp_s(b, i);
     }

@@ -52,6 +52,14 @@ sed 's/"gpt-tiny"/"mixtral-8x7b"/; s/\[0, 6\]/[0, 34]/' "$tmp/one.json" >"$tmp/m
 run "$train" run "$tmp/mixtral.json"
 expect 2 "a model that is not built"
 has err "/family" "it says why"
+run "$train" run "$tmp/one.json" --rate-steps 9
+expect 2 "--rate-steps without a schedule"
+has err "--rate-steps with --schedule constant" "it says so"
+run "$train" run "$tmp/one.json" --schedule cosine --rate-decay 9
+expect 2 "--rate-decay of another schedule"
+run "$train" run "$tmp/one.json" --schedule cosine --rate-warmup 5 --steps 5 -q
+expect 2 "a warm-up as long as the run"
+has err "--rate-warmup 5; expected less than the 5 steps of --rate-steps" "both are named"
 plan "$tmp/fp16.json" 4 2 "0,6:1" fp16
 run "$train" run "$tmp/fp16.json"
 expect 2 "an element type that is not built"
@@ -149,6 +157,26 @@ for p in tensor one; do
     "$python" -c "import sys; a, b = $want, $(losses); sys.exit(max(abs(x - y) / y for x, y in zip(a, b)) > 1e-6)"
     ok $? "the same under another plan ($p)"
 done
+
+# ---- a schedule is that of the whole training, in one run or two ----
+shape=(--schedule wsd --rate-warmup 2 --rate-steps 6 --rate-decay 2 --learning-rate 0.01 --clip 0.1)
+run "$train" run "$tmp/one.json" --steps 6 -q --json -o "$tmp/r.h5" "${shape[@]}"
+json "[round(x['learning_rate'] / 0.01, 6) for x in o] == [0.5, 1, 1, 1, 0.55, 0.1]" "a schedule"
+json "min(x['gradient_norm'] for x in o) > 0.1" "norms"
+cp "$tmp/out" "$tmp/all"
+run "$python" -c "import h5py; f = h5py.File('$tmp/r.h5')['step']; print(round(f['learning_rate'][4], 9), min(f['gradient_norm']) > 0.1)"
+has out "0.0055 True" "in the file, too"
+two run "$tmp/tensor.json" --steps 3 -q --checkpoint "$tmp/s3.h5" "${shape[@]}"
+two run "$tmp/pipe.json" --steps 3 -q --json --resume "$tmp/s3.h5" "${shape[@]}"
+"$python" - "$tmp/all" "$tmp/out" <<'EOF'
+import json, sys
+all, rest = ([json.loads(line) for line in open(f)] for f in sys.argv[1:])
+assert len(rest) == 3
+for x, y in zip(all[3:], rest):
+    assert x["learning_rate"] == y["learning_rate"]
+    assert abs(x["loss"] / y["loss"] - 1) < 1e-5 and abs(x["gradient_norm"] / y["gradient_norm"] - 1) < 1e-3, (x, y)
+EOF
+ok $? "continued by another plan: the same rates, losses and norms"
 
 # ---- bf16: its checkpoints hold the weights in single precision ----
 plan "$tmp/half.json" 4 2 "0,3:1;3,6:1" bf16

@@ -125,6 +125,8 @@ static void receive_from_met(struct comm *c, void *buffer, size_t n, enum elem t
 
 int (*small_comm)(struct comm *, const struct mpx_comm *, struct backend *);
 
+double small_clip;
+
 int small_train(const struct arch *arch, const struct plan *p, const struct mpx_comm *world, int ranks,
                 int steps, bool overlap, int (*open)(struct backend *, int, struct err *),
                 struct small_run *r) {
@@ -136,7 +138,8 @@ int small_train(const struct arch *arch, const struct plan *p, const struct mpx_
     struct data d;
     struct trainer t;
     /* so large an epsilon that a gradient which is wrong by a factor shows: Adam alone would hide it */
-    struct train_options o = {.adam = {3e-2, 0.9, 0.95, 1e-4, 0.1}, .seed = 7, .overlap = overlap};
+    struct train_options o = {
+        .adam = {3e-2, 0.9, 0.95, 1e-4, 0.1, 0}, .clip = small_clip, .seed = 7, .overlap = overlap};
     *r = (struct small_run){.steps = steps};
     if (grid_make(&g, p, arch, ranks, "plan", &a, &e)) {
         fprintf(stderr, "%s\n", e.text);
@@ -163,6 +166,7 @@ int small_train(const struct arch *arch, const struct plan *p, const struct mpx_
         if (i < steps) trainer_step(&t, &s);
         loss = i < steps ? s.loss : trainer_evaluate(&t);
         if (world) MPI_Allreduce(MPI_IN_PLACE, &loss, 1, MPI_DOUBLE, MPI_SUM, world->mpi);
+        if (i < steps) r->norm[i] = s.gradient_norm;
         if (i < steps)
             r->loss[i] = loss;
         else

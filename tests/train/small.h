@@ -19,8 +19,12 @@ int backend_f64_open(struct backend *b, int threads, struct err *e);
 /** What small_train() opens as communicator of several ranks, above a backend; NULL: MPI. */
 extern int (*small_comm)(struct comm *c, const struct mpx_comm *world, struct backend *b);
 
+/** What gradients are clipped to by small_train(); 0: not. */
+extern double small_clip;
+
 struct small_run {
     int steps;
+    double norm[8];    /* [steps] of the gradients, where they are clipped */
     double loss[8];    /* [steps] of all ranks together */
     double held_out;   /* after the last step */
     size_t peak_bytes; /* of the ledger */

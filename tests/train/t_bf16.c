@@ -210,7 +210,7 @@ static void embedding_and_loss(void) {
 
 static void optimizer(void) {
     struct buffer p = elements(N, 1, 0), g = sums(N, 1), m = sums(N, 1), v = sums(N, 1), master = sums(N, 1);
-    struct adamw step = {0.125, 0.9, 0.95, 1e-8, 0.1, 0.1, 0.05};
+    struct adamw step = {0.125, 0.9, 0.95, 1e-8, 0.1, 0.1, 0.05, 1};
     for (size_t i = 0; i < N; i++) v.whole[i] = fabs(v.whole[i]), v.single[i] = (float)v.whole[i];
     bool same = true;
     half.adamw(&half, p.half, master.single, g.single, m.single, v.single, N, step);

@@ -312,11 +312,26 @@ static void bad_numbers(size_t n) {
     ok(found, arena_printf(&arena, "a bad number among %zu", n));
 }
 
+static void squares(size_t n) {
+    struct buffer x = filled(n, ELEM_F32, 0.1, 1), sum = buffer(2, ELEM_F32);
+    double of_cpu = 0.5, of_gpu;
+    set(sum, &of_cpu);
+    for (int twice = 0; twice < 2; twice++) {
+        cpu.squares(&cpu, sum.cpu, x.cpu, n);
+        gpu.squares(&gpu, sum.gpu, x.gpu, n);
+    }
+    cpu.download(&cpu, &of_cpu, sum.cpu, sizeof of_cpu);
+    gpu.download(&gpu, &of_gpu, sum.gpu, sizeof of_gpu);
+    ok(of_cpu > 0.5 && fabs(of_gpu / of_cpu - 1) < 1e-12, arena_printf(&arena, "squares of %zu", n));
+    release(x);
+    release(sum);
+}
+
 static void optimizer(size_t n) {
     struct buffer w = filled(n, ELEM_F32, 0, 1), p = buffer(n, elem);
     struct buffer g = filled(n, ELEM_F32, 0, 1), mean = filled(n, ELEM_F32, 0, 1),
                   square = filled(n, ELEM_F32, 1, 0.9);
-    struct adamw step = {1e-2, 0.9, 0.95, 1e-8, 0.1, 1 - 0.9 * 0.9, 1 - 0.95 * 0.95};
+    struct adamw step = {1e-2, 0.9, 0.95, 1e-8, 0.1, 1 - 0.9 * 0.9, 1 - 0.95 * 0.95, 0.5};
     bool mixed = elem == ELEM_BF16;
     if (!mixed) {
         release(p);
@@ -363,9 +378,11 @@ static void operations(void) {
     loss(6, 4, 50, 0, 50, 128), loss(20, 20, 600, 128, 300, 384), loss(3, 3, 11, 4, 7, 7),
         loss(4, 4, 50, 50, 0, 16);
     optimizer(1000);
+    squares(1000);
     bad_numbers(1000);
     bad_numbers(333);
     optimizer(37);
+    squares(37);
 }
 
 /* ---- training ---- */

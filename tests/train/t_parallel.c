@@ -32,6 +32,8 @@ static void ok(bool good, const char *what, const char *plan, int batch, int mic
 static bool near(const struct small_run *x, const struct small_run *y, double tolerance) {
     double off = fabs(x->held_out - y->held_out) / y->held_out;
     for (int i = 0; i < x->steps; i++) off = fmax(off, fabs(x->loss[i] - y->loss[i]) / y->loss[i]);
+    for (int i = 0; i < x->steps && small_clip > 0; i++)
+        off = fmax(off, fabs(x->norm[i] - y->norm[i]) / y->norm[i]);
     return off <= tolerance;
 }
 
@@ -115,6 +117,7 @@ static const struct {
 static void families(int number, const char *text, int batch, int micro, struct arena *a) {
     const struct plan *plan = small_plan(text, batch, micro, a), *one = small_plan("0-4:1", batch, batch, a);
     bool replicas = strpbrk(text, ",|");
+    small_clip = 0.25; /* the norm is larger on every step: all plans find the same one */
     for (int i = 0; small_families[i]; i++) {
         struct arch arch = small_family(small_families[i]);
         struct small_run alone, x, y;
@@ -123,8 +126,10 @@ static void families(int number, const char *text, int batch, int micro, struct 
         small_train(&arch, plan, m.comm, m.size, 2, false, backend_f64_open, &x);
         ok(near(&x, &alone, 1e-9), arena_printf(a, "%s, as one rank", small_families[i]), text, batch, micro);
         small_train(&arch, plan, m.comm, m.size, 2, replicas, backend_f64_open, &y);
-        ok(same(&x, &y), replicas ? "the same bits with overlap" : "the same bits twice", text, batch, micro);
+        ok(same(&x, &y) && x.norm[0] > small_clip,
+           replicas ? "the same bits with overlap" : "the same bits twice", text, batch, micro);
     }
+    small_clip = 0;
 }
 
 int main(void) {

@@ -475,6 +475,35 @@ static void alone(int (*open)(struct backend *, int, struct err *), const char *
     b.close(&b);
 }
 
+/* ---- learning rates ---- */
+
+static bool rates(struct rate r, const double *want, int n) {
+    for (int i = 0; i < n; i++)
+        if (fabs(rate_at(&r, i + 1) - want[i]) > 1e-12) return false;
+    return true;
+}
+
+static void schedules(void) {
+    struct err e = {0};
+    struct rate r = {.peak = 1, .end = 0.2, .warmup = 2, .total = 6, .decay = 2};
+    const double constant[] = {0.5, 1, 1, 1, 1, 1, 1, 1}, linear[] = {0.5, 1, 0.8, 0.6, 0.4, 0.2, 0.2, 0.2},
+                 wsd[] = {0.5, 1, 1, 1, 0.6, 0.2, 0.2, 0.2}, none[] = {1, 1, 1};
+    double cosine[8] = {0.5, 1};
+    for (int i = 2; i < 8; i++) cosine[i] = i < 6 ? 0.2 + 0.4 * (1 + cos(acos(-1.0) * (i - 1) / 4)) : 0.2;
+    ok(rates(r, constant, 8), "a constant rate after a warm-up");
+    r.shape = RATE_LINEAR;
+    ok(rates(r, linear, 8), "a linear fall");
+    r.shape = RATE_COSINE;
+    ok(rates(r, cosine, 8), "half a cosine");
+    r.shape = RATE_WSD;
+    ok(rates(r, wsd, 8) && !rate_check(&r, &e), "warm-up, stable, decay");
+    r.decay = 5;
+    ok(rate_check(&r, &e) == -1 && strstr(e.text, "--rate-decay 5; expected at most 4"), e.text);
+    r.warmup = 6;
+    ok(rate_check(&r, &e) == -1 && strstr(e.text, "--rate-warmup 6"), e.text);
+    ok(rates((struct rate){.peak = 1}, none, 3), "the same rate on every step");
+}
+
 /* ---- samples ---- */
 
 static void samples(void) {
@@ -553,6 +582,7 @@ int main(void) {
     ledger();
     alone(backend_cpu_open, "fp32");
     alone(backend_cpu_bf16_open, "bf16");
+    schedules();
     samples();
     links();
     arena_free(&arena);

@@ -113,14 +113,9 @@ class Family:
         return F.cross_entropy((self.norm(x, f"layer{last}/norm") @ matrix.T).flatten(0, 1), target.flatten())
 
 
-def compare(name, parts):
-    spread = 0.05 if parts.get("attention_scaled") is False else 0.1  # large scores make single precision itself the error
-    random = np.random.default_rng(5)
-    model = ref.write_inputs("gelu", {"family": name, "ffn_size": 96} | parts)
-    tokens, start, after = ref.write_tokens(random, model), f"{DIR}/start.h5", f"{DIR}/after.h5"
-    ref.train("--steps", "1", "--checkpoint", start)
+def set_weights(random, path, spread):
     weights = {}
-    with h5py.File(start, "r+") as f:
+    with h5py.File(path, "r+") as f:
         f.attrs["step"] = np.int64(0)
         for layer in f:
             for tensor in f[layer]:
@@ -128,6 +123,16 @@ def compare(name, parts):
                 value = random.normal(1 if tensor.endswith("gain") else 0, spread, w["weight"].shape).astype("f4")
                 w["weight"][:], w["adam_m"][:], w["adam_v"][:] = value, 0, 0
                 weights[f"{layer}/{tensor}"] = torch.tensor(value.astype("f8"), requires_grad=True)
+    return weights
+
+
+def compare(name, parts):
+    spread = 0.05 if parts.get("attention_scaled") is False else 0.1  # large scores make single precision itself the error
+    random = np.random.default_rng(5)
+    model = ref.write_inputs("gelu", {"family": name, "ffn_size": 96} | parts)
+    tokens, start, after = ref.write_tokens(random, model), f"{DIR}/start.h5", f"{DIR}/after.h5"
+    ref.train("--steps", "1", "--checkpoint", start)
+    weights = set_weights(random, start, spread)
     r = Family(model, weights)
 
     ref.train("--steps", "1", "--learning-rate", "0", "--resume", start, "--checkpoint", after)  # adam_m = (1 - beta1) gradient
@@ -144,8 +149,37 @@ def compare(name, parts):
         check(off < ref.LOSS_TOLERANCE, f"{name}: loss of step {step + 1}: {loss:.7f} ({off:.0e})")
 
 
+def clipped():
+    """Gradients of a norm above the limit, at a rate that rises and falls."""
+    random = np.random.default_rng(7)
+    model = ref.write_inputs("gelu", {"family": "gpt", "activation": "gelu", "ffn_size": 96})
+    tokens, start = ref.write_tokens(random, model), f"{DIR}/start.h5"
+    ref.train("--steps", "1", "--checkpoint", start)
+    weights = set_weights(random, start, 0.1)
+    r = Family(model, weights)
+    rows = ref.train_rows("--steps", "5", "--learning-rate", "0.01", "--resume", start, "--clip", "0.5", "--schedule", "cosine",
+                          "--rate-warmup", "2", "--rate-end", "0.05")
+    plain = [w for n, w in weights.items() if not n.endswith(("weight", "tokens", "positions", "matrix"))]
+    decay = [w for n, w in weights.items() if n.endswith(("weight", "tokens", "positions", "matrix"))]
+    adam = torch.optim.AdamW([{"params": decay, "weight_decay": ref.DECAY}, {"params": plain, "weight_decay": 0}], lr=0.01,
+                             betas=(0.9, 0.95), eps=1e-8)
+    for step, row in enumerate(rows):
+        rate = 0.01 * ((step + 1) / 2 if step < 2 else 0.05 + 0.475 * (1 + math.cos(math.pi * (step - 1) / 3)))
+        for group in adam.param_groups:
+            group["lr"] = rate
+        adam.zero_grad()
+        loss = r.loss(*ref.batch(tokens, step, r.S))
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(list(weights.values()), 0.5).item()
+        adam.step()
+        good = abs(row["loss"] / loss.item() - 1) < ref.LOSS_TOLERANCE and abs(row["learning_rate"] / rate - 1) < 1e-12
+        check(good and norm > 0.5 and abs(row["gradient_norm"] / norm - 1) < 1e-4,
+              f"clipped, a cosine: step {step + 1}: loss {row['loss']:.7f}, norm {row['gradient_norm']:.4f}, rate {rate:.2g}")
+
+
 torch.set_num_threads(2)
 for family, its_parts in FAMILIES.items():
     compare(family, its_parts)
+clipped()
 print(f"1..{check.n}")
 sys.exit(check.failed)

@@ -90,11 +90,15 @@ def named(r, model):
 
 # ---- the trainer ----
 
-def train(*args):
+def train_rows(*args):
     run = subprocess.run([TRAIN, "run", f"{DIR}/plan.json", "--inputs", f"{DIR}/inputs", "--data", f"{DIR}/tokens.bin",
                           "--seed", str(SEED), "--weight-decay", str(DECAY), "-q", "--json", "-f", *args],
                          stdout=subprocess.PIPE, text=True, check=True)
-    return [json.loads(line)["loss"] for line in run.stdout.splitlines()]
+    return [json.loads(line) for line in run.stdout.splitlines()]
+
+
+def train(*args):
+    return [row["loss"] for row in train_rows(*args)]
 
 
 def write_inputs(activation, architecture=None):
