@@ -236,7 +236,7 @@ check-mpi: $(mpi)
 ## check-train: the trainer's programs tests/train/t_*.c, some under mpirun -n 2, 4, 5 and 8, and PyTorch if there
 check-train: all $(train) $(if $(blas),$(BIN)/bench_train)
 	$(if $(blas),$(Q)$(run) train $(train) tests/train/torch.t \
-	    tests/train/torch_families.t tests/train/bench.t)
+	    tests/train/torch_families.t tests/train/torch_weights.t tests/train/bench.t)
 	$(if $(blas),$(Q)$(run) -n 2 train-2 $(B)/tests/train/t_parallel)
 	$(if $(blas),$(Q)$(run) -n 4 train-4 $(B)/tests/train/t_parallel)
 	$(if $(blas),$(Q)$(run) -n 5 train-5 $(B)/tests/train/t_parallel)
@@ -278,7 +278,8 @@ check-fuzz:
 	+$(Q)$(MAKE) --no-print-directory MODE=asan replay
 replay: $(fuzzers:%=$(B)/tests/fuzz/%.replay)
 	$(Q)$(run) fuzz $^
-fuzz_train_o := $(B)/src/train/arch.o $(B)/src/train/arch_read.o $(B)/src/train/data.o# what the trainer reads, and no BLAS
+fuzz_train_o := $(B)/src/train/arch.o $(B)/src/train/arch_read.o $(B)/src/train/data.o \
+                $(B)/src/train/safetensors.o# what the trainer reads, and no BLAS
 $(B)/tests/fuzz/%.replay: tests/fuzz/%.c tests/fuzz/replay.c $(lib_o) $(fuzz_train_o)
 	@mkdir -p $(@D); echo "  TEST  $@"
 	$(test_link)

@@ -63,6 +63,7 @@ struct arch {
     int layers; /* blocks + 2, or more */
     int blocks, hidden, sequence, heads, vocabulary, ffn;
     int kv_heads, head_size;
+    char family[16]; /* a label: what public weights are called */
     int position_first,
         position_rows; /* of the learned table, row of the first token and rows; 0: no table */
     int window;        /* tokens that a token sees, itself among them; 0: all before it */

@@ -98,6 +98,7 @@ static int read_parts(const struct json_at *at, struct arch *a, struct err *e) {
     if (json_object(at, keys, e)) return -1;
     if (!family.node) return json_fail(&family, e, "missing; expected \"gpt\", or another family");
     if (json_name(&family, families, COUNT(families), "a family that is built", &kind, e)) return -1;
+    snprintf(a->family, sizeof a->family, "%s", families[kind]);
     if (json_name(&activation, activations, COUNT(activations), "an activation that is built", &kind, e))
         return -1;
     a->activation = kind == 0 ? ACTIVATION_RELU : kind < 4 ? ACTIVATION_GELU : ACTIVATION_SWIGLU;

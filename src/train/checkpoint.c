@@ -26,38 +26,63 @@ static void *buffer_of(const struct net *n, int which) {
 static hid_t native(enum elem t) { return t == ELEM_F64 ? H5T_NATIVE_DOUBLE : H5T_NATIVE_FLOAT; }
 static hid_t on_disk(enum elem t) { return t == ELEM_F64 ? H5T_IEEE_F64LE : H5T_IEEE_F32LE; }
 
-static void path_of(char path[96], const struct arch *a, int layer, int tensor, int which) {
+static void path_of(char path[CHECKPOINT_PATH], const struct arch *a, int layer, int tensor, int which) {
     const struct tensor *t = &a->tensor[arch_kind(a, layer)][tensor];
     if (t->tied)
         path_of(path, a, 0, EMBEDDING_TOKENS, which);
     else
-        snprintf(path, 96, "layer%d/%s/%s", layer, t->name, buffer_name[which]);
+        snprintf(path, CHECKPOINT_PATH, "layer%d/%s/%s", layer, t->name, buffer_name[which]);
 }
 
-/* What a run must have in common with the one it continues. Parts beyond GPT's are added at the end. */
-static void fingerprint(const struct trainer *t, char text[FINGERPRINT]) {
-    const struct arch *a = t->arch;
+/* A model in words, in two parts: what GPT has, and what is beyond it. */
+struct words {
+    char first[200], rest[400];
+};
+
+static struct words words_of(const struct arch *a) {
     static const char *const activation[] = {"relu", "gelu", "swiglu"};
+    struct words w = {{0}, {0}};
     unsigned parts = arch_parts(a);
-    int n = snprintf(
-        text, FINGERPRINT,
-        "layers %d, hidden %d, sequence %d, heads %d, vocabulary %d, ffn %d, activation %s; batch %d, "
-        "seed %llu, "
-        "data of %zu tokens with hash %016llx",
-        a->layers, a->hidden, a->sequence, a->heads, a->vocabulary, a->ffn, activation[a->activation],
-        t->grid->plan->global_batch_size, t->options.seed, t->data->n, data_hash(t->data));
+    snprintf(w.first, sizeof w.first,
+             "layers %d, hidden %d, sequence %d, heads %d, vocabulary %d, ffn %d, activation %s; ", a->layers,
+             a->hidden, a->sequence, a->heads, a->vocabulary, a->ffn, activation[a->activation]);
     bool gpt = !parts && !a->tied && !a->position_first && a->heads * a->head_size == a->hidden;
-    if (gpt && a->position_rows == a->sequence) return;
-    n += snprintf(text + n, FINGERPRINT - (size_t)n,
-                  "; %d key/value heads of size %d, positions %d after %d, window %d%s", a->kv_heads,
-                  a->head_size, a->position_rows, a->position_first, a->window,
-                  a->window_odd ? " of odd blocks" : "");
+    if (gpt && a->position_rows == a->sequence) return w;
+    int n =
+        snprintf(w.rest, sizeof w.rest, "; %d key/value heads of size %d, positions %d after %d, window %d%s",
+                 a->kv_heads, a->head_size, a->position_rows, a->position_first, a->window,
+                 a->window_odd ? " of odd blocks" : "");
     if (a->rotary)
-        n += snprintf(text + n, FINGERPRINT - (size_t)n, ", theta %g, factor %g", a->turn.theta,
+        n += snprintf(w.rest + n, sizeof w.rest - (size_t)n, ", theta %g, factor %g", a->turn.theta,
                       a->turn.factor);
-    if (a->tied) n += snprintf(text + n, FINGERPRINT - (size_t)n, ", tied head");
+    if (a->tied) n += snprintf(w.rest + n, sizeof w.rest - (size_t)n, ", tied head");
     for (int i = 0; i < PARTS; i++)
-        if (parts >> i & 1) n += snprintf(text + n, FINGERPRINT - (size_t)n, ", %s", arch_part_name[i]);
+        if (parts >> i & 1) n += snprintf(w.rest + n, sizeof w.rest - (size_t)n, ", %s", arch_part_name[i]);
+    return w;
+}
+
+/* What a run must have in common with the one it continues. */
+static void fingerprint(const struct trainer *t, char text[FINGERPRINT]) {
+    struct words w = words_of(t->arch);
+    snprintf(text, FINGERPRINT, "%sbatch %d, seed %llu, data of %zu tokens with hash %016llx%s", w.first,
+             t->grid->plan->global_batch_size, t->options.seed, t->data->n, data_hash(t->data), w.rest);
+}
+
+int checkpoint_open(struct h5_reader *f, const char *path, const struct arch *a, struct arena *arena,
+                    struct err *e) {
+    struct words w = words_of(a);
+    if (h5_open(f, path, schema, e)) return -1;
+    const char *run = h5_read_text(f, "run", arena, e);
+    size_t n = run ? strlen(run) : 0, rest = strlen(w.rest);
+    if (run && n >= rest && !strncmp(run, w.first, strlen(w.first)) && !strcmp(run + n - rest, w.rest))
+        return 0;
+    if (run) err_set(e, EXIT_INPUT, "%s: a run with %s; expected %s...%s", path, run, w.first, w.rest);
+    h5_close(f);
+    return -1;
+}
+
+void checkpoint_weight_path(char path[CHECKPOINT_PATH], const struct arch *a, int layer, int tensor) {
+    path_of(path, a, layer, tensor, WEIGHT);
 }
 
 /* A tied matrix is that of the embedding. */
@@ -89,7 +114,7 @@ static int give(const struct trainer *t, const struct mpx *m, struct h5file *f, 
     enum elem type = t->backend->acc;
     size_t bytes = part.rows * x->row * elem_bytes(type), piece = 1 << 30;
     int rank = from->first_rank + k;
-    char path[96];
+    char path[CHECKPOINT_PATH];
     int rc = 0;
     path_of(path, t->arch, layer, tensor, which);
     if (m->rank == rank) {
@@ -198,7 +223,7 @@ static int take(struct trainer *t, const struct h5_reader *f, int layer, int ten
     const struct param *p = &t->net.layer[layer - t->net.first].param[tensor];
     size_t row = p->tensor->row, n = p->part.rows * row;
     enum elem type = t->backend->acc;
-    char path[96];
+    char path[CHECKPOINT_PATH];
     if (!n || p->again) return 0;
     path_of(path, t->arch, layer, tensor, which);
     if (h5_read_rows(f, path, p->tensor->rows * row, p->part.first * row, n, native(type), host, e))

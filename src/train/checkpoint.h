@@ -15,4 +15,13 @@ int checkpoint_write(const struct trainer *t, const struct mpx *m, const char *p
 /** Continue from a file: every rank reads the rows that it holds. Refuses a different model, seed, data or
  * batch size, since the next sequences would differ. Collective; all ranks get the same verdict. */
 int checkpoint_read(struct trainer *t, const struct mpx *m, const char *path, struct err *e);
+
+/* For programs without ranks. */
+enum { CHECKPOINT_PATH = 96 };
+struct h5_reader;
+/** Opens a checkpoint of this model that was checked. -1 with *e set (EXIT_INPUT). */
+int checkpoint_open(struct h5_reader *f, const char *path, const struct arch *a, struct arena *arena,
+                    struct err *e);
+/** Where the weights of a whole tensor are. */
+void checkpoint_weight_path(char path[CHECKPOINT_PATH], const struct arch *a, int layer, int tensor);
 #endif

@@ -10,8 +10,9 @@
 int cmd_run(int argc, char **argv);
 int cmd_profile(int argc, char **argv);
 int cmd_netbench(int argc, char **argv);
+int cmd_weights(int argc, char **argv);
 
-extern const struct opt_command run_command, profile_command, netbench_command;
+extern const struct opt_command run_command, profile_command, netbench_command, weights_command;
 
 /* ---- common.c ---- */
 

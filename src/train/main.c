@@ -5,8 +5,10 @@
 
 /* sailor-train COMMAND ... */
 
-static const struct program_command commands[] = {
-    {&run_command, cmd_run}, {&profile_command, cmd_profile}, {&netbench_command, cmd_netbench}};
+static const struct program_command commands[] = {{&run_command, cmd_run},
+                                                  {&profile_command, cmd_profile},
+                                                  {&netbench_command, cmd_netbench},
+                                                  {&weights_command, cmd_weights}};
 
 static void print_features(FILE *out) {
     char path[4000], blas[200];

@@ -11,6 +11,7 @@
 #include "train/record.h"
 #include "train/trace.h"
 #include "train/watch.h"
+#include "train/weights.h"
 
 #include <hdf5.h>
 #include <math.h>
@@ -22,7 +23,7 @@
 #include <unistd.h>
 
 static struct {
-    const char *inputs, *data, *output, *checkpoint, *resume, *trace;
+    const char *inputs, *data, *output, *checkpoint, *resume, *weights, *trace;
     int backend, comm, steps, warmup, threads, seed, evaluate, every, trace_step;
     int schedule, rate_warmup, rate_steps, rate_decay;
     double rate, rate_end, clip, decay, memory_gib, peak_tflops;
@@ -93,6 +94,9 @@ static struct opt options[] = {
     OPTION_INT(0, "checkpoint-every", "N", 1, 1e9, &o.every, "write the checkpoint every N steps as well"),
     OPTION_TEXT(0, "resume", "CKPT.h5", &o.resume,
                 "continue from a checkpoint, under this or another plan; --steps counts from there"),
+    OPTION_TEXT(
+        0, "weights", "FILE.safetensors", &o.weights,
+        "start from these weights, under the names of Hugging Face's transformers; default: random ones"),
     OPTION_TEXT(
         0, "trace", "FILE.json", &o.trace,
         "write the timeline of one step of all ranks, for Perfetto (ui.perfetto.dev) or chrome://tracing"),
@@ -346,6 +350,10 @@ static int check_options(const struct run_session *j, struct err *e) {
     if (o.rate_decay && o.schedule != RATE_WSD)
         return err_set(e, EXIT_INPUT, "run: --rate-decay with --schedule %s; expected wsd",
                        rate_shapes[o.schedule]);
+    if (o.weights && o.resume)
+        return err_set(
+            e, EXIT_INPUT,
+            "run: --weights and --resume: a checkpoint has weights of its own; expected one of them");
     if (o.trace_step && !o.trace)
         return err_set(e, EXIT_INPUT, "run: --trace-step without --trace; expected both");
     const char *to[] = {o.output, o.checkpoint, o.trace};
@@ -399,6 +407,7 @@ static int work(struct run_session *j, struct err *e) {
     if (mpx_agree(&j->mpx, take_part(j, e), e))
         return e->code == EXIT_NOPLAN && o.output ? end_early(j, "out of memory", e) : -1;
     if (record_ranks(&j->measure, &j->trainer, &j->mpx, e)) return -1;
+    if (o.weights && weights_read(&j->trainer, &j->mpx, o.weights, e)) return -1;
     if (o.resume && checkpoint_read(&j->trainer, &j->mpx, o.resume, e)) return -1;
     return set_rate(j, e) ? -1 : train(j, e);
 }

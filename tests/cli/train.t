@@ -26,12 +26,12 @@ plan "$tmp/tensor.json" 4 2 "0,6:2"
 # ---- help and misuse ----
 run "$train" --help
 expect 0 "--help"
-[ "$(grep -cE '^  (run|profile|netbench) ' "$tmp/out")" = 3 ]
+[ "$(grep -cE '^  (run|profile|netbench|weights) ' "$tmp/out")" = 4 ]
 ok $? "--help names every command"
 run "$train" --version
 expect 0 "--version"
 has out "backends    cpu" "--version names the backends"
-for c in run profile netbench; do
+for c in run profile netbench weights; do
     run "$train" "$c" --help
     expect 0 "$c --help"
     missing=$(grep -oE '^ +(-[a-z], )?--[a-z-]+' "$tmp/out" | grep -oE -- '--[a-z-]+' | grep -v -- '--help' | sort -u |

@@ -48,6 +48,59 @@ plan "$tmp/one.json" gpt-tiny "0,6:1"
 run "$train" run "$tmp/one.json" --steps 1 -q --resume "$tmp/opt-tiny.h5"
 expect 2 "the checkpoint of another model"
 has err "positions 130 after 2" "both are described"
+
+# ---- public weights ----
+run "$train" weights "$tmp/llama-tiny.h5" --model llama-tiny -o "$tmp/w.safetensors"
+expect 0 "weights of a checkpoint"
+run "$train" weights "$tmp/llama-tiny.h5" --model llama-tiny -o "$tmp/w.safetensors"
+expect 2 "over a file"
+run "$train" weights "$tmp/llama-tiny.h5" --model llama-tiny
+expect 2 "without --output"
+run "$train" weights "$tmp/llama-tiny.h5" -o "$tmp/x.safetensors"
+expect 2 "without --model"
+run "$train" weights "$tmp/llama-tiny.h5" --model opt-tiny -o "$tmp/x.safetensors"
+expect 2 "as another model"
+has err "activation swiglu" "it says what the checkpoint is of"
+[ ! -e "$tmp/x.safetensors" ]
+ok $? "and leaves no file"
+for p in one pipe tensor; do
+    [ $p = one ] && stages="0,6:1" || { [ $p = pipe ] && stages="0,3:1;3,6:1" || stages="0,6:2"; }
+    plan "$tmp/$p.json" llama-tiny "$stages"
+    ranks=2
+    [ $p = one ] && ranks=1
+    run "$mpiexec" -n $ranks "$train" run "$tmp/$p.json" --steps 1 -q --json --weights "$tmp/w.safetensors" --checkpoint "$tmp/$p.h5"
+    expect 0 "they start a run: $p"
+done
+"$python" - "$tmp" <<'EOF'
+import sys, h5py
+files = [h5py.File(f"{sys.argv[1]}/{p}.h5") for p in ("one", "pipe", "tensor")]
+off = max(abs(f[l][t]["weight"][:] - files[0][l][t]["weight"][:]).max() for f in files for l in files[0] for t in files[0][l])
+assert off < 3e-3, off  # AdamW moves every weight by the rate, 1e-3, at most twice that apart where a gradient is nearly 0
+EOF
+ok $? "from the same weights, whichever rank reads them"
+run "$train" run "$tmp/one.json" --weights "$tmp/w.safetensors" --resume "$tmp/one.h5"
+expect 2 "--weights and --resume"
+plan "$tmp/opt.json" opt-tiny "0,6:1"
+run "$train" run "$tmp/opt.json" --steps 1 -q --weights "$tmp/w.safetensors"
+expect 2 "weights of another family"
+has err "w.safetensors: no tensor model.decoder.embed_tokens.weight; expected one of 512 x 128 numbers" "it says what is missing"
+for damage in header length cut shape; do
+    "$python" - "$tmp/w.safetensors" "$tmp/bad.safetensors" $damage <<'EOF'
+import sys
+b = bytearray(open(sys.argv[1], "rb").read())
+if sys.argv[3] == "header": b[8] = ord("[")
+if sys.argv[3] == "length": b[7] = 255
+if sys.argv[3] == "cut": b = b[:-100]
+if sys.argv[3] == "shape": b = b.replace(b'[512,128]', b'[128,512]', 1)
+open(sys.argv[2], "wb").write(b)
+EOF
+    run "$train" run "$tmp/one.json" --steps 1 -q --weights "$tmp/bad.safetensors"
+    [ "$rc" = 2 ] && [ "$(wc -l <"$tmp/err")" = 1 ]
+    ok $? "a damaged file: $damage: $(cut -c 1-150 "$tmp/err" | sed "s#$tmp/##")"
+done
+run "$train" run "$tmp/one.json" --steps 1 -q --weights "$tmp"
+expect 2 "a directory"
+
 plan "$tmp/eight.json" llama-tiny "0,6:8"
 sed -i 's/llama-tiny/qwen2.5-7b/; s/\[0, 6\]/[0, 30]/' "$tmp/eight.json"
 run "$train" run "$tmp/eight.json"

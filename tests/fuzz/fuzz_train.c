@@ -1,12 +1,15 @@
 /* What only the trainer reads. The first byte says which the rest is: t(okens to train on), d(evices and what
- * their vendors promise), or r(un): a stored plan with its model and site. */
+ * their vendors promise), w(eights): safetensors, or r(un): a stored plan with its model and site. */
 #include <math.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "fuzz.h"
 #include "formats/devices.h"
 #include "formats/inputs.h"
 #include "train/arch.h"
 #include "train/data.h"
+#include "train/safetensors.h"
 
 static void tokens(const uint8_t *bytes, size_t size, struct arena *a) {
     enum { LENGTH = 4, VOCABULARY = 300 };
@@ -40,6 +43,24 @@ static void devices(const char *text) {
     }
 }
 
+/* Exactly as many bytes as there are: the sanitizer sees who reads on. */
+static void weights(const uint8_t *bytes, size_t size, struct arena *a) {
+    struct st_file f;
+    struct err e = {0};
+    unsigned char *exact = malloc(size ? size : 1);
+    memcpy(exact, bytes, size);
+    if (st_parse(&f, "weights", exact, size, a, &e)) {
+        fuzz_error(&e);
+    } else {
+        for (int i = 0; i < f.n; i++) {
+            size_t n = f.tensor[i].shape[0] * f.tensor[i].shape[1];
+            REQUIRE(st_find(&f, f.tensor[i].name));
+            if (n) st_value(&f.tensor[i], 0), st_value(&f.tensor[i], n - 1);
+        }
+    }
+    free(exact);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct arena a = {0};
     struct err e = {0};
@@ -47,6 +68,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (!size) return 0;
     if (data[0] == 't') {
         tokens(data + 1, size - 1, &a);
+    } else if (data[0] == 'w') {
+        weights(data + 1, size - 1, &a);
     } else if (data[0] == 'd') {
         devices(fuzz_text(data + 1, size - 1, &a));
     } else if (training_from_json(fuzz_text(data + 1, size - 1, &a), "run", &t, &a, &e)) {
