@@ -114,8 +114,8 @@ fuzzers  := $(patsubst tests/fuzz/%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: all tests config check check-unit check-property check-mpi check-train check-gpu check-cli check-jobs \
-        check-fuzz check-long check-faults check-slurm check-fresh replay fuzz fuzz-all bench bench-scale figures loop demo \
-        install uninstall format lint clean help FORCE
+        check-fuzz check-long check-faults check-slurm check-pack check-fresh replay fuzz fuzz-all bench bench-scale figures loop demo \
+        install uninstall deb format lint clean help FORCE
 
 ## all: build the planner, build/sailor, and the trainer, build/sailor-train (the default)
 all: $(programs) $(plugin)
@@ -268,6 +268,9 @@ check-faults: all $(shim)
 ## check-slurm: submit the scripts of jobs/ to a throw-away local Slurm: run, cut, requeue, resume, kill, compare
 check-slurm: all
 	$(Q)TEST_SECONDS=900 $(run) slurm $(filter-out %/scripts.t,$(sort $(wildcard tests/slurm/*.t)))
+## check-pack: what packages the last commit for others: tests/pack/*.t
+check-pack: all
+	$(Q)$(run) pack $(sort $(wildcard tests/pack/*.t))
 ## check-fresh: quickstart and quickstart check on a bare Debian 12 in build/fresh (FRESH_DIR=); root, debootstrap, 4 GB
 check-fresh:
 	$(Q)FRESH_DIR=$(call sh,$(FRESH_DIR)) tests/fresh.sh
@@ -360,6 +363,9 @@ uninstall:
 	$(RM) $(call in_dir,$(BASHDIR),$(programs)) $(call in_dir,$(ZSHDIR),$(addprefix _,$(notdir $(programs))))
 	$(RM) -r $(call in_dir,$(DATADIR),inputs analysis jobs docs)
 	-rmdir $(call sh,$(DESTDIR)$(DATADIR)) $(call sh,$(DESTDIR)$(LIBDIR)) 2>/dev/null
+## deb: a Debian package of the last commit, in build/deb
+deb:
+	packaging/deb build/deb
 
 # ---- housekeeping --------------------------------------------------------------------------------------------
 c_files = $(shell find src tests -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' -o -name '*.cc')

@@ -19,7 +19,7 @@ ESSENTIAL = {
                  " truncate uname uniq wc yes nice sync chroot mknod",
     "dash": "sh",
     "diffutils": "cmp diff",
-    "dpkg": "dpkg",
+    "dpkg": "dpkg dpkg-deb",
     "findutils": "find xargs",
     "grep": "grep",
     "hostname": "hostname",
@@ -32,11 +32,13 @@ ESSENTIAL = {
     "util-linux": "findmnt unshare setsid taskset mountpoint",
 }
 INSTALLED = {
-    "build-essential": "cc gcc g++ make nm objdump readelf",
+    "build-essential": "cc gcc g++ make nm objdump readelf dpkg-buildpackage",
     "clang": "clang clang++",
     "clang-format": "clang-format",
+    "debhelper": "dh",
     "git": "git",
     "hdf5-tools": "h5diff h5dump h5ls",
+    "lintian": "lintian",
     "mpich": "mpicc mpicc.mpich mpiexec mpirun mpirun.mpich",
     "munge": "munged",
     "perl": "perl",
@@ -51,7 +53,7 @@ ASKED_FOR = "compute-sanitizer debootstrap megatron nvidia-smi sudo uenv zsh"
 MODULES = {"h5py": "python3-h5py", "matplotlib": "python3-matplotlib", "numpy": "python3-h5py", "torch": "python3-torch"}
 
 SCRIPTS = sorted(
-    [path for root in ("tests", "jobs") for path in glob.glob(root + "/**", recursive=True)
+    [path for root in ("tests", "jobs", "packaging") for path in glob.glob(root + "/**", recursive=True)
      if os.path.isfile(path) and re.match(r"#!.*\b(ba)?sh\b|# shellcheck", open(path, errors="replace").readline())]
     + ["quickstart", ".ci/run"])
 # Where a command may stand: first, behind what separates and opens, and behind what starts another one

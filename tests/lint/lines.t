@@ -10,7 +10,7 @@ longer_than() { # columns; stdin: files
 }
 scripts() {
     printf '%s\n' Makefile quickstart .ci/run
-    find jobs tests analysis -type f ! -path 'tests/fuzz/corpus/*' ! -path 'tests/bad/*' ! -path 'tests/site/*' \
+    find jobs tests analysis packaging -type f ! -path 'tests/fuzz/corpus/*' ! -path 'tests/bad/*' ! -path 'tests/site/*' \
         ! -name '*.[ch]' ! -name '*.cu' ! -name '*.cuh' ! -name '*.cc' ! -name '*.json' ! -path '*/__pycache__/*'
 }
 gate "sources: 120 columns" < <(sources | longer_than 120)

@@ -9,7 +9,7 @@ import re
 import sys
 
 os.chdir(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
-ROOTS = ["src", "tests", "docs", "inputs", "jobs", "man", "analysis", ".ci"]
+ROOTS = ["src", "tests", "docs", "inputs", "jobs", "man", "analysis", "packaging", ".ci"]
 TOP = [name for name in os.listdir(".") if os.path.isfile(name)]
 ALL = [
     os.path.join(folder, name)
@@ -21,7 +21,8 @@ DOCUMENTS = [f for f in ALL + TOP if f.endswith((".md", ".1"))]
 SOURCES = [f for f in ALL if f.endswith((".c", ".h", ".cu", ".cuh", ".cc"))]
 PYTHON = [f for f in ALL if f.endswith(".py")]
 SCRIPTS = [f for f in ALL if f.endswith((".t", ".sh", ".sbatch"))] + [
-    "Makefile", "quickstart", "tests/run", ".ci/run", "jobs/grid-plan", "jobs/submit-validation"]
+    "Makefile", "quickstart", "tests/run", ".ci/run", "jobs/grid-plan", "jobs/submit-validation",
+    "packaging/deb"]
 
 # Ours by their name alone: a comment may say space.h for src/search/space.h. What follows -o is written, not read.
 NAME = re.compile(r"(?<!-o )(?<![\w./*$<>{}-])((?:[\w-]+/)*[\w-]+\.(?:c|h|cu|cuh|cc|md|sh|sbatch|t))(?![\w/*.-]*\w)")
