@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# Functions and variables shared by the job scripts. A script sets `me`, its name, changes to the top of the source tree and
-# sources this file, which provides:
+# Functions and variables shared by the job scripts. A script sets `me`, its name, and `home`, the tree that this file lies in
+# (the source tree, or PREFIX/share/sailor), and sources this file, which provides:
 #   site, sailor, train, launch    the site file in jobs/env/, the two programs, the command that starts one process per rank
 #   run                            the directory of this job, $SAILOR_OUT/JOBID
 #   fail TEXT                      print one line on stderr and exit with status 2
@@ -21,11 +21,22 @@ fail() {
 
 site=${SAILOR_SITE:-}
 [ -n "$site" ] || fail "SAILOR_SITE is not set; source jobs/env/SITE.sh before sbatch"
-[ -e "jobs/env/$site.sh" ] || fail "SAILOR_SITE=$site: expected a file jobs/env/$site.sh"
+case $site in
+*/*) site_file=$site ;; # one's own, anywhere
+*) site_file=${home:?}/jobs/env/$site.sh ;;
+esac
+[ -e "$site_file" ] || fail "SAILOR_SITE=$site: expected a file $site_file"
 # shellcheck source=/dev/null
-source "jobs/env/$site.sh"
+source "$site_file"
+program() { # as built in this tree, as installed with it, or wherever PATH has it
+    local at
+    for at in "$home/build/$1" "$home/../../bin/$1"; do
+        [ ! -x "$at" ] || { echo "$at"; return; }
+    done
+    echo "$1"
+}
 # shellcheck disable=SC2034 # used by the scripts
-sailor=${SAILOR:-$PWD/build/sailor} train=${SAILOR_TRAIN:-$PWD/build/sailor-train}
+sailor=${SAILOR:-$(program sailor)} train=${SAILOR_TRAIN:-$(program sailor-train)}
 # If a rank dies, the step must end: the others would wait for it forever.
 read -ra launch <<<"${SAILOR_LAUNCH:-srun --kill-on-bad-exit=1 --cpu-bind=cores}"
 run=${SAILOR_OUT:?}/$SLURM_JOB_ID
@@ -38,7 +49,7 @@ record() {
     {
         echo "== start ${SLURM_RESTART_COUNT:-0}, $(date -u +%FT%TZ), $("$1" --version | head -n 1)"
         "$1" --version | tail -n +2
-        if git rev-parse HEAD; then git status --short --untracked-files=no; fi 2>/dev/null
+        if git -C "$home" rev-parse HEAD; then git -C "$home" status --short --untracked-files=no; fi 2>/dev/null
         scontrol show job "$SLURM_JOB_ID"
         env | grep -E '^(CUDA|FI|GOMP|HDF5|LOADEDMODULES|MPICH|NCCL|OMP|PMI|SAILOR|SLURM|UCX|UENV)' | sort
         if command -v nvidia-smi >/dev/null; then
@@ -68,7 +79,7 @@ own_inputs() {
     local more part
     IFS=/ read -r cluster zone gpu more <<<"${SAILOR_PLACE:?}"
     { [ -n "$gpu" ] && [ -z "$more" ]; } || fail "SAILOR_PLACE=$SAILOR_PLACE: expected SITE/ZONE/GPU"
-    inputs=${SAILOR_INPUTS:-$PWD/inputs} own=$1
+    inputs=${SAILOR_INPUTS:-$home/inputs} own=$1
     [ -d "$inputs/models" ] || fail "$inputs/models: no such directory; expected SAILOR_INPUTS to name one with models/"
     mkdir -p "$own" 2>/dev/null || fail "$own: cannot be made; expected a directory that can be written to"
     for part in models planners; do

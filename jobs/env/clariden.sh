@@ -1,7 +1,11 @@
 # shellcheck shell=bash
 # Clariden (CSCS Alps, GH200 nodes: 4 modules of 72 cores and a GPU). Source it before sbatch; the job sources it again on
 # its first node. Sources: https://docs.cscs.ch (uenv and Slurm, cray-mpich, NCCL, Clariden).
+# Partitions (August 2026): normal, up to 12 hours; debug, up to 4 nodes and 90 node-minutes a job, one job running and one
+# waiting; low, 24 hours, for some projects. Nodes are not shared. SBATCH_PARTITION, or sbatch --partition, chooses.
 export SAILOR_SITE=clariden
+SAILOR_HOME=$(cd "$(dirname "${BASH_SOURCE[0]:-$0}")/../.." && pwd) # the tree of this file, wherever jobs are submitted
+export SAILOR_HOME
 [ -n "${SLURM_JOB_ID:-}" ] || export SBATCH_ACCOUNT="${SBATCH_ACCOUNT:?set SBATCH_ACCOUNT to your project}"
 # compiler, cray-mpich, parallel HDF5, CUDA and NCCL; sbatch reads these, so that the scripts name no site
 export SBATCH_UENV=${SBATCH_UENV:-prgenv-gnu/25.11:v1} SBATCH_UENV_VIEW=${SBATCH_UENV_VIEW:-default}

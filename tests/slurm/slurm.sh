@@ -16,7 +16,8 @@ if ldd "$sailor" | grep -qE 'libpmix|libmpi\.so'; then # Open MPI, or an MPICH b
 fi
 work=$(mktemp -d /tmp/sailor-slurm.XXXXXX) || exit 1 # short: the path of a socket ends after some 100 characters
 slurm=$work/slurm
-trap 'tests/slurm-local.sh stop "$slurm"; rm -rf "$work"' EXIT
+top=$PWD
+trap '"$top/tests/slurm-local.sh" stop "$slurm"; rm -rf "$work"' EXIT
 trap 'exit 1' INT TERM
 
 n=0 failed=0

@@ -105,9 +105,10 @@ refused "no such plan" "none.json: no such file" --nodes=2 jobs/validate.sbatch 
 : >"$work/file"
 SAILOR_OUT=$work/file/out refused "no directory for the run" "cannot be made" --nodes=2 jobs/validate.sbatch 2 16 8 1 1
 SAILOR_RESULTS=$work/file/results refused "no directory for results" "cannot be made" --nodes=2 jobs/validate.sbatch 2 16 8 1 1
-SAILOR_SITE=nowhere refused "an unknown site" "expected a file jobs/env/nowhere.sh" --nodes=2 jobs/validate.sbatch 2 16 8 1 1
+SAILOR_SITE=nowhere refused "an unknown site" "/jobs/env/nowhere.sh" --nodes=2 jobs/validate.sbatch 2 16 8 1 1
 here=$PWD
-cd "$work" && refused "another directory" "no jobs/common.sh here" --nodes=2 "$here/jobs/validate.sbatch" 2 8 4 2 1
+cd "$work" && SAILOR_HOME='' refused "no site file was sourced, in another directory" "jobs/common.sh: no such file" --nodes=2 \
+    "$here/jobs/validate.sbatch" 2 8 4 2 1
 cd "$here" || exit 1
 SAILOR_BACKEND=cuda SAILOR_COMM=nccl refused "GPUs that are shared" "have the same device" --nodes=2 jobs/validate.sbatch 2 16 8 1 1
 finish
