@@ -39,10 +39,18 @@ program() { # as built in this tree, as installed with it, or wherever PATH has 
 sailor=${SAILOR:-$(program sailor)} train=${SAILOR_TRAIN:-$(program sailor-train)}
 # If a rank dies, the step must end: the others would wait for it forever.
 read -ra launch <<<"${SAILOR_LAUNCH:-srun --kill-on-bad-exit=1 --cpu-bind=cores}"
+cpus=${SLURM_CPUS_PER_TASK:-1}
+if [ "${SLURM_HET_SIZE:-1}" -gt 1 ]; then # a job of several components: one step over all, with as many CPUs as each has
+    [ -n "${SAILOR_LAUNCH:-}" ] || launch+=("--het-group=0-$((SLURM_HET_SIZE - 1))")
+    cpus=$(for ((i = 0; i < SLURM_HET_SIZE; i++)); do
+        of=SLURM_CPUS_PER_TASK_HET_GROUP_$i
+        echo "${!of:-1}"
+    done | sort -n | head -n 1)
+fi
 run=${SAILOR_OUT:?}/$SLURM_JOB_ID
 mkdir -p "$run" 2>/dev/null || fail "$run: cannot be made; expected SAILOR_OUT to name a directory that all nodes can write to"
 ulimit -c 0
-export SRUN_CPUS_PER_TASK=${SLURM_CPUS_PER_TASK:-1} # some Slurm versions do not pass -c on to srun
+export SRUN_CPUS_PER_TASK=$cpus # some Slurm versions do not pass -c on to srun
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$SRUN_CPUS_PER_TASK}
 
 record() {

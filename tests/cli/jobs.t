@@ -88,6 +88,42 @@ run env -C tests "$PWD/jobs/submit-validation" -n
 [ "$rc" = 0 ] && sed "3d; s|jobs/validate|$(pwd -P)/&|" "$tmp/want" | cmp -s - "$tmp/out"
 ok $? "from another directory"
 
+# ---- a plan over nodes of two types: ranks 0-3 and 9-24 on A100, 4-8 on V100 ----
+two_types() { # degree of the first stage
+    local zone='"zone": "us-central1-a"'
+    echo '{"format": "sailor-plan/1", "model": "opt-350m", "site": "gcp", "global_batch_size": 16, "micro_batch_size": 1,
+        "pipelines": [{"stages": [
+        {"layers": [0, 10], "replicas": [{"gpu": "A100-40", "tp": '"$1, $zone"', "count": 2},
+                                         {"gpu": "V100-16", "tp": 1, '"$zone"', "count": 5}]},
+        {"layers": [10, 26], "replicas": [{"gpu": "A100-40", "tp": 4, '"$zone"', "count": 4}]}]}]}'
+}
+two_types 2 >"$tmp/two.json"
+run jobs/submit-mixed -n --time 30 --on 'A100-40=--constraint=a100 --cpus-per-task=16' --on us-central1-a/V100-16=--constraint=v100 \
+    --on 'V100-16=-C none' "$tmp/two.json"
+[ "$rc" = 0 ] && [ "$(cat "$tmp/out")" = "sbatch --job-name=two --time=30 --nodes=1 --ntasks-per-node=4 --constraint=a100 \
+--cpus-per-task=16 : --nodes=1 --ntasks-per-node=4 --constraint=v100 : --nodes=1 --ntasks-per-node=1 --constraint=v100 \
+: --nodes=4 --ntasks-per-node=4 --constraint=a100 --cpus-per-task=16 $(pwd -P)/jobs/validate.sbatch $tmp/two.json" ]
+ok $? "submit-mixed: a component for each run of ranks on one type, none across nodes"
+has err "3 GPUs of these nodes stay idle" "and what it leaves idle"
+run jobs/submit-mixed -n "$tmp/two.json"
+refused "submit-mixed: a type without options" "expected --on 'A100-40=--constraint=...'"
+two_types 8 >"$tmp/wide.json"
+run jobs/submit-mixed -n --on A100-40= --on V100-16= "$tmp/wide.json"
+refused "submit-mixed: a replica larger than a node" "degree 8 on nodes of 4 GPUs"
+run jobs/submit-mixed -n --on A100-40 "$tmp/two.json"
+refused "submit-mixed: an option without its equals sign" "--on A100-40: expected GPU=OPTIONS"
+run jobs/submit-mixed -n --site inputs/sites/local.json "$tmp/two.json"
+refused "submit-mixed: a type that the site lacks" "GPU type A100-40: not in the site file; expected cpu"
+run jobs/submit-mixed -n "$tmp/none.json"
+refused "submit-mixed: no such plan" "none.json: No such file or directory; expected a plan"
+run jobs/submit-mixed -n inputs/sites/gcp.json
+refused "submit-mixed: no plan" "gcp.json: expected a plan, sailor-plan/1"
+echo '{"pipelines": [' >"$tmp/half.json"
+run jobs/submit-mixed -n "$tmp/half.json"
+refused "submit-mixed: half a file" "half.json: no JSON"
+run env -u SAILOR_SITE jobs/submit-mixed -n "$tmp/two.json"
+refused "submit-mixed: without a site" "source jobs/env/SITE.sh"
+
 # ---- the plans ----
 while read -r batch replicas stages microbatch; do
     jobs/grid-plan "$batch" "$replicas" "$stages" "$microbatch" >"$tmp/plan-$batch-$replicas-$stages-$microbatch.json"

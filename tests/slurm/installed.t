@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# TAP. The scripts of an installed tree, with a space in its path, submitted from a directory of the user's own.
+# TAP. The scripts of an installed tree, with a space in its path, submitted from a directory of the user's own: a search, and
+# a plan over nodes of two types, run as a heterogeneous job (jobs/submit-mixed), each component being a node.
 # shellcheck disable=SC1091,SC2154
 . "$(dirname "$0")/slurm.sh"
 [ -x "$train" ] || { echo "1..0 # SKIP sailor-train is not built, for want of a BLAS"; exit 0; }
@@ -24,4 +25,30 @@ is "$(how "$id")" "COMPLETED 0" "a search by the installed program, of a job tha
 [ -s "$SAILOR_OUT/$id/plan.h5" ]
 ok $? "its result" <"$work/search.log"
 
+# ---- nodes of two types ------------------------------------------------------------------------------------------------
+# Stage 0 has two ranks on the second node, stage 1 four on the first one.
+"$python" - "$place/share/sailor/inputs/sites" <<'EOT'
+import json, os, sys
+site = json.load(open(sys.argv[1] + "/local.json"))
+site.update(name="two", gpus=[{"name": name, "memory_bytes": 4 << 30, "gpus_per_node": 4} for name in ("cpu", "big")])
+del site["available"]
+site["usd_per_gpu_hour"] = {"local": {"cpu": None, "big": None}}
+json.dump(site, open("two.json", "w"))
+stage = lambda first, end, gpu, count: {"layers": [first, end], "replicas": [{"gpu": gpu, "tp": 1, "zone": "local", "count": count}]}
+json.dump({"format": "sailor-plan/1", "model": "gpt-tiny", "site": "./two.json", "global_batch_size": 4, "micro_batch_size": 1,
+           "pipelines": [{"stages": [stage(0, 2, "cpu", 2), stage(2, 6, "big", 4)]}]}, open("two types.json", "w"))
+EOT
+export SBATCH_GPUS_PER_TASK=1
+"$jobs/submit-mixed" --on cpu="--nodelist=nid000002 --cpus-per-task=2" --on big="--nodelist=nid000001 --cpus-per-task=1" \
+    "two types.json" >"$work/submitted" 2>"$work/said"
+is "$? $(cat "$work/said")" "0 submit-mixed: 2 GPUs of these nodes stay idle" "a plan over two types is submitted" "$work/said"
+id=$(awk '{ print $4 }' "$work/submitted")
+wait_for 120 state_is "$id+0" "$ended"
+cat -- *.out >"$work/run.log" 2>&1
+is "$(how "$id+0")" "COMPLETED 0" "it runs as one job" "$work/run.log"
+run=$SAILOR_OUT/$id
+is "$(tail -n +2 "$run/placement.txt" | cut -d' ' -f1-2 | paste -sd,)" \
+    "0 nid000002,1 nid000002,2 nid000001,3 nid000001,4 nid000001,5 nid000001" "each stage on nodes of its type" "$run/placement.txt"
+is "$(wc -l <"$run/steps.jsonl"), $(cd "$SAILOR_OUT/validation" && echo *.h5)" "10, two types.h5" "ten iterations and a result" \
+    "$work/run.log"
 finish
