@@ -117,7 +117,7 @@ static int site_zones(const char *site, struct entry *x, int n, const char *inpu
 static const char *architecture_of(const struct model *m, const char *key, struct arena *a) {
     cJSON *o = m->architecture ? cJSON_Parse(m->architecture) : NULL;
     const char *s = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, key));
-    s = arena_strdup(a, s ? s : "");
+    s = s ? arena_strdup(a, s) : NULL;
     cJSON_Delete(o);
     return s;
 }
@@ -142,9 +142,11 @@ static int model_of_length(const char *ref, int sequence, const char *inputs, co
                        sequence, m->name, s.transformer.positions);
     s.transformer.sequence = sequence;
     *own = arena_printf(a, "%s-%d", m->name, sequence);
-    shape_write_model(
-        &t, *own, architecture_of(m, "family", a), architecture_of(m, "activation", a),
-        arena_printf(a, "%s; sequences of %d tokens", m->source ? m->source : m->name, sequence), &s);
+    const struct shape_words words = {.family = architecture_of(m, "family", a),
+                                      .activation = architecture_of(m, "activation", a)};
+    const char *source =
+        arena_printf(a, "%s; sequences of %d tokens", m->source ? m->source : m->name, sequence);
+    shape_write_model(&t, *own, &words, source, &s);
     *text = arena_strdup(a, t.s);
     text_free(&t);
     return 0;
