@@ -82,7 +82,7 @@ two run "$tmp/pipe.json" --steps 3 -q --json --trace "$tmp/pipe.trace"
 expect 0 "a timeline of the last step"
 check "$tmp/pipe.trace" "$tmp/out" 3 3 1 causal
 ok $? "a pipeline: no overlap, no hole, every microbatch once each way, in order between the stages"
-two run "$tmp/pipe.json" --steps 3 -q --json --trace "$tmp/pipe.trace"
+two run "$tmp/pipe.json" --steps 3 -q --trace "$tmp/pipe.trace"
 expect 2 "it stays without -f"
 two run "$tmp/pipe.json" --steps 3 -q --json --evaluate 1 --trace "$tmp/pipe.trace" --trace-step 2 -f
 expect 0 "of another step, with an evaluation after it"
