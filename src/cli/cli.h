@@ -9,6 +9,8 @@
 /* The commands of `sailor`. Each takes its own argv (argv[0] is the command) and returns the exit status. */
 
 int cmd_plan(int argc, char **argv);
+int cmd_whatif(int argc, char **argv);
+int cmd_replan(int argc, char **argv);
 int cmd_simulate(int argc, char **argv);
 int cmd_validate(int argc, char **argv);
 int cmd_export(int argc, char **argv);
@@ -20,9 +22,9 @@ int cmd_model(int argc, char **argv);
 int cmd_profile(int argc, char **argv);
 int cmd_site(int argc, char **argv);
 
-extern const struct opt_command plan_command, simulate_command, validate_command, export_command,
-    report_command, import_command, figures_command, list_command, model_command, profile_command,
-    site_command;
+extern const struct opt_command plan_command, whatif_command, replan_command, simulate_command,
+    validate_command, export_command, report_command, import_command, figures_command, list_command,
+    model_command, profile_command, site_command;
 
 /* ---- estimators.c ---- */
 
@@ -115,7 +117,9 @@ struct cli_gauge {
     struct cli_estimator by;  /* free with cli_estimator_free() */
 };
 
-/** One JSON object on one line: row i of the results (sailor plan --json). */
+/** Row i of the results as sailor plan --json has it; the caller's. */
+cJSON *show_row_object(const struct results *r, int i, struct cli_gauge *gauge);
+/** The same on one line. */
 void show_row_json(const struct results *r, int i, struct cli_gauge *gauge, FILE *out);
 /** The same as tables. */
 void show_row(const struct results *r, int i, struct cli_gauge *gauge, FILE *out);

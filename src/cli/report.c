@@ -1,18 +1,26 @@
 #include "base/text.h"
-#include "cli/cli.h"
+#include "cli/limits.h"
 #include "formats/inputs.h"
+#include "io/json.h"
 
+#include <math.h>
 #include <string.h>
 
 static struct {
     const char *inputs;
     bool json;
     int row;
+    struct limits limits;
 } o;
 
 static const struct opt options[] = {
     OPTION_INT(0, "row", "R", 0, 1e9, &o.row, "print pool row R only, counted from 0"),
     OPTION_FLAG(0, "json", &o.json, "print the JSON lines of `sailor plan --json` instead of tables"),
+    OPTION_REAL(0, "max-usd", "X", 1e-12, 1e12, &o.limits.max_usd,
+                "of a frontier, the fastest plan that costs at most X USD per iteration, and its bound"),
+    OPTION_REAL(0, "min-iterations-per-s", "Y", 1e-12, 1e12, &o.limits.min_per_s,
+                "of a frontier, the cheapest plan of at least Y iterations per second (with --max-usd: the "
+                "fastest), and its bound"),
     PROGRAM_OPTION_INPUTS(&o.inputs),
 };
 const struct opt_command report_command = {
@@ -20,11 +28,14 @@ const struct opt_command report_command = {
     .usage = "OUT.h5 [options]",
     .about = "Print the results stored by `sailor plan -o`. Also shows what an interrupted search has found "
              "so far.",
-    .details = "example:\n  sailor report fig7.h5 --row 2\n",
+    .details = "examples:\n"
+               "  sailor report fig7.h5 --row 2\n"
+               "  sailor report FRONTIER.h5 --max-usd 0.5       FRONTIER.h5: from sailor plan --objective "
+               "frontier\n",
     OPT_COMMAND_TAKES(options, 1, 1),
 };
 
-static void show_head(const char *path, const struct results *r, struct arena *a) {
+static void show_head(const char *path, const struct results *r, const char *limits, struct arena *a) {
     int done = 0;
     for (int i = 0; i < r->n_row; i++)
         done += r->row[i].status == ROW_OPTIMAL || r->row[i].status == ROW_INFEASIBLE;
@@ -40,6 +51,7 @@ static void show_head(const char *path, const struct results *r, struct arena *a
     if (!r->complete)
         printf("INCOMPLETE: %d of %d rows proven; `sailor plan --resume %s` continues\n", done, r->n_row,
                text_printable(text_shell_word(path, a), a));
+    if (limits) printf("%s\n", limits);
     putchar('\n');
 }
 
@@ -63,32 +75,57 @@ static void complete_model(struct results *r, struct cli_gauge *g, struct arena 
         g->expected.profile = NULL;
 }
 
+static void show(const struct results *r, int i, struct cli_gauge *gauge) {
+    if (!o.json) {
+        show_row(r, i, gauge, stdout);
+        return;
+    }
+    cJSON *row = show_row_object(r, i, gauge);
+    if (o.limits.max_usd < INFINITY) json_add_number(row, "max_usd_per_iteration", o.limits.max_usd);
+    if (o.limits.min_per_s > 0) json_add_number(row, "min_iterations_per_s", o.limits.min_per_s);
+    json_line(row, stdout);
+}
+
+/* Error: none of the rows that were asked for has a plan within the limits. */
+static int check_within(const char *path, const struct results *r, struct err *e) {
+    const char *why = NULL;
+    int code = EXIT_NOPLAN;
+    for (int i = 0; i < r->n_row; i++) {
+        if (o.row >= 0 && i != o.row) continue;
+        if (r->row[i].n_plan) return 0;
+        if (r->row[i].status == ROW_TODO) code = EXIT_STOPPED;
+        if (!why) why = r->row[i].reason;
+    }
+    return err_set(e, code, "%s: no plan within the limits: %s", path, why ? why : "not searched yet");
+}
+
 static int report(const char **file, int n, struct arena *a, struct err *e) {
     (void)n;
-    struct results r;
+    struct results r, within;
     struct cli_gauge gauge = {0};
     if (results_read(file[0], NULL, &r, a, e)) return -1;
     if (o.row >= r.n_row)
         return err_set(e, EXIT_INPUT, "%s: has no row %d; expected 0 to %d", file[0], o.row, r.n_row - 1);
+    bool limited = limits_given(&o.limits);
     complete_model(&r, &gauge, a);
     cli_peaks_load(&gauge.peaks, r.job->workload.site, r.job->workload.element_bytes, o.inputs);
+    if (limited && limits_answer(file[0], &r, &o.limits, &within, a, e)) return -1;
     if (!o.json)
-        show_head(file[0], &r, a);
+        show_head(file[0], &r, limited ? limits_text(&o.limits, a) : NULL, a);
     else if (!r.complete)
         fprintf(stderr, "sailor: %s is incomplete: the search was stopped\n", text_printable(file[0], a));
     for (int i = 0; i < r.n_row; i++) {
         if (o.row >= 0 && i != o.row) continue;
-        if (!o.json)
-            show_row(&r, i, &gauge, stdout);
-        else if (r.row[i].status != ROW_TODO || show_best(&r.row[i]))
-            show_row_json(&r, i, &gauge, stdout);
+        if (!o.json || r.row[i].status != ROW_TODO || show_best(&r.row[i]))
+            show(limited ? &within : &r, i, &gauge);
     }
-    if (!o.json && o.row < 0) show_rows(&r, &gauge, stdout);
+    if (!o.json && o.row < 0) show_rows(limited ? &within : &r, &gauge, stdout);
     cli_estimator_free(&gauge.by);
-    return 0;
+    return limited ? check_within(file[0], &within, e) : 0;
 }
 
 int cmd_report(int argc, char **argv) {
     o.row = -1;
+    o.limits = (struct limits){.max_usd = INFINITY};
     return program_run(&report_command, argc, argv, report);
 }

@@ -98,12 +98,26 @@ static cJSON *point(const struct found_plan *f, const struct workload *w) {
     return o;
 }
 
-void show_row_json(const struct results *r, int i, struct cli_gauge *gauge, FILE *out) {
+static cJSON *pool_json(const struct pool *p, const struct site *s) {
+    cJSON *list = cJSON_CreateArray();
+    for (int k = 0; k < s->n_zone * s->n_gpu; k++) {
+        if (p->count[k] < 1) continue;
+        cJSON *x = cJSON_CreateObject();
+        cJSON_AddStringToObject(x, "zone", s->zone[k / s->n_gpu]);
+        cJSON_AddStringToObject(x, "gpu", s->gpu[k % s->n_gpu].name);
+        json_add_number(x, "count", p->count[k]);
+        cJSON_AddItemToArray(list, x);
+    }
+    return list;
+}
+
+cJSON *show_row_object(const struct results *r, int i, struct cli_gauge *gauge) {
     const struct row_result *row = &r->row[i];
     const struct workload *w = &r->job->workload;
     const struct found_plan *f = show_best(row);
     cJSON *o = cJSON_CreateObject();
     json_add_number(o, "row", i);
+    cJSON_AddItemToObject(o, "pool", pool_json(&r->job->pool[i], w->site));
     cJSON_AddStringToObject(o, "status", row_status_name[row->status]);
     if (row->reason) cJSON_AddStringToObject(o, "reason", row->reason);
     if (row->note) cJSON_AddStringToObject(o, "note", row->note);
@@ -152,7 +166,11 @@ void show_row_json(const struct results *r, int i, struct cli_gauge *gauge, FILE
         cJSON *frontier = cJSON_AddArrayToObject(o, "frontier");
         for (int k = 0; k < row->n_frontier; k++) cJSON_AddItemToArray(frontier, point(&row->frontier[k], w));
     }
-    json_line(o, out);
+    return o;
+}
+
+void show_row_json(const struct results *r, int i, struct cli_gauge *gauge, FILE *out) {
+    json_line(show_row_object(r, i, gauge), out);
 }
 
 /* ---- tables ---- */

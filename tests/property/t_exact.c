@@ -25,6 +25,33 @@ static bool stop(void *ctx) { return now_s() > *(double *)ctx; }
 static bool near(double a, double b) { return a == b || fabs(a - b) <= EPS * fmax(fabs(a), fabs(b)); }
 static bool not_above(double a, double b) { return a <= b + EPS * fabs(b); }
 
+/* What the searches without limits of one instance found: the least time, the least cost, both ends of the
+ * frontier. */
+static struct { double time_s, cost_usd, fastest_s, cheapest_usd; } free_optimum;
+
+static void note_optimum(const struct search_problem *p, const struct row_result *row) {
+    if (p->max_usd_per_iteration < INFINITY || p->min_iterations_per_s > 0 || !row->n_plan) return;
+    if (p->objective == OBJECTIVE_THROUGHPUT) free_optimum.time_s = row->plan[0].est.iteration_time_s;
+    if (p->objective == OBJECTIVE_COST) free_optimum.cost_usd = row->plan[0].est.cost_usd;
+    if (p->objective != OBJECTIVE_FRONTIER) return;
+    free_optimum.fastest_s = row->frontier[0].est.iteration_time_s;
+    free_optimum.cheapest_usd = row->frontier[row->n_frontier - 1].est.cost_usd;
+}
+
+/* A frontier begins with the throughput optimum and ends with the cost optimum. */
+static bool frontier_ends(uint64_t seed) {
+    if (!free_optimum.time_s || !free_optimum.cost_usd || !free_optimum.fastest_s) return true;
+    const double rounding = 1e-11;
+    if (fabs(free_optimum.fastest_s - free_optimum.time_s) <= rounding * free_optimum.time_s &&
+        fabs(free_optimum.cheapest_usd - free_optimum.cost_usd) <= rounding * free_optimum.cost_usd)
+        return true;
+    printf("# FAULT: the frontier lies between %.17g s and %.17g USD, the optima are %.17g s and %.17g USD\n"
+           "#   reproduce: t_exact 1 %llu\n",
+           free_optimum.fastest_s, free_optimum.cheapest_usd, free_optimum.time_s, free_optimum.cost_usd,
+           (unsigned long long)seed);
+    return false;
+}
+
 /* Everything that must hold of a plan the search returns, whatever its value. NULL if it holds. */
 static const char *plan_fault(const struct search_problem *p, const struct found_plan *f, struct arena *a) {
     struct err e = {0};
@@ -195,6 +222,7 @@ static bool ask(const struct instance *in, const struct search_problem *p, const
                p->min_iterations_per_s > 0 ? ", floor" : "", best ? "best" : "none",
                best ? (p->objective == OBJECTIVE_COST ? best->cost_usd : best->time_s) : 0, took,
                (unsigned long long)row.plans_evaluated);
+    if (!fault) note_optimum(p, &row);
     total.questions++;
     total.varied += p->w->n_variant > 0;
     if (row.n_plan) total.altered += workload_variant(p->w, &row.plan[0].plan->options)->altered;
@@ -265,6 +293,7 @@ static bool one_instance(uint64_t seed, bool verbose) {
     struct brute_point *front = malloc(sizeof *front * (size_t)(b.n + 1));
     long n = in->prices_known ? brute_frontier(&b, INFINITY, 0, front) : 0;
     bool ok = true;
+    memset(&free_optimum, 0, sizeof free_optimum);
     for (int q = 0; q < QUESTIONS; q++) {
         struct search_problem p2 = instance_problem(in, OBJECTIVE_THROUGHPUT);
         p2.nodes = nodes;
@@ -280,6 +309,7 @@ static bool one_instance(uint64_t seed, bool verbose) {
         if (q == 4 || q == 6 || (q == 5 && rng_chance(&r, 0.5))) p2.min_iterations_per_s = floor;
         if (!ask(in, &p2, &b, seed, verbose)) ok = false;
     }
+    if (!frontier_ends(seed)) ok = false;
     free(front);
     brute_free(&b);
     arena_free(&a);
