@@ -7,15 +7,6 @@
 
 /* Jobs, from their files and from what results keep of them. */
 
-struct job_reader {
-    struct job *job;
-    struct loaded *l;
-    const char *gpu[GPUS_MAX];
-    char gpu_what[100], zone_what[100];
-    struct arena *arena;
-    struct err *e;
-};
-
 static int read_pin_tp(const struct json_at *at, struct job_reader *r) {
     if (!cJSON_IsObject(at->node)) return json_fail(at, r->e, "no object; expected {GPU type: degree}");
     int i = 0, tp;
@@ -59,62 +50,6 @@ static int read_pin(const struct json_at *at, struct job_reader *r) {
             return json_fail(&here, r->e, "zone \"%s\" appears twice; expected it once", x->valuestring);
         p->zones |= 1u << z;
     }
-    return 0;
-}
-
-static int read_pool(const struct json_at *at, struct job_reader *r, struct pool *pool) {
-    static const char *const keys[] = {"time_s", "gpus", NULL}, *const gpu_keys[] = {"zone", "gpu", "count",
-                                                                                     "gpus_per_node", NULL};
-    const struct site *s = r->l->site;
-    if (json_object(at, keys, r->e)) return -1;
-    struct json_at time = json_member(at, "time_s"), gpus = json_member(at, "gpus");
-    pool->time_s = NAN;
-    if (time.node && json_real(&time, 0, 1e18, &pool->time_s, r->e)) return -1;
-    int *count = ARENA_ARRAY(r->arena, int, s->n_zone * s->n_gpu), n, i = 0;
-    struct nodes *nodes = ARENA_ARRAY(r->arena, struct nodes, s->n_zone * s->n_gpu);
-    if (json_array(&gpus, 0, ZONES_MAX * GPUS_MAX, &n, r->e)) return -1;
-    struct pool_entry *entry = ARENA_ARRAY(r->arena, struct pool_entry, n);
-    int *size = ARENA_ARRAY(r->arena, int, n); /* of the nodes of each entry */
-    for (const cJSON *x = gpus.node->child; x; x = x->next, i++) {
-        struct json_at here = json_element(&gpus, i, x);
-        if (json_object(&here, gpu_keys, r->e)) return -1;
-        struct json_at zone = json_member(&here, "zone"), gpu = json_member(&here, "gpu"),
-                       num = json_member(&here, "count"), node = json_member(&here, "gpus_per_node");
-        int z, g, c;
-        if (json_name(&zone, s->zone, s->n_zone, r->zone_what, &z, r->e)) return -1;
-        if (json_name(&gpu, r->gpu, s->n_gpu, r->gpu_what, &g, r->e)) return -1;
-        if (json_int(&num, 0, COUNT_MAX, &c, r->e)) return -1;
-        size[i] = s->gpu[g].gpus_per_node;
-        if (node.node && json_int(&node, 1, s->gpu[g].gpus_per_node, &size[i], r->e)) return -1;
-        for (int k = 0; k < i; k++)
-            if (entry[k].zone == z && entry[k].gpu == g && size[k] == size[i])
-                return json_fail(&here, r->e,
-                                 "zone \"%s\" and GPU \"%s\" appear twice in a row; expected each pair once, "
-                                 "or once for each size of node",
-                                 s->zone[z], r->gpu[g]);
-        int *sum = &count[site_at(s, z, g)];
-        if (*sum + c > COUNT_MAX)
-            return json_fail(&num, r->e, "%d GPUs in all; expected at most %d", *sum + c, COUNT_MAX);
-        *sum += c;
-        nodes_add(&nodes[site_at(s, z, g)], nodes_of(c, size[i]));
-        entry[i] = (struct pool_entry){z, g, c};
-    }
-    pool->count = count;
-    pool->nodes = nodes;
-    pool->entry = entry;
-    pool->n_entry = n;
-    return 0;
-}
-
-static int read_pools(const struct json_at *at, struct job_reader *r) {
-    int i = 0;
-    if (json_array(at, 1, 1000000, &r->job->n_pool, r->e)) return -1;
-    struct pool *pool = ARENA_ARRAY(r->arena, struct pool, r->job->n_pool);
-    for (const cJSON *x = at->node->child; x; x = x->next, i++) {
-        struct json_at here = json_element(at, i, x);
-        if (read_pool(&here, r, &pool[i])) return -1;
-    }
-    r->job->pool = pool;
     return 0;
 }
 
@@ -185,7 +120,7 @@ static int read_job(const struct json_at *at, struct job_reader *r) {
     if (rate.node && json_positive(&rate, &j->min_iterations_per_s, r->e)) return -1;
     if (read_run_limits(at, j, r->l->model, r->e)) return -1;
     if (pin.node && read_pin(&pin, r)) return -1;
-    if (read_pools(&pools, r)) return -1;
+    if (inputs_pools(&pools, r)) return -1;
     w.global_batch_size = j->global_batch_size;
     j->workload = w;
     return 0;
@@ -199,8 +134,8 @@ static bool pools_have(const struct job *j, const struct site *s, int gpu, int *
     return false;
 }
 
-static int no_profile(const struct json_at *root, int row, const struct loaded *l, int gpu, struct err *e) {
-    struct json_at pools = json_member(root, "pools"), here = {.up = &pools, .index = row},
+static int no_profile(const struct json_at *root, int index, const struct loaded *l, int gpu, struct err *e) {
+    struct json_at pools = json_member(root, "pools"), here = {.up = &pools, .index = index},
                    gpus = {.up = &here, .key = "gpus"};
     return json_fail(
         &gpus, e,
@@ -227,7 +162,7 @@ int job_check_prices(const struct job *j, const char *where, struct err *e) {
                         e, EXIT_INPUT,
                         "%.250s: /pools/%d/gpus: site %s has no price of GPU %s in zone %s; expected "
                         "one, because %s needs it",
-                        where, row, s->name, s->gpu[g].name, s->zone[z], why);
+                        where, j->pool[row].index, s->name, s->gpu[g].name, s->zone[z], why);
             }
         for (int z = 0; z < s->n_zone; z++)
             for (int y = 0; y < s->n_zone; y++)
@@ -235,7 +170,7 @@ int job_check_prices(const struct job *j, const char *where, struct err *e) {
                     return err_set(e, EXIT_INPUT,
                                    "%.250s: /pools/%d/gpus: site %s has no egress price from zone %s to %s; "
                                    "expected one, because %s needs it",
-                                   where, row, s->name, s->zone[z], s->zone[y], why);
+                                   where, j->pool[row].index, s->name, s->zone[z], s->zone[y], why);
     }
     return 0;
 }
@@ -284,7 +219,7 @@ static int load_profiles(const struct json_at *root, bool every_profile, struct 
             bool needed = pools_have(job, l->site, g, &row, &zone);
             if (!needed && !every_profile) continue;
             if (inputs_load_profile(root, g, job->dtype, &mode[i].o, k, l)) return -1;
-            if (needed && !l->profile[g]) return no_profile(root, row, l, g, k->e);
+            if (needed && !l->profile[g]) return no_profile(root, job->pool[row].index, l, g, k->e);
             if (l->profile_text[g]) add_profile_text(texts, l->profile_text[g]);
         }
     }
@@ -404,7 +339,7 @@ static int stored_options(const struct json_at *own, const struct stored_profile
         for (int g = 0; g < l->site->n_gpu; g++) {
             mode[i].profile[g] = stored_profile(stored, l->site->gpu[g].name, l->model, &mode[i].o, a);
             if (!mode[i].profile[g] && pools_have(job, l->site, g, &row, &zone))
-                return no_profile(own, row, l, g, e);
+                return no_profile(own, job->pool[row].index, l, g, e);
         }
     }
     inputs_set_options(&job->workload, &c, mode, n, a);

@@ -39,6 +39,19 @@ struct loaded {
     const char *profile_dir[3]; /* where profiles of this model lie, first match wins */
 };
 
+/* A job that is being read. */
+struct job_reader {
+    struct job *job;
+    struct loaded *l;
+    const char *gpu[GPUS_MAX];
+    char gpu_what[100], zone_what[100];
+    struct arena *arena;
+    struct err *e;
+};
+
+/** The rows of its pools (inputs_pools.c). */
+int inputs_pools(const struct json_at *at, struct job_reader *r);
+
 /** The model or site that a name or a path in `at` means. -1 with *e set. */
 int inputs_load_model(const struct json_at *at, struct lookup *k, struct loaded *l);
 int inputs_load_site(const struct json_at *at, struct lookup *k, struct loaded *l);

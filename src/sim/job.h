@@ -20,6 +20,8 @@ struct pool {
     const struct nodes *nodes; /* [n_zone * n_gpu] what they stand on; NULL: nodes of the type's size */
     int n_entry; /* the same as the file lists it, zero counts included: some planners look at the order */
     const struct pool_entry { int zone, gpu, count; } * entry; /* [n_entry] */
+    const int *per_node;                                       /* [n_entry] GPUs of a node */
+    int index; /* in the file: one of its pools may stand for several rows */
 };
 
 struct job {

@@ -175,6 +175,21 @@ fastest=$("$python" -c "import json; print(json.load(open('$tmp/out'))['iteratio
 run "$sailor" plan "$tmp/free.json" --json -q
 json "o[0]['cost_usd_per_iteration'] == 0 and o[0]['iteration_time_s'] == $fastest" "where everything costs nothing, the fastest"
 
+# a range of counts
+cat >"$tmp/range.json" <<'EOF'
+{"format": "sailor-job/1", "model": "opt-350m", "site": "gcp", "global_batch_size": 32, "pools": [{"gpus": [
+ {"zone": "us-central1-a", "gpu": "A100-40", "count": [0, 4, 2]}, {"zone": "us-central1-b", "gpu": "A100-40", "count": [0, 1, 1]}]}]}
+EOF
+run "$sailor" plan "$tmp/range.json" --json -q -o "$tmp/range.h5"
+json "[sum(g['count'] for g in x['pool']) for x in o] == [0, 1, 2, 3, 4, 5]" "a range of counts: a row for each"
+json "[x['status'] for x in o] == ['infeasible'] + 5 * ['optimal']" "each of them answered"
+steady <"$tmp/out" >"$tmp/range.want"
+run "$sailor" report "$tmp/range.h5" --json
+steady <"$tmp/out" | cmp -s - "$tmp/range.want"
+ok $? "report has the same rows"
+run "$sailor" report "$tmp/range.h5"
+has out "row 3: 2 A100-40 us-central1-a + 1 A100-40 us-central1-b" "and their counts in the headings"
+
 # files of another kind, and GPUs that are not there
 run "$sailor" export "$tmp/a.h5" -o "$tmp/plan.json"
 run "$sailor" plan "$tmp/plan.json"

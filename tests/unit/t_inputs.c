@@ -351,6 +351,11 @@ static void bad_jobs_are_refused(void **state) {
         {"{\"gpus\"", "{\"time_s\": -1, \"gpus\"", "/pools/0/time_s: -1;"},
         {"8}", "-8}", "/pools/0/gpus/0/count: -8; expected an integer from 0 to 1000000"},
         {"8}", "8.5}", "/pools/0/gpus/0/count: 8.5;"},
+        {"8}", "[]}", "/pools/0/gpus/0/count: an array of 0;"},
+        {"8}", "[0, 8]}", "/pools/0/gpus/0/count: an array of 2;"},
+        {"8}", "[0, 8, 0]}", "/pools/0/gpus/0/count/2: 0; expected an integer from 1 to 1000000"},
+        {"8}", "[8, 4, 1]}", "/pools/0/gpus/0/count/1: 4; expected at least the first count, 8"},
+        {"8}", "[0, 10000, 1]}", "/pools/0/gpus/0/count: ranges make 10001 rows or more; expected at most"},
         {"8}", "1000001}", "/pools/0/gpus/0/count: 1000001;"},
         {"8}", "8}, {\"zone\": \"us-central1-a\", \"gpu\": \"A100-40\", \"count\": 1}",
          "/pools/0/gpus/1: zone \"us-central1-a\""},
@@ -694,8 +699,55 @@ static void a_pool_may_have_nodes_of_several_sizes(void **state) {
     check_error(&e, "FILE: /pools/0/gpus/1/count: ", "at most 1000000");
 }
 
+/* A range stands for a row for each of its counts; of several the last changes fastest. */
+static void ranges_of_counts_are_rows(void **state) {
+    static const char text[] =
+        "{\"format\":\"sailor-job/1\",\"model\":\"opt-350m\",\"site\":\"gcp\",\"global_batch_size\":32,"
+        "\"pools\":[{\"gpus\":[{\"zone\":\"us-central1-a\",\"gpu\":\"A100-40\",\"count\":8}]},"
+        "{\"time_s\":5,\"gpus\":[{\"zone\":\"us-central1-a\",\"gpu\":\"A100-40\",\"count\":[0,9,4]},"
+        "{\"zone\":\"us-central1-b\",\"gpu\":\"V100-16\",\"count\":[2,3,1]}]}]}";
+    static const int a100[] = {8, 0, 0, 4, 4, 8, 8}, v100[] = {0, 2, 3, 2, 3, 2, 3};
+    struct job j, again;
+    struct err e;
+    (void)state;
+    if (job_load("FILE", text, NULL, false, &j, &texts, &e)) fail_msg("%s", e.text);
+    assert_int_equal(j.n_pool, 7);
+    const struct site *s = j.workload.site;
+    for (int i = 0; i < j.n_pool; i++) {
+        assert_int_equal(j.pool[i].count[site_at(s, 0, 0)], a100[i]);
+        assert_int_equal(j.pool[i].count[site_at(s, 1, 1)], v100[i]);
+        assert_int_equal(j.pool[i].nodes[site_at(s, 0, 0)].room[2], a100[i]);
+        assert_int_equal(j.pool[i].index, i > 0);
+        assert_int_equal(j.pool[i].n_entry, i > 0 ? 2 : 1);
+        assert_int_equal(j.pool[i].entry[0].count, a100[i]);
+        assert_true(i == 0 ? isnan(j.pool[i].time_s) : j.pool[i].time_s == 5);
+    }
+    if (job_from_json(j.json, &again, &texts, &e)) fail_msg("%s", e.text);
+    assert_int_equal(again.n_pool, 7);
+    /* what is wrong with a row is said of the entry of the file */
+    const char *two = with(text, "us-central1-b\",\"gpu\":\"V100-16", "us-central1-a\",\"gpu\":\"RTX-3090");
+    if (job_load("FILE", with(two, "\"pools\"", "\"objective\":\"cost\",\"pools\""), NULL, false, &j, &texts,
+                 &e) == 0)
+        fail_msg("accepted without a price");
+    check_error(&e, "FILE: /pools/1/gpus", "no price");
+    /* many rows in one pool, and in all */
+    const char *many = with(text, "[2,3,1]", "[0,9999,1]");
+    assert_int_equal(job_load("FILE", many, NULL, false, &j, &texts, &e), -1);
+    check_error(&e, "FILE: /pools/1/gpus/1/count: ", "ranges make 30000 rows");
+    many = with(with(text, "\"count\":8", "\"count\":[1,9999,1]"), "[2,3,1]", "[2,9,1]");
+    assert_int_equal(job_load("FILE", many, NULL, false, &j, &texts, &e), -1);
+    check_error(&e, "FILE: /pools/1: ", "ranges make 10023 rows");
+    /* the largest counts have to add up */
+    const char *sum = with(text, "us-central1-b\",\"gpu\":\"V100-16\",",
+                           "us-central1-a\",\"gpu\":\"A100-40\",\"gpus_per_node\":1,");
+    assert_int_equal(job_load("FILE", with(sum, "[2,3,1]", "[2,999999,999997]"), NULL, false, &j, &texts, &e),
+                     -1);
+    check_error(&e, "FILE: /pools/1/gpus/1/count: ", "1000007 GPUs in all");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(ranges_of_counts_are_rows),
         cmocka_unit_test(reads_files_and_pipes_only),
         cmocka_unit_test(finds_inputs),
         cmocka_unit_test(site_has_the_published_links),
