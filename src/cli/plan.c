@@ -1,6 +1,6 @@
 #include "base/clock.h"
 #include "base/text.h"
-#include "cli/cli.h"
+#include "cli/plan.h"
 #include "io/mpx.h"
 #include "planners/planner.h"
 #include "io/file.h"
@@ -17,13 +17,8 @@
  * go wrong on one rank alone (reading, writing) is followed by mpx_agree(), so that all of them leave with
  * the same status. */
 
-static struct {
-    const char *out, *resume, *inputs;
-    bool force, json, quiet, corrected;
-    int objective, planner, estimator, top, threads, states;
-    double time_limit, gap, risk;
-    struct job_line line;
-} o;
+struct plan_arguments plan_arguments;
+#define o plan_arguments /* as in every command */
 
 static const char *objectives[OBJECTIVE_N + 1];
 static struct opt options[] = {
@@ -42,42 +37,28 @@ static struct opt options[] = {
                "tokens of a sequence, for models that say what they are made of; default: the model's"),
     OPTION_CHOICE(0, "dtype", job_line_dtypes, &o.line.dtype, "element type (default fp32, as in job files)"),
     OPTION_GROUP("what to find"),
-    OPTION_CHOICE(
-        0, "objective", objectives, &o.objective,
-        "what to optimize, instead of the job's objective; frontier finds every trade-off of time and "
-        "cost in one search"),
+    PLAN_OPTION_OBJECTIVE,
     OPTION_CHOICE(
         0, "planner", NULL, &o.planner,
         "who plans: exact (the default) finds the optimum of the declared plan space, with a proof; the "
         "published planners are listed below"),
-    OPTION_CHOICE(
-        0, "estimator", NULL, &o.estimator,
-        "what judges plans: native, the project's own (the default for exact), or sailor, the published "
-        "simulator (the default for the published planners)"),
+    PLAN_OPTION_ESTIMATOR,
     OPTION_FLAG(0, "corrected", &o.corrected, "run the published planner without the defects of its code"),
     OPTION_INT(0, "states", "N", 1, 1e9, &o.states,
                "number of states that metis, aceso and dtfm evaluate (the originals stop by the clock); each "
                "has a default of its own"),
     OPTION_INT(0, "top", "K", 1, 1000, &o.top, "keep the K best plans of every row (default 1)"),
-    OPTION_REAL(
-        0, "gap", "G", 0, 1, &o.gap,
-        "where an exact proof takes long, accept one within this relative gap (default 0.01); 0 insists "
-        "on the exact one"),
-    OPTION_REAL(0, "risk", "R", 0.5, 0.9999, &o.risk,
-                "plan with times that are kept with this probability, as far as estimates have been off: "
-                "0.95 ranks plans, and holds them to limits, by the ends of their intervals"),
+    PLAN_OPTION_GAP,
+    PLAN_OPTION_WARM,
+    PLAN_OPTION_RISK,
     OPTION_GROUP("output"),
-    OPTION_TEXT('o', "output", "OUT.h5", &o.out,
-                "write results, proofs and inputs to this HDF5 file, from which --resume continues"),
+    PLAN_OPTION_OUTPUT,
     PROGRAM_OPTION_FORCE(&o.force),
     OPTION_FLAG(0, "json", &o.json, "print one JSON object per pool row instead of tables"),
-    OPTION_FLAG('q', "quiet", &o.quiet, "print no progress lines"),
+    PLAN_OPTION_QUIET,
     OPTION_GROUP("running"),
-    OPTION_INT(
-        0, "threads", "N", 1, 4096, &o.threads,
-        "threads per rank; default: $OMP_NUM_THREADS, then the CPUs of the node divided among its ranks"),
-    OPTION_REAL(0, "time-limit", "S", 0, 1e9, &o.time_limit,
-                "stop after S seconds with the best plans so far (exit status 75)"),
+    PLAN_OPTION_THREADS,
+    PLAN_OPTION_TIME_LIMIT,
     OPTION_TEXT(0, "resume", "OUT.h5", &o.resume,
                 "continue the search that wrote OUT.h5, with its job and options where none are given; the "
                 "result goes into the same file unless -o names another"),
@@ -153,6 +134,8 @@ struct session {
     struct mpx mpi;
     struct job job;
     struct results results;
+    const struct plan_mode *mode;
+    struct warm warm;
     struct cli_gauge gauge; /* on rank 0 */
     const char *path;       /* file of results, NULL = none */
     double started_s, wall_before_s, checkpoint_s, progress_s;
@@ -230,6 +213,7 @@ static int check_options(struct arena *a, struct err *e) {
         {"--risk", o.risk > 0, CAN_PROVE},
         {"--corrected", o.corrected, CAN_CORRECTED},
         {"--states", o.states, CAN_STATES},
+        {"--warm", o.warm != NULL, CAN_WARM},
     };
     for (size_t i = 0; i < sizeof need / sizeof *need; i++)
         if (need[i].given && !can(need[i].bit))
@@ -266,7 +250,7 @@ static int check_job(const struct job *j, const char *path, struct arena *a, str
             if (site->available[k] >= 0 && j->pool[i].count[k] > site->available[k])
                 return err_set(e, EXIT_INPUT,
                                "%s: /pools/%d: %d %s in zone %s; expected at most the %d that site %s has",
-                               path, i, j->pool[i].count[k], site->gpu[k % site->n_gpu].name,
+                               path, j->pool[i].index, j->pool[i].count[k], site->gpu[k % site->n_gpu].name,
                                site->zone[k / site->n_gpu], site->available[k], site->name);
     for (int i = 0; i < j->n_pool; i++)
         if (!can(CAN_NODES) && mixed_nodes(&j->pool[i], site))
@@ -274,7 +258,7 @@ static int check_job(const struct job *j, const char *path, struct arena *a, str
                 e, EXIT_INPUT,
                 "%s: /pools/%d: nodes of other sizes than site %s says; the planner %s takes all of a type "
                 "to be alike; expected --planner %s",
-                path, i, site->name, planner()->name, who_can(CAN_NODES, a));
+                path, j->pool[i].index, site->name, planner()->name, who_can(CAN_NODES, a));
     const struct pin *p = &j->pin;
     bool pinned = p->micro_batch_size || p->stages || p->data_parallel || p->zones;
     for (int g = 0; g < GPUS_MAX; g++) pinned |= p->tp[g] != 0;
@@ -386,6 +370,10 @@ static int load_job(struct session *s, const char *path, const char *stored, str
     if (!text) return -1;
     int rc = stored ? job_from_json(stored, &s->job, a, e) : parse_job(path, text, &s->job, a, e);
     if (mpx_agree(&s->mpi, rc, e)) return -1;
+    if (s->mode->derive) {
+        const char *derived = s->mode->derive(s->mode->ctx, &s->job, text, path, a, e);
+        if (mpx_agree(&s->mpi, derived ? parse_job(path, derived, &s->job, a, e) : -1, e)) return -1;
+    }
     if (o.objective >= 0) {
         s->job.objective = (enum objective)o.objective;
         if (job_check_prices(&s->job, path, e)) return -1; /* the same on every rank */
@@ -426,6 +414,19 @@ static int continue_earlier(struct session *s, const struct earlier *f, struct a
     s->results.started_utc = before.started_utc;
     s->results.complete = before.complete;
     s->wall_before_s = before.wall_s;
+    return 0;
+}
+
+/* Plans to begin with, on every rank. */
+static int read_warm(struct session *s, struct arena *a, struct err *e) {
+    struct results old;
+    size_t size;
+    if (!o.warm) return 0;
+    char *bytes = mpx_read(&s->mpi, file_read_bytes, o.warm, &size, a, e);
+    if (!bytes) return -1;
+    int rc = results_parse(o.warm, bytes, size, NULL, &old, a, e);
+    if (mpx_agree(&s->mpi, rc, e)) return -1;
+    warm_add_file(&s->warm, o.warm, &old, &s->results, a);
     return 0;
 }
 
@@ -473,9 +474,11 @@ static bool finished(const struct row_result *row) {
     return row->status == ROW_OPTIMAL || row->status == ROW_INFEASIBLE;
 }
 
-static void show(struct session *s, int i) {
+static void show(struct session *s, int i, struct arena *a) {
     if (s->mpi.rank) return;
-    if (o.json)
+    if (s->mode->show)
+        s->mode->show(s->mode->ctx, &s->results, i, &s->gauge, a);
+    else if (o.json)
         show_row_json(&s->results, i, &s->gauge, stdout);
     else
         show_row(&s->results, i, &s->gauge, stdout);
@@ -506,6 +509,7 @@ static int solve_row(struct session *s, int i, const void *extra, struct arena *
     q.extra = extra;
     q.top_k = o.top;
     q.gap = o.gap;
+    if (s->warm.n) q.n_warm = warm_seeds(&s->warm, &s->job, i, &q.warm, a);
     s->row = i;
     s->rate_at_s = 0;
     s->rate_plans = (double)row->plans_evaluated;
@@ -517,16 +521,25 @@ static int solve_row(struct session *s, int i, const void *extra, struct arena *
     return mpx_agree(&s->mpi, rc < 0 ? -1 : 0, e) ? -1 : mpx_same_int(&s->mpi, rc);
 }
 
+/* A row that earlier answers cover needs no search. Where it was begun it is continued. */
+static bool answer_known(struct session *s, int i, struct arena *a) {
+    struct row_result *row = &s->results.row[i];
+    return can(CAN_WARM) && !row->n_unit && warm_answers(&s->warm, &s->job, i, o.gap, row, a);
+}
+
 /* All rows that are not finished. 1 = stopped early. */
 static int run_rows(struct session *s, struct arena *a, struct err *e) {
     const void *extra = NULL;
     if (load_extra(s, &extra, a, e)) return -1;
     for (int i = 0; i < s->job.n_pool; i++) {
         struct row_result *row = &s->results.row[i];
-        int rc = finished(row) ? 0 : solve_row(s, i, extra, a, e);
+        int rc = finished(row) || answer_known(s, i, a) ? 0 : solve_row(s, i, extra, a, e);
         if (rc < 0) return -1;
-        if (rc == 0 || show_best(row)) show(s, i);
-        if (rc == 0 && s->mpi.rank == 0) remark_row(row, i, can(CAN_PROVE), o.gap);
+        if (s->mode->chain && can(CAN_WARM)) warm_add(&s->warm, &s->results, i, a);
+        if (s->mode->answered && (rc == 0 || show_best(row)))
+            s->mode->answered(s->mode->ctx, &s->results, i, a);
+        if (rc == 0 || show_best(row)) show(s, i, a);
+        if (rc == 0 && s->mpi.rank == 0 && !s->mode->show) remark_row(row, i, can(CAN_PROVE), o.gap);
         if (rc > 0) return 1;
         rc = s->mpi.rank == 0 && i + 1 < s->job.n_pool ? on_checkpoint(s, row, e) : 0;
         if (mpx_agree(&s->mpi, rc, e)) return -1;
@@ -587,18 +600,20 @@ static int plan(struct session *s, int argc, char **argv, const char *job_path, 
     o.threads = mpx_same_int(m, o.threads);
     warn_crowd(m);
     describe_run(s, argc, argv, a);
+    if (read_warm(s, a, e)) return -1;
     if (o.resume && continue_earlier(s, earlier, a, e)) return -1;
     bool answered = s->results.complete, rewrite = !answered || (o.out && strcmp(o.out, o.resume));
     if (rewrite && open_output(s, e)) return -1;
     catch_signals();
     int rc = 0;
     if (answered)
-        for (int i = 0; i < s->job.n_pool; i++) show(s, i);
+        for (int i = 0; i < s->job.n_pool; i++) show(s, i, a);
     else
         rc = run_rows(s, a, e);
     if (rc < 0) return -1;
-    if (m->rank == 0 && !o.json) show_rows(&s->results, &s->gauge, stdout);
+    if (m->rank == 0 && !o.json && !s->mode->end) show_rows(&s->results, &s->gauge, stdout);
     if (s->path && rewrite && mpx_agree(m, m->rank == 0 ? store(s, rc == 0, e) : 0, e)) return -1;
+    if (m->rank == 0 && s->mode->end) s->mode->end(s->mode->ctx, &s->results, &s->gauge, a);
     if (rc == 0) /* rank 0 is sure to have the rows */
         return mpx_agree(m, m->rank == 0 ? check_any_plan(s, job_path, e) : 0, e);
     if (m->rank == 0) say_stopped(s, a);
@@ -606,34 +621,35 @@ static int plan(struct session *s, int argc, char **argv, const char *job_path, 
     return 1;
 }
 
-int cmd_plan(int argc, char **argv) {
+int plan_main(const struct plan_mode *mode, int argc, char **argv) {
     struct arena a = {0};
     struct err e = {0};
     struct earlier earlier = {0};
-    struct session s = {.started_s = now_s(), .progress_s = now_s(), .checkpoint_s = now_s()};
+    struct session s = {.mode = mode, .started_s = now_s(), .progress_s = now_s(), .checkpoint_s = now_s()};
     const char **file;
     int n, status;
     for (int i = 0; i < OBJECTIVE_N; i++) objectives[i] = objective_name[i];
-    for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
-        if (!strcmp(options[i].name, "estimator")) options[i].choices = cli_estimators(false);
-        if (!strcmp(options[i].name, "planner")) options[i].choices = cli_planners();
+    struct opt_command command = *mode->command;
+    for (int i = 0; i < command.n_opt; i++) {
+        if (!strcmp(mode->options[i].name, "objective")) mode->options[i].choices = objectives;
+        if (!strcmp(mode->options[i].name, "estimator")) mode->options[i].choices = cli_estimators(false);
+        if (!strcmp(mode->options[i].name, "planner")) mode->options[i].choices = cli_planners();
     }
-    struct opt_command command = plan_command;
-    command.details = details(&a);
+    if (!command.details) command.details = details(&a);
     o.objective = o.estimator = o.line.dtype = -1;
     o.time_limit = INFINITY;
     o.gap = -1;
     if (!program_parse(&command, argc, argv, &file, &n, &a, &status)) return arena_free(&a), status;
-    if (check_options(&a, &e)) return arena_free(&a), program_misuse(&plan_command, &e);
+    if (check_options(&a, &e)) return arena_free(&a), program_misuse(&command, &e);
     bool line = job_line_given(&o.line);
     if (line && n) {
         err_set(&e, EXIT_INPUT, "plan: %.200s and a job on the command line; expected one of the two",
                 file[0]);
-        return arena_free(&a), program_misuse(&plan_command, &e);
+        return arena_free(&a), program_misuse(&command, &e);
     }
     if (!n && !o.resume && !line) {
         err_set(&e, EXIT_INPUT, "plan: missing argument; usage: sailor plan %s", plan_command.usage);
-        return arena_free(&a), program_misuse(&plan_command, &e);
+        return arena_free(&a), program_misuse(&command, &e);
     }
     int rc = mpx_start(&s.mpi, &e);
     const char *job = line ? "command line" : n ? job_path(file[0], o.inputs, &a) : NULL;
@@ -641,7 +657,7 @@ int cmd_plan(int argc, char **argv) {
     arena_free(&earlier.arena);
     cli_estimator_free(&s.gauge.by);
     if (rc) status = e.code;
-    if (rc < 0 && s.mpi.rank == 0) program_fail(&plan_command, &e);
+    if (rc < 0 && s.mpi.rank == 0) program_fail(&command, &e);
     /* Under srun --kill-on-bad-exit the first rank to leave with 75 takes the others along: nothing may come
      * after this. */
     fflush(stdout);
@@ -649,4 +665,9 @@ int cmd_plan(int argc, char **argv) {
     mpx_finish(&s.mpi);
     arena_free(&a);
     return status;
+}
+
+int cmd_plan(int argc, char **argv) {
+    const struct plan_mode mode = {.command = &plan_command, .options = options};
+    return plan_main(&mode, argc, argv);
 }

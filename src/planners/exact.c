@@ -35,8 +35,8 @@ static int sow(const struct question *q, const struct planner_run *run, const st
     return n;
 }
 
-static int solve(const struct planner *self, const struct question *q, const struct planner_run *run,
-                 struct row_result *row, struct arena *a, struct err *e) {
+static int search(const struct question *q, const struct planner_run *run, const struct row_result *known,
+                  struct row_result *row, struct arena *a, struct err *e) {
     static const struct pin free_of_pins;
     struct search_problem p = {.w = q->w,
                                .pool = q->pool->count,
@@ -50,9 +50,10 @@ static int solve(const struct planner *self, const struct question *q, const str
                                .top_k = q->top_k ? q->top_k : 1,
                                .gap = q->gap};
     const struct plan *seed[SEEDS_MAX];
-    (void)self;
-    if (!row->n_unit && !row->n_plan) p.n_seed = sow(q, run, seed, a);
-    p.seed = seed;
+    p.known = known;
+    p.warm = q->n_warm > 0;
+    p.seed = p.warm ? q->warm : seed;
+    if (!row->n_unit && !row->n_plan) p.n_seed = p.warm ? q->n_warm : sow(q, run, seed, a);
     return search_row(&p, row, q->hooks, run->comm, run->threads, a, e);
 }
 
@@ -84,8 +85,8 @@ static bool priced(const struct question *q) {
 
 /* The same search for the other criterion, with the optimum as a limit. What it finds is no worse by the
  * objective, so the proof stays; the search needs no proof of its own. */
-static int break_tie(const struct planner *self, const struct question *q, const struct planner_run *run,
-                     struct row_result *row, struct arena *a, struct err *e) {
+static int break_tie(const struct question *q, const struct planner_run *run, struct row_result *row,
+                     struct arena *a, struct err *e) {
     bool cost = q->objective == OBJECTIVE_COST;
     struct search_hooks quiet = {.ctx = q->hooks ? q->hooks->ctx : NULL,
                                  .stop = q->hooks ? q->hooks->stop : NULL};
@@ -95,6 +96,9 @@ static int break_tie(const struct planner *self, const struct question *q, const
     other.objective = cost ? OBJECTIVE_THROUGHPUT : OBJECTIVE_COST;
     other.hooks = &quiet;
     other.gap = 1;
+    const struct plan *only = best->plan;
+    other.n_warm = 1;
+    other.warm = &only;
     struct pin unit = q->pin ? *q->pin : (struct pin){0};
     double value = cost ? best->est.cost_usd : best->est.iteration_time_s;
     if (nodes_searched(row) > NODES_FEW && value > 0) { /* where all is free, everything ties */
@@ -106,7 +110,8 @@ static int break_tie(const struct planner *self, const struct question *q, const
         other.max_usd_per_iteration = best->est.cost_usd;
     else
         other.min_iterations_per_s = 1 / best->est.iteration_time_s;
-    int rc = solve(self, &other, run, &tied, a, e);
+    bool by_time = !cost && !(q->max_usd_per_iteration < INFINITY);
+    int rc = search(&other, run, by_time ? row : NULL, &tied, a, e);
     row->search_s += tied.search_s;
     row->plans_evaluated += tied.plans_evaluated;
     if (rc || !tied.n_plan) return rc < 0 ? -1 : 0; /* stopped: the plan found is as good by the objective */
@@ -119,20 +124,20 @@ static int break_tie(const struct planner *self, const struct question *q, const
     return 0;
 }
 
-static int solve_and_break_ties(const struct planner *self, const struct question *q,
-                                const struct planner_run *run, struct row_result *row, struct arena *a,
-                                struct err *e) {
-    int rc = solve(self, q, run, row, a, e);
+static int solve(const struct planner *self, const struct question *q, const struct planner_run *run,
+                 struct row_result *row, struct arena *a, struct err *e) {
+    (void)self;
+    int rc = search(q, run, NULL, row, a, e);
     bool one = row->status == ROW_OPTIMAL && q->top_k <= 1 && q->objective != OBJECTIVE_FRONTIER;
     if (rc || !one || nodes_searched(row) > NODES_MAX || !priced(q)) return rc;
-    return break_tie(self, q, run, row, a, e);
+    return break_tie(q, run, row, a, e);
 }
 
 const struct planner exact_planner = {
     .name = "exact",
     .about = "the optimum of the declared plan space, with a proof",
     .can = CAN_PROVE | CAN_TOP | CAN_RESUME | CAN_FRONTIER | CAN_PIN | CAN_EXACT_BATCH | CAN_RANKS |
-           CAN_NODES | CAN_OPTIONS,
+           CAN_NODES | CAN_OPTIONS | CAN_WARM,
     .estimator = ESTIMATOR_NATIVE,
-    .solve = solve_and_break_ties,
+    .solve = solve,
 };

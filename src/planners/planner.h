@@ -26,6 +26,8 @@ struct question {
     bool exact_batch;      /* CAN_EXACT_BATCH */
     int top_k;             /* CAN_TOP; 0 = 1 */
     double gap;            /* CAN_PROOF: see struct search_problem */
+    int n_warm;            /* CAN_WARM: plans that answered nearly the same question, best first */
+    const struct plan *const *warm;
 };
 
 /** How the answer is worked out: it must not depend on `comm` and `threads`. */
@@ -70,6 +72,7 @@ enum planner_can {
     CAN_STATES = 1 << 8,      /* the original ends by the clock: the number of states can be set */
     CAN_NODES = 1 << 10,      /* heeds the size of each node; else all have that of their type */
     CAN_OPTIONS = 1 << 11,    /* recompute, zero and sequence_parallel, and a choice of them */
+    CAN_WARM = 1 << 12,       /* begins with plans that answered a question much like this one */
     CAN_SEED = 1 << 9, /* takes milliseconds on any pool and needs no inputs: the exact search begins with its
                           plan */
 };

@@ -5,6 +5,7 @@
 #include "search/fill.h"
 #include "search/local.h"
 #include "search/place.h"
+#include "search/repair.h"
 #include "sim/terms.h"
 
 /* (m, D) tried in a part, the most promising first, and when there is time for more */
@@ -185,7 +186,7 @@ static void climb_part(struct rungs *r, unsigned zones, int most) {
 static void sow(struct climb *c, struct draft *room) {
     struct score s;
     for (int i = 0; i < c->p->n_seed; i++)
-        if (draft_of_plan(c, room, c->p->seed[i])) climb_judge(c, room, &s);
+        if (draft_of_plan(c, room, c->p->seed[i]) && !climb_judge(c, room, &s) && c->p->warm) repair(c, room);
 }
 
 /* From the best of every part, so that none of them is better alone. */
@@ -257,6 +258,7 @@ void ladder_climb(const struct search_problem *p, uint64_t work, const struct st
         int weights = limits || p->objective == OBJECTIVE_FRONTIER ? WEIGHTS : 1;
         double weight = c.weight;
         sow(&c, &r.room);
+        if (p->warm && c.n_kept) weights = n = 0; /* the parts were climbed for the question before */
         for (int k = 0; k < weights; k++) {
             if (weights > 1) c.weight = 1 - (double)k / (WEIGHTS - 1);
             c.bar = INFINITY;

@@ -17,6 +17,9 @@ struct search_problem {
     int top_k;
     int n_seed; /* plans known from elsewhere, to be beaten; those outside of the space do not count */
     const struct plan *const *seed;
+    bool warm; /* the seeds answered nearly the same question: made to fit, and little else is looked for */
+    const struct row_result *known; /* NULL, or the same question without money: what it proved of the times
+                                       of its units holds here */
     double gap; /* a proof within this relative gap will do where an exact one takes long; 0 = exact, however
                    long */
 };

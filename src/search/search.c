@@ -105,6 +105,19 @@ static void list_units(struct engine *x) {
     }
 }
 
+/* What was proven of units that were pruned by their bounds; of the others no more is known than the best. */
+static void recall_bounds(struct engine *x) {
+    const struct row_result *known = x->p->known;
+    for (int i = 0; known && known->n_unit == x->n_unit && i < x->n_unit; i++) {
+        const struct unit_result *r = &known->unit[i];
+        struct ranked *u = &x->unit[i];
+        if (r->status == UNIT_PRUNED && !r->nodes && !r->attempts && r->lower_bound < INFINITY &&
+            r->micro_batch_size == x->s->mb[u->mb].m && r->data_parallel == u->D &&
+            plan_options_equal(&r->options, &x->s->mb[u->mb].w->options))
+            u->time_lb = fmax(u->time_lb, r->lower_bound);
+    }
+}
+
 static void sort_units(struct engine *x) {
     qsort(x->unit, (size_t)x->n_unit, sizeof *x->unit,
           x->p->objective == OBJECTIVE_COST ? by_cost_bound : by_time_bound);
@@ -442,7 +455,12 @@ static int solve_all(struct engine *x, int *stopped, struct err *e) {
     sort_units(x);
     set_goal(x);
     set_bounds(x);
-    if (!x->resumed) {
+    if (!x->resumed && x->p->warm && x->row->n_plan) { /* there is a plan to beat */
+        if ((*stopped = bound_units(x))) {
+            x->row->n_unit = 0;
+            return 0;
+        }
+    } else if (!x->resumed) {
         *stopped = probe_units(x, (struct unit_effort){.limit = 2000, .dive = true}, true);
         if (!*stopped) {
             *stopped = bound_units(x) || probe_units(x, (struct unit_effort){.limit = 8000}, true) ||
@@ -565,6 +583,7 @@ int search_row(const struct search_problem *p, struct row_result *row, const str
     if (!(x.s = space_build(p, &x.stop, a, e))) return -1;
     list_units(&x);
     if (any_rank_stopped(&x)) return nothing_proven(&x);
+    recall_bounds(&x);
     if (adopt_units(&x, e)) return -1;
     x.workspace = ARENA_ARRAY(a, struct workspace *, threads);
     for (int t = 0; t < threads; t++) x.workspace[t] = workspace_new(x.s);

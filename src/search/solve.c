@@ -254,7 +254,10 @@ struct point unit_root_bound(struct workspace *v, const struct mb_space *mb, int
     struct point lb = {INFINITY, INFINITY};
     begin_unit(v, mb, D, goal, (struct unit_effort){0});
     for (int k = 0; k < unit_scopes(v->s) && !v->window.stopped; k++) {
-        if (!window_open(&v->window, window_first(&v->window, k))) continue;
+        if (!window_open(&v->window, window_first(&v->window, k))) {
+            if (!v->s->money) lb.time_s = fmin(lb.time_s, window_refuted_time(&v->window));
+            continue;
+        }
         lb.time_s = fmin(lb.time_s, v->window.w.time_lb);
         lb.cost_usd = fmin(lb.cost_usd, v->window.w.cost_lb);
     }

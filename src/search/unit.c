@@ -275,6 +275,54 @@ void unit_least_rings(const struct space *s, int D, double *ring) {
     }
 }
 
+/* What the pool gives to one of D replicas, and where in the table of sizes the largest stage of a plan lies
+ * at least: one of its at most `deepest` stages holds that part of the model. */
+struct outline_share {
+    double capacity, usd;
+    int deepest, range;
+};
+
+static struct outline_share share_of(const struct space *s, const struct mb_space *mb, int D) {
+    struct outline_share x = {0};
+    const struct outline *o = mb->by_speed, *q = mb->by_price;
+    double whole = s->range[s->n_range - 1];
+    for (int c = 0; c < s->n_cell; c++) {
+        x.capacity += s->cell[c].gpus * o->weight[s->cell[c].gpu] / D * (1 + 1e-9);
+        if (q) x.usd += s->cell[c].gpus * s->cell[c].usd_per_s / D * (1 + 1e-9);
+    }
+    x.deepest = (int)fmin(s->L, floor(x.capacity / o->cheapest));
+    while (x.deepest > 0 && s->range[x.range] * x.deepest < whole * (1 - 1e-12)) x.range++;
+    return x;
+}
+
+/* Least time of a plan whose slowest stage takes step[k] to step[k + 1]; INFINITY: there is none. */
+static double outline_time(const struct outline *o, const struct outline_share *x, int M, int k,
+                           double ring) {
+    if (o->least[k] > x->capacity) return INFINITY;
+    double level = x->capacity / o->level, X = o->step[k];
+    double S = level > OUTLINE_LEVELS ? o->free_sum[k] : o->sum[k][(int)level];
+    return iteration_time_s(M, X, fmax(S, X), 0, ring);
+}
+
+struct useful unit_useful(const struct unit *u, double max_time_s) {
+    const struct space *s = u->s;
+    const struct outline *o = u->mb->by_speed;
+    struct outline_share x = share_of(s, u->mb, u->D);
+    struct useful out = {{INFINITY, -INFINITY}, -INFINITY};
+    double ring = u->D > 1 ? INFINITY : 0, top = max_time_s * (1 + PROOF_SLACK);
+    if (x.deepest < 1) return out;
+    for (int k = 0; k < s->n_link * RING_TI_N && u->D > 1; k++)
+        for (int r = x.range; r < s->n_range; r++) ring = fmin(ring, u->ring[k * s->n_range + r]);
+    for (int k = 0; k < OUTLINE_X; k++) {
+        double rest = outline_time(o, &x, u->M, k, 0); /* but for the all-reduce */
+        if (!(rest < INFINITY) || rest + ring > top) continue;
+        out.slowest_s.lo = fmin(out.slowest_s.lo, o->step[k] * (1 - 1e-12));
+        out.slowest_s.hi = k + 1 < OUTLINE_X ? o->step[k + 1] * (1 + 1e-12) : INFINITY;
+        out.sync_s = fmax(out.sync_s, top - rest);
+    }
+    return out;
+}
+
 /* A plan with its largest stage time in (step[k], step[k + 1]] takes at least (M-1)*step[k] + the least
  * sum within step[k + 1], and one of its at most P stages holds 1/P of the model. */
 struct point unit_crude_bound(const struct space *s, const struct mb_space *mb, int D, const double *ring,
@@ -282,21 +330,14 @@ struct point unit_crude_bound(const struct space *s, const struct mb_space *mb, 
     int M = unit_microbatches(s, mb, D);
     struct point lb = {INFINITY, 0};
     const struct outline *o = mb->by_speed, *q = mb->by_price;
-    double capacity = 0, usd = 0, whole = s->range[s->n_range - 1];
-    for (int c = 0; c < s->n_cell; c++) {
-        capacity += s->cell[c].gpus * o->weight[s->cell[c].gpu] / D * (1 + 1e-9);
-        if (q) usd += s->cell[c].gpus * s->cell[c].usd_per_s / D * (1 + 1e-9);
-    }
-    int deepest = (int)fmin(s->L, floor(capacity / o->cheapest)), r = 0;
-    if (deepest < 1) return (struct point){INFINITY, INFINITY};
-    while (s->range[r] * deepest < whole * (1 - 1e-12)) r++;
+    struct outline_share x = share_of(s, mb, D);
+    double usd = x.usd;
+    if (x.deepest < 1) return (struct point){INFINITY, INFINITY};
+    int r = x.range;
     if (q) lb.cost_usd = INFINITY;
     for (int k = 0; k < OUTLINE_X; k++) {
-        if (o->least[k] > capacity) continue;
-        double level = capacity / o->level, X = o->step[k];
-        double S = level > OUTLINE_LEVELS ? o->free_sum[k] : o->sum[k][(int)level],
-               T = iteration_time_s(M, X, fmax(S, X), 0, ring[r]);
-        if (T > max_time_s * (1 + PROOF_SLACK)) continue;
+        double X = o->step[k], T = outline_time(o, &x, M, k, ring[r]);
+        if (!(T < INFINITY) || T > max_time_s * (1 + PROOF_SLACK)) continue;
         lb.time_s = fmin(lb.time_s, T);
         if (!q) continue;
         double last = INFINITY; /* cheaper plans have larger sums: walk up the rate */

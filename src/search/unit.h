@@ -49,6 +49,14 @@ const int *unit_need(const struct unit *u, int pattern);
  * link. */
 void unit_least_rings(const struct space *s, int D, double *ring);
 
+/** What the slowest stage and the largest all-reduce of a plan of at most this time can take, by the outline.
+ * lo > hi: there is no such plan. */
+struct useful {
+    struct span slowest_s;
+    double sync_s; /* at most */
+};
+struct useful unit_useful(const struct unit *u, double max_time_s);
+
 /** Lower bounds on time and cost of (m, D) from the outline of its microbatch; `ring` from
  * unit_least_rings(). INFINITY: no plan within the goal's limit on the time. Cost is 0 unless money counts.
  */

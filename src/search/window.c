@@ -278,7 +278,14 @@ static double useful_time(const struct window_tables *v, double usd) {
     return top;
 }
 
+/* Beyond the longest useful time nothing was looked at. */
+double window_refuted_time(const struct window_tables *v) {
+    return fmin(v->refuted_s, useful_time(v, 0) * (1 + 1e-9));
+}
+
 bool window_open(struct window_tables *v, struct window w) {
+    v->refuted_s = INFINITY;
+    if (w.x_lo > w.x_hi || w.y_lo > w.y_hi) return false;
     assert(w.x_lo >= 0 && w.y_lo >= 0 && w.r_lo >= 0);
     v->w = w;
     set_caps(v);
@@ -294,7 +301,11 @@ bool window_open(struct window_tables *v, struct window w) {
             S = fmax(S, window_rest_sum(v, k, v->s->L, 0, false, INFINITY));
             v->w.time_lb = window_time(v, v->w.x_lo, fmax(S, v->w.x_lo), v->u_min, v->w.y_lo);
             v->w.cost_lb = v->s->money ? v->w.time_lb * usd : 0;
-            if (!(S < INFINITY) || goal_excludes(v->goal, v->w.time_lb, v->w.cost_lb)) return false;
+            if (!(S < INFINITY)) return false;
+            if (goal_excludes(v->goal, v->w.time_lb, v->w.cost_lb)) {
+                v->refuted_s = v->w.time_lb;
+                return false;
+            }
         }
         double slack = fmax(0, useful_time(v, usd) * (1 + 1e-9) - v->w.time_lb);
         double x_hi = v->u->M > 1 ? fmin(v->w.x_hi, v->w.x_lo + slack / (v->u->M - 1)) : v->w.x_hi;
@@ -332,6 +343,10 @@ struct window window_first(const struct window_tables *v, int scope) {
     if (v->u->M > 1) w.x_hi = fmin(w.x_hi, top / (v->u->M - 1));
     w.x_hi = fmin(w.x_hi, top);
     w.y_hi = fmin(w.y_hi, top);
+    struct useful useful = unit_useful(v->u, top);
+    w.x_lo = fmax(w.x_lo, useful.slowest_s.lo);
+    w.x_hi = fmin(w.x_hi, useful.slowest_s.hi);
+    w.y_hi = fmin(w.y_hi, useful.sync_s);
     if (s->money) { /* zones may differ in price */
         w.r_hi = 0;
         for (int c = 0; c < s->n_cell; c++) w.r_hi += s->cell[c].usd_per_s * s->cell[c].gpus;

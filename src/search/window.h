@@ -46,6 +46,7 @@ struct window_tables {
     int *min_depth;          /* [layer]: least stages after it */
     double *min_usd;         /* [layer]: least USD/s of the stages in front */
     double u_min;            /* least update of any stage */
+    double refuted_s;        /* where a window was not opened because of its bound: that; else INFINITY */
     bool stopped; /* the search was asked to stop: what the tables say from here on counts no more */
 };
 
@@ -67,6 +68,10 @@ struct window window_first(const struct window_tables *t, int scope);
 /** Make t->w = w the open window, shrunk to where useful plans can be, with its tables and bounds. False:
  * it holds nothing, or t->stopped. */
 bool window_open(struct window_tables *t, struct window w);
+
+/** Of the first window of a scope that was not opened: no plan of the scope takes less time. Only where money
+ * does not count. */
+double window_refuted_time(const struct window_tables *t);
 
 /** Cut a window in two where it is widest in effect on the objective. False: too narrow for that to help. */
 bool window_split(const struct window_tables *t, const struct window *w, struct window half[2]);

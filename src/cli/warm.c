@@ -1,0 +1,227 @@
+#include "cli/warm.h"
+#include "base/names.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { NEAREST = 4, PLANS_OF_ONE = 64 }; /* pools that seeds are taken from, plans of one of them */
+
+static struct warm_row *append(struct warm *w, struct arena *a) {
+    if (w->n == w->room) {
+        w->room = 2 * w->room + 16;
+        struct warm_row *more = ARENA_ARRAY(a, struct warm_row, w->room);
+        if (w->n) memcpy(more, w->row, sizeof *more * (size_t)w->n);
+        w->row = more;
+    }
+    w->row[w->n] = (struct warm_row){0};
+    return &w->row[w->n++];
+}
+
+void warm_add(struct warm *w, const struct results *r, int i, struct arena *a) {
+    if (!show_best(&r->row[i])) return;
+    struct warm_row *x = append(w, a);
+    x->nodes = r->job->pool[i].nodes;
+    x->count = r->job->pool[i].count;
+    x->answer = r->row[i];
+    x->answer.n_unit = 0;
+    x->proven = true;
+    x->where = arena_printf(a, "row %d", i);
+}
+
+/* ---- another file's rows ------------------------------------------------------------ */
+
+/* Indices of one site for those of another, -1 where it lacks the name. */
+struct translation {
+    int zone[ZONES_MAX], gpu[GPUS_MAX];
+};
+
+static int index_of(const char *name, const struct site *s, bool zone) {
+    for (int i = 0; i < (zone ? s->n_zone : s->n_gpu); i++)
+        if (!strcmp(name, zone ? s->zone[i] : s->gpu[i].name)) return i;
+    return -1;
+}
+
+static struct translation translate(const struct site *from, const struct site *to) {
+    struct translation t;
+    for (int z = 0; z < from->n_zone; z++) t.zone[z] = index_of(from->zone[z], to, true);
+    for (int g = 0; g < from->n_gpu; g++) t.gpu[g] = index_of(from->gpu[g].name, to, false);
+    return t;
+}
+
+/* NULL: the plan has no meaning here. Zones that are gone become zone 0, where the pool may have none: the
+ * search moves what does not fit. */
+static struct plan *plan_here(const struct plan *p, const struct translation *t, const struct workload *w,
+                              struct arena *a) {
+    struct plan *q = plan_copy(p, a);
+    int layers = w->model->n_layer;
+    q->model = w->model->name;
+    q->site = w->site->name;
+    q->global_batch_size = w->global_batch_size;
+    for (int i = 0; i < q->n_pipeline; i++)
+        for (int k = 0; k < q->pipeline[i].n_stage; k++) {
+            struct stage *st = &q->pipeline[i].stage[k];
+            if (k + 1 == q->pipeline[i].n_stage && st->end != layers) return NULL;
+            for (int g = 0; g < st->n_group; g++) {
+                struct replicas *r = &st->group[g];
+                if (t->zone[r->zone] < 0 || t->gpu[r->gpu] < 0) return NULL;
+                r->zone = t->zone[r->zone];
+                r->gpu = t->gpu[r->gpu];
+                r->n_vm = 0;
+            }
+        }
+    return q;
+}
+
+static int plans_here(struct found_plan *to, const struct found_plan *from, int n,
+                      const struct translation *t, const struct workload *w, struct arena *a) {
+    int kept = 0;
+    for (int k = 0; k < n; k++) {
+        struct plan *p = plan_here(from[k].plan, t, w, a);
+        if (!p) continue;
+        to[kept] = from[k];
+        to[kept++].plan = p;
+    }
+    return kept;
+}
+
+static bool same_but_for_pools(const char *there, const char *here) {
+    cJSON *x = cJSON_Parse(there), *y = cJSON_Parse(here), *of[] = {x, y};
+    for (int i = 0; i < 2; i++) {
+        cJSON *job = cJSON_GetObjectItemCaseSensitive(of[i], "job");
+        cJSON_DeleteItemFromObjectCaseSensitive(of[i], "name");
+        cJSON_DeleteItemFromObjectCaseSensitive(job, "name");
+        cJSON_DeleteItemFromObjectCaseSensitive(job, "pools");
+        cJSON_DeleteItemFromObjectCaseSensitive(job, "objective"); /* an option may name another */
+        cJSON_DeleteItemFromObjectCaseSensitive(of[i], "profiles");
+    }
+    bool same = x && y && cJSON_Compare(x, y, 1);
+    cJSON_Delete(x);
+    cJSON_Delete(y);
+    return same;
+}
+
+/* Each file has the profiles of the GPU types in its pools: of those that both have, every one of the older.
+ */
+static bool same_profiles(const char *there, const char *here) {
+    cJSON *x = cJSON_Parse(there), *y = cJSON_Parse(here), *p, *q;
+    bool same = true;
+    cJSON_ArrayForEach(p, cJSON_GetObjectItemCaseSensitive(x, "profiles")) {
+        bool type = false, equal = false;
+        cJSON_ArrayForEach(q, cJSON_GetObjectItemCaseSensitive(y, "profiles")) {
+            type |= cJSON_Compare(cJSON_GetObjectItemCaseSensitive(p, "gpu"),
+                                  cJSON_GetObjectItemCaseSensitive(q, "gpu"), 1);
+            equal |= cJSON_Compare(p, q, 1);
+        }
+        same &= equal || !type;
+    }
+    cJSON_Delete(x);
+    cJSON_Delete(y);
+    return same;
+}
+
+static bool same_question(const struct results *old, const struct results *now) {
+    return old->objective == now->objective && old->risk == now->risk && old->top_k == now->top_k &&
+           !strcmp(old->planner, now->planner) && !strcmp(old->estimator, now->estimator) &&
+           !strcmp(old->version, now->version) && same_but_for_pools(old->inputs_json, now->inputs_json) &&
+           same_profiles(old->inputs_json, now->inputs_json);
+}
+
+void warm_add_file(struct warm *w, const char *path, const struct results *old, const struct results *now,
+                   struct arena *a) {
+    const struct site *from = old->job->workload.site, *to = now->job->workload.site;
+    struct translation t = translate(from, to);
+    struct job stored;
+    struct err none;
+    bool same = same_question(old, now) && !job_from_json(old->inputs_json, &stored, a, &none) &&
+                stored.n_pool == old->n_row;
+    for (int i = 0; i < old->n_row; i++) {
+        const struct row_result *r = &old->row[i];
+        if (!show_best(r)) continue;
+        struct warm_row *x = append(w, a);
+        int *count = ARENA_ARRAY(a, int, to->n_zone * to->n_gpu);
+        for (int k = 0; k < from->n_zone * from->n_gpu; k++) {
+            int z = t.zone[k / from->n_gpu], g = t.gpu[k % from->n_gpu];
+            if (z >= 0 && g >= 0) count[site_at(to, z, g)] = old->job->pool[i].count[k];
+        }
+        x->count = count;
+        x->answer = *r;
+        x->answer.n_unit = 0;
+        x->answer.plan = ARENA_ARRAY(a, struct found_plan, r->n_plan + 1);
+        x->answer.frontier = ARENA_ARRAY(a, struct found_plan, r->n_frontier + 1);
+        x->answer.n_plan = plans_here(x->answer.plan, r->plan, r->n_plan, &t, &now->job->workload, a);
+        x->answer.n_frontier =
+            plans_here(x->answer.frontier, r->frontier, r->n_frontier, &t, &now->job->workload, a);
+        x->nodes = same ? stored.pool[i].nodes : NULL;
+        x->proven = same;
+        x->where = arena_printf(a, "%s: row %d", path, i);
+    }
+}
+
+/* ---- what they are good for --------------------------------------------------------- */
+
+struct near {
+    long distance;
+    int row;
+};
+
+static int nearer(const void *a, const void *b) {
+    const struct near *x = a, *y = b;
+    if (x->distance != y->distance) return x->distance < y->distance ? -1 : 1;
+    return y->row - x->row; /* the latest */
+}
+
+int warm_seeds(const struct warm *w, const struct job *job, int row, const struct plan *const **seed,
+               struct arena *a) {
+    const struct site *s = job->workload.site;
+    struct near *near = ARENA_ARRAY(a, struct near, w->n + 1);
+    for (int i = 0; i < w->n; i++) {
+        near[i].row = i;
+        for (int k = 0; k < s->n_zone * s->n_gpu; k++)
+            near[i].distance += labs((long)w->row[i].count[k] - job->pool[row].count[k]);
+    }
+    qsort(near, (size_t)w->n, sizeof *near, nearer);
+    const struct plan **list = ARENA_ARRAY(a, const struct plan *, NEAREST * 2 * PLANS_OF_ONE);
+    int n = 0;
+    for (int i = 0; i < w->n && i < NEAREST; i++) {
+        const struct row_result *x = &w->row[near[i].row].answer;
+        for (int k = 0; k < x->n_plan && k < PLANS_OF_ONE; k++) list[n++] = x->plan[k].plan;
+        for (int k = 0; k < x->n_frontier && k < PLANS_OF_ONE; k++) list[n++] = x->frontier[k].plan;
+    }
+    *seed = list;
+    return n;
+}
+
+/* Everything that fits into y fits into x. */
+static bool holds(const struct nodes *x, const struct nodes *y, int n) {
+    for (int k = 0; k < n; k++)
+        for (int ti = 0; ti < TP_N; ti++)
+            if (x[k].room[ti] < y[k].room[ti]) return false;
+    return true;
+}
+
+bool warm_answers(const struct warm *w, const struct job *job, int row, double gap, struct row_result *out,
+                  struct arena *a) {
+    const struct site *s = job->workload.site;
+    const struct pool *pool = &job->pool[row];
+    for (int i = w->n - 1; i >= 0 && pool->nodes; i--) {
+        const struct warm_row *x = &w->row[i];
+        const struct row_result *r = &x->answer;
+        bool within = r->status == ROW_OPTIMAL || (r->status == ROW_FEASIBLE && r->gap <= gap);
+        if (!x->proven || !within || !x->nodes || !holds(x->nodes, pool->nodes, s->n_zone * s->n_gpu))
+            continue;
+        bool fits = true;
+        struct err none;
+        for (int k = 0; k < r->n_plan && fits; k++)
+            fits = !plan_check_pool(r->plan[k].plan, s, pool->count, pool->nodes, "", &none);
+        for (int k = 0; k < r->n_frontier && fits; k++)
+            fits = !plan_check_pool(r->frontier[k].plan, s, pool->count, pool->nodes, "", &none);
+        if (!fits) continue;
+        *out = *r;
+        out->search_s = 0;
+        out->plans_evaluated = 0;
+        out->note = arena_printf(a, "proven with %s, whose pool holds this one", x->where);
+        return true;
+    }
+    return false;
+}

@@ -1,0 +1,67 @@
+#include "search/repair.h"
+
+/* Stage i of `to` with D replicas: those of `from` as far as there is room, then more of the same GPU types,
+ * then any. */
+
+static int at_most(int a, int b) { return a < b ? a : b; }
+
+static int keep_groups(struct climb *c, struct draft *to, const struct stage *from, int i, int left) {
+    for (int k = 0; k < from->n_group && left > 0; k++) {
+        const struct replicas *r = &from->group[k];
+        int lot = c->lot_at[r->zone][r->gpu], n = at_most(r->count, left);
+        if (lot < 0) continue;
+        n = at_most(n, draft_room(c, to, lot, tp_index(r->tp)));
+        if (n > 0 && draft_add(to, i, r->zone, r->gpu, r->tp, n)) left -= n;
+    }
+    return left;
+}
+
+/* More replicas on any lot, at the degree that `from` has for its type, or else (`any`) at any. */
+static int add_groups(struct climb *c, struct draft *to, const struct stage *from, int i, int left,
+                      bool any) {
+    for (int lot = 0; lot < c->n_lot; lot++)
+        for (int ti = 0; ti < TP_N && left > 0; ti++) {
+            const struct lot *l = &c->lot[lot];
+            bool same = false;
+            for (int k = 0; k < from->n_group; k++)
+                same |= from->group[k].gpu == l->gpu && from->group[k].tp == 1 << ti;
+            if ((!same && !any) || !climb_kind(c, l->gpu, ti, to->plan.micro_batch_size)) continue;
+            int n = at_most(left, draft_room(c, to, lot, ti));
+            if (n > 0 && draft_add(to, i, l->zone, l->gpu, 1 << ti, n)) left -= n;
+        }
+    return left;
+}
+
+/* With D replicas. The stages keep what they have before any of them takes from others. */
+static bool refit(struct climb *c, struct draft *to, const struct draft *from, int D) {
+    int left[LAYERS_MAX];
+    draft_copy(to, from);
+    to->D = D;
+    for (int i = 0; i < to->pipe.n_stage; i++) to->pipe.stage[i].n_group = 0;
+    for (int i = 0; i < to->pipe.n_stage; i++) left[i] = keep_groups(c, to, &from->pipe.stage[i], i, D);
+    for (int any = 0; any < 2; any++)
+        for (int i = 0; i < to->pipe.n_stage; i++)
+            left[i] = add_groups(c, to, &from->pipe.stage[i], i, left[i], any);
+    for (int i = 0; i < to->pipe.n_stage; i++)
+        if (left[i]) return false;
+    return true;
+}
+
+bool repair(struct climb *c, struct draft *d) {
+    enum {
+        SIZES = 12
+    }; /* that are tried from the largest that fits on: fewer replicas can mean fewer rounds */
+    struct draft trial = draft_new(c), best = draft_new(c);
+    struct score score, best_score = {INFINITY, INFINITY};
+    int tried = 0;
+    for (int D = d->D; D > 0 && tried < SIZES && !climb_over(c); D -= tried ? 1 : 1 + D / 64) {
+        c->work++;
+        if (!refit(c, &trial, d, D) || !climb_judge(c, &trial, &score)) continue;
+        tried++;
+        if (!score_better(score, best_score)) continue;
+        best_score = score;
+        draft_copy(&best, &trial);
+    }
+    if (tried) draft_copy(d, &best);
+    return tried > 0;
+}
