@@ -48,6 +48,16 @@ static int store(const struct opt_command *c, const struct opt *o, const char *a
             return err_set(e, EXIT_INPUT, "%s: --%s: expected %s, not nothing", c->name, o->name, o->arg);
         *(const char **)o->value = arg;
         return 0;
+    case OPT_LIST: {
+        struct opt_list *list = o->value;
+        if (!*arg)
+            return err_set(e, EXIT_INPUT, "%s: --%s: expected %s, not nothing", c->name, o->name, o->arg);
+        if (list->n == OPT_LIST_MAX)
+            return err_set(e, EXIT_INPUT, "%s: --%s '%s': expected it at most %d times", c->name, o->name,
+                           arg, OPT_LIST_MAX);
+        list->value[list->n++] = arg;
+        return 0;
+    }
     case OPT_INT:
         if (!opt_number(arg, &v) || v != floor(v) || v < o->min || v > o->max)
             return err_set(e, EXIT_INPUT, "%s: --%s '%s': expected a whole number from %.0f to %.0f", c->name,

@@ -9,10 +9,18 @@ enum opt_kind {
     OPT_FLAG,   /* bool *: no argument */
     OPT_TEXT,   /* const char ** */
     OPT_MAYBE,  /* const char **: "" where its argument is left out */
+    OPT_LIST,   /* struct opt_list *: may be given several times */
     OPT_INT,    /* int *, within [min, max] */
     OPT_REAL,   /* double *, within [min, max] */
     OPT_CHOICE, /* int *: index into choices; unchanged if the option is not given */
     OPT_GROUP   /* heading in the help, not an option */
+};
+
+enum { OPT_LIST_MAX = 64 };
+
+struct opt_list {
+    int n;
+    const char *value[OPT_LIST_MAX];
 };
 
 struct opt {
@@ -48,6 +56,8 @@ struct opt_command {
     { .kind = OPT_TEXT, .letter = short_form, .name = long_form, .arg = holder, .value = at, .help = about }
 #define OPTION_MAYBE(long_form, holder, at, about)                                                           \
     { .kind = OPT_MAYBE, .name = long_form, .arg = holder, .value = at, .help = about }
+#define OPTION_LIST(short_form, long_form, holder, at, about)                                                \
+    { .kind = OPT_LIST, .letter = short_form, .name = long_form, .arg = holder, .value = at, .help = about }
 #define OPTION_NUMBER(of_kind, short_form, long_form, holder, least, most, at, about)                        \
     {                                                                                                        \
         .kind = of_kind, .letter = short_form, .name = long_form, .arg = holder, .min = least, .max = most,  \

@@ -3,10 +3,11 @@
 /* sailor COMMAND ... */
 
 static const struct program_command commands[] = {
-    {&plan_command, cmd_plan},       {&simulate_command, cmd_simulate}, {&validate_command, cmd_validate},
-    {&export_command, cmd_export},   {&report_command, cmd_report},     {&import_command, cmd_import},
-    {&figures_command, cmd_figures}, {&list_command, cmd_list},         {&model_command, cmd_model},
-    {&profile_command, cmd_profile}, {&site_command, cmd_site},
+    {&plan_command, cmd_plan},         {&whatif_command, cmd_whatif},     {&replan_command, cmd_replan},
+    {&simulate_command, cmd_simulate}, {&validate_command, cmd_validate}, {&export_command, cmd_export},
+    {&report_command, cmd_report},     {&import_command, cmd_import},     {&figures_command, cmd_figures},
+    {&list_command, cmd_list},         {&model_command, cmd_model},       {&profile_command, cmd_profile},
+    {&site_command, cmd_site},
 };
 
 static void print_names(const char *title, const char *const *name, FILE *out) {

@@ -3,7 +3,7 @@
 # shellcheck disable=SC1091,SC2154
 . "$(dirname "$0")/tap.sh"
 
-commands="plan simulate validate export report import figures list model profile site"
+commands="plan whatif replan simulate validate export report import figures list model profile site"
 touch "$tmp/figures.h5"
 run "$sailor" --help
 expect 0 "--help"
