@@ -2,18 +2,23 @@
 #include "export/export.h"
 #include "formats/measured.h"
 #include "formats/planjson.h"
+#include "formats/inputs.h"
+#include "base/clock.h"
+#include "base/text.h"
 #include "io/file.h"
+#include "planners/planner.h"
 
+#include <math.h>
 #include <string.h>
 
 static struct {
     const char *out;
-    bool force;
+    bool force, nearest;
     int row, rank, frontier, format;
 } o;
 
 static const char *const formats[] = {"plan", "megatron", "torchtitan", "flagscale", NULL};
-enum { FORMAT_PLAN, FORMAT_TARGETS }; /* then enum export_target */
+enum { FORMAT_PLAN }; /* then enum runner */
 
 static const struct opt options[] = {
     OPTION_CHOICE(
@@ -27,6 +32,8 @@ static const struct opt options[] = {
                "take the plan from pool row R, counted from 0; default: the first row that has a plan"),
     OPTION_INT(0, "rank", "K", 0, 1e9, &o.rank,
                "take the plan at place K of the row's best plans (`plan --top`), counted from 0 (default 0)"),
+    OPTION_FLAG(0, "nearest", &o.nearest,
+                "where the trainer cannot run the plan, write the best one of the same GPUs that it can"),
     OPTION_INT(0, "frontier", "I", 0, 1e9, &o.frontier,
                "take point I of the row's frontier instead, counted from 0, the fastest"),
 };
@@ -39,7 +46,8 @@ const struct opt_command export_command = {
         "examples:\n"
         "  sailor export fig7.h5 --row 2 -o plan.json && sailor simulate plan.json\n"
         "  sailor export plan.json --format megatron -o megatron.sh\n\n"
-        "A plan that a trainer cannot run is refused with the reason; docs/export.md says what each can.\n",
+        "A plan that a trainer cannot run is refused with the reason and the nearest plan that it can run;\n"
+        "docs/export.md says what each can.\n",
     OPT_COMMAND_TAKES(options, 1, 1),
 };
 
@@ -53,9 +61,7 @@ static int pick_row(const struct results *r, const char *path, int wanted, struc
     return err_set(e, EXIT_INPUT, "%s: holds no plan", path);
 }
 
-static const struct found_plan *pick(const struct results *r, const char *path, struct err *e) {
-    int i = pick_row(r, path, o.row, e);
-    if (i < 0) return NULL;
+static const struct found_plan *pick(const struct results *r, const char *path, int i, struct err *e) {
     const struct row_result *row = &r->row[i];
     bool frontier = o.frontier >= 0 || (o.rank < 0 && row->n_plan == 0);
     int k = frontier ? o.frontier : o.rank, n = frontier ? row->n_frontier : row->n_plan;
@@ -89,18 +95,90 @@ static char *own_text(const struct plan *p, const struct job *job, const char *i
     return text;
 }
 
-static int write_plan(const char *path, const struct plan *p, const struct job *job, const char *inputs_json,
-                      struct arena *a, struct err *e) {
+/* ---- what a trainer cannot run ---- */
+
+static double started_s;
+
+static bool too_long(void *ctx) {
+    enum { LONGEST_S = 10 };
+    (void)ctx;
+    return now_s() - started_s > LONGEST_S;
+}
+
+/* A plan to be exported, and where another one may come from: a row of a job, with profiles. */
+struct source {
+    const char *path, *inputs_json;
+    const struct plan *plan;
+    const struct job *job;      /* names and model */
+    const struct job *question; /* NULL: nothing to plan with */
+    int row;
+    enum estimator estimator;
+};
+
+/* The best plan of the row that the trainer can run; NULL: none was found. */
+static const struct found_plan *find_nearest(const struct source *s, enum runner t, struct arena *a) {
+    const struct planner *exact = planner_that_can(CAN_PROVE);
+    struct search_hooks hooks = {.stop = too_long};
+    struct planner_run run = {.estimator = s->estimator, .threads = 1};
+    struct row_result *row = ARENA_NEW(a, struct row_result);
+    struct job *job = ARENA_NEW(a, struct job);
+    struct err none;
+    *job = *s->question;
+    job->pin = (struct pin){.zones = job->pin.zones, .runnable_by = t};
+    job->exact_batch = true;
+    struct question q = question_of(job, s->row);
+    if (q.objective == OBJECTIVE_FRONTIER) q.objective = OBJECTIVE_THROUGHPUT;
+    q.hooks = &hooks;
+    q.gap = 0.01;
+    started_s = now_s();
+    if (exact->solve(exact, &q, &run, row, a, &none) < 0) return NULL;
+    return show_best(row);
+}
+
+/* "microbatch 2, 3 stages, D = 8: 4.85 s instead of 4.8 s" */
+static const char *describe(const struct source *s, const struct found_plan *f, struct arena *a) {
+    struct estimate was = {.stage = ARENA_ARRAY(a, struct stage_estimate, plan_stages(s->plan))};
+    struct err none;
+    const struct plan *p = f->plan;
+    const char *than = "";
+    bool cost = s->question->objective == OBJECTIVE_COST;
+    if (!estimate_plan(&s->question->workload, s->plan, s->estimator, &was, &none))
+        than = cost ? arena_printf(a, " instead of %s USD", show_usd(was.cost_usd, a))
+                    : arena_printf(a, " instead of %s s", show_time_s(was.iteration_time_s, a));
+    return arena_printf(a, "microbatch %d, %d stage%s, D = %d: %s %s%s", p->micro_batch_size,
+                        p->pipeline[0].n_stage, p->pipeline[0].n_stage == 1 ? "" : "s",
+                        stage_replicas(&p->pipeline[0].stage[0]),
+                        cost ? show_usd(f->est.cost_usd, a) : show_time_s(f->est.iteration_time_s, a),
+                        cost ? "USD" : "s", than);
+}
+
+/* The plan itself, or in place of one that is refused the nearest. NULL with *e set. */
+static const struct plan *runnable(const struct source *s, enum runner t, struct arena *a, struct err *e) {
+    const char *why = export_refusal(t, s->job, s->plan, a);
+    if (!why) return s->plan;
+    bool never = export_never(t, s->job, a) != NULL;
+    const struct found_plan *f = never || !s->question ? NULL : find_nearest(s, t, a);
+    if (f && o.nearest) {
+        fprintf(stderr, "sailor: %s cannot run the plan: %s; written is the nearest that it can, %s\n",
+                formats[o.format], text_printable(why, a), describe(s, f, a));
+        return f->plan;
+    }
+    err_set(e, EXIT_INPUT, "%s: %s cannot run this plan: %s%s%s%s", s->path, formats[o.format], why,
+            f ? "; the nearest that it can (--nearest): " : "", f ? describe(s, f, a) : "",
+            !f && s->question && !never ? "; nor any other with these GPUs" : "");
+    return NULL;
+}
+
+static int write_plan(const struct source *s, struct arena *a, struct err *e) {
     const char *text;
     if (o.out && file_can_create(o.out, o.force, "-f overwrites it", e)) return -1;
     if (o.format == FORMAT_PLAN) {
-        text = own_text(p, job, inputs_json, a);
+        text = own_text(s->plan, s->job, s->inputs_json, a);
     } else {
-        enum export_target t = (enum export_target)(o.format - FORMAT_TARGETS);
-        const char *why = export_refusal(t, job, p, a);
-        if (why)
-            return err_set(e, EXIT_INPUT, "%s: %s cannot run this plan: %s", path, formats[o.format], why);
-        text = export_text(t, job, p, a);
+        enum runner t = (enum runner)o.format;
+        const struct plan *p = runnable(s, t, a, e);
+        if (!p) return -1;
+        text = export_text(t, s->job, p, a);
     }
     return file_write(o.out, text, strlen(text), e);
 }
@@ -109,14 +187,41 @@ static int export_stored(const char *path, struct arena *a, struct err *e) {
     struct results r;
     struct job whole;
     if (results_read(path, NULL, &r, a, e)) return -1;
-    const struct found_plan *f = pick(&r, path, e);
+    int row = pick_row(&r, path, o.row, e);
+    const struct found_plan *f = row < 0 ? NULL : pick(&r, path, row, e);
     if (!f) return -1;
-    const struct job *job = r.job;
+    struct source s = {.path = path, .inputs_json = r.inputs_json, .plan = f->plan, .job = r.job, .row = row};
     if (o.format != FORMAT_PLAN) { /* the trainers' files need the model, not only its name */
         if (job_from_json(r.inputs_json, &whole, a, e)) return -1;
-        job = &whole;
+        whole.objective = r.objective;
+        s.job = s.question = &whole;
+        for (int i = 0; i < ESTIMATOR_N; i++)
+            if (!strcmp(estimator_name[i], r.estimator)) s.estimator = (enum estimator)i;
     }
-    return write_plan(path, f->plan, job, r.inputs_json, a, e);
+    return write_plan(&s, a, e);
+}
+
+/* The GPUs that a plan file uses, as the only row of a job; NULL: a profile is missing, or there are several
+ * plans. */
+static const struct job *row_of_file(const char *path, struct arena *a) {
+    struct plan_entry *entry;
+    int n;
+    struct err none;
+    if (plans_load(path, NULL, &entry, &n, a, &none) || n != 1) return NULL;
+    const struct site *site = entry->workload->site;
+    int cells = site->n_zone * site->n_gpu, *used = ARENA_ARRAY(a, int, cells);
+    plan_gpus(entry->plan, site, used);
+    for (int k = 0; k < cells; k++)
+        if (used[k] && !entry->workload->profile[k % site->n_gpu]) return NULL;
+    struct pool *pool = ARENA_NEW(a, struct pool);
+    *pool = (struct pool){.time_s = NAN, .count = used};
+    struct job *job = ARENA_NEW(a, struct job);
+    *job = (struct job){.global_batch_size = entry->plan->global_batch_size,
+                        .max_usd_per_iteration = INFINITY,
+                        .n_pool = 1,
+                        .pool = pool,
+                        .workload = *entry->workload};
+    return job;
 }
 
 static int export_file(const char *path, struct arena *a, struct err *e) {
@@ -128,7 +233,12 @@ static int export_file(const char *path, struct arena *a, struct err *e) {
                        path);
     if (training_load(path, NULL, &t, a, e)) return -1;
     struct job job = {.workload = t.workload, .dtype = t.dtype, .optimizer = t.optimizer};
-    return write_plan(path, t.plan, &job, NULL, a, e);
+    struct source s = {.path = path,
+                       .plan = t.plan,
+                       .job = &job,
+                       .question = o.format == FORMAT_PLAN ? NULL : row_of_file(path, a),
+                       .estimator = ESTIMATOR_DEFAULT};
+    return write_plan(&s, a, e);
 }
 
 static int export_plan(const char **file, int n, struct arena *a, struct err *e) {

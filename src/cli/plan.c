@@ -1,6 +1,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "cli/plan.h"
+#include "export/export.h"
 #include "io/mpx.h"
 #include "planners/planner.h"
 #include "io/file.h"
@@ -260,7 +261,7 @@ static int check_job(const struct job *j, const char *path, struct arena *a, str
                 "to be alike; expected --planner %s",
                 path, j->pool[i].index, site->name, planner()->name, who_can(CAN_NODES, a));
     const struct pin *p = &j->pin;
-    bool pinned = p->micro_batch_size || p->stages || p->data_parallel || p->zones;
+    bool pinned = p->micro_batch_size || p->stages || p->data_parallel || p->zones || p->runnable_by;
     for (int g = 0; g < GPUS_MAX; g++) pinned |= p->tp[g] != 0;
     if (j->objective == OBJECTIVE_FRONTIER && !can(CAN_FRONTIER))
         return err_set(e, EXIT_INPUT,
@@ -274,6 +275,10 @@ static int check_job(const struct job *j, const char *path, struct arena *a, str
             option, can(CAN_OPTIONS) ? "estimator" : "planner",
             can(CAN_OPTIONS) ? estimator_name[o.estimator] : planner()->name,
             planner_that_can(CAN_OPTIONS)->name, estimator_name[ESTIMATOR_NATIVE]);
+    const char *never = p->runnable_by ? export_never(p->runnable_by, j, a) : NULL;
+    if (never)
+        return err_set(e, EXIT_INPUT, "%s: /pin/runnable_by: %s; expected a job that it can run", path,
+                       never);
     bool pins = pinned && !can(CAN_PIN), batch = j->exact_batch && !can(CAN_EXACT_BATCH);
     if (pins || batch)
         return err_set(e, EXIT_INPUT, "%s: /%s: the planner %s cannot keep to it; expected a job without",

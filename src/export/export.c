@@ -1,27 +1,21 @@
 #include "export/target.h"
+#include "sim/sheet.h"
 
 #include <string.h>
 
 static const struct {
     const char *(*refuse)(const struct job *job, const struct plan *p, struct arena *a);
     void (*write)(struct text *t, const struct job *job, const struct plan *p, struct arena *a);
-} target[EXPORT_TARGETS] = {
-    [EXPORT_MEGATRON] = {export_refuse_megatron, export_megatron},
-    [EXPORT_TORCHTITAN] = {export_refuse_torchtitan, export_torchtitan},
-    [EXPORT_FLAGSCALE] = {export_refuse_flagscale, export_flagscale},
+} target[RUNNER_N] = {
+    [RUNNER_MEGATRON] = {export_refuse_megatron, export_megatron},
+    [RUNNER_TORCHTITAN] = {export_refuse_torchtitan, export_torchtitan},
+    [RUNNER_FLAGSCALE] = {export_refuse_flagscale, export_flagscale},
 };
 
 /* ---- what the trainers' files have in common ---- */
 
-struct export_part export_part(const struct model *m, const struct stage *s) {
-    int head = m->n_block + 1, last = m->n_layer - 1;
-    struct export_part part = {.embedding = s->first == 0, .output = s->end > last};
-    /* where the final norm is a layer of its own it comes right after the blocks */
-    part.norm = s->first <= head && s->end > head;
-    part.first_block = (s->first > 1 ? s->first : 1) - 1;
-    part.end_block = (s->end < head ? s->end : head) - 1;
-    if (part.end_block < part.first_block) part.end_block = part.first_block;
-    return part;
+struct stage_parts export_part(const struct model *m, const struct stage *s) {
+    return stage_parts(m, s->first, s->end);
 }
 
 static const char *text_of(const cJSON *o, const char *key, const char *otherwise, struct arena *a) {
@@ -38,9 +32,11 @@ struct export_architecture export_architecture(const struct model *m, struct are
     cJSON *o = m->architecture ? cJSON_Parse(m->architecture) : NULL;
     const char *head = text_of(o, "head", "", a);
     int heads = number_of(o, "heads", m->heads);
+    const char *activation = text_of(o, "activation", "gelu", a);
+    bool gated = m->shape && m->shape->transformer.gated && !strcmp(activation, "silu");
     struct export_architecture x = {
         .family = text_of(o, "family", NULL, a),
-        .activation = text_of(o, "activation", "gelu", a),
+        .activation = gated ? "swiglu" : activation,
         .norm = text_of(o, "norm", "layernorm", a),
         .positions = text_of(o, "positions", "learned", a),
         .biases = text_of(o, "biases_added", "all", a),
@@ -96,29 +92,31 @@ void export_header(struct text *t, const struct job *job, const struct plan *p, 
 
 /* ---- the door ---- */
 
-static const char *refuse_common(const struct plan *p, struct arena *a) {
+static const char *refuse_uneven(const struct plan *p, const struct model *m, struct arena *a) {
+    int stage;
+    if (!plan_breaks(p, m, RULE_EVEN, &stage)) return NULL;
     if (p->n_pipeline > 1) return arena_printf(a, "it has %d pipelines", p->n_pipeline);
     int D = stage_replicas(&p->pipeline[0].stage[0]);
     for (int i = 1; i < p->pipeline[0].n_stage; i++) {
         int here = stage_replicas(&p->pipeline[0].stage[i]);
         if (here != D) return arena_printf(a, "stage 0 has %d replicas and stage %d has %d", D, i, here);
     }
-    if (p->global_batch_size % (D * p->micro_batch_size))
-        return arena_printf(
-            a,
-            "the batch of %d sequences is not a multiple of %d replicas x microbatches of %d; "
-            "\"exact_batch\": true in the job finds plans where it is",
-            p->global_batch_size, D, p->micro_batch_size);
-    return NULL;
+    return arena_printf(a,
+                        "the batch of %d sequences is not a multiple of %d replicas x microbatches of %d; "
+                        "\"exact_batch\": true in the job finds plans where it is",
+                        p->global_batch_size, D, p->micro_batch_size);
 }
 
-const char *export_refusal(enum export_target t, const struct job *job, const struct plan *p,
-                           struct arena *a) {
-    const char *why = refuse_common(p, a);
+const char *export_never(enum runner t, const struct job *job, struct arena *a) {
+    return t == RUNNER_TORCHTITAN ? export_torchtitan_lacks(job, a) : NULL;
+}
+
+const char *export_refusal(enum runner t, const struct job *job, const struct plan *p, struct arena *a) {
+    const char *why = refuse_uneven(p, job->workload.model, a);
     return why ? why : target[t].refuse(job, p, a);
 }
 
-const char *export_text(enum export_target t, const struct job *job, const struct plan *p, struct arena *a) {
+const char *export_text(enum runner t, const struct job *job, const struct plan *p, struct arena *a) {
     struct text out = {0};
     target[t].write(&out, job, p, a);
     const char *s = arena_strdup(a, out.s);

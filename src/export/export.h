@@ -6,14 +6,14 @@
  * Everything is pure text in an arena; nothing is collective. docs/export.md says what each trainer can run.
  */
 
-enum export_target { EXPORT_MEGATRON, EXPORT_TORCHTITAN, EXPORT_FLAGSCALE, EXPORT_TARGETS };
-
 /** Why the trainer cannot run this plan, as half a sentence ("stages differ in their tensor-parallel degree:
  * 2 in stage 0, 4 in stage 1"), in `a`; NULL if it can. The job must have its model loaded. */
-const char *export_refusal(enum export_target t, const struct job *job, const struct plan *p,
-                           struct arena *a);
+const char *export_refusal(enum runner t, const struct job *job, const struct plan *p, struct arena *a);
+
+/** Why the trainer can run no plan of this job's model, likewise; NULL if it can run some. */
+const char *export_never(enum runner t, const struct job *job, struct arena *a);
 
 /** The file for a plan that is not refused, in `a`. */
-const char *export_text(enum export_target t, const struct job *job, const struct plan *p, struct arena *a);
+const char *export_text(enum runner t, const struct job *job, const struct plan *p, struct arena *a);
 
 #endif

@@ -7,23 +7,20 @@
  * in the number of replicas. */
 
 const char *export_refuse_flagscale(const struct job *job, const struct plan *p, struct arena *a) {
-    const struct model *m = job->workload.model;
-    for (int i = 0; i < p->pipeline[0].n_stage; i++) {
+    int i;
+    switch (plan_breaks(p, job->workload.model, runner_rules(RUNNER_FLAGSCALE), &i)) {
+    case RULE_ONE_KIND: {
         const struct stage *s = &p->pipeline[0].stage[i];
-        struct export_part part = export_part(m, s);
-        for (int g = 1; g < s->n_group; g++) {
-            if (s->group[g].gpu != s->group[0].gpu)
-                return arena_printf(a, "stage %d mixes two GPU types, and a mesh of FlagScale has one", i);
-            if (s->group[g].tp != s->group[0].tp)
-                return arena_printf(a,
-                                    "stage %d mixes two tensor-parallel degrees, and a mesh of FlagScale has "
-                                    "one",
-                                    i);
-        }
-        if (part.end_block == part.first_block)
-            return arena_printf(a, "stage %d holds no transformer block", i);
+        bool types = false;
+        for (int g = 1; g < s->n_group; g++) types |= s->group[g].gpu != s->group[0].gpu;
+        return arena_printf(a, "stage %d mixes two %s, and a mesh of FlagScale has one", i,
+                            types ? "GPU types" : "tensor-parallel degrees");
     }
-    return NULL;
+    case RULE_BLOCKS:
+        return arena_printf(a, "stage %d holds no transformer block", i);
+    default:
+        return NULL;
+    }
 }
 
 /* Does stage i begin a mesh? */
@@ -60,7 +57,7 @@ void export_flagscale(struct text *t, const struct job *job, const struct plan *
         if (begins_mesh(pl, i)) text_add(t, " %s", w->site->gpu[pl->stage[i].group[0].gpu].name);
     text_add(t, "\n    --hetero-pipeline-layer-split");
     for (int i = 0; i < pl->n_stage; i++) {
-        struct export_part part = export_part(w->model, &pl->stage[i]);
+        struct stage_parts part = export_part(w->model, &pl->stage[i]);
         text_add(t, " %d", part.end_block - part.first_block);
     }
     text_add(t, "\n");

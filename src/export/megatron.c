@@ -7,23 +7,23 @@
  * ends a stage and *N repeats a layer. */
 
 const char *export_refuse_megatron(const struct job *job, const struct plan *p, struct arena *a) {
-    const struct model *m = job->workload.model;
-    const char *why = export_degrees_differ(p, a);
-    if (why) return why;
-    for (int i = 0; i < p->pipeline[0].n_stage; i++) {
-        struct export_part part = export_part(m, &p->pipeline[0].stage[i]);
-        if (part.norm && !part.output)
-            return arena_printf(a,
-                                "stage %d ends between the final norm and the output matrix, which Megatron "
-                                "keeps together",
-                                i);
+    int stage;
+    switch (plan_breaks(p, job->workload.model, runner_rules(RUNNER_MEGATRON), &stage)) {
+    case RULE_ONE_DEGREE:
+        return export_degrees_differ(p, a);
+    case RULE_HEAD_WHOLE:
+        return arena_printf(a,
+                            "stage %d ends between the final norm and the output matrix, which Megatron "
+                            "keeps together",
+                            stage);
+    default:
+        return NULL;
     }
-    return NULL;
 }
 
 static void layout(struct text *t, const struct model *m, const struct pipeline *pl) {
     for (int i = 0; i < pl->n_stage; i++) {
-        struct export_part part = export_part(m, &pl->stage[i]);
+        struct stage_parts part = export_part(m, &pl->stage[i]);
         int n = part.end_block - part.first_block;
         if (i) text_add(t, "|");
         if (part.embedding) text_add(t, "E");

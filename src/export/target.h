@@ -4,13 +4,8 @@
 #include "io/json.h"
 /* What the exports have in common, and one pair of functions for each trainer. For export.c and its kinds. */
 
-/** The layers of a stage in the trainers' words: the embedding, transformer blocks [first_block, end_block),
- * the final norm and the output matrix. */
-struct export_part {
-    bool embedding, norm, output;
-    int first_block, end_block;
-};
-struct export_part export_part(const struct model *m, const struct stage *s);
+/** The layers of a stage in the trainers' words. */
+struct stage_parts export_part(const struct model *m, const struct stage *s);
 
 /** The architecture as the model file describes it; what it leaves out is GPT-2's. */
 struct export_architecture {
@@ -31,13 +26,17 @@ int export_degree(const struct stage *s);
  * the same way: tensor-parallel rank first, then data-parallel, then pipeline stage. */
 void export_header(struct text *t, const struct job *job, const struct plan *p, const char *usage);
 
-/** One kind of file each: why not (half a sentence, or NULL), and the text. */
+/** One kind of file each: why not (half a sentence, or NULL), for a plan that is even (RULE_EVEN), and the
+ * text. */
 const char *export_refuse_megatron(const struct job *job, const struct plan *p, struct arena *a);
 void export_megatron(struct text *t, const struct job *job, const struct plan *p, struct arena *a);
 const char *export_refuse_torchtitan(const struct job *job, const struct plan *p, struct arena *a);
 void export_torchtitan(struct text *t, const struct job *job, const struct plan *p, struct arena *a);
 const char *export_refuse_flagscale(const struct job *job, const struct plan *p, struct arena *a);
 void export_flagscale(struct text *t, const struct job *job, const struct plan *p, struct arena *a);
+
+/** Why TorchTitan trains no such model at all, or NULL. */
+const char *export_torchtitan_lacks(const struct job *job, struct arena *a);
 
 /** Arguments that Megatron-LM and FlagScale share: model, batch, element type; a line each. */
 void export_megatron_model(struct text *t, const struct job *job, const struct plan *p, struct arena *a);

@@ -24,13 +24,9 @@ static const struct flavor *flavor_of(const struct model *m, const struct export
     return NULL;
 }
 
-const char *export_refuse_torchtitan(const struct job *job, const struct plan *p, struct arena *a) {
+const char *export_torchtitan_lacks(const struct job *job, struct arena *a) {
     const struct model *m = job->workload.model;
     struct export_architecture x = export_architecture(m, a);
-    const char *why = export_degrees_differ(p, a);
-    if (why) return why;
-    if (p->options.recompute == RECOMPUTE_SELECTIVE)
-        return "it recomputes attention alone, and TorchTitan's selective mode recomputes other operations";
     if (job->dtype && !strcmp(job->dtype, "fp16"))
         return "its dtype is fp16, and TorchTitan has bf16 and fp32";
     if (flavor_of(m, &x)) return NULL;
@@ -38,8 +34,20 @@ const char *export_refuse_torchtitan(const struct job *job, const struct plan *p
                         x.family ? x.family : "such", m->n_block, m->hidden_size);
 }
 
+const char *export_refuse_torchtitan(const struct job *job, const struct plan *p, struct arena *a) {
+    int stage;
+    switch (plan_breaks(p, job->workload.model, runner_rules(RUNNER_TORCHTITAN), &stage)) {
+    case RULE_ONE_DEGREE:
+        return export_degrees_differ(p, a);
+    case RULE_NOT_SELECTIVE:
+        return "it recomputes attention alone, and TorchTitan's selective mode recomputes other operations";
+    default:
+        return export_torchtitan_lacks(job, a);
+    }
+}
+
 static void modules(struct text *t, const struct model *m, const struct stage *s) {
-    struct export_part part = export_part(m, s);
+    struct stage_parts part = export_part(m, s);
     const char *comma = "";
     text_add(t, "        [");
     if (part.embedding) {

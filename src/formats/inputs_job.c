@@ -30,7 +30,8 @@ static int read_pin_tp(const struct json_at *at, struct job_reader *r) {
 }
 
 static int read_pin(const struct json_at *at, struct job_reader *r) {
-    static const char *const keys[] = {"micro_batch_size", "tp", "stages", "data_parallel", "zones", NULL};
+    static const char *const keys[] = {"micro_batch_size", "tp", "stages", "data_parallel", "zones",
+                                       "runnable_by",      NULL};
     struct pin *p = &r->job->pin;
     if (json_object(at, keys, r->e)) return -1;
     struct json_at mb = json_member(at, "micro_batch_size"), tp = json_member(at, "tp"),
@@ -40,6 +41,13 @@ static int read_pin(const struct json_at *at, struct job_reader *r) {
     if (stages.node && json_int(&stages, 1, r->l->model->n_layer, &p->stages, r->e)) return -1;
     if (dp.node && json_int(&dp, 1, COUNT_MAX, &p->data_parallel, r->e)) return -1;
     if (tp.node && read_pin_tp(&tp, r)) return -1;
+    struct json_at by = json_member(at, "runnable_by");
+    int runner = 0;
+    if (by.node && json_name(&by, runner_name + 1, RUNNER_N - 1, "a trainer", &runner, r->e)) return -1;
+    if (by.node) {
+        p->runnable_by = (enum runner)(runner + 1);
+        r->job->exact_batch = true; /* trainers have no last round that is not full */
+    }
     if (!zones.node) return 0;
     int n, i = 0, z;
     if (json_array(&zones, 1, ZONES_MAX, &n, r->e)) return -1;

@@ -188,6 +188,11 @@ static bool allowed(const struct climb *c, const struct draft *d) {
     if (pin->stages && pin->stages != d->pipe.n_stage) return false;
     if (pin->data_parallel && pin->data_parallel != d->D) return false;
     if (c->p->exact_batch && c->w->global_batch_size % ((long)m * d->D)) return false;
+    struct plan plan = d->plan;
+    struct pipeline pipe = d->pipe;
+    int stage;
+    plan.pipeline = &pipe;
+    if (plan_breaks(&plan, c->w->model, runner_rules(pin->runnable_by), &stage)) return false;
     for (int i = 0; i < d->pipe.n_stage; i++) {
         const struct stage *st = &d->pipe.stage[i];
         if (st->end <= st->first) return false;

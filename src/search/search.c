@@ -502,6 +502,34 @@ static bool any_rank_stopped(const struct engine *x) {
     return stopped;
 }
 
+/* A local search changes one stage at a time, which a trainer that wants one degree for all does not take: it
+ * climbs once for each degree. */
+static struct ladder climb_of(struct engine *x, const struct search_problem *problem, uint64_t work) {
+    struct ladder all = {0}, one;
+    const struct pin *pin = problem->pin;
+    if (!(runner_rules(pin->runnable_by) & RULE_ONE_DEGREE)) {
+        ladder_climb(problem, work, &x->stop, &all, x->a);
+        return all;
+    }
+    for (int ti = 0; ti < TP_N; ti++) {
+        struct pin same = *pin;
+        struct search_problem p = *problem;
+        bool may = true;
+        p.pin = &same;
+        for (int g = 0; g < problem->w->site->n_gpu; g++) {
+            may = may && (!pin->tp[g] || pin->tp[g] == 1 << ti);
+            same.tp[g] = 1 << ti;
+        }
+        if (!may) continue;
+        ladder_climb(&p, work / 2, &x->stop, &one, x->a);
+        struct found_plan *plan = ARENA_ARRAY(x->a, struct found_plan, all.n_plan + one.n_plan + 1);
+        if (all.n_plan) memcpy(plan, all.plan, sizeof *plan * (size_t)all.n_plan);
+        if (one.n_plan) memcpy(plan + all.n_plan, one.plan, sizeof *plan * (size_t)one.n_plan);
+        all = (struct ladder){all.n_plan + one.n_plan, plan, all.judged + one.judged};
+    }
+    return all;
+}
+
 /* Plans to beat before anything is bounded. One rank finds them, all take them over. */
 static void climb_with(struct engine *x, const struct search_problem *p, uint64_t work) {
     struct unit_answer found = {0};
@@ -509,8 +537,7 @@ static void climb_with(struct engine *x, const struct search_problem *p, uint64_
     double took;
     size_t at = 0;
     if (x->rank == 0) {
-        struct ladder l;
-        ladder_climb(p, work, &x->stop, &l, x->a);
+        struct ladder l = climb_of(x, p, work);
         found = (struct unit_answer){.plans = l.judged, .n_plan = l.n_plan, .plan = l.plan};
         wire_put_answer(&b, 0, &found, 0);
     }

@@ -451,6 +451,22 @@ static void build_class_tables(struct space *s, struct mb_space *mb, struct aren
     if (mb->cls[mb->n_class - 1].rest) build_rest_tables(s, mb, mb->n_class - 1);
 }
 
+bool space_stage_allowed(const struct space *s, const struct mb_space *mb, int cls, int first, int end) {
+    unsigned rules = runner_rules(s->p->pin->runnable_by);
+    const struct stage_class *c = &mb->cls[cls];
+    if (!rules) return true;
+    if (rules & RULE_ONE_KIND && c->n_kind > 1) return false;
+    for (int g = 0; rules & RULE_ONE_DEGREE && g < GPUS_MAX; g++)
+        if (c->gpus >> g & 1 && c->ti[g] >= 0 && c->ti[g] != c->min_ti) return false;
+    return rules_allow_layers(rules, s->p->w->model, first, end);
+}
+
+bool space_neighbours_allowed(const struct space *s, const struct mb_space *mb, int cls, int next) {
+    if (!(runner_rules(s->p->pin->runnable_by) & RULE_ONE_DEGREE)) return true;
+    const struct stage_class *a = &mb->cls[cls], *b = &mb->cls[next];
+    return a->rest || b->rest || a->min_ti == b->min_ti;
+}
+
 static void build_transfers(const struct space *s, struct mb_space *mb, struct arena *a) {
     const struct workload *w = s->p->w;
     int L = s->L, q = s->n_cell * TP_N;
@@ -796,6 +812,7 @@ struct space *space_build(const struct search_problem *p, const struct stopper *
         for (int v = 0; v < n_variant; v++) {
             struct mb_space *mb = &s->mb[s->n_mb];
             *mb = (struct mb_space){.m = next, .w = w->n_variant ? &w->variant[v] : w};
+            if (!rules_allow_options(runner_rules(p->pin->runnable_by), &mb->w->options)) continue;
             build_microbatch(s, mb, n_table, a);
             if (s->stopped) return s;
             if (mb->n_class) s->n_mb++;

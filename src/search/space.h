@@ -117,6 +117,12 @@ static inline size_t cfe(const struct space *s, int c, int first, int end) {
     return ((size_t)c * (size_t)(s->L + 1) + (size_t)first) * (size_t)(s->L + 1) + (size_t)end;
 }
 
+/** Do the rules of the trainer that the job names allow a stage of this class with these layers? Of the class
+ * that stands for the rest it is enough that one of them might be allowed. */
+bool space_stage_allowed(const struct space *s, const struct mb_space *mb, int cls, int first, int end);
+/** And this class in front of that one? */
+bool space_neighbours_allowed(const struct space *s, const struct mb_space *mb, int cls, int next);
+
 /** Build all tables. Returns NULL with *e set if the problem is malformed (EXIT_INPUT). Everything in `a`.
  * `stop` is asked now and then, here and while units are solved; it may be NULL, and stays the caller's. */
 struct space *space_build(const struct search_problem *p, const struct stopper *stop, struct arena *a,

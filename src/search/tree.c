@@ -273,6 +273,7 @@ static void descend(struct tree *v, const struct tree_node *n) {
         const struct allowed *w = window_allowed(v->t, i, e, &n_allowed);
         for (int k = 0; k < n_allowed; k++) {
             if (v->u->depth[cfe(s, w[k].cls, i, e)] < window_in_flight(v->t, depth + 1)) continue;
+            if (n && !space_neighbours_allowed(s, mb, w[k].cls, mb->pattern[n->pattern].cls)) continue;
             double rest = 0, here = 0; /* crossing right here, or later */
             bool may_cross = n && !n->crossed && scope_is_crossing(s, v->t->w.scope);
             if (may_cross)

@@ -96,6 +96,7 @@ static bool build_allowed(struct window_tables *v) {
                 size_t x = cfe(s, c, i, e);
                 if (mb->cls[c].n_kind > v->u->D || v->u->depth[x] < window_in_flight(v, v->min_depth[e] + 1))
                     continue;
+                if (!space_stage_allowed(s, mb, c, i, e)) continue;
                 if (mb->weight[x] > v->w.x_hi || unit_sync_min(v->u, v->w.scope, c, i, e) > v->w.y_hi)
                     continue;
                 if (!(mb->weight[x] < INFINITY) || !(unit_sync_min(v->u, v->w.scope, c, i, e) < INFINITY))

@@ -1,6 +1,7 @@
 #ifndef SAILOR_SIM_JOB_H
 #define SAILOR_SIM_JOB_H
 #include "sim/plan.h"
+#include "sim/runner.h"
 /* What is asked: a model to be trained, the pools of GPUs that are offered for it, an objective and limits.
  */
 
@@ -10,8 +11,9 @@ extern const char *const objective_name[OBJECTIVE_N];
 /** Choices the user fixed; 0 = free. */
 struct pin {
     int micro_batch_size, stages, data_parallel;
-    int tp[GPUS_MAX]; /* per GPU type of the site */
-    unsigned zones;   /* bit z set: zone z allowed; 0 = all */
+    int tp[GPUS_MAX];        /* per GPU type of the site */
+    unsigned zones;          /* bit z set: zone z allowed; 0 = all */
+    enum runner runnable_by; /* only plans that it can run */
 };
 
 struct pool {

@@ -128,6 +128,40 @@ has args "--group-query-attention --num-query-groups 8 --swiglu --normalization 
 --position-embedding-type rope --disable-bias-linear" \
     "a Llama's architecture in Megatron's words"
 
+# searches that keep to what a trainer can run: each of the best plans is taken
+for trainer in megatron flagscale; do
+    cat >"$tmp/by.json" <<EOF
+{"format": "sailor-job/1", "model": "opt-350m", "site": "gcp", "global_batch_size": 256, "pin": {"runnable_by": "$trainer"},
+ "pools": [{"gpus": [{"zone": "us-central1-a", "gpu": "A100-40", "count": 8}, {"zone": "us-central1-a", "gpu": "V100-16", "count": 16}]}]}
+EOF
+    run "$sailor" plan "$tmp/by.json" -q --top 10 -o "$tmp/by.h5" -f --json
+    json "o[0]['status'] == 'optimal' and len(o[0]['top']) == 10" "a search among plans for $trainer"
+    refused=$(for rank in {0..9}; do "$sailor" export "$tmp/by.h5" --rank "$rank" --format "$trainer" 2>&1 >/dev/null; done)
+    [ -z "$refused" ]
+    ok $? "gives plans that $trainer takes${refused:+: $refused}"
+done
+sed 's/"pin".*/"exact_batch": true,/' "$tmp/by.json" >"$tmp/free.json"
+run "$sailor" plan "$tmp/free.json" -q --json
+free=$("$python" -c 'import json,sys; print(json.loads(open(sys.argv[1]).readline())["iteration_time_s"])' "$tmp/out")
+run "$sailor" report "$tmp/by.h5" --json
+json "o[0]['iteration_time_s'] >= $free" "no faster than without the restriction"
+
+# a plan that is refused: the nearest is named, and written where it is asked for
+run "$sailor" plan fig8b -q -o "$tmp/mixed.h5"
+run "$sailor" export "$tmp/mixed.h5" --row 2 --format megatron
+expect 2 "a stored plan of two degrees"
+has err "; the nearest that it can (--nearest): microbatch " "the nearest plan is named"
+has err " instead of 1.6967" "with what it costs"
+run "$sailor" export "$tmp/mixed.h5" --row 2 --format megatron --nearest -o "$tmp/nearest.sh"
+expect 0 "--nearest writes it"
+arguments "$tmp/nearest.sh" | grep -q -- --pipeline-model-parallel-layout
+ok $? "as a file that can be sourced"
+has err "written is the nearest that it can" "and says so"
+run "$sailor" export "$tmp/hetero.json" --format megatron --nearest
+expect 0 "of a plan file: with the GPUs that it uses"
+run "$sailor" export "$tmp/hetero.json" --format torchtitan --nearest
+expect 2 "but not of a model that the trainer does not have"
+
 job "$tmp/job.json" throughput
 run "$sailor" plan "$tmp/job.json" -o "$tmp/a.h5"
 run "$sailor" export "$tmp/a.h5" --format plan -o "$tmp/p.json"

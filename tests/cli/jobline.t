@@ -51,7 +51,7 @@ expect 0 "of a model that does not say what it is made of as well"
 bad() { # title, part of the message, options
     local title=$1 says=$2
     shift 2
-    plan "$@"
+    run "$sailor" plan -q "$@"
     expect 2 "$title"
     has err "sailor: error: $says" "it names the option"
 }

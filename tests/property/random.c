@@ -22,7 +22,8 @@ static void draw_model(struct instance *in, const struct shape *shape, struct rn
     struct model *m = &in->model;
     m->name = "random";
     m->n_layer = rng_int(r, shape->layers_min, shape->layers_max);
-    m->n_block = m->n_layer > 2 ? m->n_layer - 2 : 0;
+    int norm = m->n_layer > 3 && m->n_layer % 2; /* a layer of its own */
+    m->n_block = m->n_layer > 2 ? m->n_layer - 2 - norm : 0;
     m->hidden_size = 256 << rng_int(r, 0, 3);
     m->sequence_length = 256 << rng_int(r, 0, 3);
     m->heads = 8;
@@ -217,7 +218,7 @@ static void draw_pool(struct instance *in, const struct shape *shape, bool symme
 
 static void draw_pin(struct instance *in, const int *mb, int n_mb, struct rng *r) {
     struct pin *pin = &in->pin;
-    switch (rng_int(r, 0, 4)) {
+    switch (rng_int(r, 0, 7)) {
     case 0:
         pin->micro_batch_size = mb[rng_int(r, 0, n_mb - 1)];
         break;
@@ -229,6 +230,11 @@ static void draw_pin(struct instance *in, const int *mb, int n_mb, struct rng *r
         break;
     case 3:
         pin->tp[rng_int(r, 0, in->site.n_gpu - 1)] = 1 << rng_int(r, 0, 2);
+        break;
+    case 4:
+    case 5:
+    case 6:
+        pin->runnable_by = (enum runner)rng_int(r, 1, RUNNER_N - 1);
         break;
     default:
         pin->zones = 1u << rng_int(r, 0, in->site.n_zone - 1);
@@ -296,7 +302,7 @@ struct instance *instance_random(uint64_t seed, const struct shape *shape, struc
     draw_pool(in, shape, symmetric, r, a);
     bool pinned = !shape->plain && rng_chance(r, 0.2);
     if (pinned) draw_pin(in, mb, n_mb, r);
-    in->exact_batch = rng_chance(r, 0.15);
+    in->exact_batch = rng_chance(r, 0.15) || in->pin.runnable_by;
     in->estimator = rng_chance(r, 0.5) ? ESTIMATOR_SAILOR : ESTIMATOR_NATIVE;
     in->traits =
         arena_printf(a, "%s, links %s, memory %s%s%s%s", estimator_name[in->estimator],

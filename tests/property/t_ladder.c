@@ -23,7 +23,7 @@ static void check_plan(const struct search_problem *p, const struct found_plan *
     struct err e;
     struct estimate est = {0};
     const struct pin *pin = p->pin;
-    int D = stage_replicas(&f->plan->pipeline->stage[0]), m = f->plan->micro_batch_size;
+    int D = stage_replicas(&f->plan->pipeline->stage[0]), m = f->plan->micro_batch_size, stage;
     if (plan_check(f->plan, p->w, "found", &e) ||
         plan_check_pool(f->plan, p->w->site, p->pool, p->nodes, "found", &e))
         fault = arena_strdup(a, e.text);
@@ -39,6 +39,8 @@ static void check_plan(const struct search_problem *p, const struct found_plan *
              (pin->data_parallel && pin->data_parallel != D) ||
              (pin->micro_batch_size && pin->micro_batch_size != m))
         fault = "a plan breaks a pin";
+    else if (plan_breaks(f->plan, p->w->model, runner_rules(pin->runnable_by), &stage))
+        fault = "a plan breaks a rule of its trainer";
     else if (p->exact_batch && p->w->global_batch_size % ((long)m * D))
         fault = "a plan does not divide the batch";
 }

@@ -1,0 +1,38 @@
+#ifndef SAILOR_SIM_RUNNER_H
+#define SAILOR_SIM_RUNNER_H
+#include "sim/plan.h"
+/* Which plans other trainers can run, as rules that a plan keeps or breaks. The exporters refuse by them, and
+ * a search that is told of a trainer keeps to them. Pure. */
+
+enum runner { RUNNER_ANY, RUNNER_MEGATRON, RUNNER_TORCHTITAN, RUNNER_FLAGSCALE, RUNNER_N };
+extern const char *const runner_name[RUNNER_N]; /* "any", "megatron", ... */
+
+enum plan_rule {
+    RULE_EVEN = 1,        /* one pipeline, stages of as many replicas, and the batch a multiple of a round */
+    RULE_ONE_DEGREE = 2,  /* one tensor-parallel degree in the whole plan */
+    RULE_ONE_KIND = 4,    /* one GPU type and degree within a stage */
+    RULE_BLOCKS = 8,      /* no stage without a transformer block */
+    RULE_HEAD_WHOLE = 16, /* no stage ends between the final norm and the output matrix */
+    RULE_NOT_SELECTIVE = 32, /* no recomputation of attention alone */
+};
+
+/** The rules of a trainer, as bits. */
+unsigned runner_rules(enum runner t);
+
+/** Which layers a stage [first, end) has, in the trainers' words: the embedding, transformer blocks
+ * [first_block, end_block), the final norm and the output matrix. */
+struct stage_parts {
+    bool embedding, norm, output;
+    int first_block, end_block;
+};
+struct stage_parts stage_parts(const struct model *m, int first, int end);
+
+/** May a plan train with these options by the rules? */
+bool rules_allow_options(unsigned rules, const struct plan_options *o);
+/** May these layers be a stage by the rules? */
+bool rules_allow_layers(unsigned rules, const struct model *m, int first, int end);
+
+/** The first rule that a plan breaks, of those in `rules`, and the stage where it does; 0: none. */
+unsigned plan_breaks(const struct plan *p, const struct model *m, unsigned rules, int *stage);
+
+#endif
