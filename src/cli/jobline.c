@@ -77,7 +77,8 @@ static int sheets_site(struct entry *x, int n, const char *inputs, const char **
         if (draft_zone(&d, x[i].zone, "--gpus", e) < 0) return -1;
         types = arena_printf(a, "%s%s%s", types, i ? "," : "", x[i].gpu);
     }
-    int rc = draft_preset(&d, types, e) || draft_preset_links(&d, types, e) || draft_text(&d, sheets, &t, e)
+    int rc = draft_preset(&d, types, NULL, e) || draft_preset_links(&d, types, NULL, e) ||
+                     draft_text(&d, sheets, &t, e)
                  ? -1
                  : 0;
     if (rc && !strncmp(e->text, "--preset ", 9)) { /* what sailor site could be told does not help here */

@@ -39,7 +39,9 @@ static const struct opt options[] = {
     OPTION_TEXT(0, "gpuhunt", "FILE", &o.gpuhunt, "prices: a catalog of gpuhunt (CSV)"),
     OPTION_TEXT(
         0, "preset", "TYPES", &o.preset,
-        "GPU types with a data sheet, with commas: their nodes, and links inside a zone by the data sheet"),
+        "GPU types with a data sheet, with commas: their nodes, and links inside a zone by the data sheet; "
+        "and "
+        "names of inputs/links.json (ib-ndr, eth-100g, ...): a link between --from and --to, or everywhere"),
     OPTION_TEXT(0, "egress", "USD", &o.egress,
                 "egress price per 1e9 bytes, of all pairs of zones, or FROM:TO=USD,...: no source has it"),
     OPTION_GROUP("how to read it"),
@@ -48,7 +50,8 @@ static const struct opt options[] = {
     OPTION_INT(
         0, "level", "N", 0, 16, &o.ask.level,
         "switches of this level become zones, from 0 (those of nodes); default: the lowest with at most 16"),
-    OPTION_TEXT(0, "from", "ZONE/GPU", &o.ask.from, "where nccl-tests ran; default: the only zone and type"),
+    OPTION_TEXT(0, "from", "ZONE/GPU", &o.ask.from,
+                "where nccl-tests ran, or a link of --preset begins; default: the only zone and type"),
     OPTION_TEXT(0, "to", "ZONE/GPU", &o.ask.to, "the other end, where it is elsewhere"),
     OPTION_TEXT(0, "collective", "NAME", &o.ask.collective,
                 "what nccl-tests measured (all_reduce, ...), where its output does not say"),
@@ -119,15 +122,15 @@ static int read_slurm(struct draft *d, reader read, const char *path, const char
     return text ? read(d, command, text, e) : -1;
 }
 
-static int read_all(struct draft *d, struct arena *a, struct err *e) {
-    return (o.preset && draft_preset(d, o.preset, e)) ||
-                   read_slurm(d, draft_topology, o.topology, "scontrol show topology", a, e) ||
+static int read_all(struct draft *d, const char *links, struct arena *a, struct err *e) {
+    return read_slurm(d, draft_topology, o.topology, "scontrol show topology", a, e) ||
                    read_slurm(d, draft_slurm, o.slurm, "scontrol show node -o", a, e) ||
                    read_file(d, draft_nccl_topology, o.nccl_topology, a, e) ||
+                   (o.preset && draft_preset(d, o.preset, links, e)) ||
                    read_file(d, draft_skypilot, o.skypilot, a, e) ||
                    read_file(d, draft_gpuhunt, o.gpuhunt, a, e) ||
                    read_file(d, draft_nccl_tests, o.nccl_tests, a, e) ||
-                   (o.preset && draft_preset_links(d, o.preset, e)) ||
+                   (o.preset && draft_preset_links(d, o.preset, links, e)) ||
                    (o.egress && draft_egress(d, o.egress, e))
                ? -1
                : 0;
@@ -149,7 +152,8 @@ static int make(struct draft *d, struct text *t, struct arena *a, struct err *e)
     if (!devices || draft_begin(d, &o.ask, path, devices, a, e)) return -1;
     if (o.merge && (site_load(o.merge, o.inputs, &w, &old, a, e) || draft_from_site(d, w.site, old, e)))
         return -1;
-    if (read_all(d, a, e)) return -1;
+    const char *links = o.preset ? file_read_text(arena_printf(a, "%s/links.json", dir), NULL, a, e) : NULL;
+    if ((o.preset && !links) || read_all(d, links, a, e)) return -1;
     const char *name = o.name ? o.name : o.output ? stem(o.output, a) : w.site ? w.site->name : "site";
     if (draft_text(d, name, t, e)) return -1;
     draft_note_gaps(d);

@@ -24,7 +24,9 @@ int draft_begin(struct draft *d, const struct draft_wishes *ask, const char *fil
 
 void draft_free(struct draft *d) {
     cJSON_Delete(d->comments);
-    d->comments = NULL;
+    cJSON_Delete(d->pairs);
+    cJSON_Delete(d->presets);
+    d->comments = d->pairs = d->presets = NULL;
 }
 
 /* ---- notes and sources ---- */
@@ -179,7 +181,7 @@ int draft_egress(struct draft *d, const char *text, struct err *e) {
 static void take_links(struct draft *d, const struct site *s) {
     size_t side = (size_t)s->n_zone * (size_t)s->n_gpu * TP_N;
     for (size_t i = 0; i < side * side; i++) {
-        if (!s->link[i].known) continue;
+        if (!s->link[i].known || s->link[i].rate_Bps > 0) continue; /* the second by name */
         int from = (int)(i / side), to = (int)(i % side);
         const int zone[2] = {from / TP_N / s->n_gpu, to / TP_N / s->n_gpu},
                   gpu[2] = {from / TP_N % s->n_gpu, to / TP_N % s->n_gpu}, ti[2] = {from % TP_N, to % TP_N};
@@ -206,6 +208,9 @@ int draft_from_site(struct draft *d, const struct site *s, const char *text, str
     cJSON *tree = json_parse("site", text, strlen(text), e);
     if (!tree) return -1;
     take_comments(d, tree);
+    const cJSON *links = cJSON_GetObjectItemCaseSensitive(tree, "links");
+    d->pairs = cJSON_Duplicate(cJSON_GetObjectItemCaseSensitive(links, "pairs"), true);
+    d->presets = cJSON_Duplicate(cJSON_GetObjectItemCaseSensitive(links, "presets"), true);
     cJSON_Delete(tree);
     if (s->source) d->source = s->source;
     for (int z = 0; z < s->n_zone; z++) d->zone[d->n_zone++] = s->zone[z];
@@ -219,6 +224,8 @@ int draft_from_site(struct draft *d, const struct site *s, const char *text, str
         for (int g = 0; g < s->n_gpu; g++) {
             d->usd[z][g] = s->usd_per_gpu_hour[site_at(s, z, g)];
             d->available[z][g] = s->available[site_at(s, z, g)];
+            const struct link *l = &s->link[site_link_slot(s, z, g, 0, z, g, 0)];
+            d->paired[z][g] = l->known && l->rate_Bps > 0;
         }
         for (int y = 0; y < s->n_zone; y++) d->egress[z][y] = s->egress_usd_per_GB[z * s->n_zone + y];
     }
@@ -263,14 +270,17 @@ static void add_links(cJSON *o, const struct draft *d) {
     const struct site s = {.n_zone = d->n_zone, .n_gpu = d->n_gpu};
     const char *gpu[GPUS_MAX];
     size_t side = (size_t)d->n_zone * (size_t)d->n_gpu * TP_N;
-    if (!d->n_link) return;
+    if (!d->n_link && !d->pairs) return;
     struct link *table = ARENA_ARRAY(d->a, struct link, side * side);
     for (int g = 0; g < d->n_gpu; g++) gpu[g] = d->gpu[g].name;
     for (int i = 0; i < d->n_link; i++) {
         const struct draft_link *l = &d->link[i];
         table[site_link_slot(&s, l->zone[0], l->gpu[0], l->ti[0], l->zone[1], l->gpu[1], l->ti[1])] = l->fit;
     }
-    cJSON_AddItemToObject(o, "links", import_links(table, d->zone, d->n_zone, gpu, d->n_gpu, d->a));
+    cJSON *links = import_links(table, d->zone, d->n_zone, gpu, d->n_gpu, d->a);
+    if (d->pairs) cJSON_AddItemToObject(links, "pairs", cJSON_Duplicate(d->pairs, true));
+    if (d->presets) cJSON_AddItemToObject(links, "presets", cJSON_Duplicate(d->presets, true));
+    cJSON_AddItemToObject(o, "links", links);
 }
 
 static void add_intra(cJSON *o, const struct draft *d) {
@@ -330,6 +340,7 @@ static bool mentioned(const struct draft *d, int z, int g) {
 }
 
 static bool linked(const struct draft *d, int z, int g) {
+    if (d->paired[z][g]) return true;
     for (int i = 0; i < d->n_link; i++) {
         const struct draft_link *l = &d->link[i];
         if (l->zone[0] == z && l->gpu[0] == g && l->zone[1] == z && l->gpu[1] == g) return true;

@@ -62,8 +62,10 @@ struct draft {
     struct link intra[GPUS_MAX][TP_N];
     struct draft_link *link;
     int n_link, room;
-    const char *source; /* of all of it, "" for none */
-    cJSON *comments;    /* of the site that it started from */
+    const char *source;               /* of all of it, "" for none */
+    cJSON *pairs, *presets;           /* links by name, as in the file; NULL: none */
+    bool paired[ZONES_MAX][GPUS_MAX]; /* has such a link to itself */
+    cJSON *comments;                  /* of the site that it started from */
     struct draft_note *note, **last_note;
     struct draft_alias *alias;
     struct place *place; /* [n_place] by name: where a topology puts a node */
@@ -130,11 +132,11 @@ int draft_nccl_topology(struct draft *d, const char *file, const char *text, str
 /** A catalog of SkyPilot (v8), of gpuhunt: prices. */
 int draft_skypilot(struct draft *d, const char *file, const char *text, struct err *e);
 int draft_gpuhunt(struct draft *d, const char *file, const char *text, struct err *e);
-/** Types with a data sheet, a list: their nodes and memory; and later, when all zones are known, links inside
- * each zone by the data sheets, where no other is known. */
-int draft_preset(struct draft *d, const char *types, struct err *e);
-int draft_preset_links(struct draft *d, const char *types, struct err *e);
-/** Is this link only what the data sheets say? NULL is none. */
-bool draft_is_preset(const struct draft *d, const struct draft_link *l);
+/** A list of GPU types with a data sheet, and of links by their name in `links` (the text of links.json;
+ * NULL: no such names). Types get their nodes and memory; and later, when all zones are known, a link between
+ * those in a zone by their data sheets. A named link joins ask->from and ask->to, or everything. Links that
+ * were measured come before both. */
+int draft_preset(struct draft *d, const char *list, const char *links, struct err *e);
+int draft_preset_links(struct draft *d, const char *list, const char *links, struct err *e);
 
 #endif

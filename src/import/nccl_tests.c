@@ -298,8 +298,6 @@ static int put_rows(const struct output *o, double factor, double share, int top
                 const int ti[2] = {turn ? most : least, turn ? least : most}, own[2] = {least, least};
                 const struct draft_link *there = draft_find_link(d, zone, gpu, ti),
                                         *of_least = draft_find_link(d, zone, gpu, own);
-                if (least < top && draft_is_preset(d, there)) there = NULL;
-                if (least < top && draft_is_preset(d, of_least)) of_least = NULL;
                 if (least < top ? there != NULL || most > top : most > top && !there) continue;
                 bool known = least < top && of_least;
                 if (known)

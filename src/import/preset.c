@@ -4,7 +4,7 @@
 #include <string.h>
 
 /* Nodes by their data sheet: memory, GPUs of a node, and what the network gives each GPU by what is achieved
- * of it. Between zones a data sheet knows nothing. */
+ * of it. Between zones a data sheet knows nothing. And links by the name of a kind of network. */
 
 static const struct device *sheet_of(const struct draft *d, const char *name) {
     for (int i = 0; i < d->n_device; i++)
@@ -21,41 +21,44 @@ static struct link flat(double Bps) {
     return l;
 }
 
-static struct link by_sheets(const struct device *x, int ti, const struct device *y, int tj) {
-    return flat(fmin(ldexp(network_Bps(x), ti), ldexp(network_Bps(y), tj)));
-}
-
-bool draft_is_preset(const struct draft *d, const struct draft_link *l) {
-    const struct device *x = l ? sheet_of(d, d->gpu[l->gpu[0]].name) : NULL,
-                        *y = l ? sheet_of(d, d->gpu[l->gpu[1]].name) : NULL;
-    return x && y && l->fit.c1 == 0 && l->fit.peak_Bps == by_sheets(x, l->ti[0], y, l->ti[1]).peak_Bps;
-}
-
-/* Links by data sheet between two types in a zone, where none is known. */
-static void put_links(struct draft *d, int zone, int g, int h, const struct device *x,
-                      const struct device *y) {
-    for (int i = 0; i < d->n_link; i++) {
-        const struct draft_link *l = &d->link[i];
-        if (l->zone[0] == zone && l->zone[1] == zone && l->gpu[0] == g && l->gpu[1] == h) return;
+/* The k-th entry of a list with commas, in the arena; NULL: there is none. */
+static const char *entry(const char *list, int k, struct arena *a) {
+    for (; list && k > 0; k--) {
+        list = strchr(list, ',');
+        if (list) list++;
     }
-    for (int a = 0; a < TP_N && 1 << a <= d->gpu[g].gpus_per_node; a++)
-        for (int b = 0; b < TP_N && 1 << b <= d->gpu[h].gpus_per_node; b++) {
-            const int z[2] = {zone, zone}, gpu[2] = {g, h}, ti[2] = {a, b};
-            struct link l = by_sheets(x, a, y, b);
-            draft_set_link(d, z, gpu, ti, &l);
-        }
+    return list ? arena_printf(a, "%.*s", (int)strcspn(list, ","), list) : NULL;
 }
 
-int draft_preset(struct draft *d, const char *types, struct err *e) {
-    for (const char *at = types; at; at = strchr(at, ',')) {
-        if (*at == ',') at++;
-        const char *name = arena_printf(d->a, "%.*s", (int)strcspn(at, ","), at);
+/* The definition of a link of this name, to be freed by the caller; NULL: there is none. */
+static cJSON *definition(const char *links, const char *name) {
+    cJSON *tree = links ? cJSON_Parse(links) : NULL, *found = NULL;
+    const cJSON *list = cJSON_GetObjectItemCaseSensitive(tree, "links");
+    for (const cJSON *x = list ? list->child : NULL; x && !found; x = x->next) {
+        const char *own = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(x, "name"));
+        if (own && !strcmp(own, name)) found = cJSON_Duplicate(x, true);
+    }
+    cJSON_Delete(tree);
+    return found;
+}
+
+static bool is_link(const char *links, const char *name) {
+    cJSON *x = definition(links, name);
+    cJSON_Delete(x);
+    return x != NULL;
+}
+
+int draft_preset(struct draft *d, const char *list, const char *links, struct err *e) {
+    const char *name;
+    for (int k = 0; (name = entry(list, k, d->a)); k++) {
+        if (is_link(links, name)) continue;
         const struct draft_alias *as = draft_alias(d, name, NAN);
         const struct device *x = as->name ? sheet_of(d, as->name) : NULL;
         if (!x)
             return err_set(e, EXIT_INPUT, "--preset %.60s: %s", name,
-                           as->why ? as->why
-                                   : "no data sheet of it; expected a GPU type of inputs/devices.json");
+                           as->why
+                               ? as->why
+                               : "expected a GPU type of inputs/devices.json or a link of inputs/links.json");
         int g = draft_gpu(d, as, x->gpus_per_node, "--preset", e);
         if (g < 0) return -1;
         for (int ti = 1; ti < TP_N; ti++)
@@ -65,26 +68,111 @@ int draft_preset(struct draft *d, const char *types, struct err *e) {
     return 0;
 }
 
-static bool is_preset(struct draft *d, const char *types, const char *type) {
-    for (const char *at = types; at; at = strchr(at, ',')) {
-        if (*at == ',') at++;
-        const char *name = arena_printf(d->a, "%.*s", (int)strcspn(at, ","), at);
-        if (!strcmp(draft_alias(d, name, NAN)->name, type)) return true;
-    }
+/* ---- pairs --------------------------------------------------------------------------- */
+
+static void add_pair(struct draft *d, const char *zone, const char *gpu, const char *zone2, const char *gpu2,
+                     const char *preset) {
+    const char *word[] = {zone, gpu, zone2, gpu2, preset};
+    cJSON *pair = cJSON_CreateArray();
+    if (!d->pairs) d->pairs = cJSON_CreateArray();
+    for (int i = 0; i < 5; i++) cJSON_AddItemToArray(pair, cJSON_CreateString(word[i]));
+    for (const cJSON *x = d->pairs->child; x; x = x->next)
+        if (cJSON_Compare(x, pair, true)) {
+            cJSON_Delete(pair);
+            return;
+        }
+    cJSON_AddItemToArray(d->pairs, pair);
+}
+
+/* "sheet-H100-80": a link as the data sheet has it, defined in the file. */
+static const char *define(struct draft *d, const struct device *x) {
+    const char *name = arena_printf(d->a, "sheet-%s", x->name);
+    double achieved = fmin(x->network_efficiency, 1);
+    if (!d->presets) d->presets = cJSON_CreateObject();
+    if (cJSON_GetObjectItemCaseSensitive(d->presets, name)) return name;
+    cJSON *o = cJSON_AddObjectToObject(d->presets, name);
+    json_add_number(o, "GBps", network_Bps(x) / achieved / 1e9);
+    json_add_number(o, "achieved", achieved);
+    json_add_number(o, "latency_us", fmax(1e6 * x->network_s, 0.01));
+    cJSON_AddStringToObject(o, "per", "gpu");
+    return name;
+}
+
+/* Is the type among those of the list? */
+static bool is_preset(struct draft *d, const char *list, const char *links, const char *type) {
+    const char *name;
+    for (int k = 0; (name = entry(list, k, d->a)); k++)
+        if (!is_link(links, name) && !strcmp(draft_alias(d, name, NAN)->name, type)) return true;
     return false;
 }
 
-int draft_preset_links(struct draft *d, const char *types, struct err *e) {
-    if (!d->n_zone && draft_zone(d, d->ask->zone ? d->ask->zone : "cluster", "--zone", e) < 0) return -1;
+/* Of two types the slower network counts. */
+static void put_sheets(struct draft *d, const char *list, const char *links) {
+    for (int g = 0; g < d->n_gpu; g++)
+        for (int h = g; h < d->n_gpu; h++) {
+            const struct device *x = sheet_of(d, d->gpu[g].name), *y = sheet_of(d, d->gpu[h].name);
+            bool both = x && y && is_preset(d, list, links, d->gpu[g].name) &&
+                        is_preset(d, list, links, d->gpu[h].name);
+            for (int z = 0; z < d->n_zone && both; z++) {
+                add_pair(d, d->zone[z], d->gpu[g].name, d->zone[z], d->gpu[h].name,
+                         define(d, network_Bps(x) < network_Bps(y) ? x : y));
+                if (g == h) d->paired[z][g] = true;
+            }
+        }
+}
+
+/* ZONE/GPU, "*" for NULL. */
+static int read_end(struct draft *d, const char *text, const char *option, const char **zone,
+                    const char **gpu, struct err *e) {
+    const char *slash = text ? strchr(text, '/') : NULL;
+    *zone = *gpu = "*";
+    if (!text) return 0;
+    if (!slash) return err_set(e, EXIT_INPUT, "%s %s: expected ZONE/GPU, the end of a link", option, text);
+    *zone = arena_printf(d->a, "%.*s", (int)(slash - text), text);
+    *gpu = slash + 1;
+    if (draft_zone(d, *zone, option, e) < 0) return -1;
+    return draft_find_gpu(d, *gpu) >= 0
+               ? 0
+               : err_set(e, EXIT_INPUT, "%s %s: no such GPU type in the site", option, text);
+}
+
+static bool meets(const char *pattern, const char *name) {
+    return !strcmp(pattern, "*") || !strcmp(pattern, name);
+}
+
+static int put_named(struct draft *d, const char *name, const char *links, struct err *e) {
+    const char *zone[2], *gpu[2], *to = d->ask->to ? d->ask->to : d->ask->from;
+    if (read_end(d, d->ask->from, "--from", &zone[0], &gpu[0], e) ||
+        read_end(d, to, "--to", &zone[1], &gpu[1], e))
+        return -1;
+    add_pair(d, zone[0], gpu[0], zone[1], gpu[1], name);
+    if (!d->presets) d->presets = cJSON_CreateObject();
+    if (!cJSON_GetObjectItemCaseSensitive(d->presets, name))
+        cJSON_AddItemToObject(d->presets, name, definition(links, name));
     for (int z = 0; z < d->n_zone; z++)
         for (int g = 0; g < d->n_gpu; g++)
-            for (int h = 0; h < d->n_gpu; h++) {
-                const struct device *x = sheet_of(d, d->gpu[g].name), *y = sheet_of(d, d->gpu[h].name);
-                if (x && y && is_preset(d, types, d->gpu[g].name) && is_preset(d, types, d->gpu[h].name))
-                    put_links(d, z, g, h, x, y);
-            }
-    draft_note(d, "links inside a zone are those of data sheets where none was measured%s",
-               d->n_zone > 1 ? "; between zones none is known" : "");
-    draft_source(d, "links inside zones: data sheets (inputs/devices.json)");
+            d->paired[z][g] |= meets(zone[0], d->zone[z]) && meets(zone[1], d->zone[z]) &&
+                               meets(gpu[0], d->gpu[g].name) && meets(gpu[1], d->gpu[g].name);
+    draft_source(d, "links %s: inputs/links.json", name);
+    return 0;
+}
+
+int draft_preset_links(struct draft *d, const char *list, const char *links, struct err *e) {
+    const char *name;
+    bool sheets = false, everywhere = false;
+    if (!d->n_zone && draft_zone(d, d->ask->zone ? d->ask->zone : "cluster", "--zone", e) < 0) return -1;
+    for (int k = 0; (name = entry(list, k, d->a)); k++) {
+        bool link = is_link(links, name);
+        sheets |= !link;
+        everywhere |= link && !d->ask->from;
+    }
+    if (sheets && !everywhere) {
+        put_sheets(d, list, links);
+        draft_note(d, "links inside a zone are those of data sheets where none was measured%s",
+                   d->n_zone > 1 ? "; they know none between zones" : "");
+        draft_source(d, "links inside zones: data sheets (inputs/devices.json)");
+    }
+    for (int k = 0; (name = entry(list, k, d->a)); k++)
+        if (is_link(links, name) && put_named(d, name, links, e)) return -1;
     return 0;
 }

@@ -332,9 +332,12 @@ static int settle(struct cluster *c) {
         if (k->least < k->most || k->most != d->gpu[g].gpus_per_node)
             draft_note(
                 d,
-                "%s: nodes in %s have %d to %d %s; the site says %d (\"gpus_per_node\" in a job's pools says "
+                "%s: nodes in %s have %s %s; the site says %d (\"gpus_per_node\" in a job's pools says "
                 "how many nodes have fewer)",
-                c->file, d->zone[k->zone], k->least, k->most, k->as->name, d->gpu[g].gpus_per_node);
+                c->file, d->zone[k->zone],
+                k->least < k->most ? arena_printf(d->a, "%d to %d", k->least, k->most)
+                                   : arena_printf(d->a, "%d", k->most),
+                k->as->name, d->gpu[g].gpus_per_node);
     }
     return 0;
 }

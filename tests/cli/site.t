@@ -26,6 +26,7 @@ golden nccl-text21 --preset H100-80 --nccl-tests $dir/allreduce-2.18.txt --from 
 golden nccl-node --nccl-topology $dir/topo.xml --nccl-tests $dir/allreduce-2.19.json
 golden nccl-sendrecv --nccl-topology $dir/topo.xml --nccl-tests $dir/sendrecv-2.19.json --from cluster/L4-24
 golden preset --preset H100-80,L4-24 --zone here
+golden preset-links --preset H100-80,L4-24,eth-100g --slurm $dir/nodes.txt --map a100_80gb=H100-80 --topology $dir/topology.conf
 golden skypilot --skypilot $dir/skypilot-zones.csv
 golden skypilot-spot --skypilot $dir/skypilot-zones.csv --spot --gpus L4-24 --zones home=mid-east1-b
 golden skypilot-regions --skypilot $dir/skypilot-regions.csv --map A6000=A6000-48
@@ -146,6 +147,14 @@ run "$sailor" site --preset Z80
 expect 2 "a preset without a data sheet"
 run "$sailor" site --preset H100
 expect 0 "a preset that is known by another name"
+run "$sailor" site -m "$tmp/mine.json" --preset ib-ndr --from a/H100-80 --to b/L4-24
+expect 0 "a named link between two ends"
+has out '["a", "H100-80", "b", "L4-24", "ib-ndr"]' "becomes a pair"
+run "$sailor" site -m "$tmp/mine.json" --preset ib-ndr --from a/H100-81
+expect 2 "an end that is not there"
+run "$sailor" site -m inputs/examples/three-types/site.json
+expect 0 "a site with links by name"
+has out '"pairs": [' "keeps them"
 run "$sailor" site -m none
 expect 2 "a site that is not there"
 run "$sailor" site --skypilot $dir/skypilot-zones.csv --zones mid-east1-c
