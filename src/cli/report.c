@@ -1,13 +1,16 @@
 #include "base/text.h"
+#include "cli/html.h"
 #include "cli/limits.h"
 #include "formats/inputs.h"
+#include "io/file.h"
 #include "io/json.h"
 
 #include <math.h>
 #include <string.h>
 
 static struct {
-    const char *inputs;
+    const char *inputs, *html;
+    bool force;
     bool json;
     int row;
     struct limits limits;
@@ -21,6 +24,9 @@ static const struct opt options[] = {
     OPTION_REAL(0, "min-iterations-per-s", "Y", 1e-12, 1e12, &o.limits.min_per_s,
                 "of a frontier, the cheapest plan of at least Y iterations per second (with --max-usd: the "
                 "fastest), and its bound"),
+    OPTION_TEXT(0, "html", "OUT.html", &o.html,
+                "write a page with pictures of plans and frontiers instead, which loads nothing else"),
+    PROGRAM_OPTION_FORCE(&o.force),
     PROGRAM_OPTION_INPUTS(&o.inputs),
 };
 const struct opt_command report_command = {
@@ -99,10 +105,19 @@ static int check_within(const char *path, const struct results *r, struct err *e
     return err_set(e, code, "%s: no plan within the limits: %s", path, why ? why : "not searched yet");
 }
 
+static int write_html(const struct results *r, struct arena *a, struct err *e) {
+    struct text t = {0};
+    html_report(r, o.row, &t, a);
+    int rc = file_write(o.html, t.s, t.n, e);
+    text_free(&t);
+    return rc;
+}
+
 static int report(const char **file, int n, struct arena *a, struct err *e) {
     (void)n;
     struct results r, within;
     struct cli_gauge gauge = {0};
+    if (o.html && file_can_create(o.html, o.force, "use -f to overwrite it", e)) return -1;
     if (results_read(file[0], NULL, &r, a, e)) return -1;
     if (o.row >= r.n_row)
         return err_set(e, EXIT_INPUT, "%s: has no row %d; expected 0 to %d", file[0], o.row, r.n_row - 1);
@@ -110,6 +125,7 @@ static int report(const char **file, int n, struct arena *a, struct err *e) {
     complete_model(&r, &gauge, a);
     cli_peaks_load(&gauge.peaks, r.job->workload.site, r.job->workload.element_bytes, o.inputs);
     if (limited && limits_answer(file[0], &r, &o.limits, &within, a, e)) return -1;
+    if (o.html) return write_html(limited ? &within : &r, a, e);
     if (!o.json)
         show_head(file[0], &r, limited ? limits_text(&o.limits, a) : NULL, a);
     else if (!r.complete)

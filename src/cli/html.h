@@ -1,0 +1,8 @@
+#ifndef SAILOR_CLI_HTML_H
+#define SAILOR_CLI_HTML_H
+#include "formats/results.h"
+#include "io/json.h"
+
+/** Stored results as one HTML page that loads nothing; `only` >= 0: that row alone. */
+void html_report(const struct results *r, int only, struct text *t, struct arena *a);
+#endif
