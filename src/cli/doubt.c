@@ -10,6 +10,14 @@
 
 #include <math.h>
 
+/* How far the layer times of a GPU type may be off. */
+static double layers_doubt(const struct workload *w, const struct residuals *known, int g) {
+    const struct profile *p = w->profile[g];
+    double layers = p ? p->spread : 0;
+    if (!p || !p->estimated) return layers;
+    return risk_both(layers, risk_deviation(residuals_sheet(known, w->site->gpu[g].name)->time));
+}
+
 int cli_doubt_of(struct cli_doubt *d, const struct workload *w, const char *estimator, const char *file,
                  const char *text, struct arena *a, struct err *e) {
     struct residuals known;
@@ -18,13 +26,9 @@ int cli_doubt_of(struct cli_doubt *d, const struct workload *w, const char *esti
     const struct residual *own = residuals_estimator(&known, estimator);
     if (!own) return 0;
     for (int g = 0; g < w->site->n_gpu; g++) {
-        const struct profile *p = w->profile[g];
-        double layers = p ? p->spread : 0;
+        double layers = layers_doubt(w, &known, g);
+        for (int v = 0; v < w->n_variant; v++) layers = fmax(layers, layers_doubt(&w->variant[v], &known, g));
         d->memory[g] = risk_deviation(own->memory);
-        if (p && p->estimated) {
-            const struct residual *sheet = residuals_sheet(&known, w->site->gpu[g].name);
-            layers = risk_both(layers, risk_deviation(sheet->time));
-        }
         d->time[g] = risk_both(risk_deviation(own->time), layers);
     }
     d->low = risk_world(w, d->time, RISK_LOW, a);

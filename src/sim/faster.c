@@ -55,6 +55,8 @@ void faster_link(struct link *l, double speed) {
     l->c1 *= speed;
     l->c0 *= speed;
     l->peak_Bps *= speed;
+    l->rate_Bps *= speed;
+    l->latency_s /= speed;
 }
 
 static void widen(const struct site *s, struct link *link, int from, int to, double speed) {

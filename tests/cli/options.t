@@ -53,6 +53,14 @@ a, b = (json.loads(open(f"{sys.argv[1]}/{f}").readline()) for f in ("planned", "
 assert all(a[k] == b[k] for k in ("iteration_time_s", "cost_usd_per_iteration", "peak_memory_bytes")), (a, b)
 EOF
 ok $? "simulate estimates the exported plan as the search did"
+json "o[0]['iteration_time_low_s'] < 0.9 * o[0]['iteration_time_s'] and o[0]['iteration_time_high_s'] > 1.1 * o[0]['iteration_time_s']" \
+    "with an interval"
+run "$sailor" simulate "$tmp/plan.json" --explain
+expect 0 "--explain of it"
+run "$sailor" simulate "$tmp/plan.json" --trace "$tmp/trace.json"
+[ "$rc" = 2 ]
+ok $? "a trace is one of the events"
+has err "estimator events: knows no recompute, zero and sequence_parallel" "which do not know these options"
 for format in megatron flagscale; do
     run "$sailor" export "$tmp/plan.json" --format $format
     has out "    --recompute-granularity full" "$format: recomputation"
@@ -194,6 +202,10 @@ a, b = (json.loads(open(f"{sys.argv[1]}/{f}").readline()) for f in ("alone", "ou
 assert a["plan"] == b["plan"] and a["lower_bound"] == b["lower_bound"] and a["status"] == b["status"]
 EOF
 ok $? "to the same answer"
+plan --gap 0 --risk 0.95
+bound=$("$python" -c "import json; print(json.load(open('$tmp/alone'))['lower_bound'])")
+json "o[0]['status'] == 'optimal' and o[0]['lower_bound'] > 1.1 * $bound" \
+    "--risk holds for every choice"
 ask "$tmp/job.json" scores tight '"recompute": "auto", "zero": "auto", "objective": "frontier",'
 plan
 json "o[0]['frontier'] and o[0]['status'] in ('optimal', 'feasible')" "a frontier over all choices"

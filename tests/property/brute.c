@@ -252,7 +252,7 @@ static int spell_out(const struct stage *s, struct kind *k) {
 
 static bool usable(const struct link *l, double bytes, enum estimator est) {
     if (!l) return false;
-    if (bytes <= 0) return true;
+    if (bytes <= 0 || l->rate_Bps > 0) return true;
     if (est == ESTIMATOR_NATIVE) bytes = bytes < 65536 ? 65536 : bytes > 1073741824.0 ? 1073741824.0 : bytes;
     double y = log2(bytes / 1e6);
     return l->c2 * y * y + l->c1 * y + l->c0 > 0;

@@ -382,6 +382,21 @@ void instance_vary(struct instance *in, struct arena *a) {
     in->traits = arena_printf(a, "%s, %d choices of options", in->traits, n);
 }
 
+void instance_rate_links(struct instance *in, struct arena *a) {
+    struct rng rng = {.seed = in->seed ^ 0x4a7e}, *r = &rng;
+    size_t side = (size_t)in->site.n_zone * (size_t)in->site.n_gpu * TP_N;
+    struct link *link = ARENA_ARRAY(a, struct link, side * side);
+    for (size_t i = 0; i < side * side; i++) {
+        link[i] = in->site.link[i];
+        if (!link[i].known || rng_chance(r, 0.5)) continue;
+        double rate = 1e9 * rng_log(r, 0.1, 30);
+        link[i] = (struct link){
+            .latency_s = rng_log(r, 1e-6, 1e-2), .rate_Bps = rate, .peak_Bps = rate, .known = true};
+    }
+    in->site.link = link;
+    in->traits = arena_printf(a, "%s, rated links", in->traits);
+}
+
 struct search_problem instance_problem(const struct instance *in, enum objective objective) {
     return (struct search_problem){.w = &in->w,
                                    .pool = in->pool,

@@ -43,6 +43,9 @@ struct instance *instance_random(uint64_t seed, const struct shape *shape, struc
 /** Gives the instance options to choose from, up to six choices, and the native estimator. */
 void instance_vary(struct instance *in, struct arena *a);
 
+/** Every second link gets a latency and a rate instead of its fit. */
+void instance_rate_links(struct instance *in, struct arena *a);
+
 /** The search problem of an instance, without limits. */
 struct search_problem instance_problem(const struct instance *in, enum objective objective);
 

@@ -48,6 +48,7 @@ static const struct link *find_link(struct judge *J, int zone, int gpu, int n, i
 }
 
 static double bw(const struct judge *J, const struct link *l, double x) {
+    if (l->rate_Bps > 0) return x / 1e9 / (l->latency_s + x / l->rate_Bps);
     if (J->est ==
         ESTIMATOR_NATIVE) { /* NATIVE: the fit is not used outside the measured sizes, 64 KiB to 1 GiB */
         if (x < 65536) x = 65536;
@@ -243,7 +244,8 @@ int main(int argc, char **argv) {
         struct rng r = {.seed = seed * 1000003 + n};
         struct shape shape = {rng_int(&r, 1, 3), rng_int(&r, 1, 3), 1, 10, 2, 10, false};
         struct instance *in = instance_random(seed * 1000003 + n, &shape, &a);
-        bool vms = rng_chance(&r, 0.3);
+        bool vms = rng_chance(&r, 0.3), rated = rng_chance(&r, 0.2);
+        if (rated) instance_rate_links(in, &a);
         struct plan *p = plan_random(in, vms, &r, &a);
         struct err e = {0};
         const struct workload *w = &in->w;

@@ -273,6 +273,7 @@ static bool one_instance(uint64_t seed, bool verbose) {
     bool varied = seed % 3 == 0; /* with options to choose from */
     struct instance *in = small_instance(seed, varied ? PLANS_VARIED : PLANS_MAX, &a);
     if (varied) instance_vary(in, &a);
+    if (seed % 5 == 1) instance_rate_links(in, &a);
     const struct nodes *nodes = draw_nodes(in, &a);
     struct search_problem p = instance_problem(in, OBJECTIVE_THROUGHPUT);
     p.nodes = nodes;

@@ -29,6 +29,8 @@ static void plans_of(uint64_t seed) {
     struct arena a = {0};
     struct rng r = {.seed = seed};
     struct instance *in = instance_random(seed, &shape, &a);
+    if (seed % 3 == 0) instance_vary(in, &a);
+    if (seed % 4 == 0) instance_rate_links(in, &a);
     double even[GPUS_MAX], odd[GPUS_MAX], least = INFINITY, most = 0;
     for (int g = 0; g < in->site.n_gpu; g++) {
         even[g] = 0.1;
@@ -43,7 +45,8 @@ static void plans_of(uint64_t seed) {
                           *middle = risk_world(&in->w, odd, 0.5, &a);
     bool good = true;
     for (int i = 0; i < PLANS; i++) {
-        const struct plan *p = plan_random(in, false, &r, &a);
+        struct plan *p = plan_random(in, false, &r, &a);
+        if (p && in->w.n_variant) p->options = in->w.variant[rng_int(&r, 0, in->w.n_variant - 1)].options;
         double t = p ? time_s(&in->w, p) : NAN;
         if (isnan(t)) continue;
         good &= near(time_s(all, p), t * risk_factor(0.1, 0.95));
@@ -57,7 +60,9 @@ static void plans_of(uint64_t seed) {
 
 static void best_of(uint64_t seed) {
     struct arena a = {0};
-    struct instance *in = small_instance(seed, PLANS_MAX, &a);
+    struct instance *in = small_instance(seed, PLANS_MAX / 4, &a);
+    if (seed % 3 == 0) instance_vary(in, &a);
+    if (seed % 4 == 0) instance_rate_links(in, &a);
     struct search_problem p = instance_problem(in, OBJECTIVE_THROUGHPUT);
     struct rng r = {.seed = seed ^ 0x415c};
     struct row_result row = {0};
