@@ -24,6 +24,8 @@ static void look_at_kept(struct net *n, int layer, const struct kept *k, struct 
     size_t N = (size_t)n->tokens, H = (size_t)n->arch->hidden;
     struct net_widths w = net_widths(n);
     bool head = arch_kind(n->arch, layer) == LAYER_HEAD;
+    /* what blocks share is that of another one */
+    int known = arch_kind(n->arch, layer) == LAYER_BLOCK && n->recompute == RECOMPUTE_FULL ? 1 : INT_MAX;
     const struct {
         const char *name;
         const void *at;
@@ -40,7 +42,7 @@ static void look_at_kept(struct net *n, int layer, const struct kept *k, struct 
         {"logits", k->logits,
          head ? N * arch_part(&n->arch->tensor[LAYER_HEAD][HEAD_MATRIX], n->tp, 0).room : 0},
     };
-    for (int i = 0; i < (int)(sizeof tensor / sizeof *tensor); i++) {
+    for (int i = 0; i < (int)(sizeof tensor / sizeof *tensor) && i < known; i++) {
         if (!tensor[i].at || net_is_finite(n, tensor[i].at, n->backend->elem, tensor[i].elements)) continue;
         note(f, (struct finding){ACTIVATIONS + layer * PER_LAYER + i, layer, "activation", tensor[i].name});
         return;

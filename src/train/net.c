@@ -62,31 +62,61 @@ struct net_widths net_widths(const struct net *n) {
                                .gated = ffn};
 }
 
-static void place_kept(const struct net *n, enum layer_kind kind, struct kept *k, struct carver *c) {
+/* What a block computes before its second linear map of the feed-forward net, in three parts. */
+enum { INPUT = 1, SAVED = 2, OTHERS = 4 };
+
+static void place_block(const struct net *n, struct kept *k, unsigned parts, struct carver *c) {
     const struct arch *a = n->arch;
     size_t N = (size_t)n->tokens, H = (size_t)a->hidden, e = elem_bytes(n->backend->elem),
            acc = elem_bytes(n->backend->acc), saved, work;
     struct net_widths w = net_widths(n);
-    if (kind == LAYER_EMBEDDING) return;
-    k->x = carve(c, N * H, e);
-    if (kind == LAYER_NOTHING) return;
+    n->backend->attention_bytes(n->backend, attention_of(n, 1), &saved, &work);
+    if (parts & INPUT) k->x = carve(c, N * H, e);
+    if (parts & SAVED) k->saved = carve(c, saved, 1);
+    if (!(parts & OTHERS)) return;
     k->mean1 = a->rms_norm ? NULL : carve(c, N, acc);
     k->rstd1 = carve(c, N, acc);
     k->norm1 = carve(c, N * H, e);
-    if (kind == LAYER_HEAD) {
-        k->logits = carve(c, N * arch_part(&a->tensor[LAYER_HEAD][HEAD_MATRIX], n->tp, 0).room, e);
-        return;
-    }
-    n->backend->attention_bytes(n->backend, attention_of(n, 1), &saved, &work);
     k->q = carve(c, N * w.q, e);
     k->kv = w.kv ? carve(c, N * w.kv, e) : NULL;
-    k->saved = carve(c, saved, 1);
     k->attention = carve(c, N * w.attention, e);
     k->x2 = carve(c, N * H, e);
     k->mean2 = a->rms_norm ? NULL : carve(c, N, acc);
     k->rstd2 = carve(c, N, acc);
     k->norm2 = carve(c, N * H, e);
     k->fc1 = carve(c, N * w.fc1, e);
+}
+
+/* The parts that blocks keep; the others they share. */
+static unsigned parts_kept(const struct net *n) {
+    return n->recompute == RECOMPUTE_FULL        ? INPUT
+           : n->recompute == RECOMPUTE_SELECTIVE ? INPUT | OTHERS
+                                                 : INPUT | SAVED | OTHERS;
+}
+
+static void place_kept(const struct net *n, enum layer_kind kind, struct kept *k, struct carver *c) {
+    const struct arch *a = n->arch;
+    size_t N = (size_t)n->tokens, H = (size_t)a->hidden, e = elem_bytes(n->backend->elem),
+           acc = elem_bytes(n->backend->acc);
+    if (kind == LAYER_BLOCK) place_block(n, k, parts_kept(n), c);
+    if (kind == LAYER_EMBEDDING || kind == LAYER_BLOCK) return;
+    k->x = carve(c, N * H, e);
+    if (kind == LAYER_NOTHING) return;
+    k->mean1 = a->rms_norm ? NULL : carve(c, N, acc);
+    k->rstd1 = carve(c, N, acc);
+    k->norm1 = carve(c, N * H, e);
+    k->logits = carve(c, N * arch_part(&a->tensor[LAYER_HEAD][HEAD_MATRIX], n->tp, 0).room, e);
+}
+
+static void share_kept(struct net *n) {
+    for (int i = 0; i < n->slots; i++)
+        for (int l = 0; l < n->end - n->first; l++) {
+            struct kept *k = &n->slot[i].kept[l];
+            void *x = k->x;
+            if (n->layer[l].kind != LAYER_BLOCK) continue;
+            if (n->recompute == RECOMPUTE_SELECTIVE) k->saved = n->shared.saved;
+            if (n->recompute == RECOMPUTE_FULL) *k = n->shared, k->x = x;
+        }
 }
 
 static void place_slots(const struct net *n, struct carver *c) {
@@ -124,6 +154,8 @@ static void place_work(struct net *n, struct carver *c) {
     n->dkv = w.kv ? carve(c, N * w.kv, e) : NULL;
     n->dnorm_kv = w.kv ? carve(c, N * H, e) : NULL;
     n->dgated = w.gated < w.fc1 ? carve(c, N * w.gated, e) : NULL;
+    place_block(n, &n->shared, (INPUT | SAVED | OTHERS) & ~parts_kept(n), c);
+    share_kept(n);
     n->turns = a->rotary ? carve(c, (size_t)a->sequence * (size_t)a->head_size, acc) : NULL;
 }
 
@@ -152,6 +184,7 @@ void net_place(struct net *n, const struct arch *arch, struct net_shape shape, s
                       .end = shape.end,
                       .micro_batch = shape.micro_batch,
                       .slots = shape.slots,
+                      .recompute = shape.recompute,
                       .tokens = shape.micro_batch * arch->sequence};
     n->layer = ARENA_ARRAY(arena, struct layer, n->end - n->first);
     n->slot = ARENA_ARRAY(arena, struct slot, n->slots);
@@ -376,8 +409,13 @@ static void turn(struct net *n, void *q, void *kv, bool back) {
 /* Where query and key/value are tensors of their own, their numbers; else those of both together. */
 static int query(const struct net *n) { return arch_grouped(n->arch) ? BLOCK_Q : BLOCK_QKV; }
 
-/* x2 = x + out(attention(qkv(norm1(x)))), y = x2 + fc2(f(fc1(norm2(x2)))) */
-static void block_forward(struct net *n, const struct layer *l, struct kept *k, void *y) {
+static void block_attention(struct net *n, const struct layer *l, struct kept *k) {
+    n->backend->attention(n->backend, k->attention, k->saved, n->attention_work, k->q, k->kv,
+                          attention_of(n, l->index));
+}
+
+/* All that is kept: x2 = x + out(attention(qkv(norm1(x)))), and fc1(norm2(x2)). */
+static void block_begin(struct net *n, const struct layer *l, struct kept *k) {
     struct backend *b = n->backend;
     struct net_widths w = net_widths(n);
     int N = n->tokens, H = n->arch->hidden, q = query(n);
@@ -389,7 +427,7 @@ static void block_forward(struct net *n, const struct layer *l, struct kept *k, 
         b->linear(b, k->kv, k->norm1, weight(n, l, BLOCK_KV), weight(n, l, BLOCK_KV_BIAS), N, H, (int)w.kv,
                   false);
     turn(n, k->q, k->kv, false);
-    b->attention(b, k->attention, k->saved, n->attention_work, k->q, k->kv, attention_of(n, l->index));
+    block_attention(n, l, k);
     b->linear(b, k->x2, k->attention, weight(n, l, BLOCK_OUT), NULL, N, (int)w.attention, H, true);
     replica_sum(n, k->x2);
     b->residual(b, k->x2, k->x, k->x2, weight(n, l, BLOCK_OUT_BIAS), N, H);
@@ -397,6 +435,14 @@ static void block_forward(struct net *n, const struct layer *l, struct kept *k, 
             weight(n, l, BLOCK_NORM2_BIAS), N, H, epsilon);
     b->linear(b, k->fc1, k->norm2, weight(n, l, BLOCK_FC1), weight(n, l, BLOCK_FC1_BIAS), N, H, (int)w.fc1,
               false);
+}
+
+/* y = x2 + fc2(f(fc1(norm2(x2)))) */
+static void block_forward(struct net *n, const struct layer *l, struct kept *k, void *y) {
+    struct backend *b = n->backend;
+    struct net_widths w = net_widths(n);
+    int N = n->tokens, H = n->arch->hidden;
+    block_begin(n, l, k);
     b->activate(b, n->fc2_in, k->fc1, n->arch->activation, (size_t)N * w.gated);
     b->linear(b, y, n->fc2_in, weight(n, l, BLOCK_FC2), NULL, N, (int)w.gated, H, true);
     replica_sum(n, y);
@@ -417,8 +463,10 @@ static void projections_backward(struct net *n, const struct layer *l, const str
 }
 
 /* dy is the gradient of the block's output, and of its input when this returns. */
-static void block_backward(struct net *n, const struct layer *l, const struct kept *k, void *dy) {
+static void block_backward(struct net *n, const struct layer *l, struct kept *k, void *dy) {
     struct backend *b = n->backend;
+    if (n->recompute == RECOMPUTE_FULL) block_begin(n, l, k);
+    if (n->recompute == RECOMPUTE_SELECTIVE) block_attention(n, l, k);
     struct net_widths w = net_widths(n);
     int N = n->tokens, H = n->arch->hidden, F = (int)w.gated;
     void *dgated = n->dgated ? n->dgated : n->dfc;

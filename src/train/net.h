@@ -1,5 +1,6 @@
 #ifndef SAILOR_TRAIN_NET_H
 #define SAILOR_TRAIN_NET_H
+#include "sim/sheet.h"
 #include "train/clock.h"
 #include "train/comm.h"
 #include "train/ledger.h"
@@ -48,6 +49,7 @@ struct net {
     struct clock *clock;
     int tp, tp_rank, first, end, micro_batch, slots;
     int tokens; /* N */
+    enum recompute recompute;
 
     struct layer *layer; /* [end - first] */
     size_t params;       /* elements in each flat buffer */
@@ -63,11 +65,14 @@ struct net {
     void *dnorm, *dq, *dattention, *dfc, *fc2_in, *attention_work, *sums;
     void *dkv, *dnorm_kv; /* where key/value heads are grouped */
     void *dgated;         /* [N][F / tp] of SwiGLU */
+    struct kept shared;   /* what blocks do not keep but compute again: one for all of them */
 };
 
 /* Which part a rank holds. */
 struct net_shape {
     int first, end, tp, tp_rank, micro_batch, slots;
+    enum recompute
+        recompute; /* what blocks do not keep: the attention's probabilities, or all but the input */
 };
 
 /** Elements of one token in the tensors of a block. */

@@ -159,11 +159,9 @@ static int load_plan(struct run_session *j, struct err *e) {
     text[size] = 0;
     if (training_from_json(text, j->path, &j->training, j->arena, e)) return -1;
     const struct plan_options *chosen = &j->training.plan->options;
-    if (chosen->recompute != RECOMPUTE_NONE || chosen->sequence_parallel || chosen->zero)
+    if (chosen->sequence_parallel || chosen->zero)
         return err_set(e, EXIT_INPUT, "%s: /%s: not built; expected a plan without", j->path,
-                       chosen->recompute != RECOMPUTE_NONE ? "recompute"
-                       : chosen->zero                      ? "zero"
-                                                           : "sequence_parallel");
+                       chosen->sequence_parallel ? "sequence_parallel" : "zero");
     while (train_dtypes[j->dtype] && strcmp(j->training.dtype, train_dtypes[j->dtype])) j->dtype++;
     if (!train_dtypes[j->dtype])
         return err_set(e, EXIT_INPUT, "%s: /dtype: \"%s\"; expected \"fp32\" or \"bf16\"", j->path,

@@ -276,8 +276,12 @@ double trainer_evaluate(struct trainer *t) {
 int trainer_make(struct trainer *t, const struct grid *g, const struct data *d, struct backend *b,
                  struct comm *c, struct train_options o, struct arena *a, struct err *e) {
     const struct grid_cell *cell = &g->cell[g->cell_of[c->rank]];
-    struct net_shape shape = {
-        cell->first, cell->end, cell->tp, c->rank - cell->first_rank, g->plan->micro_batch_size, 0};
+    struct net_shape shape = {.first = cell->first,
+                              .end = cell->end,
+                              .tp = cell->tp,
+                              .tp_rank = c->rank - cell->first_rank,
+                              .micro_batch = g->plan->micro_batch_size,
+                              .recompute = g->plan->options.recompute};
     struct group *replica = NULL;
     *t = (struct trainer){.arch = g->arch,
                           .grid = g,

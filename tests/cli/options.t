@@ -83,7 +83,7 @@ done
 if [ -x "$train" ]; then
     run "$train" run "$tmp/plan.json"
     expect 2 "the trainer refuses the plan"
-    has err "/recompute: not built" "and says why"
+    has err "/sequence_parallel: not built" "and says why"
 else
     n=$((n + 2)); echo "ok $((n - 1)) - the trainer # SKIP not built"; echo "ok $n - the trainer # SKIP not built"
 fi

@@ -49,6 +49,19 @@ run "$train" run "$tmp/one.json" --steps 1 -q --resume "$tmp/opt-tiny.h5"
 expect 2 "the checkpoint of another model"
 has err "positions 130 after 2" "both are described"
 
+# ---- what is recomputed has the same bits, and is not held ----
+held() { "$python" -c "import h5py; f = h5py.File('$1')['rank']; print(int(f['peak_bytes'][:, 3].max()))"; }
+plan "$tmp/pipe.json" llama-tiny "0,3:1;3,6:1"
+for mode in none selective full; do
+    sed 's/{"format"/{"recompute": "'$mode'", "format"/' "$tmp/pipe.json" >"$tmp/$mode.json"
+    run "$mpiexec" -n 2 "$train" run "$tmp/$mode.json" --steps 2 -q --json -o "$tmp/$mode.h5"
+    "$python" -c "import json; print([json.loads(line)['loss'] for line in open('$tmp/out')])" >"$tmp/$mode.losses"
+done
+cmp -s "$tmp/none.losses" "$tmp/selective.losses" && cmp -s "$tmp/none.losses" "$tmp/full.losses"
+ok $? "the losses of what is kept"
+[ "$(held "$tmp/full.h5")" -lt "$(held "$tmp/selective.h5")" ] && [ "$(held "$tmp/selective.h5")" -lt "$(held "$tmp/none.h5")" ]
+ok $? "activations take $(held "$tmp/none.h5"), $(held "$tmp/selective.h5"), $(held "$tmp/full.h5") bytes"
+
 # ---- public weights ----
 run "$train" weights "$tmp/llama-tiny.h5" --model llama-tiny -o "$tmp/w.safetensors"
 expect 0 "weights of a checkpoint"

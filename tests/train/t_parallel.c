@@ -113,9 +113,28 @@ static const struct {
     {8, "0-2:2,2;2-4:2,2", 4, 1},         /* data, tensor and pipeline */
 };
 
+/* What the backward pass computes again has the bits that were not kept, and takes less memory. */
+static void recomputed(const struct arch *arch, const char *text, int batch, int micro,
+                       const struct small_run *x, struct arena *a) {
+    struct plan *plan = small_plan(text, batch, micro, a);
+    size_t least = x->category_bytes[MEMORY_ACTIVATIONS];
+    for (int mode = RECOMPUTE_SELECTIVE; mode <= RECOMPUTE_FULL; mode++) {
+        struct small_run y;
+        plan->options.recompute = (enum recompute)mode;
+        small_train(arch, plan, m.comm, m.size, x->steps, false, backend_cpu_open, &y);
+        bool less = y.category_bytes[MEMORY_ACTIVATIONS] <= least;
+        least = y.category_bytes[MEMORY_ACTIVATIONS];
+        ok(same(x, &y) && less,
+           mode == RECOMPUTE_FULL ? "the same bits, recomputed in full"
+                                  : "the same bits, attention recomputed",
+           text, batch, micro);
+    }
+}
+
 /* The parts of other families, in double precision, where no error of rounding can hide one. */
 static void families(int number, const char *text, int batch, int micro, struct arena *a) {
     const struct plan *plan = small_plan(text, batch, micro, a), *one = small_plan("0-4:1", batch, batch, a);
+    struct plan *again = small_plan(text, batch, micro, a);
     bool replicas = strpbrk(text, ",|");
     small_clip = 0.25; /* the norm is larger on every step: all plans find the same one */
     for (int i = 0; small_families[i]; i++) {
@@ -125,7 +144,8 @@ static void families(int number, const char *text, int batch, int micro, struct 
         small_train(&arch, one, NULL, 1, 2, false, backend_f64_open, &alone);
         small_train(&arch, plan, m.comm, m.size, 2, false, backend_f64_open, &x);
         ok(near(&x, &alone, 1e-9), arena_printf(a, "%s, as one rank", small_families[i]), text, batch, micro);
-        small_train(&arch, plan, m.comm, m.size, 2, replicas, backend_f64_open, &y);
+        again->options.recompute = i % 2 ? RECOMPUTE_FULL : RECOMPUTE_SELECTIVE;
+        small_train(&arch, again, m.comm, m.size, 2, replicas, backend_f64_open, &y);
         ok(same(&x, &y) && x.norm[0] > small_clip,
            replicas ? "the same bits with overlap" : "the same bits twice", text, batch, micro);
     }
@@ -159,6 +179,7 @@ int main(void) {
         if (m.size > 4) continue; /* more ranks than cores wait for each other most of the time */
         small_train(&arch, plan, m.comm, m.size, steps, replicas, backend_cpu_open, &y);
         ok(same(&x, &y), again, cases[i].plan, batch, micro);
+        recomputed(&arch, cases[i].plan, batch, micro, &x, &a);
         small_train(&arch, one, NULL, 1, steps, false, backend_cpu_bf16_open, &half_alone);
         small_train(&arch, plan, m.comm, m.size, steps, false, backend_cpu_bf16_open, &half);
         ok(near(&half, &half_alone, splits(plan) ? 1e-3 : 1e-5), "bf16 as one rank", cases[i].plan, batch,

@@ -443,8 +443,8 @@ static void alone(int (*open)(struct backend *, int, struct err *), const char *
         struct ledger l;
         struct net n;
         ledger_open(&l, &b, 0);
-        net_make(&n, &a, (struct net_shape){layer, layer + 1, 1, 0, 2, 1}, &b, &c, NULL, &clock, &l, &arena,
-                 &e);
+        net_make(&n, &a, (struct net_shape){layer, layer + 1, 1, 0, 2, 1, RECOMPUTE_NONE}, &b, &c, NULL,
+                 &clock, &l, &arena, &e);
         net_random(&n);
         net_random_gradient(&n, n.dy[0]);
         bool some = true, finite = true;
