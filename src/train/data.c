@@ -39,6 +39,20 @@ static int parse_bin(struct data *d, const char *path, const char *bytes, size_t
     return 0;
 }
 
+/* Both parts hold a sequence, and the model has all tokens. */
+static int check_tokens(const struct data *d, int vocabulary, struct err *e) {
+    for (size_t i = 0; i < d->n; i++)
+        if (data_token(d, i) >= (uint32_t)vocabulary)
+            return err_set(e, EXIT_INPUT,
+                           "%s: token %zu is %u; expected less than the model's vocabulary of %d", d->name, i,
+                           data_token(d, i), vocabulary);
+    if (d->n / 10 < (size_t)d->length + 1)
+        return err_set(e, EXIT_INPUT,
+                       "%s: %zu tokens; expected at least %zu: a tenth is held out, and a sequence has %d",
+                       d->name, d->n, 10 * ((size_t)d->length + 1), d->length);
+    return 0;
+}
+
 int data_parse(struct data *d, const char *path, const char *bytes, size_t size, int vocabulary, int length,
                unsigned long long seed, struct arena *a, struct err *e) {
     size_t name = strlen(path);
@@ -49,17 +63,92 @@ int data_parse(struct data *d, const char *path, const char *bytes, size_t size,
                        .seed = seed,
                        .length = length};
     if (name > 4 && !strcmp(path + name - 4, ".bin") && parse_bin(d, path, bytes, size, e)) return -1;
-    for (size_t i = 0; i < d->n; i++)
-        if (data_token(d, i) >= (uint32_t)vocabulary)
-            return err_set(e, EXIT_INPUT,
-                           "%s: token %zu is %u; expected less than the model's vocabulary of %d", path, i,
-                           data_token(d, i), vocabulary);
     d->train = d->n - d->n / 10;
-    if (d->n / 10 < (size_t)length + 1)
+    return check_tokens(d, vocabulary, e);
+}
+
+/* ---- Megatron's indexed datasets ---- */
+
+enum { MAGIC = 9, INDEX_HEADER = MAGIC + 8 + 1 + 8 + 8 };
+
+static uint64_t long_at(const char *bytes, size_t i) {
+    return (uint64_t)int_at(bytes + i, 0) | (uint64_t)int_at(bytes + i, 1) << 32;
+}
+
+/* Bytes of a token, by the number that Megatron gives its type: uint8, int8, int16, int32, int64 (too many
+ * ids for any model), two floats, uint16. */
+static int width_of(int type) {
+    static const int width[] = {0, 1, 1, 2, 4, 0, 0, 0, 2};
+    return type > 0 && type < (int)(sizeof width / sizeof *width) ? width[type] : 0;
+}
+
+/* Sequences must follow each other without gaps, as Megatron writes them. */
+static int walk(struct data *d, const char *path, const char *sizes, const char *starts, uint64_t sequences,
+                struct err *e) {
+    uint64_t at = 0;
+    for (uint64_t i = 0; i < sequences; i++) {
+        uint32_t n = int_at(sizes, i);
+        if (n > INT32_MAX || long_at(starts, 8 * i) != at * (uint64_t)d->width)
+            return err_set(
+                e, EXIT_INPUT,
+                "%s: sequence %llu: %u tokens at byte %llu; expected it where the one before it ends, "
+                "at byte %llu",
+                path, (unsigned long long)i, n, (unsigned long long)long_at(starts, 8 * i),
+                (unsigned long long)at * (unsigned long long)d->width);
+        at += n;
+    }
+    if (at == d->n) return 0;
+    return err_set(e, EXIT_INPUT,
+                   "%s: sequences of %llu tokens; expected %zu, those of the .bin file beside it", path,
+                   (unsigned long long)at, d->n);
+}
+
+/* The first document that begins in the last tenth begins what is held out. */
+static int split(struct data *d, const char *path, const char *starts, const char *documents,
+                 uint64_t boundaries, uint64_t sequences, struct err *e) {
+    uint64_t before = 0;
+    d->train = d->n - d->n / 10;
+    for (uint64_t i = 0; i < boundaries; i++) {
+        uint64_t sequence = long_at(documents, 8 * i);
+        if (sequence < before || sequence > sequences)
+            return err_set(e, EXIT_INPUT,
+                           "%s: document %llu begins with sequence %llu; expected one from %llu to %llu",
+                           path, (unsigned long long)i, (unsigned long long)sequence,
+                           (unsigned long long)before, (unsigned long long)sequences);
+        before = sequence;
+        size_t at = sequence < sequences ? (size_t)long_at(starts, 8 * sequence) / (size_t)d->width : d->n;
+        if (at >= d->train && d->n - at > (size_t)d->length) return d->train = at, 0;
+    }
+    return 0; /* the last document is too long, or what begins later too short: it is cut */
+}
+
+int data_parse_indexed(struct data *d, const char *path, const char *index, size_t index_size,
+                       const char *bytes, size_t size, int vocabulary, int length, unsigned long long seed,
+                       struct arena *a, struct err *e) {
+    *d = (struct data){
+        .id = (const unsigned char *)bytes, .name = arena_strdup(a, path), .seed = seed, .length = length};
+    if (index_size < INDEX_HEADER || memcmp(index, "MMIDIDX\0", MAGIC) || long_at(index, MAGIC) != 1)
+        return err_set(e, EXIT_INPUT, "%s: not an index of tokens; expected one of Megatron's, version 1",
+                       path);
+    d->width = width_of((unsigned char)index[MAGIC + 8]);
+    if (!d->width)
         return err_set(e, EXIT_INPUT,
-                       "%s: %zu tokens; expected at least %zu: a tenth is held out, and a sequence has %d",
-                       path, d->n, 10 * ((size_t)length + 1), length);
-    return 0;
+                       "%s: tokens of type %d; expected 1, 2, 3, 4 or 8: integers of 8 to 32 bits", path,
+                       (unsigned char)index[MAGIC + 8]);
+    uint64_t sequences = long_at(index, MAGIC + 9), boundaries = long_at(index, MAGIC + 17);
+    size_t left = index_size - INDEX_HEADER;
+    if (sequences > left / 12 || boundaries > left / 8 || 12 * sequences + 8 * boundaries != left)
+        return err_set(
+            e, EXIT_INPUT,
+            "%s: %zu bytes after the header; expected 12 for each of %llu sequences and 8 for each of "
+            "%llu documents",
+            path, left, (unsigned long long)sequences, (unsigned long long)boundaries);
+    const char *sizes = index + INDEX_HEADER, *starts = sizes + 4 * sequences,
+               *documents = starts + 8 * sequences;
+    d->n = size / (size_t)d->width;
+    if (walk(d, path, sizes, starts, sequences, e)) return -1;
+    if (split(d, path, starts, documents, boundaries, sequences, e)) return -1;
+    return check_tokens(d, vocabulary, e);
 }
 
 void data_synthetic(struct data *d, int vocabulary, int length, unsigned long long seed, struct arena *a) {

@@ -5,14 +5,19 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-/* Tokens to train on, from one of three sources: the bytes of any file (tokens 0 to 255); a .bin file of
- * token ids in llm.c's form; a made-up sequence whose next token is one of four that follow from the last, so
- * that the best loss is ln 4. A .bin file has a header of 256 ints (magic, version, number of tokens), then
- * the ids, all little endian: of 16 bits each for 20240520, 1 (GPT-2), of 32 bits for 20240801, 7 (Llama 3).
+/* Tokens to train on, from one of four sources: the bytes of any file (tokens 0 to 255); a .bin file of
+ * token ids in llm.c's form; the .idx and .bin files of Megatron's indexed datasets; a made-up sequence whose
+ * next token is one of four that follow from the last, so that the best loss is ln 4. A .bin file has a
+ * header of 256 ints (magic, version, number of tokens), then the ids, all little endian: of 16 bits each for
+ * 20240520, 1 (GPT-2), of 32 bits for 20240801, 7 (Llama 3).
  *
- * The last tenth is held out. Sequence q is S + 1 consecutive tokens (inputs, and the same one further on as
- * targets) at a place drawn from q alone: the data position of a run is a number, and every plan reads the
- * same. */
+ * An .idx file has a header (9 bytes "MMIDIDX", version 1 in 8, type in 1, numbers of sequences and of
+ * document boundaries in 8 each), the sizes of the sequences in 4 bytes each, where they begin in the .bin
+ * file in 8, and the sequences at which documents begin in 8. The .bin file has the ids alone.
+ *
+ * The last tenth is held out; of documents, those that begin in it. Sequence q is S + 1 consecutive tokens
+ * (inputs, and the same one further on as targets) at a place drawn from q alone: the data position of a run
+ * is a number, and every plan reads the same. */
 
 struct data {
     const unsigned char *id; /* [n][width] little endian */
@@ -35,6 +40,11 @@ static inline uint32_t data_token(const struct data *d, size_t i) {
  * must be below `vocabulary`, and both parts must hold a sequence. */
 int data_parse(struct data *d, const char *path, const char *bytes, size_t size, int vocabulary, int length,
                unsigned long long seed, struct arena *a, struct err *e);
+
+/** The same of Megatron's pair of files; `path` is that of the index. */
+int data_parse_indexed(struct data *d, const char *path, const char *index, size_t index_size,
+                       const char *bytes, size_t size, int vocabulary, int length, unsigned long long seed,
+                       struct arena *a, struct err *e);
 
 void data_synthetic(struct data *d, int vocabulary, int length, unsigned long long seed, struct arena *a);
 

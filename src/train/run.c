@@ -43,8 +43,8 @@ static struct opt options[] = {
     OPTION_INT(0, "warmup", "N", 0, 1e9, &o.warmup, "leave the first N steps out of the means; default 3"),
     OPTION_TEXT(
         0, "data", "FILE", &o.data,
-        "file to train on: any file (each byte is a token), or a .bin of token ids as llm.c writes them; "
-        "default: a made-up sequence"),
+        "file to train on: any file (each byte is a token), a .bin of token ids as llm.c writes them, or the "
+        ".idx of Megatron's, with its .bin beside it; default: a made-up sequence"),
     OPTION_FLAG(
         0, "overlap", &o.overlap,
         "sum a layer's gradients while the backward pass of the others goes on; default: after it. Of no "
@@ -178,11 +178,18 @@ static int load_data(struct run_session *j, struct err *e) {
         data_synthetic(&j->data, j->arch.vocabulary, j->arch.sequence, (unsigned long long)o.seed, j->arena);
         return 0;
     }
-    size_t size = 0;
+    size_t size = 0, ids = 0, n = strlen(o.data);
     char *bytes = mpx_read(&j->mpx, file_read_bytes, o.data, &size, j->arena, e);
+    unsigned long long seed = (unsigned long long)o.seed;
     if (!bytes) return -1;
-    return data_parse(&j->data, o.data, bytes, size, j->arch.vocabulary, j->arch.sequence,
-                      (unsigned long long)o.seed, j->arena, e);
+    if (n < 5 || strcmp(o.data + n - 4, ".idx"))
+        return data_parse(&j->data, o.data, bytes, size, j->arch.vocabulary, j->arch.sequence, seed, j->arena,
+                          e);
+    const char *beside = arena_printf(j->arena, "%.*s.bin", (int)n - 4, o.data);
+    char *tokens = mpx_read(&j->mpx, file_read_bytes, beside, &ids, j->arena, e);
+    if (!tokens) return -1;
+    return data_parse_indexed(&j->data, o.data, bytes, size, tokens, ids, j->arch.vocabulary,
+                              j->arch.sequence, seed, j->arena, e);
 }
 
 static const char *command_line(int argc, char **argv, struct arena *a) {

@@ -158,6 +158,26 @@ for p in tensor one; do
     ok $? "the same under another plan ($p)"
 done
 
+# ---- Megatron's datasets ----
+"$python" - "$tmp" <<'EOF'
+import struct, sys
+n, each, at = 60, 100, sys.argv[1] + "/"
+ids = [(i * i + i // 7) % 256 for i in range(n * each)]
+open(at + "text.raw", "wb").write(bytes(ids))
+open(at + "m.bin", "wb").write(struct.pack(f"<{n * each}i", *ids))
+open(at + "m.idx", "wb").write(b"MMIDIDX\0\0" + struct.pack("<QBQQ", 1, 4, n, n + 1) + struct.pack(f"<{n}i", *[each] * n)
+                               + struct.pack(f"<{n}q", *range(0, 4 * n * each, 4 * each)) + struct.pack(f"<{n + 1}q", *range(n + 1)))
+EOF
+run "$train" run "$tmp/one.json" --steps 2 -q --json --data "$tmp/text.raw"
+losses >"$tmp/plain"
+run "$train" run "$tmp/one.json" --steps 2 -q --json --data "$tmp/m.idx"
+[ "$rc" = 0 ] && [ "$(losses)" = "$(cat "$tmp/plain")" ]
+ok $? "an index and its ids: the losses of the same tokens as bytes"
+rm "$tmp/m.bin"
+run "$train" run "$tmp/one.json" --steps 2 -q --data "$tmp/m.idx"
+expect 2 "an index without its ids"
+has err "m.bin" "it says which file"
+
 # ---- a schedule is that of the whole training, in one run or two ----
 shape=(--schedule wsd --rate-warmup 2 --rate-steps 6 --rate-decay 2 --learning-rate 0.01 --clip 0.1)
 run "$train" run "$tmp/one.json" --steps 6 -q --json -o "$tmp/r.h5" "${shape[@]}"
@@ -249,7 +269,7 @@ two run "$tmp/pipe.json" --steps 1 -q --checkpoint "$tmp/no/such/c.h5"
 expect 1 "a directory that is not there, found before training"
 
 # ---- data ----
-run "$train" run "$tmp/one.json" --steps 2 -q --data COPYING --json
+run "$train" run "$tmp/one.json" --steps 2 -q --data COPYING
 expect 2 "no such text"
 run "$train" run "$tmp/one.json" --steps 2 -q --data docs/search.md --json
 expect 0 "any file is a text"

@@ -1,5 +1,6 @@
 /* What only the trainer reads. The first byte says which the rest is: t(okens to train on), d(evices and what
- * their vendors promise), w(eights): safetensors, or r(un): a stored plan with its model and site. */
+ * their vendors promise), w(eights): safetensors, i(ndexed
+ * tokens): the size of the index, the index, ids, or r(un): a stored plan with its model and site. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +30,28 @@ static void tokens(const uint8_t *bytes, size_t size, struct arena *a) {
             REQUIRE(i == 0 || token[i] == target[i - 1]);
         }
     }
+}
+
+static void indexed(const uint8_t *bytes, size_t size, struct arena *a) {
+    enum { LENGTH = 4, VOCABULARY = 300 };
+    size_t n = (size_t)bytes[0] | (size_t)bytes[1] << 8;
+    if (n > size - 2) n = size - 2;
+    struct data d;
+    struct err e = {0};
+    int token[LENGTH], target[LENGTH];
+    char *index = malloc(n + 1), *ids = malloc(size - 2 - n + 1);
+    memcpy(index, bytes + 2, n);
+    memcpy(ids, bytes + 2 + n, size - 2 - n);
+    if (data_parse_indexed(&d, "data.idx", index, n, ids, size - 2 - n, VOCABULARY, LENGTH, 1, a, &e)) {
+        fuzz_error(&e);
+    } else {
+        for (int q = 0; q < 4; q++) {
+            data_sequence(&d, q % 2, (unsigned long long)q, token, target);
+            for (int i = 0; i < LENGTH; i++) REQUIRE(token[i] >= 0 && token[i] < VOCABULARY);
+        }
+    }
+    free(index);
+    free(ids);
 }
 
 static void devices(const char *text) {
@@ -68,6 +91,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (!size) return 0;
     if (data[0] == 't') {
         tokens(data + 1, size - 1, &a);
+    } else if (data[0] == 'i' && size > 2) {
+        indexed(data + 1, size - 1, &a);
     } else if (data[0] == 'w') {
         weights(data + 1, size - 1, &a);
     } else if (data[0] == 'd') {

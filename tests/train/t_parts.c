@@ -352,6 +352,79 @@ static void tokens(void) {
     ok(data_parse(&again, "text", bytes, 50, 256, S, 1, &arena, &e) && strstr(e.text, "at least"), e.text);
 }
 
+/* ---- Megatron's datasets ---- */
+
+enum { DOCUMENTS = 100, EACH = 12, INDEX = 34 + 12 * DOCUMENTS + 8 * (DOCUMENTS + 1) };
+
+static void number(char *to, int bytes, unsigned long long x) {
+    for (int i = 0; i < bytes; i++) to[i] = (char)(x >> 8 * i);
+}
+
+/* Documents of one sequence each, of 12 tokens, ids of 16 bits. */
+static void make_index(char *x) {
+    memset(x, 0, INDEX);
+    memcpy(x, "MMIDIDX", 7);
+    number(x + 9, 8, 1);
+    number(x + 17, 1, 8);
+    number(x + 18, 8, DOCUMENTS);
+    number(x + 26, 8, DOCUMENTS + 1);
+    for (int i = 0; i < DOCUMENTS; i++) {
+        number(x + 34 + 4 * i, 4, EACH);
+        number(x + 34 + 4 * DOCUMENTS + 8 * i, 8, 2ull * EACH * (unsigned)i);
+    }
+    for (int i = 0; i <= DOCUMENTS; i++) number(x + 34 + 12 * DOCUMENTS + 8 * i, 8, (unsigned)i);
+}
+
+static void indexed(void) {
+    static const struct {
+        const char *what;
+        int at, bytes;
+        unsigned long long value;
+        const char *word;
+    } bad[] = {
+        {"magic", 0, 1, 'X', "not an index"},
+        {"version", 9, 8, 2, "version 1"},
+        {"type", 17, 1, 6, "tokens of type 6"},
+        {"count", 18, 8, DOCUMENTS + 1, "after the header"},
+        {"a count that overflows", 18, 8, 1ull << 63, "after the header"},
+        {"size", 34, 4, EACH + 1, "sequence 1: 12 tokens at byte 24; expected it where"},
+        {"start", 34 + 4 * DOCUMENTS + 8, 8, 25, "sequence 1"},
+        {"last size", 34 + 4 * (DOCUMENTS - 1), 4, EACH - 1, "sequences of 1199 tokens; expected 1200"},
+        {"document", 34 + 12 * DOCUMENTS + 8, 8, DOCUMENTS + 1, "document 1"}};
+    enum { N = DOCUMENTS * EACH, S = 8 };
+    char index[INDEX], ids[2 * N], plain[N];
+    struct data d, same;
+    struct err e = {0};
+    make_index(index);
+    for (int i = 0; i < N; i++) number(ids + 2 * i, 2, (unsigned)i % 251), plain[i] = (char)(i % 251);
+    ok(!data_parse_indexed(&d, "x.idx", index, INDEX, ids, sizeof ids, 256, S, 1, &arena, &e) && d.n == N,
+       "an indexed dataset");
+    ok(d.train == 90 * EACH, "a document is held out or not, whole");
+    ok(!data_parse(&same, "text", plain, N, 256, S, 1, &arena, &e) && data_hash(&same) == data_hash(&d),
+       "its tokens");
+    ok(data_parse_indexed(&d, "x.idx", index, INDEX, ids, sizeof ids, 200, S, 1, &arena, &e) == -1 &&
+           strstr(e.text, "vocabulary of 200"),
+       e.text);
+    ok(data_parse_indexed(&d, "x.idx", index, INDEX - 1, ids, sizeof ids, 256, S, 1, &arena, &e) == -1 &&
+           strstr(e.text, "after the header"),
+       e.text);
+    ok(data_parse_indexed(&d, "x.idx", index, 20, ids, sizeof ids, 256, S, 1, &arena, &e) == -1 &&
+           strstr(e.text, "not an index"),
+       e.text);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        make_index(index);
+        number(index + bad[i].at, bad[i].bytes, bad[i].value);
+        int rc = data_parse_indexed(&d, "x.idx", index, INDEX, ids, sizeof ids, 256, S, 1, &arena, &e);
+        ok(rc == -1 && e.code == EXIT_INPUT && strstr(e.text, bad[i].word),
+           arena_printf(&arena, "%s: %s", bad[i].what, e.text));
+    }
+    make_index(index); /* no document begins in the last tenth */
+    for (int i = 1; i < DOCUMENTS; i++) number(index + 34 + 12 * DOCUMENTS + 8 * i, 8, 1);
+    ok(!data_parse_indexed(&d, "x.idx", index, INDEX, ids, sizeof ids, 256, S, 1, &arena, &e) &&
+           d.train == N - N / 10,
+       "one long document is cut");
+}
+
 /* ---- the ledger against an allocator that counts ---- */
 
 static size_t counted, counted_peak, block_bytes[MEMORY_N];
@@ -579,6 +652,7 @@ int main(void) {
     batches("0-4:1,1|0-2:1;2-4:1", 11, 2, 2);
     misfits();
     tokens();
+    indexed();
     ledger();
     alone(backend_cpu_open, "fp32");
     alone(backend_cpu_bf16_open, "bf16");
