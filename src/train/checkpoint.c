@@ -23,6 +23,9 @@ static void *buffer_of(const struct net *n, int which) {
     return which == WEIGHT ? weight : which == ADAM_M ? n->adam_m : n->adam_v;
 }
 
+/* Optimizer state, of which a rank may have a part only. */
+static bool is_state(const struct net *n, int which) { return which != WEIGHT || n->master; }
+
 static hid_t native(enum elem t) { return t == ELEM_F64 ? H5T_NATIVE_DOUBLE : H5T_NATIVE_FLOAT; }
 static hid_t on_disk(enum elem t) { return t == ELEM_F64 ? H5T_IEEE_F64LE : H5T_IEEE_F32LE; }
 
@@ -132,6 +135,75 @@ static int give(const struct trainer *t, const struct mpx *m, struct h5file *f, 
     return rc;
 }
 
+/* ---- state that ranks have in parts: each hands over what it has, one after another ---- */
+
+struct handed { /* elements of a whole tensor; n 0: no more */
+    int layer, tensor, which;
+    size_t first, n;
+};
+enum { HANDED = 3, HANDED_MOST = 1 << 20 };
+
+/* A piece that this rank owns goes to rank 0, or straight into the file. -1 with *e set: it is not finite. */
+static int hand_over(const struct trainer *t, const struct mpx *m, struct h5file *f, struct handed h,
+                     size_t at, void *host, struct err *e) {
+    enum elem type = t->backend->acc;
+    char path[CHECKPOINT_PATH];
+    path_of(path, t->arch, h.layer, h.tensor, h.which);
+    t->backend->download(t->backend, host, elem_at(buffer_of(&t->net, h.which), at, type),
+                         h.n * elem_bytes(type));
+    int rc = only_finite(t, f->path, path, host, type, h.n, e);
+    if (m->rank == 0) {
+        h5_rows(f, path, h.first, h.n, native(type), host);
+    } else {
+        MPI_Send(&h, (int)sizeof h, MPI_BYTE, 0, HANDED, m->comm->mpi);
+        MPI_Send(host, (int)(h.n * elem_bytes(type)), MPI_BYTE, 0, HANDED, m->comm->mpi);
+    }
+    return rc;
+}
+
+static int hand_over_all(const struct trainer *t, const struct mpx *m, struct h5file *f, void *host,
+                         struct err *e) {
+    const struct net *n = &t->net;
+    struct err later;
+    int rc = 0;
+    for (int l = 0; l < n->end - n->first; l++)
+        for (int k = 0; k < arch_tensors(n->layer[l].kind); k++)
+            for (int i = 0; i < n->n_owned; i++) {
+                const struct param *p = &n->layer[l].param[k];
+                const struct owned *o = &n->owned[i];
+                size_t end = p->offset + p->part.rows * p->tensor->row;
+                if (p->again || o->offset >= end || o->offset + o->n <= p->offset) continue;
+                if (o->offset + o->n < end) end = o->offset + o->n;
+                for (size_t at = o->offset, some; at < end; at += some) {
+                    some = end - at < HANDED_MOST ? end - at : HANDED_MOST;
+                    struct handed h = {.layer = n->first + l, .tensor = k, .n = some};
+                    h.first = p->part.first * p->tensor->row + at - p->offset;
+                    for (h.which = WEIGHT; h.which < BUFFERS; h.which++)
+                        if (is_state(n, h.which) &&
+                            hand_over(t, m, f, h, o->at + at - o->offset, host, rc ? &later : e))
+                            rc = -1;
+                }
+            }
+    struct handed last = {.n = 0};
+    if (m->rank) MPI_Send(&last, (int)sizeof last, MPI_BYTE, 0, HANDED, m->comm->mpi);
+    return rc;
+}
+
+static void receive_handed(const struct trainer *t, const struct mpx *m, struct h5file *f, int rank,
+                           void *host) {
+    enum elem type = t->backend->acc;
+    char path[CHECKPOINT_PATH];
+    struct handed h;
+    for (;;) {
+        MPI_Recv(&h, (int)sizeof h, MPI_BYTE, rank, HANDED, m->comm->mpi, MPI_STATUS_IGNORE);
+        if (!h.n) return;
+        MPI_Recv(host, (int)(h.n * elem_bytes(type)), MPI_BYTE, rank, HANDED, m->comm->mpi,
+                 MPI_STATUS_IGNORE);
+        path_of(path, t->arch, h.layer, h.tensor, h.which);
+        h5_rows(f, path, h.first, h.n, native(type), host);
+    }
+}
+
 /* Bytes of the largest part that a rank of tp holds of any tensor of a layer. No rank holds more than the
  * first one. */
 static size_t largest_part(const struct trainer *t, int layer, int tp) {
@@ -187,7 +259,9 @@ int checkpoint_write(const struct trainer *t, const struct mpx *m, const char *p
                      struct err *e) {
     struct h5file f = {.failed = true, .path = path};
     struct err later; /* the first error is the one that is told */
-    size_t room = room_to_give(t, m->rank);
+    bool in_parts = t->grid->plan->options.zero;
+    size_t room = room_to_give(t, m->rank), piece = HANDED_MOST * elem_bytes(t->backend->acc);
+    if (in_parts && room < piece) room = piece;
     void *host = room ? malloc(room) : NULL;
     int rc = room && !host ? err_set(e, EXIT_INTERNAL, "%s: out of memory", path) : 0;
     /* before there is a file that would have to be removed again */
@@ -202,10 +276,12 @@ int checkpoint_write(const struct trainer *t, const struct mpx *m, const char *p
         const struct grid_cell *from = grid_giver(t->grid, l);
         for (int i = 0; i < arch_tensors(arch_kind(t->arch, l)); i++)
             for (int w = 0; w < BUFFERS; w++)
-                for (int k = 0; k < from->tp; k++)
+                for (int k = 0; k < from->tp && !(in_parts && is_state(&t->net, w)); k++)
                     if (grid_gives(t->grid, l, i, k) && (m->rank == 0 || m->rank == from->first_rank + k))
                         if (give(t, m, &f, l, i, w, from, k, host, rc ? &later : e)) rc = -1;
     }
+    if (in_parts && hand_over_all(t, m, &f, host, rc ? &later : e)) rc = -1;
+    for (int r = 1; r < m->size && in_parts && m->rank == 0; r++) receive_handed(t, m, &f, r, host);
     free(host);
     if (mpx_agree(m, rc, e)) {
         f.failed = true; /* nobody wants it any more */
@@ -233,8 +309,10 @@ static int take(struct trainer *t, const struct h5_reader *f, int layer, int ten
             return err_set(e, EXIT_INPUT,
                            "%s: %s: element %zu is not a number; expected an undamaged checkpoint", f->path,
                            path, p->part.first * row + i);
-    t->backend->upload(t->backend, elem_at(buffer_of(&t->net, which), p->offset, type), host,
-                       n * elem_bytes(type));
+    if (is_state(&t->net, which))
+        net_put_state(&t->net, buffer_of(&t->net, which), p->offset, host, n);
+    else
+        t->backend->upload(t->backend, elem_at(t->net.weight, p->offset, type), host, n * elem_bytes(type));
     if (which == WEIGHT && t->net.master) net_round(&t->net, p, host);
     return 0;
 }

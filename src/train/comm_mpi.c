@@ -73,6 +73,12 @@ static void mpi_max(struct comm *c, struct group *g, void *buffer, size_t n, enu
     reduce(g, buffer, n, t, t == ELEM_BF16 ? m->bf16_max : MPI_MAX);
 }
 
+static void mpi_spread(struct comm *c, struct group *g, void *buffer, size_t n, enum elem t, int from) {
+    (void)c;
+    for (size_t at = 0; at < n; at += PIECE)
+        MPI_Bcast(elem_at(buffer, at, t), n - at > PIECE ? PIECE : (int)(n - at), type_of(t), from, g->comm);
+}
+
 /* A request is an int or a pointer, by the library, and never zero: it is kept in the pending itself. */
 static void keep(struct pending *p, MPI_Request request) {
     _Static_assert(sizeof request <= sizeof p->request, "a request does not fit into a pointer");
@@ -137,6 +143,7 @@ void comm_mpi_open(struct comm *c, const struct mpx_comm *world) {
                        .group = mpi_group,
                        .sum = mpi_sum,
                        .max = mpi_max,
+                       .spread = mpi_spread,
                        .sum_start = mpi_sum_start,
                        .send = mpi_send,
                        .recv = mpi_recv,

@@ -56,6 +56,17 @@ static void staged_max(struct comm *c, struct group *g, void *buffer, size_t n, 
     by_pieces(s, g, buffer, n, t, s->inner.max);
 }
 
+static void staged_spread(struct comm *c, struct group *g, void *buffer, size_t n, enum elem t, int from) {
+    struct staging *s = c->own;
+    size_t most = PIECE / elem_bytes(t);
+    for (size_t at = 0, part; at < n; at += part) {
+        part = n - at < most ? n - at : most;
+        s->backend->download(s->backend, s->room, elem_at(buffer, at, t), part * elem_bytes(t));
+        s->inner.spread(&s->inner, g, s->room, part, t, from);
+        s->backend->upload(s->backend, elem_at(buffer, at, t), s->room, part * elem_bytes(t));
+    }
+}
+
 static struct message *message_of(struct staging *s, size_t bytes) {
     struct message *m = s->messages;
     while (m && (m->busy || m->bytes < bytes)) m = m->next;
@@ -118,6 +129,7 @@ void comm_stage(struct comm *c, struct backend *b) {
                        .group = staged_group,
                        .sum = staged_sum,
                        .max = staged_max,
+                       .spread = staged_spread,
                        .send = staged_send,
                        .recv = staged_recv,
                        .wait = staged_wait,

@@ -35,7 +35,9 @@ static void place_layers(struct net *n) {
             p->n = p->part.room * p->tensor->row;
             p->again = p->tensor->tied && n->first == 0;
             p->offset = p->again ? n->layer[0].param[EMBEDDING_TOKENS].offset : n->params;
-            if (!p->again) n->params += p->n;
+            if (p->again || !p->n) continue;
+            n->params += p->n;
+            n->owned[n->n_owned++] = (struct owned){p->offset, p->n, p->offset, p->tensor->decay};
         }
     }
 }
@@ -190,7 +192,9 @@ void net_place(struct net *n, const struct arch *arch, struct net_shape shape, s
     n->slot = ARENA_ARRAY(arena, struct slot, n->slots);
     n->host = arena_alloc(arena, ROOM * (elem_bytes(b->elem) + (b->elem != b->acc ? elem_bytes(b->acc) : 0)));
     for (int i = 0; i < n->slots; i++) n->slot[i].kept = ARENA_ARRAY(arena, struct kept, n->end - n->first);
+    n->owned = ARENA_ARRAY(arena, struct owned, (n->end - n->first) * (int)TENSORS_MAX);
     place_layers(n);
+    n->states = n->params;
 }
 
 static void set_turns(struct net *n) {
@@ -210,9 +214,9 @@ int net_take(struct net *n, struct ledger *l, struct err *e) {
     size_t acc = elem_bytes(b->acc), mixed = b->elem != b->acc;
     if (!(n->weight = ledger_alloc(l, MEMORY_PARAMETERS, n->params * elem_bytes(b->elem), e))) return -1;
     if (!(n->grad = ledger_alloc(l, MEMORY_GRADIENTS, n->params * acc, e))) return -1;
-    if (!(n->adam_m = ledger_alloc(l, MEMORY_OPTIMIZER, (2 + mixed) * n->params * acc, e))) return -1;
-    n->adam_v = elem_at(n->adam_m, n->params, b->acc);
-    n->master = mixed ? elem_at(n->adam_m, 2 * n->params, b->acc) : NULL;
+    if (!(n->adam_m = ledger_alloc(l, MEMORY_OPTIMIZER, (2 + mixed) * n->states * acc, e))) return -1;
+    n->adam_v = elem_at(n->adam_m, n->states, b->acc);
+    n->master = mixed ? elem_at(n->adam_m, 2 * n->states, b->acc) : NULL;
     ALLOCATE(MEMORY_ACTIVATIONS, place_slots(n, &c));
     ALLOCATE(MEMORY_COMMUNICATION, place_messages(n, &c));
     ALLOCATE(MEMORY_WORKSPACE, place_work(n, &c));
@@ -228,6 +232,17 @@ int net_make(struct net *n, const struct arch *arch, struct net_shape shape, str
 }
 
 /* ---- contents ---- */
+
+void net_put_state(struct net *n, void *buffer, size_t offset, const void *host, size_t count) {
+    enum elem acc = n->backend->acc;
+    for (int i = 0; i < n->n_owned; i++) {
+        const struct owned *o = &n->owned[i];
+        size_t from = o->offset > offset ? o->offset : offset,
+               end = o->offset + o->n < offset + count ? o->offset + o->n : offset + count;
+        if (from < end)
+            upload(n, buffer, acc, o->at + from - o->offset, elem_at(host, from - offset, acc), end - from);
+    }
+}
 
 /* Large tensors are drawn by all threads, even where a GPU computes: one thread would take minutes. */
 static void draw(struct net *n, const struct layer *l, int t, unsigned long long seed, int threads) {
@@ -247,7 +262,7 @@ static void draw(struct net *n, const struct layer *l, int t, unsigned long long
             if (n->master) store(elem_at(master, k, acc), acc, value, piece);
         }
         upload(n, n->weight, elem, p->offset + i, n->host, some);
-        if (n->master) upload(n, n->master, acc, p->offset + i, master, some);
+        if (n->master) net_put_state(n, n->master, p->offset + i, master, some);
     }
 }
 
@@ -255,7 +270,7 @@ static void draw(struct net *n, const struct layer *l, int t, unsigned long long
 static void clear(struct net *n) {
     struct backend *b = n->backend;
     b->zero(b, n->weight, n->params * elem_bytes(b->elem));
-    b->zero(b, n->adam_m, (n->master ? 3 : 2) * n->params * elem_bytes(b->acc));
+    b->zero(b, n->adam_m, (n->master ? 3 : 2) * n->states * elem_bytes(b->acc));
     b->zero(b, n->loss, 2 * elem_bytes(b->acc));
 }
 
@@ -572,13 +587,11 @@ void net_update(struct net *n, struct adam_options o, long step) {
                       1 - pow(o.beta2, (double)step),
                       o.shrink > 0 ? o.shrink : 1};
     b->find_bad(b, elem_at(n->loss, 1, b->acc), n->grad, n->params);
-    for (int i = 0; i < n->end - n->first; i++)
-        for (int t = 0; t < arch_tensors(n->layer[i].kind); t++) {
-            const struct param *p = &n->layer[i].param[t];
-            if (!p->n || p->again) continue;
-            a.decay = p->tensor->decay ? o.decay : 0;
-            void *master = n->master ? elem_at(n->master, p->offset, b->acc) : NULL;
-            b->adamw(b, elem_at(n->weight, p->offset, b->elem), master, elem_at(n->grad, p->offset, b->acc),
-                     elem_at(n->adam_m, p->offset, b->acc), elem_at(n->adam_v, p->offset, b->acc), p->n, a);
-        }
+    for (int i = 0; i < n->n_owned; i++) {
+        const struct owned *w = &n->owned[i];
+        a.decay = w->decay ? o.decay : 0;
+        b->adamw(b, elem_at(n->weight, w->offset, b->elem),
+                 n->master ? elem_at(n->master, w->at, b->acc) : NULL, elem_at(n->grad, w->offset, b->acc),
+                 elem_at(n->adam_m, w->at, b->acc), elem_at(n->adam_v, w->at, b->acc), w->n, a);
+    }
 }

@@ -41,6 +41,13 @@ struct slot {            /* one microbatch in flight */
     void *out;           /* [N][H] what goes to the next stage; NULL in the last one */
 };
 
+/* Elements [offset, offset + n) of the flat buffers that this rank updates; their optimizer state begins at
+ * `at`. */
+struct owned {
+    size_t offset, n, at;
+    bool decay;
+};
+
 struct net {
     const struct arch *arch;
     struct backend *backend;
@@ -53,6 +60,10 @@ struct net {
 
     struct layer *layer; /* [end - first] */
     size_t params;       /* elements in each flat buffer */
+    int n_owned;
+    struct owned
+        *owned;    /* [n_owned] ascending; all parameters, unless others of them are updated elsewhere */
+    size_t states; /* elements of optimizer state, of each kind */
     void *weight, *grad, *adam_m, *adam_v;
     void *master;      /* weights in acc, of which `weight` is the rounding; NULL where elem is acc */
     struct slot *slot; /* [slots] */
@@ -106,6 +117,10 @@ void net_random_gradient(struct net *n, void *dy);
 
 /** Whether none of these elements of a buffer of the device is infinite or not a number. */
 bool net_is_finite(struct net *n, const void *buffer, enum elem type, size_t count);
+
+/** `count` elements of optimizer state from the host: those of `offset` and on in the flat buffers, as far as
+ * this rank has them. */
+void net_put_state(struct net *n, void *buffer, size_t offset, const void *host, size_t count);
 
 /** The weights of a parameter from its masters, float [p->part.rows][row] on the host: where elem is bf16. */
 void net_round(struct net *n, const struct param *p, const float *master);

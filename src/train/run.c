@@ -159,9 +159,8 @@ static int load_plan(struct run_session *j, struct err *e) {
     text[size] = 0;
     if (training_from_json(text, j->path, &j->training, j->arena, e)) return -1;
     const struct plan_options *chosen = &j->training.plan->options;
-    if (chosen->sequence_parallel || chosen->zero)
-        return err_set(e, EXIT_INPUT, "%s: /%s: not built; expected a plan without", j->path,
-                       chosen->sequence_parallel ? "sequence_parallel" : "zero");
+    if (chosen->sequence_parallel)
+        return err_set(e, EXIT_INPUT, "%s: /sequence_parallel: not built; expected a plan without", j->path);
     while (train_dtypes[j->dtype] && strcmp(j->training.dtype, train_dtypes[j->dtype])) j->dtype++;
     if (!train_dtypes[j->dtype])
         return err_set(e, EXIT_INPUT, "%s: /dtype: \"%s\"; expected \"fp32\" or \"bf16\"", j->path,
@@ -424,6 +423,9 @@ static int run(struct run_session *j, struct err *e) {
         .backend = o.backend, .comm = o.comm, .threads = o.threads, .elem = train_elem(j->dtype)};
     if (mpx_agree(&j->mpx, train_open(&j->mpx, choice, &j->backend, &j->comm, e), e)) return -1;
     describe(j);
+    if (j->training.plan->options.zero && !j->comm.spread) /* the same on all ranks */
+        return err_set(e, EXIT_INPUT, "%s: /zero: not built with --comm %s; expected --comm mpi", j->path,
+                       j->comm.name);
     int rc = arch_check_parts(&j->arch, j->backend.parts, j->backend.name, e); /* the same on all ranks */
     if (!rc) rc = work(j, e);
     trainer_free(&j->trainer);

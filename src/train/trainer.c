@@ -1,4 +1,5 @@
 #include "train/trainer.h"
+#include "train/zero.h"
 
 #include <assert.h>
 #include <math.h>
@@ -8,6 +9,12 @@
 
 static bool same_ranks(const struct grid_span *x, const struct grid_span *y) {
     return x->n_rank == y->n_rank && !memcmp(x->rank, y->rank, sizeof(int) * (size_t)x->n_rank);
+}
+
+static int place_in(const struct grid_span *s, int rank) {
+    int i = 0;
+    while (s->rank[i] != rank) i++;
+    return i;
 }
 
 /* Groups are made in the order of the spans, on which all ranks agree. Spans of a layer that follow each
@@ -25,6 +32,8 @@ static void share(struct trainer *t, struct arena *a) {
         int here = span[i].tied ? layers : span[i].layer - t->net.first;
         const struct param *p = &t->net.layer[span[i].layer - t->net.first].param[span[i].tensor];
         struct shared s = {.counts = span[i].counts,
+                           .members = span[i].n_rank,
+                           .mine = place_in(&span[i], t->comm->rank),
                            .offset = p->offset + (span[i].first - p->part.first) * p->tensor->row,
                            .n = span[i].rows * p->tensor->row};
         for (int j = 0; j < i && !group[i]; j++)
@@ -239,6 +248,9 @@ static void update(struct trainer *t, struct step_result *r) {
     r->rate = a.rate;
     clock_enter(&t->clock, PHASE_UPDATE);
     net_update(&t->net, a, t->step);
+    if (!t->grid->plan->options.zero) return;
+    clock_enter(&t->clock, PHASE_DATA);
+    zero_spread(t);
 }
 
 void trainer_step(struct trainer *t, struct step_result *r) {
@@ -301,6 +313,7 @@ int trainer_make(struct trainer *t, const struct grid *g, const struct data *d, 
     }
     net_place(&t->net, g->arch, shape, b, c, replica, &t->clock, a);
     share(t, a);
+    if (g->plan->options.zero) zero_deal(t, a);
     if (o.clip > 0 && c->size > 1) {
         int *rank = ARENA_ARRAY(a, int, c->size);
         for (int k = 0; k < c->size; k++) rank[k] = k;

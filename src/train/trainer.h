@@ -19,6 +19,7 @@ struct train_options {
 struct shared { /* gradients of one layer that are summed over replicas: one call each */
     struct group *group;
     size_t offset, n;
+    int members, mine; /* of the group, and which of them this rank is */
     bool counts;
     struct pending pending;
 };

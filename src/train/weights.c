@@ -71,7 +71,7 @@ static int read_param(struct trainer *t, const struct st_file *f, const struct p
     for (int i = 0; i < n && !rc; i++)
         if (all[i].layer == layer && all[i].tensor == tensor) rc = fill(&x, f, t->arch, &all[i], e);
     if (!rc && x.n && net->master) {
-        b->upload(b, elem_at(net->master, p->offset, ELEM_F32), x.value, x.n * sizeof *x.value);
+        net_put_state(net, net->master, p->offset, x.value, x.n);
         net_round(net, p, x.value);
     } else if (!rc && x.n) {
         b->upload(b, elem_at(net->weight, p->offset, ELEM_F32), x.value, x.n * sizeof *x.value);

@@ -62,6 +62,39 @@ ok $? "the losses of what is kept"
 [ "$(held "$tmp/full.h5")" -lt "$(held "$tmp/selective.h5")" ] && [ "$(held "$tmp/selective.h5")" -lt "$(held "$tmp/none.h5")" ]
 ok $? "activations take $(held "$tmp/none.h5"), $(held "$tmp/selective.h5"), $(held "$tmp/full.h5") bytes"
 
+# ---- ZeRO: the same bits, half of the optimizer state; a checkpoint does not tell ----
+same() {
+    "$python" - "$1" "$2" <<'EOF'
+import sys, h5py
+x, y = (h5py.File(f) for f in sys.argv[1:])
+for layer in x:
+    for tensor in x[layer]:
+        for what in ("weight", "adam_m", "adam_v"):
+            assert (x[layer][tensor][what][:] == y[layer][tensor][what][:]).all(), (layer, tensor, what)
+EOF
+}
+for model in llama-tiny opt-tiny; do
+    for dtype in fp32 bf16; do
+        plan "$tmp/pair.json" $model "0,6:1,1"
+        sed -i 's/{"format"/{"dtype": "'$dtype'", "format"/' "$tmp/pair.json"
+        sed 's/{"format"/{"zero": 1, "format"/; s/{"dtype"/{"zero": 1, "dtype"/' "$tmp/pair.json" >"$tmp/zero.json"
+        for p in pair zero; do
+            run "$mpiexec" -n 2 "$train" run "$tmp/$p.json" --steps 2 -q --json -o "$tmp/$p-m.h5" -f --checkpoint "$tmp/$p.h5" --clip 0.5
+            expect 0 "$model $dtype, $p"
+            "$python" -c "import json; print([json.loads(line)['loss'] for line in open('$tmp/out')])" >"$tmp/$p.losses"
+        done
+        cmp -s "$tmp/pair.losses" "$tmp/zero.losses" && same "$tmp/pair.h5" "$tmp/zero.h5"
+        ok $? "losses and checkpoint are the same to the bit"
+        run "$mpiexec" -n 2 "$train" run "$tmp/zero.json" --steps 1 -q --json --resume "$tmp/pair.h5" -f --checkpoint "$tmp/zero2.h5"
+        run "$mpiexec" -n 2 "$train" run "$tmp/pair.json" --steps 1 -q --json --resume "$tmp/zero.h5" -f --checkpoint "$tmp/pair2.h5"
+        same "$tmp/pair2.h5" "$tmp/zero2.h5"
+        ok $? "each goes on from the other's"
+    done
+done
+optimizer() { "$python" -c "import h5py; print(int(h5py.File('$1')['rank/peak_bytes'][:, 2].max()))"; }
+[ $((2 * $(optimizer "$tmp/zero-m.h5"))) -lt $(($(optimizer "$tmp/pair-m.h5") + 1000)) ]
+ok $? "the optimizer holds $(optimizer "$tmp/pair-m.h5") and $(optimizer "$tmp/zero-m.h5") bytes"
+
 # ---- public weights ----
 run "$train" weights "$tmp/llama-tiny.h5" --model llama-tiny -o "$tmp/w.safetensors"
 expect 0 "weights of a checkpoint"

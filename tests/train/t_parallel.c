@@ -131,6 +131,18 @@ static void recomputed(const struct arch *arch, const char *text, int batch, int
     }
 }
 
+/* ZeRO has the bits of a run without, and no more optimizer state: less where a stage has replicas. */
+static void sharded(const struct arch *arch, const char *text, int batch, int micro,
+                    const struct small_run *x, int (*open)(struct backend *, int, struct err *),
+                    struct arena *a) {
+    struct plan *plan = small_plan(text, batch, micro, a);
+    struct small_run y;
+    plan->options.zero = 1;
+    small_train(arch, plan, m.comm, m.size, x->steps, strpbrk(text, ",|"), open, &y);
+    bool less = y.category_bytes[MEMORY_OPTIMIZER] <= x->category_bytes[MEMORY_OPTIMIZER];
+    ok(same(x, &y) && less, "the same bits with ZeRO", text, batch, micro);
+}
+
 /* The parts of other families, in double precision, where no error of rounding can hide one. */
 static void families(int number, const char *text, int batch, int micro, struct arena *a) {
     const struct plan *plan = small_plan(text, batch, micro, a), *one = small_plan("0-4:1", batch, batch, a);
@@ -144,6 +156,7 @@ static void families(int number, const char *text, int batch, int micro, struct 
         small_train(&arch, one, NULL, 1, 2, false, backend_f64_open, &alone);
         small_train(&arch, plan, m.comm, m.size, 2, false, backend_f64_open, &x);
         ok(near(&x, &alone, 1e-9), arena_printf(a, "%s, as one rank", small_families[i]), text, batch, micro);
+        again->options.zero = 1;
         again->options.recompute = i % 2 ? RECOMPUTE_FULL : RECOMPUTE_SELECTIVE;
         small_train(&arch, again, m.comm, m.size, 2, replicas, backend_f64_open, &y);
         ok(same(&x, &y) && x.norm[0] > small_clip,
@@ -179,9 +192,12 @@ int main(void) {
         if (m.size > 4) continue; /* more ranks than cores wait for each other most of the time */
         small_train(&arch, plan, m.comm, m.size, steps, replicas, backend_cpu_open, &y);
         ok(same(&x, &y), again, cases[i].plan, batch, micro);
-        recomputed(&arch, cases[i].plan, batch, micro, &x, &a);
+        if (m.size <= 2 || i % 3 == 0) recomputed(&arch, cases[i].plan, batch, micro, &x, &a);
+        sharded(&arch, cases[i].plan, batch, micro, &x, backend_cpu_open, &a);
         small_train(&arch, one, NULL, 1, steps, false, backend_cpu_bf16_open, &half_alone);
         small_train(&arch, plan, m.comm, m.size, steps, false, backend_cpu_bf16_open, &half);
+        if (m.size <= 2 || i % 3 == 1)
+            sharded(&arch, cases[i].plan, batch, micro, &half, backend_cpu_bf16_open, &a);
         ok(near(&half, &half_alone, splits(plan) ? 1e-3 : 1e-5), "bf16 as one rank", cases[i].plan, batch,
            micro);
         if (splits(plan)) {
