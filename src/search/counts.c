@@ -41,7 +41,7 @@ struct resolver {
 };
 
 static double price(const struct resolver *r, int cell_a, int cell_b) {
-    return payable_egress_usd(r->s->p->w->site, r->s->cell[cell_a].zone, r->s->cell[cell_b].zone);
+    return r->s->egress[cell_a * r->s->n_cell + cell_b];
 }
 
 static double transfer(const struct resolver *r, int layer, const struct staged *a, int i,
@@ -536,6 +536,40 @@ static bool has_room(struct resolver *r) {
     return room;
 }
 
+/* The stages of a candidate; returns the zones of those that lie in several. */
+static unsigned begin_stages(struct resolver *r, const struct choice *stage) {
+    const struct unit *u = r->u;
+    unsigned zones = 0;
+    r->st = ARENA_ARRAY(r->scratch, struct staged, r->P);
+    for (int i = 0; i < r->P; i++) {
+        struct staged *x = &r->st[i];
+        x->c = stage[i];
+        x->p = &u->mb->pattern[stage[i].pattern];
+        x->cell = ARENA_ARRAY(r->scratch, int, 3 * x->p->n);
+        x->ti = x->cell + x->p->n;
+        x->count = x->ti + x->p->n;
+        if (i > 0) x->step = arena_alloc(r->scratch, sizeof *x->step * (size_t)(x->p->n + r->st[i - 1].p->n));
+        x->comp = u->mb->comp[cfe(u->s, x->p->cls, x->c.first, x->c.end)];
+        double update = u->mb->update[cfe(u->s, x->p->cls, x->c.first, x->c.end)];
+        r->update = fmax(r->update, update_share_s(u->mb->w, update, u->D));
+        x->var = x->p->n > 1 ? r->n_var : -1;
+        unsigned mine = 0;
+        for (int k = 0; k < x->p->n; k++) mine |= 1u << u->s->cell[x->p->cell[k]].zone;
+        if (x->p->n > 1) r->n_var += x->p->n;
+        if (mine & (mine - 1)) zones |= mine;
+    }
+    return zones;
+}
+
+bool counts_have_room(const struct unit *u, const struct choice *stage, int P, struct arena *scratch) {
+    struct resolver r = {.u = u, .s = u->s, .P = P, .scratch = scratch};
+    struct arena_mark mark = arena_mark(scratch);
+    begin_stages(&r, stage);
+    bool room = has_room(&r);
+    arena_release(scratch, mark);
+    return room;
+}
+
 bool counts_resolve(const struct unit *u, const struct goal *goal, const struct choice *stage, int P,
                     double egress_usd, int *programs, offer_fn *offer, void *ctx, struct arena *scratch) {
     struct resolver r = {.u = u,
@@ -548,25 +582,7 @@ bool counts_resolve(const struct unit *u, const struct goal *goal, const struct 
                          .ctx = ctx,
                          .scratch = scratch};
     struct arena_mark mark = arena_mark(scratch);
-    r.st = ARENA_ARRAY(r.scratch, struct staged, P);
-    unsigned zones = 0;
-    for (int i = 0; i < P; i++) {
-        struct staged *x = &r.st[i];
-        x->c = stage[i];
-        x->p = &u->mb->pattern[stage[i].pattern];
-        x->cell = ARENA_ARRAY(scratch, int, 3 * x->p->n);
-        x->ti = x->cell + x->p->n;
-        x->count = x->ti + x->p->n;
-        if (i > 0) x->step = arena_alloc(scratch, sizeof *x->step * (size_t)(x->p->n + r.st[i - 1].p->n));
-        x->comp = u->mb->comp[cfe(u->s, x->p->cls, x->c.first, x->c.end)];
-        double update = u->mb->update[cfe(u->s, x->p->cls, x->c.first, x->c.end)];
-        r.update = fmax(r.update, update_share_s(u->mb->w, update, u->D));
-        x->var = x->p->n > 1 ? r.n_var : -1;
-        unsigned mine = 0;
-        for (int k = 0; k < x->p->n; k++) mine |= 1u << u->s->cell[x->p->cell[k]].zone;
-        if (x->p->n > 1) r.n_var += x->p->n;
-        if (mine & (mine - 1)) zones |= mine;
-    }
+    unsigned zones = begin_stages(&r, stage);
     int zone[ZONES_MAX], rank[ZONES_MAX] = {0}, n = 0;
     for (int z = 0; z < ZONES_MAX; z++)
         if (zones >> z & 1) zone[n++] = z;

@@ -19,4 +19,7 @@ typedef void offer_fn(void *ctx, const struct plan *p);
 bool counts_resolve(const struct unit *u, const struct goal *goal, const struct choice *stage, int P,
                     double egress_usd, int *programs, offer_fn *offer, void *ctx, struct arena *scratch);
 
+/** Is there room for a candidate in the cells, whatever the pairing? */
+bool counts_have_room(const struct unit *u, const struct choice *stage, int P, struct arena *scratch);
+
 #endif

@@ -4,6 +4,9 @@
 #include "sim/job.h"
 /* What the search is asked, and what it tells while it works. */
 
+/* Bounds that tests can turn on and off, to see that they change no answer. */
+enum search_bound { BOUND_MERGED = 1, BOUND_FULL = 2, BOUND_GRID = 4 };
+
 struct search_problem {
     const struct workload *w;
     const int *pool;           /* [n_zone * n_gpu] */
@@ -22,6 +25,7 @@ struct search_problem {
                                        of its units holds here */
     double gap; /* a proof within this relative gap will do where an exact one takes long; 0 = exact, however
                    long */
+    unsigned with, without; /* bits of enum search_bound: wherever they apply, or nowhere */
 };
 
 /** Row `row` of a job, whose memory it uses: the default estimator, the best plan alone, gap 0. */

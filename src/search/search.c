@@ -16,6 +16,8 @@
 #include "io/mpx_comm.h"
 #include "search/best.h"
 #include "search/ladder.h"
+#include "search/merge.h"
+#include "search/relax.h"
 #include "search/solve.h"
 #include "search/why.h"
 #include "search/wire.h"
@@ -23,6 +25,7 @@
 struct ranked {
     int mb, D;
     double time_lb, cost_lb; /* of every plan in it */
+    int relaxed;             /* attempts with merged zones */
     struct unit_result *result;
 };
 
@@ -419,6 +422,96 @@ static int probe_units(struct engine *x, struct unit_effort effort, bool spread)
     return stopped;
 }
 
+/* The tables of a search that is stopped while they are built are of no use to anyone. */
+static bool any_rank_stopped(const struct engine *x) {
+    int stopped = stop_wanted(&x->stop);
+    if (x->size > 1) MPI_Allreduce(MPI_IN_PLACE, &stopped, 1, MPI_INT, MPI_MAX, x->comm);
+    return stopped;
+}
+
+/* ---- merged zones ------------------------------------------------------------------- */
+
+static double *bound_of(const struct engine *x, struct ranked *u) {
+    return x->p->objective == OBJECTIVE_COST ? &u->cost_lb : &u->time_lb;
+}
+
+/* Where units are few or have few patterns, searching them takes less time than bounding them first. A
+ * frontier has many goals at once, and a bound on one of them is of no use. */
+static bool zones_merge(const struct engine *x) {
+    const double MUCH = 400000;
+    const struct search_problem *p = x->p;
+    if (p->objective == OBJECTIVE_FRONTIER || p->without & BOUND_MERGED || !space_can_merge(x->s))
+        return false;
+    double patterns = 0;
+    for (int k = 0; k < x->s->n_mb; k++) patterns = fmax(patterns, x->s->mb[k].n_pattern);
+    return p->with & BOUND_MERGED || patterns * x->n_unit >= MUCH;
+}
+
+/* The next units whose bounds are not good enough after so many attempts: least bound first. */
+static int next_relaxed(struct engine *x, const struct goal *goal, int attempt, int *round, int most) {
+    int n = 0;
+    sort_units(x);
+    for (int i = 0; i < x->n_unit && n < most; i++) {
+        const struct ranked *u = &x->unit[i];
+        if (u->result->status == UNIT_TODO && u->relaxed <= attempt &&
+            !goal_excludes(goal, u->time_lb, u->cost_lb))
+            round[n++] = i;
+    }
+    return n;
+}
+
+/* True: stopped, and no bound of the round counts. */
+static bool relax_round(struct engine *x, struct relax *r, const struct goal *goal, const int *round, int n,
+                        uint64_t limit) {
+    struct relax_unit unit[n];
+    double lb[n];
+    uint64_t nodes[2 * n]; /* and what `full` counts */
+    for (int i = 0; i < n; i++)
+        unit[i] = (struct relax_unit){x->unit[round[i]].mb, x->unit[round[i]].D, -INFINITY, 0, 0};
+    int stopped = !relax_bound(r, unit, n, x->rank, x->size, goal, limit);
+    for (int i = 0; i < n; i++) {
+        lb[i] = unit[i].lower_bound;
+        nodes[i] = unit[i].nodes;
+        nodes[n + i] = unit[i].full;
+    }
+    if (x->size > 1) {
+        MPI_Allreduce(MPI_IN_PLACE, &stopped, 1, MPI_INT, MPI_MAX, x->comm);
+        MPI_Allreduce(MPI_IN_PLACE, lb, n, MPI_DOUBLE, MPI_MAX, x->comm);
+        MPI_Allreduce(MPI_IN_PLACE, nodes, 2 * n, MPI_UINT64_T, MPI_MAX, x->comm);
+    }
+    for (int i = 0; i < n && !stopped; i++) {
+        struct ranked *u = &x->unit[round[i]];
+        double *mine = bound_of(x, u);
+        u->relaxed++;
+        u->result->nodes += nodes[i];
+        x->row->plans_evaluated += nodes[i];
+        *mine = fmax(*mine, lb[i]);
+        u->result->lower_bound = fmax(u->result->lower_bound, *mine);
+        x->row->bounds.merged += goal_excludes(goal, u->time_lb, u->cost_lb);
+        x->row->bounds.full += nodes[n + i];
+    }
+    return stopped;
+}
+
+/* Bounds of all units of interest with the zones of each region merged, with more and more effort: most
+ * units are done with a table or two. Stopped or not, what is known of each unit stays. */
+static int relax_units(struct engine *x) {
+    enum { ROUND = 64, ATTEMPTS = 3 };
+    static const uint64_t limit[ATTEMPTS] = {20000, 200000, 2000000};
+    struct goal goal = x->goal;
+    goal.best *= 1 - 0.9 * x->p->gap; /* what is within the gap will do */
+    struct relax *r = relax_new(x->s, x->threads);
+    int stopped = any_rank_stopped(x) || !r, round[ROUND], n;
+    for (int k = 0; k < ATTEMPTS && !stopped; k++)
+        while (!stopped && (n = next_relaxed(x, &goal, k, round, ROUND))) {
+            stopped = relax_round(x, r, &goal, round, n, limit[k]);
+            set_bounds(x);
+            report_progress(x, 0);
+        }
+    relax_free(r);
+    return stopped;
+}
+
 static int checkpoint(struct engine *x, struct err *e) {
     int rc = 0;
     if (x->rank == 0 && x->hooks && x->hooks->checkpoint && now_s() - x->last_checkpoint > 2) {
@@ -461,11 +554,13 @@ static int solve_all(struct engine *x, int *stopped, struct err *e) {
             return 0;
         }
     } else if (!x->resumed) {
-        *stopped = probe_units(x, (struct unit_effort){.limit = 2000, .dive = true}, true);
-        if (!*stopped) {
-            *stopped = bound_units(x) || probe_units(x, (struct unit_effort){.limit = 8000}, true) ||
+        const struct unit_effort dive = {.limit = 2000, .dive = true};
+        bool merge = zones_merge(x);
+        if (!merge || !x->row->n_plan) *stopped = probe_units(x, dive, true);
+        if (!*stopped) *stopped = merge ? relax_units(x) : bound_units(x);
+        if (!*stopped)
+            *stopped = probe_units(x, (struct unit_effort){.limit = 8000}, true) ||
                        probe_units(x, (struct unit_effort){.limit = 50000}, false);
-        }
         if (*stopped) { /* as if no unit had been begun: the plans stay */
             for (int i = 0; i < x->n_unit; i++) x->unit[i].result->status = UNIT_TODO;
             x->row->n_unit = 0;
@@ -494,13 +589,6 @@ static int solve_all(struct engine *x, int *stopped, struct err *e) {
 }
 
 /* ---- a row -------------------------------------------------------------------------- */
-
-/* The tables of a search that is stopped while they are built are of no use to anyone. */
-static bool any_rank_stopped(const struct engine *x) {
-    int stopped = stop_wanted(&x->stop);
-    if (x->size > 1) MPI_Allreduce(MPI_IN_PLACE, &stopped, 1, MPI_INT, MPI_MAX, x->comm);
-    return stopped;
-}
 
 /* A local search changes one stage at a time, which a trainer that wants one degree for all does not take: it
  * climbs once for each degree. */

@@ -36,6 +36,7 @@ struct workspace {
     struct unit_effort effort;
     struct unit_answer *out;
     uint64_t plans;
+    double image_lb; /* merged zones: the least bound of what is left */
     int plan_cap;
     struct arena *a, tables; /* of the answer; of this thread */
 };
@@ -86,6 +87,18 @@ static void offer(void *ctx, const struct plan *p) {
         .plan = plan_copy(p, v->a), .est = est, .planner_time_s = NAN, .planner_cost_usd = NAN};
 }
 
+/* Merged zones: plans with these bounds may exist. What is no better need not be looked at; a front is not
+ * moved by what may not exist. */
+static void bound(void *ctx, double time_lb, double cost_lb) {
+    struct workspace *v = ctx;
+    double value = v->goal.objective == OBJECTIVE_COST ? cost_lb : time_lb;
+    v->image_lb = fmin(v->image_lb, value);
+    if (v->goal.objective == OBJECTIVE_FRONTIER)
+        proof_front_full(&v->proof);
+    else
+        v->goal.best = fmin(v->goal.best, value);
+}
+
 /* No pipeline over the pool has more stages. */
 static int deepest(const struct space *s, const struct mb_space *mb, int D) {
     int gpus = 0, least = TP_N;
@@ -110,6 +123,7 @@ static void begin_unit(struct workspace *v, const struct mb_space *mb, int D, co
     v->mb = mb;
     v->effort = effort;
     v->plans = 0;
+    v->image_lb = INFINITY;
     v->plan_cap = 0;
     v->heap.n = 0;
     double tolerance = effort.tolerance, slack = 0;
@@ -128,9 +142,11 @@ static void begin_unit(struct workspace *v, const struct mb_space *mb, int D, co
     t->mb = mb;
     t->goal = &v->goal;
     t->offer = offer;
+    t->bound = bound;
     t->ctx = v;
     t->hurried = effort.limit > 0;
     t->examined = 0;
+    t->bounds = (struct bound_counts){0};
     t->over = false;
 }
 
@@ -213,6 +229,10 @@ static void conclude(struct workspace *v) {
     const struct proof *q = &v->proof;
     double open_lb = q->open_lb, best = v->goal.best * (1 - PROOF_SLACK);
     if (v->goal.objective == OBJECTIVE_FRONTIER) best = INFINITY;
+    if (v->image_lb < INFINITY) {
+        open_lb = fmin(open_lb, v->image_lb);
+        best = INFINITY;
+    }
     if (q->stood_in) open_lb = fmin(open_lb, v->goal.best) * (1 - q->slack * deepest(v->s, v->mb, v->unit.D));
     if (open_lb < best) {
         out->status = UNIT_OPEN;
@@ -280,5 +300,6 @@ void unit_solve(struct workspace *v, const struct mb_space *mb, int D, const str
     }
     out->nodes = v->tree.examined;
     out->plans = v->plans;
+    out->bounds = v->tree.bounds;
     arena_release(&v->tables, mark);
 }

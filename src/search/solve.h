@@ -9,6 +9,7 @@ struct unit_answer {
     double lower_bound;      /* of an open unit: on the objective, over the plans that were left out */
     double gap; /* of an open unit, for a frontier: how far, relatively, they may lie beyond it */
     uint64_t nodes, plans;
+    struct bound_counts bounds;
     int n_plan; /* plans that beat the goal: one, or for a frontier all that are not dominated */
     struct found_plan *plan;
 };

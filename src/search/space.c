@@ -62,7 +62,8 @@ static bool any_cell(const struct space *s, int cell, unsigned unused) {
 }
 
 /* All subsets of cells when there are few, else single cells, the cells of each type, and all. */
-static void build_sets(struct space *s, struct arena *a) {
+void space_build_sets(struct space *s, struct arena *a) {
+    s->n_set = 0;
     s->in_set = ARENA_ARRAY(a, bool, (size_t)SETS_MAX * (size_t)s->n_cell + 1);
     if (s->n_cell <= 6) {
         for (unsigned z = 1; z < 1u << s->n_cell; z++) add_set(s, in_mask, z);
@@ -104,6 +105,7 @@ static void build_links(struct space *s, struct arena *memory) {
     size_t pairs = (size_t)s->n_cell * (size_t)s->n_cell;
     s->link = ARENA_ARRAY(memory, const struct link *, pairs + 1);
     s->link_of = ARENA_ARRAY(memory, int, pairs + 1);
+    s->egress = ARENA_ARRAY(memory, double, pairs + 1);
     for (int x = 0; x < s->n_cell; x++)
         for (int y = 0; y < s->n_cell; y++) {
             const struct cell *a = &s->cell[x], *b = &s->cell[y];
@@ -112,7 +114,9 @@ static void build_links(struct space *s, struct arena *memory) {
             while (l && k < s->n_link && memcmp(s->link[k], l, sizeof *l) != 0) k++; /* whatever a link has */
             if (l && k == s->n_link) s->link[s->n_link++] = l;
             s->link_of[x * s->n_cell + y] = l ? k : -1;
+            s->egress[x * s->n_cell + y] = payable_egress_usd(s->p->w->site, a->zone, b->zone);
         }
+    for (int c = 0; c < s->n_cell; c++) s->most_usd_per_s += s->cell[c].usd_per_s * s->cell[c].gpus;
 }
 
 /* Single linkage over links at most SLOW times slower than inside the slower of the two zones. Any
@@ -294,6 +298,7 @@ static void pick_cells(struct pattern_builder *b, int at, int end) {
 /* Patterns class by class, those on few cells first. Of a class with too many, those on many cells are left
  * out. */
 static void build_patterns(struct space *s, struct mb_space *mb, struct arena *a) {
+    mb->n_pattern = 0;
     int most = PATTERNS_MAX / mb->n_class;
     if (most > CLASS_PATTERNS_MAX) most = CLASS_PATTERNS_MAX;
     if (most < CLASS_PATTERNS_MIN) most = CLASS_PATTERNS_MIN;
@@ -491,6 +496,7 @@ static void build_transfers(const struct space *s, struct mb_space *mb, struct a
                 const struct link *l =
                     site_link(w->site, cx->zone, cx->gpu, 1 << x % TP_N, cy->zone, cy->gpu, 1 << y % TP_N);
                 *t = usable_link_time_s(l, mb->size_bytes[k], s->p->estimator);
+                if (*t < INFINITY) mb->slowest = fmax(mb->slowest, *t);
             }
 }
 
@@ -514,7 +520,8 @@ static struct span pair_span(const struct space *s, const struct mb_space *mb, i
             best = fmin(best, kind_transfer(s, mb, layer, a->cell[i], a->ti[i], b->cell[j], b->ti[j]));
         r.lo = fmax(r.lo, best);
     }
-    if (a->n > 1 && b->n > 1) {
+    if (s->merged_from) r.hi = r.lo; /* a bound is all that is wanted */
+    if (a->n > 1 && b->n > 1 && !s->merged_from) {
         unsigned za = 0, zb = 0;
         for (int i = 0; i < a->n; i++) za |= 1u << s->cell[a->cell[i]].zone;
         for (int j = 0; j < b->n; j++) zb |= 1u << s->cell[b->cell[j]].zone;
@@ -550,6 +557,12 @@ static void build_pairs(const struct space *s, struct mb_space *mb, struct arena
                 mb->pair[((size_t)k * (size_t)n + (size_t)x) * (size_t)n + (size_t)y] =
                     pair_span(s, mb, layer, &mb->pattern[x], &mb->pattern[y]);
     }
+}
+
+void space_build_patterns(struct space *s, struct mb_space *mb, struct arena *a) {
+    build_patterns(s, mb, a);
+    mb->pair = NULL;
+    if (!s->stopped) build_pairs(s, mb, a);
 }
 
 struct span space_transfer(const struct space *s, const struct mb_space *mb, int layer, int a, int b) {
@@ -758,10 +771,9 @@ static struct outline *build_outline(struct space *s, const struct mb_space *mb,
 static void build_microbatch(struct space *s, struct mb_space *mb, int n_mb, struct arena *a) {
     build_classes(s, mb, n_mb, a);
     if (!mb->n_class) return;
-    build_patterns(s, mb, a);
     build_class_tables(s, mb, a);
     build_transfers(s, mb, a);
-    build_pairs(s, mb, a);
+    space_build_patterns(s, mb, a);
     build_weights(s, mb, a);
     build_crossing(s, mb, a);
     build_work(s, mb, a);
@@ -794,7 +806,7 @@ struct space *space_build(const struct search_problem *p, const struct stopper *
     s->L = w->model->n_layer;
     s->money = p->objective != OBJECTIVE_THROUGHPUT || p->max_usd_per_iteration < INFINITY;
     build_cells(s);
-    build_sets(s, a);
+    space_build_sets(s, a);
     build_ranges(s, a);
     build_links(s, a);
     build_regions(s);

@@ -59,15 +59,19 @@ struct space {
     int n_set;           /* cell sets whose total GPU need is checked: all subsets when there are few cells */
     bool *in_set;        /* [set][cell] */
     long set_gpus[SETS_MAX];
-    double *params;           /* prefix sums of parameters at tp 1: [L + 1] */
-    int n_range;              /* distinct parameter counts of layer ranges, ascending */
-    double *range;            /* [n_range] parameters at tp 1 */
-    short *range_of;          /* [first][end] -> index into range */
-    int n_link;               /* distinct links between cells at n = 1 */
-    const struct link **link; /* [n_link] */
-    int *link_of;             /* [cell][cell] -> link, -1 = none */
-    bool money;               /* the objective or a limit looks at money */
-    const char *why_empty;    /* reason if no stage fits at all, or NULL */
+    double *params;                  /* prefix sums of parameters at tp 1: [L + 1] */
+    int n_range;                     /* distinct parameter counts of layer ranges, ascending */
+    double *range;                   /* [n_range] parameters at tp 1 */
+    short *range_of;                 /* [first][end] -> index into range */
+    int n_link;                      /* distinct links between cells at n = 1 */
+    const struct link **link;        /* [n_link] */
+    int *link_of;                    /* [cell][cell] -> link, -1 = none */
+    double *egress;                  /* [cell][cell] USD per 1e9 bytes, INFINITY where it cannot be paid */
+    double most_usd_per_s;           /* of all GPUs of the pool; NAN = unknown */
+    const struct space *merged_from; /* the zones of each region count as one (merge.h); NULL: they do not */
+    int *image;                      /* [cell of merged_from] -> cell */
+    bool money;                      /* the objective or a limit looks at money */
+    const char *why_empty;           /* reason if no stage fits at all, or NULL */
     const struct stopper *stop;
     bool stopped; /* while it was being built: of no use */
 };
@@ -102,6 +106,7 @@ struct mb_space {
         double cheapest;                           /* least resources of a stage */
     } * by_speed, *by_price;                       /* by_price only when money counts */
     double comm_min;                               /* least transfer of any layer's output */
+    double slowest;                                /* transfer that is possible */
     double *cross; /* [class][layer]: what sending to another region costs more than act_min, at least */
     double speed[GPUS_MAX]; /* relative worth of one GPU of each type at this microbatch */
 };
@@ -130,6 +135,11 @@ struct space *space_build(const struct search_problem *p, const struct stopper *
 
 /** mb->depth for D replicas, in `a`. */
 int *space_depths(const struct space *s, const struct mb_space *mb, int D, struct arena *a);
+
+/** The cell sets of a space whose cells are known; the patterns of a microbatch whose classes and transfers
+ * are, and the pairs of patterns. Everything in `a`. */
+void space_build_sets(struct space *s, struct arena *a);
+void space_build_patterns(struct space *s, struct mb_space *mb, struct arena *a);
 
 /** Slowest transfer of the output of `layer` from pattern a to pattern b: bounds over all pairings. */
 struct span space_transfer(const struct space *s, const struct mb_space *mb, int layer, int a, int b);

@@ -19,6 +19,7 @@ struct tree_node {
     double comp, act, pend; /* the first stage: its gradient transfer is still open */
     double y, u, egress, usd_per_s;
     double lb, rank; /* iteration time at least; what the objective says of it */
+    int level;       /* of all-reduces in which its stages do not find room (room.h) */
     bool crossed;    /* neighbours so far lie in different regions, or may */
     uint64_t key[2];
     struct choice choice;
@@ -38,7 +39,7 @@ static bool known_no_worse(struct tree *v, const struct tree_node *n) {
 }
 
 static double egress_price(const struct tree *v, int cell_a, int cell_b) {
-    return payable_egress_usd(v->s->p->w->site, v->s->cell[cell_a].zone, v->s->cell[cell_b].zone);
+    return v->s->egress[cell_a * v->s->n_cell + cell_b];
 }
 
 /* USD per 1e9 bytes sent from each replica of a to its partner in b, whatever the counts. */
@@ -61,11 +62,33 @@ static struct span pair_egress(const struct tree *v, const struct pattern *a, co
     }
     double least =
         lo < INFINITY ? fmax(from_a + (v->u->D - a->n) * lo, from_b + (v->u->D - b->n) * lo) : INFINITY;
-    return (struct span){least, v->u->D * hi};
+    return (struct span){least, v->s->merged_from ? least : v->u->D * hi};
+}
+
+/* Of the closed ring of a stage over merged zones: each region is left once at least. */
+static struct span merged_ring_egress(const struct tree *v, const struct pattern *p) {
+    double lo = 0, any = INFINITY;
+    int n = 0;
+    for (int region = 0; region < v->s->n_region; region++) {
+        double out = INFINITY;
+        for (int i = 0; i < p->n; i++)
+            for (int j = 0; j < p->n; j++) {
+                if (v->s->cell[p->cell[i]].region != region) continue;
+                double x = egress_price(v, p->cell[i], p->cell[j]);
+                any = fmin(any, x);
+                if (v->s->cell[p->cell[j]].region != region) out = fmin(out, x);
+            }
+        if (!(p->regions >> region & 1) || p->regions == 1u << region) continue;
+        lo += out;
+        n++;
+    }
+    if (v->u->D > n && any > 0) lo += (v->u->D - n) * any;
+    return (struct span){lo, lo};
 }
 
 /* The same for the closed ring of a stage: each zone is left once, the other steps stay inside. */
 static struct span ring_egress(const struct tree *v, const struct pattern *p) {
+    if (v->s->merged_from) return merged_ring_egress(v, p);
     double out_lo = 0, out_hi = 0, in_lo = INFINITY, in_hi = 0;
     unsigned seen = 0, zones = 0;
     for (int i = 0; i < p->n; i++) zones |= 1u << v->s->cell[p->cell[i]].zone;
@@ -139,6 +162,11 @@ static void leaf(struct tree *v, const struct tree_node *n) {
                                        : PROGRAMS_MAX,
         programs = most;
     for (int i = 0; i < P; i++) stage[i] = v->path[P - 1 - i];
+    if (v->s->merged_from) {
+        v->examined += PROGRAM_COST;
+        if (counts_have_room(v->u, stage, P, &v->scratch)) v->bound(v->ctx, n->lb, node_cost(v, n));
+        return;
+    }
     if (!counts_resolve(v->u, v->goal, stage, P, v->s->money ? n->egress : 0, &programs, v->offer, v->ctx,
                         &v->scratch))
         proof_leave_open(v->proof, n->lb, node_cost(v, n));
@@ -163,7 +191,7 @@ static bool make_child(struct tree *v, const struct tree_node *n, int i, int e, 
     c->u = update_share_s(mb->w, mb->update[cfe(s, cls, i, e)], v->u->D);
     struct span y = unit_sync(v->u, pattern, i, e);
     c->y = fmax(y.lo, unit_sync_min(v->u, v->t->w.scope, cls, i, e));
-    c->y_hi = y.hi;
+    c->y_hi = fmax(y.hi, c->y);
     if (!(c->y <= v->t->w.y_hi)) return false;
     if (n) {
         struct span grad = space_transfer(s, mb, e, n->pattern, pattern),
@@ -186,8 +214,9 @@ static bool make_child(struct tree *v, const struct tree_node *n, int i, int e, 
         c->key[0] = n->key[0];
         c->key[1] = n->key[1];
     }
-    c->key[0] += memo_mix(0x9e3779b97f4a7c15u * (uint64_t)(pattern + 1));
-    c->key[1] += memo_mix(0xd1b54a32d192ed03u * (uint64_t)(pattern + 1));
+    uint64_t room = v->room.on ? room_key(&v->room, &c->choice) : 0;
+    c->key[0] += memo_mix(0x9e3779b97f4a7c15u * (uint64_t)(pattern + 1) ^ room);
+    c->key[1] += memo_mix(0xd1b54a32d192ed03u * (uint64_t)(pattern + 1) + room);
     /* what comes on top of comp + act: the gradient at least, or what a first stage pays for its
      * activation again */
     struct comm_share share = comm_share(est, i == 0, !n, depth + 1);
@@ -206,6 +235,16 @@ static bool make_child(struct tree *v, const struct tree_node *n, int i, int e, 
                                           i == 0 || c->crossed, i > 0 ? mb->cross[cls * L + i] : 0));
     c->lb =
         window_time(v->t, fmax(X, v->t->w.x_lo), S + rest, fmax(c->u, v->t->u_min), fmax(c->y, v->t->w.y_lo));
+    if (v->room.on && proof_worth(v->proof, c->lb, 0) != WORTH_NOTHING) { /* rule 19 */
+        v->path[depth] = c->choice;
+        c->level = room_level(&v->room, v->path, depth + 1, n ? n->level : 0);
+        v->bounds.full += c->level > (n ? n->level : 0);
+        if (c->level > ROOM_LEVELS) return false;
+        if (c->level > 0) c->y = fmax(c->y, v->room.edge[c->level - 1]);
+        c->y_hi = fmax(c->y_hi, c->y);
+        c->lb = window_time(v->t, fmax(X, v->t->w.x_lo), S + rest, fmax(c->u, v->t->u_min),
+                            fmax(c->y, v->t->w.y_lo));
+    }
     double cost = 0;
     if (s->money) {
         c->usd_per_s =
@@ -332,6 +371,7 @@ static void descend(struct tree *v, const struct tree_node *n) {
 
 bool tree_search(struct tree *v) {
     memo_reset(&v->memo);
+    room_begin(&v->room);
     v->over = false;
     descend(v, NULL);
     return !v->over && !v->t->stopped;
@@ -347,6 +387,7 @@ void tree_init(struct tree *v, struct window_tables *w, struct proof *proof, str
     v->path = ARENA_ARRAY(a, struct choice, L + 1);
     v->children = ARENA_ARRAY(a, struct tree_node *, L + 1);
     v->child_cap = ARENA_ARRAY(a, int, L + 1);
+    room_init(&v->room, w, a);
     arena_alloc(&v->scratch, 1); /* so that marks have a block to return to */
 }
 

@@ -3,7 +3,9 @@
 #include "search/counts.h"
 #include "search/memo.h"
 #include "search/proof.h"
+#include "search/room.h"
 #include "search/window.h"
+#include "sim/answer.h"
 /* Depth-first search of one window, from the last stage of the pipeline to the first. */
 
 struct tree_node; /* a partial plan: its last few stages */
@@ -16,14 +18,19 @@ struct tree {
     const struct unit *u;
     const struct goal *goal; /* offer() may improve it */
     struct proof *proof;
-    offer_fn *offer;    /* called with every plan that may be wanted */
-    void *ctx;          /* of offer */
+    offer_fn *offer; /* called with every plan that may be wanted */
+    /* instead of offer() where zones are merged: called with bounds on plans that only the real zones can
+     * rule out; may improve the goal too */
+    void (*bound)(void *ctx, double time_lb, double cost_lb);
+    void *ctx;          /* of both */
     bool hurried;       /* candidates get few integer programs before they are left open */
     uint64_t examined;  /* partial plans so far, in all windows */
     uint64_t batch_end; /* where to give up */
-    bool over;          /* the last window was given up at batch_end */
+    struct bound_counts bounds;
+    bool over; /* the last window was given up at batch_end */
 
     struct memo memo;
+    struct room room;
     /* the path: stages from the last to the first */
     int *need_stack;             /* [depth][set] GPUs that are certainly taken */
     int *pack_stack;             /* [depth][cell][TP_N] replicas that certainly lie in the cell */

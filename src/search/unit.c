@@ -13,6 +13,33 @@ double unit_ring(const struct unit *u, int ca, int cb, int min_ti, int first, in
     return u->ring[(id * RING_TI_N + ring_ti(min_ti)) * s->n_range + s->range_of[first * (s->L + 1) + end]];
 }
 
+/* The same where zones are merged: a list may leave a region and come back, and its order inside a region is
+ * open. But each region is entered from another or left for one, all but one are entered, and all but one
+ * left. What goes on inside a region is in unit_sync_min(). */
+static struct span merged_sync_span(const struct unit *u, int pattern, int first, int end) {
+    const struct space *s = u->s;
+    const struct pattern *p = &u->mb->pattern[pattern];
+    int ti = u->mb->cls[p->cls].min_ti;
+    double lo = 0, in_worst = 0, in_second = 0, out_worst = 0, out_second = 0;
+    for (int region = 0; region < s->n_region && (p->regions & (p->regions - 1)); region++) {
+        if (!(p->regions >> region & 1)) continue;
+        double in = INFINITY, out = INFINITY;
+        for (int i = 0; i < p->n; i++)
+            for (int j = 0; j < p->n; j++) {
+                if (s->cell[p->cell[i]].region != region || s->cell[p->cell[j]].region == region) continue;
+                out = fmin(out, unit_ring(u, p->cell[i], p->cell[j], ti, first, end));
+                in = fmin(in, unit_ring(u, p->cell[j], p->cell[i], ti, first, end));
+            }
+        lo = fmax(lo, fmin(in, out));
+        in_second = fmax(in_second, fmin(in, in_worst));
+        in_worst = fmax(in_worst, in);
+        out_second = fmax(out_second, fmin(out, out_worst));
+        out_worst = fmax(out_worst, out);
+    }
+    lo = fmax(lo, fmax(in_second, out_second));
+    return (struct span){lo, lo};
+}
+
 /* The gradient all-reduce of a pattern over [first, end), whatever its counts and zone order: rule 12 of
  * docs/search.md. The replicas lie in list order, zone by zone, inside a zone type by type; the slowest step
  * between neighbours decides. Steps that occur in any case bound it from below: some step inside a cell when
@@ -22,6 +49,7 @@ double unit_ring(const struct unit *u, int ca, int cb, int min_ti, int first, in
 static struct span sync_span(const struct unit *u, int pattern, int first, int end) {
     struct span r = {0, 0};
     if (u->D == 1) return r;
+    if (u->s->merged_from) return merged_sync_span(u, pattern, first, end);
     const struct space *s = u->s;
     const struct pattern *p = &u->mb->pattern[pattern];
     int ti = u->mb->cls[p->cls].min_ti;
@@ -127,25 +155,26 @@ static bool group_suffices(const struct unit *u, const struct stage_class *cl, i
     return cl->rest ? __builtin_popcount(g->gpus[c]) >= cl->n_kind : g->gpus[c] == cl->gpus;
 }
 
-/* The least y such that steps of at most y join cells that have all types of the class and room for D
- * replicas. `step`: ascending. Neighbours in the list of a stage's replicas lie in one cell or in two that
- * are joined. */
-static double least_sync(const struct unit *u, const struct stage_class *cl, int scope,
-                         const struct step *step, int n_step) {
+/* The first of the steps such that those up to it join cells that have all types of the class and room for D
+ * replicas; n_step: none. `step`: ascending. Neighbours in the list of a stage's replicas lie in one cell or
+ * in two that are joined. */
+static int joining_step(const struct unit *u, const struct stage_class *cl, int scope,
+                        const struct step *step, int n_step) {
     struct groups g;
+    long room[CELLS_MAX]; /* -1: not for this class */
     for (int c = 0; c < u->s->n_cell; c++) {
+        room[c] = class_takes(u, cl, scope, c) ? class_room(u, cl, c) : -1;
         g.parent[c] = c;
-        g.room[c] = class_takes(u, cl, scope, c) && class_room(u, cl, c) > 0;
+        g.room[c] = room[c] > 0;
         g.gpus[c] = 1u << u->s->cell[c].gpu;
         g.regions[c] = 1u << u->s->cell[c].region;
     }
     for (int k = 0; k < n_step; k++) {
         int a = step[k].a, b = step[k].b;
-        if (!class_takes(u, cl, scope, a) || !class_takes(u, cl, scope, b)) continue;
+        if (room[a] < 0 || room[b] < 0) continue;
         int x = root(&g, a), y = root(&g, b);
         if (a == b) {
-            long room = class_room(u, cl, a);
-            g.room[x] += room > 1 ? room - 1 : 0;
+            g.room[x] += room[a] > 1 ? room[a] - 1 : 0;
         } else if (x == y) {
             continue;
         } else {
@@ -154,19 +183,22 @@ static double least_sync(const struct unit *u, const struct stage_class *cl, int
             g.gpus[x] |= g.gpus[y];
             g.regions[x] |= g.regions[y];
         }
-        if (group_suffices(u, cl, scope, &g, x)) return step[k].time_s;
+        if (group_suffices(u, cl, scope, &g, x)) return k;
     }
-    return INFINITY;
+    return n_step;
 }
 
-/* Steps by time; they come nearly sorted. */
-static void sort_steps(struct step *step, int n) {
+/* Steps by time; they come nearly sorted. False: they were sorted. */
+static bool sort_steps(struct step *step, int n) {
+    bool moved = false;
     for (int k = 1; k < n; k++) {
         struct step x = step[k];
         int at = k;
         for (; at > 0 && step[at - 1].time_s > x.time_s; at--) step[at] = step[at - 1];
         step[at] = x;
+        moved |= at < k;
     }
+    return moved;
 }
 
 static double ring_at(const struct unit *u, int cell_a, int cell_b, int ti, int r) {
@@ -191,6 +223,7 @@ static void build_sync_min(struct unit *u, struct arena *a) {
     struct step *step = ARENA_ARRAY(a, struct step, (size_t)s->n_cell * (size_t)(s->n_cell + 1) / 2 + 1);
     for (int x = 0; x < s->n_cell; x++)
         for (int y = 0; y <= x; y++) step[n_step++] = (struct step){0, x, y};
+    short *joins = ARENA_ARRAY(a, short, scopes * K); /* while the order of the steps stays as it is */
     for (int ti = 0; ti < RING_TI_N; ti++)
         for (int r = 0; r < R && (r % 16 || !stop_wanted(s->stop)); r++) {
             for (int k = 0; k < n_step; k++)
@@ -198,14 +231,18 @@ static void build_sync_min(struct unit *u, struct arena *a) {
                     fmin(ring_at(u, step[k].a, step[k].b, ti, r), ring_at(u, step[k].b, step[k].a, ti, r));
             double fastest = INFINITY;
             for (int k = 0; k < n_step; k++) fastest = fmin(fastest, step[k].time_s);
-            if (s->n_cell <= SYNC_CELLS_MAX) sort_steps(step, n_step);
+            bool fresh = s->n_cell <= SYNC_CELLS_MAX && (sort_steps(step, n_step) || r == 0);
             for (int c = 0; c < K; c++) {
                 const struct stage_class *cl = &u->mb->cls[c];
                 if (cl->n_kind > u->D || (!cl->rest && ring_ti(cl->min_ti) != ti)) continue;
                 for (int k = 0; k < scopes; k++) {
                     double *best = &u->sync_min[(k * K + c) * R + r];
-                    *best = fmin(*best,
-                                 s->n_cell <= SYNC_CELLS_MAX ? least_sync(u, cl, k, step, n_step) : fastest);
+                    if (fresh) joins[k * K + c] = (short)joining_step(u, cl, k, step, n_step);
+                    int at = joins[k * K + c];
+                    double y = s->n_cell > SYNC_CELLS_MAX ? fastest
+                               : at < n_step              ? step[at].time_s
+                                                          : INFINITY;
+                    *best = fmin(*best, y);
                 }
             }
         }
@@ -213,18 +250,55 @@ static void build_sync_min(struct unit *u, struct arena *a) {
 
 /* ---- tables of a unit ---------------------------------------------------------------- */
 
-bool unit_build(struct unit *u, const struct space *s, const struct mb_space *mb, int D, struct arena *a) {
-    *u = (struct unit){.s = s, .mb = mb, .D = D, .M = unit_microbatches(s, mb, D), .a = a};
+/* Rings over the links of the pool, and the least all-reduce of each class. */
+static void build_rings(struct unit *u, struct arena *a) {
+    const struct space *s = u->s;
     int R = s->n_range;
     u->ring = ARENA_ARRAY(a, double, s->n_link * RING_TI_N * R + 1);
     for (int ti = 0; ti < RING_TI_N; ti++)
         for (int r = 0; r < R; r++) {
-            struct allreduce messages = ring_messages(s, s->range[r], ti, D);
+            struct allreduce messages = ring_messages(s, s->range[r], ti, u->D);
             for (int k = 0; k < s->n_link; k++)
                 u->ring[(k * RING_TI_N + ti) * R + r] = usable_allreduce_s(s->link[k], &messages);
         }
-    u->sync_min = ARENA_ARRAY(a, double, unit_scopes(s) * mb->n_class * R);
+    for (int k = 0; k < s->n_link * RING_TI_N * R; k++)
+        if (u->ring[k] < INFINITY) u->slowest_ring = fmax(u->slowest_ring, u->ring[k]);
+    u->sync_min = ARENA_ARRAY(a, double, unit_scopes(s) * u->mb->n_class * R);
     build_sync_min(u, a);
+}
+
+/* Between merged cells the fastest ring step of any two members; the least all-reduce of a class is that of
+ * the pool. */
+static void merge_rings(struct unit *u, const struct unit *real, struct arena *a) {
+    const struct space *s = u->s, *from = real->s;
+    int per = RING_TI_N * s->n_range, n = s->n_link * per;
+    u->ring = ARENA_ARRAY(a, double, n + 1);
+    for (int k = 0; k < n; k++) u->ring[k] = INFINITY;
+    for (int x = 0; x < from->n_cell; x++)
+        for (int y = 0; y < from->n_cell; y++) {
+            int id = from->link_of[x * from->n_cell + y];
+            if (id < 0) continue;
+            double *to = u->ring + s->link_of[s->image[x] * s->n_cell + s->image[y]] * per;
+            for (int k = 0; k < per; k++) to[k] = fmin(to[k], real->ring[id * per + k]);
+        }
+    u->self_ring = ARENA_ARRAY(a, double, from->n_cell * per + 1);
+    for (int c = 0; c < from->n_cell; c++)
+        for (int k = 0, id = from->link_of[c * from->n_cell + c]; k < per; k++)
+            u->self_ring[c * per + k] = id < 0 ? INFINITY : real->ring[id * per + k];
+    u->slowest_ring = real->slowest_ring;
+    u->sync_min = real->sync_min;
+}
+
+bool unit_build(struct unit *u, const struct space *s, const struct mb_space *mb, int D, struct arena *a) {
+    *u = (struct unit){.s = s, .mb = mb, .D = D, .M = unit_microbatches(s, mb, D), .a = a};
+    if (s->merged_from) {
+        struct unit real = *u;
+        real.s = s->merged_from;
+        build_rings(&real, a);
+        merge_rings(u, &real, a);
+    } else {
+        build_rings(u, a);
+    }
     u->sync = ARENA_ARRAY(a, struct span *, mb->n_pattern + 1);
     u->need = ARENA_ARRAY(a, int *, mb->n_pattern + 1);
     u->depth = mb->w->shared_bytes_per_param > 0 ? space_depths(s, mb, D, a) : mb->depth;

@@ -2,6 +2,7 @@
 #define SAILOR_SEARCH_UNIT_H
 #include "search/goal.h"
 #include "search/space.h"
+#include "sim/terms.h"
 /* The tables of one unit: all plans of one (microbatch, D). */
 
 struct unit {
@@ -10,7 +11,9 @@ struct unit {
     int D, M;
     const int *depth; /* as mb->depth, for D replicas */
     double *ring;     /* [link][ring_ti][range]: all-reduce of a stage's gradients, INFINITY if impossible */
-    double *sync_min; /* [scope][class][range]: least all-reduce of a stage */
+    double slowest_ring; /* that is possible, in the pool itself */
+    double *self_ring;   /* [cell][ring_ti][range] where zones are merged: inside each cell of the pool */
+    double *sync_min;    /* [scope][class][range]: least all-reduce of a stage */
     struct span **sync; /* [pattern] -> [range], filled by unit_sync(); lo is NAN where it is not known yet */
     int **need;         /* [pattern] -> [set], filled by unit_need() */
     struct arena *a;
@@ -66,5 +69,11 @@ struct point unit_crude_bound(const struct space *s, const struct mb_space *mb, 
 /** The time of the ring step from cell a to cell b for a stage [first, end) whose least degree is
  * 2^min_ti. */
 double unit_ring(const struct unit *u, int cell_a, int cell_b, int min_ti, int first, int end);
+
+/** Where zones are merged: the ring step inside cell `cell` of the pool itself. */
+static inline double unit_self_ring(const struct unit *u, int cell, int min_ti, int first, int end) {
+    return u->self_ring[(cell * RING_TI_N + ring_ti(min_ti)) * u->s->n_range +
+                        u->s->range_of[first * (u->s->L + 1) + end]];
+}
 
 #endif

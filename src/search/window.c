@@ -330,13 +330,8 @@ struct window window_first(const struct window_tables *v, int scope) {
             w.y_lo = fmin(w.y_lo, unit_sync_min(v->u, scope, c, 0, e)); /* some stage holds layer 0 */
         w.x_hi = fmax(w.x_hi, mb->comp[cfe(s, c, 0, L)]);
     }
-    double slowest = 0;
-    size_t q = (size_t)s->n_cell * TP_N;
-    for (size_t k = 0; k < (size_t)mb->n_size * q * q; k++)
-        if (mb->kind_time[k] < INFINITY) slowest = fmax(slowest, mb->kind_time[k]);
-    w.x_hi += 2 * slowest;
-    for (int k = 0; k < s->n_link * RING_TI_N * s->n_range; k++)
-        if (v->u->ring[k] < INFINITY) w.y_hi = fmax(w.y_hi, v->u->ring[k]);
+    w.x_hi += 2 * mb->slowest;
+    w.y_hi = v->u->slowest_ring;
     for (int l = 0; l < L; l++) w.x_lo = fmax(w.x_lo, mb->layer_min[l]);
     double top = v->goal->max_time_s; /* no use looking above the incumbent */
     if (v->goal->objective == OBJECTIVE_THROUGHPUT) top = fmin(top, v->goal->best);
@@ -348,10 +343,7 @@ struct window window_first(const struct window_tables *v, int scope) {
     w.x_lo = fmax(w.x_lo, useful.slowest_s.lo);
     w.x_hi = fmin(w.x_hi, useful.slowest_s.hi);
     w.y_hi = fmin(w.y_hi, useful.sync_s);
-    if (s->money) { /* zones may differ in price */
-        w.r_hi = 0;
-        for (int c = 0; c < s->n_cell; c++) w.r_hi += s->cell[c].usd_per_s * s->cell[c].gpus;
-    }
+    if (s->money) w.r_hi = s->most_usd_per_s; /* zones may differ in price */
     return w;
 }
 

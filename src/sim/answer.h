@@ -30,6 +30,13 @@ struct unit_result {
 enum row_status { ROW_TODO, ROW_OPTIMAL, ROW_FEASIBLE, ROW_INFEASIBLE };
 extern const char *const row_status_name[4]; /* "todo", "optimal", "feasible", "infeasible" */
 
+/** What bounds beyond those of windows and partial plans have done for a proof; not in result files. */
+struct bound_counts {
+    uint64_t merged; /* units closed with the zones of each region merged */
+    uint64_t full;   /* partial plans whose all-reduce was raised because the fastest zones are full */
+    uint64_t grid;   /* windows and partial plans cut by a grid over the GPU types */
+};
+
 struct row_result {
     enum row_status status;
     const char *reason; /* why infeasible; NULL otherwise */
@@ -42,6 +49,7 @@ struct row_result {
     struct found_plan *frontier;
     int n_unit;
     struct unit_result *unit;
+    struct bound_counts bounds;
     int oom_plans; /* published planners: plans that the walk rejected for memory */
 };
 

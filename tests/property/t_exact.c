@@ -16,6 +16,8 @@ static const double EPS = 1e-9;
 static struct {
     long plans, points, questions, infeasible, varied, altered, limited, frontier_points, frontier_max;
     double brute_s, search_s, slowest_s;
+    struct bound_counts bounds;
+    long spared;
     uint64_t slowest_seed;
 } total;
 
@@ -139,8 +141,8 @@ static void show(const struct instance *in, const struct search_problem *p, cons
                  const struct brute_point *want, uint64_t seed, const char *fault) {
     struct arena a = {0};
     printf("# FAULT: %s\n#   reproduce: t_exact 1 %llu\n", fault, (unsigned long long)seed);
-    printf("#   objective %s, max_usd %.17g, min_per_s %.17g\n", objective_name[p->objective],
-           p->max_usd_per_iteration, p->min_iterations_per_s);
+    printf("#   objective %s, max_usd %.17g, min_per_s %.17g, without %u\n", objective_name[p->objective],
+           p->max_usd_per_iteration, p->min_iterations_per_s, p->without);
     instance_print(stdout, in);
     printf("#   search: status %d, lower bound %.17g, gap %.17g%s%s\n", (int)row->status, row->lower_bound,
            row->gap, row->reason ? ", " : "", row->reason ? row->reason : "");
@@ -226,6 +228,10 @@ static bool ask(const struct instance *in, const struct search_problem *p, const
                best ? (p->objective == OBJECTIVE_COST ? best->cost_usd : best->time_s) : 0, took,
                (unsigned long long)row.plans_evaluated);
     if (!fault) note_optimum(p, &row);
+    total.bounds.merged += row.bounds.merged;
+    total.bounds.full += row.bounds.full;
+    total.bounds.grid += row.bounds.grid;
+    total.spared += p->without != 0;
     total.questions++;
     total.varied += p->w->n_variant > 0;
     if (row.n_plan) total.altered += workload_variant(p->w, &row.plan[0].plan->options)->altered;
@@ -233,6 +239,29 @@ static bool ask(const struct instance *in, const struct search_problem *p, const
     if (fault) show(in, p, &row, at, seed, fault);
     arena_free(&a);
     return !fault;
+}
+
+/* Within a gap the value and the bound must enclose what brute force says. */
+static bool ask_bound(const struct search_problem *p, const struct brute *b, uint64_t seed) {
+    struct arena a = {0};
+    struct row_result row = {0};
+    struct err e = {0};
+    const struct brute_point *best =
+        brute_best(b, p->objective, p->max_usd_per_iteration, p->min_iterations_per_s);
+    bool cost = p->objective == OBJECTIVE_COST, ok = true;
+    if (p->objective == OBJECTIVE_FRONTIER || !best) return true;
+    double began = now_s(), want = cost ? best->cost_usd : best->time_s;
+    if (search_row(p, &row, NULL, NULL, 1 + (int)(seed & 1), &a, &e)) ok = false;
+    total.search_s += now_s() - began;
+    if (row.n_plan < 1 || !not_above(row.lower_bound, want)) ok = false;
+    double found = row.n_plan ? problem_value(p, &row.plan[0].est) : INFINITY;
+    if (!not_above(want, found) || !not_above(found * (1 - p->gap), row.lower_bound)) ok = false;
+    total.questions++;
+    if (!ok)
+        printf("# FAULT: within %g: brute %.17g, found %.17g, bound %.17g, without %u (seed %llu)\n", p->gap,
+               want, found, row.lower_bound, p->without, (unsigned long long)seed);
+    arena_free(&a);
+    return ok;
 }
 
 /* A limit on cost (or, by `time`, on time): exactly a frontier point's, between two, or out of reach. */
@@ -293,7 +322,7 @@ static bool one_instance(uint64_t seed, bool verbose) {
         printf("# %ld plans, %ld in the space; %ld without memory, %ld without link\n", b.n_plan, b.n,
                b.no_memory, b.no_link);
     }
-    struct rng r = {.seed = seed ^ 0x5eed};
+    struct rng r = {.seed = seed ^ 0x5eed}, rules = {.seed = seed ^ 0x901e5};
     struct brute_point *front = malloc(sizeof *front * (size_t)(b.n + 1));
     long n = in->prices_known ? brute_frontier(&b, INFINITY, 0, front) : 0;
     bool ok = true;
@@ -311,7 +340,11 @@ static bool one_instance(uint64_t seed, bool verbose) {
         if (q == 6) p2.objective = (enum objective)rng_int(&r, 0, 1);
         if (q == 3 || q == 6 || (q == 5 && rng_chance(&r, 0.7))) p2.max_usd_per_iteration = budget;
         if (q == 4 || q == 6 || (q == 5 && rng_chance(&r, 0.5))) p2.min_iterations_per_s = floor;
+        p2.with = BOUND_MERGED | BOUND_FULL | BOUND_GRID;
+        if (rng_chance(&rules, 0.4)) p2.without = (unsigned)rng_int(&rules, 1, 7);
         if (!ask(in, &p2, &b, seed, verbose)) ok = false;
+        p2.gap = rng_range(&rules, 0.001, 0.3);
+        if (!ask_bound(&p2, &b, seed)) ok = false;
     }
     if (!frontier_ends(seed)) ok = false;
     free(front);
@@ -389,5 +422,10 @@ int main(int argc, char **argv) {
     printf("# frontier points: %ld, at most %ld; search %.1f s, slowest %.2f s (seed %llu)\n",
            total.frontier_points, total.frontier_max, total.search_s, total.slowest_s,
            (unsigned long long)total.slowest_seed);
+    printf(
+        "# %ld questions without a rule; %llu units closed with merged zones, %llu partial plans with full "
+        "zones, %llu cut by grids\n",
+        total.spared, (unsigned long long)total.bounds.merged, (unsigned long long)total.bounds.full,
+        (unsigned long long)total.bounds.grid);
     return failed || done < want;
 }

@@ -1,0 +1,58 @@
+#include "search/relax.h"
+
+#include <omp.h>
+#include <stdlib.h>
+
+#include "base/oom.h"
+#include "search/merge.h"
+
+struct relax {
+    struct space *merged;
+    int threads;
+    struct workspace **workspace; /* [threads] */
+    struct arena memory;
+};
+
+struct relax *relax_new(const struct space *s, int threads) {
+    struct relax *r = oom_calloc(1, sizeof *r);
+    r->merged = space_merge(s, &r->memory);
+    if (r->merged) {
+        r->threads = threads;
+        r->workspace = oom_calloc((size_t)threads, sizeof(struct workspace *));
+        for (int t = 0; t < threads; t++) r->workspace[t] = workspace_new(r->merged);
+        return r;
+    }
+    relax_free(r);
+    return NULL;
+}
+
+void relax_free(struct relax *r) {
+    if (!r) return;
+    for (int t = 0; t < r->threads; t++) workspace_free(r->workspace[t]);
+    free(r->workspace);
+    arena_free(&r->memory);
+    free(r);
+}
+
+bool relax_bound(struct relax *r, struct relax_unit *unit, int n, int first, int step,
+                 const struct goal *goal, uint64_t limit) {
+    bool stopped = false;
+    int mine = n > first ? (n - first + step - 1) / step : 0;
+#pragma omp parallel for schedule(dynamic, 1) num_threads(r->threads)
+    for (int j = 0; j < mine; j++) {
+        struct relax_unit *u = &unit[first + j * step];
+        struct unit_answer answer;
+        struct arena none = {0}; /* merged plans are no plans */
+        unit_solve(r->workspace[omp_get_thread_num()], &r->merged->mb[u->mb], u->D, goal,
+                   (struct unit_effort){.limit = limit}, &answer, &none);
+        arena_free(&none);
+        u->lower_bound = answer.status == UNIT_OPEN ? answer.lower_bound : goal->best;
+        u->nodes = answer.nodes;
+        u->full = answer.bounds.full;
+        if (answer.status == UNIT_TODO) {
+#pragma omp atomic write
+            stopped = true;
+        }
+    }
+    return !stopped;
+}
