@@ -48,7 +48,7 @@ bool relax_bound(struct relax *r, struct relax_unit *unit, int n, int first, int
         arena_free(&none);
         u->lower_bound = answer.status == UNIT_OPEN ? answer.lower_bound : goal->best;
         u->nodes = answer.nodes;
-        u->full = answer.bounds.full;
+        u->bounds = answer.bounds;
         if (answer.status == UNIT_TODO) {
 #pragma omp atomic write
             stopped = true;

@@ -5,8 +5,9 @@
 
 struct relax_unit {
     int mb, D;
-    double lower_bound;   /* on the objective */
-    uint64_t nodes, full; /* partial plans; see struct bound_counts */
+    double lower_bound; /* on the objective */
+    uint64_t nodes;
+    struct bound_counts bounds;
 };
 
 struct relax;

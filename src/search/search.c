@@ -198,6 +198,8 @@ static void merge_answer(struct engine *x, struct unit_result *r, const struct u
     r->seconds += seconds;
     r->nodes += answer->nodes;
     r->plans_evaluated += answer->plans;
+    x->row->bounds.full += answer->bounds.full;
+    x->row->bounds.grid += answer->bounds.grid;
     x->row->plans_evaluated += answer->nodes + answer->plans;
     for (int k = 0; k < answer->n_plan; k++) {
         struct found_plan f = answer->plan[k];
@@ -465,19 +467,20 @@ static bool relax_round(struct engine *x, struct relax *r, const struct goal *go
                         uint64_t limit) {
     struct relax_unit unit[n];
     double lb[n];
-    uint64_t nodes[2 * n]; /* and what `full` counts */
+    uint64_t nodes[3 * n]; /* and what the rules have done */
     for (int i = 0; i < n; i++)
-        unit[i] = (struct relax_unit){x->unit[round[i]].mb, x->unit[round[i]].D, -INFINITY, 0, 0};
+        unit[i] = (struct relax_unit){x->unit[round[i]].mb, x->unit[round[i]].D, -INFINITY, 0, {0}};
     int stopped = !relax_bound(r, unit, n, x->rank, x->size, goal, limit);
     for (int i = 0; i < n; i++) {
         lb[i] = unit[i].lower_bound;
         nodes[i] = unit[i].nodes;
-        nodes[n + i] = unit[i].full;
+        nodes[n + i] = unit[i].bounds.full;
+        nodes[2 * n + i] = unit[i].bounds.grid;
     }
     if (x->size > 1) {
         MPI_Allreduce(MPI_IN_PLACE, &stopped, 1, MPI_INT, MPI_MAX, x->comm);
         MPI_Allreduce(MPI_IN_PLACE, lb, n, MPI_DOUBLE, MPI_MAX, x->comm);
-        MPI_Allreduce(MPI_IN_PLACE, nodes, 2 * n, MPI_UINT64_T, MPI_MAX, x->comm);
+        MPI_Allreduce(MPI_IN_PLACE, nodes, 3 * n, MPI_UINT64_T, MPI_MAX, x->comm);
     }
     for (int i = 0; i < n && !stopped; i++) {
         struct ranked *u = &x->unit[round[i]];
@@ -489,6 +492,7 @@ static bool relax_round(struct engine *x, struct relax *r, const struct goal *go
         u->result->lower_bound = fmax(u->result->lower_bound, *mine);
         x->row->bounds.merged += goal_excludes(goal, u->time_lb, u->cost_lb);
         x->row->bounds.full += nodes[n + i];
+        x->row->bounds.grid += nodes[2 * n + i];
     }
     return stopped;
 }
@@ -540,6 +544,15 @@ static void polish(struct engine *x) {
     set_bounds(x);
 }
 
+/* A round of the proof. */
+static int prove(struct engine *x, const int *round, int n, struct unit_effort effort, int *stopped,
+                 struct err *e) {
+    if (!n || (*stopped = run_round(x, round, n, effort, false))) return 0;
+    set_bounds(x);
+    report_progress(x, 0);
+    return checkpoint(x, e);
+}
+
 static int solve_all(struct engine *x, int *stopped, struct err *e) {
     enum { ROUND = 16, ROUND_AGAIN = 4, ATTEMPTS = 3 };
     static const uint64_t limit[ATTEMPTS] = {1000000, 20000000,
@@ -574,15 +587,13 @@ static int solve_all(struct engine *x, int *stopped, struct err *e) {
                                      .tolerance = attempts ? 0.9 * x->p->gap : 0};
         set_goal(x);
         if (attempts) sort_open(x);
-        for (;;) {
+        do {
             set_goal(x);
             set_bounds(x);
-            if (!(n = next_round(x, round, attempts ? ROUND_AGAIN : round_size(x, ROUND), attempts))) break;
-            if ((*stopped = run_round(x, round, n, effort, false))) return 0;
-            set_bounds(x);
-            report_progress(x, 0);
-            if (checkpoint(x, e)) return -1;
-        }
+            n = next_round(x, round, attempts ? ROUND_AGAIN : round_size(x, ROUND), attempts);
+            if (prove(x, round, n, effort, stopped, e)) return -1;
+            if (*stopped) return 0;
+        } while (n);
     }
     polish(x);
     return 0;

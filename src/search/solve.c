@@ -18,6 +18,9 @@
  * cannot be cut */
 enum { NODE_BATCH = 4000, NODE_LIMIT = 40000000, FRONT_MAX = 4096 };
 
+/* Partial plans of a unit after which a grid is worth while. */
+enum { GRID_AFTER = 200000 };
+
 struct heap {
     struct window *w;
     int n, cap;
@@ -147,6 +150,7 @@ static void begin_unit(struct workspace *v, const struct mb_space *mb, int D, co
     t->hurried = effort.limit > 0;
     t->examined = 0;
     t->bounds = (struct bound_counts){0};
+    grid_forget(&t->grid);
     t->over = false;
 }
 
@@ -193,6 +197,30 @@ static uint64_t window_patience(const struct workspace *v, const struct window *
     return v->effort.limit && v->effort.limit < end ? v->effort.limit : end;
 }
 
+/* The last gear: where a unit has taken long, a grid over the GPU types bounds the window, and then the
+ * partial plans in it. */
+static bool grid_closes(struct workspace *v, struct window *w) {
+    struct grid *g = &v->tree.grid;
+    const struct search_problem *p = v->s->p;
+    uint64_t after = p->with & BOUND_GRID ? 0 : GRID_AFTER;
+    double sum;
+    g->on = false;
+    if (v->effort.dive || p->without & BOUND_GRID || v->tree.examined < after) return false;
+    if (!g->worthwhile && !(p->with & BOUND_GRID)) return false;
+    bool built = grid_build(g, &sum);
+    v->tree.examined += grid_effort(g);
+    if (!built) return v->window.stopped;
+    double x = fmax(v->window.w.x_lo, w->x_lo), y = fmax(v->window.w.y_lo, w->y_lo),
+           lb = window_time(&v->window, x, fmax(sum, x), v->window.u_min, y);
+    if (!(lb > w->time_lb)) return false;
+    double usd = w->time_lb > 0 ? w->cost_lb / w->time_lb : 0;
+    w->time_lb = lb;
+    w->cost_lb = fmax(w->cost_lb, usd * lb * (1 - 1e-12));
+    bool cut = proof_cut(&v->proof, w->time_lb, w->cost_lb);
+    v->tree.bounds.grid += cut;
+    return cut;
+}
+
 /* Search a window that was bounded before; what takes too long comes back in halves. */
 static void search_window(struct workspace *v, struct window w) {
     struct window wide = w, half[2];
@@ -210,6 +238,7 @@ static void search_window(struct workspace *v, struct window w) {
     w.time_lb = open->time_lb;
     w.cost_lb = open->cost_lb;
     if (proof_cut(&v->proof, w.time_lb, w.cost_lb)) return;
+    if (grid_closes(v, &w)) return;
     bool can_split = window_split(&v->window, &w, half);
     v->tree.batch_end = window_patience(v, &w, can_split);
     struct proof before = v->proof;

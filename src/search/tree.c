@@ -18,6 +18,7 @@ struct tree_node {
         egress_hi;          /* the same at worst, whatever counts and zone order come out */
     double comp, act, pend; /* the first stage: its gradient transfer is still open */
     double y, u, egress, usd_per_s;
+    double top, sum; /* largest stage time and sum of stage times, at least */
     double lb, rank; /* iteration time at least; what the objective says of it */
     int level;       /* of all-reduces in which its stages do not find room (room.h) */
     bool crossed;    /* neighbours so far lie in different regions, or may */
@@ -149,8 +150,23 @@ static bool take_resources(struct tree *v, int depth, int pattern) {
     return true;
 }
 
-static double node_cost(const struct tree *v, const struct tree_node *n) {
-    return v->s->money ? n->lb * fmax(n->usd_per_s + v->t->min_usd[n->l], v->t->w.r_lo) + n->egress : 0;
+static double cost_within(const struct tree *v, const struct tree_node *n, double time_lb) {
+    return v->s->money ? time_lb * fmax(n->usd_per_s + v->t->min_usd[n->l], v->t->w.r_lo) + n->egress : 0;
+}
+
+static double node_cost(const struct tree *v, const struct tree_node *n) { return cost_within(v, n, n->lb); }
+
+/* Does the grid leave nothing in front of n? */
+static bool grid_cuts(struct tree *v, const struct tree_node *n) {
+    if (!v->grid.on) return false;
+    double used = v->surr_stack[n->depth * SURROGATES_MAX],
+           rest = grid_rest(&v->grid, n->depth, n->pattern, n->l, used, n->crossed),
+           lb = window_time(v->t, fmax(n->top, v->t->w.x_lo), n->sum + fmax(0, rest), fmax(n->u, v->t->u_min),
+                            fmax(n->y, v->t->w.y_lo));
+    v->examined++;
+    bool cut = proof_cut(v->proof, lb, cost_within(v, n, lb));
+    v->bounds.grid += cut;
+    return cut;
 }
 
 /* The path as a candidate: first stage first. */
@@ -228,6 +244,8 @@ static bool make_child(struct tree *v, const struct tree_node *n, int i, int e, 
     if (i == 0 && !c->crossed && scope_is_crossing(s, v->t->w.scope))
         return false; /* belongs to another scope */
     double S = c->S + c->pend + open_grad, rest = 0;
+    c->top = X;
+    c->sum = S;
     for (int k = 0; k < v->t->n_table; k++)
         rest = fmax(rest, window_rest_sum(v->t, k, i,
                                           v->surr_stack[depth * SURROGATES_MAX + k] +
@@ -364,6 +382,7 @@ static void descend(struct tree *v, const struct tree_node *n) {
         if (proof_cut(v->proof, c->lb, node_cost(v, c))) continue;
         if (c->l > 0 && known_no_worse(v, c)) continue;
         take_resources(v, depth, c->pattern); /* known to fit: sets the stacks */
+        if (grid_cuts(v, c)) continue;
         v->path[depth] = c->choice;
         descend(v, c);
     }
@@ -388,11 +407,13 @@ void tree_init(struct tree *v, struct window_tables *w, struct proof *proof, str
     v->children = ARENA_ARRAY(a, struct tree_node *, L + 1);
     v->child_cap = ARENA_ARRAY(a, int, L + 1);
     room_init(&v->room, w, a);
+    grid_init(&v->grid, w, a);
     arena_alloc(&v->scratch, 1); /* so that marks have a block to return to */
 }
 
 void tree_free(struct tree *v) {
     for (int l = 0; l <= v->s->L; l++) free(v->children[l]);
     memo_free(&v->memo);
+    grid_free(&v->grid);
     arena_free(&v->scratch);
 }

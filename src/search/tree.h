@@ -1,6 +1,7 @@
 #ifndef SAILOR_SEARCH_TREE_H
 #define SAILOR_SEARCH_TREE_H
 #include "search/counts.h"
+#include "search/grid.h"
 #include "search/memo.h"
 #include "search/proof.h"
 #include "search/room.h"
@@ -31,6 +32,7 @@ struct tree {
 
     struct memo memo;
     struct room room;
+    struct grid grid;
     /* the path: stages from the last to the first */
     int *need_stack;             /* [depth][set] GPUs that are certainly taken */
     int *pack_stack;             /* [depth][cell][TP_N] replicas that certainly lie in the cell */
