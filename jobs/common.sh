@@ -2,6 +2,7 @@
 # Functions and variables shared by the job scripts. A script sets `me`, its name, and `home`, the tree that this file lies in
 # (the source tree, or PREFIX/share/sailor), and sources this file, which provides:
 #   site, sailor, train, launch    the site file in jobs/env/, the two programs, the command that starts one process per rank
+#   alone                          the same for a program that is one process; may be empty
 #   run                            the directory of this job, $SAILOR_OUT/JOBID
 #   fail TEXT                      print one line on stderr and exit with status 2
 #   record PROGRAM                 append what runs where to $run/provenance.txt
@@ -39,6 +40,10 @@ program() { # as built in this tree, as installed with it, or wherever PATH has 
 sailor=${SAILOR:-$(program sailor)} train=${SAILOR_TRAIN:-$(program sailor-train)}
 # If a rank dies, the step must end: the others would wait for it forever.
 read -ra launch <<<"${SAILOR_LAUNCH:-srun --kill-on-bad-exit=1 --cpu-bind=cores}"
+read -ra more <<<"${SAILOR_SRUN_OPTIONS:-}"
+launch+=("${more[@]}")
+alone=() # before a program that is one process: nothing, or srun where it must have these options, as in a container
+[ ${#more[@]} = 0 ] || alone=(srun --nodes=1 --ntasks=1 --ntasks-per-node=1 "${more[@]}")
 cpus=${SLURM_CPUS_PER_TASK:-1}
 if [ "${SLURM_HET_SIZE:-1}" -gt 1 ]; then # a job of several components: one step over all, with as many CPUs as each has
     [ -n "${SAILOR_LAUNCH:-}" ] || launch+=("--het-group=0-$((SLURM_HET_SIZE - 1))")
@@ -54,9 +59,11 @@ export SRUN_CPUS_PER_TASK=$cpus # some Slurm versions do not pass -c on to srun
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$SRUN_CPUS_PER_TASK}
 
 record() {
+    local version
+    version=$("${alone[@]}" "$1" --version)
     {
-        echo "== start ${SLURM_RESTART_COUNT:-0}, $(date -u +%FT%TZ), $("$1" --version | head -n 1)"
-        "$1" --version | tail -n +2
+        echo "== start ${SLURM_RESTART_COUNT:-0}, $(date -u +%FT%TZ), $(head -n 1 <<<"$version")"
+        tail -n +2 <<<"$version"
         if git -C "$home" rev-parse HEAD; then git -C "$home" status --short --untracked-files=no; fi 2>/dev/null
         scontrol show job "$SLURM_JOB_ID"
         env | grep -E '^(CUDA|FI|GOMP|HDF5|LOADEDMODULES|MPICH|NCCL|OMP|PMI|SAILOR|SLURM|UCX|UENV)' | sort

@@ -3,7 +3,7 @@
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 scripts=(quickstart .ci/run jobs/*.sbatch jobs/*.sh jobs/env/*.sh jobs/grid-plan jobs/submit-validation packaging/deb
-    tests/run tests/*.sh tests/*/*.sh)
+    packaging/container/chroot tests/run tests/*.sh tests/*/*.sh)
 while read -r t; do head -n 1 "$t" | grep -qE '\b(ba)?sh$' && scripts+=("$t"); done < <(find tests -name '*.t' | sort)
 n=0 failed=0
 ok() {

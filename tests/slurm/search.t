@@ -39,6 +39,9 @@ two_by_two=(--nodes=2 --ntasks-per-node=2)
 # ---- the default request fits a site's nodes, as that site's file asks for it ---------------------------------------
 SBATCH_ACCOUNT=none bash -c 'source jobs/env/clariden.sh && sbatch --test-only jobs/search.sbatch inputs/fig10.json' >"$work/log" 2>&1
 ok $? "sbatch takes the script as it stands, with jobs/env/clariden.sh" <"$work/log"
+SBATCH_ACCOUNT=none bash -c 'source jobs/env/clariden-container.sh && sbatch --test-only jobs/search.sbatch inputs/fig10.json &&
+    [ -e "$EDF_PATH/sailor.toml" ] && [ -z "${SBATCH_UENV:-}" ]' >"$work/log" 2>&1
+ok $? "and with jobs/env/clariden-container.sh" <"$work/log"
 
 # ---- to the end -------------------------------------------------------------------------------------------------
 job 2 >"$work/short.json"
