@@ -115,12 +115,15 @@ static int site_zones(const char *site, struct entry *x, int n, const char *inpu
 
 /* ---- another length of sequences ---- */
 
-static const char *architecture_of(const struct model *m, const char *key, struct arena *a) {
-    cJSON *o = m->architecture ? cJSON_Parse(m->architecture) : NULL;
-    const char *s = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, key));
-    s = s ? arena_strdup(a, s) : NULL;
-    cJSON_Delete(o);
-    return s;
+/* The text of a model file with the architecture of another model: what the trainer is told stays. */
+static const char *with_architecture(const char *text, const char *architecture, struct arena *a) {
+    cJSON *tree = cJSON_Parse(text), *own = architecture ? cJSON_Parse(architecture) : NULL;
+    if (own) cJSON_ReplaceItemInObjectCaseSensitive(tree, "architecture", own);
+    char *out = cJSON_PrintUnformatted(tree);
+    const char *copy = arena_strdup(a, out);
+    cJSON_free(out);
+    cJSON_Delete(tree);
+    return copy;
 }
 
 /* The model file with sequences of that length, and its name; *text stays NULL where they are the model's. */
@@ -143,12 +146,12 @@ static int model_of_length(const char *ref, int sequence, const char *inputs, co
                        sequence, m->name, s.transformer.positions);
     s.transformer.sequence = sequence;
     *own = arena_printf(a, "%s-%d", m->name, sequence);
-    const struct shape_words words = {.family = architecture_of(m, "family", a),
-                                      .activation = architecture_of(m, "activation", a)};
+    const struct shape_words words = {.family = "gpt2",
+                                      .activation = "gelu"}; /* replaced by the model's own */
     const char *source =
         arena_printf(a, "%s; sequences of %d tokens", m->source ? m->source : m->name, sequence);
     shape_write_model(&t, *own, &words, source, &s);
-    *text = arena_strdup(a, t.s);
+    *text = with_architecture(t.s, m->architecture, a);
     text_free(&t);
     return 0;
 }

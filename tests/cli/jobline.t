@@ -42,6 +42,9 @@ cp "$tmp/out" "$tmp/long"
 plan --model llama-3.1-8b --gpus H100-80:8 --batch 32 --dtype bf16 --seq-len 2048
 json "o[0]['plan']['model'] == 'llama-3.1-8b-2048' and o[0]['iteration_time_s'] <
  json.loads(open('$tmp/long').readline())['iteration_time_s'] / 3" "--seq-len: shorter sequences take less"
+run "$sailor" plan -q --model llama-3.1-8b --gpus H100-80:8 --batch 32 --dtype bf16 --seq-len 2048 -o "$tmp/short.h5"
+grep -aoq '"model":{[^}]*"name":"llama-3.1-8b-2048".*"architecture":{[^}]*"rope_theta":500000' "$tmp/short.h5"
+ok $? "the model keeps what its file tells the trainer"
 plan --model llama-3.1-8b --gpus H100-80:8 --batch 32 --dtype bf16 --seq-len 8192
 same "$tmp/out" "$tmp/long"
 ok $? "--seq-len of the model itself changes nothing"
