@@ -160,31 +160,29 @@ void warm_add_file(struct warm *w, const char *path, const struct results *old, 
 
 /* ---- what they are good for --------------------------------------------------------- */
 
-struct near {
-    long distance;
-    int row;
-};
-
-static int nearer(const void *a, const void *b) {
-    const struct near *x = a, *y = b;
-    if (x->distance != y->distance) return x->distance < y->distance ? -1 : 1;
-    return y->row - x->row; /* the latest */
+/* GPUs that would have to come or go. */
+static long distance(const int *x, const int *y, int n) {
+    long sum = 0;
+    for (int k = 0; k < n; k++) sum += labs((long)x[k] - y[k]);
+    return sum;
 }
 
 int warm_seeds(const struct warm *w, const struct job *job, int row, const struct plan *const **seed,
                struct arena *a) {
     const struct site *s = job->workload.site;
-    struct near *near = ARENA_ARRAY(a, struct near, w->n + 1);
-    for (int i = 0; i < w->n; i++) {
-        near[i].row = i;
-        for (int k = 0; k < s->n_zone * s->n_gpu; k++)
-            near[i].distance += labs((long)w->row[i].count[k] - job->pool[row].count[k]);
+    int near[NEAREST + 1], n_near = 0, n = 0;
+    long far[NEAREST + 1];
+    for (int i = w->n - 1; i >= 0; i--) { /* of equals the latest */
+        long d = distance(w->row[i].count, job->pool[row].count, s->n_zone * s->n_gpu);
+        int at = n_near;
+        for (; at > 0 && far[at - 1] > d; at--) far[at] = far[at - 1], near[at] = near[at - 1];
+        far[at] = d;
+        near[at] = i;
+        if (n_near < NEAREST) n_near++;
     }
-    qsort(near, (size_t)w->n, sizeof *near, nearer);
     const struct plan **list = ARENA_ARRAY(a, const struct plan *, NEAREST * 2 * PLANS_OF_ONE);
-    int n = 0;
-    for (int i = 0; i < w->n && i < NEAREST; i++) {
-        const struct row_result *x = &w->row[near[i].row].answer;
+    for (int i = 0; i < n_near; i++) {
+        const struct row_result *x = &w->row[near[i]].answer;
         for (int k = 0; k < x->n_plan && k < PLANS_OF_ONE; k++) list[n++] = x->plan[k].plan;
         for (int k = 0; k < x->n_frontier && k < PLANS_OF_ONE; k++) list[n++] = x->frontier[k].plan;
     }

@@ -9,7 +9,7 @@
 #include "sim/terms.h"
 
 /* (m, D) tried in a part, the most promising first, and when there is time for more */
-enum { UNITS = 48, UNITS_MORE = 120, WEIGHTS = 5, STARTS = 4, FEW_JUDGED = 5000 };
+enum { UNITS = 48, UNITS_MORE = 120, WEIGHTS = 5, STARTS = 4, FEW_JUDGED = 5000, WARM_SHARE = 4 };
 
 struct rungs {
     struct climb *c;
@@ -258,7 +258,10 @@ void ladder_climb(const struct search_problem *p, uint64_t work, const struct st
         int weights = limits || p->objective == OBJECTIVE_FRONTIER ? WEIGHTS : 1;
         double weight = c.weight;
         sow(&c, &r.room);
-        if (p->warm && c.n_kept) weights = n = 0; /* the parts were climbed for the question before */
+        if (p->warm && c.n_kept) { /* the parts were climbed for the question before */
+            weights = n = 0;
+            work /= WARM_SHARE;
+        }
         for (int k = 0; k < weights; k++) {
             if (weights > 1) c.weight = 1 - (double)k / (WEIGHTS - 1);
             c.bar = INFINITY;
