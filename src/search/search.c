@@ -561,17 +561,12 @@ static int solve_all(struct engine *x, int *stopped, struct err *e) {
     sort_units(x);
     set_goal(x);
     set_bounds(x);
-    if (!x->resumed && x->p->warm && x->row->n_plan) { /* there is a plan to beat */
-        if ((*stopped = bound_units(x))) {
-            x->row->n_unit = 0;
-            return 0;
-        }
-    } else if (!x->resumed) {
+    if (!x->resumed) {
         const struct unit_effort dive = {.limit = 2000, .dive = true};
-        bool merge = zones_merge(x);
-        if (!merge || !x->row->n_plan) *stopped = probe_units(x, dive, true);
+        bool merge = zones_merge(x), known = x->p->warm && x->row->n_plan; /* the plan to beat is good */
+        if (!known && (!merge || !x->row->n_plan)) *stopped = probe_units(x, dive, true);
         if (!*stopped) *stopped = merge ? relax_units(x) : bound_units(x);
-        if (!*stopped)
+        if (!*stopped && !known)
             *stopped = probe_units(x, (struct unit_effort){.limit = 8000}, true) ||
                        probe_units(x, (struct unit_effort){.limit = 50000}, false);
         if (*stopped) { /* as if no unit had been begun: the plans stay */
