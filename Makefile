@@ -270,7 +270,7 @@ check-slurm: all
 	$(Q)TEST_SECONDS=900 $(run) slurm $(filter-out %/scripts.t,$(sort $(wildcard tests/slurm/*.t)))
 ## check-pack: what packages the last commit for others: tests/pack/*.t
 check-pack: all
-	$(Q)$(run) pack $(sort $(wildcard tests/pack/*.t))
+	$(Q)TEST_SECONDS=600 $(run) pack $(sort $(wildcard tests/pack/*.t))
 ## check-fresh: quickstart and quickstart check on a bare Debian 12 in build/fresh (FRESH_DIR=); root, debootstrap, 4 GB
 check-fresh:
 	$(Q)FRESH_DIR=$(call sh,$(FRESH_DIR)) tests/fresh.sh

@@ -36,6 +36,7 @@ INSTALLED = {
     "clang": "clang clang++",
     "clang-format": "clang-format",
     "debhelper": "dh",
+    "gcc-aarch64-linux-gnu": "aarch64-linux-gnu-gcc",
     "git": "git",
     "hdf5-tools": "h5diff h5dump h5ls",
     "lintian": "lintian",
@@ -45,6 +46,7 @@ INSTALLED = {
     "pkg-config": "pkg-config",
     "procps": "pgrep ps",
     "python3": "python3",
+    "qemu-user": "qemu-aarch64",
     "shellcheck": "shellcheck",
     "slurm-wlm": "sbatch scancel scontrol sinfo slurmctld slurmd squeue srun",
 }
