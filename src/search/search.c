@@ -646,15 +646,29 @@ static void climb_with(struct engine *x, const struct search_problem *p, uint64_
     set_goal(x);
 }
 
-/* Every choice of options has its share of the work. */
-static void climb(struct engine *x) {
+/* Every choice of options has its share of the work, of which this is so many of CLIMBS parts; what was found
+ * before is where it begins. */
+enum { CLIMBS = 16 };
+
+static void climb(struct engine *x, uint64_t parts) {
     const struct workload *w = x->p->w;
-    int n = w->n_variant ? w->n_variant : 1;
+    int n = w->n_variant ? w->n_variant : 1, known = x->row->n_plan;
+    const struct plan **seed = ARENA_ARRAY(x->a, const struct plan *, x->p->n_seed + known + 1);
+    for (int i = 0; i < x->p->n_seed; i++) seed[i] = x->p->seed[i];
+    for (int i = 0; i < known; i++) seed[x->p->n_seed + i] = x->row->plan[i].plan;
     for (int v = 0; v < n; v++) {
         struct search_problem p = *x->p;
+        p.n_seed += known;
+        p.seed = seed;
         if (w->n_variant) p.w = &w->variant[v];
-        climb_with(x, &p, ladder_work(&p) / (uint64_t)n);
+        climb_with(x, &p, ladder_work(&p) * parts / CLIMBS / (uint64_t)n);
     }
+}
+
+/* Where there is much to do, some plan comes first, then some bound, and then better plans. */
+static bool long_climb(const struct search_problem *p) {
+    enum { LONG = 100000 };
+    return ladder_work(p) >= LONG && p->objective != OBJECTIVE_FRONTIER;
 }
 
 /* Stopped before the first bound: what earlier runs proved stays, else nothing is known but that plans take
@@ -700,12 +714,17 @@ int search_row(const struct search_problem *p, struct row_result *row, const str
     if (hooks) x.stop = (struct stopper){hooks->stop, hooks->ctx};
     for (int i = 0; i < row->n_plan; i++) best_estimate(p, &row->plan[i], a);
     for (int i = 0; i < row->n_frontier; i++) best_estimate(p, &row->frontier[i], a);
-    if (!row->n_unit && !row->n_plan && !row->n_frontier) climb(&x);
+    bool fresh = !row->n_unit && !row->n_plan && !row->n_frontier, by_parts = fresh && long_climb(p);
+    if (fresh) climb(&x, by_parts ? 1 : CLIMBS);
     if (!(x.s = space_build(p, &x.stop, a, e))) return -1;
     list_units(&x);
     if (any_rank_stopped(&x)) return nothing_proven(&x);
     recall_bounds(&x);
     if (adopt_units(&x, e)) return -1;
+    if (by_parts) {
+        climb(&x, 4);
+        climb(&x, 11);
+    }
     x.workspace = ARENA_ARRAY(a, struct workspace *, threads);
     for (int t = 0; t < threads; t++) x.workspace[t] = workspace_new(x.s);
     int stopped = 0, rc = solve_all(&x, &stopped, e);
