@@ -32,6 +32,9 @@ struct export_architecture export_architecture(const struct model *m, struct are
     cJSON *o = m->architecture ? cJSON_Parse(m->architecture) : NULL;
     const char *head = text_of(o, "head", "", a);
     int heads = number_of(o, "heads", m->heads);
+    /* without a shape, by the words of the file: "final norm and the embedding", or "tied" */
+    bool tied = m->shape ? m->shape->transformer.tied
+                         : strstr(head, "tied") != NULL || strstr(head, "the embedding") != NULL;
     const char *activation = text_of(o, "activation", "gelu", a);
     bool gated = m->shape && m->shape->transformer.gated && !strcmp(activation, "silu");
     struct export_architecture x = {
@@ -40,7 +43,7 @@ struct export_architecture export_architecture(const struct model *m, struct are
         .norm = text_of(o, "norm", "layernorm", a),
         .positions = text_of(o, "positions", "learned", a),
         .biases = text_of(o, "biases_added", "all", a),
-        .tied_head = strstr(head, "tied") != NULL,
+        .tied_head = tied,
         .ffn_size = number_of(o, "ffn_size", 4 * m->hidden_size),
         .heads = heads,
         .kv_heads = number_of(o, "kv_heads", heads),

@@ -128,6 +128,25 @@ has args "--group-query-attention --num-query-groups 8 --swiglu --normalization 
 --position-embedding-type rope --disable-bias-linear" \
     "a Llama's architecture in Megatron's words"
 
+# an output matrix that is the embedding's, by the model's shape and, of a model without one, by its words
+plan tied opt-tiny 64 1 0:3:A100-40*2*1 3:6:A100-40*2*1
+run "$sailor" export "$tmp/tied.json" --format megatron
+expect 0 "a tied model"
+! grep -q untie "$tmp/out"
+ok $? "keeps embedding and output matrix together"
+sed 's/"name": "gpt-tiny"/"name": "tied"/; s/final norm and a matrix of its own/final norm and the embedding/' \
+    inputs/models/gpt-tiny.json >"$tmp/model.json"
+mkdir -p "$tmp/profiles/tied"
+cat >"$tmp/profiles/tied/A100-40.json" <<'EOF'
+{"format": "sailor-profile/1", "model": "tied", "gpu": "A100-40", "times": [{"micro_batch_size": 1, "tp": 1,
+ "forward_s": [1, 1, 1, 1, 1, 1], "backward_s": [1, 1, 1, 1, 1, 1], "update_s": 1}]}
+EOF
+plan words "$tmp/model.json" 64 1 0:6:A100-40*2*1
+run "$sailor" export "$tmp/words.json" --format megatron
+expect 0 "a tied model without a shape"
+! grep -q untie "$tmp/out"
+ok $? "is one by the words of its file"
+
 # searches that keep to what a trainer can run: each of the best plans is taken
 for trainer in megatron flagscale; do
     cat >"$tmp/by.json" <<EOF
