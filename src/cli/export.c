@@ -45,7 +45,7 @@ const struct opt_command export_command = {
     .details =
         "examples:\n"
         "  sailor export fig7.h5 --row 2 -o plan.json && sailor simulate plan.json\n"
-        "  sailor export plan.json --format megatron -o megatron.sh\n\n"
+        "  sailor export plan.json --format megatron -o megatron.args\n\n"
         "A plan that a trainer cannot run is refused with the reason and the nearest plan that it can run;\n"
         "docs/export.md says what each can.\n",
     OPT_COMMAND_TAKES(options, 1, 1),

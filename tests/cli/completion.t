@@ -48,7 +48,7 @@ offers "words that a command takes" "models" list m
 offers "commands to get help on" "figures" help f
 offers "shells" "zsh" completion z
 offers "an unknown command" "" nonsense --x
-missing=$(for c in plan simulate validate export report import figures list model profile site; do
+missing=$(for c in plan whatif replan simulate validate export report import figures list model profile site; do
     for o in $("$sailor" "$c" --help | grep -oE '^ +(-[a-z], )?--[a-z-]+' | grep -oE -- '--[a-z-]+'); do
         COMP_WORDS=("$sailor" "$c" "$o") COMP_CWORD=2
         _sailor

@@ -110,7 +110,11 @@ has err "activation swiglu" "it says what the checkpoint is of"
 [ ! -e "$tmp/x.safetensors" ]
 ok $? "and leaves no file"
 for p in one pipe tensor; do
-    case $p in one) stages="0,6:1" ;; pipe) stages="0,3:1;3,6:1" ;; *) stages="0,6:2" ;; esac
+    case $p in
+    one) stages="0,6:1" ;;
+    pipe) stages="0,3:1;3,6:1" ;;
+    *) stages="0,6:2" ;;
+    esac
     plan "$tmp/$p.json" llama-tiny "$stages"
     ranks=2
     [ $p = one ] && ranks=1
