@@ -43,3 +43,8 @@ const char *name_nearest(const char *text, const char *const *names, int n) {
     }
     return best;
 }
+
+const char *name_hint(const char *text, const char *const *names, int n, struct arena *a) {
+    const char *near = name_nearest(text, names, n);
+    return near ? arena_printf(a, "; did you mean %s?", near) : "";
+}

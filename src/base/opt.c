@@ -37,7 +37,8 @@ static int unknown(const struct opt_command *c, const char *name, struct arena *
 }
 
 /* Store the argument of an option. */
-static int store(const struct opt_command *c, const struct opt *o, const char *arg, struct err *e) {
+static int store(const struct opt_command *c, const struct opt *o, const char *arg, struct arena *a,
+                 struct err *e) {
     double v;
     switch (o->kind) {
     case OPT_MAYBE:
@@ -81,8 +82,8 @@ static int store(const struct opt_command *c, const struct opt *o, const char *a
             size_t used = strlen(list);
             snprintf(list + used, sizeof list - used, "%s%s", n ? ", " : "", o->choices[n]);
         }
-        return err_set(e, EXIT_INPUT, "%s: --%s '%s': expected %s%s", c->name, o->name, arg,
-                       n > 1 ? "one of " : "", list);
+        return err_set(e, EXIT_INPUT, "%s: --%s '%s': expected %s%s%s", c->name, o->name, arg,
+                       n > 1 ? "one of " : "", list, n > 1 ? name_hint(arg, o->choices, n, a) : "");
     }
     case OPT_FLAG:
     case OPT_GROUP:
@@ -131,7 +132,7 @@ enum opt_result opt_parse(const struct opt_command *c, int argc, char **argv, co
                 bool bare = o->kind == OPT_MAYBE && !equals && (i + 1 == argc || argv[i + 1][0] == '-');
                 const char *arg = bare ? "" : equals ? equals + 1 : argv[++i];
                 if (!arg) return misuse(c, e, "missing argument of", s, NULL);
-                if (store(c, o, arg, e)) return OPT_ERROR;
+                if (store(c, o, arg, a, e)) return OPT_ERROR;
             }
         } else {
             for (const char *p = s + 1; *p; p++) {
@@ -143,7 +144,7 @@ enum opt_result opt_parse(const struct opt_command *c, int argc, char **argv, co
                 }
                 const char *arg = p[1] ? p + 1 : argv[++i]; /* -oFILE or -o FILE */
                 if (!arg) return misuse(c, e, "missing argument of", s, NULL);
-                if (store(c, o, arg, e)) return OPT_ERROR;
+                if (store(c, o, arg, a, e)) return OPT_ERROR;
                 break;
             }
         }

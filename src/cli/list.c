@@ -1,11 +1,14 @@
 #include "cli/cli.h"
 #include "base/names.h"
+#include "formats/devices.h"
 #include "formats/inputs.h"
+#include "io/file.h"
 #include "io/json.h"
 #include "io/table.h"
 
 #include <math.h>
 #include <string.h>
+#include <unistd.h>
 
 /* What there is to plan with. Every list is a table of text and numbers, collected once and printed for
  * people or for programs. */
@@ -119,16 +122,14 @@ static int list_models(const char *dir, struct arena *a, struct err *e) {
 typedef int (*site_rows)(const struct site *s, struct listing *l);
 
 /* The rows of every site. */
-static int over_sites(const char *dir, const char *headings, site_rows rows, struct arena *a, struct err *e) {
-    struct listing l = listing_new(headings, a);
+static int over_sites(const char *dir, struct listing *l, site_rows rows, struct arena *a, struct err *e) {
     const char **name;
     int n = inputs_names(dir, "sites", &name, a);
     for (int i = 0; i < n; i++) {
         struct workload w;
         const char *file;
-        if (site_load(name[i], dir, &w, &file, a, e) || rows(w.site, &l)) return -1;
+        if (site_load(name[i], dir, &w, &file, a, e) || rows(w.site, l)) return -1;
     }
-    finish(&l);
     return 0;
 }
 
@@ -139,16 +140,35 @@ static int priced_zones(const struct site *s, int gpu) {
     return n;
 }
 
+static void gpu_row(const char *gpu, const char *site, double memory_bytes, int per_node, int priced,
+                    struct listing *l) {
+    begin(l);
+    text(l, "gpu", gpu);
+    text(l, "site", site);
+    number(l, "memory_GiB", memory_bytes / 0x1p30, 4);
+    integer(l, "gpus_per_node", per_node);
+    integer(l, "priced_zones", priced);
+    end(l);
+}
+
 static int gpu_rows(const struct site *s, struct listing *l) {
-    for (int g = 0; g < s->n_gpu; g++) {
-        begin(l);
-        text(l, "gpu", s->gpu[g].name);
-        text(l, "site", s->name);
-        number(l, "memory_GiB", s->gpu[g].memory_bytes / 0x1p30, 4);
-        integer(l, "gpus_per_node", s->gpu[g].gpus_per_node);
-        integer(l, "priced_zones", priced_zones(s, g));
-        end(l);
-    }
+    for (int g = 0; g < s->n_gpu; g++)
+        gpu_row(s->gpu[g].name, s->name, s->gpu[g].memory_bytes, s->gpu[g].gpus_per_node, priced_zones(s, g),
+                l);
+    return 0;
+}
+
+/* Types that every site may name, and a job without a site: those with a data sheet. */
+static int sheet_rows(const char *dir, struct listing *l, struct arena *a, struct err *e) {
+    struct device_entry *known;
+    int n;
+    const char *path = arena_printf(a, "%s/devices.json", dir);
+    if (access(path, F_OK)) return 0;
+    const char *file = file_read_text(path, NULL, a, e);
+    if (!file || devices_all(path, file, &known, &n, a, e)) return -1;
+    for (int i = 0; i < n; i++)
+        if (known[i].sheet)
+            gpu_row(known[i].d.name, NULL, known[i].d.memory_bytes, known[i].d.gpus_per_node, 0, l);
     return 0;
 }
 
@@ -240,27 +260,34 @@ static int list(const char **what, int n, struct arena *a, struct err *e) {
     (void)n;
     int kind = name_index(kinds, KINDS, what[0]);
     if (kind < 0) {
-        const char *near = name_nearest(what[0], kinds, KINDS);
-        return err_set(e, EXIT_INPUT,
-                       "\"%.60s\": expected models, gpus, profiles, sites, prices or jobs%s%s%s", what[0],
-                       near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+        return err_set(e, EXIT_INPUT, "\"%.60s\": expected models, gpus, profiles, sites, prices or jobs%s",
+                       what[0], name_hint(what[0], kinds, KINDS, a));
     }
     const char *dir = inputs_dir(o.inputs, a, e);
     if (!dir) return -1;
+    struct listing l = {.a = a};
     switch (kind) {
     case MODELS:
         return list_models(dir, a, e);
     case GPUS:
-        return over_sites(dir, "<gpu|<site|GiB|per node|zones with a price", gpu_rows, a, e);
+        l = listing_new("<gpu|<site|GiB|per node|zones with a price", a);
+        if (over_sites(dir, &l, gpu_rows, a, e) || sheet_rows(dir, &l, a, e)) return -1;
+        break;
     case PROFILES:
         return list_profiles(dir, a, e);
     case SITES:
-        return over_sites(dir, "<site|<zones|<gpus", site_row, a, e);
+        l = listing_new("<site|<zones|<gpus", a);
+        if (over_sites(dir, &l, site_row, a, e)) return -1;
+        break;
     case PRICES:
-        return over_sites(dir, "<site|<zone|<gpu|USD per GPU hour", price_rows, a, e);
+        l = listing_new("<site|<zone|<gpu|USD per GPU hour", a);
+        if (over_sites(dir, &l, price_rows, a, e)) return -1;
+        break;
     default:
         return list_jobs(dir, a);
     }
+    finish(&l);
+    return 0;
 }
 
 int cmd_list(int argc, char **argv) { return program_run(&list_command, argc, argv, list); }

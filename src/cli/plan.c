@@ -21,7 +21,7 @@
 struct plan_arguments plan_arguments;
 #define o plan_arguments /* as in every command */
 
-static const char *objectives[OBJECTIVE_N + 1];
+static const char *objectives[OBJECTIVE_N + 1], *objectives_of_rows[OBJECTIVE_FRONTIER + 1];
 static struct opt options[] = {
     OPTION_GROUP("a job, in place of a file"),
     OPTION_TEXT(0, "model", "NAME", &o.line.model, "model to train, by name or file"),
@@ -366,12 +366,18 @@ static int parse_job(const char *path, const char *text, struct job *job, struct
     return job_load(path, text, o.inputs, planner()->every_profile, job, a, e);
 }
 
+static char *read_job(const char *path, size_t *size, struct arena *a, struct err *e) {
+    char *text = file_read_text(path, size, a, e);
+    if (!text) job_name_unknown(path, o.inputs, a, e);
+    return text;
+}
+
 /* Rank 0 reads, everyone parses the same bytes: of the file `path`, unless they are `stored`. */
 static int load_job(struct session *s, const char *path, const char *stored, struct arena *a, struct err *e) {
     size_t size = 0;
     const char *text = stored                    ? stored
                        : job_line_given(&o.line) ? ""
-                                                 : mpx_read(&s->mpi, file_read_text, path, &size, a, e);
+                                                 : mpx_read(&s->mpi, read_job, path, &size, a, e);
     if (!text) return -1;
     int rc = stored ? job_from_json(stored, &s->job, a, e) : parse_job(path, text, &s->job, a, e);
     if (mpx_agree(&s->mpi, rc, e)) return -1;
@@ -634,9 +640,12 @@ int plan_main(const struct plan_mode *mode, int argc, char **argv) {
     const char **file;
     int n, status;
     for (int i = 0; i < OBJECTIVE_N; i++) objectives[i] = objective_name[i];
+    /* of a frontier no plan is the best, so rows cannot be compared */
+    for (int i = 0; i < OBJECTIVE_FRONTIER; i++) objectives_of_rows[i] = objective_name[i];
     struct opt_command command = *mode->command;
     for (int i = 0; i < command.n_opt; i++) {
-        if (!strcmp(mode->options[i].name, "objective")) mode->options[i].choices = objectives;
+        if (!strcmp(mode->options[i].name, "objective"))
+            mode->options[i].choices = mode->derive ? objectives_of_rows : objectives;
         if (!strcmp(mode->options[i].name, "estimator")) mode->options[i].choices = cli_estimators(false);
         if (!strcmp(mode->options[i].name, "planner")) mode->options[i].choices = cli_planners();
     }

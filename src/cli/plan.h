@@ -19,6 +19,17 @@ extern struct plan_arguments plan_arguments;
     OPTION_CHOICE(0, "objective", NULL, &plan_arguments.objective,                                           \
                   "what to optimize, instead of the job's objective; frontier finds every trade-off of "     \
                   "time and cost in one search")
+/* The same, of the commands that compare the best plans of rows. */
+#define PLAN_OPTION_ROWS_OBJECTIVE                                                                           \
+    OPTION_CHOICE(0, "objective", NULL, &plan_arguments.objective,                                           \
+                  "what to optimize, instead of the job's objective")
+#define PLAN_OPTION_ROWS_ESTIMATOR                                                                           \
+    OPTION_CHOICE(                                                                                           \
+        0, "estimator", NULL, &plan_arguments.estimator,                                                     \
+        "what judges plans: native (the default), the project's own, or sailor, the published simulator")
+#define PLAN_OPTION_ROWS_OUTPUT                                                                              \
+    OPTION_TEXT('o', "output", "OUT.h5", &plan_arguments.out,                                                \
+                "write results, proofs and inputs to this HDF5 file, as plan does; --warm begins with it")
 #define PLAN_OPTION_ESTIMATOR                                                                                \
     OPTION_CHOICE(0, "estimator", NULL, &plan_arguments.estimator,                                           \
                   "what judges plans: native, the project's own (the default for exact), or sailor, the "    \

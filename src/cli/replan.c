@@ -20,13 +20,13 @@ static struct opt options[] = {
                 "keep it unless the move, which stops the training for C seconds, pays within the horizon"),
     OPTION_REAL(0, "horizon", "S", 0, 1e12, &p.horizon_s,
                 "seconds that a pool is expected to last; default: until the next row of the trace"),
-    PLAN_OPTION_OBJECTIVE,
-    PLAN_OPTION_ESTIMATOR,
+    PLAN_OPTION_ROWS_OBJECTIVE,
+    PLAN_OPTION_ROWS_ESTIMATOR,
     PLAN_OPTION_GAP,
     PLAN_OPTION_RISK,
     PLAN_OPTION_WARM,
     OPTION_GROUP("output"),
-    PLAN_OPTION_OUTPUT,
+    PLAN_OPTION_ROWS_OUTPUT,
     PROGRAM_OPTION_FORCE(&plan_arguments.force),
     OPTION_FLAG(0, "json", &plan_arguments.json, "print one JSON object per row instead of the table"),
     PLAN_OPTION_QUIET,
@@ -38,8 +38,9 @@ static struct opt options[] = {
 const struct opt_command replan_command = {
     .name = "replan",
     .usage = "TRACE [options]          (alone, or under mpirun/srun)",
-    .about = "Plan the rows of an availability trace (a job with many rows) one after the other: which plan "
-             "runs in each, and what has to change place for it.",
+    .about =
+        "Plan an availability trace row by row, and say what has to move. A trace is a job with many rows: "
+        "what is available, one row after the other.",
     .details =
         "examples:\n"
         "  sailor replan fig8b\n"
@@ -144,8 +145,7 @@ static void answered(void *ctx, struct results *r, int i, struct arena *a) {
 static const char *derive(void *ctx, const struct job *job, const char *text, const char *path,
                           struct arena *a, struct err *e) {
     struct trace *t = ctx;
-    if (plan_arguments.objective == OBJECTIVE_FRONTIER ||
-        (plan_arguments.objective < 0 && job->objective == OBJECTIVE_FRONTIER))
+    if (plan_arguments.objective < 0 && job->objective == OBJECTIVE_FRONTIER)
         return err_set(e, EXIT_INPUT,
                        "%s: /objective: no plan of a frontier is the best; expected throughput or cost",
                        path),

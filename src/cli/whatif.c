@@ -20,18 +20,18 @@ static struct {
 static struct opt options[] = {
     OPTION_GROUP("what to compare"),
     OPTION_LIST(
-        0, "add", "ZONE/TYPE:N", &w.add,
+        0, "add", "ZONE/GPU:N", &w.add,
         "one more row: N more GPUs of that type (N < 0: fewer); several with commas, ZONE/ only where "
         "the job has the type in several zones. May be given several times. Default: the rows of the "
         "job as they are; if there is only one, one node more of each GPU type and zone of it"),
     OPTION_INT(0, "row", "R", 0, 1e9, &w.row, "the pool row that --add changes, from 0 (default 0)"),
-    PLAN_OPTION_OBJECTIVE,
-    PLAN_OPTION_ESTIMATOR,
+    PLAN_OPTION_ROWS_OBJECTIVE,
+    PLAN_OPTION_ROWS_ESTIMATOR,
     PLAN_OPTION_GAP,
     PLAN_OPTION_RISK,
     PLAN_OPTION_WARM,
     OPTION_GROUP("output"),
-    PLAN_OPTION_OUTPUT,
+    PLAN_OPTION_ROWS_OUTPUT,
     PROGRAM_OPTION_FORCE(&plan_arguments.force),
     OPTION_FLAG(0, "json", &plan_arguments.json, "print one JSON object per row instead of the table"),
     PLAN_OPTION_QUIET,
@@ -43,9 +43,9 @@ static struct opt options[] = {
 const struct opt_command whatif_command = {
     .name = "whatif",
     .usage = "JOB [options]          (alone, or under mpirun/srun)",
-    .about =
-        "Plan a job's pool and what it would be with more GPUs or fewer: one table of speed, money and gain, "
-        "which says what is worth most.",
+    .about = "Plan a pool as it is, and with more GPUs or fewer: one table of speed, money and gain. It says "
+             "which "
+             "of the added GPUs are worth most.",
     .details =
         "examples:\n"
         "  sailor whatif fig8b --add A100-40:16 --add V100-16:16 --add A100-40:8,V100-16:-24\n"
@@ -85,7 +85,7 @@ static int only_zone(const struct pool *p, const struct site *s, int gpu) {
     return n_type == 1 ? of_type : n_type == 0 && n_any == 1 ? any : -1;
 }
 
-/* One "ZONE/TYPE:N" of an --add. */
+/* One "ZONE/GPU:N" of an --add. */
 static int add_one(const char *text, char *part, const struct job *job, struct pool_change *row,
                    const char **label, struct arena *a, struct err *e) {
     const struct site *s = job->workload.site;
@@ -95,7 +95,7 @@ static int add_one(const char *text, char *part, const struct job *job, struct p
     double n;
     for (int g = 0; g < s->n_gpu; g++) gpus[g] = s->gpu[g].name;
     if (!colon || (slash && slash > colon))
-        return err_set(e, EXIT_INPUT, "whatif: --add '%s': expected ZONE/TYPE:N or TYPE:N", text);
+        return err_set(e, EXIT_INPUT, "whatif: --add '%s': expected ZONE/GPU:N or GPU:N", text);
     *colon = '\0';
     if (slash) *slash = '\0';
     if (!opt_number(colon + 1 + (colon[1] == '+'), &n) || n != floor(n) || n == 0 || fabs(n) > 1000000)
@@ -147,8 +147,7 @@ static const char *derive(void *ctx, const struct job *job, const char *text, co
                           struct arena *a, struct err *e) {
     struct whatif *x = ctx;
     const struct site *s = job->workload.site;
-    if (plan_arguments.objective == OBJECTIVE_FRONTIER ||
-        (plan_arguments.objective < 0 && job->objective == OBJECTIVE_FRONTIER))
+    if (plan_arguments.objective < 0 && job->objective == OBJECTIVE_FRONTIER)
         return err_set(e, EXIT_INPUT, "%s: /objective: a frontier has no gain; expected throughput or cost",
                        path),
                NULL;

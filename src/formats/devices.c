@@ -1,4 +1,5 @@
 #include "formats/devices.h"
+#include "base/names.h"
 #include "io/json.h"
 
 #include <math.h>
@@ -184,15 +185,21 @@ int devices_all(const char *file, const char *text, struct device_entry **entrie
     return rc ? -1 : 0;
 }
 
-/* GPU types that have a sheet: "A100-40, A100-80, ...". */
-static int devices_names(const char *file, const char *text, const char **names, struct arena *a,
-                         struct err *e) {
+/* GPU types that have a sheet: "A100-40, A100-80, ...", and the one that `gpu` may mean. */
+static int devices_names(const char *file, const char *text, const char *gpu, const char **names,
+                         const char **hint, struct arena *a, struct err *e) {
     struct device_entry *list;
     int n;
     if (devices_all(file, text, &list, &n, a, e)) return -1;
     *names = "";
-    for (int i = 0; i < n; i++)
-        if (list[i].sheet) *names = arena_printf(a, "%s%s%s", *names, **names ? ", " : "", list[i].d.name);
+    const char **known = ARENA_ARRAY(a, const char *, n + 1);
+    int n_known = 0;
+    for (int i = 0; i < n; i++) {
+        if (!list[i].sheet) continue;
+        known[n_known++] = list[i].d.name;
+        *names = arena_printf(a, "%s%s%s", *names, **names ? ", " : "", list[i].d.name);
+    }
+    *hint = name_hint(gpu, known, n_known, a);
     return 0;
 }
 
@@ -219,10 +226,10 @@ int devices_sheet(const char *file, const char *text, const char *gpu, const cha
     }
     cJSON_Delete(tree);
     if (rc || found) return rc ? -1 : 0;
-    const char *names;
-    if (devices_names(file, text, &names, a, e)) return -1;
-    err_set(e, EXIT_INPUT, "%s: no data sheet of a GPU \"%.60s\" in %s; expected one of %s", where, gpu, file,
-            names);
+    const char *names, *hint;
+    if (devices_names(file, text, gpu, &names, &hint, a, e)) return -1;
+    err_set(e, EXIT_INPUT, "%s: no data sheet of a GPU \"%.60s\" in %s; expected one of %s%s", where, gpu,
+            file, names, hint);
     return 1;
 }
 

@@ -1,4 +1,5 @@
 #include "formats/inputs_priv.h"
+#include "base/names.h"
 #include "io/file.h"
 
 #include <dirent.h>
@@ -96,8 +97,9 @@ static int unknown_name(const struct json_at *at, const char *ref, const char *f
     size_t used = 0;
     for (int i = 0; i < n && used + 1 < sizeof list; i++)
         used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "", names[i]);
-    return json_fail(at, k->e, "no \"%.60s\" in %.150s; expected %s%s", ref, dir,
-                     n ? "one of " : "a name or the path of a file", list);
+    return json_fail(at, k->e, "no \"%.60s\" in %.150s; expected %s%s%s", ref, dir,
+                     n ? "one of " : "a name or the path of a file", list,
+                     name_hint(ref, names, n, k->arena));
 }
 
 /** The file that a name or a path in `at` means. */

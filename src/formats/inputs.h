@@ -36,6 +36,10 @@ const char *job_named(const char *dir, const char *name, struct arena *a);
  * name that is neither is returned as it is, so that reading it gives the error. */
 const char *job_path(const char *ref, const char *inputs, struct arena *a);
 
+/** Of a job that could not be read: if `ref` is no path but a name that is not there, *e says so, and which
+ * name it may mean. Otherwise *e stays. */
+void job_name_unknown(const char *ref, const char *inputs, struct arena *a, struct err *e);
+
 /** A profile file's text for this model on a GPU type, estimated from the data sheet in devices.json;
  * `framework` NULL: the usual one; `o` NULL: the model's own options, else zero does not matter. Returns 0; 1
  * with *e set where there is no data sheet of that type, or where it has no units for `dtype`; -1 with *e set

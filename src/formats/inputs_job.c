@@ -1,4 +1,5 @@
 #include "formats/inputs_priv.h"
+#include "base/names.h"
 #include "io/file.h"
 
 #include <stdio.h>
@@ -271,12 +272,32 @@ const char *job_named(const char *dir, const char *name, struct arena *a) {
     return NULL;
 }
 
+static bool is_file(const char *ref) {
+    size_t n = strlen(ref);
+    return strchr(ref, '/') || (n > 5 && !strcmp(ref + n - 5, ".json")) || !access(ref, F_OK);
+}
+
 const char *job_path(const char *ref, const char *inputs, struct arena *a) {
     struct err ignored;
-    size_t n = strlen(ref);
-    if (strchr(ref, '/') || (n > 5 && !strcmp(ref + n - 5, ".json")) || !access(ref, F_OK)) return ref;
+    if (is_file(ref)) return ref;
     const char *dir = inputs_dir(inputs, a, &ignored), *path = dir ? job_named(dir, ref, a) : NULL;
     return path ? path : ref;
+}
+
+void job_name_unknown(const char *ref, const char *inputs, struct arena *a, struct err *e) {
+    static const char *const folder[] = {".", "examples"};
+    struct err ignored;
+    const char *dir = is_file(ref) ? NULL : inputs_dir(inputs, a, &ignored), **names, *near = "";
+    if (!dir) return;
+    for (int f = 0; f < 2 && !*near; f++) {
+        int n = inputs_names(dir, folder[f], &names, a), jobs = 0;
+        for (int i = 0; i < n; i++)
+            if (job_named(dir, names[i], a)) names[jobs++] = names[i];
+        near = name_hint(ref, names, jobs, a);
+    }
+    err_set(e, EXIT_INPUT,
+            "%.200s: no such file, and no job of that name; expected one that `sailor list jobs` names%s",
+            ref, near);
 }
 
 static int job_from_text(const char *path, const char *text, bool every_profile, struct lookup *k,

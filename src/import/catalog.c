@@ -236,9 +236,8 @@ static int check_wishes(const struct catalog *c, const struct wish *w, int n) {
         if (there || !c->d->ask->zones) continue;
         for (int i = 0; i < c->n && places < 64; i++)
             if (name_index(names, places, c->offer[i].zone) < 0) names[places++] = c->offer[i].zone;
-        const char *near = name_nearest(w[k].theirs, names, places);
-        return err_set(c->e, EXIT_INPUT, "--zones: %s has no price in \"%.60s\"%s%s%s", c->file, w[k].theirs,
-                       near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+        return err_set(c->e, EXIT_INPUT, "--zones: %s has no price in \"%.60s\"%s", c->file, w[k].theirs,
+                       name_hint(w[k].theirs, names, places, c->d->a));
     }
     if (found || !n) return 0;
     return err_set(c->e, EXIT_INPUT,

@@ -68,15 +68,28 @@ int program_run(const struct opt_command *c, int argc, char **argv,
     return status;
 }
 
+/* A command and the first sentence of what it says of itself, in lines of at most 100 columns. */
+static void print_about(const char *name, const char *about, int n) {
+    enum { COLUMNS = 100, INDENT = 14 };
+    int column = printf("  %-12s", name);
+    for (int i = 0, word; i < n; i += word + 1) {
+        word = (int)strcspn(about + i, " ");
+        if (i + word > n) word = n - i;
+        if (column > INDENT && column + 1 + word > COLUMNS) column = printf("\n%*s", INDENT, "") - 1;
+        column += printf("%s%.*s", column > INDENT ? " " : "", word, about + i);
+    }
+    putchar('\n');
+}
+
 static void print_help(const struct program *p) {
     fputs(p->head, stdout);
     for (int i = 0; i < p->n_command; i++) {
-        const char *about = p->command[i].command->about, *stop = strchr(about, '.');
-        printf("  %-10s%.*s\n", p->command[i].command->name, stop ? (int)(stop - about) : (int)strlen(about),
-               about);
+        const char *about = p->command[i].command->about, *stop = strstr(about, ". ");
+        int n = stop ? (int)(stop - about) : (int)strlen(about);
+        print_about(p->command[i].command->name, about, n && about[n - 1] == '.' ? n - 1 : n);
     }
-    printf("  help      this text, or `%s help COMMAND`\n"
-           "  version   version and build features (also --version)\n"
+    printf("  help        this text, or `%s help COMMAND`\n"
+           "  version     version and build features (also --version)\n"
            "  completion  bash|zsh: a script that completes command lines\n\n%s",
            p->name, p->end);
 }

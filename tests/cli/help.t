@@ -9,6 +9,8 @@ run "$sailor" --help
 expect 0 "--help"
 for c in $commands; do grep -q "^  $c " "$tmp/out" || rc=$c; done
 expect 0 "--help names every command"
+sed -n '/^commands:/,/^$/p' "$tmp/out" | awk 'length > 100 { exit 1 }'
+ok $? "in lines of at most 100 columns"
 [ "$(grep -c '^  \(sailor\|mpirun\)' "$tmp/out")" -ge 3 ]
 ok $? "--help has three examples"
 run "$sailor" --version
@@ -54,6 +56,12 @@ has err "sailor, native" "the known ones are listed"
 run "$sailor" plan x.json --planner nonsense
 expect 2 "unknown planner"
 has err "exact" "the planners of this build are listed"
+run "$sailor" plan x.json --planner metiss
+has err "did you mean metis?" "the nearest is named"
+run "$sailor" plan --model opt-351m --gpus A100-40:8 --batch 8
+has err "did you mean opt-350m?" "so is the nearest model"
+run "$sailor" profile llama-3.1-8b --gpu H100
+has err "did you mean H100-80?" "and the nearest GPU type"
 run "$sailor" plan x.json --top 0
 expect 2 "--top 0"
 run "$sailor" plan x.json --threads 1.5

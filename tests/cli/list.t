@@ -17,6 +17,10 @@ run "$sailor" list prices --json
 json "{'site': 'gcp', 'zone': 'us-west1-b', 'gpu': 'V100-16', 'usd_per_gpu_hour': 2.859998} in o" "a price as its file has it"
 run "$sailor" list profiles
 has out "opt-350m" "profiles are listed by model"
+run "$sailor" list gpus --json
+json "[x['site'] for x in o if x['gpu'] == 'H100-80'] == [None] and
+[x['site'] for x in o if x['gpu'] == 'GH-96'] == ['clariden', 'gcp', None]" \
+    "types of sites, and those that have a data sheet"
 run "$sailor" list gpus --inputs tests/fuzz/inputs
 expect 0 "other inputs"
 has out "GiB" "have their own types"
@@ -37,4 +41,5 @@ done
 json "len(o) == 2 and o[0]['status'] == 'optimal'" "it is the job of that name"
 run "$sailor" plan fig77
 expect 2 "a job that is not there"
+has err "did you mean fig7?" "the nearest one is named"
 finish

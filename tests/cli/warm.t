@@ -128,11 +128,11 @@ refused() {
 refused "--add A100-40:4" "does not tell in which zone" "a zone is needed"
 refused "--add us-central1-a/A100-41:4" 'expected "A100-40"?' "an unknown type"
 refused "--add us-central9-a/A100-40:4" "unknown zone" "an unknown zone"
-refused "--add A100-40" "expected ZONE/TYPE:N" "no number"
+refused "--add A100-40" "expected ZONE/GPU:N" "no number"
 refused "--add us-central1-a/A100-40:0" "not 0" "0"
 refused "--add us-central1-a/A100-40:1.5" "a whole number" "a fraction"
 refused "--add us-central1-a/A100-40:-9" "has 8 A100-40 in zone us-central1-a" "more taken away than there are"
 refused "--add us-central1-a/RTX-2080:4 --objective cost" "no price" "no price"
 refused "--row 1" "has no row 1" "no such row"
-refused "--objective frontier" "a frontier has no gain" "a frontier"
+refused "--objective frontier" "expected one of throughput, cost" "a frontier"
 finish
