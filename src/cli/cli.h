@@ -89,6 +89,8 @@ struct job_line {
     int objective;                   /* enum objective; -1: not given */
 };
 extern const char *const job_line_dtypes[];
+/** Its name in results, and that of its site by data sheets. */
+extern const char job_line_name[], job_line_site[];
 /** Is any of it given? */
 bool job_line_given(const struct job_line *l);
 /** The job that the options mean. Errors name the option. */

@@ -1,3 +1,4 @@
+#include "base/names.h"
 #include "cli/cli.h"
 #include "export/export.h"
 #include "formats/measured.h"
@@ -72,14 +73,37 @@ static const struct found_plan *pick(const struct results *r, const char *path, 
     return NULL;
 }
 
-/* A job that names its model or site by a path means that file, wherever the plan is read. */
-static void name_inputs(cJSON *plan, const char *inputs_json) {
+/* Does a name mean a file of the inputs? */
+static bool there_is(const char *folder, const char *name, struct arena *a) {
+    struct err none;
+    const char *dir = inputs_dir(NULL, a, &none), **names;
+    return dir && name_index(names, inputs_names(dir, folder, &names, a), name) >= 0;
+}
+
+/* A job on the command line may have a site, and a model with sequences of another length, of which there is
+ * no file. */
+static bool only_stored(const cJSON *all, const char *key, struct arena *a) {
+    const cJSON *it = cJSON_GetObjectItemCaseSensitive(all, key),
+                *sequence = cJSON_GetObjectItemCaseSensitive(it, "sequence_length");
+    const char *job = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(all, "name")),
+               *own = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(it, "name"));
+    if (!job || !own || strcmp(job, job_line_name) != 0) return false;
+    if (!strcmp(key, "site")) return !strcmp(own, job_line_site) && !there_is("sites", own, a);
+    const char *tail = strrchr(own, '-');
+    return tail && cJSON_IsNumber(sequence) &&
+           !strcmp(tail + 1, arena_printf(a, "%.0f", sequence->valuedouble)) && !there_is("models", own, a);
+}
+
+/* A job that names its model or site by a path means that file, wherever the plan is read. What only the
+ * result file has goes into the plan. */
+static void name_inputs(cJSON *plan, const char *inputs_json, struct arena *a) {
     static const char *const keys[] = {"model", "site"};
     cJSON *all = cJSON_Parse(inputs_json);
     const cJSON *job = cJSON_GetObjectItemCaseSensitive(all, "job");
+    if (!job) job = cJSON_GetObjectItemCaseSensitive(all, "plan");
     for (int i = 0; i < 2; i++) {
-        const char *as = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(job, keys[i]));
-        if (as) cJSON_ReplaceItemInObjectCaseSensitive(plan, keys[i], cJSON_CreateString(as));
+        const cJSON *as = cJSON_GetObjectItemCaseSensitive(only_stored(all, keys[i], a) ? all : job, keys[i]);
+        if (as) cJSON_ReplaceItemInObjectCaseSensitive(plan, keys[i], cJSON_Duplicate(as, true));
     }
     cJSON_Delete(all);
 }
@@ -87,7 +111,7 @@ static void name_inputs(cJSON *plan, const char *inputs_json) {
 /* The plan as a file of our own, which names its inputs as the job did. */
 static char *own_text(const struct plan *p, const struct job *job, const char *inputs_json, struct arena *a) {
     cJSON *json = plan_to_json(p, &job->workload);
-    if (inputs_json) name_inputs(json, inputs_json);
+    if (inputs_json) name_inputs(json, inputs_json, a);
     char *json_text = cJSON_Print(json);
     char *text = arena_printf(a, "%s\n", json_text);
     cJSON_free(json_text);
@@ -234,6 +258,7 @@ static int export_file(const char *path, struct arena *a, struct err *e) {
     if (training_load(path, NULL, &t, a, e)) return -1;
     struct job job = {.workload = t.workload, .dtype = t.dtype, .optimizer = t.optimizer};
     struct source s = {.path = path,
+                       .inputs_json = t.json,
                        .plan = t.plan,
                        .job = &job,
                        .question = o.format == FORMAT_PLAN ? NULL : row_of_file(path, a),

@@ -12,7 +12,7 @@
 
 const char *const job_line_dtypes[] = {"fp32", "bf16", "fp16", NULL};
 
-static const char name[] = "command line", sheets[] = "data-sheets";
+const char job_line_name[] = "command line", job_line_site[] = "data-sheets";
 
 bool job_line_given(const struct job_line *l) {
     return l->model || l->gpus || l->batch || l->site || l->sequence;
@@ -78,7 +78,7 @@ static int sheets_site(struct entry *x, int n, const char *inputs, const char **
         types = arena_printf(a, "%s%s%s", types, i ? "," : "", x[i].gpu);
     }
     int rc = draft_preset(&d, types, NULL, e) || draft_preset_links(&d, types, NULL, e) ||
-                     draft_text(&d, sheets, &t, e)
+                     draft_text(&d, job_line_site, &t, e)
                  ? -1
                  : 0;
     if (rc && !strncmp(e->text, "--preset ", 9)) { /* what sailor site could be told does not help here */
@@ -191,8 +191,8 @@ static int name_option(struct err *e) {
     static const char gpus[] = "/pools/0/gpus";
     struct err why = *e;
     const char *path = strchr(why.text, ' ');
-    if (!strncmp(why.text, name, strlen(name)))
-        path = why.text + strlen(name) + 1;
+    if (!strncmp(why.text, job_line_name, strlen(job_line_name)))
+        path = why.text + strlen(job_line_name) + 1;
     else if (strncmp(why.text, "arguments: ", 11))
         return -1;
     path++;
@@ -224,8 +224,8 @@ int job_line_load(const struct job_line *l, const char *inputs, bool every_profi
         return name_option(e);
     if (l->site ? site_zones(l->site, x, n, inputs, a, e) : sheets_site(x, n, inputs, &site_text, a, e))
         return name_option(e);
-    const char *text = job_text(l, model, l->site ? l->site : sheets, x, n, a);
-    if (job_load_text(name, text, model_text, site_text, inputs, every_profile, job, a, e))
+    const char *text = job_text(l, model, l->site ? l->site : job_line_site, x, n, a);
+    if (job_load_text(job_line_name, text, model_text, site_text, inputs, every_profile, job, a, e))
         return name_option(e);
     return 0;
 }

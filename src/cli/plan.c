@@ -666,7 +666,7 @@ int plan_main(const struct plan_mode *mode, int argc, char **argv) {
         return arena_free(&a), program_misuse(&command, &e);
     }
     int rc = mpx_start(&s.mpi, &e);
-    const char *job = line ? "command line" : n ? job_path(file[0], o.inputs, &a) : NULL;
+    const char *job = line ? job_line_name : n ? job_path(file[0], o.inputs, &a) : NULL;
     if (!rc) rc = plan(&s, argc, argv, job, &earlier, &a, &e);
     arena_free(&earlier.arena);
     cli_estimator_free(&s.gauge.by);

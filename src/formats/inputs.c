@@ -17,6 +17,14 @@ static bool is_dir(const char *path) {
 
 static bool exists(const char *path) { return access(path, F_OK) == 0; }
 
+void inputs_join_paths(const char *where, struct err *e) {
+    size_t n = strlen(where);
+    if (strncmp(e->text, where, n) != 0 || strncmp(e->text + n, ": /", 3) != 0) return;
+    bool at_root = n >= 3 && strcmp(where + n - 3, ": /") == 0;
+    char *to = e->text + n - (at_root ? 1 : 0), *from = e->text + n + 2;
+    memmove(to, from, strlen(from) + 1);
+}
+
 char *inputs_dir_of(const char *path, struct arena *a) {
     const char *slash = strrchr(path, '/');
     if (!slash) return arena_strdup(a, ".");
@@ -128,11 +136,24 @@ cJSON *inputs_tree(const char *path, const char **text, struct arena *a, struct 
 
 const char *const inputs_dtypes[DTYPES] = {"fp32", "bf16", "fp16"};
 
-/** A model or site file by name or path, or `given`; `at` is where it was named, for messages. `as` is the
- * name it must carry, NULL for a path. */
+/* What a plan names, or the name of what stands in it. */
+static int named(const struct json_at *at, const char **ref, struct lookup *k) {
+    struct json_at own = json_member(at, "name");
+    return json_string(cJSON_IsObject(at->node) ? &own : at, ref, k->arena, k->e);
+}
+
+/** A model or site file by name or path, or `given`, or what stands at `at` itself; `at` is where it was
+ * named, for messages. `as` is the name it must carry, NULL for a path. */
 static cJSON *open_named(const struct json_at *at, const char *ref, const char *folder, const char *given,
                          struct lookup *k, const char **path, const char **as, const char **text) {
-    *as = is_path(ref) && !given ? NULL : ref;
+    *as = (is_path(ref) && !given) || cJSON_IsObject(at->node) ? NULL : ref;
+    if (cJSON_IsObject(at->node)) {
+        char *s = cJSON_PrintUnformatted(at->node);
+        *path = json_where(at, k->arena);
+        *text = arena_strdup(k->arena, s);
+        cJSON_free(s);
+        return json_parse(*path, *text, strlen(*text), k->e);
+    }
     if (given) {
         *path = ref;
         *text = given;
@@ -150,9 +171,12 @@ static int load_model(const struct json_at *at, const char *ref, struct lookup *
     l->model = ARENA_NEW(k->arena, struct model);
     int rc = inputs_model(&root, as, inputs_stem_of(path, k->arena), l->model, k->arena, k->e);
     cJSON_Delete(tree);
+    if (rc && cJSON_IsObject(at->node)) inputs_join_paths(path, k->e);
     if (rc) return -1;
     int n = 0;
-    if (!as) { /* a model of the user's own: its profiles lie beside it, as they do in inputs/ */
+    if (!as &&
+        !cJSON_IsObject(
+            at->node)) { /* a model of the user's own: its profiles lie beside it, as they do in inputs/ */
         l->profile_dir[n++] =
             arena_printf(k->arena, "%s/../profiles/%s", inputs_dir_of(path, k->arena), l->model->name);
         l->profile_dir[n++] =
@@ -173,18 +197,20 @@ static int load_site(const struct json_at *at, const char *ref, struct lookup *k
     l->site = ARENA_NEW(k->arena, struct site);
     int rc = inputs_site(&root, as, inputs_stem_of(path, k->arena), l->site, k->arena, k->e);
     cJSON_Delete(tree);
-    if (rc == 0) l->profile = ARENA_ARRAY(k->arena, const struct profile *, l->site->n_gpu);
-    return rc;
+    if (rc && cJSON_IsObject(at->node)) inputs_join_paths(path, k->e);
+    if (rc) return -1;
+    l->profile = ARENA_ARRAY(k->arena, const struct profile *, l->site->n_gpu);
+    return 0;
 }
 
 int inputs_load_model(const struct json_at *at, struct lookup *k, struct loaded *l) {
     const char *ref;
-    return json_string(at, &ref, k->arena, k->e) || load_model(at, ref, k, l) ? -1 : 0;
+    return named(at, &ref, k) || load_model(at, ref, k, l) ? -1 : 0;
 }
 
 int inputs_load_site(const struct json_at *at, struct lookup *k, struct loaded *l) {
     const char *ref;
-    return json_string(at, &ref, k->arena, k->e) || load_site(at, ref, k, l) ? -1 : 0;
+    return named(at, &ref, k) || load_site(at, ref, k, l) ? -1 : 0;
 }
 
 /* The profile in a text, which must be of this GPU type and, if it says so, of this element type. */

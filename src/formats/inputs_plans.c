@@ -6,15 +6,6 @@
 
 /* Files of plans: to be estimated, to be run, and measured. */
 
-/** plan_check() appends ": /pipelines/..." to what it is given; one path reads better than two. */
-static void join_paths(const char *where, struct err *e) {
-    size_t n = strlen(where);
-    if (strncmp(e->text, where, n) != 0 || strncmp(e->text + n, ": /", 3) != 0) return;
-    bool at_root = n >= 3 && strcmp(where + n - 3, ": /") == 0;
-    char *to = e->text + n - (at_root ? 1 : 0), *from = e->text + n + 2;
-    memmove(to, from, strlen(from) + 1);
-}
-
 /** A plan with its model and site, without profiles. */
 static int read_training_plan(const struct json_at *plan, struct loaded *l, struct training *t,
                               struct arena *a, struct err *e) {
@@ -32,7 +23,7 @@ static int read_training_plan(const struct json_at *plan, struct loaded *l, stru
     t->workload.global_batch_size = t->plan->global_batch_size;
     const char *where = json_where(plan, a);
     if (plan_check(t->plan, &t->workload, where, e)) {
-        join_paths(where, e);
+        inputs_join_paths(where, e);
         return -1;
     }
     return 0;
@@ -137,7 +128,7 @@ static int read_entry(const struct json_at *at, struct lookup *k, struct known_w
     p->workload = w;
     p->where = json_where(at, k->arena);
     if (plan_check(p->plan, w, p->where, k->e)) {
-        join_paths(p->where, k->e);
+        inputs_join_paths(p->where, k->e);
         return -1;
     }
     return 0;

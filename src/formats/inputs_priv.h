@@ -13,6 +13,8 @@ extern const char *const inputs_dtypes[DTYPES]; /* "fp32", "bf16", "fp16" */
 /* ---- inputs.c: files, and what names mean ---- */
 
 /** The part before the last '/', "." if there is none. */
+/** A reader that was given "FILE: /path" as its file appends ": /path": one path reads better than two. */
+void inputs_join_paths(const char *where, struct err *e);
 char *inputs_dir_of(const char *path, struct arena *a);
 /** File name without directory and .json. */
 char *inputs_stem_of(const char *path, struct arena *a);

@@ -177,6 +177,12 @@ static int read_options(const struct json_at *at, struct plan_options *o, struct
     return 0;
 }
 
+/* A model or site: its name or path, or the name of the one that stands here. */
+static int read_named(const struct json_at *at, const char **name, struct arena *a, struct err *e) {
+    struct json_at own = json_member(at, "name");
+    return json_string(cJSON_IsObject(at->node) ? &own : at, name, a, e);
+}
+
 int plan_read(const struct json_at *at, const struct site *site, struct plan **plan, struct arena *a,
               struct err *e) {
     static const char *const keys[] = {
@@ -195,7 +201,7 @@ int plan_read(const struct json_at *at, const struct site *site, struct plan **p
     struct json_at batch = json_member(at, "global_batch_size"), micro = json_member(at, "micro_batch_size");
     struct json_at pipelines = json_member(at, "pipelines");
     if (cJSON_IsString(name.node)) p->name = arena_strdup(a, name.node->valuestring);
-    if (json_string(&model, &p->model, a, e) || json_string(&where, &p->site, a, e)) return -1;
+    if (read_named(&model, &p->model, a, e) || read_named(&where, &p->site, a, e)) return -1;
     if (json_int(&batch, 1, 100000000, &p->global_batch_size, e)) return -1;
     if (json_int(&micro, 1, 1000000, &p->micro_batch_size, e)) return -1;
     if (json_array(&pipelines, 1, 1000000, &p->n_pipeline, e)) return -1;

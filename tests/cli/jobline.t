@@ -51,6 +51,34 @@ ok $? "--seq-len of the model itself changes nothing"
 plan --model opt-350m --site gcp --gpus us-central1-a/A100-40:4 --batch 16 --seq-len 2048
 expect 0 "of a model that does not say what it is made of as well"
 
+# without --site, and with another length, there are no files of site and model: a plan that is taken out has them
+args=(--model llama-3.1-8b --gpus H100-80:8 --batch 64 --dtype bf16 --seq-len 4096)
+run "$sailor" plan "${args[@]}" -q --json -o "$tmp/own.h5"
+cp "$tmp/out" "$tmp/planned"
+run "$sailor" export "$tmp/own.h5" -o "$tmp/own.json"
+expect 0 "export of a plan whose site has no file"
+run "$sailor" simulate "$tmp/own.json" --json
+"$python" - "$tmp" <<'EOF'
+import json, sys
+a, b = (json.load(open(f"{sys.argv[1]}/{n}")) for n in ("planned", "out"))
+keys = "iteration_time_s iteration_time_low_s iteration_time_high_s peak_memory_high_bytes".split()
+sys.exit(any(a[k] is None or a[k] != b[k] for k in keys))
+EOF
+ok $? "simulate says the same of it, interval included"
+run "$sailor" export "$tmp/own.json"
+cmp -s "$tmp/out" "$tmp/own.json"
+ok $? "and export again writes the same"
+run "$sailor" export "$tmp/own.json" --format megatron --nearest
+has out "--seq-length 4096" "for a trainer, too"
+sed 's/"zones"/"zoens"/' "$tmp/own.json" >"$tmp/bad.json"
+run "$sailor" simulate "$tmp/bad.json"
+expect 2 "a mistake in such a site"
+has err 'bad.json: /site/zoens: unknown key "zoens"' "is shown at its place"
+run "$sailor" plan --model opt-350m --site gcp --gpus us-central1-a/A100-40:4 --batch 64 -q -o "$tmp/named.h5"
+run "$sailor" export "$tmp/named.h5"
+grep -q '"site":.*"gcp"' "$tmp/out" && grep -q '"model":.*"opt-350m"' "$tmp/out"
+ok $? "those that have files are named"
+
 bad() { # title, part of the message, options
     local title=$1 says=$2
     shift 2
