@@ -131,6 +131,11 @@ void show_rows(const struct results *r, struct cli_gauge *gauge, FILE *out);
 void show_stages(const struct plan *p, const struct estimate *est, const struct workload *w, FILE *out);
 /** "32 A100-40 us-central1-a + 96 V100-16 us-central1-a" of count[n_zone * n_gpu], "" for none. */
 const char *show_gpus(const int *count, const struct site *s, struct arena *a);
+
+/** For tables with a column of pools: the zone in which all GPUs of all rows are, NULL where they are in
+ * several; and a text without that zone, or as it is. */
+const char *show_only_zone(const struct job *job);
+const char *show_without_zone(const char *text, const char *zone, struct arena *a);
 /** The numbers of a plan, wherever they are printed: as many digits in one place as in another. */
 const char *show_time_s(double v, struct arena *a);
 const char *show_per_s(double v, struct arena *a);

@@ -64,6 +64,7 @@ struct trace {
     bool running;
     struct found_plan now; /* the plan that runs, with `running` */
     struct step *step;     /* [n_pool] */
+    const char *zone;      /* of all GPUs, or NULL */
     struct table *table;
 };
 
@@ -160,8 +161,11 @@ static const char *derive(void *ctx, const struct job *job, const char *text, co
                            path, job->pool[i].index, job->pool[i].time_s, job->pool[i - 1].time_s),
                    NULL;
     t->step = ARENA_ARRAY(a, struct step, job->n_pool);
+    t->zone = show_only_zone(job);
     t->table = table_new(
-        "row|time s|<pool|<action|iterations/s|USD/iteration|gain %|GPUs|changed|GB moved|gap %", a);
+        arena_printf(a, "row|after s|<pool%s%s|<action|iterations/s|USD|gain %%|GPUs|changed|GB moved|gap %%",
+                     t->zone ? " in " : "", t->zone ? t->zone : ""),
+        a);
     return text;
 }
 
@@ -192,9 +196,8 @@ static void show(void *ctx, const struct results *r, int i, struct cli_gauge *ga
         return;
     }
     table_cell(t->table, "%d", i);
-    table_cell(t->table, "%s",
-               isnan(r->job->pool[i].time_s) ? "-" : arena_printf(a, "%.15g", r->job->pool[i].time_s));
-    table_cell(t->table, "%s", *gpus ? gpus : "no GPUs");
+    table_cell(t->table, "%s", table_number(r->job->pool[i].time_s - r->job->pool[0].time_s, 6, a));
+    table_cell(t->table, "%s", *gpus ? show_without_zone(gpus, t->zone, a) : "no GPUs");
     table_cell(t->table, "%s", action_name[s->action]);
     table_cell(t->table, "%s",
                f ? show_per_s(1 / f->est.iteration_time_s, a) : row_status_name[r->row[i].status]);
@@ -202,7 +205,7 @@ static void show(void *ctx, const struct results *r, int i, struct cli_gauge *ga
     table_cell(t->table, "%s",
                isnan(s->gain) ? "-"
                : s->gain == 0 ? "0"
-                              : arena_printf(a, "%.2f", 100 * s->gain));
+                              : arena_printf(a, "%+.2f", 100 * s->gain));
     table_cell(t->table, "%d", s->moves.gpus);
     table_cell(t->table, "%d", s->moves.changed);
     table_cell(t->table, "%s", gigabytes(s->moves.bytes, a));

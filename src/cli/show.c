@@ -24,6 +24,26 @@ const char *show_gpus(const int *count, const struct site *s, struct arena *a) {
     return text;
 }
 
+const char *show_only_zone(const struct job *job) {
+    const struct site *s = job->workload.site;
+    int zone = -1;
+    for (int i = 0; i < job->n_pool; i++)
+        for (int k = 0; k < s->n_zone * s->n_gpu; k++) {
+            if (!job->pool[i].count[k]) continue;
+            if (zone >= 0 && zone != k / s->n_gpu) return NULL;
+            zone = k / s->n_gpu;
+        }
+    return zone < 0 ? NULL : s->zone[zone];
+}
+
+const char *show_without_zone(const char *text, const char *zone, struct arena *a) {
+    if (!zone) return text;
+    const char *word = arena_printf(a, " %s", zone), *out = "", *at;
+    for (; (at = strstr(text, word)); text = at + strlen(word))
+        out = arena_printf(a, "%s%.*s", out, (int)(at - text), text);
+    return arena_printf(a, "%s%s", out, text);
+}
+
 /* A sum, broken between its terms where a line, of which `column` is written, would be too long. */
 static void print_sum(const char *text, int column, FILE *out) {
     static const char between[] = " + ";
@@ -278,7 +298,7 @@ static void show_answer(const struct results *r, int i, struct cli_gauge *gauge,
     struct cli_interval x = interval_of(gauge, f);
     const char *interval = cli_interval_text(&x, a);
     if (r->risk > 0)
-        fprintf(out, "planned for %s %% of cases: expected are %s s\n", table_number(100 * r->risk, 3, a),
+        fprintf(out, "planned for %g %% of cases; %s s are expected\n", 100 * r->risk,
                 show_time_s(expected_s(gauge, f), a));
     if (interval) fprintf(out, "%s\n", interval);
     fprintf(out, "%s\n%s\n", cli_use_rate(&u, &gauge->peaks, a), cli_use_pace(&u, p, a));

@@ -155,7 +155,7 @@ static void show_doubt(struct session *s, const struct plan_entry *x, double pea
     struct cli_interval range = cli_interval_of(&s->doubt, &s->by, x->workload, x->plan, peak_bytes);
     const char *text = cli_interval_text(&range, a);
     if (o.risk > 0)
-        printf("kept in %s %% of cases: expected are %s s\n", table_number(100 * o.risk, 3, a),
+        printf("kept in %g %% of cases; %s s are expected\n", 100 * o.risk,
                show_time_s(cli_time_in(x->workload, &s->by, x->workload, x->plan), a));
     if (text) printf("%s\n", text);
     if (text || o.risk > 0) putchar('\n');

@@ -244,13 +244,16 @@ static void end(void *ctx, const struct results *r, struct cli_gauge *gauge, str
         end_json(x, r, gauge, a);
         return;
     }
+    const char *zone = show_only_zone(r->job);
     struct table *t = table_new(
-        "row|<pool|GPUs|in use|iterations/s|USD/iteration|USD/1e9 tokens|gain %|% per GPU|gap %", a);
+        arena_printf(a, "row|<pool%s%s|GPUs|used|iterations/s|USD|USD/1e9 tokens|gain %%|%% per GPU|gap %%",
+                     zone ? " in " : "", zone ? zone : ""),
+        a);
     for (int i = 0; i < r->n_row; i++) {
         const struct found_plan *f = show_best(&r->row[i]);
         if (!looked_at(r, i)) continue;
         table_cell(t, "%d", i);
-        table_cell(t, "%s", label_of(x, r, i, a));
+        table_cell(t, "%s", show_without_zone(label_of(x, r, i, a), zone, a));
         table_cell(t, "%ld", gpus_of(r, i));
         table_cell(t, "%s",
                    f ? arena_printf(a, "%d",
