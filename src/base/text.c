@@ -19,7 +19,17 @@ static size_t decode(const unsigned char *s, unsigned *c) {
     return good ? n : 0;
 }
 
-static bool is_control(unsigned c) { return c < 0x20 || (c >= 0x7f && c < 0xa0); }
+/* Also what ends a line, or turns the direction of writing, in Unicode's own way: what follows would be shown
+ * in an order that is not its own. */
+static bool is_control(unsigned c) {
+    return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0x61c || c == 0x200e || c == 0x200f ||
+           (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
+}
+
+size_t text_control(const char *s, unsigned *c) {
+    size_t n = decode((const unsigned char *)s, c);
+    return n && is_control(*c) ? n : 0;
+}
 
 /* The next character of s and how it is printed, in out. Returns the bytes of s it takes. */
 static size_t escape_next(const char *s, char out[20], size_t *n_out) {

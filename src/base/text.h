@@ -4,9 +4,12 @@
 #include <stddef.h>
 /* Text from files and command lines, on its way to a terminal. */
 
-/** Copy `in` to out[size] with everything that a terminal could take for a command (control characters, C1
- * too) and every byte that is not UTF-8 as \xNN. What does not fit is cut off between characters. Returns the
- * length of the whole, without the 0. */
+/** The length of the character at s, and its code in *c, if a terminal could take it for a command (control
+ * characters, C1 too, and those that turn the direction of writing); otherwise 0. */
+size_t text_control(const char *s, unsigned *c);
+
+/** Copy `in` to out[size] with all such characters and every byte that is not UTF-8 as \xNN. What does not
+ * fit is cut off between characters. Returns the length of the whole, without the 0. */
 size_t text_escape(const char *in, char *out, size_t size);
 
 /** The same in `a`; `in` itself where nothing has to be escaped. */

@@ -113,7 +113,10 @@ static char *own_text(const struct plan *p, const struct job *job, const char *i
     cJSON *json = plan_to_json(p, &job->workload);
     if (inputs_json) name_inputs(json, inputs_json, a);
     char *json_text = cJSON_Print(json);
-    char *text = arena_printf(a, "%s\n", json_text);
+    struct text t = {0};
+    text_json(&t, json_text);
+    char *text = arena_printf(a, "%s\n", t.s);
+    text_free(&t);
     cJSON_free(json_text);
     cJSON_Delete(json);
     return text;

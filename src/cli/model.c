@@ -1,3 +1,4 @@
+#include "base/text.h"
 #include "cli/cli.h"
 #include "formats/shape.h"
 #include "import/config.h"
@@ -92,7 +93,8 @@ static void show_json(const char *name, const struct config *c, const struct mod
 static void show_text(const char *name, const struct config *c, const struct model_shape *s,
                       struct arena *a) {
     const struct transformer *x = &s->transformer;
-    printf("%s (%s): %s parameters", name, c->words.family, table_number(shape_params(x), 12, a));
+    printf("%s (%s): %s parameters", text_printable(name, a), c->words.family,
+           table_number(shape_params(x), 12, a));
     if (x->experts)
         printf(", of which a token passes %s (%d of %d experts); every replica holds all of them",
                table_number(shape_active_params(x), 12, a), x->active_experts, x->experts);

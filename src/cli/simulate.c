@@ -256,10 +256,7 @@ static int simulate(const char **file, int n_file, struct arena *a, struct err *
     if (!o.json || e->code != EXIT_INPUT) return -1;
     cJSON *answer = cJSON_CreateObject();
     cJSON_AddStringToObject(answer, "error", e->text);
-    char *text = cJSON_PrintUnformatted(answer);
-    puts(text);
-    cJSON_free(text);
-    cJSON_Delete(answer);
+    json_line(answer, stdout);
     return -1;
 }
 

@@ -1,3 +1,4 @@
+#include "base/text.h"
 #include "export/target.h"
 #include "sim/sheet.h"
 
@@ -67,7 +68,7 @@ const char *export_degrees_differ(const struct plan *p, struct arena *a) {
     return NULL;
 }
 
-static void rank_lines(struct text *t, const struct job *job, const struct plan *p) {
+static void rank_lines(struct text *t, const struct job *job, const struct plan *p, struct arena *a) {
     const struct site *site = job->workload.site;
     int rank = 0;
     for (int i = 0; i < p->pipeline[0].n_stage; i++) {
@@ -76,20 +77,23 @@ static void rank_lines(struct text *t, const struct job *job, const struct plan 
             const struct replicas *r = &s->group[g];
             int gpus = r->count * r->tp;
             text_add(t, "#   %6d to %6d   stage %-3d %s, zone %s\n", rank, rank + gpus - 1, i,
-                     site->gpu[r->gpu].name, site->zone[r->zone]);
+                     text_printable(site->gpu[r->gpu].name, a), text_printable(site->zone[r->zone], a));
             rank += gpus;
         }
     }
 }
 
-void export_header(struct text *t, const struct job *job, const struct plan *p, const char *usage) {
+/* A name with a line end in it would go on outside the comment, where whoever sources the file runs it. */
+void export_header(struct text *t, const struct job *job, const struct plan *p, const char *usage,
+                   struct arena *a) {
     const struct stage *first = &p->pipeline[0].stage[0];
     int D = stage_replicas(first), m = p->micro_batch_size, G = p->global_batch_size;
-    text_add(t, "# A plan of sailor for %s on site %s.\n", p->model, p->site);
+    text_add(t, "# A plan of sailor for %s on site %s.\n", text_printable(p->model, a),
+             text_printable(p->site, a));
     text_add(t, "# %d microbatches x %d sequences x %d replicas = %d sequences an iteration, %d stages\n",
              G / (m * D), m, D, G, p->pipeline[0].n_stage);
     text_add(t, "#\n# Start the ranks in this order:\n");
-    rank_lines(t, job, p);
+    rank_lines(t, job, p, a);
     text_add(t, "#\n%s", usage);
 }
 

@@ -1,3 +1,4 @@
+#include "base/text.h"
 #include "export/target.h"
 
 #include <string.h>
@@ -47,14 +48,17 @@ void export_flagscale(struct text *t, const struct job *job, const struct plan *
     export_header(
         t, job, p,
         "# Use: source this file, then on every node, with the type of its GPUs:\n"
-        "#   torchrun ... train_gpt.py \"${SAILOR_ARGS[@]}\" --hetero-current-device-type TYPE ...\n");
+        "#   torchrun ... train_gpt.py \"${SAILOR_ARGS[@]}\" --hetero-current-device-type TYPE ...\n",
+        a);
     text_add(t, "SAILOR_ARGS=(\n");
     export_megatron_model(t, job, p, a);
     text_add(t, "    --tensor-model-parallel-size %d\n    --pipeline-model-parallel-size %d\n",
              export_degree(&pl->stage[0]), pl->n_stage);
     text_add(t, "    --enable-hetero\n    --hetero-device-types");
     for (int i = 0; i < pl->n_stage; i++)
-        if (begins_mesh(pl, i)) text_add(t, " %s", w->site->gpu[pl->stage[i].group[0].gpu].name);
+        if (begins_mesh(pl, i))
+            text_add(t, " %s",
+                     text_shell_word(text_printable(w->site->gpu[pl->stage[i].group[0].gpu].name, a), a));
     text_add(t, "\n    --hetero-pipeline-layer-split");
     for (int i = 0; i < pl->n_stage; i++) {
         struct stage_parts part = export_part(w->model, &pl->stage[i]);

@@ -85,7 +85,8 @@ void export_megatron(struct text *t, const struct job *job, const struct plan *p
     export_header(
         t, job, p,
         "# Use: source this file, then on every node, with its tokenizer and data arguments:\n"
-        "#   torchrun ... pretrain_gpt.py \"${SAILOR_ARGS[@]}\" --tokenizer-type ... --data-path ...\n");
+        "#   torchrun ... pretrain_gpt.py \"${SAILOR_ARGS[@]}\" --tokenizer-type ... --data-path ...\n",
+        a);
     text_add(t, "SAILOR_ARGS=(\n");
     export_megatron_model(t, job, p, a);
     text_add(t, "    --tensor-model-parallel-size %d\n    --pipeline-model-parallel-size %d\n",

@@ -24,7 +24,8 @@ int export_degree(const struct stage *s);
 
 /** Comment lines: what the file is, and which GPUs take which ranks. All three trainers number their ranks in
  * the same way: tensor-parallel rank first, then data-parallel, then pipeline stage. */
-void export_header(struct text *t, const struct job *job, const struct plan *p, const char *usage);
+void export_header(struct text *t, const struct job *job, const struct plan *p, const char *usage,
+                   struct arena *a);
 
 /** One kind of file each: why not (half a sentence, or NULL), for a plan that is even (RULE_EVEN), and the
  * text. */

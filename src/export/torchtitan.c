@@ -74,7 +74,8 @@ void export_torchtitan(struct text *t, const struct job *job, const struct plan 
     int D = stage_replicas(&pl->stage[0]);
     export_header(t, job, p,
                   "# Use: save it as sailor_plan.py where Python finds it, then on every node\n"
-                  "#   torchrun ... -m torchtitan.train --module sailor_plan --config planned\n");
+                  "#   torchrun ... -m torchtitan.train --module sailor_plan --config planned\n",
+                  a);
     text_add(t, "from torchtitan.models.%s.config_registry import %s\n\n\ndef planned():\n", f->module,
              f->config);
     text_add(t, "    config = %s()\n", f->config);

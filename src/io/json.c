@@ -1,6 +1,7 @@
 #include "io/json.h"
 #include "base/names.h"
 #include "base/oom.h"
+#include "base/text.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -542,14 +543,6 @@ void json_add_number(cJSON *object, const char *key, double v) {
     cJSON_AddItemToObject(object, key, json_double(v));
 }
 
-void json_line(cJSON *value, FILE *out) {
-    char *text = cJSON_PrintUnformatted(value);
-    fprintf(out, "%s\n", text ? text : "null");
-    fflush(out);
-    cJSON_free(text);
-    cJSON_Delete(value);
-}
-
 static void text_room(struct text *t, size_t more) {
     if (t->n + more < t->size) return;
     size_t size = t->size ? t->size : 4096;
@@ -572,28 +565,53 @@ void text_add(struct text *t, const char *fmt, ...) {
 
 void text_string(struct text *t, const char *s) {
     text_add(t, "\"");
-    for (; *s; s++) {
-        unsigned char c = (unsigned char)*s;
-        if (c == '"' || c == '\\')
-            text_add(t, "\\%c", c);
-        else if (c == '\n')
+    while (*s) {
+        unsigned code;
+        size_t n = text_control(s, &code);
+        if (*s == '"' || *s == '\\')
+            text_add(t, "\\%c", *s);
+        else if (*s == '\n')
             text_add(t, "\\n");
-        else if (c == '\t')
+        else if (*s == '\t')
             text_add(t, "\\t");
-        else if (c < ' ')
-            text_add(t, "\\u%04x", c);
+        else if (n)
+            text_add(t, "\\u%04x", code);
         else
-            text_add(t, "%c", c);
+            text_add(t, "%c", *s);
+        s += n ? n : 1;
     }
     text_add(t, "\"");
-}
-
-void text_number(struct text *t, double v) {
-    char num[32];
-    text_add(t, "%s", json_number(num, v));
 }
 
 void text_free(struct text *t) {
     free(t->s);
     *t = (struct text){0};
+}
+
+void text_json(struct text *t, const char *printed) {
+    const char *plain = printed;
+    for (size_t n; *printed; printed += n ? n : 1) {
+        unsigned code;
+        n = text_control(printed, &code);
+        if (!n || code < ' ') continue; /* white space between values */
+        text_add(t, "%.*s\\u%04x", (int)(printed - plain), plain, code);
+        plain = printed + n;
+    }
+    text_add(t, "%s", plain);
+}
+
+void json_line(cJSON *value, FILE *out) {
+    struct text t = {0};
+    char *text = cJSON_PrintUnformatted(value);
+    text_json(&t, text ? text : "null");
+    fprintf(out, "%s\n", t.s);
+    fflush(out);
+    text_free(&t);
+    cJSON_free(text);
+    cJSON_Delete(value);
+}
+
+void text_number(struct text *t, double v) {
+    char num[32];
+    text_add(t, "%s", json_number(num, v));
 }

@@ -85,6 +85,8 @@ struct text {
     size_t n, size;
 };
 void text_add(struct text *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/** JSON as cJSON printed it, with what could steer a terminal (text_control()) as \uXXXX. */
+void text_json(struct text *t, const char *printed);
 /** A JSON string, quoted and escaped. */
 void text_string(struct text *t, const char *s);
 /** Shortest number that reads back as the same double; null for NAN and infinities. */

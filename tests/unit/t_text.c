@@ -23,6 +23,10 @@ static void test_escape(void **state) {
                                        "31m",
                                        &a),
                         "\\xc2\\x9b31m"); /* CSI as one character */
+    assert_string_equal(text_printable("a\xe2\x80\xae"
+                                       "b\xe2\x81\xa6\xe2\x80\xa8",
+                                       &a),
+                        "a\\xe2\\x80\\xaeb\\xe2\\x81\\xa6\\xe2\\x80\\xa8"); /* right to left; a line's end */
     assert_string_equal(text_printable("z\xfcrich", &a), "z\\xfcrich");
     assert_string_equal(text_printable("\xc0\xaf", &a), "\\xc0\\xaf");          /* overlong */
     assert_string_equal(text_printable("\xed\xa0\x80", &a), "\\xed\\xa0\\x80"); /* a surrogate */

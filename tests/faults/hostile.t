@@ -1,0 +1,71 @@
+#!/usr/bin/env bash
+# TAP. Names in files that are more than names: what ends a line, steers a terminal, or turns the direction of writing reaches no
+# table, message, page, picture, or script that others run.
+# shellcheck disable=SC1091,SC2154
+. "$(dirname "$0")/../cli/tap.sh"
+"$python" - "$tmp" <<'EOF'
+import json, sys
+tmp = sys.argv[1]
+def write(name, o): json.dump(o, open(f"{tmp}/{name}", "w"))
+zone = "z\ntouch " + tmp + "/made\n#\x1b[31m</script>\u202e"
+other = "\u009b31m\x07east"
+gpu = {"name": "A100-40", "memory_bytes": 40e9, "gpus_per_node": 4}
+price = {"A100-40": 2}
+write("site.json", {
+    "format": "sailor-site/1", "name": "s\ntouch " + tmp + "/made\n\x1b]0;x\x07", "zones": [zone, other], "gpus": [gpu],
+    "usd_per_gpu_hour": {zone: price, other: price},
+    "egress_usd_per_GB": {zone: {zone: 0, other: 0.1}, other: {zone: 0.1, other: 0}},
+    "links": {"pairs": [["*", "*", "*", "*", "ib-ndr"]]}})
+write("job.json", {
+    "format": "sailor-job/1", "name": "j\x1b[2J</title>", "model": "opt-350m", "site": "./site.json", "global_batch_size": 32,
+    "objective": "frontier", "pools": [{"gpus": [{"zone": z, "gpu": "A100-40", "count": 4} for z in (zone, other)]}]})
+EOF
+# harmless TITLE FILE...: the last run did its work, and nothing in its files steers a terminal
+harmless() {
+    local title=$1 rc_was=$rc
+    shift
+    [ "$rc_was" = 0 ] && ! LC_ALL=C grep -qaP '[\x00-\x08\x0b-\x1f\x7f]|\xc2[\x80-\x9f]|\xe2\x80[\xa8-\xae]' "$@"
+    ok $? "$title"
+}
+run "$sailor" plan "$tmp/job.json" --threads 1 -o "$tmp/p.h5"
+harmless "plan" "$tmp/out" "$tmp/err"
+for command in "plan --json -q" "plan -q --objective cost" "whatif -q --objective cost" "whatif --json -q --objective cost" \
+    "replan -q --objective cost" "replan --json -q --objective cost"; do
+    # shellcheck disable=SC2086
+    run "$sailor" $command "$tmp/job.json" --threads 1
+    harmless "$command" "$tmp/out" "$tmp/err"
+done
+for option in "" --json; do
+    run "$sailor" report "$tmp/p.h5" $option
+    harmless "report $option" "$tmp/out" "$tmp/err"
+done
+run "$sailor" report "$tmp/p.h5" --html "$tmp/p.html"
+harmless "report --html" "$tmp/p.html"
+! grep -qF '\x1b[31m</script>' "$tmp/p.html"
+ok $? "whose tags are its own"
+run "$sailor" export "$tmp/p.h5" -o "$tmp/plan.json"
+for option in "" --json --explain; do
+    run "$sailor" simulate "$tmp/plan.json" $option
+    harmless "simulate $option" "$tmp/out" "$tmp/err"
+done
+run "$sailor" simulate "$tmp/plan.json" --trace "$tmp/trace.json"
+harmless "simulate --trace" "$tmp/trace.json"
+for format in megatron flagscale; do
+    run "$sailor" export "$tmp/p.h5" --format $format --nearest -o "$tmp/$format.sh"
+    harmless "export --format $format" "$tmp/$format.sh"
+    # shellcheck disable=SC1090
+    (. "$tmp/$format.sh") && [ ! -e "$tmp/made" ]
+    ok $? "runs nothing when it is sourced"
+done
+run "$sailor" site -m "$tmp/site.json" --preset H100-80
+harmless "site" "$tmp/out" "$tmp/err"
+json_same() { "$python" -c "import json; a, b = (json.load(open(f))['zones'] for f in ('$tmp/site.json', '$tmp/out')); assert a == b"; }
+json_same
+ok $? "whose names are the same to a reader"
+cat >"$tmp/config.json" <<'EOF'
+{"model_type": "llama", "hidden_size": 256, "intermediate_size": 512, "num_attention_heads": 4, "num_hidden_layers": 4, "vocab_size": 512,
+ "max_position_embeddings": 256}
+EOF
+run "$sailor" model "$tmp/config.json" --name $'m\e[31m'
+harmless "model" "$tmp/out" "$tmp/err"
+finish
