@@ -129,3 +129,5 @@ const char *text_shell_word(const char *in, struct arena *a) {
     out[n] = 0;
     return out;
 }
+
+const char *text_after_mark(const char *in) { return strncmp(in, "\xef\xbb\xbf", 3) ? in : in + 3; }

@@ -22,4 +22,7 @@ int text_width(const char *s);
 /** A word of a shell command: quoted where the shell would take it apart. In `a`, or `in` itself. */
 const char *text_shell_word(const char *in, struct arena *a);
 
+/** What follows a byte order mark, which some programs put before what they export; `in` itself without one.
+ */
+const char *text_after_mark(const char *in);
 #endif

@@ -111,7 +111,7 @@ typedef int (*reader)(struct draft *, const char *, const char *, struct err *);
 
 static int read_file(struct draft *d, reader read, const char *path, struct arena *a, struct err *e) {
     const char *text = path ? file_read_text(path, NULL, a, e) : "";
-    return !path ? 0 : text ? read(d, path, text, e) : -1;
+    return !path ? 0 : text ? read(d, path, text_after_mark(text), e) : -1;
 }
 
 /* A file, or what a command says. */

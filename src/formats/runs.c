@@ -1,6 +1,7 @@
 #include "formats/runs.h"
 #include "base/names.h"
 #include "base/opt.h"
+#include "base/text.h"
 #include "io/csv.h"
 
 #include <math.h>
@@ -217,7 +218,7 @@ static int read_header(const char *file, char *line, int column[COLUMNS_MAX], st
 
 int runs_read(const char *file, const char *text, struct measured_run **runs, int *n, struct arena *a,
               struct err *e) {
-    char *at = arena_strdup(a, text), *line = csv_line(&at);
+    char *at = arena_strdup(a, text_after_mark(text)), *line = csv_line(&at);
     int column[COLUMNS_MAX], n_column, lines = 1;
     *n = 0;
     for (const char *c = text; (c = strchr(c, '\n')); c++) lines++;

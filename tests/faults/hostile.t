@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # TAP. Names in files that are more than names: what ends a line, steers a terminal, or turns the direction of writing reaches no
-# table, message, page, picture, or script that others run.
+# table, message, page, picture, or script that others run. And marks that other programs put before their text.
 # shellcheck disable=SC1091,SC2154
 . "$(dirname "$0")/../cli/tap.sh"
 "$python" - "$tmp" <<'EOF'
@@ -68,4 +68,23 @@ cat >"$tmp/config.json" <<'EOF'
 EOF
 run "$sailor" model "$tmp/config.json" --name $'m\e[31m'
 harmless "model" "$tmp/out" "$tmp/err"
+
+# ---- a byte order mark: of JSON refused with its place; before tables of other programs passed over ----
+run "$sailor" validate inputs/validation/megatron-a100.csv --json
+cp "$tmp/out" "$tmp/plain"
+{ printf '\xef\xbb\xbf'; cat inputs/validation/megatron-a100.csv; } >"$tmp/runs.csv"
+run "$sailor" validate "$tmp/runs.csv" --json
+[ "$rc" = 0 ] && diff <(sed 's/"file":"[^"]*"//' "$tmp/plain") <(sed 's/"file":"[^"]*"//' "$tmp/out") >/dev/null
+ok $? "validate: runs as a spreadsheet saves them"
+for i in 1 2; do printf 'NodeName=n%d Gres=gpu:h100:8 Partitions=a\n\n' $i; done >"$tmp/nodes"
+{ printf '\xef\xbb\xbf'; cat "$tmp/nodes"; } >"$tmp/marked"
+run "$sailor" site --slurm "$tmp/nodes"
+cp "$tmp/out" "$tmp/plain"
+run "$sailor" site --slurm "$tmp/marked"
+[ "$rc" = 0 ] && diff <(sed s./nodes./marked. "$tmp/plain") "$tmp/out" >/dev/null && grep -q '"H100-80": 16' "$tmp/out"
+ok $? "site: the first node counts, too"
+{ printf '\xef\xbb\xbf'; cat "$tmp/job.json"; } >"$tmp/marked.json"
+run "$sailor" plan "$tmp/marked.json"
+expect 2 "plan: a job with a mark"
+has err "byte order mark" "is told so"
 finish
