@@ -671,6 +671,64 @@ static bool long_climb(const struct search_problem *p) {
     return ladder_work(p) >= LONG && p->objective != OBJECTIVE_FRONTIER;
 }
 
+/* ---- parts of the pool by themselves ---- */
+
+/* A short search of a part of the pool, for plans that beat what is known of the whole. Collective, like the
+ * search itself. */
+static int probe_part(struct engine *x, const int *pool, struct err *e) {
+    struct arena scratch = {0};
+    struct search_problem p = *x->p;
+    struct row_result row = {.plan = x->row->plan, .n_plan = x->row->n_plan};
+    struct engine y = *x;
+    p.pool = pool;
+    y.p = &p;
+    y.row = &row;
+    y.hooks = NULL;
+    y.a = &scratch;
+    int rc = (y.s = space_build(&p, &y.stop, &scratch, e)) ? 0 : -1, known = row.n_plan;
+    if (!rc) list_units(&y);
+    if (!rc && !any_rank_stopped(&y) && !(rc = adopt_units(&y, e))) {
+        y.workspace = ARENA_ARRAY(&scratch, struct workspace *, x->threads);
+        for (int t = 0; t < x->threads; t++) y.workspace[t] = workspace_new(y.s);
+        set_goal(&y);
+        sort_units(&y);
+        if (!probe_units(&y, (struct unit_effort){.limit = 2000, .dive = true}, true) && !bound_units(&y))
+            if (!probe_units(&y, (struct unit_effort){.limit = 8000}, true))
+                probe_units(&y, (struct unit_effort){.limit = 50000}, false);
+        for (int t = 0; t < x->threads; t++) workspace_free(y.workspace[t]);
+    }
+    x->row->plans_evaluated += row.plans_evaluated;
+    for (int i = 0; i < row.n_plan; i++) {
+        struct found_plan f = row.plan[i];
+        bool old = false;
+        for (int k = 0; k < known; k++) old |= f.plan == x->row->plan[k].plan;
+        if (old) continue;
+        f.plan = plan_copy(f.plan, x->a);
+        best_estimate(x->p, &f, x->a);
+        best_add(x->p, x->row, f, x->a);
+    }
+    arena_free(&scratch);
+    set_goal(x);
+    return rc;
+}
+
+/* Each zone alone and each GPU type alone: what a user would try by hand, so that the whole is not worse. */
+static int probe_parts(struct engine *x, struct err *e) {
+    const struct site *site = x->p->w->site;
+    int n = site->n_zone * site->n_gpu, all = 0, *part = ARENA_ARRAY(x->a, int, n);
+    for (int k = 0; k < n; k++) all += x->p->pool[k] > 0;
+    for (int by = 0; by < site->n_zone + site->n_gpu && !any_rank_stopped(x); by++) {
+        int here = 0;
+        for (int k = 0; k < n; k++) {
+            bool in = by < site->n_zone ? k / site->n_gpu == by : k % site->n_gpu == by - site->n_zone;
+            part[k] = in ? x->p->pool[k] : 0;
+            here += part[k] > 0;
+        }
+        if (here && here < all && probe_part(x, part, e)) return -1;
+    }
+    return 0;
+}
+
 /* Stopped before the first bound: what earlier runs proved stays, else nothing is known but that plans take
  * time. */
 static int nothing_proven(struct engine *x) {
@@ -723,6 +781,7 @@ int search_row(const struct search_problem *p, struct row_result *row, const str
     if (adopt_units(&x, e)) return -1;
     if (by_parts) {
         climb(&x, 4);
+        if (probe_parts(&x, e)) return -1;
         climb(&x, 11);
     }
     x.workspace = ARENA_ARRAY(a, struct workspace *, threads);
