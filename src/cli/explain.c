@@ -178,7 +178,7 @@ static void find_limits(struct explanation *x, const struct explain_question *q,
 const char *explain_binding(const struct explain_question *q, const struct cli_use *use, struct arena *a) {
     enum { NAMED = 1 };
     struct explanation x = {.use = *use};
-    const char *text = "", *unused = "some GPUs are left";
+    const char *text = "", *unused = "nothing; some GPUs are left";
     int types = 0, full = 0, more = 0, named = 0;
     find_limits(&x, q, offered_to(q, a), a);
     for (int i = 0; i < x.n_limit; i++) {

@@ -2,6 +2,7 @@
 #include "base/text.h"
 #include "cli/plan.h"
 #include "export/export.h"
+#include "formats/measured.h"
 #include "io/mpx.h"
 #include "planners/planner.h"
 #include "io/file.h"
@@ -368,8 +369,14 @@ static int parse_job(const char *path, const char *text, struct job *job, struct
 
 static char *read_job(const char *path, size_t *size, struct arena *a, struct err *e) {
     char *text = file_read_text(path, size, a, e);
-    if (!text) job_name_unknown(path, o.inputs, a, e);
-    return text;
+    if (text) return text;
+    if (measured_is_hdf5(path))
+        err_set(e, EXIT_INPUT,
+                "%s: an HDF5 file; expected a job, \"sailor-job/1\" (--warm and sailor report take results)",
+                path);
+    else
+        job_name_unknown(path, o.inputs, a, e);
+    return NULL;
 }
 
 /* Rank 0 reads, everyone parses the same bytes: of the file `path`, unless they are `stored`. */

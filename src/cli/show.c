@@ -287,8 +287,9 @@ static void show_answer(const struct results *r, int i, struct cli_gauge *gauge,
     const struct plan *p = f->plan;
     bool cost = r->objective == OBJECTIVE_COST;
     struct cli_use u = cli_use_of(&r->job->workload, p, e, &gauge->peaks, r->job->pool[i].count);
-    fprintf(out, "microbatch %d, %d microbatches, %d stages, D = %d%s: %s\n", p->micro_batch_size,
-            e->n_microbatch, p->pipeline[0].n_stage, stage_replicas(&p->pipeline[0].stage[0]),
+    fprintf(out, "microbatch %d, %d microbatch%s, %d stage%s, D = %d%s: %s\n", p->micro_batch_size,
+            e->n_microbatch, e->n_microbatch == 1 ? "" : "es", p->pipeline[0].n_stage,
+            p->pipeline[0].n_stage == 1 ? "" : "s", stage_replicas(&p->pipeline[0].stage[0]),
             show_options(&p->options, ", ", a), cli_use_batch(&u, p, e, a));
     show_stages(p, e, &r->job->workload, out);
     fprintf(out, "%s: %s s per iteration (%s /s), %s USD (egress %s), peak %s GiB\n",

@@ -251,11 +251,12 @@ static void show_set(const struct judged_set *set, struct arena *a) {
     else
         printf("%s:\n", set->file);
     show_worst(set, a);
-    printf(
-        "\n%d runs, estimated from data sheets: time error mean %s %%, median %s %%, max %s %%; memory error "
-        "mean %s %%, median %s %%, max %s %%\n",
-        set->n, show_percent(s.time.mean, a), show_percent(s.time.median, a), show_percent(s.time.max, a),
-        show_percent(s.memory.mean, a), show_percent(s.memory.median, a), show_percent(s.memory.max, a));
+    printf("\n%d run%s, estimated from data sheets: time error mean %s %%, median %s %%, max %s %%; memory "
+           "error "
+           "mean %s %%, median %s %%, max %s %%\n",
+           set->n, set->n == 1 ? "" : "s", show_percent(s.time.mean, a), show_percent(s.time.median, a),
+           show_percent(s.time.max, a), show_percent(s.memory.mean, a), show_percent(s.memory.median, a),
+           show_percent(s.memory.max, a));
     const char *covered = cli_coverage_text(&s.coverage, a);
     printf("%s%s\n", covered ? covered : "", covered ? "\n" : "");
 }

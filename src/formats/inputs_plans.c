@@ -178,7 +178,16 @@ static int load_measured(const char *path, struct lookup *k, struct plan_entry *
 int plans_load(const char *path, const char *inputs, struct plan_entry **entries, int *n, struct arena *a,
                struct err *e) {
     struct lookup k = {.inputs = inputs, .beside = inputs_dir_of(path, a), .arena = a, .e = e};
-    if (measured_is_hdf5(path)) return load_measured(path, &k, entries, n);
+    if (measured_is_hdf5(path)) {
+        int rc = load_measured(path, &k, entries, n);
+        if (rc && strstr(e->text, ": schema sailor-results/"))
+            err_set(
+                e, EXIT_INPUT,
+                "%s: a file of results; expected plans, or what sailor-train measured (sailor export takes a "
+                "plan out of it)",
+                path);
+        return rc;
+    }
     cJSON *tree = inputs_tree(path, NULL, a, e);
     if (!tree) return -1;
     int rc = read_entries(path, tree, &k, entries, n);

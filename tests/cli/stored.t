@@ -18,6 +18,12 @@ run "$sailor" report "$tmp/a.h5" --row 3
 expect 2 "report of a row that is not there"
 run env SAILOR_INPUTS=/nonexistent "$sailor" report "$tmp/a.h5"
 expect 0 "report needs no inputs"
+for command in plan whatif simulate validate; do
+    run "$sailor" "$command" "$tmp/a.h5"
+    expect 2 "$command of a file of results"
+    grep -qE 'a.h5: (an HDF5 file|a file of results); expected ' "$tmp/err"
+    ok $? "it says what it is"
+done
 
 run "$sailor" export "$tmp/a.h5" -o "$tmp/p.json"
 expect 0 "export"
