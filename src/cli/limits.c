@@ -87,10 +87,9 @@ int limits_answer(const char *path, const struct results *r, struct limits *l, s
 
 const char *limits_text(const struct limits *l, struct arena *a) {
     const char *usd =
-        l->max_usd < INFINITY ? arena_printf(a, "at most %s USD per iteration", show_usd(l->max_usd, a)) : "";
-    const char *rate = l->min_per_s > 0
-                           ? arena_printf(a, "at least %s iterations per second", show_per_s(l->min_per_s, a))
-                           : "";
+        l->max_usd < INFINITY ? arena_printf(a, "at most %.10g USD per iteration", l->max_usd) : "";
+    const char *rate =
+        l->min_per_s > 0 ? arena_printf(a, "at least %.10g iterations per second", l->min_per_s) : "";
     return arena_printf(a, "the %s plan with %s%s%s", by_cost(l) ? "cheapest" : "fastest", usd,
                         *usd && *rate ? " and " : "", rate);
 }

@@ -68,7 +68,13 @@ static int check_job(const struct plan_entry *x, const struct job *job, struct e
     return plan_check_pool(x->plan, there, job->pool[o.row].count, job->pool[o.row].nodes, x->where, e);
 }
 
-static const char *name_of(const struct plan_entry *x) { return x->plan->name ? x->plan->name : x->where; }
+/* Its own name, or where it is: "plan.json" if it is the whole file, "plans.json: /plans/2" in a list. */
+static const char *name_of(const struct plan_entry *x, struct arena *a) {
+    size_t n = strlen(x->where);
+    if (x->plan->name) return x->plan->name;
+    return n > 3 && !strcmp(x->where + n - 3, ": /") ? arena_printf(a, "%.*s", (int)n - 3, x->where)
+                                                     : x->where;
+}
 
 static cJSON *profiles_of(const struct plan_entry *x) {
     int used[ZONES_MAX * GPUS_MAX];
@@ -96,7 +102,7 @@ static const char *fits_text(const struct plan *p, const struct estimate *est, s
 
 static void add_row(struct table *t, const struct plan_entry *x, const struct estimate *est,
                     struct arena *a) {
-    table_cell(t, "%s", name_of(x));
+    table_cell(t, "%s", name_of(x, a));
     table_cell(t, "%s", show_time_s(est->iteration_time_s, a));
     table_cell(t, "%s", show_per_s(1 / est->iteration_time_s, a));
     table_cell(t, "%s", show_time_s(est->pipeline_time_s, a));
@@ -187,7 +193,7 @@ static int one_plan(const struct plan_entry *expected, const struct job *job, bo
         if (o.explain) explain_json(&q, out, &a);
         json_line(out, stdout);
     } else if (!rc) {
-        if (!alone && o.explain) printf("%s\n", text_printable(name_of(&x), &a));
+        if (!alone && o.explain) printf("%s\n", text_printable(name_of(&x, &a), &a));
         if (alone || o.explain) show_stages(x.plan, &est, x.workload, stdout);
         if (alone || o.explain) putchar('\n');
         if (alone || o.explain) show_doubt(s, expected, est.peak_memory_bytes, &a);
