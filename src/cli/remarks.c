@@ -95,12 +95,35 @@ void remark_site(const struct site *s) {
     if (s->note) remark("%s", s->note);
 }
 
+/* One unknown price makes a whole cost unknown: said where it is that of egress, and the GPUs have theirs. */
+static void remark_egress(const struct job *job) {
+    const struct site *s = job->workload.site;
+    for (int row = 0; row < job->n_pool; row++) {
+        bool used[ZONES_MAX] = {false}, priced = true;
+        for (int k = 0; k < s->n_zone * s->n_gpu; k++) {
+            if (!job->pool[row].count[k]) continue;
+            used[k / s->n_gpu] = true;
+            priced = priced && !isnan(s->usd_per_gpu_hour[k]);
+        }
+        for (int k = 0; priced && k < s->n_zone * s->n_zone; k++) {
+            int from = k / s->n_zone, to = k % s->n_zone;
+            if (!used[from] || !used[to] || !isnan(s->egress_usd_per_GB[k])) continue;
+            remark(
+                "site %s has no egress price from zone %s to %s, without which no cost is known (sailor site "
+                "--egress USD)",
+                s->name, s->zone[from], s->zone[to]);
+            return;
+        }
+    }
+}
+
 void remark_job(const struct job *job, const char *path) {
     remark_site(job->workload.site);
     for (int g = 0; g < job->workload.site->n_gpu; g++)
         if (offered(job, g)) remark_dtype(&job->workload, g, path);
     remark_links(job, path);
     remark_own_links(job);
+    remark_egress(job);
 }
 
 /* In the last round of microbatches some replicas have nothing to do. */

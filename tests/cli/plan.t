@@ -221,6 +221,7 @@ job["pools"] = pools([(z, 1) for z in site["zones"][:2]])
 within = [r for r in site["links"]["rows"] if r[0] == r[3]]
 write("apart", dict(site, links={"fits": site["links"]["fits"], "rows": within}), job)
 job["pools"] = pools([(gpus["zone"], 2)])
+write("egress", {k: v for k, v in site.items() if k != "egress_usd_per_GB"}, job)
 lone = [r for r in site["links"]["rows"] if (r[0], r[1]) != (r[3], r[4])]
 write("lone", dict(site, links={"fits": site["links"]["fits"], "rows": lone}), job)
 for row in site["links"]["rows"]: # ESC [ 2 J in a zone's name
@@ -247,6 +248,7 @@ remarks odd 1 'row 0: the batch of 32 is not a multiple of the 3 sequences of a 
 remarks half 1 'the profile of opt-350m on A100-40 has no "dtype": its times are taken as measured in bf16'
 remarks apart 1 'has no link for A100-40 in .* with A100-40 in .*: no plan uses both'
 remarks lone 1 'no link A100-40@.* to itself: no data or pipeline parallelism there'
+remarks egress 1 'has no egress price from zone .* to .*, without which no cost is known'
 run "$sailor" plan fig10 --gap 0.001 -q --json
 "$python" - "$tmp/out" "$tmp/err" <<'EOF'
 import json, re, sys
