@@ -274,7 +274,7 @@ struct workload inputs_workload(const struct loaded *l) {
                              .model = l->model,
                              .profile = l->profile,
                              .element_bytes = 4,
-                             .state_bytes_per_param = 24,
+                             .state_bytes_per_param = ADAM_STATE_BYTES,
                              .dtype = inputs_dtypes[0],
                              .options = inputs_own_options(l->model)};
 }
@@ -343,6 +343,7 @@ int inputs_training(const struct json_at *at, const char **dtype, const char **o
     if (optimizer) *optimizer = optimizers[oi];
     w->dtype = inputs_dtypes[di];
     w->element_bytes = di == 0 ? 4 : 2;
-    w->state_bytes_per_param = oi == 0 ? 24 : 20;
+    w->sgd = oi == 1;
+    w->state_bytes_per_param = ADAM_STATE_BYTES - (w->sgd ? 4 : 0);
     return 0;
 }

@@ -185,8 +185,9 @@ static int read_profile_row(const struct json_at *at, int n_layer, struct profil
 
 int inputs_profile(const struct json_at *at, const struct model *m, struct profile *p, struct arena *a,
                    struct err *e) {
-    static const char *const keys[] = {"format",    "model", "gpu", "dtype", "recompute", "sequence_parallel",
-                                       "estimated", "times", NULL};
+    static const char *const keys[] = {
+        "format",    "model",  "gpu",   "dtype", "recompute", "sequence_parallel",
+        "estimated", "memory", "times", NULL};
     int n, i = 0, dtype;
     double sum_s = 0, spread_s = 0;
     if (json_object(at, keys, e) || json_format(at, "sailor-profile/1", e)) return -1;
@@ -194,7 +195,8 @@ int inputs_profile(const struct json_at *at, const struct model *m, struct profi
                    times = json_member(at, "times");
     struct json_at source = json_member(at, "source"), in = json_member(at, "dtype"),
                    guess = json_member(at, "estimated");
-    struct json_at again = json_member(at, "recompute"), sequence = json_member(at, "sequence_parallel");
+    struct json_at again = json_member(at, "recompute"), sequence = json_member(at, "sequence_parallel"),
+                   memory = json_member(at, "memory");
     struct plan_options own = inputs_own_options(m);
     int mode = (int)own.recompute;
     p->sequence_parallel = own.sequence_parallel;
@@ -209,6 +211,7 @@ int inputs_profile(const struct json_at *at, const struct model *m, struct profi
     if (strcmp(p->model, m->name) != 0)
         return json_fail(&model, e, "\"%.60s\"; expected \"%.60s\", the model it was looked up for", p->model,
                          m->name);
+    if (memory.node && inputs_rank_memory(&memory, m, &p->memory, a, e)) return -1;
     if (json_array(&times, 1, 10000, &n, e)) return -1;
     struct profile_row *row = ARENA_ARRAY(a, struct profile_row, n);
     for (const cJSON *x = times.node->child; x; x = x->next, i++) {

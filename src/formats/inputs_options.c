@@ -147,6 +147,7 @@ const struct profile *inputs_profile_recomputed(const struct profile *p, const s
     *q = *p;
     q->recompute = o->recompute;
     q->times = t;
+    q->memory = inputs_memory_recomputed(p->memory, m, last_block(m), a);
     for (int i = 0; i < p->n_mb * TP_N; i++) {
         t[i] = p->times[i];
         if (!t[i].fwd_s) continue;
@@ -178,10 +179,11 @@ int inputs_no_profile_for(const struct json_at *root, const struct profile *p, c
 
 /* Of the state K the optimizer's moments, of which SGD has one, and beside 16 bit the master weights. */
 static double shared_bytes(const struct workload *w) {
-    return (w->state_bytes_per_param < 24 ? 4 : 8) + (w->element_bytes == 2 ? 4 : 0);
+    return (w->sgd ? 4 : 8) + (w->element_bytes == 2 ? 4 : 0);
 }
 
-static struct workload with_options(const struct workload *w, const struct options_mode *mode, int zero) {
+static struct workload with_options(const struct workload *w, const struct options_mode *mode, int zero,
+                                    struct arena *a) {
     struct workload x = *w;
     x.options = mode->o;
     x.options.zero = zero;
@@ -190,6 +192,7 @@ static struct workload with_options(const struct workload *w, const struct optio
     x.profile = mode->profile;
     x.shared_bytes_per_param = zero ? shared_bytes(w) : 0;
     memcpy(x.again, mode->again, sizeof x.again);
+    inputs_set_memory(&x, a);
     return x;
 }
 
@@ -199,7 +202,7 @@ void inputs_set_options(struct workload *w, const struct option_choices *c, cons
     int n = 0;
     for (int k = 0; k < n_mode; k++)
         for (int zero = 0; zero < 2; zero++)
-            if (c->zero[zero]) v[n++] = with_options(&base, &mode[k], zero);
+            if (c->zero[zero]) v[n++] = with_options(&base, &mode[k], zero, a);
     *w = v[0];
     if (n < 2) return;
     w->n_variant = n;

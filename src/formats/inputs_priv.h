@@ -95,6 +95,21 @@ bool inputs_profile_serves(const struct profile *p, const struct plan_options *o
  * not full recomputation, or changes more than that. */
 const struct profile *inputs_profile_recomputed(const struct profile *p, const struct model *m,
                                                 const struct plan_options *o, struct arena *a);
+/* ---- inputs_memory.c ---- */
+
+/* K with Adam where nothing else is known: docs/estimator.md, Memory. */
+#define ADAM_STATE_BYTES 24
+/** The memory of a profile. */
+int inputs_rank_memory(const struct json_at *at, const struct model *m, const struct rank_memory **out,
+                       struct arena *a, struct err *e);
+/** The same with full recomputation of the blocks 1 .. last_block. NULL for NULL. */
+const struct rank_memory *inputs_memory_recomputed(const struct rank_memory *r, const struct model *m,
+                                                   int last_block, struct arena *a);
+/** Take the memory of a workload from its profiles, if all that it has say something of it. */
+void inputs_set_memory(struct workload *w, struct arena *a);
+
+/* ---- inputs_options.c, again ---- */
+
 int inputs_no_profile_for(const struct json_at *root, const struct profile *p, const struct plan_options *o,
                           struct err *e);
 /** The workload, or where there is a choice its variants. */

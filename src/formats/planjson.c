@@ -51,7 +51,7 @@ cJSON *plan_to_json(const struct plan *p, const struct workload *w) {
     json_add_number(o, "global_batch_size", p->global_batch_size);
     json_add_number(o, "micro_batch_size", p->micro_batch_size);
     if (w->element_bytes == 2) cJSON_AddStringToObject(o, "dtype", w->dtype ? w->dtype : "bf16");
-    if (w->state_bytes_per_param == 20) cJSON_AddStringToObject(o, "optimizer", "sgd");
+    if (w->sgd) cJSON_AddStringToObject(o, "optimizer", "sgd");
     options_to_json(o, &p->options, w->model);
     cJSON *pipelines = cJSON_AddArrayToObject(o, "pipelines");
     for (int i = 0; i < p->n_pipeline; i++) {

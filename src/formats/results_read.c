@@ -94,6 +94,7 @@ static int names_only_job(struct reader *r, struct rows t[TABLES], int n_row, st
     job->workload.model = m;
     job->workload.global_batch_size = job->global_batch_size;
     job->workload.dtype = job->dtype;
+    job->workload.sgd = !strcmp(job->optimizer, "sgd");
     struct pool *pool = ARENA_ARRAY(r->a, struct pool, n_row + 1);
     int *count = ARENA_ARRAY(r->a, int, (n_row + 1) * n_zone * n_gpu);
     for (int i = 0; i < n_row; i++)

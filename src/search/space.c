@@ -328,7 +328,7 @@ static int memory_depth(const struct mb_space *mb, int gpu, int ti, int D, doubl
     int lo = 0, hi = 1 << 20;
     while (lo < hi) { /* largest d with bytes(d) <= room */
         int d = lo + (hi - lo + 1) / 2;
-        if (model_bytes(w, ti, D, params, act, d, mb->m) + framework_bytes(ti) > room)
+        if (model_bytes(w, ti, D, params, act, d, mb->m) + framework_bytes(w, ti) > room)
             hi = d - 1;
         else
             lo = d;

@@ -219,10 +219,10 @@ static double memory(const struct context *c, const struct stage *st, int index,
         for (int l = st->first; l < st->end; l++)
             params += w->model->params[ti][l], act += w->model->act_mem[ti][l];
         double bytes = model_bytes(w, ti, stage_replicas(st), params, act, in_flight, c->m);
-        double checked = bytes + framework_bytes(ti);
+        double checked = bytes + framework_bytes(w, ti);
         if (checked > w->site->gpu[type].memory_bytes) *fits = false;
         worst = fmax(worst, checked);
-        *peak = fmax(*peak, bytes + 4.76e9 + 3.0e8);
+        *peak = fmax(*peak, predicted_peak_bytes(w, bytes));
     }
     return worst;
 }

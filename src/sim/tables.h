@@ -73,6 +73,16 @@ struct model {
     const char *architecture; /* JSON object as the file has it, NULL if it has none: for the trainer */
 };
 
+/* What a trainer holds on each of its GPUs, as the trainer that was profiled says it. Sizes are in elements
+ * per sequence. */
+struct rank_memory {
+    double process_bytes; /* beside what grows with model and microbatch: libraries, driver, context */
+    double state_bytes_per_param; /* with Adam */
+    double message;               /* what goes to the next stage, for each microbatch in flight */
+    const double *act_mem[TP_N];  /* [n_layer] kept of each microbatch in flight; NULL: not measured */
+    double work[TP_N];            /* of one microbatch, once */
+};
+
 /** Seconds of each layer for one microbatch. */
 struct layer_times {
     const double *fwd_s, *bwd_s, *update_s; /* [n_layer]; all NULL = not measured */
@@ -87,8 +97,9 @@ struct profile {
     bool sequence_parallel;   /* its tensor parallelism also divides norms and residuals */
     double spread;            /* relative deviation of repeated measurements; 0 if not stated */
     int n_mb;
-    const int *mb;                   /* [n_mb] microbatches, ascending */
-    const struct layer_times *times; /* [mi * TP_N + ti] */
+    const int *mb;                    /* [n_mb] microbatches, ascending */
+    const struct layer_times *times;  /* [mi * TP_N + ti] */
+    const struct rank_memory *memory; /* NULL: not stated */
 };
 
 /** The measured times for (microbatch, tp), or NULL. p may be NULL. */
@@ -113,13 +124,16 @@ struct workload {
     const struct profile *const *profile; /* [site->n_gpu]; NULL = this GPU type was not profiled */
     int global_batch_size;
     int element_bytes;            /* F: 4 fp32, 2 bf16/fp16 */
-    double state_bytes_per_param; /* K: 24 Adam, 20 SGD (docs/estimator.md, Memory) */
-    const char *dtype;            /* "fp32", "bf16", "fp16"; NULL: as element_bytes says, 2 being bf16 */
+    double state_bytes_per_param; /* K: 24 Adam, 20 SGD, or as profiles say (docs/estimator.md, Memory) */
+    bool sgd;
+    const char *dtype; /* "fp32", "bf16", "fp16"; NULL: as element_bytes says, 2 being bf16 */
     struct plan_options options;
     bool altered;                  /* by options: not the model as its file describes it, all state kept */
     double shared_bytes_per_param; /* of K, what the replicas of a stage share: 0 without zero */
-    double again[TP_N]; /* elements per sequence that the recomputation of a block fills once more */
-    int n_variant;      /* 0: nothing to choose, this is the only one */
+    double again[TP_N];   /* elements per sequence that are there once: what recomputation fills once more */
+    double process_bytes; /* of every GPU beside the model, where profiles say so; 0: not stated */
+    double message; /* elements per sequence of each microbatch in flight that goes on to another stage */
+    int n_variant;  /* 0: nothing to choose, this is the only one */
     const struct workload *variant; /* [n_variant] without variants of their own; the first equals this */
 };
 

@@ -112,12 +112,25 @@ static inline double iteration_time_s(int M, double slowest_s, double sum_s, dou
 
 /* ---- memory ------------------------------------------------------------------------- */
 
-/* What the framework takes of every GPU beside the model, in the check against its memory: more with the
- * buffers of tensor parallelism. */
+/* What the framework takes of every GPU beside the model, in the check against its memory, where the profiles
+ * do not say it: more with the buffers of tensor parallelism. */
 #define FRAMEWORK_BYTES 2.0e9
 #define FRAMEWORK_TP_BYTES 3.0e9
 
-static inline double framework_bytes(int ti) { return ti == 0 ? FRAMEWORK_BYTES : FRAMEWORK_TP_BYTES; }
+static inline double framework_bytes(const struct workload *w, int ti) {
+    if (w->process_bytes > 0) return w->process_bytes;
+    return ti == 0 ? FRAMEWORK_BYTES : FRAMEWORK_TP_BYTES;
+}
+
+/** A predicted peak, of `bytes` of the model: as fitted by the published system for GH200, where the profiles
+ * do not say what there is beside it. */
+static inline double predicted_peak_bytes(const struct workload *w, double bytes) {
+    return w->process_bytes > 0 ? bytes + w->process_bytes : bytes + 4.76e9 + 3.0e8;
+}
+
+/** Microbatches of which a stage holds the output until it is sent: in the last stage only one is in flight.
+ * Never less for a larger in_flight. */
+static inline int messages_held(int in_flight) { return in_flight > 1 ? in_flight : 0; }
 
 /* D where it is not known: more replicas than any stage has. */
 enum { REPLICAS_MANY = 1 << 30 };
@@ -133,7 +146,8 @@ static inline double state_bytes(const struct workload *w, int D) {
 static inline double model_bytes(const struct workload *w, int ti, int D, double params, double act,
                                  int in_flight, int micro_batch_size) {
     return state_bytes(w, D) * params + (double)in_flight * micro_batch_size * w->element_bytes * act +
-           (double)micro_batch_size * w->element_bytes * w->again[ti];
+           (double)micro_batch_size * w->element_bytes * w->again[ti] +
+           (double)messages_held(in_flight) * micro_batch_size * w->element_bytes * w->message;
 }
 
 #endif

@@ -293,6 +293,12 @@ struct instance *instance_random(uint64_t seed, const struct shape *shape, struc
         gpu[g].memory_bytes = gpu[g].planner_memory_bytes =
             floor((tight ? 2.5e9 : 3e9) + whole * (tight ? rng_log(r, 0.2, 1.5) : rng_log(r, 2, 50)));
 
+    if (rng_chance(r, 0.2)) { /* profiles that say what their trainer holds */
+        w->process_bytes = rng_log(r, 1e9, 2.5e9);
+        w->message = in->model.act_out[0] * rng_log(r, 0.5, 50);
+        for (int ti = 0; ti < TP_N; ti++) w->again[ti] = in->model.act_out[0] * rng_log(r, 1, 100);
+    }
+
     enum link_style style = (enum link_style)rng_int(r, 0, 9);
     style = style < 1 ? LINKS_EQUAL : style < 5 ? LINKS_STRUCTURED : style < 6 ? LINKS_SYMMETRIC : LINKS_WILD;
     if (style == LINKS_SYMMETRIC && s->n_zone == 1) style = LINKS_STRUCTURED;
@@ -346,7 +352,7 @@ static struct workload recomputing(const struct workload *w, enum recompute mode
             most = fmax(most, w->model->act_mem[ti][l] - act[l]);
         }
         m->act_mem[ti] = act;
-        x.again[ti] = rng_chance(r, 0.8) ? most : 0;
+        x.again[ti] = w->again[ti] + (rng_chance(r, 0.8) ? most : 0);
     }
     for (int g = 0; g < w->site->n_gpu; g++)
         if (w->profile[g]) profile[g] = slower_profile(w->profile[g], n, r, a);

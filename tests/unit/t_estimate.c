@@ -401,6 +401,28 @@ static void test_memory_limit(void **state) {
     NEAR(r.peak_memory_bytes, 24 * 60e6 + 4 * 11e6 + 5.06e9);
 }
 
+/* What profiles say of memory takes the place of the overheads; messages count where a stage follows. */
+static void test_measured_memory(void **state) {
+    (void)state;
+    work.process_bytes = 3e7;
+    work.message = 500;
+    work.again[0] = 7000;
+    struct estimate r = run(PLAN(1, STAGE(0, 5, R(X, 1, A, 1))), ESTIMATOR_NATIVE);
+    double need = 24 * 110e6 + 4 * 15e6 + 4 * 7000 + 3e7;
+    NEAR(stages[0].memory_bytes, need);
+    NEAR(r.peak_memory_bytes, need);
+    r = run(PLAN(1, STAGE(0, 2, R(X, 1, A, 1)), STAGE(2, 5, R(X, 1, A, 1))), ESTIMATOR_NATIVE);
+    double without = stages[0].memory_bytes, last = stages[1].memory_bytes;
+    work.message = 0;
+    r = run(PLAN(1, STAGE(0, 2, R(X, 1, A, 1)), STAGE(2, 5, R(X, 1, A, 1))), ESTIMATOR_NATIVE);
+    NEAR(without - stages[0].memory_bytes, 4 * 2 * 500);
+    NEAR(last, stages[1].memory_bytes);
+    gpus[X].memory_bytes = need - 1;
+    assert_false(run(PLAN(1, STAGE(0, 5, R(X, 1, A, 1))), ESTIMATOR_NATIVE).fits);
+    gpus[X].memory_bytes = need;
+    assert_true(run(PLAN(1, STAGE(0, 5, R(X, 1, A, 1))), ESTIMATOR_NATIVE).fits);
+}
+
 static void test_pipelines(void **state) {
     (void)state;
     /* M by stage 0 of the last pipeline (D = 1): ceil(8 / (1 * 1 * 2)) = 4; native adds the replicas up:
@@ -541,6 +563,7 @@ int main(void) {
         cmocka_unit_test_setup(test_three_stages, setup),
         cmocka_unit_test_setup(test_four_stages, setup),
         cmocka_unit_test_setup(test_memory_limit, setup),
+        cmocka_unit_test_setup(test_measured_memory, setup),
         cmocka_unit_test_setup(test_pipelines, setup),
         cmocka_unit_test_setup(test_vms, setup),
         cmocka_unit_test_setup(test_missing_link, setup),

@@ -477,6 +477,57 @@ static void a_path_names_a_model(void **state) {
     check_error(&e, tmp, "profiles/mine/A100-40.json: /gpu: \"V100-16\"; expected \"A100-40\"");
 }
 
+/* A profile says what its trainer holds: that counts instead of the model's sizes, recomputed where the plan
+ * recomputes. Where another GPU type's does not say it, none of it counts. */
+static void a_profile_may_say_its_memory(void **state) {
+    static const char memory[] =
+        "\"memory\": {\"process_bytes\": 3e7, \"state_bytes_per_param\": 16, \"message\": 9, "
+        "\"tp\": {\"1\": {\"act_mem\": [1, 20000, 20000, 20000, 20000, 5], \"work\": 7}}}, "
+        "\"times\": ";
+    const char *options[] = {"64,", "64, \"recompute\": \"full\", \"zero\": 1,",
+                             "64, \"optimizer\": \"sgd\","};
+    struct err e = {0};
+    struct job j, k;
+    (void)state;
+    mkdir(in_tmp("said"), 0777);
+    mkdir(in_tmp("said/profiles"), 0777);
+    mkdir(in_tmp("said/profiles/said"), 0777);
+    char *model = with(slurp("inputs/models/gpt-tiny.json"), "\"gpt-tiny\"", "\"said\"");
+    const char *times =
+        "[{\"micro_batch_size\": 1, \"tp\": 1, \"forward_s\": [1, 1, 1, 1, 1, 1], \"backward_s\": "
+        "[1, 1, 1, 1, 1, 1], \"update_s\": 1}]}";
+    const char *head = "{\"format\": \"sailor-profile/1\", \"model\": \"said\", \"gpu\": \"";
+    char *a100 = arena_printf(&texts, "%sA100-40\", %s%s", head, memory, times),
+         *v100 = arena_printf(&texts, "%sV100-16\", \"times\": %s", head, times);
+    write_text(in_tmp("said/said.json"), model, strlen(model));
+    write_text(in_tmp("said/profiles/said/A100-40.json"), a100, strlen(a100));
+    for (int i = 0; i < 3; i++) {
+        char *job = with(with(base_job, "opt-350m", "said.json"), "64,", options[i]);
+        write_text(in_tmp("said/j.json"), job, strlen(job));
+        if (job_load(in_tmp("said/j.json"), NULL, NULL, false, &j, &texts, &e) ||
+            job_from_json(j.json, &k, &texts, &e))
+            fail_msg("%s", e.text);
+        const struct workload *w = &j.workload, *v = &k.workload;
+        bool full = i == 1;
+        assert_true(w->process_bytes == 3e7 && w->message == 9);
+        assert_true(w->state_bytes_per_param == (i == 2 ? 12 : 16) && w->sgd == (i == 2));
+        assert_true(w->shared_bytes_per_param == (full ? 8 : 0));
+        assert_true(w->model->act_mem[0][0] == 1 && w->model->act_mem[0][5] == 5);
+        assert_true(w->model->act_mem[0][1] == (full ? 16384 : 20000));
+        assert_true(w->again[0] == (full ? 7 + 20000 - 16384 : 7));
+        assert_true(v->process_bytes == 3e7 && v->again[0] == w->again[0] && v->message == 9);
+        assert_true(v->state_bytes_per_param == w->state_bytes_per_param);
+        assert_true(v->model->act_mem[0][1] == w->model->act_mem[0][1]);
+    }
+    char *both = with(with(base_job, "opt-350m", "said.json"), "8}",
+                      "8}, {\"zone\": \"us-central1-a\", \"gpu\": \"V100-16\", \"count\": 8}");
+    write_text(in_tmp("said/profiles/said/V100-16.json"), v100, strlen(v100));
+    write_text(in_tmp("said/j.json"), both, strlen(both));
+    if (job_load(in_tmp("said/j.json"), NULL, NULL, false, &j, &texts, &e)) fail_msg("%s", e.text);
+    assert_true(j.workload.process_bytes == 0 && j.workload.state_bytes_per_param == 24);
+    assert_true(j.workload.model->act_mem[0][1] == 311552);
+}
+
 /* GPU.DTYPE.json wins over GPU.json, and what says another type is not taken for this one. */
 static void a_profile_has_an_element_type(void **state) {
     struct err e = {0};
@@ -655,6 +706,21 @@ static void bad_parts_are_refused(void **state) {
          "/profiles/0/model: \"opt-30b\"; expected \"opt-350m\""},
         {"\"gpu\":\"A100-40\",\"times\"", "\"gpu\":\"cpu\",\"times\"",
          "/profiles/0/gpu: \"cpu\"; expected a GPU type of site gcp"},
+        {"\"times\":[", "\"memory\":3,\"times\":[", "/profiles/0/memory: 3; expected an object"},
+        {"\"times\":[", "\"memory\":{\"process_bytes\":0},\"times\":[", "/profiles/0/memory/process_bytes: "},
+        {"\"times\":[",
+         "\"memory\":{\"process_bytes\":1,\"state_bytes_per_param\":16,\"message\":0,\"tp\":{\"3\":{}}},"
+         "\"times\":[",
+         "/profiles/0/memory/tp/3: unknown tensor-parallel degree"},
+        {"\"times\":[",
+         "\"memory\":{\"process_bytes\":1,\"state_bytes_per_param\":16,\"message\":0,\"tp\":{\"1\":{\"act_"
+         "mem\":[1],\"work\":0}}},\"times\":[",
+         "/profiles/0/memory/tp/1/act_mem: an array of 1; expected 26"},
+        {"\"times\":[",
+         "\"memory\":{\"process_bytes\":1,\"state_bytes_per_param\":16,\"message\":-1},\"times\":[",
+         "/profiles/0/memory/message: -1"},
+        {"\"times\":[", "\"memory\":{\"process_bytes\":1,\"params\":1},\"times\":[",
+         "/profiles/0/memory/params: unknown"},
         {"\"profiles\":[", "\"profiles\":3,\"//\":[", "/profiles: 3; expected an array"},
     };
     (void)state;
@@ -760,6 +826,7 @@ int main(void) {
         cmocka_unit_test(limits_of_the_whole_run),
         cmocka_unit_test(money_needs_prices),
         cmocka_unit_test(a_path_names_a_model),
+        cmocka_unit_test(a_profile_may_say_its_memory),
         cmocka_unit_test(a_profile_has_an_element_type),
         cmocka_unit_test(sites_name_what_is_known),
         cmocka_unit_test(bad_parts_are_refused),
