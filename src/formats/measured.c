@@ -1,6 +1,7 @@
 #include "formats/measured.h"
 #include "io/h5read.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -17,13 +18,32 @@ bool measured_is_hdf5(const char *path) {
     return n == sizeof magic && !memcmp(magic, "\211HDF\r\n\032\n", sizeof magic);
 }
 
+/* On a CPU memory belongs to the process: libraries take it from the same pool as the model. */
+static int read_process_peak(const struct h5_reader *f, double *bytes, struct arena *a, struct err *e) {
+    int ranks;
+    const char *backend = h5_read_text(f, "backend", a, e);
+    if (!backend) return -1;
+    if (strcmp(backend, "cpu") != 0) return 0;
+    if (h5_read_int(f, "ranks", 1, 1 << 24, &ranks, e)) return -1;
+    if ((size_t)ranks * sizeof(double) > f->bytes)
+        return h5_damaged(f, "ranks", "more than the file has room for", e);
+    double *peak = ARENA_ARRAY(a, double, ranks);
+    if (h5_read_rows(f, "rank/process_peak_bytes", (hsize_t)ranks, 0, (hsize_t)ranks, H5T_NATIVE_DOUBLE, peak,
+                     e))
+        return -1;
+    *bytes = 0;
+    for (int r = 0; r < ranks; r++) *bytes = fmax(*bytes, peak[r]);
+    return 0;
+}
+
 int measured_read(const char *path, struct measured *m, struct arena *a, struct err *e) {
     struct h5_reader f;
     if (h5_check(path, e) || h5_open(&f, path, measured_schema, e)) return -1;
     int rc = 0;
     if (!(m->inputs_json = h5_read_text(&f, "inputs_json", a, e)) ||
         h5_read_number(&f, "iteration_time_s", &m->iteration_time_s, e) ||
-        h5_read_number(&f, "peak_memory_bytes", &m->peak_memory_bytes, e))
+        h5_read_number(&f, "peak_memory_bytes", &m->peak_memory_bytes, e) ||
+        read_process_peak(&f, &m->peak_memory_bytes, a, e))
         rc = -1;
     h5_close(&f);
     return rc;

@@ -8,8 +8,9 @@
 extern const char measured_schema[]; /* "sailor-measurement/1" */
 
 struct measured {
-    const char *inputs_json;                    /* {"plan": ..., "model": ..., "site": ...} */
-    double iteration_time_s, peak_memory_bytes; /* NAN: nothing measured */
+    const char *inputs_json;  /* {"plan": ..., "model": ..., "site": ...} */
+    double iteration_time_s;  /* NAN: nothing measured */
+    double peak_memory_bytes; /* of the fullest rank: on a GPU what the device holds, on a CPU the process */
 };
 
 /** Does the file begin as an HDF5 file does? */

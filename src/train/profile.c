@@ -11,6 +11,8 @@
 #include "train/net.h"
 #include "train/watch.h"
 
+#include <hdf5.h>
+#include <malloc.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -68,8 +70,10 @@ const struct opt_command profile_command = {
 enum { TIMED = 3, PASSES_MAX = 1000 }; /* forward, backward, update */
 static const double LEAST_S = 0.02;    /* of a timed run */
 
-struct row { /* of one microbatch and degree: median and spread, by kind of layer */
+struct row { /* of one microbatch and degree: median and spread, by kind of layer; what it took of the ledger
+              */
     int micro_batch, tp;
+    double held[LAYER_KINDS][MEMORY_N];
     double median[LAYER_KINDS][TIMED], spread[LAYER_KINDS][TIMED];
 };
 
@@ -81,6 +85,8 @@ struct profiler {
     const char *model;
     int rows;
     struct row row[17 * TP_N];
+    double driver_bytes;  /* what libraries and the driver take of a device beside the blocks */
+    double process_bytes; /* the same of the process, on a CPU */
 };
 
 /* The slowest rank's time: what the others would wait for. */
@@ -136,6 +142,29 @@ static double limit_bytes(struct profiler *p) {
     return 15.0 / 16 * (double)total / (p->backend.shared ? p->mpx.node_ranks : 1);
 }
 
+/* HDF5 takes its part when it is first used, and MPI some with the first large messages: a run does both. */
+static void warm_up(const struct profiler *p) {
+    enum { SOME = 1 << 19 };
+    double *sum = p->mpx.comm ? calloc(SOME, sizeof *sum) : NULL;
+    H5open();
+    if (p->mpx.comm && slowest(p, sum ? 0 : 1) == 0)
+        MPI_Allreduce(MPI_IN_PLACE, sum, SOME, MPI_DOUBLE, MPI_SUM, p->mpx.comm->mpi);
+    free(sum);
+}
+
+/* What the process has in memory now, 0 if the system does not say: with the blocks of a ledger the program,
+ * libraries and their buffers. */
+static double resident_bytes(void) {
+    double pages[2];
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
+    FILE *f = fopen("/proc/self/statm", "r");
+    bool read = f && fscanf(f, "%lf %lf", &pages[0], &pages[1]) == 2;
+    if (f) fclose(f);
+    return read ? pages[1] * (double)sysconf(_SC_PAGESIZE) : 0;
+}
+
 /* One layer, `repeat` times, each time as many passes as it takes for the clock, and for what else the
  * machine does, not to decide. 1: some rank ran out of memory. */
 static int time_layer(struct profiler *p, int layer, int micro_batch, int tp, struct group *g,
@@ -152,6 +181,7 @@ static int time_layer(struct profiler *p, int layer, int micro_batch, int tp, st
     int rc = net_make(&n, &p->arch, shape, &p->backend, &p->comm, g, &clock, &l, &a, &e);
     rc = slowest(p, rc ? 1 : 0) > 0;
     if (!rc) net_random(&n);
+    for (int i = 0; i < MEMORY_N; i++) row->held[kind][i] = (double)l.held[i];
     for (int what = 0; what < TIMED && !rc; what++) {
         double once_s = INFINITY; /* the fastest of some: one that was held up would ask for too few passes */
         for (int r = 0; r < 4; r++) once_s = fmin(once_s, slowest(p, time_passes(p, &n, what, 1)));
@@ -161,6 +191,10 @@ static int time_layer(struct profiler *p, int layer, int micro_batch, int tp, st
         row->median[kind][what] = median(s, samples);
         row->spread[kind][what] = interquartile_range(s, samples);
     }
+    ledger_driver(&l);
+    p->driver_bytes = fmax(p->driver_bytes, (double)l.peak[MEMORY_DRIVER]);
+    if (o.backend == BACKEND_CPU)
+        p->process_bytes = fmax(p->process_bytes, resident_bytes() - (double)l.total);
     ledger_close(&l);
     clock_free(&clock);
     arena_free(&a);
@@ -202,6 +236,50 @@ static void add_times(struct text *t, const struct arch *a, const char *key, dou
     text_add(t, "]");
 }
 
+/* Elements per sequence, and what there is whatever the microbatch: two rows of a degree tell them apart. */
+static double per_sequence(const struct row *r, const struct row *more, enum layer_kind kind,
+                           enum memory what, double *fixed_bytes) {
+    double bytes = r->held[kind][what] / r->micro_batch;
+    if (more) bytes = (more->held[kind][what] - r->held[kind][what]) / (more->micro_batch - r->micro_batch);
+    *fixed_bytes = r->held[kind][what] - bytes * r->micro_batch;
+    return bytes / (o.dtype ? 2 : 4);
+}
+
+/* What a rank of a plan holds, from the ledgers of single layers (docs/trainer.md, How a plan is run).
+ * Nothing where the system does not say what it has given. */
+static void add_memory(const struct profiler *p, struct text *t) {
+    static const enum layer_kind kinds[] = {LAYER_EMBEDDING, LAYER_BLOCK, LAYER_HEAD};
+    double process = p->process_bytes + p->driver_bytes, most_fixed = 0, fixed, message = 0;
+    struct text tps = {0};
+    const double *of = p->row[0].held[LAYER_EMBEDDING];
+    if (!(process > 0)) return;
+    for (int i = 0; i < p->rows; i++) {
+        const struct row *r = &p->row[i], *more = i + 1 < p->rows && r[1].tp == r->tp ? r + 1 : NULL;
+        double act[LAYER_KINDS] = {0}, work = 0;
+        if (i && r[-1].tp == r->tp) continue;
+        for (int k = 0; k < 3; k++) {
+            act[kinds[k]] = per_sequence(r, more, kinds[k], MEMORY_ACTIVATIONS, &fixed);
+            work = fmax(work, per_sequence(r, more, kinds[k], MEMORY_WORKSPACE, &fixed));
+            most_fixed = fmax(most_fixed, fixed);
+        }
+        double two = per_sequence(r, more, LAYER_HEAD, MEMORY_COMMUNICATION, &fixed);
+        message = per_sequence(r, more, LAYER_EMBEDDING, MEMORY_COMMUNICATION, &fixed) - two;
+        text_add(&tps, "%s\n      \"%d\": {\"act_mem\": [", i ? "," : "", r->tp);
+        for (int l = 0; l < p->arch.layers; l++)
+            text_add(&tps, "%s%.8g", l ? ", " : "", act[arch_kind(&p->arch, l)]);
+        text_add(&tps, "], \"work\": %.8g}", work + two);
+    }
+    text_add(t,
+             ",\n  \"memory\": {\n    \"process_bytes\": %.0f, \"state_bytes_per_param\": %.8g, \"message\": "
+             "%.8g,\n",
+             process + most_fixed,
+             (of[MEMORY_PARAMETERS] + of[MEMORY_GRADIENTS] + of[MEMORY_OPTIMIZER]) / of[MEMORY_PARAMETERS] *
+                 (o.dtype ? 2 : 4),
+             message);
+    text_add(t, "    \"tp\": {%s\n    }\n  }", tps.s);
+    text_free(&tps);
+}
+
 static void write_text(const struct profiler *p, struct text *t) {
     static const char *const keys[] = {"forward_s",        "backward_s",        "update_s",
                                        "forward_spread_s", "backward_spread_s", "update_spread_s"};
@@ -219,6 +297,7 @@ static void write_text(const struct profiler *p, struct text *t) {
     text_add(t, ",\n  \"gpu\": ");
     text_string(t, o.gpu);
     text_add(t, ",\n  \"dtype\": \"%s\"", train_dtypes[o.dtype]);
+    add_memory(p, t);
     text_add(t, ",\n  \"times\": [\n");
     for (int i = 0; i < p->rows; i++) {
         struct row r = p->row[i];
@@ -241,9 +320,11 @@ static int profile(struct profiler *p, const char *model, struct arena *a, struc
     struct train_choice choice = {o.backend, o.comm, o.threads, train_elem(o.dtype)};
     if (mpx_agree(&p->mpx, train_open(&p->mpx, choice, &p->backend, &p->comm, e), e)) return -1;
     rc = arch_check_parts(&p->arch, p->backend.parts, p->backend.name, e);
+    warm_up(p);
     if (!rc) rc = time_all(p, a, e);
     if (!rc && !p->rows)
         rc = err_set(e, EXIT_NOPLAN, "out of memory: microbatch 1 does not fit; see --memory-limit");
+    p->process_bytes = slowest(p, p->process_bytes);
     if (!rc && p->mpx.rank == 0) {
         struct text t = {0};
         write_text(p, &t);
