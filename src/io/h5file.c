@@ -71,6 +71,80 @@ int h5_finish(struct h5file *f, struct err *e) {
     return err_set(e, EXIT_INTERNAL, "%s: cannot be written: %s", f->path, f->why);
 }
 
+/* ---- in memory: HDF5's own buffer is taken over when it closes the file. A copy of an open file would not
+ * do: its superblock says that it is open ---- */
+
+static void *image_malloc(size_t n, H5FD_file_image_op_t op, void *own) {
+    (void)op, (void)own;
+    return malloc(n);
+}
+
+static void *image_memcpy(void *to, const void *from, size_t n, H5FD_file_image_op_t op, void *own) {
+    (void)op, (void)own;
+    return memcpy(to, from, n);
+}
+
+static void *image_realloc(void *old, size_t n, H5FD_file_image_op_t op, void *own) {
+    struct h5_image *image = own;
+    (void)op;
+    void *p = realloc(old, n + SEAL_BYTES + 1);
+    if (p) image->size = n;
+    return p;
+}
+
+static herr_t image_free(void *p, H5FD_file_image_op_t op, void *own) {
+    struct h5_image *image = own;
+    if (op == H5FD_FILE_IMAGE_OP_FILE_CLOSE)
+        image->bytes = p;
+    else
+        free(p);
+    return 0;
+}
+
+static void *image_own(void *own) { return own; }
+
+static herr_t image_own_free(void *own) {
+    (void)own;
+    return 0;
+}
+
+int h5_begin_image(struct h5file *f, const char *path, struct err *e) {
+    enum { GROWTH = 1 << 20 };
+    *f = (struct h5file){.id = -1, .path = path};
+    H5FD_file_image_callbacks_t call = {.image_malloc = image_malloc,
+                                        .image_memcpy = image_memcpy,
+                                        .image_realloc = image_realloc,
+                                        .image_free = image_free,
+                                        .udata_copy = image_own,
+                                        .udata_free = image_own_free,
+                                        .udata = &f->image};
+    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+    hid_t access = h5_access();
+    H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V110);
+    H5Pset_fapl_core(access, GROWTH, 0);
+    H5Pset_file_image_callbacks(access, &call);
+    /* HDF5 would first read what stands under the name: no file can have this one */
+    f->id = H5Fcreate("/dev/null/image", H5F_ACC_TRUNC, H5P_DEFAULT, access);
+    check(f, f->id);
+    H5Pclose(access);
+    return f->failed ? err_set(e, EXIT_INTERNAL, "%s: cannot be written: %s", path, f->why) : 0;
+}
+
+int h5_finish_image(struct h5file *f, char **bytes, size_t *size, struct err *e) {
+    if (f->id >= 0) check(f, H5Fclose(f->id));
+    f->id = -1;
+    *bytes = f->image.bytes;
+    *size = f->image.size + SEAL_BYTES;
+    if (!f->failed && *bytes) {
+        seal_make(*bytes, f->image.size, *bytes + f->image.size);
+        return 0;
+    }
+    free(*bytes);
+    *bytes = NULL;
+    return err_set(e, EXIT_INTERNAL, "%s: cannot be written: %s", f->path,
+                   *f->why ? f->why : "out of memory");
+}
+
 static void attribute(struct h5file *f, hid_t at, const char *name, hid_t disk, hid_t memory,
                       const void *value) {
     hid_t space = H5Screate(H5S_SCALAR), id = H5Acreate2(at, name, disk, space, H5P_DEFAULT, H5P_DEFAULT);

@@ -5,10 +5,16 @@
  * is written by one rank, and whole as io/file.h has it, with a checksum line behind its data (io/seal.h); it
  * is read by io/h5read.h. Calls after a failure do nothing; the first failure is what h5_finish() reports. */
 
+struct h5_image {
+    char *bytes;
+    size_t size;
+};
+
 struct h5file {
     hid_t id;
     const char *path;
     struct file_temp file;
+    struct h5_image image; /* instead of the file, for one in memory */
     bool failed;
     char why[200];
 };
@@ -19,6 +25,12 @@ int h5_can_create(const char *path, bool force, struct err *e);
 int h5_begin(struct h5file *f, const char *path, struct err *e);
 /** Flush, close, rename. -1 with *e set, the temporary file removed, what stood at the path untouched. */
 int h5_finish(struct h5file *f, struct err *e);
+
+/* The same in memory, to be written later without HDF5. */
+/** Begin a file in memory; `path` names it in messages. -1 with *e set (EXIT_INTERNAL). */
+int h5_begin_image(struct h5file *f, const char *path, struct err *e);
+/** End it: its bytes, checksum line and all, from malloc. -1 with *e set. */
+int h5_finish_image(struct h5file *f, char **bytes, size_t *size, struct err *e);
 
 /** Attributes of the file's root. */
 void h5_text(struct h5file *f, const char *name, const char *value);

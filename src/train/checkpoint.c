@@ -228,6 +228,10 @@ static size_t room_to_give(const struct trainer *t, int rank) {
     return most;
 }
 
+static int finish(struct h5file *f, char **bytes, size_t *size, struct err *e) {
+    return bytes ? h5_finish_image(f, bytes, size, e) : h5_finish(f, e);
+}
+
 static void describe(const struct trainer *t, struct h5file *f, const char *version) {
     static const char *const kind[LAYER_KINDS] = {"embedding", "block", "head", "nothing"};
     char text[FINGERPRINT];
@@ -255,8 +259,9 @@ static void describe(const struct trainer *t, struct h5file *f, const char *vers
     }
 }
 
-int checkpoint_write(const struct trainer *t, const struct mpx *m, const char *path, const char *version,
-                     struct err *e) {
+/* Into a file, or with `bytes` into memory. */
+static int write_state(const struct trainer *t, const struct mpx *m, const char *path, const char *version,
+                       char **bytes, size_t *size, struct err *e) {
     struct h5file f = {.failed = true, .path = path};
     struct err later; /* the first error is the one that is told */
     bool in_parts = t->grid->plan->options.zero;
@@ -266,7 +271,7 @@ int checkpoint_write(const struct trainer *t, const struct mpx *m, const char *p
     int rc = room && !host ? err_set(e, EXIT_INTERNAL, "%s: out of memory", path) : 0;
     /* before there is a file that would have to be removed again */
     rc = mpx_agree(m, rc, e);
-    if (!rc && m->rank == 0) rc = h5_begin(&f, path, e);
+    if (!rc && m->rank == 0) rc = bytes ? h5_begin_image(&f, path, e) : h5_begin(&f, path, e);
     if (mpx_agree(m, rc, e)) {
         free(host);
         return -1;
@@ -285,11 +290,23 @@ int checkpoint_write(const struct trainer *t, const struct mpx *m, const char *p
     free(host);
     if (mpx_agree(m, rc, e)) {
         f.failed = true; /* nobody wants it any more */
-        if (m->rank == 0) h5_finish(&f, &later);
+        if (m->rank == 0) finish(&f, bytes, size, &later);
         return -1;
     }
-    rc = m->rank == 0 ? h5_finish(&f, e) : 0;
+    rc = m->rank == 0 ? finish(&f, bytes, size, e) : 0;
     return mpx_agree(m, rc, e);
+}
+
+int checkpoint_write(const struct trainer *t, const struct mpx *m, const char *path, const char *version,
+                     struct err *e) {
+    return write_state(t, m, path, version, NULL, NULL, e);
+}
+
+int checkpoint_image(const struct trainer *t, const struct mpx *m, const char *path, const char *version,
+                     char **bytes, size_t *size, struct err *e) {
+    *bytes = NULL;
+    *size = 0;
+    return write_state(t, m, path, version, bytes, size, e);
 }
 
 /* ---- reading ---- */

@@ -12,6 +12,12 @@
 int checkpoint_write(const struct trainer *t, const struct mpx *m, const char *path, const char *version,
                      struct err *e);
 
+/** The file's bytes instead of the file, from malloc, on rank 0; NULL on the others. `path` names it in
+ * messages.
+ */
+int checkpoint_image(const struct trainer *t, const struct mpx *m, const char *path, const char *version,
+                     char **bytes, size_t *size, struct err *e);
+
 /** Continue from a file: every rank reads the rows that it holds. Refuses a different model, seed, data or
  * batch size, since the next sequences would differ. Collective; all ranks get the same verdict. */
 int checkpoint_read(struct trainer *t, const struct mpx *m, const char *path, struct err *e);

@@ -1,3 +1,4 @@
+#include "base/clock.h"
 #include "formats/devices.h"
 #include "io/file.h"
 #include "io/h5file.h"
@@ -5,10 +6,12 @@
 #include "formats/inputs.h"
 #include "formats/planjson.h"
 #include "io/program.h"
+#include "train/cadence.h"
 #include "train/checkpoint.h"
 #include "train/cmd.h"
 #include "train/finite.h"
 #include "train/record.h"
+#include "train/saver.h"
 #include "train/trace.h"
 #include "train/watch.h"
 #include "train/weights.h"
@@ -23,8 +26,8 @@
 #include <unistd.h>
 
 static struct {
-    const char *inputs, *data, *output, *checkpoint, *resume, *weights, *trace;
-    int backend, comm, steps, warmup, threads, seed, evaluate, every, trace_step;
+    const char *inputs, *data, *output, *checkpoint, *every, *mtbf, *resume, *weights, *trace;
+    int backend, comm, steps, warmup, threads, seed, evaluate, trace_step;
     int schedule, rate_warmup, rate_steps, rate_decay;
     double rate, rate_end, clip, decay, memory_gib, peak_tflops;
     bool json, force, quiet, overlap;
@@ -91,7 +94,14 @@ static struct opt options[] = {
         0, "checkpoint", "CKPT.h5", &o.checkpoint,
         "write parameters, optimizer state and data position to this file at the end, and after a signal; "
         "the file is replaced as a whole, never in part"),
-    OPTION_INT(0, "checkpoint-every", "N", 1, 1e9, &o.every, "write the checkpoint every N steps as well"),
+    OPTION_TEXT(0, "checkpoint-every", "N|TIME|auto", &o.every,
+                "write the checkpoint every N steps as well, or as often as this (30s, 5m, 2h), or as often "
+                "as --mtbf "
+                "makes worth while; training goes on while it is written"),
+    OPTION_TEXT(
+        0, "mtbf", "TIME", &o.mtbf,
+        "mean time between failures of the whole job, for --checkpoint-every auto: sqrt(2 x time to write x "
+        "this) lie between two checkpoints"),
     OPTION_TEXT(0, "resume", "CKPT.h5", &o.resume,
                 "continue from a checkpoint, under this or another plan; --steps counts from there"),
     OPTION_TEXT(
@@ -138,7 +148,10 @@ struct run_session {
     struct trainer trainer;
     struct measure measure;
     struct trace trace;
-    struct err overflow; /* the first tensor that was not finite; code 0: none so far */
+    struct cadence cadence;
+    struct saver saver;       /* of rank 0 */
+    double saved_s, gather_s; /* when the last checkpoint was begun, or the run; how long all waited for it */
+    struct err overflow;      /* the first tensor that was not finite; code 0: none so far */
     struct mpx mpx;
     struct arena *arena;
 };
@@ -282,11 +295,39 @@ static void show(const struct run_session *j) {
     if (!o.quiet && !(o.json && isatty(STDERR_FILENO))) record_print_line(&j->measure, stderr);
 }
 
+/* Rank 0 has the clock, and the file. */
+static bool checkpoint_due(struct run_session *j, int done) {
+    bool by_time = j->cadence.kind == CADENCE_TIME || j->cadence.kind == CADENCE_AUTO;
+    bool busy = by_time && saver_busy(&j->saver);
+    double write_s = j->saver.time_s > 0 && !busy ? j->gather_s + j->saver.time_s : -1;
+    int due = cadence_due(&j->cadence, done, now_s() - j->saved_s, write_s, busy);
+    if (by_time && j->mpx.comm) MPI_Bcast(&due, 1, MPI_INT, 0, j->mpx.comm->mpi);
+    return due;
+}
+
+/* Wait for the file that is being written, and hear of it if it could not be. */
+static int wait_for_checkpoint(struct run_session *j, struct err *e) {
+    return mpx_agree(&j->mpx, saver_wait(&j->saver, e), e);
+}
+
+/* The state is copied while all wait; rank 0 writes the copy while training goes on. One copy at a time. */
+static int save_aside(struct run_session *j, struct err *e) {
+    char *bytes;
+    size_t size;
+    if (wait_for_checkpoint(j, e)) return -1;
+    j->saved_s = now_s();
+    if (checkpoint_image(&j->trainer, &j->mpx, o.checkpoint, j->measure.version, &bytes, &size, e)) return -1;
+    j->gather_s = now_s() - j->saved_s;
+    return mpx_agree(&j->mpx, bytes ? saver_start(&j->saver, o.checkpoint, bytes, size, e) : 0, e);
+}
+
 static int write_checkpoint(struct run_session *j, int done, bool last, struct err *e) {
-    if (!o.checkpoint || !(last || (o.every && done % o.every == 0))) return 0;
+    if (!o.checkpoint || !(last || checkpoint_due(j, done))) return 0;
     if (j->overflow.code)
         return err_set(e, EXIT_INTERNAL, "%s: not written after step %ld: %s", o.checkpoint, j->trainer.step,
                        j->overflow.text);
+    if (!last) return save_aside(j, e);
+    if (wait_for_checkpoint(j, e)) return -1;
     return checkpoint_write(&j->trainer, &j->mpx, o.checkpoint, j->measure.version, e);
 }
 
@@ -322,6 +363,7 @@ static int end_early(struct run_session *j, const char *status, struct err *e) {
 static int train(struct run_session *j, struct err *e) {
     bool stop = false;
     long before = j->trainer.step;
+    j->saved_s = now_s();
     if (o.trace_step && (o.trace_step <= before || o.trace_step > before + o.steps))
         return err_set(e, EXIT_INPUT, "run: --trace-step %d; expected one of this run's, %ld to %ld",
                        o.trace_step, before + 1, before + o.steps);
@@ -344,10 +386,11 @@ static int train(struct run_session *j, struct err *e) {
 }
 
 /* Everything that can be said about the options and the files to write, before any work. */
-static int check_options(const struct run_session *j, struct err *e) {
+static int check_options(struct run_session *j, struct err *e) {
     int rc = 0;
     if (o.every && !o.checkpoint)
         return err_set(e, EXIT_INPUT, "run: --checkpoint-every without --checkpoint; expected both");
+    if (cadence_read(&j->cadence, o.every, o.mtbf, e)) return -1;
     if (!o.schedule && (o.rate_steps || o.rate_decay))
         return err_set(e, EXIT_INPUT, "run: --rate-%s with --schedule constant; expected another one",
                        o.rate_steps ? "steps" : "decay");
@@ -428,6 +471,8 @@ static int run(struct run_session *j, struct err *e) {
                        j->comm.name);
     int rc = arch_check_parts(&j->arch, j->backend.parts, j->backend.name, e); /* the same on all ranks */
     if (!rc) rc = work(j, e);
+    struct err none; /* of a run that failed; one that did not has waited */
+    saver_wait(&j->saver, &none);
     trainer_free(&j->trainer);
     trace_free(&j->trace);
     measure_free(&j->measure);

@@ -202,6 +202,30 @@ for x, y in zip(all[3:], rest):
 EOF
 ok $? "continued by another plan: the same rates, losses and norms"
 
+# ---- checkpoints while training goes on ----
+two run "$tmp/pipe.json" --steps 4 -q --checkpoint "$tmp/aside.h5" --checkpoint-every 1
+expect 0 "a checkpoint after every step"
+two run "$tmp/pipe.json" --steps 4 -q --checkpoint "$tmp/auto.h5" --checkpoint-every auto --mtbf 1s
+expect 0 "as often as the time between failures makes worth while"
+for name in auto aside; do "$train" weights "$tmp/$name.h5" --model gpt-tiny --inputs inputs -o "$tmp/$name.st"; done
+cmp -s "$tmp/auto.st" "$tmp/aside.st"
+ok $? "with the same end"
+while read -r what options; do
+    # shellcheck disable=SC2086
+    two run "$tmp/pipe.json" --steps 1 -q --checkpoint "$tmp/no.h5" $options
+    [ "$rc" = 2 ] && [ ! -e "$tmp/no.h5" ]
+    ok $? "refused: $what"
+done <<'EOF'
+no_step --checkpoint-every 0
+a_negative_time --checkpoint-every -5s
+a_unit_that_is_none --checkpoint-every 5x
+no_number --checkpoint-every s
+too_long --checkpoint-every 1000000000h
+auto_alone --checkpoint-every auto
+mtbf_alone --checkpoint-every 5s --mtbf 1h
+no_time_between_failures --checkpoint-every auto --mtbf 0s
+EOF
+
 # ---- bf16: its checkpoints hold the weights in single precision ----
 plan "$tmp/half.json" 4 2 "0,3:1;3,6:1" bf16
 plan "$tmp/half-one.json" 4 2 "0,6:1" bf16
@@ -320,6 +344,32 @@ start() {
     job=$!
     for _ in $(seq 100); do grep -q '^step' "$tmp/err" && return; sleep 0.1; done
 }
+# all ranks killed at once, at any moment: what stands there is the last checkpoint that was whole
+for pause in 0 0.3; do
+    start timeout 60 "$mpiexec" -n 2 "$train" run "$tmp/pipe.json" --steps 99998 --checkpoint "$tmp/k.h5" -f --checkpoint-every 0.001s
+    for _ in $(seq 200); do [ ! -e "$tmp/k.h5" ] || break; sleep 0.1; done
+    sleep "$pause"
+    for p in $(pgrep -f "^$train run $tmp/pipe.json --steps 99998"); do kill -KILL "$p" 2>/dev/null; done
+    wait "$job"
+    run "$train" run "$tmp/one.json" --steps 1 -q --resume "$tmp/k.h5"
+    expect 0 "killed $pause s later: the checkpoint is whole"
+    if step=$("$python" -c "import h5py; print(h5py.File('$tmp/k.h5').attrs['step'])" 2>/dev/null); then
+        two run "$tmp/pipe.json" --steps "$step" -q --checkpoint "$tmp/whole.h5" -f
+        "$python" - "$tmp/k.h5" "$tmp/whole.h5" <<'EOF'
+import h5py, sys
+import numpy as np
+one, other = (h5py.File(name) for name in sys.argv[1:])
+seen = []
+one.visititems(lambda name, x: seen.append(name) if isinstance(x, h5py.Dataset) else None)
+assert len(seen) > 50 and dict(one.attrs) == dict(other.attrs)
+for name in seen: assert np.array_equal(one[name][:], other[name][:]), name
+EOF
+        ok $? "and to the bit the one of as many steps that is written at the end"
+    else
+        ok 0 "and to the bit the one of as many steps that is written at the end # SKIP no h5py"
+    fi
+    rm -f "$tmp/k.h5"
+done
 start timeout 60 "$mpiexec" -n 2 "$train" run "$tmp/pipe.json" --steps 100000 --checkpoint "$tmp/s.h5"
 kill -TERM "$(pgrep -P "$job")"
 wait "$job"

@@ -7,10 +7,13 @@
 
 #include "base/stats.h"
 #include "formats/inputs.h"
+#include "io/file.h"
 #include "sim/estimate.h"
 #include "sim/sheet.h"
 #include "small.h"
+#include "train/cadence.h"
 #include "train/linksite.h"
+#include "train/saver.h"
 
 static int tests;
 static struct arena arena;
@@ -577,6 +580,59 @@ static void schedules(void) {
     ok(rates((struct rate){.peak = 1}, none, 3), "the same rate on every step");
 }
 
+/* ---- checkpoints: when they are due, and a thread that writes them ---- */
+
+static void cadences(void) {
+    static const char *const bad[][2] = {{"0", NULL},    {"-1", NULL},  {"5x", NULL}, {"1e3s", NULL},
+                                         {"0s", NULL},   {"nan", NULL}, {"", NULL},   {"auto", NULL},
+                                         {"auto", "0h"}, {"auto", "5"}, {"7", "1h"},  {NULL, "1h"},
+                                         {"infs", NULL}, {"1s2", NULL}, {"s", NULL}};
+    struct cadence c;
+    struct err e = {0};
+    bool good = true;
+    ok(!cadence_read(&c, NULL, NULL, &e) && !cadence_due(&c, 10, 1e9, 1, false), "never, if nobody asks");
+    ok(!cadence_read(&c, "3", NULL, &e) && cadence_due(&c, 6, 0, -1, true) &&
+           !cadence_due(&c, 7, 1e9, -1, false),
+       "every third step");
+    ok(!cadence_read(&c, "1.5m", NULL, &e) && cadence_due(&c, 1, 90, 5, false) &&
+           !cadence_due(&c, 1, 89, 5, false) && !cadence_due(&c, 1, 1e9, 5, true),
+       "every 90 s, but not while one is written");
+    ok(!cadence_read(&c, "auto", "2h", &e) && cadence_interval_s(&c, 1) == 120 &&
+           cadence_due(&c, 1, 120, 1, false) && !cadence_due(&c, 1, 119, 1, false) &&
+           cadence_due(&c, 1, 0, -1, false) && !cadence_due(&c, 1, 0, -1, true),
+       "sqrt(2 x time to write x time between failures), and the first at once");
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        good = good && cadence_read(&c, bad[i][0], bad[i][1], &e) == -1 && strstr(e.text, "; expected ");
+    ok(good, "anything else is refused");
+}
+
+static char *copy_of(const char *text) {
+    char *s = malloc(strlen(text) + 1);
+    return s ? strcpy(s, text) : NULL;
+}
+
+static void savers(void) {
+    char dir[] = "/tmp/t_parts.XXXXXX";
+    struct saver s = {0};
+    struct err e = {0};
+    size_t n = 0;
+    bool made = mkdtemp(dir) != NULL;
+    const char *path = arena_printf(&arena, "%s/x", dir), *none = arena_printf(&arena, "%s/none/x", dir);
+    ok(made && !saver_busy(&s) && !saver_wait(&s, &e), "nothing to wait for");
+    bool wrote = !saver_start(&s, path, copy_of("one"), 3, &e) &&
+                 !saver_start(&s, path, copy_of("three"), 5, &e) && !saver_wait(&s, &e) && !saver_busy(&s);
+    const char *text = wrote ? file_read_text(path, &n, &arena, &e) : NULL;
+    ok(text && !strcmp(text, "three") && s.time_s > 0, "one file after another");
+    bool told =
+        !saver_start(&s, none, copy_of("four"), 4, &e) && saver_start(&s, path, copy_of("five"), 4, &e) == -1;
+    ok(told && e.code == EXIT_INTERNAL && strstr(e.text, "none/x") && !saver_wait(&s, &e),
+       "a failure is told once");
+    text = file_read_text(path, &n, &arena, &e);
+    ok(text && !strcmp(text, "three"), "and what stood there stays");
+    remove(path);
+    remove(dir);
+}
+
 /* ---- samples ---- */
 
 static void samples(void) {
@@ -657,6 +713,8 @@ int main(void) {
     alone(backend_cpu_open, "fp32");
     alone(backend_cpu_bf16_open, "bf16");
     schedules();
+    cadences();
+    savers();
     samples();
     links();
     arena_free(&arena);
