@@ -1,4 +1,5 @@
 #include "formats/results.h"
+#include "formats/results_check.h"
 #include "formats/schema.h"
 #include "io/file.h"
 #include "io/h5read.h"
@@ -169,12 +170,12 @@ static int read_plan(struct reader *r, struct rows t[TABLES], const struct job *
         n_stage++;
     if (q->n_pipeline < 1 || q->n_pipeline > n_stage) return bad(r, "plan", "a plan without stages");
     if (need_count(r, "plan/micro_batch_size", q->micro_batch_size, 1, MICRO_BATCH_MAX) ||
-        need_count(r, "plan/n_microbatch", q->n_microbatch, 0, BATCH_MAX) ||
+        need_count(r, "plan/n_microbatch", q->n_microbatch, 1, BATCH_MAX) ||
         need_count(r, "plan/fits", q->fits, 0, 1) ||
         need_count(r, "plan/unfit_pipeline", q->unfit_pipeline, -1, q->n_pipeline - 1) ||
         need_count(r, "plan/unfit_stage", q->unfit_stage, -1, n_stage - 1))
         return -1;
-    if (isnan(q->iteration_time_s)) return bad(r, "plan/iteration_time_s", "not a time");
+    if (!(q->iteration_time_s > 0)) return bad(r, "plan/iteration_time_s", "not a time");
     struct plan *p = plan_new(w, q->micro_batch_size, q->n_pipeline, 0, r->a);
     f->plan = p;
     if (read_options(r, "plan/options", q->recompute, q->sequence_parallel, q->zero, &p->options)) return -1;
@@ -235,8 +236,9 @@ static int read_rows(struct reader *r, struct rows t[TABLES], const struct job *
         const struct row_rec *q = REC(t, TABLE_ROW, row_rec, i);
         if (q->status > ROW_INFEASIBLE) return bad(r, "row/status", "unknown status");
         bool answered = q->status == ROW_OPTIMAL || q->status == ROW_FEASIBLE;
-        if (answered && isnan(q->lower_bound)) return bad(r, "row/lower_bound", "not a bound");
+        if (answered && !isfinite(q->lower_bound)) return bad(r, "row/lower_bound", "not a bound");
         if (answered && !(q->gap >= 0)) return bad(r, "row/gap", "not a gap");
+        if (isnan(q->search_s)) return bad(r, "row/search_s", "not a time");
         if (need_count(r, "row/oom_plans", q->oom_plans, 0, INT32_MAX - 1)) return -1;
         out->row[i] = (struct row_result){.status = (enum row_status)q->status,
                                           .reason = *q->reason ? q->reason : NULL,
@@ -464,6 +466,8 @@ static int read_file(struct reader *r, const struct job *job, struct results *ou
         out->job = names;
     }
     if (read_rows(r, t, out->job, out)) return -1;
+    const char *what, *where = results_doubtful(t, &what, r->a);
+    if (where) return bad(r, where, what);
     for (int i = 0; job && i < out->n_row; i++) {
         const struct row_result *q = &out->row[i];
         for (int k = 0; k < q->n_plan; k++)

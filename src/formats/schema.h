@@ -2,7 +2,8 @@
 #define SAILOR_FORMATS_SCHEMA_H
 #include "io/h5tables.h"
 /* The tables of a file of results (docs/results.md): every table is a C struct, one per entry, and a list of
- * columns. That list is both the writer and the reader. Only results.c and results_read.c use it. */
+ * columns. That list is both the writer and the reader. Only results.c, results_read.c and results_check.c
+ * use it. */
 
 extern const char schema_name[];                       /* "sailor-results/1" */
 enum { SCHEMA_VERSION = 2, SCHEMA_VERSION_PLAIN = 1 }; /* 2: with plans that older programs would misread */

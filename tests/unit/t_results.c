@@ -480,6 +480,14 @@ static void test_nonsense(void **state) {
         {"/unit/micro_batch_size", 0, INT32_MAX},
         {"/row/oom_plans", 0, -1},
         {"/gpu/gpus_per_node", 0, 0},
+        {"/plan/n_microbatch", 0, 0},
+        {"/plan/n_stage", 0, -1},
+        {"/plan/data_parallel", 0, INT32_MAX},
+        {"/plan/gpus", 0, -1},
+        {"/stage/replicas", 0, -1},
+        {"/stage/gpus", 0, INT32_MAX},
+        {"/replica/plan", 0, 1},
+        {"/zone/zone", 0, 1},
     };
     struct results r = make_results(make_job()), back;
     (void)state;
@@ -510,11 +518,29 @@ static void test_false_proof(void **state) {
         const char *dataset;
         double value;
     } c[] = {
-        {"/row/lower_bound", NAN},  {"/row/lower_bound", 0},
-        {"/row/gap", NAN},          {"/row/gap", -1},
-        {"/row/gap", 0.5},          {"/plan/iteration_time_s", NAN},
-        {"/unit/lower_bound", NAN}, {"/plan/iteration_time_s", INFINITY},
+        {"/row/lower_bound", NAN},
+        {"/row/lower_bound", 0},
+        {"/row/gap", NAN},
+        {"/row/gap", -1},
+        {"/row/gap", 0.5},
+        {"/plan/iteration_time_s", NAN},
+        {"/unit/lower_bound", NAN},
+        {"/plan/iteration_time_s", INFINITY},
         {"/gpu/memory_bytes", NAN},
+        {"/gpu/memory_bytes", INFINITY},
+        {"/plan/cost_usd_per_iteration", -1},
+        {"/plan/cost_usd_per_iteration", INFINITY},
+        {"/plan/peak_memory_bytes", INFINITY},
+        {"/plan/throughput_per_s", 7},
+        {"/plan/planner_time_s", -1},
+        {"/stage/compute_s", INFINITY},
+        {"/stage/sync_s", -1},
+        {"/stage/memory_bytes", -1},
+        {"/row/search_s", NAN},
+        {"/row/search_s", INFINITY},
+        {"/row/time_s", INFINITY},
+        {"/unit/seconds", -1},
+        {"/unit/lower_bound", -1},
     };
     struct results r = make_results(make_job()), back;
     struct err e = {0};
