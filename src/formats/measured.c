@@ -39,12 +39,16 @@ static int read_process_peak(const struct h5_reader *f, double *bytes, struct ar
 int measured_read(const char *path, struct measured *m, struct arena *a, struct err *e) {
     struct h5_reader f;
     if (h5_check(path, e) || h5_open(&f, path, measured_schema, e)) return -1;
+    const double *of[] = {&m->iteration_time_s, &m->peak_memory_bytes};
+    static const char *const name[] = {"iteration_time_s", "peak_memory_bytes"};
     int rc = 0;
     if (!(m->inputs_json = h5_read_text(&f, "inputs_json", a, e)) ||
-        h5_read_number(&f, "iteration_time_s", &m->iteration_time_s, e) ||
-        h5_read_number(&f, "peak_memory_bytes", &m->peak_memory_bytes, e) ||
+        h5_read_number(&f, name[0], &m->iteration_time_s, e) ||
+        h5_read_number(&f, name[1], &m->peak_memory_bytes, e) ||
         read_process_peak(&f, &m->peak_memory_bytes, a, e))
         rc = -1;
+    for (int i = 0; i < 2 && !rc; i++) /* NaN: nothing was measured */
+        if (*of[i] <= 0 || isinf(*of[i])) rc = h5_damaged(&f, name[i], "not a number above 0", e);
     h5_close(&f);
     return rc;
 }

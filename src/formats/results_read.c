@@ -5,6 +5,7 @@
 #include "io/h5read.h"
 
 #include <cjson/cJSON.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,12 @@ static int need_text(struct reader *r, const char *name, const char **out) {
 
 static int need_number(struct reader *r, const char *name, double *out) {
     return h5_read_number(&r->file, name, out, r->e);
+}
+
+/* A quantity; infinite where it is a limit, and there is none. */
+static int need_quantity(struct reader *r, const char *name, bool limit, double *out) {
+    if (need_number(r, name, out)) return -1;
+    return !(*out >= 0) || (isinf(*out) && !limit) ? bad(r, name, "not a number of 0 or more") : 0;
 }
 
 static int need_int(struct reader *r, const char *name, int lo, int hi, int *out) {
@@ -87,9 +94,9 @@ static int names_only_job(struct reader *r, struct rows t[TABLES], int n_row, st
         need_int(r, "n_layer", 1, LAYERS_MAX, &m->n_layer) ||
         need_int(r, "element_bytes", 1, 8, &job->workload.element_bytes) ||
         need_number(r, "state_bytes_per_param", &job->workload.state_bytes_per_param) ||
-        need_number(r, "train_tokens", &job->train_tokens) ||
-        need_number(r, "max_usd_per_iteration", &job->max_usd_per_iteration) ||
-        need_number(r, "min_iterations_per_s", &job->min_iterations_per_s))
+        need_quantity(r, "train_tokens", false, &job->train_tokens) ||
+        need_quantity(r, "max_usd_per_iteration", true, &job->max_usd_per_iteration) ||
+        need_quantity(r, "min_iterations_per_s", false, &job->min_iterations_per_s))
         return -1;
     job->workload.site = s;
     job->workload.model = m;
@@ -423,7 +430,7 @@ static int read_attributes(struct reader *r, struct results *out) {
         need_int(r, "ranks", 1, COUNT_MAX, &out->ranks) ||
         need_int(r, "threads", 1, COUNT_MAX, &out->threads) ||
         need_int(r, "top_k", 1, COUNT_MAX, &out->top_k) || need_number(r, "proof_gap", &out->proof_gap) ||
-        need_number(r, "wall_s", &out->wall_s))
+        need_quantity(r, "wall_s", false, &out->wall_s))
         return -1;
     out->complete = complete != 0;
     if (H5Aexists(r->file.id, "risk") > 0 && need_number(r, "risk", &out->risk)) return -1;

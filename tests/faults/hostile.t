@@ -87,4 +87,29 @@ ok $? "site: the first node counts, too"
 run "$sailor" plan "$tmp/marked.json"
 expect 2 "plan: a job with a mark"
 has err "byte order mark" "is told so"
+
+# ---- files of results and measurements made by hand ----
+cat >"$tmp/plan.json" <<'EOF'
+{"format": "sailor-plan/1", "model": "gpt-tiny", "site": "local", "global_batch_size": 4, "micro_batch_size": 1,
+ "pipelines": [{"stages": [{"layers": [0, 6], "replicas": [{"gpu": "cpu", "tp": 1, "zone": "local"}]}]}]}
+EOF
+if "$python" -c 'import h5py' 2>/dev/null; then
+    run "$train" run "$tmp/plan.json" --steps 2 --warmup 1 --threads 1 -q -o "$tmp/m.h5"
+    # forged FILE KEY VALUE COMMAND: a copy with this attribute is refused by the command
+    forged() {
+        cp "$tmp/$1" "$tmp/forged.h5"
+        "$python" -c "import h5py; h5py.File('$tmp/forged.h5', 'a').attrs['$2'] = float('$3')"
+        run "$sailor" "$4" "$tmp/forged.h5"
+        expect 2 "$4: $2 $3"
+        has err "/$2: not a number" "which is named"
+    }
+    for key in iteration_time_s peak_memory_bytes; do
+        for value in 0 -1 inf; do forged m.h5 $key $value validate; done
+    done
+    for key in wall_s train_tokens min_iterations_per_s; do
+        for value in nan -1 inf; do forged p.h5 $key $value report; done
+    done
+else
+    n=$((n + 1)); echo "ok $n - forged files # SKIP $python has no h5py"
+fi
 finish
