@@ -198,6 +198,8 @@ static const struct plan *runnable(const struct source *s, enum runner t, struct
 
 static int write_plan(const struct source *s, struct arena *a, struct err *e) {
     const char *text;
+    bool edits = o.format == FORMAT_PLAN && !s->inputs_json; /* a plan file, as a plan file */
+    if (!edits && file_spare(o.out, s->path, e)) return -1;
     if (o.out && file_can_create(o.out, o.force, "-f overwrites it", e)) return -1;
     if (o.format == FORMAT_PLAN) {
         text = own_text(s->plan, s->job, s->inputs_json, a);

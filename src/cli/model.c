@@ -123,6 +123,7 @@ static int model(const char **file, int n, struct arena *a, struct err *e) {
     if (!text) return -1;
     if (strlen(text) != size) return err_set(e, EXIT_INPUT, "%s: a NUL character; expected JSON", file[0]);
     if (config_read(file[0], text, &c, a, e)) return -1;
+    if (file_spare(o.output, file[0], e)) return -1;
     if (o.output && file_can_create(o.output, o.force, "use -f to overwrite it", e)) return -1;
     int sequence = o.sequence ? o.sequence : c.longest < SEQUENCE_DEFAULT ? c.longest : SEQUENCE_DEFAULT;
     if (c.shape.positions && sequence > c.longest)

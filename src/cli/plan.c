@@ -448,11 +448,17 @@ static int read_warm(struct session *s, struct arena *a, struct err *e) {
     return 0;
 }
 
-static int open_output(struct session *s, struct err *e) {
+static int open_output(struct session *s, const char *job_path, struct err *e) {
     s->path = o.out ? o.out : o.resume;
     if (!s->path) return 0;
     bool force = o.force || (o.resume && file_same(s->path, o.resume));
-    return mpx_agree(&s->mpi, s->mpi.rank == 0 ? results_can_create(s->path, force, e) : 0, e);
+    int rc = 0;
+    if (s->mpi.rank == 0)
+        rc = (job_path != o.resume && file_spare(s->path, job_path, e)) ||
+                     results_can_create(s->path, force, e)
+                 ? -1
+                 : 0;
+    return mpx_agree(&s->mpi, rc, e);
 }
 
 /* How far estimates may be off; with --risk every rank plans in a world where they are. */
@@ -621,7 +627,7 @@ static int plan(struct session *s, int argc, char **argv, const char *job_path, 
     if (read_warm(s, a, e)) return -1;
     if (o.resume && continue_earlier(s, earlier, a, e)) return -1;
     bool answered = s->results.complete, rewrite = !answered || (o.out && strcmp(o.out, o.resume));
-    if (rewrite && open_output(s, e)) return -1;
+    if (rewrite && open_output(s, job_path, e)) return -1;
     catch_signals();
     int rc = 0;
     if (answered)

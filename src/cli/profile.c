@@ -48,6 +48,7 @@ static int profile(const char **name, int n, struct arena *a, struct err *e) {
     const char *text = NULL;
     if (!o.gpu) return err_set(e, EXIT_INPUT, "profile: missing --gpu NAME: the GPU type to estimate for");
     if (model_load(name[0], o.inputs, &w, a, e)) return -1;
+    if (file_spare(o.output, name[0], e)) return -1;
     if (o.output && file_can_create(o.output, o.force, "use -f to overwrite it", e)) return -1;
     if (profile_estimate(w.model, o.gpu, dtypes[o.dtype], o.framework, NULL, o.inputs, &text, a, e))
         return -1;

@@ -117,6 +117,7 @@ static int report(const char **file, int n, struct arena *a, struct err *e) {
     (void)n;
     struct results r, within;
     struct cli_gauge gauge = {0};
+    if (file_spare(o.html, file[0], e)) return -1;
     if (o.html && file_can_create(o.html, o.force, "use -f to overwrite it", e)) return -1;
     if (results_read(file[0], NULL, &r, a, e)) return -1;
     if (o.row >= r.n_row)

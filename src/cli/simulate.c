@@ -212,7 +212,7 @@ static int events_index(void) {
 }
 
 /* What the options ask of the estimator, and of the file to be written. */
-static int check_options(struct err *e) {
+static int check_options(const char **file, int n_file, struct err *e) {
     if (o.estimator < 0) o.estimator = o.trace ? events_index() : ESTIMATOR_NATIVE;
     const char *name = cli_estimator_name(o.estimator);
     if (o.trace && name != cli_events)
@@ -222,6 +222,9 @@ static int check_options(struct err *e) {
                        "simulate: --explain: the estimator %s gives no stages; expected --estimator native, "
                        "sailor or events",
                        name);
+    if (file_spare(o.trace, o.job, e)) return -1;
+    for (int i = 0; i < n_file; i++)
+        if (file_spare(o.trace, file[i], e)) return -1;
     return o.trace ? file_can_create(o.trace, o.force, "use -f to overwrite it", e) : 0;
 }
 
@@ -229,7 +232,7 @@ static int simulate_all(const char **file, int n_file, struct arena *a, struct e
     struct job job;
     struct plan_entry **part = ARENA_ARRAY(a, struct plan_entry *, n_file);
     int *n_part = ARENA_ARRAY(a, int, n_file), n = 0;
-    if (check_options(e)) return -1;
+    if (check_options(file, n_file, e)) return -1;
     if (o.job) {
         if (job_load(o.job, NULL, o.inputs, false, &job, a, e)) return -1;
         if (o.row >= job.n_pool)

@@ -168,6 +168,9 @@ static int site(const char **file, int n, struct arena *a, struct err *e) {
         return err_set(e, EXIT_INPUT, "site: missing argument; usage: sailor site %s", site_command.usage);
     if (o.topology && !o.slurm)
         return err_set(e, EXIT_INPUT, "site: --topology groups the nodes of --slurm; expected that, too");
+    const char *in[] = {o.slurm, o.topology, o.nccl_tests, o.nccl_topology, o.skypilot, o.gpuhunt};
+    for (size_t i = 0; i < sizeof in / sizeof *in; i++) /* --merge may be replaced: it is what is edited */
+        if (file_spare(o.output, in[i], e)) return -1;
     if (o.output && file_can_create(o.output, o.force, "use -f to overwrite it", e)) return -1;
     int rc = make(&d, &t, a, e);
     if (!rc) rc = file_write(o.output, t.s, t.n, e);

@@ -74,6 +74,13 @@ bool file_same(const char *one, const char *other) {
     return !stat(dir, &b) && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
+int file_spare(const char *out, const char *in, struct err *e) {
+    struct stat st;
+    if (!out || !in || stat(in, &st) || !S_ISREG(st.st_mode) || !file_same(out, in)) return 0;
+    return err_set(e, EXIT_INPUT, "%s: would replace %s, which is read; expected another path", out,
+                   strcmp(out, in) ? in : "itself");
+}
+
 int file_begin(struct file_temp *f, const char *path, struct err *e) {
     int bad = follow(path, f->target);
     f->path = path;

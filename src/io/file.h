@@ -13,6 +13,10 @@
  * EXIT_INTERNAL if unwritable). */
 int file_can_create(const char *path, bool force, const char *hint, struct err *e);
 
+/** Refuse to write over a file that is read: does `out` lead to `in`? NULL, and names that are no files, lead
+ * nowhere. Returns 0, or -1 with *e set (EXIT_INPUT). */
+int file_spare(const char *out, const char *in, struct err *e);
+
 /** Write n bytes; NULL is stdout, a device is written as it is, a symbolic link keeps pointing to its file,
  * also to one that is not there yet.
  * -1: *e set (EXIT_INTERNAL), and what stood at `path` is untouched. */

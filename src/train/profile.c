@@ -310,7 +310,10 @@ static void write_text(const struct profiler *p, struct text *t) {
 }
 
 static int profile(struct profiler *p, const char *model, struct arena *a, struct err *e) {
-    int rc = p->mpx.rank == 0 && o.output ? file_can_create(o.output, o.force, "-f overwrites it", e) : 0;
+    int rc = 0;
+    if (p->mpx.rank == 0 && o.output)
+        rc = file_spare(o.output, model, e) || file_can_create(o.output, o.force, "-f overwrites it", e) ? -1
+                                                                                                         : 0;
     struct workload w;
     if (!o.gpu) return err_set(e, EXIT_INPUT, "profile: --gpu: missing; expected the name of the device");
     if (!rc) rc = model_load(model, o.inputs, &w, a, e);

@@ -407,7 +407,11 @@ static int check_options(struct run_session *j, struct err *e) {
     for (int i = 0; i < 3; i++)
         if (j->mpx.rank == 0 && to[i] && to[(i + 1) % 3] && file_same(to[i], to[(i + 1) % 3]))
             rc = err_set(e, EXIT_INPUT, "run: %s: two results; expected a path of its own for each", to[i]);
-    /* a run that goes on may replace the file it started from */
+    const char *in[] = {j->path, o.data, o.weights, o.resume};
+    for (int i = 0; i < 3; i++)
+        for (int k = 0; k < 4; k++) /* a run that goes on may replace the file it started from */
+            if (j->mpx.rank == 0 && !rc && !(to[i] == o.checkpoint && in[k] == o.resume))
+                rc = file_spare(to[i], in[k], e);
     bool same = o.checkpoint && o.resume && file_same(o.checkpoint, o.resume);
     if (j->mpx.rank == 0 && !rc && o.output) rc = h5_can_create(o.output, o.force, e);
     if (j->mpx.rank == 0 && !rc && o.checkpoint) rc = h5_can_create(o.checkpoint, o.force || same, e);

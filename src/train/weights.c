@@ -215,6 +215,7 @@ static int weights(const char **file, int n, struct arena *a, struct err *e) {
     if (!o.model)
         return err_set(e, EXIT_INPUT, "weights: --model: missing; expected the model that was trained");
     if (!o.output) return err_set(e, EXIT_INPUT, "weights: --output: missing; expected a file to write");
+    if (file_spare(o.output, file[0], e) || file_spare(o.output, o.model, e)) return -1;
     if (file_can_create(o.output, o.force, "-f overwrites it", e)) return -1;
     if (model_load(o.model, o.inputs, &w, a, e) || arch_make(&arch, w.model, e)) return -1;
     if (h5_check(file[0], e) || checkpoint_open(&r, file[0], &arch, a, e)) return -1;

@@ -112,4 +112,54 @@ if "$python" -c 'import h5py' 2>/dev/null; then
 else
     n=$((n + 1)); echo "ok $n - forged files # SKIP $python has no h5py"
 fi
+
+# ---- an output that is an input, by another name ----
+mkdir "$tmp/d"
+ln -s .. "$tmp/d/up"
+job "$tmp/j.json" throughput
+cp "$tmp/config.json" "$tmp/c.json"
+run "$sailor" plan "$tmp/j.json" --threads 1 -q -o "$tmp/r.h5"
+run "$sailor" model "$tmp/config.json" -o "$tmp/llama.json"
+cp inputs/models/gpt-tiny.json "$tmp/tiny.json"
+head -c 4000 inputs/sites/gcp.json >"$tmp/data"
+run "$train" run "$tmp/plan.json" --steps 1 --threads 1 -q --checkpoint "$tmp/ck.h5"
+# spares FILE COMMAND...: refused, and the file is as it was; OUT stands for it by another path
+spares() {
+    local file=$1
+    shift
+    cp "$tmp/$file" "$tmp/before"
+    run "${@/#OUT/$tmp/d/up/$file}" -f
+    expect 2 "${*:2:1} writes over no $file that it reads"
+    cmp -s "$tmp/before" "$tmp/$file" && grep -q "would replace" "$tmp/err"
+    ok $? "and says so"
+}
+for command in plan whatif replan; do
+    spares j.json "$sailor" $command "$tmp/j.json" -q --threads 1 -o OUT
+done
+spares r.h5 "$sailor" export "$tmp/r.h5" -o OUT
+spares plan.json "$sailor" export "$tmp/plan.json" --format megatron -o OUT
+spares r.h5 "$sailor" report "$tmp/r.h5" --html OUT
+spares plan.json "$sailor" simulate "$tmp/plan.json" --trace OUT
+spares j.json "$sailor" simulate "$tmp/plan.json" --job "$tmp/j.json" --trace OUT
+spares config.json "$sailor" model "$tmp/config.json" -o OUT
+spares llama.json "$sailor" profile "$tmp/llama.json" --gpu H100-80 -o OUT
+spares nodes "$sailor" site --slurm "$tmp/nodes" -o OUT
+one=("$train" run "$tmp/plan.json" --steps 1 --threads 1 -q)
+for option in -o --checkpoint --trace; do
+    spares plan.json "${one[@]}" $option OUT
+    spares data "${one[@]}" --data "$tmp/data" $option OUT
+done
+for option in -o --trace; do
+    spares ck.h5 "${one[@]}" --resume "$tmp/ck.h5" $option OUT
+done
+spares ck.h5 "$train" weights "$tmp/ck.h5" --model gpt-tiny -o OUT
+spares tiny.json "$train" profile "$tmp/tiny.json" --gpu cpu -q -o OUT
+run "${one[@]}" --resume "$tmp/ck.h5" --checkpoint "$tmp/d/up/ck.h5"
+expect 0 "a run that goes on replaces its checkpoint"
+run "$sailor" plan "$tmp/j.json" -q --threads 1 --warm "$tmp/r.h5" -o "$tmp/r.h5" -f
+expect 0 "plan --warm, its results"
+run "$sailor" plan --resume "$tmp/r.h5" -q --threads 1
+expect 0 "plan --resume, too"
+run "$sailor" site -m "$tmp/site.json" --preset A100-40 -o "$tmp/site.json" -f
+expect 0 "site --merge, its site"
 finish
