@@ -57,6 +57,15 @@ extern struct plan_arguments plan_arguments;
     OPTION_REAL(0, "time-limit", "S", 0, 1e9, &plan_arguments.time_limit,                                    \
                 "stop after S seconds with the best plans so far (exit status 75)")
 
+/* All that commands take which compare the best plans of rows. */
+#define PLAN_OPTIONS_OF_ROWS                                                                                 \
+    PLAN_OPTION_ROWS_OBJECTIVE, PLAN_OPTION_ROWS_ESTIMATOR, PLAN_OPTION_GAP, PLAN_OPTION_RISK,               \
+        PLAN_OPTION_WARM, OPTION_GROUP("output"), PLAN_OPTION_ROWS_OUTPUT,                                   \
+        PROGRAM_OPTION_FORCE(&plan_arguments.force),                                                         \
+        OPTION_FLAG(0, "json", &plan_arguments.json, "print one JSON object per row instead of the table"),  \
+        PLAN_OPTION_QUIET, OPTION_GROUP("running"), PLAN_OPTION_THREADS, PLAN_OPTION_TIME_LIMIT,             \
+        PROGRAM_OPTION_INPUTS(&plan_arguments.inputs)
+
 /** How a command differs from plan. Functions may be NULL; all ranks call them in the same order. */
 struct plan_mode {
     const struct opt_command *command;

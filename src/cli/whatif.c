@@ -25,20 +25,7 @@ static struct opt options[] = {
         "the job has the type in several zones. May be given several times. Default: the rows of the "
         "job as they are; if there is only one, one node more of each GPU type and zone of it"),
     OPTION_INT(0, "row", "R", 0, 1e9, &w.row, "the pool row that --add changes, from 0 (default 0)"),
-    PLAN_OPTION_ROWS_OBJECTIVE,
-    PLAN_OPTION_ROWS_ESTIMATOR,
-    PLAN_OPTION_GAP,
-    PLAN_OPTION_RISK,
-    PLAN_OPTION_WARM,
-    OPTION_GROUP("output"),
-    PLAN_OPTION_ROWS_OUTPUT,
-    PROGRAM_OPTION_FORCE(&plan_arguments.force),
-    OPTION_FLAG(0, "json", &plan_arguments.json, "print one JSON object per row instead of the table"),
-    PLAN_OPTION_QUIET,
-    OPTION_GROUP("running"),
-    PLAN_OPTION_THREADS,
-    PLAN_OPTION_TIME_LIMIT,
-    PROGRAM_OPTION_INPUTS(&plan_arguments.inputs),
+    PLAN_OPTIONS_OF_ROWS,
 };
 const struct opt_command whatif_command = {
     .name = "whatif",

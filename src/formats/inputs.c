@@ -163,6 +163,13 @@ static cJSON *open_named(const struct json_at *at, const char *ref, const char *
     return inputs_tree(*path, text, k->arena, k->e);
 }
 
+/* The tree has been read; a message of what stands inside of `at` names both places. */
+static int close_named(const struct json_at *at, const char *path, cJSON *tree, int rc, struct lookup *k) {
+    cJSON_Delete(tree);
+    if (rc && cJSON_IsObject(at->node)) inputs_join_paths(path, k->e);
+    return rc;
+}
+
 static int load_model(const struct json_at *at, const char *ref, struct lookup *k, struct loaded *l) {
     const char *path, *as;
     cJSON *tree = open_named(at, ref, "models", k->model_text, k, &path, &as, &l->model_text);
@@ -170,9 +177,7 @@ static int load_model(const struct json_at *at, const char *ref, struct lookup *
     struct json_at root = json_root(path, tree);
     l->model = ARENA_NEW(k->arena, struct model);
     int rc = inputs_model(&root, as, inputs_stem_of(path, k->arena), l->model, k->arena, k->e);
-    cJSON_Delete(tree);
-    if (rc && cJSON_IsObject(at->node)) inputs_join_paths(path, k->e);
-    if (rc) return -1;
+    if (close_named(at, path, tree, rc, k)) return -1;
     int n = 0;
     if (!as &&
         !cJSON_IsObject(
@@ -196,9 +201,7 @@ static int load_site(const struct json_at *at, const char *ref, struct lookup *k
     struct json_at root = json_root(path, tree);
     l->site = ARENA_NEW(k->arena, struct site);
     int rc = inputs_site(&root, as, inputs_stem_of(path, k->arena), l->site, k->arena, k->e);
-    cJSON_Delete(tree);
-    if (rc && cJSON_IsObject(at->node)) inputs_join_paths(path, k->e);
-    if (rc) return -1;
+    if (close_named(at, path, tree, rc, k)) return -1;
     l->profile = ARENA_ARRAY(k->arena, const struct profile *, l->site->n_gpu);
     return 0;
 }

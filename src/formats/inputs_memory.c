@@ -5,31 +5,34 @@
 
 /* What a profile says of memory: that of the trainer which it was measured with, on this GPU type. */
 
+struct memory_reader {
+    const struct model *m;
+    struct rank_memory *out;
+    struct arena *a;
+};
+
+static int read_degree(void *ctx, const struct json_at *at, int ti, struct err *e) {
+    static const char *const keys[] = {"act_mem", "work", NULL};
+    struct memory_reader *r = ctx;
+    if (json_object(at, keys, e)) return -1;
+    struct json_at act = json_member(at, "act_mem"), work = json_member(at, "work");
+    r->out->act_mem[ti] = json_reals(&act, r->m->n_layer, 0, 1e15, r->a, e);
+    return r->out->act_mem[ti] ? json_real(&work, 0, 1e15, &r->out->work[ti], e) : -1;
+}
+
 int inputs_rank_memory(const struct json_at *at, const struct model *m, const struct rank_memory **out,
                        struct arena *a, struct err *e) {
-    static const char *const keys[] = {"process_bytes", "state_bytes_per_param", "message", "tp", NULL},
-                             *const tp_keys[] = {"act_mem", "work", NULL};
-    struct rank_memory *r = ARENA_NEW(a, struct rank_memory);
+    static const char *const keys[] = {"process_bytes", "state_bytes_per_param", "message", "tp", NULL};
+    struct memory_reader r = {m, ARENA_NEW(a, struct rank_memory), a};
     if (json_object(at, keys, e)) return -1;
     struct json_at process = json_member(at, "process_bytes"),
                    state = json_member(at, "state_bytes_per_param"), message = json_member(at, "message"),
                    tps = json_member(at, "tp");
-    if (json_positive(&process, &r->process_bytes, e) ||
-        json_positive(&state, &r->state_bytes_per_param, e) || json_real(&message, 0, 1e15, &r->message, e))
+    if (json_positive(&process, &r.out->process_bytes, e) ||
+        json_positive(&state, &r.out->state_bytes_per_param, e) ||
+        json_real(&message, 0, 1e15, &r.out->message, e) || inputs_by_degree(&tps, read_degree, &r, e))
         return -1;
-    if (!cJSON_IsObject(tps.node))
-        return json_fail(&tps, e, "no object; expected one with the sizes per degree");
-    int i = 0, ti;
-    for (const cJSON *x = tps.node->child; x; x = x->next, i++) {
-        struct json_at here = json_element(&tps, i, x);
-        if (json_key_ignored(x->string)) continue;
-        if (inputs_degree(&here, &ti, e) || json_object(&here, tp_keys, e)) return -1;
-        struct json_at act = json_member(&here, "act_mem"), work = json_member(&here, "work");
-        if (!(r->act_mem[ti] = json_reals(&act, m->n_layer, 0, 1e15, a, e)) ||
-            json_real(&work, 0, 1e15, &r->work[ti], e))
-            return -1;
-    }
-    *out = r;
+    *out = r.out;
     return 0;
 }
 

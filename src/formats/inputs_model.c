@@ -17,22 +17,40 @@ int inputs_degree(const struct json_at *at, int *ti, struct err *e) {
                : json_fail(at, e, "unknown tensor-parallel degree; expected \"1\", \"2\", \"4\" or \"8\"");
 }
 
+int inputs_by_degree(const struct json_at *at, int (*read)(void *, const struct json_at *, int, struct err *),
+                     void *ctx, struct err *e) {
+    int i = 0, ti;
+    if (!cJSON_IsObject(at->node))
+        return json_fail(at, e, "no object; expected one with the sizes per degree");
+    for (const cJSON *x = at->node->child; x; x = x->next, i++) {
+        struct json_at here = json_element(at, i, x);
+        if (json_key_ignored(x->string)) continue;
+        if (inputs_degree(&here, &ti, e) || read(ctx, &here, ti, e)) return -1;
+    }
+    return 0;
+}
+
+struct model_reader {
+    struct model *m;
+    struct arena *a;
+};
+
+static int read_sizes(void *ctx, const struct json_at *at, int ti, struct err *e) {
+    static const char *const keys[] = {"params", "act_mem", NULL};
+    struct model_reader *r = ctx;
+    struct json_at params = json_member(at, "params"), act = json_member(at, "act_mem");
+    if (json_object(at, keys, e)) return -1;
+    if (!(r->m->params[ti] = json_reals(&params, r->m->n_layer, 0, 1e15, r->a, e))) return -1;
+    return (r->m->act_mem[ti] = json_reals(&act, r->m->n_layer, 0, 1e15, r->a, e)) ? 0 : -1;
+}
+
 static int read_memory(const struct json_at *at, struct model *m, struct arena *a, struct err *e) {
-    static const char *const keys[] = {"act_out", "tp", NULL}, *const tp_keys[] = {"params", "act_mem", NULL};
+    static const char *const keys[] = {"act_out", "tp", NULL};
+    struct model_reader r = {m, a};
     if (json_object(at, keys, e)) return -1;
     struct json_at act_out = json_member(at, "act_out"), tps = json_member(at, "tp");
     if (!(m->act_out = json_reals(&act_out, m->n_layer, 0, 1e15, a, e))) return -1;
-    if (!cJSON_IsObject(tps.node))
-        return json_fail(&tps, e, "no object; expected one with the sizes per degree");
-    int i = 0, ti;
-    for (const cJSON *x = tps.node->child; x; x = x->next, i++) {
-        struct json_at here = json_element(&tps, i, x);
-        if (json_key_ignored(x->string)) continue;
-        if (inputs_degree(&here, &ti, e) || json_object(&here, tp_keys, e)) return -1;
-        struct json_at params = json_member(&here, "params"), act = json_member(&here, "act_mem");
-        if (!(m->params[ti] = json_reals(&params, m->n_layer, 0, 1e15, a, e))) return -1;
-        if (!(m->act_mem[ti] = json_reals(&act, m->n_layer, 0, 1e15, a, e))) return -1;
-    }
+    if (inputs_by_degree(&tps, read_sizes, &r, e)) return -1;
     if (!m->params[0])
         return json_fail(&tps, e, "no degree \"1\"; expected it (gradients and egress are counted with it)");
     return 0;

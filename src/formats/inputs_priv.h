@@ -141,4 +141,7 @@ int inputs_link_preset(const struct json_at *at, struct link_preset *p, struct e
 cJSON *inputs_fill_site(const char *path, cJSON *tree, struct lookup *k, const char **text);
 /** A tensor-parallel degree as a key ("1", "2", "4", "8"). */
 int inputs_degree(const struct json_at *at, int *ti, struct err *e);
+/** What an object says of each degree: read(ctx, member, ti, e) for each; -1 ends it with *e set. */
+int inputs_by_degree(const struct json_at *at, int (*read)(void *, const struct json_at *, int, struct err *),
+                     void *ctx, struct err *e);
 #endif

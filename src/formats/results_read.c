@@ -79,13 +79,8 @@ static int names_only_job(struct reader *r, struct rows t[TABLES], int n_row, st
         if (!(g->memory_bytes > 0)) return bad(r, "gpu/memory_bytes", "not a size");
         gpu[i] = (struct gpu_type){g->name, g->memory_bytes, g->memory_bytes, g->gpus_per_node};
     }
-    *s = (struct site){.n_zone = n_zone,
-                       .n_gpu = n_gpu,
-                       .zone = zone,
-                       .gpu = gpu,
-                       .usd_per_gpu_hour = unknown,
-                       .egress_usd_per_GB = unknown,
-                       .available = available};
+    *s = (struct site){.n_zone = n_zone, .n_gpu = n_gpu, .zone = zone, .gpu = gpu, .available = available};
+    s->usd_per_gpu_hour = s->egress_usd_per_GB = unknown;
     if (need_text(r, "site", &s->name) || need_text(r, "model", &m->name) ||
         need_text(r, "job", &job->name) || need_text(r, "dtype", &job->dtype) ||
         need_text(r, "optimizer", &job->optimizer) ||

@@ -572,15 +572,11 @@ bool counts_have_room(const struct unit *u, const struct choice *stage, int P, s
 
 bool counts_resolve(const struct unit *u, const struct goal *goal, const struct choice *stage, int P,
                     double egress_usd, int *programs, offer_fn *offer, void *ctx, struct arena *scratch) {
-    struct resolver r = {.u = u,
-                         .s = u->s,
-                         .goal = goal,
-                         .P = P,
-                         .egress_usd = egress_usd,
-                         .programs = programs,
-                         .offer = offer,
-                         .ctx = ctx,
-                         .scratch = scratch};
+    struct resolver r = {.u = u, .s = u->s, .goal = goal, .P = P, .egress_usd = egress_usd};
+    r.programs = programs;
+    r.offer = offer;
+    r.ctx = ctx;
+    r.scratch = scratch;
     struct arena_mark mark = arena_mark(scratch);
     unsigned zones = begin_stages(&r, stage);
     int zone[ZONES_MAX], rank[ZONES_MAX] = {0}, n = 0;

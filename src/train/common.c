@@ -1,7 +1,9 @@
 #include "io/mpx_comm.h"
 #include "base/oom.h"
 #include "train/cmd.h"
+#include "io/program.h"
 #include "train/cuda_load.h"
+#include "train/watch.h"
 
 #include <stdlib.h>
 #include <stdio.h>
@@ -59,4 +61,19 @@ int train_open(const struct mpx *m, struct train_choice o, struct backend *b, st
     comm_mpi_open(c, m->comm);
     if (!b->host) comm_stage(c, b);
     return 0;
+}
+
+int train_command(const struct opt_command *c, struct mpx *m,
+                  int (*work)(void *ctx, struct arena *a, struct err *e), void *ctx, struct arena *a) {
+    struct err e;
+    int status = EXIT_OK;
+    watch_begin();
+    if (mpx_start(m, &e) || work(ctx, a, &e)) {
+        status = e.code;
+        if (m->rank == 0) program_fail(c, &e);
+    }
+    arena_free(a);
+    watch_end();
+    mpx_finish(m);
+    return status;
 }

@@ -12,7 +12,6 @@
 #include "sim/estimate.h"
 #include "train/cmd.h"
 #include "train/linksite.h"
-#include "train/watch.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -47,10 +46,7 @@ static struct opt options[] = {
                 "GPU type that the ranks stand for; default: the first one of the site"),
     OPTION_CHOICE(0, "backend", train_backends, &o.backend,
                   "whose memory is sent: that of the CPU (default) or of an NVIDIA GPU"),
-    OPTION_CHOICE(
-        0, "comm", train_comms, &o.comm,
-        "what carries messages between ranks; default: nccl if every rank has a GPU of its own, otherwise "
-        "mpi"),
+    TRAIN_OPTION_COMM(&o.comm),
     OPTION_INT(0, "largest", "K", SMALLEST + 3, LARGEST, &o.largest,
                "send messages of 2^16 to 2^K bytes; default 30"),
     OPTION_REAL(0, "seconds", "S", 1e-3, 3600, &o.seconds,
@@ -303,7 +299,8 @@ static int find(const char *name, const char *const *names, int n) {
     return -1;
 }
 
-static int netbench(struct bench *b, struct arena *a, struct err *e) {
+static int netbench(void *ctx, struct arena *a, struct err *e) {
+    struct bench *b = ctx;
     const struct mpx *m = &b->mpx;
     struct workload w = {0};
     const char *text = NULL, *gpu[GPUS_MAX];
@@ -333,17 +330,8 @@ static int netbench(struct bench *b, struct arena *a, struct err *e) {
 int cmd_netbench(int argc, char **argv) {
     struct arena a = {0};
     static struct bench b;
-    struct err e;
     const char **file;
     int n, status = EXIT_OK;
     if (!program_parse(&netbench_command, argc, argv, &file, &n, &a, &status)) return status;
-    watch_begin();
-    if (mpx_start(&b.mpx, &e) || netbench(&b, &a, &e)) {
-        status = e.code;
-        if (b.mpx.rank == 0) program_fail(&netbench_command, &e);
-    }
-    arena_free(&a);
-    watch_end();
-    mpx_finish(&b.mpx);
-    return status;
+    return train_command(&netbench_command, &b.mpx, netbench, &b, &a);
 }

@@ -9,7 +9,6 @@
 #include "io/program.h"
 #include "train/cmd.h"
 #include "train/net.h"
-#include "train/watch.h"
 
 #include <hdf5.h>
 #include <malloc.h>
@@ -43,16 +42,9 @@ static struct opt options[] = {
         "the ranks that use it"),
     OPTION_CHOICE(0, "backend", train_backends, &o.backend,
                   "what computes: the CPU (default) or an NVIDIA GPU"),
-    OPTION_CHOICE(
-        0, "comm", train_comms, &o.comm,
-        "what carries messages between ranks; default: nccl if every rank has a GPU of its own, otherwise "
-        "mpi"),
+    TRAIN_OPTION_COMM(&o.comm),
     OPTION_CHOICE(0, "dtype", train_dtypes, &o.dtype, "element type of the model, as in a job; default fp32"),
-    OPTION_INT(
-        0, "threads", "N", 1, 4096, &o.threads,
-        "threads per rank; default: $OMP_NUM_THREADS, then the CPUs of the machine (as many as this job "
-        "may use), "
-        "divided among its ranks"),
+    TRAIN_OPTION_THREADS(&o.threads),
     PROGRAM_OPTION_INPUTS(&o.inputs),
     OPTION_FLAG('q', "quiet", &o.quiet, "show no progress on stderr"),
 };
@@ -78,6 +70,7 @@ struct row { /* of one microbatch and degree: median and spread, by kind of laye
 };
 
 struct profiler {
+    const char *path; /* of the model, or its name */
     struct mpx mpx;
     struct backend backend;
     struct comm comm;
@@ -309,7 +302,9 @@ static void write_text(const struct profiler *p, struct text *t) {
     text_add(t, "  ]\n}\n");
 }
 
-static int profile(struct profiler *p, const char *model, struct arena *a, struct err *e) {
+static int profile(void *ctx, struct arena *a, struct err *e) {
+    struct profiler *p = ctx;
+    const char *model = p->path;
     int rc = 0;
     if (p->mpx.rank == 0 && o.output)
         rc = file_spare(o.output, model, e) || file_can_create(o.output, o.force, "-f overwrites it", e) ? -1
@@ -342,17 +337,9 @@ static int profile(struct profiler *p, const char *model, struct arena *a, struc
 int cmd_profile(int argc, char **argv) {
     struct arena a = {0};
     static struct profiler p;
-    struct err e;
     const char **file;
     int n, status = EXIT_OK;
     if (!program_parse(&profile_command, argc, argv, &file, &n, &a, &status)) return status;
-    watch_begin();
-    if (mpx_start(&p.mpx, &e) || profile(&p, file[0], &a, &e)) {
-        status = e.code;
-        if (p.mpx.rank == 0) program_fail(&profile_command, &e);
-    }
-    arena_free(&a);
-    watch_end();
-    mpx_finish(&p.mpx);
-    return status;
+    p.path = file[0];
+    return train_command(&profile_command, &p.mpx, profile, &p, &a);
 }

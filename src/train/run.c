@@ -13,7 +13,6 @@
 #include "train/record.h"
 #include "train/saver.h"
 #include "train/trace.h"
-#include "train/watch.h"
 #include "train/weights.h"
 
 #include <hdf5.h>
@@ -38,10 +37,7 @@ static struct opt options[] = {
     OPTION_GROUP("what to run"),
     OPTION_CHOICE(0, "backend", train_backends, &o.backend,
                   "what computes: the CPU (default) or an NVIDIA GPU"),
-    OPTION_CHOICE(
-        0, "comm", train_comms, &o.comm,
-        "what carries messages between ranks; default: nccl if every rank has a GPU of its own, otherwise "
-        "mpi"),
+    TRAIN_OPTION_COMM(&o.comm),
     OPTION_INT(0, "steps", "N", 1, 1e9, &o.steps, "number of steps to train; default 10"),
     OPTION_INT(0, "warmup", "N", 0, 1e9, &o.warmup, "leave the first N steps out of the means; default 3"),
     OPTION_TEXT(
@@ -75,11 +71,7 @@ static struct opt options[] = {
                 "AdamW weight decay, applied to matrices only; default 0.1"),
     OPTION_INT(0, "seed", "N", 0, 1 << 30, &o.seed,
                "seed of the initial weights and of the order of the data; default 1"),
-    OPTION_INT(
-        0, "threads", "N", 1, 4096, &o.threads,
-        "threads per rank; default: $OMP_NUM_THREADS, then the CPUs of the machine (as many as this job "
-        "may use), "
-        "divided among its ranks"),
+    TRAIN_OPTION_THREADS(&o.threads),
     OPTION_REAL(0, "memory-limit", "GiB", 1e-6, 1e6, &o.memory_gib,
                 "memory that each rank may use; default: what the plan's site says of its GPU type"),
     OPTION_REAL(0, "peak-tflops", "X", 1e-6, 1e6, &o.peak_tflops,
@@ -463,7 +455,9 @@ static int work(struct run_session *j, struct err *e) {
     return set_rate(j, e) ? -1 : train(j, e);
 }
 
-static int run(struct run_session *j, struct err *e) {
+static int run(void *ctx, struct arena *a, struct err *e) {
+    struct run_session *j = ctx;
+    (void)a; /* the session has it */
     if (check_options(j, e)) return -1;
     if (load_plan(j, e) || load_data(j, e)) return -1; /* the same on all ranks */
     struct train_choice choice = {
@@ -488,7 +482,6 @@ static int run(struct run_session *j, struct err *e) {
 int cmd_run(int argc, char **argv) {
     struct arena a = {0};
     struct run_session j = {.arena = &a};
-    struct err e;
     const char **file;
     int n, status = EXIT_OK;
     char started[40];
@@ -502,13 +495,5 @@ int cmd_run(int argc, char **argv) {
     signal(SIGTERM, on_signal);
     signal(SIGINT, on_signal);
     signal(SIGUSR1, on_signal);
-    watch_begin();
-    if (mpx_start(&j.mpx, &e) || run(&j, &e)) {
-        status = e.code;
-        if (j.mpx.rank == 0) program_fail(&run_command, &e);
-    }
-    arena_free(&a);
-    watch_end();
-    mpx_finish(&j.mpx);
-    return status;
+    return train_command(&run_command, &j.mpx, run, &j, &a);
 }
