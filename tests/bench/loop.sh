@@ -8,7 +8,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 bin=${BIN:-build} ranks=${RANKS:-2} rounds=${ROUNDS:-3} steps=${STEPS:-12} python=${PYTHON:-/usr/bin/python3}
-models=${MODELS:-gpt-tiny llama-tiny opt-tiny}
+models=${MODELS:-"gpt-tiny llama-tiny opt-tiny"}
 [ "$ranks" = 2 ] || { echo "loop.sh: RANKS=$ranks; the fixed plans are for 2" >&2; exit 2; }
 read -ra mpirun <<<"${MPIEXEC:-mpirun}"
 train() { timeout 300 "${mpirun[@]}" -n "$ranks" "$bin/sailor-train" "$@"; }
