@@ -3,6 +3,9 @@
 #include "train/cmd.h"
 #include "train/cuda_load.h"
 
+#include <sys/resource.h>
+#include <unistd.h>
+
 /* sailor-train COMMAND ... */
 
 static const struct program_command commands[] = {{&run_command, cmd_run},
@@ -42,4 +45,12 @@ static const struct program trainer = {
     .print_features = print_features,
 };
 
-int main(int argc, char **argv) { return program_main(&trainer, argc, argv); }
+/* Within a limit of address space a thread of OpenBLAS may ask for memory for ever, and its handler at exit
+ * waits for that thread: then without handlers. */
+int main(int argc, char **argv) {
+    struct rlimit space;
+    int status = program_main(&trainer, argc, argv);
+    if (getrlimit(RLIMIT_AS, &space) || space.rlim_cur == RLIM_INFINITY) return status;
+    fflush(NULL);
+    _exit(status);
+}
