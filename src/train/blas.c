@@ -56,14 +56,15 @@ static void *watch(void *own) {
     return NULL;
 }
 
+/* Large enough for the work space: where there are kernels for small products, these do without. */
 static void first_products(int threads) {
-    enum { N = 128 };
+    enum { N = 160 };
 #pragma omp parallel num_threads(threads)
     {
-        float a[N * 4], b[N * 4], c[16];
-        for (int i = 0; i < N * 4; i++) a[i] = b[i] = 1;
+        float a[N * N], b[N * N], c[N * N];
+        for (int i = 0; i < N * N; i++) a[i] = b[i] = 1;
 #pragma omp barrier
-        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, 4, 4, N, 1, a, N, b, 4, 0, c, 4);
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, N, N, N, 1, a, N, b, N, 0, c, N);
     }
 }
 
