@@ -182,9 +182,11 @@ static void judge_plan(struct judge *J, struct answer *A) {
                 double shared = J->w->shared_bytes_per_param, K = J->w->state_bytes_per_param;
                 double bytes = (K - shared) * par + shared * par / D;
                 bytes += (double)flight * J->m * J->F * keep + (double)J->m * J->F * J->w->again[ti];
-                double checked = bytes + (r->tp == 1 ? 2.0e9 : 3.0e9);
+                if (flight > 1) bytes += (double)flight * J->m * J->F * J->w->message;
+                double process = J->w->process_bytes; /* as profiles say, or what was published */
+                double checked = bytes + (process > 0 ? process : r->tp == 1 ? 2.0e9 : 3.0e9);
                 memory = max2(memory, checked);
-                A->peak = max2(A->peak, bytes + 4.76e9 + 3.0e8);
+                A->peak = max2(A->peak, bytes + (process > 0 ? process : 4.76e9 + 3.0e8));
                 int held = r->n_vm && J->est == ESTIMATOR_SAILOR ? r->vm[0] : r->gpu;
                 if (checked > site->gpu[held].memory_bytes && A->fits)
                     A->fits = false, A->unfit_pipeline = k, A->unfit_stage = i;
