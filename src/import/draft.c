@@ -31,7 +31,7 @@ void draft_free(struct draft *d) {
 
 /* ---- notes and sources ---- */
 
-static const char *print(struct draft *d, const char *fmt, va_list ap) {
+__attribute__((format(printf, 2, 0))) static const char *print(struct draft *d, const char *fmt, va_list ap) {
     char line[700];
     vsnprintf(line, sizeof line, fmt, ap);
     return arena_strdup(d->a, line);
