@@ -49,7 +49,8 @@ def must(argv, status=0):
 
 def steady(text):
     """Without what differs from run to run: times, and paths; and without what may be left out, with a line that says so."""
-    return re.sub(r',?"(mfu|[a-z_]*_(?:low|high)_(?:s|bytes)|search_s|[a-z_]*time_s|tokens_per_s|written|command|history)": *("[^"]*"|[-+.0-9eE]+|null)', "", text)
+    vary = r"mfu|[a-z_]*_(?:low|high)_(?:s|bytes)|search_s|[a-z_]*time_s|tokens_per_s|written|command|history"
+    return re.sub(r',?"(%s)": *("[^"]*"|[-+.0-9eE]+|null)' % vary, "", text)
 
 
 def losses(text):
