@@ -44,11 +44,11 @@ int measured_read(const char *path, struct measured *m, struct arena *a, struct 
     int rc = 0;
     if (!(m->inputs_json = h5_read_text(&f, "inputs_json", a, e)) ||
         h5_read_number(&f, name[0], &m->iteration_time_s, e) ||
-        h5_read_number(&f, name[1], &m->peak_memory_bytes, e) ||
-        read_process_peak(&f, &m->peak_memory_bytes, a, e))
+        h5_read_number(&f, name[1], &m->peak_memory_bytes, e))
         rc = -1;
     for (int i = 0; i < 2 && !rc; i++) /* NaN: nothing was measured */
         if (*of[i] <= 0 || isinf(*of[i])) rc = h5_damaged(&f, name[i], "not a number above 0", e);
+    if (!rc) rc = read_process_peak(&f, &m->peak_memory_bytes, a, e);
     h5_close(&f);
     return rc;
 }

@@ -335,9 +335,9 @@ static inline real exp_real(real x) {
     p = p * f + 5.0000001201e-1f;
     p = p * f * f + f + 1;
     union {
-        int32_t i;
+        uint32_t bits;
         float f;
-    } two = {.i = ((int32_t)n + 127) << 23};
+    } two = {.bits = (uint32_t)((int32_t)n + 127) << 23}; /* of a NaN any: p is one */
     return p * two.f;
 }
 #endif
