@@ -43,7 +43,9 @@ int cadence_read(struct cadence *c, const char *every, const char *mtbf, struct 
     return 0;
 }
 
-double cadence_interval_s(const struct cadence *c, double write_s) {
+/* From one checkpoint to the next: Young's sqrt(2 write_s mtbf_s) with CADENCE_AUTO, and at once where it is
+ * not known yet how long one takes. */
+static double interval_s(const struct cadence *c, double write_s) {
     if (c->kind == CADENCE_TIME) return c->interval_s;
     return write_s < 0 ? 0 : sqrt(2 * write_s * c->mtbf_s);
 }
@@ -51,5 +53,5 @@ double cadence_interval_s(const struct cadence *c, double write_s) {
 bool cadence_due(const struct cadence *c, int done, double since_s, double write_s, bool busy) {
     if (c->kind == CADENCE_NEVER) return false;
     if (c->kind == CADENCE_STEPS) return done % c->steps == 0;
-    return !busy && since_s >= cadence_interval_s(c, write_s);
+    return !busy && since_s >= interval_s(c, write_s);
 }

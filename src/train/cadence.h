@@ -16,12 +16,7 @@ struct cadence {
  * *e set (EXIT_INPUT). */
 int cadence_read(struct cadence *c, const char *every, const char *mtbf, struct err *e);
 
-/** Seconds from one checkpoint to the next, `write_s` being what the last one took from its first byte to the
- * last: with CADENCE_AUTO Young's sqrt(2 write_s mtbf_s), and 0, at once, where write_s is not known yet
- * (negative). */
-double cadence_interval_s(const struct cadence *c, double write_s);
-
-/** Is one due after `done` steps, `since_s` after the last one was begun? By time never while a file is still
- * being written. */
+/** Is one due after `done` steps, `since_s` after the last one was begun, which took write_s from its first
+ * byte to the last (negative: not known yet)? By time never while a file is still being written. */
 bool cadence_due(const struct cadence *c, int done, double since_s, double write_s, bool busy);
 #endif
