@@ -598,7 +598,7 @@ static void cadences(void) {
            !cadence_due(&c, 1, 89, 5, false) && !cadence_due(&c, 1, 1e9, 5, true),
        "every 90 s, but not while one is written");
     ok(!cadence_read(&c, "auto", "2h", &e) && cadence_due(&c, 1, 120, 1, false) &&
-           !cadence_due(&c, 1, 119, 1, false) && cadence_due(&c, 1, 0, -1, false) &&
+           !cadence_due(&c, 1, nextafter(120, 0), 1, false) && cadence_due(&c, 1, 0, -1, false) &&
            !cadence_due(&c, 1, 0, -1, true),
        "sqrt(2 x time to write x time between failures), and the first at once");
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
