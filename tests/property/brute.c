@@ -242,12 +242,13 @@ struct kind {
     int gpu, tp, zone;
 };
 
-static int spell_out(const struct stage *s, struct kind *k) {
+static struct kind *spell_out(const struct stage *s, struct arena *a) {
+    struct kind *k = ARENA_ARRAY(a, struct kind, stage_replicas(s));
     int n = 0;
     for (int g = 0; g < s->n_group; g++)
         for (int c = 0; c < s->group[g].count; c++)
             k[n++] = (struct kind){s->group[g].gpu, s->group[g].tp, s->group[g].zone};
-    return n;
+    return k;
 }
 
 static bool usable(const struct link *l, double bytes, enum estimator est) {
@@ -258,21 +259,23 @@ static bool usable(const struct link *l, double bytes, enum estimator est) {
     return l->c2 * y * y + l->c1 * y + l->c0 > 0;
 }
 
-bool brute_links_usable(const struct workload *w, const struct plan *p, enum estimator est) {
-    enum { REPLICAS_MAX = 256 };
+static bool links_usable(const struct workload *w, const struct plan *p, enum estimator est,
+                         struct arena *a) {
     const struct site *s = w->site;
     const struct pipeline *pipe = &p->pipeline[0];
     double F = w->element_bytes, m = p->micro_batch_size;
     for (int i = 0; i < pipe->n_stage; i++) {
         const struct stage *st = &pipe->stage[i];
-        struct kind me[REPLICAS_MAX], other[REPLICAS_MAX];
-        int D = spell_out(st, me), tp_min = 4;
+        const struct kind *me = spell_out(st, a);
+        int D = stage_replicas(st), tp_min = 4;
         double params = 0;
         for (int l = st->first; l < st->end; l++) params += w->model->params[0][l];
         for (int j = 0; j < D; j++) tp_min = me[j].tp < tp_min ? me[j].tp : tp_min;
         for (int up = 0; up < 2; up++) { /* activations to the next stage, gradients to the one before */
             if (up ? i == 0 : i == pipe->n_stage - 1) continue;
-            int n = spell_out(up ? st - 1 : st + 1, other);
+            const struct stage *to = up ? st - 1 : st + 1;
+            const struct kind *other = spell_out(to, a);
+            int n = stage_replicas(to);
             double bytes = w->model->act_out[up ? st->first : st->end - 1] * F * m;
             for (int j = 0; j < D; j++) {
                 const struct kind *o = &other[j % n];
@@ -289,6 +292,13 @@ bool brute_links_usable(const struct workload *w, const struct plan *p, enum est
         }
     }
     return true;
+}
+
+bool brute_links_usable(const struct workload *w, const struct plan *p, enum estimator est) {
+    struct arena a = {0};
+    bool all = links_usable(w, p, est, &a);
+    arena_free(&a);
+    return all;
 }
 
 /* ---- what is asked of the walk ------------------------------------------------------ */
