@@ -13,6 +13,7 @@ import types
 os.chdir(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
 RECIPE = "packaging/spack/spack_repo/sailor/packages/sailor/package.py"
 MPICC = os.environ.get("CC") or "mpicc"
+os.environ.pop("CPPFLAGS", None)  # of this machine's build: Spack has none
 directives = []
 
 
