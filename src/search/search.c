@@ -685,7 +685,7 @@ static int probe_part(struct engine *x, const int *pool, struct err *e) {
     y.row = &row;
     y.hooks = NULL;
     y.a = &scratch;
-    int rc = (y.s = space_build(&p, &y.stop, &scratch, e)) ? 0 : -1, known = row.n_plan;
+    int rc = (y.s = space_build(&p, &y.stop, x->threads, &scratch, e)) ? 0 : -1, known = row.n_plan;
     if (!rc) list_units(&y);
     if (!rc && !any_rank_stopped(&y) && !(rc = adopt_units(&y, e))) {
         y.workspace = ARENA_ARRAY(&scratch, struct workspace *, x->threads);
@@ -774,7 +774,7 @@ int search_row(const struct search_problem *p, struct row_result *row, const str
     for (int i = 0; i < row->n_frontier; i++) best_estimate(p, &row->frontier[i], a);
     bool fresh = !row->n_unit && !row->n_plan && !row->n_frontier, by_parts = fresh && long_climb(p);
     if (fresh) climb(&x, by_parts ? 1 : CLIMBS);
-    if (!(x.s = space_build(p, &x.stop, a, e))) return -1;
+    if (!(x.s = space_build(p, &x.stop, threads, a, e))) return -1;
     list_units(&x);
     if (any_rank_stopped(&x)) return nothing_proven(&x);
     recall_bounds(&x);

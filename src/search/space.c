@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "search/outline.h"
 #include "sim/terms.h"
 
 /* Patterns of all classes, and of one class at least and at most; kinds of a class are limited by
@@ -226,7 +227,7 @@ long cell_room(const struct cell *c, int ti) { return c->nodes.room[ti] >> ti; }
 
 /* Least of weight[GPU type] * degree over the kinds of a class; over all kinds for the class that stands for
  * the rest. */
-static double class_least(const struct mb_space *mb, int cls, const double weight[GPUS_MAX]) {
+double class_replica_least(const struct mb_space *mb, int cls, const double weight[GPUS_MAX]) {
     const struct stage_class *c = &mb->cls[cls];
     double least = INFINITY;
     for (int g = 0; g < GPUS_MAX; g++) {
@@ -238,7 +239,7 @@ static double class_least(const struct mb_space *mb, int cls, const double weigh
 
 double class_stage_least(const struct mb_space *mb, int cls, const double weight[GPUS_MAX], int D) {
     const struct stage_class *c = &mb->cls[cls];
-    double least = class_least(mb, cls, weight), base = 0;
+    double least = class_replica_least(mb, cls, weight), base = 0;
     if (c->rest) return D * least;
     for (int g = 0; g < GPUS_MAX; g++)
         if (c->ti[g] >= 0 && c->gpus >> g & 1) base += weight[g] * (1 << c->ti[g]);
@@ -671,103 +672,6 @@ void space_least_prices(const struct space *s, double usd_per_s[GPUS_MAX]) {
         if (!(usd_per_s[g] < INFINITY)) usd_per_s[g] = 0; /* types the pool lacks */
 }
 
-/* How a stage of some layers can be had: the cheapest way first, and each faster than the one before. */
-struct menu {
-    int n;
-    struct choice {
-        double cost, time_s;
-        int level;
-    } * choice;
-};
-
-static struct menu build_menu(const struct space *s, const struct mb_space *mb, int i, int e,
-                              const double *cost, const struct outline *o, struct choice *room,
-                              struct arena *a) {
-    int n = 0, in_flight = microbatches_in_flight(s->p->estimator, e < s->L ? 2 : 1, 1); /* M unknown */
-    for (int c = 0; c < mb->n_class; c++) {
-        size_t x = cfe(s, c, i, e);
-        double w = mb->weight[x];
-        if (!(w < INFINITY) || mb->depth[x] < in_flight) continue;
-        int at = 0, end;
-        while (at < n && room[at].cost < cost[c]) at++;
-        if ((at && room[at - 1].time_s <= w) || (at < n && room[at].cost == cost[c] && room[at].time_s <= w))
-            continue;
-        for (end = at; end < n && room[end].time_s >= w;) end++; /* dearer and no faster */
-        memmove(room + at + 1, room + end, sizeof *room * (size_t)(n - end));
-        n += 1 - (end - at);
-        room[at] = (struct choice){cost[c], w, (int)floor(cost[c] / o->level * (1 - 1e-9))};
-    }
-    struct menu m = {n, ARENA_ARRAY(a, struct choice, n + 1)};
-    memcpy(m.choice, room, sizeof *room * (size_t)n);
-    return m;
-}
-
-/* The outline of a microbatch, from which unit_crude_bound() takes rule 2 of docs/search.md for every D.
- * Resources count per replica: a stage of D replicas takes at least D times its cheapest kind, so D divides
- * out, and the pool of a unit is the pool divided by D. For each of OUTLINE_X limits on the slowest stage, a
- * table over levels of the weighted resource says what sum of stage times covers the model at least; needs
- * are rounded down, so that the table errs on the low side only. All cells lie in one pot, and a stage is
- * charged its least possible transfers. */
-static struct outline *build_outline(struct space *s, const struct mb_space *mb, const double *weight,
-                                     struct arena *a) {
-    struct outline *o = ARENA_NEW(a, struct outline);
-    struct arena scratch = {0};
-    int L = s->L;
-    double *cost = ARENA_ARRAY(&scratch, double, mb->n_class), lo = 0, hi = 0, top = 0;
-    memcpy(o->weight, weight, sizeof o->weight);
-    o->cheapest = INFINITY;
-    for (int k = 0; k < mb->n_class; k++) {
-        cost[k] = class_least(mb, k, weight);
-        top = fmax(top, cost[k]);
-        o->cheapest = fmin(o->cheapest, cost[k]);
-        hi = fmax(hi, mb->comp[cfe(s, k, 0, L)]);
-    }
-    for (int l = 0; l < L; l++) lo = fmax(lo, mb->layer_min[l]);
-    o->level = top > 0 ? 8 * top / OUTLINE_LEVELS : 1;
-    hi = fmax(hi, lo) + 4 * (mb->comm_min < INFINITY ? mb->comm_min : 0);
-    double start = fmax(lo, 1e-6 * hi);
-    for (int k = 0; k <= OUTLINE_X; k++)
-        o->step[k] = k == 0 ? lo : hi > 0 ? start * pow(hi / start, (double)k / OUTLINE_X) : 0;
-    struct choice *room = ARENA_ARRAY(&scratch, struct choice, mb->n_class + 1);
-    struct menu *menu = ARENA_ARRAY(&scratch, struct menu, (size_t)(L + 1) * (size_t)(L + 1));
-    for (int e = 1; e <= L; e++)
-        for (int i = 0; i < e && (i % 16 || !stopped(s)); i++)
-            menu[e * (L + 1) + i] = build_menu(s, mb, i, e, cost, o, room, &scratch);
-    double *sum = ARENA_ARRAY(&scratch, double, (size_t)(L + 1) * (OUTLINE_LEVELS + 1));
-    for (int k = 0; k < OUTLINE_X && !stopped(s); k++) {
-        double limit = k == OUTLINE_X - 1 ? INFINITY : o->step[k + 1], least[LAYERS_MAX + 1] = {0},
-               free_sum[LAYERS_MAX + 1] = {0};
-        for (int e = 1; e <= L; e++) {
-            double *to = sum + e * (OUTLINE_LEVELS + 1);
-            least[e] = free_sum[e] = INFINITY;
-            for (int r = 0; r <= OUTLINE_LEVELS; r++) to[r] = INFINITY;
-            for (int i = 0; i < e; i++) {
-                const struct menu *m = &menu[e * (L + 1) + i];
-                const double *from = sum + i * (OUTLINE_LEVELS + 1);
-                int first = 0;
-                while (first < m->n && !(m->choice[first].time_s <= limit)) first++;
-                if (first == m->n || !(least[i] < INFINITY)) continue;
-                least[e] = fmin(least[e], least[i] + m->choice[first].cost);
-                free_sum[e] = fmin(free_sum[e], free_sum[i] + m->choice[m->n - 1].time_s);
-                for (int x = first; x < m->n; x++) {
-                    double time_s = m->choice[x].time_s;
-                    int d = m->choice[x].level;
-                    if (x + 1 < m->n && m->choice[x + 1].level == d) continue; /* and faster */
-                    for (int r = d; r <= OUTLINE_LEVELS; r++) {
-                        double t = time_s + from[r - d];
-                        to[r] = t < to[r] ? t : to[r];
-                    }
-                }
-            }
-        }
-        o->least[k] = least[L];
-        o->free_sum[k] = free_sum[L];
-        memcpy(o->sum[k], sum + L * (OUTLINE_LEVELS + 1), sizeof o->sum[k]);
-    }
-    arena_free(&scratch);
-    return o;
-}
-
 static void build_microbatch(struct space *s, struct mb_space *mb, int n_mb, struct arena *a) {
     build_classes(s, mb, n_mb, a);
     if (!mb->n_class) return;
@@ -777,12 +681,23 @@ static void build_microbatch(struct space *s, struct mb_space *mb, int n_mb, str
     build_weights(s, mb, a);
     build_crossing(s, mb, a);
     build_work(s, mb, a);
-    mb->by_speed = build_outline(s, mb, mb->speed, a);
-    if (s->money) {
-        double usd[GPUS_MAX];
-        space_least_prices(s, usd);
-        mb->by_price = build_outline(s, mb, usd, a);
+}
+
+/* The outlines are what takes time here, and each is for itself. */
+static void build_outlines(struct space *s, int threads, struct arena *a) {
+    double usd[GPUS_MAX];
+    space_least_prices(s, usd);
+    for (int i = 0; i < s->n_mb; i++) {
+        s->mb[i].by_speed = outline_new(s->mb[i].speed, a);
+        if (s->money) s->mb[i].by_price = outline_new(usd, a);
     }
+#pragma omp parallel for collapse(2) schedule(dynamic) num_threads(threads)
+    for (int i = 0; i < s->n_mb; i++)
+        for (int price = 0; price < 2; price++) {
+            struct outline *o = price ? s->mb[i].by_price : s->mb[i].by_speed;
+            if (o) outline_fill(o, s, &s->mb[i]);
+        }
+    stopped(s);
 }
 
 /* All profiled microbatches of the types in the pool, ascending; 0 behind the last. */
@@ -796,8 +711,8 @@ static int next_microbatch(const struct space *s, int last) {
     return next;
 }
 
-struct space *space_build(const struct search_problem *p, const struct stopper *stop, struct arena *a,
-                          struct err *e) {
+struct space *space_build(const struct search_problem *p, const struct stopper *stop, int threads,
+                          struct arena *a, struct err *e) {
     (void)e;
     struct space *s = ARENA_NEW(a, struct space);
     const struct workload *w = p->w;
@@ -830,5 +745,6 @@ struct space *space_build(const struct search_problem *p, const struct stopper *
             if (mb->n_class) s->n_mb++;
         }
     }
+    build_outlines(s, threads, a);
     return s;
 }

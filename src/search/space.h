@@ -15,8 +15,6 @@
 enum {
     CELLS_MAX = ZONES_MAX * GPUS_MAX,
     SETS_MAX = CELLS_MAX + GPUS_MAX + 1,
-    OUTLINE_X = 28,
-    OUTLINE_LEVELS = 255
 };
 
 struct cell {
@@ -96,17 +94,9 @@ struct mb_space {
     double *kind_time;  /* [size][cell*TP_N+ti][cell*TP_N+ti]: transfer time, INFINITY if impossible */
     struct span *pair;  /* [size][pattern][pattern] sender, receiver; NULL when too many patterns */
     double *layer_min;  /* [L] least seconds of a layer */
-    struct outline {    /* bounds for every D at once, per replica: resources divided by D */
-        double step[OUTLINE_X + 1]; /* limits on the largest stage time, ascending */
-        double weight[GPUS_MAX];    /* of one GPU */
-        double level;               /* resources of one level */
-        double least[OUTLINE_X];    /* least resources that cover the model within step[k + 1] */
-        double free_sum[OUTLINE_X]; /* least sum of stage times within step[k + 1] */
-        double sum[OUTLINE_X][OUTLINE_LEVELS + 1]; /* the same, within so many levels */
-        double cheapest;                           /* least resources of a stage */
-    } * by_speed, *by_price;                       /* by_price only when money counts */
-    double comm_min;                               /* least transfer of any layer's output */
-    double slowest;                                /* transfer that is possible */
+    struct outline *by_speed, *by_price; /* outline.h; by_price only when money counts */
+    double comm_min;                     /* least transfer of any layer's output */
+    double slowest;                      /* transfer that is possible */
     double *cross; /* [class][layer]: what sending to another region costs more than act_min, at least */
     double speed[GPUS_MAX]; /* relative worth of one GPU of each type at this microbatch */
 };
@@ -114,6 +104,8 @@ struct mb_space {
 /** Replicas of degree 2^ti that a cell can hold: a replica lies within one node. */
 long cell_room(const struct cell *c, int ti);
 
+/** Least weight of one replica of the class. */
+double class_replica_least(const struct mb_space *mb, int cls, const double weight[GPUS_MAX]);
 /** Least weight of a stage of D replicas of the class: one of each kind, the others of the cheapest one. */
 double class_stage_least(const struct mb_space *mb, int cls, const double weight[GPUS_MAX], int D);
 
@@ -129,9 +121,10 @@ bool space_stage_allowed(const struct space *s, const struct mb_space *mb, int c
 bool space_neighbours_allowed(const struct space *s, const struct mb_space *mb, int cls, int next);
 
 /** Build all tables. Returns NULL with *e set if the problem is malformed (EXIT_INPUT). Everything in `a`.
- * `stop` is asked now and then, here and while units are solved; it may be NULL, and stays the caller's. */
-struct space *space_build(const struct search_problem *p, const struct stopper *stop, struct arena *a,
-                          struct err *e);
+ * `stop` is asked now and then, here and while units are solved; it may be NULL, and stays the caller's.
+ * The tables are the same for any number of threads. */
+struct space *space_build(const struct search_problem *p, const struct stopper *stop, int threads,
+                          struct arena *a, struct err *e);
 
 /** mb->depth for D replicas, in `a`. */
 int *space_depths(const struct space *s, const struct mb_space *mb, int D, struct arena *a);

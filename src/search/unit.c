@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <math.h>
 
+#include "search/outline.h"
 #include "sim/terms.h"
 
 double unit_ring(const struct unit *u, int ca, int cb, int min_ti, int first, int end) {

@@ -29,7 +29,7 @@ static struct fixture *fixture(void) {
     if (search_row(&f.p, &row, NULL, NULL, 1, &a, &e)) fail_msg("%s", e.text);
     f.best = row.plan[0];
     f.D = stage_replicas(&f.best.plan->pipeline[0].stage[0]);
-    f.s = space_build(&f.p, NULL, &a, &e);
+    f.s = space_build(&f.p, NULL, 1, &a, &e);
     for (int k = 0; k < f.s->n_mb; k++)
         if (f.s->mb[k].m == f.best.plan->micro_batch_size) f.mb = &f.s->mb[k];
     f.goal = (struct goal){.objective = OBJECTIVE_THROUGHPUT,
