@@ -114,8 +114,8 @@ fuzzers  := $(patsubst tests/fuzz/%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: all tests config check check-unit check-property check-mpi check-train check-gpu check-cli check-jobs \
-        check-fuzz check-long check-faults check-slurm check-pack check-fresh replay fuzz fuzz-all bench bench-scale figures loop demo \
-        install uninstall deb format lint clean help FORCE
+        check-fuzz check-long check-faults check-slurm check-pack check-fresh replay fuzz fuzz-all bench bench-scale \
+        bench-train figures loop demo install uninstall deb format lint clean help FORCE
 
 ## all: build the planner, build/sailor, and the trainer, build/sailor-train (the default)
 all: $(programs) $(plugin)
@@ -144,6 +144,8 @@ $(B)/%.o: %.cu $(B)/flags
 	@mkdir -p $(@D); echo "  NVCC  $<"
 	$(Q)$(NVCC) $(nvcc_flags) -MMD -MP -c -o $@ $<
 $(plugin_c:%.c=$(B)/%.o): private ALL_CFLAGS += -fPIC
+# its loops with a choice in them become vectors; values are the same
+$(B)/src/train/backend_cpu.o $(B)/src/train/backend_cpu_bf16.o: private ALL_CFLAGS += -fno-trapping-math
 $(nccl_c:%.c=$(B)/%.o): private CPPFLAGS += -isystem $(CUDA_HOME)/include \
     $(if $(filter-out /usr,$(nccl)),-isystem $(nccl)/include)
 
@@ -324,6 +326,10 @@ bench: all $(patsubst tests/bench/%.c,$(BIN)/%,$(filter-out %/bench_gpu.c,$(wild
 ## bench-scale: what pools of many zones and GPU types get after 1 s, 2 s and LIMIT=60 s each
 bench-scale: $(BIN)/sailor
 	$(Q)$(bench_env) tests/bench/scale.sh
+
+## bench-train: training on the CPU beside PyTorch (PYTHON with torch), BENCH_RUNS=5 runs each
+bench-train: all $(BIN)/bench_train
+	$(Q)env $(quiet_env) MPIEXEC=$(call sh,$(MPIEXEC)) $(PYTHON) tests/bench/train.py $(call sh,$(CURDIR)/$(BIN)) $(BENCH_RUNS)
 
 ## loop: profile and netbench on this machine's CPU ranks, plan, train, compare (some minutes)
 loop: all

@@ -509,19 +509,19 @@ static void cpu_rotate(struct backend *b, void *x, const void *table, int n, int
 #define GELU_A ((real)0.7978845608028654) /* sqrt(2 / pi) */
 #define GELU_B ((real)0.044715)
 
-static inline real tanh_real(real x) {
-    real clipped = x > 20 ? 20 : x < -20 ? -20 : x;
-    return 1 - 2 / (exp_real(2 * clipped) + 1);
+static inline real sigmoid_real(real x) {
+    real z = -x > 80 ? 80 : -x; /* exp_real() takes no more than 88 */
+    return 1 / (1 + exp_real(z));
 }
 
-/* exp() alone overflows where the gate is far below zero */
-static inline real sigmoid_real(real x) { return (real)0.5 + (real)0.5 * tanh_real((real)0.5 * x); }
+/* (1 + tanh(x / 2)) / 2 is the sigmoid of x. */
+static inline real gelu_gate(real v) { return sigmoid_real(2 * GELU_A * (v + GELU_B * v * v * v)); }
 
 static void cpu_activate(struct backend *b, void *y, const void *x, enum activation f, size_t n) {
     stored *to = y;
     const stored *from = x;
     if (f == ACTIVATION_SWIGLU) {
-#pragma omp parallel for num_threads(threads_of(b))
+#pragma omp parallel for simd num_threads(threads_of(b))
         for (size_t i = 0; i < n; i++) {
             real gate = get(from[2 * i]);
             to[i] = put(gate * sigmoid_real(gate) * get(from[2 * i + 1]));
@@ -529,17 +529,17 @@ static void cpu_activate(struct backend *b, void *y, const void *x, enum activat
         return;
     }
     if (f == ACTIVATION_RELU) {
-#pragma omp parallel for num_threads(threads_of(b))
+#pragma omp parallel for simd num_threads(threads_of(b))
         for (size_t i = 0; i < n; i++) {
             real v = get(from[i]);
             to[i] = put(v > 0 ? v : 0);
         }
         return;
     }
-#pragma omp parallel for num_threads(threads_of(b))
+#pragma omp parallel for simd num_threads(threads_of(b))
     for (size_t i = 0; i < n; i++) {
         real v = get(from[i]);
-        to[i] = put((real)0.5 * v * (1 + tanh_real(GELU_A * (v + GELU_B * v * v * v))));
+        to[i] = put(v * gelu_gate(v));
     }
 }
 
@@ -548,7 +548,7 @@ static void cpu_activate_back(struct backend *b, void *dx, void *y, const void *
     stored *to = y, *d = dx;
     const stored *from = x, *up = dy;
     if (f == ACTIVATION_SWIGLU) {
-#pragma omp parallel for num_threads(threads_of(b))
+#pragma omp parallel for simd num_threads(threads_of(b))
         for (size_t i = 0; i < n; i++) {
             real gate = get(from[2 * i]), v = get(from[2 * i + 1]), g = get(up[i]), s = sigmoid_real(gate);
             to[i] = put(gate * s * v);
@@ -558,7 +558,7 @@ static void cpu_activate_back(struct backend *b, void *dx, void *y, const void *
         return;
     }
     if (f == ACTIVATION_RELU) {
-#pragma omp parallel for num_threads(threads_of(b))
+#pragma omp parallel for simd num_threads(threads_of(b))
         for (size_t i = 0; i < n; i++) {
             real v = get(from[i]), g = get(up[i]);
             to[i] = put(v > 0 ? v : 0);
@@ -566,11 +566,11 @@ static void cpu_activate_back(struct backend *b, void *dx, void *y, const void *
         }
         return;
     }
-#pragma omp parallel for num_threads(threads_of(b))
+#pragma omp parallel for simd num_threads(threads_of(b))
     for (size_t i = 0; i < n; i++) {
-        real v = get(from[i]), t = tanh_real(GELU_A * (v + GELU_B * v * v * v));
-        real slope = (real)0.5 * (1 + t) + (real)0.5 * v * (1 - t * t) * GELU_A * (1 + 3 * GELU_B * v * v);
-        to[i] = put((real)0.5 * v * (1 + t));
+        real v = get(from[i]), s = gelu_gate(v);
+        real slope = s + v * s * (1 - s) * 2 * GELU_A * (1 + 3 * GELU_B * v * v);
+        to[i] = put(v * s);
         d[i] = put(get(up[i]) * slope);
     }
 }

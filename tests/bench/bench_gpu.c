@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/stats.h"
 #include "formats/devices.h"
@@ -24,7 +25,8 @@ static const struct shape {
 } shapes[] = {
     {"gpt2-124m", 12, 768, 12, 1024, 50257, "gelu"},  {"gpt2-350m", 24, 1024, 16, 1024, 50257, "gelu"},
     {"gpt2-774m", 36, 1280, 20, 1024, 50257, "gelu"}, {"gpt2-1.5b", 48, 1600, 25, 1024, 50257, "gelu"},
-    {"opt-350m", 24, 1024, 16, 2048, 50272, "relu"},  {"tiny", 2, 64, 4, 32, 300, "gelu"}};
+    {"opt-350m", 24, 1024, 16, 2048, 50272, "relu"},  {"gpt-10m", 6, 384, 6, 256, 4096, "gelu"},
+    {"gpt-tiny", 4, 128, 8, 128, 512, "gelu"},        {"tiny", 2, 64, 4, 32, 300, "gelu"}};
 enum { SHAPES = sizeof shapes / sizeof *shapes, WARMUP = 3, REPEAT = 5 };
 
 static const struct job {
@@ -82,18 +84,21 @@ static int train(const struct job *job, const struct shape *s, const struct arch
     struct step_result r;
     double flops = 0, parameters = 0, phase[PHASE_N] = {0}, *time = ARENA_ARRAY(a, double, job->steps);
     size_t used, total;
+    clock_t began = 0;
     plan.n_pipeline = 1;
     plan.pipeline = &pipeline;
     if (grid_make(&grid, &plan, arch, 1, s->name, a, e)) return -1;
     data_synthetic(&data, arch->vocabulary, arch->sequence, 1, a);
     int rc = trainer_make(&t, &grid, &data, b, &comm, o, a, e);
     for (int i = 0; i < WARMUP + job->steps && !rc; i++) {
+        if (i == WARMUP) began = clock();
         trainer_step(&t, &r);
         if (i < WARMUP) continue;
         time[i - WARMUP] = r.time_s;
         for (int p = 0; p < PHASE_N; p++) phase[p] += r.phase_s[p] / job->steps;
     }
     if (rc) return trainer_free(&t), -1;
+    double cpu_s = (double)(clock() - began) / CLOCKS_PER_SEC / job->steps;
     double s_step = median(time, job->steps), peak = peak_of(b), tokens = (double)job->batch * arch->sequence;
     for (int l = 0; l < arch->layers; l++)
         flops += job->batch * arch_flops(arch, l), parameters += (double)arch_params(arch, l, 1);
@@ -108,7 +113,7 @@ static int train(const struct job *job, const struct shape *s, const struct arch
     if (peak > 0)
         printf(", mfu %.1f %% (as llm.c counts: %.1f %%)", 100 * flops / s_step / peak,
                100 * as_llmc / s_step / peak);
-    printf(", loss %.4f\n  %.0f parameters; peak GiB:", r.loss, parameters);
+    printf(", processor %.2f ms, loss %.4f\n  %.0f parameters; peak GiB:", 1e3 * cpu_s, r.loss, parameters);
     for (int m = 0; m < MEMORY_N; m++)
         printf(" %s %.3f,", memory_name[m], (double)t.ledger.peak[m] / (1 << 30));
     printf(" all %.3f; device in use %.3f\n  ms:", (double)t.ledger.total_peak / (1 << 30),

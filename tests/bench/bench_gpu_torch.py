@@ -3,8 +3,8 @@
 
 The same network (head of its own, no dropout), AdamW, gradients summed over the microbatches of a batch, random tokens. bf16: parameters
 in float, computed under autocast, which is how it is usually trained; scaled_dot_product_attention (FlashAttention), torch.compile, fused
-AdamW. fp32 with TF32 products. FLOP are counted as bench_gpu counts them, and as llm.c does. --eager: without torch.compile; --tiny-cpu
-tries the script itself without a GPU."""
+AdamW. fp32 with TF32 products. FLOP are counted as bench_gpu counts them, and as llm.c does. --eager: without torch.compile; --cpu: on
+the processor, and eager."""
 import argparse
 import statistics
 import time
@@ -16,11 +16,19 @@ from torch import nn
 SHAPES = {  # blocks, hidden, heads, sequence, vocabulary, activation
     "gpt2-124m": (12, 768, 12, 1024, 50257, "gelu"), "gpt2-350m": (24, 1024, 16, 1024, 50257, "gelu"),
     "gpt2-774m": (36, 1280, 20, 1024, 50257, "gelu"), "gpt2-1.5b": (48, 1600, 25, 1024, 50257, "gelu"),
-    "opt-350m": (24, 1024, 16, 2048, 50272, "relu"), "tiny": (2, 64, 4, 32, 300, "gelu")}
+    "opt-350m": (24, 1024, 16, 2048, 50272, "relu"), "gpt-10m": (6, 384, 6, 256, 4096, "gelu"),
+    "gpt-tiny": (4, 128, 8, 128, 512, "gelu"), "tiny": (2, 64, 4, 32, 300, "gelu")}
 SUITE = [("gpt2-124m", "bf16", 64, 256, 10), ("gpt2-350m", "bf16", 32, 128, 10), ("gpt2-774m", "bf16", 16, 64, 8),
          ("gpt2-1.5b", "bf16", 16, 64, 8), ("opt-350m", "bf16", 16, 64, 8), ("opt-350m", "fp32", 8, 32, 6)]
 PEAK = {"A100": 312e12, "H100": 989.4e12, "H200": 989.4e12, "GH200": 989.4e12}  # dense bf16, SXM; TF32 is half
 WARMUP = 3
+
+
+def attention(q, k, v):
+    if hasattr(F, "scaled_dot_product_attention"):
+        return F.scaled_dot_product_attention(q, k, v, is_causal=True)
+    later = torch.ones(q.shape[-2], q.shape[-2], dtype=torch.bool).triu(1)  # PyTorch 1
+    return F.softmax((q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5).masked_fill(later, -torch.inf), -1) @ v
 
 
 class Block(nn.Module):
@@ -35,7 +43,7 @@ class Block(nn.Module):
     def forward(self, x):
         n, s, h = x.shape
         q, k, v = self.qkv(self.norm1(x)).view(n, s, 3, self.heads, h // self.heads).permute(2, 0, 3, 1, 4)
-        y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        y = attention(q, k, v)
         x = x + self.out(y.transpose(1, 2).reshape(n, s, h))
         return x + self.fc2(self.activation(self.fc1(self.norm2(x))))
 
@@ -62,7 +70,7 @@ def bench(name, dtype, micro_batch, batch, steps, device, compiled):
     parameters = sum(p.numel() for p in model.parameters())
     padded = model.head.out_features
     step = torch.compile(model) if compiled else model
-    adam = torch.optim.AdamW(model.parameters(), lr=1e-4, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.1, fused=device == "cuda")
+    adam = torch.optim.AdamW(model.parameters(), lr=1e-4, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.1, **({"fused": True} if device == "cuda" else {}))
     token = torch.randint(vocabulary, (micro_batch, sequence), device=device)
     target = torch.randint(vocabulary, (micro_batch, sequence), device=device)
     count = (batch + micro_batch - 1) // micro_batch
@@ -70,6 +78,8 @@ def bench(name, dtype, micro_batch, batch, steps, device, compiled):
     for i in range(WARMUP + steps):
         if device == "cuda":
             torch.cuda.synchronize()
+        if i == WARMUP:
+            processor = time.process_time()
         began = time.perf_counter()
         for _ in range(count):
             with torch.autocast(device, torch.bfloat16, enabled=dtype == "bf16"):
@@ -81,6 +91,7 @@ def bench(name, dtype, micro_batch, batch, steps, device, compiled):
             torch.cuda.synchronize()
         if i >= WARMUP:
             times.append(time.perf_counter() - began)
+    processor = (time.process_time() - processor) / steps
     s = statistics.median(times)
     tokens = count * micro_batch * sequence
     matrices = blocks * (12 * hidden * hidden + 2 * sequence * hidden) + vocabulary * hidden  # multiply-adds per token, forward
@@ -91,7 +102,7 @@ def bench(name, dtype, micro_batch, batch, steps, device, compiled):
     mfu = f", mfu {100 * flops / s / peak:.1f} % (as llm.c counts: {100 * as_llmc / s / peak:.1f} %)" if peak else ""
     memory = f", peak {torch.cuda.max_memory_allocated() / 2**30:.3f} GiB" if device == "cuda" else ""
     print(f"{name} {dtype}, microbatch {micro_batch}, batch {batch}: {1e3 * s:.2f} ms ({1e3 * min(times):.2f} to {1e3 * max(times):.2f}), "
-          f"{tokens / s:.0f} tokens/s, {flops / s / 1e12:.1f} TFLOP/s{mfu}{memory}, {gpu}, torch {torch.__version__}"
+          f"{tokens / s:.0f} tokens/s, {flops / s / 1e12:.1f} TFLOP/s{mfu}{memory}, processor {1e3 * processor:.2f} ms, {gpu}, torch {torch.__version__}"
           f"{', compiled' if compiled else ''}", flush=True)
 
 
@@ -99,13 +110,13 @@ def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("job", nargs="*", help="MODEL fp32|bf16 MICROBATCH BATCH STEPS; without: all of them")
     p.add_argument("--eager", action="store_true")
-    p.add_argument("--tiny-cpu", action="store_true")
+    p.add_argument("--cpu", action="store_true")
     o = p.parse_args()
     if len(o.job) not in (0, 5):
         p.error("expected MODEL fp32|bf16 MICROBATCH BATCH STEPS")
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
-    if o.tiny_cpu:
-        return bench("tiny", "fp32", 2, 4, 3, "cpu", False)
+    if o.cpu:
+        return bench(*(o.job[:2] if o.job else ("tiny", "fp32")), *map(int, o.job[2:] or (2, 4, 3)), "cpu", False)
     for job in [(o.job[0], o.job[1], *map(int, o.job[2:]))] if o.job else SUITE:
         try:
             bench(*job, "cuda", not o.eager)

@@ -1,0 +1,77 @@
+#!/usr/bin/env python3
+"""Training on this machine's processor beside PyTorch: tokens per second of both, in turn. Then one rank with two threads
+against two ranks (D = 2) with one each. A busy machine disturbs the first figure of a row and hardly the second, which
+counts processor time.
+    train.py BIN RUNS [PYTHON-WITH-TORCH]     from the root of the repository; OMP_NUM_THREADS as for any program"""
+import json
+import os
+import re
+import shlex
+import statistics
+import subprocess
+import sys
+import tempfile
+
+binaries, runs = sys.argv[1], int(sys.argv[2])
+python = sys.argv[3] if len(sys.argv) > 3 else sys.executable
+MPIRUN = shlex.split(os.environ.get("MPIEXEC") or "mpirun")
+CASES = ["gpt-tiny fp32 4 16 20", "gpt-10m fp32 2 8 4", "gpt2-124m fp32 1 2 2"]  # model, type, microbatch, batch, steps
+
+
+def output(*words, threads=None):
+    env = dict(os.environ, **({"OMP_NUM_THREADS": str(threads)} if threads else {}))
+    return subprocess.run(words, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=True).stdout
+
+
+def rates(text, tokens):
+    """Tokens per second, and per second of processor time."""
+    return float(re.search(r"(\d+) tokens/s", text)[1]), 1e3 * tokens / float(re.search(r"processor ([\d.]+) ms", text)[1])
+
+
+def spread(values, digits):
+    return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
+
+
+def against_torch(case):
+    name, _, _, batch, _ = case.split()
+    tokens = int(batch) * {"gpt-tiny": 128, "gpt-10m": 256, "gpt2-124m": 1024}[name]
+    ours, theirs = [], []
+    for _ in range(runs):
+        ours.append(rates(output(f"{binaries}/bench_train", *case.split()), tokens))
+        theirs.append(rates(output(python, "tests/bench/bench_gpu_torch.py", "--cpu", *case.split()), tokens))
+    wall, processor = ([o[k] / t[k] for o, t in zip(ours, theirs)] for k in (0, 1))
+    print(f"{name:10} {spread([o[0] for o in ours], 0):26} {spread([t[0] for t in theirs], 0):26} {spread(wall, 2):20} "
+          f"{spread(processor, 2)}", flush=True)
+
+
+def step_s(plan, ranks, threads):
+    lines = output(*MPIRUN, "-n", str(ranks), f"{binaries}/sailor-train", "run", plan, "--steps", "12", "--warmup", "2", "-q", "--json",
+                   "--threads", str(threads), threads=threads).splitlines()
+    steps = [json.loads(line) for line in lines if line.startswith("{")]
+    return statistics.median(s["iteration_time_s"] for s in steps[2:])
+
+
+def ranks_against_threads(model):
+    with tempfile.TemporaryDirectory() as tmp:
+        site = os.path.join(tmp, "site.json")
+        with open(site, "w", encoding="utf-8") as f:
+            json.dump({"format": "sailor-site/1", "name": "local", "source": "made up", "zones": ["local"], "gpus": [
+                {"name": "cpu", "memory_bytes": 16 * 2**30, "gpus_per_node": 2}], "links": {"fits": [], "rows": []}}, f)
+        for d in (1, 2):
+            replicas = [{"gpu": "cpu", "tp": 1, "zone": "local"}] * d
+            with open(os.path.join(tmp, f"{d}.json"), "w", encoding="utf-8") as f:
+                json.dump({"format": "sailor-plan/1", "model": model, "site": site, "global_batch_size": 32, "micro_batch_size": 4,
+                           "pipelines": [{"stages": [{"layers": [0, 6], "replicas": replicas}]}]}, f)
+        ratio = [step_s(os.path.join(tmp, "1.json"), 1, 2) / step_s(os.path.join(tmp, "2.json"), 2, 1) for _ in range(runs)]
+    print(f"{model}: 2 ranks (D = 2) are {spread(ratio, 2)} times as fast as 1 rank with 2 threads", flush=True)
+
+
+try:
+    print("# PyTorch", output(python, "-c", "import torch; print(torch.__version__)").strip(), f"{runs} runs each, in turn, load",
+          open("/proc/loadavg", encoding="ascii").read().split()[0])
+    print(f"{'fp32':10} {'tokens/s':26} {'PyTorch':26} {'ratio':20} ratio by processor time")
+    for c in CASES:
+        against_torch(c)
+except subprocess.CalledProcessError:
+    print(f"# no PyTorch behind {python}: nothing to compare with")
+ranks_against_threads("gpt-tiny")
