@@ -70,7 +70,8 @@ def bench(name, dtype, micro_batch, batch, steps, device, compiled):
     parameters = sum(p.numel() for p in model.parameters())
     padded = model.head.out_features
     step = torch.compile(model) if compiled else model
-    adam = torch.optim.AdamW(model.parameters(), lr=1e-4, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.1, **({"fused": True} if device == "cuda" else {}))
+    fused = {"fused": True} if device == "cuda" else {}
+    adam = torch.optim.AdamW(model.parameters(), lr=1e-4, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.1, **fused)
     token = torch.randint(vocabulary, (micro_batch, sequence), device=device)
     target = torch.randint(vocabulary, (micro_batch, sequence), device=device)
     count = (batch + micro_batch - 1) // micro_batch
@@ -102,8 +103,8 @@ def bench(name, dtype, micro_batch, batch, steps, device, compiled):
     mfu = f", mfu {100 * flops / s / peak:.1f} % (as llm.c counts: {100 * as_llmc / s / peak:.1f} %)" if peak else ""
     memory = f", peak {torch.cuda.max_memory_allocated() / 2**30:.3f} GiB" if device == "cuda" else ""
     print(f"{name} {dtype}, microbatch {micro_batch}, batch {batch}: {1e3 * s:.2f} ms ({1e3 * min(times):.2f} to {1e3 * max(times):.2f}), "
-          f"{tokens / s:.0f} tokens/s, {flops / s / 1e12:.1f} TFLOP/s{mfu}{memory}, processor {1e3 * processor:.2f} ms, {gpu}, torch {torch.__version__}"
-          f"{', compiled' if compiled else ''}", flush=True)
+          f"{tokens / s:.0f} tokens/s, {flops / s / 1e12:.1f} TFLOP/s{mfu}{memory}, processor {1e3 * processor:.2f} ms, "
+          f"{gpu}, torch {torch.__version__}{', compiled' if compiled else ''}", flush=True)
 
 
 def main():
