@@ -747,7 +747,6 @@ int backend_cpu_open(struct backend *b, int threads, struct err *e) {
         return err_set(e, EXIT_INTERNAL, "out of memory: backend cpu");
     }
     c->threads = threads;
-    blas_threads(1);
     if (blas_prepare(threads, e)) {
         free(c->tiles);
         free(c);

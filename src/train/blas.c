@@ -1,4 +1,5 @@
 #include "train/blas.h"
+#include "base/arena.h"
 #include "train/die.h"
 
 #include <cblas.h>
@@ -7,11 +8,15 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <time.h>
 
 /* Libraries bring threads of their own; all they disagree on is the name of the knob ... */
 extern void openblas_set_num_threads(int) __attribute__((weak));
 extern void bli_thread_set_num_threads(long) __attribute__((weak));
+/* ... where they keep work space ... */
+extern void *blas_memory_alloc(int) __attribute__((weak));
+extern void blas_memory_free(void *) __attribute__((weak));
 /* ... and how to ask for their version. */
 extern char *openblas_get_config(void) __attribute__((weak));
 extern char *bli_info_get_version_str(void) __attribute__((weak));
@@ -56,6 +61,21 @@ static void *watch(void *own) {
     return NULL;
 }
 
+static void product(int n, const float *a, const float *b, float *c) {
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, n, n, n, 1, a, n, b, n, 0, c, n);
+}
+
+/* OpenBLAS starts threads when it is loaded, and each keeps a work space from its start on. One that starts
+ * late would take what a product has left, which is then missing in the middle of a step: it has started when
+ * it has had a share of a product. */
+static void first_shares(struct arena *a) {
+    enum { N = 512 };
+    struct rlimit space;
+    if (getrlimit(RLIMIT_AS, &space) || space.rlim_cur == RLIM_INFINITY) return;
+    float *x = arena_alloc(a, 2 * sizeof *x * N * N);
+    product(N, x, x, x + N * N);
+}
+
 /* Large enough for the work space: where there are kernels for small products, these do without. */
 static void first_products(int threads) {
     enum { N = 160 };
@@ -64,17 +84,33 @@ static void first_products(int threads) {
         float a[N * N], b[N * N], c[N * N];
         for (int i = 0; i < N * N; i++) a[i] = b[i] = 1;
 #pragma omp barrier
-        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, N, N, N, 1, a, N, b, N, 0, c, N);
+        product(N, a, b, c);
     }
+}
+
+/* One product may end before the next begins, and leave it its work space. */
+static void first_work_spaces(int threads) {
+    enum { MOST = 128 }; /* OpenBLAS has a list of fixed length */
+    void *space[MOST];
+    int n = threads < MOST ? threads : MOST;
+    if (!blas_memory_alloc || !blas_memory_free) return;
+    for (int i = 0; i < n; i++) space[i] = blas_memory_alloc(0);
+    for (int i = 0; i < n; i++)
+        if (space[i]) blas_memory_free(space[i]);
 }
 
 int blas_prepare(int threads, struct err *e) {
     struct watcher w = {.threads = threads};
+    struct arena a = {0};
     pthread_t watcher;
     int bad = pthread_create(&watcher, NULL, watch, &w);
     if (bad) return err_set(e, EXIT_INTERNAL, "out of memory: no more threads can be started");
+    first_shares(&a);
+    blas_threads(1);
     first_products(threads);
+    first_work_spaces(threads);
     atomic_store(&w.done, true);
     pthread_join(watcher, NULL);
+    arena_free(&a);
     return 0;
 }

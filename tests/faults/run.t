@@ -83,6 +83,12 @@ for kib in 150000 250000 330000 400000; do
     limited $kib "${one[@]}" --steps 1 -q
     ends "run within $kib KiB of address space ends, and says why"
 done
+for threads in 1 2; do # OpenBLAS looked for work space in the middle of a step, for ever
+    for kib in 370000 435000 495000; do
+        limited $kib "$train" run "$tmp/one.json" --threads $threads --steps 1 -q
+        ends "run of $threads threads within $kib KiB ends"
+    done
+done
 for kib in 150000 200000; do # OpenBLAS's handler at exit waited for a thread without memory
     limited $kib "$train" weights "$tmp/c.h5" --model gpt-tiny -o "$tmp/w.safetensors" -f
     ends "weights within $kib KiB of address space ends"
