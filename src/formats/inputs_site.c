@@ -86,6 +86,8 @@ static double *unknowns(int n, struct arena *a) {
 
 /* A fit and its peak that are further apart than this are in other units; than that, doubtful. */
 static const double UNITS_OFF = 1000, DOUBTFUL = 10;
+/* No link is slower than one byte a second, or a thousand times faster than any that was built. */
+static const double SLOWEST_BPS = 1, FASTEST_BPS = 1e15;
 
 static bool apart(const struct link *l, double factor) {
     double ratio = link_top_Bps(l) / l->peak_Bps;
@@ -107,6 +109,10 @@ static int read_fit(const struct json_at *at, struct link *l, struct site_reader
             at, r->e,
             "no bandwidth above 0 between 64 KiB and 1 GiB; expected [c2, c1, c0, peak] of a link "
             "that works");
+    if (!(link_least_Bps(l) >= SLOWEST_BPS && link_top_Bps(l) <= FASTEST_BPS))
+        return json_fail(
+            at, r->e, "a fit of %.3g to %.3g B/s; expected c2, c1, c0 in 1e9 B/s, of a link of %g to %g B/s",
+            link_least_Bps(l), link_top_Bps(l), SLOWEST_BPS, FASTEST_BPS);
     if (apart(l, UNITS_OFF))
         return json_fail(at, r->e,
                          "a fit of up to %.3g B/s and a peak of %.3g B/s; expected c2, c1, c0 in 1e9 B/s and "

@@ -77,8 +77,18 @@ bool link_settle(struct link *l) {
     return fit(l, from) > 0 && fit(l, to) > 0;
 }
 
-double link_top_Bps(const struct link *l) {
-    double from = log_size(l->min_bytes > 0 ? l->min_bytes : MEASURED_MIN_BYTES),
-           to = log_size(l->max_bytes > 0 ? l->max_bytes : MEASURED_MAX_BYTES);
-    return 1e9 * fit(l, top(l, from, to));
+static double first_size(const struct link *l) {
+    return log_size(l->min_bytes > 0 ? l->min_bytes : MEASURED_MIN_BYTES);
+}
+
+static double last_size(const struct link *l) {
+    return log_size(l->max_bytes > 0 ? l->max_bytes : MEASURED_MAX_BYTES);
+}
+
+double link_top_Bps(const struct link *l) { return 1e9 * fit(l, top(l, first_size(l), last_size(l))); }
+
+double link_least_Bps(const struct link *l) {
+    double from = first_size(l), to = last_size(l), vertex = -l->c1 / (2 * l->c2);
+    double end = fmin(fit(l, from), fit(l, to));
+    return 1e9 * (l->c2 > 0 && vertex > from && vertex < to ? fmin(end, fit(l, vertex)) : end);
 }

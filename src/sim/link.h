@@ -10,6 +10,7 @@ bool link_settle(struct link *l);
 static inline double link_rated_Bps(const struct link *l, double bytes) {
     return bytes / (l->latency_s + bytes / l->rate_Bps);
 }
-/** The largest bandwidth of the fit at those sizes. */
+/** The largest and the least bandwidth of the fit at those sizes. */
 double link_top_Bps(const struct link *l);
+double link_least_Bps(const struct link *l);
 #endif

@@ -128,6 +128,11 @@ static void what_cannot_be_is_refused_or_noted(void **state) {
         {"[-1,0,-1,1e10]", "no bandwidth above 0"},
         {"[0,0,1e10,1e10]", "expected c2, c1, c0 in 1e9 B/s"},
         {"[0,0,10,10]", "expected c2, c1, c0 in 1e9 B/s"},
+        {"[0,0,1e-300,0]", "a fit of 1e-291 to 1e-291 B/s"},
+        {"[0,0,9e-10,0]", "of a link of 1 to 1e+15 B/s"},
+        {"[0,1e-10,5e-10,0]", "of a link of 1 to 1e+15 B/s"},
+        {"[1e-10,0,5e-10,0]", "of a link of 1 to 1e+15 B/s"},
+        {"[0,0,2e6,0]", "of a link of 1 to 1e+15 B/s"},
     };
     struct workload w;
     (void)state;
@@ -138,6 +143,7 @@ static void what_cannot_be_is_refused_or_noted(void **state) {
     }
     assert_int_equal(read_site("[0,0,10,1e10]", &w), 0);
     assert_null(w.site->note);
+    assert_int_equal(read_site("[0,0,1e-9,0]", &w), 0);
     assert_int_equal(read_site("[0,0,10,5e9]", &w), 0);
     assert_null(w.site->note);
     assert_int_equal(read_site("[0,0,10,1e11]", &w), 0);
