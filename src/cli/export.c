@@ -209,6 +209,7 @@ static int write_plan(const struct source *s, struct arena *a, struct err *e) {
         if (!p) return -1;
         text = export_text(t, s->job, p, a);
     }
+    if (file_spare_read(o.out, edits ? s->path : NULL, e)) return -1;
     return file_write(o.out, text, strlen(text), e);
 }
 

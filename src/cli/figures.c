@@ -352,6 +352,7 @@ static int run(const char **file, int n, struct arena *a, struct err *e) {
     const char *inputs = inputs_dir(o.inputs, a, e);
     if (!inputs || file_can_create(o.out, o.force, "-f overwrites it", e)) return -1;
     if (published_load(arena_printf(a, "%s/published/figures.json", inputs), &f.published, a, e)) return -1;
+    if (file_spare_read(o.out, NULL, e)) return -1;
     for (size_t i = 0; i < sizeof figures / sizeof *figures; i++)
         if (!o.figure || !strcmp(o.figure, figures[i].name)) {
             any = true;
@@ -368,6 +369,7 @@ static int run(const char **file, int n, struct arena *a, struct err *e) {
     if (!any)
         return err_set(e, EXIT_INPUT,
                        "figures: --figure '%s': expected fig5, fig7, fig8b, fig10, fig11 or fig12", o.figure);
+    if (file_spare_read(o.out, NULL, e)) return -1;
     show_walks(&f);
     show_estimates(&f);
     return store(&f, now_s() - from_s);

@@ -448,6 +448,12 @@ static int read_warm(struct session *s, struct arena *a, struct err *e) {
     return 0;
 }
 
+/* No file that was read is replaced, but for those that the results go on from. */
+static int spare_inputs(const struct session *s, struct err *e) {
+    const char *own = o.warm && s->path && file_same(s->path, o.warm) ? o.warm : o.resume;
+    return mpx_agree(&s->mpi, s->mpi.rank == 0 ? file_spare_read(s->path, own, e) : 0, e);
+}
+
 static int open_output(struct session *s, const char *job_path, struct err *e) {
     s->path = o.out ? o.out : o.resume;
     if (!s->path) return 0;
@@ -458,7 +464,7 @@ static int open_output(struct session *s, const char *job_path, struct err *e) {
                      results_can_create(s->path, force, e)
                  ? -1
                  : 0;
-    return mpx_agree(&s->mpi, rc, e);
+    return mpx_agree(&s->mpi, rc, e) ? -1 : spare_inputs(s, e);
 }
 
 /* How far estimates may be off; with --risk every rank plans in a world where they are. */
@@ -554,7 +560,7 @@ static bool answer_known(struct session *s, int i, struct arena *a) {
 /* All rows that are not finished. 1 = stopped early. */
 static int run_rows(struct session *s, struct arena *a, struct err *e) {
     const void *extra = NULL;
-    if (load_extra(s, &extra, a, e)) return -1;
+    if (load_extra(s, &extra, a, e) || spare_inputs(s, e)) return -1;
     for (int i = 0; i < s->job.n_pool; i++) {
         struct row_result *row = &s->results.row[i];
         int rc = finished(row) || answer_known(s, i, a) ? 0 : solve_row(s, i, extra, a, e);

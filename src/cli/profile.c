@@ -53,7 +53,7 @@ static int profile(const char **name, int n, struct arena *a, struct err *e) {
     if (profile_estimate(w.model, o.gpu, dtypes[o.dtype], o.framework, NULL, o.inputs, &text, a, e))
         return -1;
     text_add(&out, "%s", text);
-    int rc = file_write(o.output, out.s, out.n, e);
+    int rc = file_spare_read(o.output, NULL, e) ? -1 : file_write(o.output, out.s, out.n, e);
     text_free(&out);
     return rc;
 }

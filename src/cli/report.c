@@ -126,6 +126,7 @@ static int report(const char **file, int n, struct arena *a, struct err *e) {
     complete_model(&r, &gauge, a);
     cli_peaks_load(&gauge.peaks, r.job->workload.site, r.job->workload.element_bytes, o.inputs);
     if (limited && limits_answer(file[0], &r, &o.limits, &within, a, e)) return -1;
+    if (file_spare_read(o.html, NULL, e)) return -1;
     if (o.html) return write_html(limited ? &within : &r, a, e);
     if (!o.json)
         show_head(file[0], &r, limited ? limits_text(&o.limits, a) : NULL, a);

@@ -245,6 +245,7 @@ static int simulate_all(const char **file, int n_file, struct arena *a, struct e
         n += n_part[i];
         note_estimated(part[i], n_part[i]);
     }
+    if (file_spare_read(o.trace, NULL, e)) return -1;
     if (o.trace && n != 1) return err_set(e, EXIT_INPUT, "simulate: --trace: %d plans; expected one", n);
     struct session s = {.by = {.index = o.estimator, .corrected = o.corrected, .inputs = o.inputs}};
     struct table *t = table_new(

@@ -173,6 +173,7 @@ static int site(const char **file, int n, struct arena *a, struct err *e) {
         if (file_spare(o.output, in[i], e)) return -1;
     if (o.output && file_can_create(o.output, o.force, "use -f to overwrite it", e)) return -1;
     int rc = make(&d, &t, a, e);
+    if (!rc) rc = file_spare_read(o.output, o.merge ? site_path(o.merge, o.inputs, a) : NULL, e);
     if (!rc) rc = file_write(o.output, t.s, t.n, e);
     for (const struct draft_note *x = d.note; x && !rc; x = x->next)
         fprintf(stderr, "sailor: %s\n", text_printable(x->text, a));

@@ -110,6 +110,13 @@ static int unknown_name(const struct json_at *at, const char *ref, const char *f
                      name_hint(ref, names, n, k->arena));
 }
 
+const char *site_path(const char *site, const char *inputs, struct arena *a) {
+    struct err none;
+    const char *dir = is_path(site) ? NULL : inputs_dir(inputs, a, &none);
+    if (is_path(site)) return site;
+    return dir ? arena_printf(a, "%s/sites/%s.json", dir, site) : NULL;
+}
+
 /** The file that a name or a path in `at` means. */
 static int locate(const struct json_at *at, const char *ref, const char *folder, struct lookup *k,
                   const char **path) {

@@ -29,6 +29,9 @@ int model_load(const char *model, const char *inputs, struct workload *w, struct
 int site_load(const char *site, const char *inputs, struct workload *w, const char **text, struct arena *a,
               struct err *e);
 
+/** The path of the site file that a name or a path means, whether or not it is there; NULL: no inputs/. */
+const char *site_path(const char *site, const char *inputs, struct arena *a);
+
 /** The path of the job called `name` in an inputs directory or its examples/; NULL if there is none. */
 const char *job_named(const char *dir, const char *name, struct arena *a);
 

@@ -81,6 +81,38 @@ int file_spare(const char *out, const char *in, struct err *e) {
                    strcmp(out, in) ? in : "itself");
 }
 
+/* ---- what was read ---- */
+
+struct seen {
+    dev_t device;
+    ino_t inode;
+    const char *path;
+    struct seen *before;
+};
+static struct arena seen_arena;
+static struct seen *seen_last;
+
+static const struct seen *seen_find(const struct stat *st) {
+    const struct seen *x = seen_last;
+    while (x && (x->device != st->st_dev || x->inode != st->st_ino)) x = x->before;
+    return x;
+}
+
+static void seen_add(const char *path, const struct stat *st) {
+    if (!S_ISREG(st->st_mode) || seen_find(st)) return;
+    struct seen *x = ARENA_NEW(&seen_arena, struct seen);
+    *x = (struct seen){st->st_dev, st->st_ino, arena_strdup(&seen_arena, path), seen_last};
+    seen_last = x;
+}
+
+int file_spare_read(const char *out, const char *own, struct err *e) {
+    struct stat st;
+    const struct seen *x = out && !stat(out, &st) ? seen_find(&st) : NULL;
+    if (!x || (own && file_same(out, own))) return 0;
+    return err_set(e, EXIT_INPUT, "%s: would replace %s, which is read; expected another path", out,
+                   strcmp(out, x->path) ? x->path : "itself");
+}
+
 int file_begin(struct file_temp *f, const char *path, struct err *e) {
     int bad = follow(path, f->target);
     f->path = path;
@@ -167,6 +199,7 @@ static int open_to_read(const char *path, struct limits may, struct stat *st, st
                                         : "a device",
                 may.pipes ? "" : "regular ");
     } else {
+        seen_add(path, st);
         return fd;
     }
     if (fd >= 0) close(fd);

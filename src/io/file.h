@@ -17,6 +17,10 @@ int file_can_create(const char *path, bool force, const char *hint, struct err *
  * nowhere. Returns 0, or -1 with *e set (EXIT_INPUT). */
 int file_spare(const char *out, const char *in, struct err *e);
 
+/** The same of every file that this process has read so far, also of those that only another one names; but
+ * for `own`, which may be replaced: its result is made of it. NULL: there is none. */
+int file_spare_read(const char *out, const char *own, struct err *e);
+
 /** Write n bytes; NULL is stdout, a device is written as it is, a symbolic link keeps pointing to its file,
  * also to one that is not there yet.
  * -1: *e set (EXIT_INTERNAL), and what stood at `path` is untouched. */

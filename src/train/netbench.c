@@ -315,6 +315,7 @@ static int netbench(void *ctx, struct arena *a, struct err *e) {
     if (!rc && o.gpu && find(o.gpu, gpu, w.site->n_gpu) < 0)
         rc =
             err_set(e, EXIT_INPUT, "netbench: --gpu %s: expected a GPU type of site %s", o.gpu, w.site->name);
+    if (!rc && m->rank == 0) rc = file_spare_read(o.output, site_path(o.site, o.inputs, a), e);
     if (mpx_agree(m, rc, e) || bench(b, a, e)) return -1;
     if (m->rank == 0) {
         for (int i = 0; i < b->n && !o.quiet; i++) show(&b->samples[i], a);

@@ -313,6 +313,7 @@ static int profile(void *ctx, struct arena *a, struct err *e) {
     if (!o.gpu) return err_set(e, EXIT_INPUT, "profile: --gpu: missing; expected the name of the device");
     if (!rc) rc = model_load(model, o.inputs, &w, a, e);
     if (!rc) rc = arch_make(&p->arch, w.model, e);
+    if (!rc && p->mpx.rank == 0) rc = file_spare_read(o.output, NULL, e);
     if (mpx_agree(&p->mpx, rc, e)) return -1;
     p->model = w.model->name;
     struct train_choice choice = {o.backend, o.comm, o.threads, train_elem(o.dtype)};

@@ -411,6 +411,14 @@ static int check_options(struct run_session *j, struct err *e) {
     return mpx_agree(&j->mpx, rc, e);
 }
 
+/* Nor is what only the plan or the data name replaced. */
+static int spare_inputs(const struct run_session *j, struct err *e) {
+    const char *to[] = {o.output, o.checkpoint, o.trace};
+    int rc = 0;
+    for (int i = 0; i < 3 && j->mpx.rank == 0 && !rc; i++) rc = file_spare_read(to[i], NULL, e);
+    return mpx_agree(&j->mpx, rc, e);
+}
+
 /* What the measurement says of the run as a whole. */
 static void describe(struct run_session *j) {
     struct measure *m = &j->measure;
@@ -460,6 +468,7 @@ static int run(void *ctx, struct arena *a, struct err *e) {
     (void)a; /* the session has it */
     if (check_options(j, e)) return -1;
     if (load_plan(j, e) || load_data(j, e)) return -1; /* the same on all ranks */
+    if (spare_inputs(j, e)) return -1;
     struct train_choice choice = {
         .backend = o.backend, .comm = o.comm, .threads = o.threads, .elem = train_elem(j->dtype)};
     if (mpx_agree(&j->mpx, train_open(&j->mpx, choice, &j->backend, &j->comm, e), e)) return -1;

@@ -219,7 +219,7 @@ static int weights(const char **file, int n, struct arena *a, struct err *e) {
     if (file_can_create(o.output, o.force, "-f overwrites it", e)) return -1;
     if (model_load(o.model, o.inputs, &w, a, e) || arch_make(&arch, w.model, e)) return -1;
     if (h5_check(file[0], e) || checkpoint_open(&r, file[0], &arch, a, e)) return -1;
-    int rc = file_begin(&out, o.output, e);
+    int rc = file_spare_read(o.output, NULL, e) ? -1 : file_begin(&out, o.output, e);
     if (!rc && (rc = write_all(out.fd, &r, &arch, a, e)))
         file_drop(&out);
     else if (!rc)

@@ -154,6 +154,46 @@ for option in -o --trace; do
 done
 spares ck.h5 "$train" weights "$tmp/ck.h5" --model gpt-tiny -o OUT
 spares tiny.json "$train" profile "$tmp/tiny.json" --gpu cpu -q -o OUT
+# what only the job, the plan, the model or the data name
+mkdir "$tmp/in"
+cp -r inputs/models inputs/sites inputs/profiles inputs/*.json "$tmp/in"
+mkdir -p "$tmp/profiles/own"
+sed 's/"opt-350m"/"own"/' inputs/models/opt-350m.json >"$tmp/own.json"
+sed 's/"opt-350m"/"own"/' inputs/profiles/opt-350m/A100-40.json >"$tmp/profiles/own/A100-40.json"
+cp inputs/models/gpt-tiny.json "$tmp/tiny2.json"
+cp inputs/sites/gcp.json "$tmp/there.json"
+cp inputs/sites/local.json "$tmp/here.json"
+sed 's/"model": "gpt-tiny"/"model": ".\/tiny2.json"/; s/"site": "local"/"site": ".\/here.json"/' "$tmp/plan.json" >"$tmp/by-path.json"
+cat >"$tmp/by-path-job.json" <<'EOF'
+{"format": "sailor-job/1", "model": "./own.json", "site": "./there.json", "global_batch_size": 8, "objective": "throughput",
+ "pools": [{"gpus": [{"zone": "us-central1-a", "gpu": "A100-40", "count": 2}]}]}
+EOF
+for file in own.json there.json profiles/own/A100-40.json in/devices.json in/residuals.json; do
+    for command in plan whatif replan; do
+        spares $file "$sailor" $command "$tmp/by-path-job.json" --inputs "$tmp/in" -q --threads 1 -o OUT
+    done
+done
+run "$sailor" plan "$tmp/j.json" -q --threads 1 -o "$tmp/r2.h5"
+run "$sailor" export "$tmp/r2.h5" -o "$tmp/big.json"
+for file in in/models/opt-350m.json in/sites/gcp.json in/profiles/opt-350m/A100-40.json; do
+    spares $file "$sailor" simulate "$tmp/big.json" --inputs "$tmp/in" --trace OUT
+done
+for file in tiny2.json here.json; do
+    for option in -o --checkpoint --trace; do
+        spares $file "$train" run "$tmp/by-path.json" --steps 1 --threads 1 -q $option OUT
+    done
+    spares $file "$sailor" export "$tmp/by-path.json" --format megatron -o OUT
+done
+spares in/models/gpt-tiny.json "$train" profile gpt-tiny --inputs "$tmp/in" --gpu cpu -q -o OUT
+spares in/models/gpt-tiny.json "$train" weights "$tmp/ck.h5" --model gpt-tiny --inputs "$tmp/in" -o OUT
+spares in/devices.json "$sailor" profile "$tmp/llama.json" --inputs "$tmp/in" --gpu H100-80 -o OUT
+spares in/links.json "$sailor" site --preset H100-80,ib-ndr --inputs "$tmp/in" -o OUT
+run "$mpiexec" -n 2 "$train" netbench --inputs "$tmp/in" --seconds 0.01 --largest 19 -q -o "$tmp/in/sites/local.json" -f
+[ "$rc" = 0 ] && grep -q "links measured" "$tmp/in/sites/local.json"
+ok $? "netbench, the site that it measured"
+run "$sailor" site -m local --inputs "$tmp/in" --preset A100-40 -o "$tmp/in/sites/local.json" -f
+[ "$rc" = 0 ] && grep -q A100-40 "$tmp/in/sites/local.json"
+ok $? "site --merge, the site that it changed"
 run "${one[@]}" --resume "$tmp/ck.h5" --checkpoint "$tmp/d/up/ck.h5"
 expect 0 "a run that goes on replaces its checkpoint"
 run "$sailor" plan "$tmp/j.json" -q --threads 1 --warm "$tmp/r.h5" -o "$tmp/r.h5" -f
