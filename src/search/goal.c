@@ -13,6 +13,27 @@ bool goal_front_covers(const struct goal *g, double t, double c) {
     return lo > 0 && g->front[lo - 1].cost_usd <= c;
 }
 
+/* A point of the front covers what takes its time, or longer, and costs as much as it, or more. */
+static double front_longest_useful(const struct goal *g, double usd_per_s) {
+    double longest = INFINITY;
+    for (int i = 0; i < g->n_front; i++) {
+        const struct point *x = &g->front[i];
+        if (x->cost_usd <= 0)
+            longest = fmin(longest, x->time_s);
+        else if (usd_per_s > 0)
+            longest = fmin(longest, fmax(x->time_s, x->cost_usd / usd_per_s));
+    }
+    return longest;
+}
+
+double goal_longest_useful(const struct goal *g, double usd_per_s) {
+    double longest = g->max_time_s;
+    if (g->objective == OBJECTIVE_THROUGHPUT) longest = fmin(longest, g->best);
+    if (g->objective == OBJECTIVE_COST && usd_per_s > 0) longest = fmin(longest, g->best / usd_per_s);
+    if (g->objective == OBJECTIVE_FRONTIER) longest = fmin(longest, front_longest_useful(g, usd_per_s));
+    return usd_per_s > 0 ? fmin(longest, g->max_usd / usd_per_s) : longest;
+}
+
 bool goal_front_insert(struct goal *g, int cap, double t, double c) {
     int keep = 0;
     for (int i = 0; i < g->n_front; i++)

@@ -29,6 +29,9 @@ static inline double goal_longest_time(double min_per_s) {
 /** Is a point of the front no slower and no more expensive? */
 bool goal_front_covers(const struct goal *g, double time_s, double cost_usd);
 
+/** The longest time at which a plan of this rent can still be of use. */
+double goal_longest_useful(const struct goal *g, double usd_per_s);
+
 /** Put a point into the front, which has room for `cap`, and drop the points that it dominates. False: no
  * room. */
 bool goal_front_insert(struct goal *g, int cap, double time_s, double cost_usd);

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 static void make_surrogates(struct window_tables *v, struct arena *a) {
@@ -65,15 +66,47 @@ static double price_cap(const struct window_tables *v, const struct surrogate *q
     return q->price ? fmin(q->cap, v->w.r_hi) : q->cap;
 }
 
-/* What the cells of the window's scope can give. */
+/* GPUs of one kind, and what they count for. */
+struct offer {
+    double weight, usd_per_s;
+    int gpus;
+};
+
+static int by_weight_for_money(const void *a, const void *b) {
+    const struct offer *x = a, *y = b;
+    double one = x->weight * y->usd_per_s, other = y->weight * x->usd_per_s;
+    return (one < other) - (one > other);
+}
+
+/* The most weight that a rent pays for: whole GPUs of each kind, and as if the last kind came in parts. */
+static double most_for_rent(struct offer *o, int n, double rent) {
+    double weight = 0, left = rent;
+    qsort(o, (size_t)n, sizeof *o, by_weight_for_money);
+    for (int i = 0; i < n; i++) {
+        double paid =
+                   o[i].usd_per_s > 0 ? fmin(floor(rent / o[i].usd_per_s), left / o[i].usd_per_s) : o[i].gpus,
+               take = fmin(o[i].gpus, paid);
+        weight += o[i].weight * take;
+        left -= take * o[i].usd_per_s;
+    }
+    return weight * (1 + 1e-9);
+}
+
+/* What the cells of the window's scope can give, for its rent. */
 static void set_caps(struct window_tables *v) {
     const struct space *s = v->s;
+    bool short_of_money = s->money && v->w.r_hi < s->most_usd_per_s;
     for (int k = 0; k < v->n_surrogate; k++) {
         struct surrogate *q = &v->surrogate[k];
+        struct offer offer[ZONES_MAX * GPUS_MAX];
+        int n = 0;
         q->cap = 0;
         for (int c = 0; c < s->n_cell; c++)
-            if (s->n_region == 1 || v->w.scope >= s->n_region || s->cell[c].region == v->w.scope)
+            if (s->n_region == 1 || v->w.scope >= s->n_region || s->cell[c].region == v->w.scope) {
+                offer[n++] = (struct offer){q->weight[s->cell[c].gpu], s->cell[c].usd_per_s, s->cell[c].gpus};
                 q->cap += q->weight[s->cell[c].gpu] * s->cell[c].gpus;
+            }
+        if (short_of_money) q->cap = fmin(q->cap, most_for_rent(offer, n, v->w.r_hi * (1 + 1e-9)));
     }
 }
 
@@ -270,18 +303,9 @@ static void raise_floors(struct window_tables *v) {
     v->w.y_lo = lo;
 }
 
-/* The longest iteration time that may still be of use. */
-static double useful_time(const struct window_tables *v, double usd) {
-    double top = v->goal->max_time_s;
-    if (v->goal->objective == OBJECTIVE_THROUGHPUT) top = fmin(top, v->goal->best);
-    if (v->goal->objective == OBJECTIVE_COST && usd > 0) top = fmin(top, v->goal->best / usd);
-    if (usd > 0) top = fmin(top, v->goal->max_usd / usd);
-    return top;
-}
-
 /* Beyond the longest useful time nothing was looked at. */
 double window_refuted_time(const struct window_tables *v) {
-    return fmin(v->refuted_s, useful_time(v, 0) * (1 + 1e-9));
+    return fmin(v->refuted_s, goal_longest_useful(v->goal, 0) * (1 + 1e-9));
 }
 
 bool window_open(struct window_tables *v, struct window w) {
@@ -308,7 +332,7 @@ bool window_open(struct window_tables *v, struct window w) {
                 return false;
             }
         }
-        double slack = fmax(0, useful_time(v, usd) * (1 + 1e-9) - v->w.time_lb);
+        double slack = fmax(0, goal_longest_useful(v->goal, usd) * (1 + 1e-9) - v->w.time_lb);
         double x_hi = v->u->M > 1 ? fmin(v->w.x_hi, v->w.x_lo + slack / (v->u->M - 1)) : v->w.x_hi;
         double y_hi = fmin(v->w.y_hi, v->w.y_lo + slack);
         bool again = x_hi - v->w.x_lo < 0.7 * (v->w.x_hi - v->w.x_lo) ||
@@ -333,9 +357,7 @@ struct window window_first(const struct window_tables *v, int scope) {
     w.x_hi += 2 * mb->slowest;
     w.y_hi = v->u->slowest_ring;
     for (int l = 0; l < L; l++) w.x_lo = fmax(w.x_lo, mb->layer_min[l]);
-    double top = v->goal->max_time_s; /* no use looking above the incumbent */
-    if (v->goal->objective == OBJECTIVE_THROUGHPUT) top = fmin(top, v->goal->best);
-    top *= 1 + 1e-9;
+    double top = goal_longest_useful(v->goal, 0) * (1 + 1e-9); /* no use looking above the incumbent */
     if (v->u->M > 1) w.x_hi = fmin(w.x_hi, top / (v->u->M - 1));
     w.x_hi = fmin(w.x_hi, top);
     w.y_hi = fmin(w.y_hi, top);
@@ -347,10 +369,19 @@ struct window window_first(const struct window_tables *v, int scope) {
     return w;
 }
 
+/* Of a GPU that is not free. Merged zones have the price of the cheapest, windows that of the real one. */
+static double least_rent(const struct space *s) {
+    const struct space *real = s->merged_from ? s->merged_from : s;
+    double usd = INFINITY;
+    for (int c = 0; c < real->n_cell; c++)
+        if (real->cell[c].usd_per_s > 0) usd = fmin(usd, real->cell[c].usd_per_s);
+    return usd;
+}
+
 bool window_split(const struct window_tables *v, const struct window *w, struct window half[2]) {
     double dx = v->u->M > 1 ? (v->u->M - 1) * (w->x_hi - w->x_lo) : 0, dy = w->y_hi - w->y_lo, dr = 0;
-    if (v->s->money && w->time_lb > 0) {
-        double usd = fmax(v->min_usd[v->s->L], w->r_lo);
+    double usd = v->s->money ? fmax(v->min_usd[v->s->L], w->r_lo) : 0;
+    if (v->s->money && w->time_lb > 0 && w->r_hi > 0) {
         dr = (w->r_hi - usd) / w->r_hi * w->time_lb;
         if (v->goal->objective == OBJECTIVE_THROUGHPUT && w->r_hi * v->goal->best <= v->goal->max_usd / 2)
             dr = 0;
@@ -358,8 +389,11 @@ bool window_split(const struct window_tables *v, const struct window *w, struct 
     if (fmax(dx, fmax(dy, dr)) < 1e-3 * w->time_lb || w->splits > 40) return false;
     half[0] = half[1] = *w;
     half[0].splits = half[1].splits = w->splits + 1;
-    if (dr >= dx && dr >= dy)
-        half[0].r_hi = half[1].r_lo = (fmax(w->r_lo, v->min_usd[v->s->L]) + w->r_hi) / 2;
+    if (dr >= dx && dr >= dy && usd <= 0) { /* plans that cost nothing, and those that cost at least this */
+        half[0].r_hi = 0;
+        half[1].r_lo = fmin(least_rent(v->s), w->r_hi);
+    } else if (dr >= dx && dr >= dy)
+        half[0].r_hi = half[1].r_lo = (usd + w->r_hi) / 2;
     else if (dx >= dy)
         half[0].x_hi = half[1].x_lo = (w->x_lo + w->x_hi) / 2;
     else

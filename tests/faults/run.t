@@ -41,6 +41,26 @@ else
     skip "overflow" "$python has no h5py"
 fi
 
+# ---- GPUs that cost nothing ----
+"$python" - "$tmp" <<'EOF'
+import json, sys
+tmp = sys.argv[1]
+for name, free in (("one", ["V100-16"]), ("all", ["V100-16", "A100-40"])):
+    site = json.load(open("inputs/sites/gcp.json"))
+    for zone in site["usd_per_gpu_hour"].values():
+        for gpu in free:
+            if gpu in zone: zone[gpu] = 0
+    json.dump(site, open(f"{tmp}/free-{name}.json", "w"))
+    json.dump({"format": "sailor-job/1", "model": "opt-350m", "site": f"./free-{name}.json", "global_batch_size": 32,
+               "objective": "frontier", "pools": [{"gpus": [{"zone": "us-central1-a", "gpu": g, "count": 4}
+                                                            for g in ("A100-40", "V100-16")]}]},
+              open(f"{tmp}/job-{name}.json", "w"))
+EOF
+run "$sailor" plan "$tmp/job-one.json" -q --json --gap 0 # was 4e7 plans, and not proven
+json 'o[0]["status"] == "optimal" and o[0]["plans_evaluated"] < 4e6 and len(o[0]["frontier"]) == 5' "one type is free"
+run "$sailor" plan "$tmp/job-all.json" -q --json --gap 0
+json 'o[0]["status"] == "optimal" and o[0]["plans_evaluated"] < 1e5 and len(o[0]["frontier"]) == 1' "all is free: the fastest plan, alone"
+
 # ---- nobody reads any more ----
 "${one[@]}" --steps 3 -q --json --checkpoint "$tmp/head.h5" 2>"$tmp/err" | head -n 1 >"$tmp/out"
 run "${one[@]}" --steps 1 -q --resume "$tmp/head.h5"

@@ -39,6 +39,33 @@ static void limits_hold(void **unused) {
     assert_true(goal_longest_time(0) == INFINITY);
 }
 
+static void longest_useful_time(void **unused) {
+    (void)unused;
+    struct point room[3] = {{2, 6}, {3, 3}, {5, 1}};
+    struct goal f = goal(OBJECTIVE_FRONTIER, INFINITY), t = goal(OBJECTIVE_THROUGHPUT, 2),
+                c = goal(OBJECTIVE_COST, 2);
+    f.front = room;
+    assert_true(goal_longest_useful(&t, 0) == 2 && goal_longest_useful(&t, 9) == 2);
+    assert_true(goal_longest_useful(&c, 0) == INFINITY && goal_longest_useful(&c, 0.5) == 4);
+    assert_true(goal_longest_useful(&f, 1) == INFINITY);
+    f.n_front = 3;
+    assert_true(goal_longest_useful(&f, 0) == INFINITY); /* may cost less than any point */
+    assert_true(goal_longest_useful(&f, 0.1) == 10);
+    assert_true(goal_longest_useful(&f, 1) == 3);
+    assert_true(goal_longest_useful(&f, 100) == 2);
+    for (double usd = 0.01; usd < 50; usd *= 1.3) { /* just beyond it, everything is covered */
+        double beyond = goal_longest_useful(&f, usd) * (1 + 1e-9);
+        assert_true(goal_excludes(&f, beyond, usd * beyond));
+        assert_false(goal_excludes(&f, beyond * 0.999, usd * beyond * 0.999));
+    }
+    room[2].cost_usd = 0;
+    assert_true(goal_longest_useful(&f, 0) == 5);
+    c.max_usd = t.max_usd = 1;
+    assert_true(goal_longest_useful(&t, 2) == 0.5 && goal_longest_useful(&c, 4) == 0.25);
+    t.max_time_s = 0.1;
+    assert_true(goal_longest_useful(&t, 2) == 0.1);
+}
+
 static void front_keeps_what_nothing_dominates(void **unused) {
     (void)unused;
     struct point room[3];
@@ -98,6 +125,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(value_decides),
         cmocka_unit_test(limits_hold),
+        cmocka_unit_test(longest_useful_time),
         cmocka_unit_test(front_keeps_what_nothing_dominates),
         cmocka_unit_test(a_proof_notes_what_it_gives_up),
         cmocka_unit_test(a_frontier_says_how_far_beyond),
