@@ -38,7 +38,12 @@ hid_t text_type(size_t width) {
 static herr_t deepest(unsigned n, const H5E_error2_t *err, void *text) {
     (void)n; /* walked upwards: the first entry is where it happened */
     char *out = text;
-    if (!*out && err->desc) snprintf(out, 200, "%s", err->desc);
+    if (*out || !err->desc) return 0;
+    const char *code = strstr(err->desc, "errno = "); /* amid times, names and addresses */
+    if (code)
+        snprintf(out, 200, "%s", strerror(atoi(code + strlen("errno = "))));
+    else
+        snprintf(out, 200, "%s", err->desc);
     return 0;
 }
 

@@ -41,6 +41,18 @@ else
     skip "overflow" "$python has no h5py"
 fi
 
+# ---- a limit on the size of files ----
+cp "$tmp/c.h5" "$tmp/before.h5"
+# shellcheck disable=SC2016
+for out in -o --checkpoint; do
+    # the limit holds for what bash writes for us, too: the program writes into a pipe
+    run bash -c '(ulimit -f 12; exec "$@" 2>&1 >/dev/null) | cat >&2; exit $PIPESTATUS' - "${one[@]}" --steps 2 -q $out "$tmp/c.h5" -f
+    expect 1 "run $out beyond the limit of files"
+    has err "c.h5: cannot be written: File too large" "in one line of ours"
+    cmp -s "$tmp/c.h5" "$tmp/before.h5"
+    ok $? "and the file that was there stays"
+done
+
 # ---- GPUs that cost nothing ----
 "$python" - "$tmp" <<'EOF'
 import json, sys
