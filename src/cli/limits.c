@@ -1,4 +1,5 @@
 #include "cli/limits.h"
+#include "search/goal.h"
 
 #include <math.h>
 
@@ -51,7 +52,9 @@ static struct row_result answer(const struct row_result *row, const struct limit
     out.n_frontier = out.n_plan = 0;
     out.lower_bound = bound_within(row, l);
     for (int k = 0; k < row->n_frontier; k++) { /* ascending in time, descending in cost */
-        if (!meets(l, &row->frontier[k]) || (out.n_plan && !by_cost(l))) continue;
+        const struct found_plan *f = &row->frontier[k];
+        bool slower = out.n_plan && time_of(f) > time_of(out.plan) * (1 + PROOF_SLACK);
+        if (!meets(l, f) || (slower && !by_cost(l))) continue;
         out.plan = &row->frontier[k];
         out.n_plan = 1;
     }

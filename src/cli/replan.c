@@ -2,6 +2,7 @@
 #include "cli/plan.h"
 #include "io/json.h"
 #include "io/table.h"
+#include "search/goal.h"
 #include "sim/moves.h"
 
 #include <math.h>
@@ -57,9 +58,17 @@ struct trace {
 
 /* ---- what to do --------------------------------------------------------------------- */
 
-static double gain_of(const struct results *r, const struct estimate *best, const struct estimate *now) {
-    return r->objective == OBJECTIVE_COST ? 1 - best->cost_usd / now->cost_usd
-                                          : now->iteration_time_s / best->iteration_time_s - 1;
+static double gain_of(enum objective objective, const struct estimate *best, const struct estimate *now) {
+    if (objective != OBJECTIVE_COST) return now->iteration_time_s / best->iteration_time_s - 1;
+    return best->cost_usd == now->cost_usd ? 0 : 1 - best->cost_usd / now->cost_usd;
+}
+
+/* More than rounding, and than is asked for: by the objective, or, where that is the same, by the other one.
+ */
+static bool gains(const struct results *r, const struct estimate *best, const struct estimate *now) {
+    enum objective other = r->objective == OBJECTIVE_COST ? OBJECTIVE_THROUGHPUT : OBJECTIVE_COST;
+    double least = fmax(p.hysteresis, PROOF_SLACK), gain = gain_of(r->objective, best, now);
+    return gain > least || (fabs(gain) <= PROOF_SLACK && gain_of(other, best, now) > least);
 }
 
 /* Seconds from row i to the next, NAN where the trace does not tell. */
@@ -112,10 +121,10 @@ static void answered(void *ctx, struct results *r, int i, struct arena *a) {
     bool fits = t->running && !plan_check_pool(t->now.plan, w->site, pool->count, pool->nodes, "", &none);
     s->action = !t->running ? START : MOVE;
     if (fits) {
-        s->gain = fmax(0, gain_of(r, &best->est, &t->now.est));
+        s->gain = fmax(0, gain_of(r->objective, &best->est, &t->now.est));
         if (same_plan(best->plan, t->now.plan))
             s->action = SAME;
-        else if (!(s->gain > p.hysteresis) || !move_pays(r, i, &best->est, &t->now.est))
+        else if (!gains(r, &best->est, &t->now.est) || !move_pays(r, i, &best->est, &t->now.est))
             s->action = STAY;
     }
     if (s->action == STAY) keep_running(row, t, r->objective, s->gain, a);

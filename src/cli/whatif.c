@@ -4,6 +4,7 @@
 #include "formats/job_rows.h"
 #include "io/json.h"
 #include "io/table.h"
+#include "search/goal.h"
 
 #include <limits.h>
 #include <math.h>
@@ -167,8 +168,8 @@ static long gpus_added(const struct results *r, int i) { return gpus_of(r, i) - 
 static double gain(const struct results *r, int i) {
     const struct found_plan *x = show_best(&r->row[0]), *y = show_best(&r->row[i]);
     if (!x || !y) return NAN;
-    return r->objective == OBJECTIVE_COST ? 1 - y->est.cost_usd / x->est.cost_usd
-                                          : x->est.iteration_time_s / y->est.iteration_time_s - 1;
+    if (r->objective != OBJECTIVE_COST) return x->est.iteration_time_s / y->est.iteration_time_s - 1;
+    return x->est.cost_usd == y->est.cost_usd ? 0 : 1 - y->est.cost_usd / x->est.cost_usd;
 }
 
 /* NAN too where fewer GPUs are better, or more are worse. */
@@ -184,12 +185,20 @@ static double usd_per_tokens(const struct results *r, const struct found_plan *f
     return f && tokens > 0 ? f->est.cost_usd / tokens * 1e9 : NAN;
 }
 
+/* Where each of the added GPUs gains the same, the cheaper plan, or the faster one. */
+static bool worth_more(const struct results *r, int i, int than) {
+    const struct estimate *x = &show_best(&r->row[i])->est, *y = &show_best(&r->row[than])->est;
+    double one = gain_per_gpu(r, i), other = gain_per_gpu(r, than);
+    if (fabs(one - other) > PROOF_SLACK) return one > other;
+    return r->objective == OBJECTIVE_COST ? x->iteration_time_s < y->iteration_time_s * (1 - PROOF_SLACK)
+                                          : x->cost_usd < y->cost_usd * (1 - PROOF_SLACK);
+}
+
 /* The added GPUs that are worth most each, -1 where none is worth anything. */
 static int worth_most(const struct results *r) {
     int best = -1;
     for (int i = 1; i < r->n_row; i++)
-        if (gpus_added(r, i) > 0 && gain(r, i) > 0 &&
-            (best < 0 || gain_per_gpu(r, i) > gain_per_gpu(r, best)))
+        if (gpus_added(r, i) > 0 && gain(r, i) > PROOF_SLACK && (best < 0 || worth_more(r, i, best)))
             best = i;
     return best;
 }
@@ -222,7 +231,7 @@ static void end_json(const struct whatif *x, const struct results *r, struct cli
 }
 
 static const char *percent(double v, int digits, struct arena *a) {
-    return isnan(v) ? "-" : v == 0 ? "0" : arena_printf(a, "%+.*f", digits, 100 * v);
+    return !isfinite(v) ? "-" : v == 0 ? "0" : arena_printf(a, "%+.*f", digits, 100 * v);
 }
 
 static void end(void *ctx, const struct results *r, struct cli_gauge *gauge, struct arena *a) {

@@ -25,9 +25,12 @@ static void add_to_frontier(struct row_result *row, struct found_plan f, struct 
     if (row->n_frontier) memcpy(all, row->frontier, sizeof *all * (size_t)row->n_frontier);
     all[row->n_frontier] = f;
     qsort(all, (size_t)n, sizeof *all, by_time_then_cost);
-    for (int i = 0; i < n; i++)
-        if (!keep || all[i].est.cost_usd < all[keep - 1].est.cost_usd * (1 - PROOF_SLACK))
-            all[keep++] = all[i];
+    for (int i = 0; i < n; i++) {
+        const struct estimate *x = &all[i].est, *last = keep ? &all[keep - 1].est : NULL;
+        if (last && !(x->cost_usd < last->cost_usd * (1 - PROOF_SLACK))) continue;
+        bool same = last && x->iteration_time_s <= last->iteration_time_s * (1 + PROOF_SLACK);
+        all[same ? keep - 1 : keep++] = all[i]; /* faster by rounding alone is no reason to be dearer */
+    }
     row->frontier = all;
     row->n_frontier = keep;
     row->plan = all;

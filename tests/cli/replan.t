@@ -110,4 +110,30 @@ run "$sailor" replan "$tmp/trace.json" -q --horizon 10
 expect 2 "--horizon alone"
 run "$sailor" replan "$tmp/trace.json" -q --hysteresis -1
 expect 2 "--hysteresis -1"
+
+# ---- of equal speed the cheaper, and of equal price the faster ----
+cat >"$tmp/tie.json" <<'EOF'
+{"format": "sailor-site/1", "name": "tie", "zones": ["dear", "cheap"], "gpus": ["A100-40"],
+ "usd_per_gpu_hour": {"dear": {"A100-40": 5}, "cheap": {"A100-40": 2}},
+ "egress_usd_per_GB": {"dear": {"dear": 0, "cheap": 0}, "cheap": {"dear": 0, "cheap": 0}},
+ "links": {"pairs": [["*", "*", "*", "*", "ib-ndr"]]}}
+EOF
+cat >"$tmp/tie-trace.json" <<'EOF'
+{"format": "sailor-job/1", "model": "opt-350m", "site": "./tie.json", "global_batch_size": 64, "objective": "throughput",
+ "pin": {"stages": 1, "data_parallel": 1},
+ "pools": [{"time_s": 0, "gpus": [{"zone": "dear", "gpu": "A100-40", "count": 4}]},
+  {"time_s": 100, "gpus": [{"zone": "dear", "gpu": "A100-40", "count": 4}, {"zone": "cheap", "gpu": "A100-40", "count": 4}]},
+  {"time_s": 200, "gpus": [{"zone": "dear", "gpu": "A100-40", "count": 4}, {"zone": "cheap", "gpu": "A100-40", "count": 4}]}]}
+EOF
+run "$sailor" replan "$tmp/tie-trace.json" -q --json
+json '[x["action"] for x in o[:3]] == ["start", "move", "same"] and o[1]["gain"] == 0' "a plan as fast and cheaper is moved to"
+json 'o[1]["cost_usd_per_iteration"] < 0.5 * o[0]["cost_usd_per_iteration"]' "and saves its money"
+run "$sailor" replan "$tmp/tie-trace.json" -q --json --move-s 5
+json 'o[1]["action"] == "stay"' "but not where the move takes time"
+run "$sailor" replan "$tmp/tie-trace.json" -q --json --hysteresis 0.7
+json 'o[1]["action"] == "stay"' "nor where it saves less than was asked for"
+sed 's/"cheap": {"A100-40": 2}/"cheap": {"A100-40": 0}/; s/"dear": {"A100-40": 5}/"dear": {"A100-40": 0}/' "$tmp/tie.json" >"$tmp/free.json"
+mv "$tmp/free.json" "$tmp/tie.json"
+run "$sailor" replan "$tmp/tie-trace.json" -q --json --objective cost
+json '[x["action"] for x in o[:3]] == ["start", "same", "same"]' "what costs nothing gains nothing"
 finish

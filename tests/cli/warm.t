@@ -118,6 +118,22 @@ run "$sailor" whatif fig8b -q --json --objective cost --add A100-40:4 --gap 1
 json "
 abs(o[1]['gain'] - (1 - o[1]['cost_usd_per_iteration'] / o[0]['cost_usd_per_iteration'])) < 1e-12" "gain in money; the only zone is found"
 
+# of what gains the same, the cheaper
+cat >"$tmp/tie.json" <<'EOF'
+{"format": "sailor-site/1", "name": "tie", "zones": ["dear", "cheap"], "gpus": ["A100-40"],
+ "usd_per_gpu_hour": {"dear": {"A100-40": 5}, "cheap": {"A100-40": 2}},
+ "egress_usd_per_GB": {"dear": {"dear": 0, "cheap": 0}, "cheap": {"dear": 0, "cheap": 0}},
+ "links": {"pairs": [["dear", "*", "dear", "*", "ib-ndr"], ["cheap", "*", "cheap", "*", "ib-ndr"]]}}
+EOF
+cat >"$tmp/tie-job.json" <<'EOF'
+{"format": "sailor-job/1", "model": "opt-350m", "site": "./tie.json", "global_batch_size": 64, "objective": "throughput",
+ "pools": [{"gpus": [{"zone": "dear", "gpu": "A100-40", "count": 2}]}]}
+EOF
+run "$sailor" whatif "$tmp/tie-job.json" -q --json --add dear/A100-40:2 --add cheap/A100-40:4 --add dear/A100-40:4
+json "sum(x['worth_most'] for x in o) == 1" "one is worth most"
+run "$sailor" whatif "$tmp/tie-job.json" -q --json --add dear/A100-40:-2,dear/A100-40:4 --add dear/A100-40:-2,cheap/A100-40:4
+json "o[1]['gain_per_gpu'] == o[2]['gain_per_gpu'] > 0 and o[2]['worth_most'] and not o[1]['worth_most']" "the cheaper of two equal gains"
+
 # refused OPTIONS WORD TITLE
 refused() {
     # shellcheck disable=SC2086
