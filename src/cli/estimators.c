@@ -138,7 +138,8 @@ int cli_estimate(struct cli_estimator *k, const struct workload *w, const struct
                              .unfit_stage = -1,
                              .stage = stage};
     for (int i = 0, n = plan_stages(p); stage && i < n; i++)
-        stage[i] = (struct stage_estimate){NAN, NAN, NAN, NAN};
+        stage[i] =
+            (struct stage_estimate){.compute_s = NAN, .comm_s = NAN, .sync_s = NAN, .memory_bytes = NAN};
     return 0;
 }
 

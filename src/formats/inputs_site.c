@@ -27,7 +27,8 @@ static int read_zones(const struct json_at *at, struct site_reader *r) {
 }
 
 static int read_gpus(const struct json_at *at, struct site_reader *r) {
-    static const char *const keys[] = {"name", "memory_bytes", "planner_memory_bytes", "gpus_per_node", NULL};
+    static const char *const keys[] = {"name",          "memory_bytes",  "planner_memory_bytes",
+                                       "gpus_per_node", "context_bytes", NULL};
     int i = 0;
     if (json_array(at, 1, GPUS_MAX, &r->s->n_gpu, r->e)) return -1;
     struct gpu_type *g = ARENA_ARRAY(r->arena, struct gpu_type, r->s->n_gpu);
@@ -36,7 +37,8 @@ static int read_gpus(const struct json_at *at, struct site_reader *r) {
         if (json_object(&here, keys, r->e)) return -1;
         struct json_at name = json_member(&here, "name"), memory = json_member(&here, "memory_bytes");
         struct json_at told = json_member(&here, "planner_memory_bytes"),
-                       node = json_member(&here, "gpus_per_node");
+                       node = json_member(&here, "gpus_per_node"),
+                       context = json_member(&here, "context_bytes");
         if (json_string(&name, &g[i].name, r->arena, r->e)) return -1;
         if (name_index(r->gpu, i, g[i].name) >= 0)
             return json_fail(&name, r->e, "GPU type \"%.60s\" appears twice; expected it once", g[i].name);
@@ -45,6 +47,7 @@ static int read_gpus(const struct json_at *at, struct site_reader *r) {
         g[i].planner_memory_bytes = g[i].memory_bytes;
         if (told.node && json_real(&told, 1, 1e15, &g[i].planner_memory_bytes, r->e)) return -1;
         if (json_int(&node, 1, 1024, &g[i].gpus_per_node, r->e)) return -1;
+        if (context.node && json_real(&context, 1, g[i].memory_bytes, &g[i].context_bytes, r->e)) return -1;
     }
     r->s->gpu = g;
     return 0;

@@ -88,7 +88,11 @@ static void add_plan(struct rows t[TABLES], const struct site *s, const struct f
                 }
                 in_stage += q->count * q->tp;
             }
-            struct stage_estimate none = {NAN, NAN, NAN, NAN}, e = x->stage ? x->stage[k] : none;
+            struct stage_estimate none = {.compute_s = NAN,
+                                          .comm_s = NAN,
+                                          .sync_s = NAN,
+                                          .memory_bytes = NAN},
+                                  e = x->stage ? x->stage[k] : none;
             *sr = (struct stage_rec){
                 stage,    plan,        i,        j,        st->first,     st->end, stage_replicas(st),
                 in_stage, e.compute_s, e.comm_s, e.sync_s, e.memory_bytes};

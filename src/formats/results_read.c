@@ -77,7 +77,10 @@ static int names_only_job(struct reader *r, struct rows t[TABLES], int n_row, st
         const struct gpu_rec *g = REC(t, TABLE_GPU, gpu_rec, i);
         if (need_count(r, "gpu/gpus_per_node", g->gpus_per_node, 1, COUNT_MAX)) return -1;
         if (!(g->memory_bytes > 0)) return bad(r, "gpu/memory_bytes", "not a size");
-        gpu[i] = (struct gpu_type){g->name, g->memory_bytes, g->memory_bytes, g->gpus_per_node};
+        gpu[i] = (struct gpu_type){.name = g->name,
+                                   .memory_bytes = g->memory_bytes,
+                                   .planner_memory_bytes = g->memory_bytes,
+                                   .gpus_per_node = g->gpus_per_node};
     }
     *s = (struct site){.n_zone = n_zone, .n_gpu = n_gpu, .zone = zone, .gpu = gpu, .available = available};
     s->usd_per_gpu_hour = s->egress_usd_per_GB = unknown;
@@ -138,7 +141,10 @@ static int read_stage(struct reader *r, struct rows t[TABLES], const struct site
         n++;
     if (n == 0) return bad(r, "replica", "a stage without replicas");
     *st = (struct stage){sr->first_layer, sr->end_layer, n, ARENA_ARRAY(r->a, struct replicas, n)};
-    *est = (struct stage_estimate){sr->compute_s, sr->comm_s, sr->sync_s, sr->memory_bytes};
+    *est = (struct stage_estimate){.compute_s = sr->compute_s,
+                                   .comm_s = sr->comm_s,
+                                   .sync_s = sr->sync_s,
+                                   .memory_bytes = sr->memory_bytes};
     for (int g = 0; g < n; g++) {
         const struct replica_rec *q = REC(t, TABLE_REPLICA, replica_rec, at->replica + g);
         int zone = find_name(q->zone, s, true), gpu = find_name(q->gpu, s, false), n_vm = 0;

@@ -323,13 +323,14 @@ static void build_patterns(struct space *s, struct mb_space *mb, struct arena *a
 }
 
 /* Most microbatches in flight that fit: by the estimator's own term, so that both agree to the last bit. */
-static int memory_depth(const struct mb_space *mb, int gpu, int ti, int D, double params, double act) {
+static int memory_depth(const struct mb_space *mb, enum estimator est, int gpu, int ti, int D, double params,
+                        double act) {
     const struct workload *w = mb->w;
-    double room = w->site->gpu[gpu].memory_bytes;
+    double room = w->site->gpu[gpu].memory_bytes, beside = beside_model_bytes(w, est, gpu, ti);
     int lo = 0, hi = 1 << 20;
     while (lo < hi) { /* largest d with bytes(d) <= room */
         int d = lo + (hi - lo + 1) / 2;
-        if (model_bytes(w, ti, D, params, act, d, mb->m) + framework_bytes(w, ti) > room)
+        if (model_bytes(w, ti, D, params, act, d, mb->m) + beside > room)
             hi = d - 1;
         else
             lo = d;
@@ -394,7 +395,7 @@ static int *kind_depths(const struct space *s, const struct mb_space *mb, int gp
         for (int l = i; l < L; l++) {
             params += mo->params[ti][l];
             act += mo->act_mem[ti][l];
-            depth[i * (L + 1) + l + 1] = memory_depth(mb, gpu, ti, D, params, act);
+            depth[i * (L + 1) + l + 1] = memory_depth(mb, s->p->estimator, gpu, ti, D, params, act);
         }
     }
     return depth;

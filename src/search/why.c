@@ -32,7 +32,8 @@ static const char *no_stage(const struct space *s, struct arena *a) {
                     int ti = cl->ti[g];
                     double bytes = model_bytes(v, ti, REPLICAS_MANY, v->model->params[ti][l],
                                                v->model->act_mem[ti][l], 1, s->mb[k].m);
-                    double over = bytes + framework_bytes(v, ti) - w->site->gpu[g].memory_bytes;
+                    double over =
+                        bytes + beside_model_bytes(v, s->p->estimator, g, ti) - w->site->gpu[g].memory_bytes;
                     if (over < least) least = over, gpu = g, tp = 1 << ti, mb = s->mb[k].m;
                 }
             }
@@ -51,8 +52,7 @@ static const char *no_stage(const struct space *s, struct arena *a) {
 /* The memory of all layers, each on the degree that takes least, against all the pool has. */
 static const char *too_large(const struct space *s, struct arena *a) {
     const struct workload *w = s->p->w;
-    double need = 0, have = 0, overhead = INFINITY;
-    for (int k = 0; k < s->n_mb; k++) overhead = fmin(overhead, framework_bytes(s->mb[k].w, 0));
+    double need = 0, have = 0;
     for (int l = 0; l < s->L; l++) {
         double least = INFINITY;
         for (int k = 0; k < s->n_mb && s->mb[k].m == s->mb[0].m; k++) {
@@ -64,8 +64,13 @@ static const char *too_large(const struct space *s, struct arena *a) {
         }
         need += least;
     }
-    for (int c = 0; c < s->n_cell; c++)
-        have += s->cell[c].gpus * (w->site->gpu[s->cell[c].gpu].memory_bytes - overhead);
+    for (int c = 0; c < s->n_cell; c++) {
+        int gpu = s->cell[c].gpu;
+        double beside = INFINITY;
+        for (int k = 0; k < s->n_mb; k++)
+            beside = fmin(beside, beside_model_bytes(s->mb[k].w, s->p->estimator, gpu, 0));
+        have += s->cell[c].gpus * fmax(0, w->site->gpu[gpu].memory_bytes - beside);
+    }
     if (need <= have) return NULL;
     return arena_printf(a,
                         "memory: the layers of %s take at least %.0f GiB at "

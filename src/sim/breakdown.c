@@ -35,12 +35,16 @@ static void find_fullest(const struct plan *p, const struct estimate *est, const
     for (int i = 0; i < p->n_pipeline; i++)
         for (int k = 0; k < p->pipeline[i].n_stage; k++, e++) {
             const struct stage *st = &p->pipeline[i].stage[k];
-            double room = INFINITY;
-            for (int g = 0; g < st->n_group; g++) room = fmin(room, s->gpu[st->group[g].gpu].memory_bytes);
-            if (!(e->memory_bytes / room > fullest)) continue;
-            fullest = e->memory_bytes / room;
+            double bytes = e->tight_bytes, room = e->tight_room_bytes;
+            if (!(room > 0)) { /* of a stored answer: the fullest GPU, and the smallest */
+                bytes = e->memory_bytes, room = INFINITY;
+                for (int g = 0; g < st->n_group; g++)
+                    room = fmin(room, s->gpu[st->group[g].gpu].memory_bytes);
+            }
+            if (!(bytes / room > fullest)) continue;
+            fullest = bytes / room;
             b->fullest = (struct stage_at){i, k, NAN};
-            b->needs_bytes = e->memory_bytes;
+            b->needs_bytes = bytes;
             b->memory_bytes = room;
         }
 }

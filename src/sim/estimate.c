@@ -208,9 +208,9 @@ static double stage_params(const struct workload *w, const struct stage *st) {
 }
 
 /* Fullest GPU: state, activations of the microbatches in flight, overhead. */
-static double memory(const struct context *c, const struct stage *st, int index, double *peak, bool *fits) {
+static void memory(const struct context *c, const struct stage *st, int index, struct stage_estimate *out,
+                   double *peak, bool *fits) {
     const struct workload *w = c->w;
-    double worst = 0;
     int in_flight = microbatches_in_flight(c->est, c->P - index, c->M);
     for (int g = 0; g < st->n_group; g++) {
         const struct replicas *r = &st->group[g];
@@ -219,12 +219,14 @@ static double memory(const struct context *c, const struct stage *st, int index,
         for (int l = st->first; l < st->end; l++)
             params += w->model->params[ti][l], act += w->model->act_mem[ti][l];
         double bytes = model_bytes(w, ti, stage_replicas(st), params, act, in_flight, c->m);
-        double checked = bytes + framework_bytes(w, ti);
-        if (checked > w->site->gpu[type].memory_bytes) *fits = false;
-        worst = fmax(worst, checked);
-        *peak = fmax(*peak, predicted_peak_bytes(w, bytes));
+        double checked = bytes + beside_model_bytes(w, c->est, type, ti);
+        double room = w->site->gpu[type].memory_bytes;
+        if (checked > room) *fits = false;
+        out->memory_bytes = fmax(out->memory_bytes, checked);
+        if (g == 0 || checked * out->tight_room_bytes > out->tight_bytes * room)
+            out->tight_bytes = checked, out->tight_room_bytes = room;
+        *peak = fmax(*peak, predicted_peak_bytes(w, c->est, type, ti, bytes));
     }
-    return worst;
 }
 
 /* ---- a plan ------------------------------------------------------------------------- */
@@ -253,7 +255,7 @@ static int estimate_pipeline(const struct context *c, const struct pipeline *pl,
         *gb_usd += ring_usd;
         bool fits = true;
         s.comm_s = stage_comm_s(c->est, i == 0, i == pl->n_stage - 1, c->P, act, grad);
-        s.memory_bytes = memory(c, st, i, &out->peak_memory_bytes, &fits);
+        memory(c, st, i, &s, &out->peak_memory_bytes, &fits);
         if (!fits && out->fits) out->fits = false, out->unfit_pipeline = index, out->unfit_stage = i;
         slowest = fmax(slowest, s.compute_s + s.comm_s);
         comp_sum += s.compute_s;
@@ -341,7 +343,8 @@ bool plan_fits(const struct workload *w, const struct plan *p, enum estimator es
             bool known = true;
             for (int g = 0; g < st->n_group; g++)
                 known &= w->model->params[tp_index(st->group[g].tp)] != NULL;
-            if (known) memory(&c, st, k, &peak, &fits);
+            struct stage_estimate s = {0};
+            if (known) memory(&c, st, k, &s, &peak, &fits);
         }
     }
     return fits;

@@ -20,13 +20,15 @@ struct stage_estimate {
     double comm_s;       /* activations and gradients of one microbatch */
     double sync_s;       /* gradient all-reduce */
     double memory_bytes; /* fullest GPU of the stage, in the form that `fits` uses */
+    double tight_bytes,
+        tight_room_bytes; /* of the GPU with the least to spare of its memory, and that; 0: not known */
 };
 
 struct estimate {
     double iteration_time_s, pipeline_time_s, sync_time_s;
     double compute_usd, egress_usd, cost_usd; /* per iteration; NAN where a price is unknown */
     bool fits;                                /* every replica within its GPU's memory */
-    double peak_memory_bytes;                 /* predicted peak (sailor: the validation form for GH200) */
+    double peak_memory_bytes;                 /* fullest GPU, as `fits` has it (sailor: as fitted to GH200) */
     int n_microbatch;                         /* M */
     bool played;                     /* by events: pipeline_time_s is not the closed form of its stages */
     double update_s;                 /* if played: of the optimizer, a part of pipeline_time_s */

@@ -157,18 +157,20 @@ static double peak_bytes(const struct events_memory *m, int in_flight) {
     return m->state + in_flight * m->per_microbatch + m->backward;
 }
 
-static double memory_bytes(const struct events *v, const struct stage *st, int index, bool *fits,
-                           struct events_memory *fullest) {
-    double worst = 0;
+static double memory_bytes(const struct events *v, const struct stage *st, int index,
+                           struct stage_estimate *out, bool *fits, struct events_memory *fullest) {
     int in_flight = microbatches_in_flight(ESTIMATOR_NATIVE, v->P - index, v->M);
     for (int g = 0; g < st->n_group; g++) {
         struct events_memory m = memory_of(v, st, index, &st->group[g]);
         double bytes = peak_bytes(&m, in_flight);
-        if (bytes > v->w->site->gpu[st->group[g].gpu].memory_bytes) *fits = false;
-        if (bytes > worst) *fullest = m;
-        worst = fmax(worst, bytes);
+        double room = v->w->site->gpu[st->group[g].gpu].memory_bytes;
+        if (bytes > room) *fits = false;
+        if (bytes > out->memory_bytes) *fullest = m;
+        out->memory_bytes = fmax(out->memory_bytes, bytes);
+        if (g == 0 || bytes * out->tight_room_bytes > out->tight_bytes * room)
+            out->tight_bytes = bytes, out->tight_room_bytes = room;
     }
-    return worst;
+    return out->memory_bytes;
 }
 
 /* ---- a plan ------------------------------------------------------------------------- */
@@ -220,7 +222,8 @@ static int play(const struct events *v, struct estimate *out, struct events_play
         struct events_memory memory;
         bool fits = true;
         if (sync_s(v, &pl->stage[i], &sync)) return -1;
-        double bytes = memory_bytes(v, &pl->stage[i], i, &fits, &memory);
+        struct stage_estimate own = {0};
+        double bytes = memory_bytes(v, &pl->stage[i], i, &own, &fits, &memory);
         if (played) {
             played->end_s[i] = end[i];
             played->sync_s[i] = sync;
@@ -236,10 +239,10 @@ static int play(const struct events *v, struct estimate *out, struct events_play
         if (!out->stage) continue;
         double comm = i < v->P - 1 ? hop[i].activation.hold_s + hop[i].gradient.receive_s : 0;
         if (i > 0) comm += hop[i - 1].activation.receive_s + hop[i - 1].gradient.hold_s;
-        out->stage[i] = (struct stage_estimate){.compute_s = stage[i].forward_s + stage[i].backward_s,
-                                                .comm_s = comm,
-                                                .sync_s = sync,
-                                                .memory_bytes = bytes};
+        own.compute_s = stage[i].forward_s + stage[i].backward_s;
+        own.comm_s = comm;
+        own.sync_s = sync;
+        out->stage[i] = own;
     }
     out->sync_time_s = out->iteration_time_s - out->pipeline_time_s;
     return 0;

@@ -19,6 +19,7 @@ struct gpu_type {
     double memory_bytes; /* what a plan is checked against (2^30-based GiB of the published simulator) */
     double planner_memory_bytes; /* what the published baseline planners are told */
     int gpus_per_node;
+    double context_bytes; /* on each GPU beside the model, as measured; 0: not stated */
 };
 
 /** Bandwidth fit: bw(x) = c2*y^2 + c1*y + c0 in 1e9 B/s with y = log2(x / 1e6), x in bytes. */

@@ -112,20 +112,25 @@ static inline double iteration_time_s(int M, double slowest_s, double sum_s, dou
 
 /* ---- memory ------------------------------------------------------------------------- */
 
-/* What the framework takes of every GPU beside the model, in the check against its memory, where the profiles
- * do not say it: more with the buffers of tensor parallelism. */
-#define FRAMEWORK_BYTES 2.0e9
-#define FRAMEWORK_TP_BYTES 3.0e9
+/* As published, of every GPU type: more with the buffers of tensor parallelism. */
+#define PUBLISHED_BESIDE_BYTES 2.0e9
+#define PUBLISHED_BESIDE_TP_BYTES 3.0e9
 
-static inline double framework_bytes(const struct workload *w, int ti) {
+/** What a GPU holds beside the model: context, libraries, buffers of the framework. The trainer that was
+ * profiled says it, else the site of its GPU type, else it is as published. Least at tp 1. */
+static inline double beside_model_bytes(const struct workload *w, enum estimator est, int gpu, int ti) {
+    double stated = w->site->gpu[gpu].context_bytes;
     if (w->process_bytes > 0) return w->process_bytes;
-    return ti == 0 ? FRAMEWORK_BYTES : FRAMEWORK_TP_BYTES;
+    if (est == ESTIMATOR_NATIVE && stated > 0) return stated;
+    return ti == 0 ? PUBLISHED_BESIDE_BYTES : PUBLISHED_BESIDE_TP_BYTES;
 }
 
-/** A predicted peak, of `bytes` of the model: as fitted by the published system for GH200, where the profiles
- * do not say what there is beside it. */
-static inline double predicted_peak_bytes(const struct workload *w, double bytes) {
-    return w->process_bytes > 0 ? bytes + w->process_bytes : bytes + 4.76e9 + 3.0e8;
+/** The peak of a GPU with `bytes` of the model: what is checked against its memory. The published simulator
+ * has another figure for it, fitted to GH200, where no profile says what there is. */
+static inline double predicted_peak_bytes(const struct workload *w, enum estimator est, int gpu, int ti,
+                                          double bytes) {
+    if (est == ESTIMATOR_NATIVE || w->process_bytes > 0) return bytes + beside_model_bytes(w, est, gpu, ti);
+    return bytes + 4.76e9 + 3.0e8;
 }
 
 /** Microbatches of which a stage holds the output until it is sent: in the last stage only one is in flight.

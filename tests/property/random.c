@@ -310,6 +310,8 @@ struct instance *instance_random(uint64_t seed, const struct shape *shape, struc
     if (pinned) draw_pin(in, mb, n_mb, r);
     in->exact_batch = rng_chance(r, 0.15) || in->pin.runnable_by;
     in->estimator = rng_chance(r, 0.5) ? ESTIMATOR_SAILOR : ESTIMATOR_NATIVE;
+    for (int g = 0; g < s->n_gpu; g++) /* a site that says what there is beside the model */
+        if (rng_chance(r, 0.3)) gpu[g].context_bytes = rng_log(r, 2e8, 6e9);
     in->traits =
         arena_printf(a, "%s, links %s, memory %s%s%s%s", estimator_name[in->estimator],
                      link_style_name[style], tight ? "tight" : "wide", in->exact_batch ? ", exact_batch" : "",

@@ -106,7 +106,7 @@ static double max2(double a, double b) { return a > b ? a : b; }
 
 struct answer {
     double time, pipeline, sync, compute_usd, egress_usd, peak, stage[3 * STAGES_MAX][4];
-    bool fits;
+    bool fits, above; /* its memory; peak above that of its card */
     int unfit_pipeline, unfit_stage, n_stage;
 };
 
@@ -183,11 +183,16 @@ static void judge_plan(struct judge *J, struct answer *A) {
                 double bytes = (K - shared) * par + shared * par / D;
                 bytes += (double)flight * J->m * J->F * keep + (double)J->m * J->F * J->w->again[ti];
                 if (flight > 1) bytes += (double)flight * J->m * J->F * J->w->message;
-                double process = J->w->process_bytes; /* as profiles say, or what was published */
+                double process = J->w->process_bytes;           /* as profiles say, or what was published */
+                if (J->est == ESTIMATOR_NATIVE && process == 0) /* NATIVE: as the site says of the type */
+                    process = site->gpu[r->gpu].context_bytes;
                 double checked = bytes + (process > 0 ? process : r->tp == 1 ? 2.0e9 : 3.0e9);
                 memory = max2(memory, checked);
-                A->peak = max2(A->peak, bytes + (process > 0 ? process : 4.76e9 + 3.0e8));
                 int held = r->n_vm && J->est == ESTIMATOR_SAILOR ? r->vm[0] : r->gpu;
+                bool published = J->est == ESTIMATOR_SAILOR && process == 0;
+                double peak = published ? bytes + 4.76e9 + 3.0e8 : checked; /* NATIVE: what is checked */
+                A->peak = max2(A->peak, peak);
+                if (!published && peak > site->gpu[held].memory_bytes) A->above = true;
                 if (checked > site->gpu[held].memory_bytes && A->fits)
                     A->fits = false, A->unfit_pipeline = k, A->unfit_stage = i;
             }
@@ -239,8 +244,9 @@ static bool close_to(double a, double b) {
 int main(int argc, char **argv) {
     int want = argc > 1 ? atoi(argv[1]) : 5000;
     uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
+    int above = 0, fitting = 0;
     int done = 0, bad = 0, missing = 0, several = 0, with_vms = 0, unfit = 0, native = 0, varied = 0;
-    printf("1..1\n");
+    printf("1..2\n");
     for (uint64_t n = 0; done < want && n < 10 * (uint64_t)want && bad < 5; n++) {
         struct arena a = {0};
         struct rng r = {.seed = seed * 1000003 + n};
@@ -283,6 +289,16 @@ int main(int argc, char **argv) {
                            close_to(stage[i].sync_s, A.stage[i][2]) &&
                            close_to(stage[i].memory_bytes, A.stage[i][3]);
             }
+            if (rc == 0 && in->estimator == ESTIMATOR_NATIVE) { /* one figure, and within its card */
+                double most = 0;
+                for (int i = 0; i < A.n_stage; i++) {
+                    most = fmax(most, stage[i].memory_bytes);
+                    above += est.fits && stage[i].tight_bytes > stage[i].tight_room_bytes;
+                }
+                above += est.fits && A.above;
+                above += est.peak_memory_bytes != most;
+                fitting += est.fits;
+            }
             if (!same) {
                 bad++;
                 printf("# differs: rc %d (missing link %d)\n", rc, J.missing);
@@ -318,5 +334,8 @@ int main(int argc, char **argv) {
            done, several, with_vms, missing, unfit, native, varied);
     printf("%s 1 - estimate_plan() agrees with an independent evaluator on %d random plans\n",
            ok ? "ok" : "not ok", done);
-    return !ok;
+    bool within = !above && fitting > want / 10;
+    printf("%s 2 - no peak of %d plans that fit under native is above its card's memory\n",
+           within ? "ok" : "not ok", fitting);
+    return !ok || !within;
 }

@@ -20,7 +20,7 @@ static const struct layer_times on_x[TP_N] = {{ms100, ms100, update, true}},
 static const struct profile profile_x = {.n_mb = 1, .mb = mbs, .times = on_x},
                             profile_y = {.n_mb = 1, .mb = mbs, .times = on_y};
 static const struct profile *profiles[] = {&profile_x, &profile_y};
-static const struct gpu_type gpus[] = {{"X", 10e9, 10e9, 4}, {"Y", 3e9, 3e9, 4}};
+static const struct gpu_type gpus[] = {{"X", 10e9, 10e9, 4, 0}, {"Y", 3e9, 3e9, 4, 0}};
 static const char *zones[] = {"a"};
 static const double usd[] = {1, 1}, egress[] = {0};
 static struct link links[SLOTS * SLOTS];
@@ -113,7 +113,8 @@ static void test_played(void **state) {
 
 static void test_no_stages(void **state) {
     (void)state;
-    struct stage_estimate room[2] = {{NAN, NAN, NAN, NAN}, {NAN, NAN, NAN, NAN}};
+    struct stage_estimate room[2] = {{.compute_s = NAN, .comm_s = NAN, .sync_s = NAN, .memory_bytes = NAN},
+                                     {.compute_s = NAN, .comm_s = NAN, .sync_s = NAN, .memory_bytes = NAN}};
     struct estimate est = {.iteration_time_s = 1, .stage = NULL};
     struct breakdown b;
     assert_false(breakdown_of(&plan, &est, &site, &b));

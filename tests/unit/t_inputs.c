@@ -129,6 +129,7 @@ static void site_has_the_published_links(void **state) {
     assert_true(s->intra[gpu_of(s, "RTX-3090") * TP_N + 3].known);
     assert_true(s->gpu[a100].memory_bytes == 40.0 * (1 << 30));
     assert_true(s->gpu[a100].planner_memory_bytes == 42338615296.0);
+    assert_true(s->gpu[a100].context_bytes == 0 && s->gpu[gh].context_bytes == 5.06e9);
     assert_int_equal(s->gpu[a100].gpus_per_node, 4);
     assert_int_equal(s->gpu[gpu_of(s, "Titan-RTX")].gpus_per_node, 8);
     assert_true(s->usd_per_gpu_hour[a100] == 3.673385);
@@ -682,6 +683,9 @@ static void bad_parts_are_refused(void **state) {
          "/site/gpus/1/name: GPU type \"A100-40\" appears twice"},
         {"\"gpus_per_node\":4", "\"gpus_per_node\":0", "/site/gpus/0/gpus_per_node: 0;"},
         {"\"memory_bytes\":42949672960", "\"memory_bytes\":0", "/site/gpus/0/memory_bytes: 0;"},
+        {"\"gpus_per_node\":4", "\"gpus_per_node\":4,\"context_bytes\":0", "/site/gpus/0/context_bytes: 0;"},
+        {"\"gpus_per_node\":4", "\"gpus_per_node\":4,\"context_bytes\":42949672961",
+         "/site/gpus/0/context_bytes: 42949672961;"},
         {"{\"A100-40\":3.673385", "{\"A100-40\":-1", "/site/usd_per_gpu_hour/us-central1-a/A100-40: -1;"},
         {"{\"A100-40\":3.673385", "{\"A101-40\":1",
          "/site/usd_per_gpu_hour/us-central1-a/A101-40: unknown name"},

@@ -11,7 +11,7 @@
 /* Site: zones a, b; types g0 (4 per node), g1 (2 per node). Model: 4 layers, degrees 1, 2, 4 (not 8).
  * Profiles: g0 at m 1 and 2, degrees 1, 2, 4; g1 at m 1, degree 1. */
 static const char *zones[] = {"a", "b"};
-static const struct gpu_type gpu_types[] = {{"g0", 16e9, 16e9, 4}, {"g1", 8e9, 8e9, 2}};
+static const struct gpu_type gpu_types[] = {{"g0", 16e9, 16e9, 4, 0}, {"g1", 8e9, 8e9, 2, 0}};
 static const double ones[4] = {1, 1, 1, 1};
 static const struct layer_times measured = {ones, ones, ones, false}, none = {0};
 static struct layer_times times0[2 * TP_N], times1[TP_N];

@@ -116,7 +116,7 @@ static void plans_survive_writing(void **state) {
         cJSON_Delete(json);
         cJSON_Delete(tree);
     }
-    struct stage_estimate stages[2] = {{1, 2, 3, 4}, {5, 6, 7, 8}};
+    struct stage_estimate stages[2] = {{1, 2, 3, 4, 0, 0}, {5, 6, 7, 8, 0, 0}};
     struct estimate est = {.iteration_time_s = 0.5,
                            .compute_usd = NAN,
                            .egress_usd = 0,

@@ -21,7 +21,7 @@
 
 enum { ZONES = 2, GPUS = 2, LAYERS = 6 };
 static const char *const zones[ZONES] = {"here", "there"};
-static const struct gpu_type gpus[GPUS] = {{"Big", 80e9, 80e9, 4}, {"Small", 16e9, 15e9, 4}};
+static const struct gpu_type gpus[GPUS] = {{"Big", 80e9, 80e9, 4, 0}, {"Small", 16e9, 15e9, 4, 0}};
 static struct arena arena;
 static char dir[64];
 
