@@ -90,9 +90,10 @@ static int load_platform(struct cli_estimator *k, const struct workload *w, stru
 
 static int refuses_options(const struct workload *w, const struct plan *p, const char *name, struct err *e) {
     if (!workload_variant(w, &p->options)->altered) return 0;
-    return err_set(e, EXIT_INPUT,
-                   "estimator %s: knows no recompute, zero and sequence_parallel; expected estimator %s",
-                   name, estimator_name[ESTIMATOR_NATIVE]);
+    return err_set(
+        e, EXIT_INPUT,
+        "estimator %s: knows no recompute, zero and sequence_parallel; expected estimator %s or %s", name,
+        estimator_name[ESTIMATOR_NATIVE], cli_events);
 }
 
 static int estimate_by_events(struct cli_estimator *k, const struct workload *w, const struct plan *p,
@@ -103,7 +104,7 @@ static int estimate_by_events(struct cli_estimator *k, const struct workload *w,
 
 int cli_play(struct cli_estimator *k, const struct workload *w, const struct plan *p, struct estimate *out,
              struct events_played *played, struct arena *a, struct err *e) {
-    if (refuses_options(w, p, cli_events, e) || load_platform(k, w, e)) return -1;
+    if (load_platform(k, w, e)) return -1;
     return events_play(w, p, k->extra, out, played, a, e);
 }
 
@@ -111,8 +112,8 @@ int cli_estimate(struct cli_estimator *k, const struct workload *w, const struct
                  struct estimate *out, struct err *e) {
     if (k->index < ESTIMATOR_N) return estimate_plan(w, p, (enum estimator)k->index, out, e);
     const char *name = cli_estimator_name(k->index);
-    if (refuses_options(w, p, name, e)) return -1;
     if (name == cli_events) return estimate_by_events(k, w, p, out, e);
+    if (refuses_options(w, p, name, e)) return -1;
     const struct planner *pl = planner_find(name);
     struct guess guess = {NAN, NAN};
     struct arena scratch = {0};

@@ -41,13 +41,17 @@ static int find_link(const struct events *v, const struct replicas *a, const str
 
 /* ---- messages ----------------------------------------------------------------------- */
 
-/* What a receiver does to a message of `bytes`: gathers the parts of its ranks, copies, works on the host. */
+/* What a receiver does to a message of `bytes`: gathers the parts of its ranks, copies, works on the host.
+ * With sequence parallelism a rank keeps its part as it has come. */
 static double receive_s(const struct events *v, const struct replicas *to, double bytes) {
+    bool whole = !v->w->options.sequence_parallel;
+    if (!whole) bytes /= to->tp;
     const struct events_platform *k = &v->platform[to->gpu];
     const struct link *inside = &v->w->site->intra[to->gpu * TP_N + tp_index(to->tp)];
     double s = 0;
     if (v->terms & EVENTS_GATHER) {
-        if (to->tp > 1 && inside->known) s += bytes * (to->tp - 1) / to->tp / bandwidth_Bps(inside, bytes);
+        if (whole && to->tp > 1 && inside->known)
+            s += bytes * (to->tp - 1) / to->tp / bandwidth_Bps(inside, bytes);
         s += 6 * bytes / k->memory_Bps;
     }
     if (v->terms & EVENTS_STAGING) s += k->staging_s_per_B * bytes;
@@ -133,24 +137,40 @@ static double update_s(const struct events *v, const struct stage *st) {
     for (int g = 0; g < st->n_group; g++) {
         const struct replicas *r = &st->group[g];
         double params = params_of(v, st, r->tp);
-        worst = fmax(worst, 28 * params / v->platform[r->gpu].memory_Bps);
+        double own_s = 28 * params / v->platform[r->gpu].memory_Bps;
+        worst = fmax(worst, update_share_s(v->w, own_s, stage_replicas(st)));
     }
     return v->terms & EVENTS_UPDATE ? worst : 0;
 }
 
-/* State, activations in flight, the gradients inside one block's backward pass where attention keeps its
- * scores, logits, context. With one microbatch its gradients are the accumulated ones. */
+/* Elements per sequence that are there while a block goes back: gradients inside of it, of attention's scores
+ * where it has them. What a trainer holds as it says itself has them already. */
+static double inside_block(const struct events *v, int tp) {
+    const struct model *x = v->w->model;
+    double s = x->sequence_length;
+    bool scores = !x->shape || x->shape->keeps_scores;
+    if (v->w->process_bytes > 0) return 0;
+    return (scores ? 3 * s * s * x->heads / tp : 0) +
+           5 * s * x->hidden_size / (v->w->options.sequence_parallel ? tp : 1);
+}
+
+/* State, activations in flight, what there is in the backward pass of one block besides, logits, context.
+ * With one microbatch its gradients are the accumulated ones. */
 static struct events_memory memory_of(const struct events *v, const struct stage *st, int index,
                                       const struct replicas *r) {
-    const struct model *x = v->w->model;
-    double F = v->w->element_bytes, s = x->sequence_length, m = v->m, act = 0;
-    for (int l = st->first; l < st->end; l++) act += x->act_mem[tp_index(r->tp)][l];
-    double logits = index == v->P - 1 ? m * F * s * x->vocabulary / r->tp : 0;
-    return (struct events_memory){
-        .state = (v->w->state_bytes_per_param - (v->M == 1 ? 4 : 0)) * params_of(v, st, r->tp) +
-                 v->platform[r->gpu].context_bytes,
-        .per_microbatch = m * F * act,
-        .backward = m * F * (3 * s * s * x->heads / r->tp + 5 * s * x->hidden_size) + logits};
+    const struct workload *w = v->w;
+    const struct model *x = w->model;
+    int ti = tp_index(r->tp), in_flight = microbatches_in_flight(ESTIMATOR_NATIVE, v->P - index, v->M);
+    double F = w->element_bytes, s = x->sequence_length, m = v->m, act = 0;
+    for (int l = st->first; l < st->end; l++) act += x->act_mem[ti][l];
+    if (messages_held(in_flight)) act += w->message;
+    bool known = w->process_bytes > 0;
+    double logits = index == v->P - 1 && !known ? m * F * s * x->vocabulary / r->tp : 0;
+    double state = state_bytes(w, stage_replicas(st)) - (v->M == 1 && !known ? 4 : 0);
+    return (struct events_memory){.state = state * params_of(v, st, r->tp) +
+                                           (known ? w->process_bytes : v->platform[r->gpu].context_bytes),
+                                  .per_microbatch = m * F * act,
+                                  .backward = m * F * (inside_block(v, r->tp) + w->again[ti]) + logits};
 }
 
 static double peak_bytes(const struct events_memory *m, int in_flight) {
@@ -265,6 +285,7 @@ static int estimate(const struct workload *w, const struct plan *p, const struct
                     struct err *e) {
     struct stage_estimate *stages = out->stage;
     struct estimate formula = {.stage = NULL};
+    w = workload_variant(w, &p->options);
     struct events v = {
         .w = w, .p = p, .platform = platform, .terms = terms, .m = p->micro_batch_size, .e = e};
     v.P = p->pipeline[0].n_stage;
