@@ -31,8 +31,8 @@ int cli_doubt_of(struct cli_doubt *d, const struct workload *w, const char *esti
         d->memory[g] = risk_deviation(own->memory);
         d->time[g] = risk_both(risk_deviation(own->time), layers);
     }
-    d->low = risk_world(w, d->time, RISK_LOW, a);
-    d->high = risk_world(w, d->time, RISK_HIGH, a);
+    d->low = risk_world(w, d->time, 0, RISK_LOW, a);
+    d->high = risk_world(w, d->time, 0, RISK_HIGH, a);
     d->known = true;
     return 0;
 }
@@ -56,7 +56,9 @@ void cli_doubt_load(struct cli_doubt *d, const struct workload *w, const char *e
 
 struct workload *cli_doubt_world(const struct cli_doubt *d, const struct workload *w, double q,
                                  struct arena *a, struct err *e) {
-    if (d->known) return risk_world(w, d->time, q, a);
+    double memory = 0;
+    for (int g = 0; g < w->site->n_gpu; g++) memory = fmax(memory, d->memory[g]);
+    if (d->known) return risk_world(w, d->time, memory, q, a);
     err_set(e, EXIT_INPUT,
             "--risk: it is not known how far this estimator is off; expected one that "
             "inputs/residuals.json lists");
@@ -83,13 +85,16 @@ struct cli_interval cli_interval_about(double time_s, double peak_bytes, double 
 }
 
 struct cli_interval cli_interval_of(const struct cli_doubt *d, struct cli_estimator *k,
-                                    const struct workload *w, const struct plan *p, double peak_bytes) {
+                                    const struct workload *w, const struct plan *p) {
     int used[ZONES_MAX * GPUS_MAX];
     double memory = 0;
     if (!d->known) return (struct cli_interval){NAN, NAN, NAN, NAN};
     plan_gpus(p, w->site, used);
     for (int i = 0; i < w->site->n_zone * w->site->n_gpu; i++)
         if (used[i]) memory = fmax(memory, d->memory[i % w->site->n_gpu]);
+    struct estimate est = {.stage = NULL};
+    struct err none;
+    double peak_bytes = cli_estimate(k, w, p, &est, &none) ? NAN : est.peak_memory_bytes;
     struct cli_interval x = cli_interval_about(NAN, peak_bytes, 0, memory);
     x.low_s = cli_time_in(d->low, k, w, p);
     x.high_s = cli_time_in(d->high, k, w, p);

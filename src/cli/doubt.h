@@ -31,9 +31,9 @@ double cli_time_in(const struct workload *world, struct cli_estimator *k, const 
 struct cli_interval {
     double low_s, high_s, low_bytes, high_bytes; /* NAN: not known */
 };
-/** Of a plan whose peak is estimated; w is the workload of the plan as it is expected. */
+/** Of a plan; w is its workload as it is expected. */
 struct cli_interval cli_interval_of(const struct cli_doubt *d, struct cli_estimator *k,
-                                    const struct workload *w, const struct plan *p, double peak_bytes);
+                                    const struct workload *w, const struct plan *p);
 /** About an estimate whose logarithm has these deviations. */
 struct cli_interval cli_interval_about(double time_s, double peak_bytes, double time, double memory);
 /** Its keys of a JSON object. */

@@ -100,7 +100,7 @@ static const char *binding_of(const struct results *r, int i, const struct found
 }
 
 static struct cli_interval interval_of(struct cli_gauge *g, const struct found_plan *f) {
-    return cli_interval_of(&g->doubt, &g->by, &g->expected, f->plan, f->est.peak_memory_bytes);
+    return cli_interval_of(&g->doubt, &g->by, &g->expected, f->plan);
 }
 
 /* Without the caution of --risk. */

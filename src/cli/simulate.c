@@ -144,21 +144,22 @@ static struct plan_entry entry_at_risk(const struct session *s, const struct pla
         w->profile = s->at_risk->profile;
         w->n_variant = s->at_risk->n_variant;
         w->variant = s->at_risk->variant;
+        w->memory_margin = s->at_risk->memory_margin;
     }
     then.workload = w;
     return then;
 }
 
-static void doubt_json(cJSON *out, struct session *s, const struct plan_entry *x, double peak_bytes) {
-    struct cli_interval range = cli_interval_of(&s->doubt, &s->by, x->workload, x->plan, peak_bytes);
+static void doubt_json(cJSON *out, struct session *s, const struct plan_entry *x) {
+    struct cli_interval range = cli_interval_of(&s->doubt, &s->by, x->workload, x->plan);
     cli_interval_json(out, &range);
     if (o.risk <= 0) return;
     json_add_number(out, "risk", o.risk);
     json_add_number(out, "expected_iteration_time_s", cli_time_in(x->workload, &s->by, x->workload, x->plan));
 }
 
-static void show_doubt(struct session *s, const struct plan_entry *x, double peak_bytes, struct arena *a) {
-    struct cli_interval range = cli_interval_of(&s->doubt, &s->by, x->workload, x->plan, peak_bytes);
+static void show_doubt(struct session *s, const struct plan_entry *x, struct arena *a) {
+    struct cli_interval range = cli_interval_of(&s->doubt, &s->by, x->workload, x->plan);
     const char *text = cli_interval_text(&range, a);
     if (o.risk > 0)
         printf("kept in %g %% of cases; %s s are expected\n", 100 * o.risk,
@@ -189,14 +190,14 @@ static int one_plan(const struct plan_entry *expected, const struct job *job, bo
     if (!rc && o.json) {
         cJSON *out = estimate_to_json(&est, x.plan);
         cJSON_AddItemToObject(out, "profiles", profiles_of(&x));
-        doubt_json(out, s, expected, est.peak_memory_bytes);
+        doubt_json(out, s, expected);
         if (o.explain) explain_json(&q, out, &a);
         json_line(out, stdout);
     } else if (!rc) {
         if (!alone && o.explain) printf("%s\n", text_printable(name_of(&x, &a), &a));
         if (alone || o.explain) show_stages(x.plan, &est, x.workload, stdout);
         if (alone || o.explain) putchar('\n');
-        if (alone || o.explain) show_doubt(s, expected, est.peak_memory_bytes, &a);
+        if (alone || o.explain) show_doubt(s, expected, &a);
         if (o.explain) explain_print(&q, stdout, &a);
         add_row(t, &x, &est, &a);
     }

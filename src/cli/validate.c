@@ -65,7 +65,7 @@ static int run_all(const char *path, struct plan_entry *entry, int n, struct com
         if (!i || x->workload->site != entry[i - 1].workload->site ||
             x->workload->profile != entry[i - 1].workload->profile)
             cli_doubt_load(&doubt, x->workload, cli_estimator_name(k->index), o.inputs, a);
-        run[i].interval = cli_interval_of(&doubt, k, x->workload, x->plan, run[i].est.peak_memory_bytes);
+        run[i].interval = cli_interval_of(&doubt, k, x->workload, x->plan);
         run[i].time_error = error_percent(run[i].est.iteration_time_s, x->measured_time_s);
         run[i].memory_error = error_percent(run[i].est.peak_memory_bytes, x->measured_peak_bytes);
     }

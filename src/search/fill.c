@@ -103,7 +103,7 @@ static bool stage_fits(const struct fill *f, int k, int ti, int i, int e, int de
     const struct workload *w = f->c->w;
     int held = microbatches_in_flight(f->c->p->estimator, depth, f->M);
     double bytes = model_bytes(w, ti, f->D, q->params[e] - q->params[i], q->act[e] - q->act[i], held, f->m);
-    return bytes + beside_model_bytes(w, f->c->p->estimator, gpu, ti) <= w->site->gpu[gpu].memory_bytes;
+    return held_bytes(w, f->c->p->estimator, gpu, ti, bytes) <= w->site->gpu[gpu].memory_bytes;
 }
 
 static double stage_reduce(const struct fill *f, int k, int ti, int i, int e) {

@@ -326,11 +326,11 @@ static void build_patterns(struct space *s, struct mb_space *mb, struct arena *a
 static int memory_depth(const struct mb_space *mb, enum estimator est, int gpu, int ti, int D, double params,
                         double act) {
     const struct workload *w = mb->w;
-    double room = w->site->gpu[gpu].memory_bytes, beside = beside_model_bytes(w, est, gpu, ti);
+    double room = w->site->gpu[gpu].memory_bytes;
     int lo = 0, hi = 1 << 20;
     while (lo < hi) { /* largest d with bytes(d) <= room */
         int d = lo + (hi - lo + 1) / 2;
-        if (model_bytes(w, ti, D, params, act, d, mb->m) + beside > room)
+        if (held_bytes(w, est, gpu, ti, model_bytes(w, ti, D, params, act, d, mb->m)) > room)
             hi = d - 1;
         else
             lo = d;

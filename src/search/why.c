@@ -32,8 +32,7 @@ static const char *no_stage(const struct space *s, struct arena *a) {
                     int ti = cl->ti[g];
                     double bytes = model_bytes(v, ti, REPLICAS_MANY, v->model->params[ti][l],
                                                v->model->act_mem[ti][l], 1, s->mb[k].m);
-                    double over =
-                        bytes + beside_model_bytes(v, s->p->estimator, g, ti) - w->site->gpu[g].memory_bytes;
+                    double over = held_bytes(v, s->p->estimator, g, ti, bytes) - w->site->gpu[g].memory_bytes;
                     if (over < least) least = over, gpu = g, tp = 1 << ti, mb = s->mb[k].m;
                 }
             }
@@ -69,7 +68,7 @@ static const char *too_large(const struct space *s, struct arena *a) {
         double beside = INFINITY;
         for (int k = 0; k < s->n_mb; k++)
             beside = fmin(beside, beside_model_bytes(s->mb[k].w, s->p->estimator, gpu, 0));
-        have += s->cell[c].gpus * fmax(0, w->site->gpu[gpu].memory_bytes - beside);
+        have += s->cell[c].gpus * fmax(0, w->site->gpu[gpu].memory_bytes / (1 + w->memory_margin) - beside);
     }
     if (need <= have) return NULL;
     return arena_printf(a,

@@ -219,7 +219,7 @@ static void memory(const struct context *c, const struct stage *st, int index, s
         for (int l = st->first; l < st->end; l++)
             params += w->model->params[ti][l], act += w->model->act_mem[ti][l];
         double bytes = model_bytes(w, ti, stage_replicas(st), params, act, in_flight, c->m);
-        double checked = bytes + beside_model_bytes(w, c->est, type, ti);
+        double checked = held_bytes(w, c->est, type, ti, bytes);
         double room = w->site->gpu[type].memory_bytes;
         if (checked > room) *fits = false;
         out->memory_bytes = fmax(out->memory_bytes, checked);

@@ -182,7 +182,7 @@ static double memory_bytes(const struct events *v, const struct stage *st, int i
     int in_flight = microbatches_in_flight(ESTIMATOR_NATIVE, v->P - index, v->M);
     for (int g = 0; g < st->n_group; g++) {
         struct events_memory m = memory_of(v, st, index, &st->group[g]);
-        double bytes = peak_bytes(&m, in_flight);
+        double bytes = peak_bytes(&m, in_flight) * (1 + v->w->memory_margin);
         double room = v->w->site->gpu[st->group[g].gpu].memory_bytes;
         if (bytes > room) *fits = false;
         if (bytes > out->memory_bytes) *fullest = m;

@@ -51,7 +51,8 @@ static void slow_down(struct workload *w, const double *deviation, double q, str
     w->profile = profile;
 }
 
-struct workload *risk_world(const struct workload *w, const double *deviation, double q, struct arena *a) {
+struct workload *risk_world(const struct workload *w, const double *deviation, double memory, double q,
+                            struct arena *a) {
     const struct site *s = w->site;
     struct workload *variant, *then = workload_changeable(w, &variant, a);
     struct site *site = ARENA_NEW(a, struct site);
@@ -65,9 +66,11 @@ struct workload *risk_world(const struct workload *w, const double *deviation, d
     if (s->intra) site->intra = intra;
     site->link = slower_links(s, deviation, q, a);
     then->site = site;
+    then->memory_margin = fmax(0, risk_factor(memory, q) - 1);
     slow_down(then, deviation, q, a);
     for (int i = 0; i < then->n_variant; i++) {
         variant[i].site = site;
+        variant[i].memory_margin = then->memory_margin;
         slow_down(&variant[i], deviation, q, a);
     }
     return then;

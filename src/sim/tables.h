@@ -134,7 +134,8 @@ struct workload {
     double again[TP_N];   /* elements per sequence that are there once: what recomputation fills once more */
     double process_bytes; /* of every GPU beside the model, where profiles say so; 0: not stated */
     double message; /* elements per sequence of each microbatch in flight that goes on to another stage */
-    int n_variant;  /* 0: nothing to choose, this is the only one */
+    double memory_margin; /* how much more than estimated a GPU may hold, relative: of --risk, else 0 */
+    int n_variant;        /* 0: nothing to choose, this is the only one */
     const struct workload *variant; /* [n_variant] without variants of their own; the first equals this */
 };
 

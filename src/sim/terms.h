@@ -125,12 +125,17 @@ static inline double beside_model_bytes(const struct workload *w, enum estimator
     return ti == 0 ? PUBLISHED_BESIDE_BYTES : PUBLISHED_BESIDE_TP_BYTES;
 }
 
-/** The peak of a GPU with `bytes` of the model: what is checked against its memory. The published simulator
- * has another figure for it, fitted to GH200, where no profile says what there is. */
+/** All that a GPU with `bytes` of the model holds, as it is checked against its memory. */
+static inline double held_bytes(const struct workload *w, enum estimator est, int gpu, int ti, double bytes) {
+    return (bytes + beside_model_bytes(w, est, gpu, ti)) * (1 + w->memory_margin);
+}
+
+/** Its peak: what is checked. The published simulator has another figure for it, fitted to GH200, where no
+ * profile says what there is. */
 static inline double predicted_peak_bytes(const struct workload *w, enum estimator est, int gpu, int ti,
                                           double bytes) {
-    if (est == ESTIMATOR_NATIVE || w->process_bytes > 0) return bytes + beside_model_bytes(w, est, gpu, ti);
-    return bytes + 4.76e9 + 3.0e8;
+    if (est == ESTIMATOR_NATIVE || w->process_bytes > 0) return held_bytes(w, est, gpu, ti, bytes);
+    return (bytes + 4.76e9 + 3.0e8) * (1 + w->memory_margin);
 }
 
 /** Microbatches of which a stage holds the output until it is sent: in the last stage only one is in flight.

@@ -62,6 +62,8 @@ spread 0.2698
 run "$sailor" simulate "$tmp/mixed.json" --json --risk 0.95
 json "o[0]['iteration_time_s'] == o[0]['iteration_time_high_s'] and o[0]['risk'] == 0.95 and
       o[0]['expected_iteration_time_s'] == json.load(open('$tmp/expected'))['iteration_time_s']" "--risk 0.95 is the end of the interval"
+json "abs(o[0]['peak_memory_bytes'] / o[0]['peak_memory_high_bytes'] - 1) < 1e-12 and o[0]['fits'] and
+      o[0]['peak_memory_bytes'] / json.load(open('$tmp/expected'))['peak_memory_bytes'] > 1.08" "so is the peak"
 run "$sailor" simulate "$tmp/mixed.json" --json --risk 0.5
 json "abs(o[0]['iteration_time_s'] / o[0]['expected_iteration_time_s'] - 1) < 1e-12" "--risk 0.5 is what is expected"
 run "$sailor" simulate "$tmp/mixed.json" --risk 0.4
@@ -70,6 +72,7 @@ run "$sailor" simulate "$tmp/mixed.json" --risk 0.9 --estimator metis
 has err "--risk: it is not known how far this estimator is off" "--risk of an estimator of which nothing is known"
 run "$sailor" plan "$tmp/job.json" --risk 0.95 --json -o "$tmp/r.h5"
 expect 0 "plan --risk"
+json "all(abs(x['peak_memory_bytes'] / x['peak_memory_high_bytes'] - 1) < 1e-12 for x in o if x['plan'])" "their peaks are ends, too"
 json "all(x['iteration_time_s'] == x['iteration_time_high_s'] == x['lower_bound'] and x['risk'] == 0.95 for x in o if x['plan'])" \
     "plans are ranked by the ends of their intervals"
 sed -E 's/"search_s": ?[-+.0-9eE]+/"search_s":0/g' "$tmp/out" >"$tmp/want"

@@ -38,12 +38,13 @@ static void plans_of(uint64_t seed) {
         least = fmin(least, odd[g]);
         most = fmax(most, odd[g]);
     }
-    const struct workload *all = risk_world(&in->w, even, 0.95, &a),
-                          *some = risk_world(&in->w, odd, 0.95, &a),
-                          *more = risk_world(&in->w, odd, 0.99, &a),
-                          *less = risk_world(&in->w, odd, 0.05, &a),
-                          *middle = risk_world(&in->w, odd, 0.5, &a);
+    const struct workload *all = risk_world(&in->w, even, 0, 0.95, &a),
+                          *some = risk_world(&in->w, odd, 0.08, 0.95, &a),
+                          *more = risk_world(&in->w, odd, 0, 0.99, &a),
+                          *less = risk_world(&in->w, odd, 0, 0.05, &a),
+                          *middle = risk_world(&in->w, odd, 0, 0.5, &a);
     bool good = true;
+    struct err e;
     for (int i = 0; i < PLANS; i++) {
         struct plan *p = plan_random(in, false, &r, &a);
         if (p && in->w.n_variant) p->options = in->w.variant[rng_int(&r, 0, in->w.n_variant - 1)].options;
@@ -52,6 +53,11 @@ static void plans_of(uint64_t seed) {
         good &= near(time_s(all, p), t * risk_factor(0.1, 0.95));
         good &= time_s(some, p) >= t * risk_factor(least, 0.95) * (1 - 1e-12);
         good &= time_s(some, p) <= t * risk_factor(most, 0.95) * (1 + 1e-12);
+        struct estimate now = {.stage = NULL}, then = now;
+        good &= !estimate_plan(&in->w, p, in->estimator, &now, &e) &&
+                !estimate_plan(some, p, in->estimator, &then, &e) &&
+                near(then.peak_memory_bytes, now.peak_memory_bytes * risk_factor(0.08, 0.95)) &&
+                then.fits <= now.fits;
         good &= time_s(more, p) >= time_s(some, p) && time_s(less, p) <= t && near(time_s(middle, p), t);
     }
     check(good, "a plan's time in a world", seed);
@@ -71,7 +77,7 @@ static void best_of(uint64_t seed) {
     struct err e;
     double deviation[GPUS_MAX];
     for (int g = 0; g < in->site.n_gpu; g++) deviation[g] = rng_range(&r, 0, 0.4);
-    p.w = risk_world(&in->w, deviation, 0.95, &a);
+    p.w = risk_world(&in->w, deviation, rng_range(&r, 0, 0.2), 0.95, &a);
     bool walked = !brute_run(&p, &b, &e), searched = !search_row(&p, &row, &none, NULL, 1, &a, &e);
     check(walked && searched, "walk and search end", seed);
     if (walked && searched) {
