@@ -89,6 +89,9 @@ static int load_platform(struct cli_estimator *k, const struct workload *w, stru
 }
 
 static int refuses_options(const struct workload *w, const struct plan *p, const char *name, struct err *e) {
+    if (plan_parts(p) > 1)
+        return err_set(e, EXIT_INPUT, "estimator %s: knows no virtual_stages; expected estimator %s or %s",
+                       name, estimator_name[ESTIMATOR_NATIVE], cli_events);
     if (!workload_variant(w, &p->options)->altered) return 0;
     return err_set(
         e, EXIT_INPUT,

@@ -119,6 +119,7 @@ const char *export_never(enum runner t, const struct job *job, struct arena *a) 
 }
 
 const char *export_refusal(enum runner t, const struct job *job, const struct plan *p, struct arena *a) {
+    if (plan_parts(p) > 1) return "it has virtual stages, which are not written";
     const char *why = refuse_uneven(p, job->workload.model, a);
     return why ? why : target[t].refuse(job, p, a);
 }

@@ -53,6 +53,7 @@ cJSON *plan_to_json(const struct plan *p, const struct workload *w) {
     if (w->element_bytes == 2) cJSON_AddStringToObject(o, "dtype", w->dtype ? w->dtype : "bf16");
     if (w->sgd) cJSON_AddStringToObject(o, "optimizer", "sgd");
     options_to_json(o, &p->options, w->model);
+    if (plan_parts(p) > 1) json_add_number(o, "virtual_stages", p->virtual_stages);
     cJSON *pipelines = cJSON_AddArrayToObject(o, "pipelines");
     for (int i = 0; i < p->n_pipeline; i++) {
         cJSON *pl = cJSON_CreateObject(), *stages = cJSON_AddArrayToObject(pl, "stages");
@@ -187,7 +188,8 @@ int plan_read(const struct json_at *at, const struct site *site, struct plan **p
               struct err *e) {
     static const char *const keys[] = {
         "format",    "model",     "site", "global_batch_size", "micro_batch_size", "dtype",
-        "optimizer", "recompute", "zero", "sequence_parallel", "pipelines",        NULL};
+        "optimizer", "recompute", "zero", "sequence_parallel", "virtual_stages",   "pipelines",
+        NULL};
     const char *gpu[GPUS_MAX];
     struct plan_reader r = {.site = site, .gpu = gpu, .arena = a, .e = e};
     for (int g = 0; g < site->n_gpu; g++) gpu[g] = site->gpu[g].name;
@@ -199,13 +201,14 @@ int plan_read(const struct json_at *at, const struct site *site, struct plan **p
     struct json_at name = json_member(at, "name"), model = json_member(at, "model"),
                    where = json_member(at, "site");
     struct json_at batch = json_member(at, "global_batch_size"), micro = json_member(at, "micro_batch_size");
-    struct json_at pipelines = json_member(at, "pipelines");
+    struct json_at pipelines = json_member(at, "pipelines"), parts = json_member(at, "virtual_stages");
     if (cJSON_IsString(name.node)) p->name = arena_strdup(a, name.node->valuestring);
     if (read_named(&model, &p->model, a, e) || read_named(&where, &p->site, a, e)) return -1;
     if (json_int(&batch, 1, 100000000, &p->global_batch_size, e)) return -1;
     if (json_int(&micro, 1, 1000000, &p->micro_batch_size, e)) return -1;
     if (json_array(&pipelines, 1, 1000000, &p->n_pipeline, e)) return -1;
     if (read_options(at, &p->options, e)) return -1;
+    if (parts.node && json_int(&parts, 1, LAYERS_MAX, &p->virtual_stages, e)) return -1;
     p->pipeline = ARENA_ARRAY(a, struct pipeline, p->n_pipeline);
     int i = 0;
     for (const cJSON *x = pipelines.node->child; x; x = x->next, i++) {

@@ -93,7 +93,7 @@ static void cursor_skip(struct cursor *c, int n) {
 struct context {
     const struct workload *w;
     enum estimator est;
-    int m, P, M;
+    int m, P, M, parts;
     struct err *e;
 };
 
@@ -211,7 +211,8 @@ static double stage_params(const struct workload *w, const struct stage *st) {
 static void memory(const struct context *c, const struct stage *st, int index, struct stage_estimate *out,
                    double *peak, bool *fits) {
     const struct workload *w = c->w;
-    int in_flight = microbatches_in_flight(c->est, c->P - index, c->M);
+    double in_flight = c->parts > 1 ? parts_in_flight(c->P, index, c->parts, c->M)
+                                    : microbatches_in_flight(c->est, c->P - index, c->M);
     for (int g = 0; g < st->n_group; g++) {
         const struct replicas *r = &st->group[g];
         int ti = tp_index(r->tp), type = c->est == ESTIMATOR_SAILOR && r->n_vm ? r->vm_gpu[0] : r->gpu;
@@ -231,6 +232,44 @@ static void memory(const struct context *c, const struct stage *st, int index, s
 
 /* ---- a plan ------------------------------------------------------------------------- */
 
+/* What a stage of several parts sends for one microbatch: every part its own, the last stage's but one on to
+ * the first, whose gradients go back the same way. The layers at the ends of a part are blocks, all alike. */
+static int parts_transfer(const struct context *c, const struct pipeline *pl, int i, double *comm_s,
+                          double *gb_usd) {
+    const struct stage *st = &pl->stage[i];
+    double bytes = activation_bytes(c->w, i ? st->first : st->end - 1, c->m);
+    *comm_s = 0;
+    for (int forward = 0; forward < 2; forward++) {
+        int end = forward ? c->P - 1 : 0, n = c->parts - (i == end);
+        const struct stage *to = i == end ? &pl->stage[c->P - 1 - end] : st + (forward ? 1 : -1);
+        double time_s, usd;
+        if (transfer(c, st, to, bytes, &time_s, &usd)) return -1;
+        *comm_s += n * time_s;
+        *gb_usd += n * c->M * usd * bytes / 1e9;
+    }
+    return 0;
+}
+
+/* Its messages of one microbatch, in time and money. */
+static int stage_transfer(const struct context *c, const struct pipeline *pl, int i, double *comm_s,
+                          double *gb_usd) {
+    const struct workload *w = c->w;
+    const struct stage *st = &pl->stage[i];
+    double act = 0, grad = 0, usd;
+    if (c->parts > 1) return parts_transfer(c, pl, i, comm_s, gb_usd);
+    if (i < pl->n_stage - 1) {
+        double bytes = activation_bytes(w, st->end - 1, c->m);
+        if (transfer(c, st, st + 1, bytes, &act, &usd)) return -1;
+        *gb_usd += c->M * usd * bytes / 1e9;
+    }
+    if (i > 0) { /* time: the output of the stage's own first layer; money: of the layer before */
+        if (transfer(c, st, st - 1, activation_bytes(w, st->first, c->m), &grad, &usd)) return -1;
+        *gb_usd += c->M * usd * activation_bytes(w, st->first - 1, c->m) / 1e9;
+    }
+    *comm_s = stage_comm_s(c->est, i == 0, i == pl->n_stage - 1, c->P, act, grad);
+    return 0;
+}
+
 static int estimate_pipeline(const struct context *c, const struct pipeline *pl, int index,
                              struct estimate *out, struct stage_estimate *stages, double *time_s,
                              double *sync_s, double *gb_usd) {
@@ -240,21 +279,11 @@ static int estimate_pipeline(const struct context *c, const struct pipeline *pl,
     for (int i = 0; i < pl->n_stage; i++) {
         const struct stage *st = &pl->stage[i];
         struct stage_estimate s = {0};
-        double act = 0, grad = 0, up, usd, ring_usd;
-        if (compute(c, st, &s.compute_s, &up)) return -1;
-        if (i < pl->n_stage - 1) {
-            double bytes = activation_bytes(w, st->end - 1, c->m);
-            if (transfer(c, st, st + 1, bytes, &act, &usd)) return -1;
-            *gb_usd += c->M * usd * bytes / 1e9;
-        }
-        if (i > 0) { /* time: the output of the stage's own first layer; money: of the layer before */
-            if (transfer(c, st, st - 1, activation_bytes(w, st->first, c->m), &grad, &usd)) return -1;
-            *gb_usd += c->M * usd * activation_bytes(w, st->first - 1, c->m) / 1e9;
-        }
+        double up, ring_usd;
+        if (compute(c, st, &s.compute_s, &up) || stage_transfer(c, pl, i, &s.comm_s, gb_usd)) return -1;
         if (sync(c, st, stage_params(w, st), &s.sync_s, &ring_usd)) return -1;
         *gb_usd += ring_usd;
         bool fits = true;
-        s.comm_s = stage_comm_s(c->est, i == 0, i == pl->n_stage - 1, c->P, act, grad);
         memory(c, st, i, &s, &out->peak_memory_bytes, &fits);
         if (!fits && out->fits) out->fits = false, out->unfit_pipeline = index, out->unfit_stage = i;
         slowest = fmax(slowest, s.compute_s + s.comm_s);
@@ -265,6 +294,10 @@ static int estimate_pipeline(const struct context *c, const struct pipeline *pl,
         if (stages) stages[i] = s;
     }
     *time_s = pipeline_time_s(c->M, slowest, comm_sum, comp_sum, update);
+    if (c->parts == 1) return 0;
+    *time_s = interleaved_time_s(c->M, slowest, comm_sum + comp_sum, c->parts, update);
+    out->played = true;
+    out->update_s = update;
     return 0;
 }
 
@@ -308,8 +341,16 @@ int estimate_plan(const struct workload *w, const struct plan *p, enum estimator
         return err_set(e, EXIT_INPUT,
                        "estimator %s: knows no recompute, zero and sequence_parallel; expected estimator %s",
                        estimator_name[est], estimator_name[ESTIMATOR_NATIVE]);
+    if (plan_parts(p) > 1 && est != ESTIMATOR_NATIVE)
+        return err_set(e, EXIT_INPUT, "estimator %s: knows no virtual_stages; expected estimator %s",
+                       estimator_name[est], estimator_name[ESTIMATOR_NATIVE]);
     *out = (struct estimate){.fits = true, .unfit_pipeline = -1, .unfit_stage = -1, .stage = stages};
-    struct context c = {.w = w, .est = est, .m = p->micro_batch_size, .M = plan_microbatches(p, est), .e = e};
+    struct context c = {.w = w,
+                        .est = est,
+                        .m = p->micro_batch_size,
+                        .M = plan_microbatches(p, est),
+                        .parts = plan_parts(p),
+                        .e = e};
     out->n_microbatch = c.M;
     double pipe = -INFINITY, sync_s = -INFINITY, inter;
     for (int i = 0; i < p->n_pipeline; i++) {
@@ -333,7 +374,8 @@ int estimate_plan(const struct workload *w, const struct plan *p, enum estimator
 
 bool plan_fits(const struct workload *w, const struct plan *p, enum estimator est) {
     w = workload_variant(w, &p->options);
-    struct context c = {.w = w, .est = est, .m = p->micro_batch_size, .M = plan_microbatches(p, est)};
+    struct context c = {
+        .w = w, .est = est, .m = p->micro_batch_size, .M = plan_microbatches(p, est), .parts = plan_parts(p)};
     bool fits = true;
     double peak = 0;
     for (int i = 0; i < p->n_pipeline; i++) {

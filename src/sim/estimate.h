@@ -30,8 +30,8 @@ struct estimate {
     bool fits;                                /* every replica within its GPU's memory */
     double peak_memory_bytes;                 /* fullest GPU, as `fits` has it (sailor: as fitted to GH200) */
     int n_microbatch;                         /* M */
-    bool played;                     /* by events: pipeline_time_s is not the closed form of its stages */
-    double update_s;                 /* if played: of the optimizer, a part of pipeline_time_s */
+    bool played;     /* by events, or of virtual stages: pipeline_time_s is not the sum of its stages */
+    double update_s; /* if played: of the optimizer, a part of pipeline_time_s */
     int unfit_pipeline, unfit_stage; /* first stage that does not fit, -1 if fits */
     struct stage_estimate
         *stage; /* optional, given by the caller: [stages of all pipelines, in order], or NULL */

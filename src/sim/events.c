@@ -12,7 +12,7 @@ struct events {
     const struct plan *p;
     const struct events_platform *platform;
     unsigned terms;
-    int m, P, M;
+    int m, P, M, parts;
     struct err *e;
 };
 
@@ -154,16 +154,21 @@ static double inside_block(const struct events *v, int tp) {
            5 * s * x->hidden_size / (v->w->options.sequence_parallel ? tp : 1);
 }
 
+static double in_flight(const struct events *v, int index) {
+    if (v->parts > 1) return parts_in_flight(v->P, index, v->parts, v->M);
+    return microbatches_in_flight(ESTIMATOR_NATIVE, v->P - index, v->M);
+}
+
 /* State, activations in flight, what there is in the backward pass of one block besides, logits, context.
  * With one microbatch its gradients are the accumulated ones. */
 static struct events_memory memory_of(const struct events *v, const struct stage *st, int index,
                                       const struct replicas *r) {
     const struct workload *w = v->w;
     const struct model *x = w->model;
-    int ti = tp_index(r->tp), in_flight = microbatches_in_flight(ESTIMATOR_NATIVE, v->P - index, v->M);
+    int ti = tp_index(r->tp);
     double F = w->element_bytes, s = x->sequence_length, m = v->m, act = 0;
     for (int l = st->first; l < st->end; l++) act += x->act_mem[ti][l];
-    if (messages_held(in_flight)) act += w->message;
+    if (messages_held(in_flight(v, index)) > 0) act += w->message;
     bool known = w->process_bytes > 0;
     double logits = index == v->P - 1 && !known ? m * F * s * x->vocabulary / r->tp : 0;
     double state = state_bytes(w, stage_replicas(st)) - (v->M == 1 && !known ? 4 : 0);
@@ -173,16 +178,15 @@ static struct events_memory memory_of(const struct events *v, const struct stage
                                   .backward = m * F * (inside_block(v, r->tp) + w->again[ti]) + logits};
 }
 
-static double peak_bytes(const struct events_memory *m, int in_flight) {
-    return m->state + in_flight * m->per_microbatch + m->backward;
+static double peak_bytes(const struct events_memory *m, double held) {
+    return m->state + held * m->per_microbatch + m->backward;
 }
 
 static double memory_bytes(const struct events *v, const struct stage *st, int index,
                            struct stage_estimate *out, bool *fits, struct events_memory *fullest) {
-    int in_flight = microbatches_in_flight(ESTIMATOR_NATIVE, v->P - index, v->M);
     for (int g = 0; g < st->n_group; g++) {
         struct events_memory m = memory_of(v, st, index, &st->group[g]);
-        double bytes = peak_bytes(&m, in_flight) * (1 + v->w->memory_margin);
+        double bytes = peak_bytes(&m, in_flight(v, index)) * (1 + v->w->memory_margin);
         double room = v->w->site->gpu[st->group[g].gpu].memory_bytes;
         if (bytes > room) *fits = false;
         if (bytes > out->memory_bytes) *fullest = m;
@@ -211,6 +215,43 @@ static int check(const struct events *v) {
     return 0;
 }
 
+static int exchange(const struct events *v, const struct stage *a, const struct stage *b, double elements,
+                    struct schedule_hop *out) {
+    double bytes = elements * v->w->element_bytes * v->m;
+    return message(v, a, b, bytes, &out->activation) || message(v, b, a, bytes, &out->gradient) ? -1 : 0;
+}
+
+/* What the receiver does is on the way, too, where messages travel beside the computation. */
+static void travel(struct schedule_hop *h) {
+    h->activation.transit_s += h->activation.receive_s;
+    h->gradient.transit_s += h->gradient.receive_s;
+}
+
+enum { PASSES_MAX = 20000000 };
+
+/* Virtual stages: the framework that has them interleaves parts, and messages travel beside the computation.
+ */
+static int play_parts(const struct events *v, struct schedule *s, struct schedule_hop *hop, double *end_s,
+                      double *last_s) {
+    const struct pipeline *pl = &v->p->pipeline[0];
+    const struct stage *last = &pl->stage[v->P - 1];
+    struct schedule_hop wrap;
+    double passes = 2.0 * v->parts * v->P * v->M;
+    if (v->M % v->P || passes > PASSES_MAX)
+        return err_set(
+            v->e, EXIT_INPUT,
+            "virtual_stages: %d microbatches, %.0f passes; expected a multiple of the %d stages, and at "
+            "most %d passes",
+            v->M, passes, v->P, PASSES_MAX);
+    if (exchange(v, last, &pl->stage[0], v->w->model->act_out[last->first], &wrap)) return -1;
+    for (int i = 0; i < v->P - 1; i++) travel(&hop[i]);
+    travel(&wrap);
+    struct arena work = {0};
+    *last_s = schedule_interleaved_s(s, v->parts, &wrap, end_s, ARENA_ARRAY(&work, double, (size_t)passes));
+    arena_free(&work);
+    return 0;
+}
+
 /* `played` may be NULL. */
 static int play(const struct events *v, struct estimate *out, struct events_played *played) {
     const struct pipeline *pl = &v->p->pipeline[0];
@@ -228,14 +269,16 @@ static int play(const struct events *v, struct estimate *out, struct events_play
             played->update_s[i] = own_update_s;
         }
         if (i == v->P - 1) break;
-        double bytes = v->w->model->act_out[st->end - 1] * v->w->element_bytes * v->m;
-        if (message(v, st, st + 1, bytes, &hop[i].activation) ||
-            message(v, st + 1, st, bytes, &hop[i].gradient))
-            return -1;
+        if (exchange(v, st, st + 1, v->w->model->act_out[st->end - 1], &hop[i])) return -1;
+    }
+    double last = 0;
+    if (v->parts > 1) {
+        if (play_parts(v, &s, hop, end, &last)) return -1;
+    } else {
+        last = played ? schedule_blocking_log(&s, end, &played->log) : schedule_blocking_s(&s, end);
     }
     out->update_s = update;
-    out->pipeline_time_s =
-        (played ? schedule_blocking_log(&s, end, &played->log) : schedule_blocking_s(&s, end)) + update;
+    out->pipeline_time_s = last + update;
     out->iteration_time_s = 0;
     for (int i = 0; i < v->P; i++) {
         double sync;
@@ -258,7 +301,10 @@ static int play(const struct events *v, struct estimate *out, struct events_play
         }
         if (!out->stage) continue;
         double comm = i < v->P - 1 ? hop[i].activation.hold_s + hop[i].gradient.receive_s : 0;
-        if (i > 0) comm += hop[i - 1].activation.receive_s + hop[i - 1].gradient.hold_s;
+        if (v->parts > 1)
+            comm = 0; /* beside the computation */
+        else if (i > 0)
+            comm += hop[i - 1].activation.receive_s + hop[i - 1].gradient.hold_s;
         own.compute_s = stage[i].forward_s + stage[i].backward_s;
         own.comm_s = comm;
         own.sync_s = sync;
@@ -289,6 +335,9 @@ static int estimate(const struct workload *w, const struct plan *p, const struct
     struct events v = {
         .w = w, .p = p, .platform = platform, .terms = terms, .m = p->micro_batch_size, .e = e};
     v.P = p->pipeline[0].n_stage;
+    v.parts = plan_parts(p);
+    if (played && v.parts > 1)
+        return err_set(e, EXIT_INPUT, "virtual_stages: %d; expected none, for a timeline", v.parts);
     if (check(&v) || estimate_plan(w, p, ESTIMATOR_NATIVE, &formula, e))
         return -1; /* M, and the money of egress */
     v.M = formula.n_microbatch;

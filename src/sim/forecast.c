@@ -1,4 +1,5 @@
 #include "sim/forecast.h"
+#include "sim/terms.h"
 
 #include <math.h>
 #include <stddef.h>
@@ -44,8 +45,7 @@ static double stage_params(const struct run_setup *r, int stage) {
 static double in_flight(const struct run_setup *r, int stage) {
     int P = r->pp, M = run_microbatches(r);
     if (r->vp == 1) return min_int(M, P - stage);
-    double interleaved = P + (P - 1.0) / r->vp - 2.0 * stage / r->vp;
-    return fmin(M, interleaved);
+    return parts_in_flight(P, stage, r->vp, M);
 }
 
 static double stage_tokens(const struct run_setup *r) {

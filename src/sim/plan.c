@@ -1,4 +1,6 @@
 #include "sim/plan.h"
+#include "sim/runner.h"
+#include "sim/terms.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -85,6 +87,29 @@ static int check_group(const struct replicas *r, int micro_batch, const struct w
     return 0;
 }
 
+/* Interleaving as Megatron-LM has it: parts of whole blocks, and microbatches in rounds of the pipeline. */
+static int check_parts(const struct plan *p, const struct model *m, const char *where, struct err *e) {
+    const struct pipeline *pl = &p->pipeline[0];
+    int v = plan_parts(p), P = pl->n_stage;
+    int M = microbatches(p->global_batch_size, (long)stage_replicas(&pl->stage[0]) * p->micro_batch_size);
+    if (p->n_pipeline > 1 || P < 2)
+        return err_set(e, EXIT_INPUT, "%s: /virtual_stages: %d with %s; expected one pipeline of several",
+                       where, v, P < 2 ? "one stage" : "several pipelines");
+    if (M % P)
+        return err_set(e, EXIT_INPUT,
+                       "%s: /virtual_stages: %d, with %d microbatches; expected a multiple of the %d stages",
+                       where, v, M, P);
+    for (int k = 0; k < P; k++) {
+        struct stage_parts part = stage_parts(m, pl->stage[k].first, pl->stage[k].end);
+        int blocks = part.end_block - part.first_block;
+        if (!blocks || blocks % v)
+            return err_set(e, EXIT_INPUT,
+                           "%s: /virtual_stages: %d; expected a divisor of the %d blocks of stage %d", where,
+                           v, blocks, k);
+    }
+    return 0;
+}
+
 int plan_check(const struct plan *p, const struct workload *w, const char *where, struct err *e) {
     w = workload_variant(w, &p->options);
     if (p->global_batch_size < 1 || p->micro_batch_size < 1 || p->n_pipeline < 1)
@@ -113,7 +138,7 @@ int plan_check(const struct plan *p, const struct workload *w, const char *where
                            "%s: /pipelines/%d/stages: cover layers [0, %d); expected all %d layers of %s",
                            where, i, next, w->model->n_layer, w->model->name);
     }
-    return 0;
+    return plan_parts(p) > 1 ? check_parts(p, w->model, where, e) : 0;
 }
 
 struct nodes nodes_of(int gpus, int gpus_per_node) {
@@ -208,6 +233,7 @@ int plan_compare(const struct plan *a, const struct plan *b) {
     ORDER(a->options.recompute, b->options.recompute);
     ORDER(a->options.sequence_parallel, b->options.sequence_parallel);
     ORDER(a->options.zero, b->options.zero);
+    ORDER(plan_parts(a), plan_parts(b));
     return 0;
 }
 

@@ -31,6 +31,7 @@ struct plan {
     const char *name, *model, *site; /* name may be NULL */
     int global_batch_size, micro_batch_size;
     struct plan_options options;
+    int virtual_stages; /* parts that each stage's layers are dealt into, interleaved; 0, 1: not */
     int n_pipeline;
     struct pipeline *pipeline; /* [n_pipeline] */
 };
@@ -39,6 +40,9 @@ struct plan {
  * to fill; n_stage 0: the caller makes them, too. Owned by the arena. */
 struct plan *plan_new(const struct workload *w, int micro_batch_size, int n_pipeline, int n_stage,
                       struct arena *a);
+
+/** Its virtual stages, at least 1. */
+static inline int plan_parts(const struct plan *p) { return p->virtual_stages > 1 ? p->virtual_stages : 1; }
 
 /** D of a stage: the sum of its counts. */
 int stage_replicas(const struct stage *s);

@@ -219,12 +219,11 @@ static bool advance(const struct interleaved *v, int stage, struct progress *at)
 }
 
 double schedule_interleaved_s(const struct schedule *s, int parts, const struct schedule_hop *wrap,
-                              double *work) {
+                              double *end_s, double *work) {
     int P = s->stages;
     long n = (long)parts * P * s->microbatches;
     struct progress at[SCHEDULE_STAGES_MAX];
     struct interleaved v = {s, wrap, parts, work, work + n};
-    double last_s = 0;
     assert(P >= 2 && P <= SCHEDULE_STAGES_MAX && s->microbatches % P == 0);
     for (long i = 0; i < 2 * n; i++) work[i] = -1;
     for (int i = 0; i < P; i++) at[i] = (struct progress){0};
@@ -235,7 +234,25 @@ double schedule_interleaved_s(const struct schedule *s, int parts, const struct 
     }
     for (int i = 0; i < P; i++) {
         assert(at[i].backward == s->microbatches * parts);
-        last_s = later(last_s, at[i].now_s);
+        end_s[i] = at[i].now_s;
     }
-    return last_s;
+    return latest(end_s, P);
+}
+
+static double both_ways_s(const struct schedule_hop *h) {
+    return h->activation.transit_s + h->gradient.transit_s;
+}
+
+double schedule_interleaved_bound_s(const struct schedule *s, int parts, const struct schedule_hop *wrap) {
+    int P = s->stages, M = s->microbatches;
+    double whole = (parts - 1) * both_ways_s(wrap), before = 0, bound;
+    for (int k = 0; k < P; k++)
+        whole += pass_s(&s->stage[k]) + (k < P - 1 ? parts * both_ways_s(&s->hop[k]) : 0);
+    bound = whole;
+    for (int k = 0; k < P;
+         k++) { /* the first part of the stages before must be passed, and again at the end */
+        bound = later(bound, before + M * pass_s(&s->stage[k]));
+        if (k < P - 1) before += pass_s(&s->stage[k]) / parts + both_ways_s(&s->hop[k]);
+    }
+    return bound;
 }

@@ -52,7 +52,10 @@ double schedule_upper_bound_s(const struct schedule *s);
 /** Interleaved 1F1B (Megatron-LM): the layers of each stage are dealt into `parts`, which pass one after the
  *  other; stage[] has the times of all parts together, and every part sends its own messages. Messages travel
  *  beside the computation; the last stage's are sent on to the first by wrap. `microbatches` must be a
- * multiple of stages. work: room for 2 x parts x stages x microbatches doubles. */
+ * multiple of stages. end_s[stages] as above. work: room for 2 x parts x stages x microbatches doubles. */
 double schedule_interleaved_s(const struct schedule *s, int parts, const struct schedule_hop *wrap,
-                              double *work);
+                              double *end_s, double *work);
+
+/** Never above it. */
+double schedule_interleaved_bound_s(const struct schedule *s, int parts, const struct schedule_hop *wrap);
 #endif

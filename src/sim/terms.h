@@ -19,6 +19,12 @@ static inline int microbatches_in_flight(enum estimator est, int depth, int M) {
     return est == ESTIMATOR_NATIVE && M < depth ? M : depth;
 }
 
+/** The same, of v > 1 parts that are dealt out: in microbatches that have passed all parts of the stage. The
+ * first part's passes begin v - 1 rounds of the pipeline before the last part's. */
+static inline double parts_in_flight(int P, int stage, int v, int M) {
+    return fmin(M, P + (P - 1.0) / v - 2.0 * stage / v);
+}
+
 /* ---- messages ----------------------------------------------------------------------- */
 
 /** The output of a layer for one microbatch, as it is sent to the next stage. */
@@ -105,6 +111,12 @@ static inline double pipeline_time_s(int M, double slowest_s, double comm_s, dou
     return (M - 1) * slowest_s + comm_s + compute_s + update_s;
 }
 
+/** The same with v virtual stages: the slowest stage works all the time, and waits for a v-th of one
+ * microbatch on the others. */
+static inline double interleaved_time_s(int M, double slowest_s, double sum_s, int v, double update_s) {
+    return M * slowest_s + (sum_s - slowest_s) / v + update_s;
+}
+
 /** An iteration of one pipeline whose stages take sum_s together. Never less for a larger argument. */
 static inline double iteration_time_s(int M, double slowest_s, double sum_s, double update_s, double sync_s) {
     return pipeline_time_s(M, slowest_s, sum_s, 0, update_s) + sync_s;
@@ -140,7 +152,7 @@ static inline double predicted_peak_bytes(const struct workload *w, enum estimat
 
 /** Microbatches of which a stage holds the output until it is sent: in the last stage only one is in flight.
  * Never less for a larger in_flight. */
-static inline int messages_held(int in_flight) { return in_flight > 1 ? in_flight : 0; }
+static inline double messages_held(double in_flight) { return in_flight > 1 ? in_flight : 0; }
 
 /* D where it is not known: more replicas than any stage has. */
 enum { REPLICAS_MANY = 1 << 30 };
@@ -154,10 +166,10 @@ static inline double state_bytes(const struct workload *w, int D) {
  * model.params[ti] and model.act_mem[ti] over its layers. With recomputation one block's activations are
  * there a second time, for the microbatch on its way back. */
 static inline double model_bytes(const struct workload *w, int ti, int D, double params, double act,
-                                 int in_flight, int micro_batch_size) {
-    return state_bytes(w, D) * params + (double)in_flight * micro_batch_size * w->element_bytes * act +
+                                 double in_flight, int micro_batch_size) {
+    return state_bytes(w, D) * params + in_flight * micro_batch_size * w->element_bytes * act +
            (double)micro_batch_size * w->element_bytes * w->again[ti] +
-           (double)messages_held(in_flight) * micro_batch_size * w->element_bytes * w->message;
+           messages_held(in_flight) * micro_batch_size * w->element_bytes * w->message;
 }
 
 #endif

@@ -111,6 +111,60 @@ else
     n=$((n + 2)); echo "ok $((n - 1)) - the trainer # SKIP not built"; echo "ok $n - the trainer # SKIP not built"
 fi
 
+# ---- virtual stages of a plan
+
+cat >"$tmp/parts.py" <<'EOF'
+# What interleaving is worth, by both estimators that know it: less waiting, more messages, more in flight.
+import json, subprocess, sys
+tmp, sailor = sys.argv[1:]
+def plan(v, batch, cut=(0, 13, 26)):
+    return {"format": "sailor-plan/1", "model": tmp + "/flash.json", "site": tmp + "/wide.json", "global_batch_size": batch,
+            "micro_batch_size": 1, "dtype": "bf16", "virtual_stages": v,
+            "pipelines": [{"stages": [{"layers": list(x), "replicas": [{"gpu": "L40S-48", "tp": 1, "zone": "a", "count": 1}]}
+                                      for x in zip(cut, cut[1:])]}]}
+def ask(what, *more):
+    json.dump(what, open(tmp + "/parts.json", "w"))
+    return subprocess.run([sailor, "simulate", tmp + "/parts.json", *more], capture_output=True, text=True)
+for name in "native", "events":
+    out = ask([plan(v, 2) for v in (1, 3, 6)], "--estimator", name, "--json")
+    assert out.returncode == 0, out.stderr
+    one, three, six = map(json.loads, out.stdout.splitlines())
+    if name == "events":
+        assert one["iteration_time_s"] > three["iteration_time_s"], (one, three)
+    stage = one["pipelines"][0]["stages"], three["pipelines"][0]["stages"]
+    if name == "native":
+        own = [[s["compute_s"] + s["comm_s"] for s in x] for x in stage]
+        update = one["pipeline_time_s"] - max(own[0]) - sum(own[0])  # of two microbatches
+        assert abs(three["pipeline_time_s"] - 2 * max(own[1]) - min(own[1]) / 3 - update) < 1e-12, (three, update)
+        assert all(abs(b["comm_s"] / a["comm_s"] - 5) < 1e-9 for a, b in zip(*stage)), stage
+for v, batch, cut, says in ((5, 2, (0, 13, 26), "/virtual_stages: 5; expected a divisor of the 12 blocks of stage 0"),
+                            (2, 3, (0, 13, 26), "/virtual_stages: 2, with 3 microbatches; expected a multiple of the 2 stages"),
+                            (2, 2, (0, 26), "/virtual_stages: 2 with one stage; expected one pipeline of several"),
+                            (0, 2, (0, 13, 26), "/virtual_stages: 0; expected an integer from 1")):
+    out = ask(plan(v, batch, cut))
+    assert out.returncode == 2 and says in out.stderr and out.stderr.count("\n") == 1, (says, out.stderr)
+for name in "sailor", "amp":
+    out = ask(plan(2, 2), "--estimator", name)
+    assert out.returncode == 2 and "knows no virtual_stages" in out.stderr, out.stderr
+out = ask(plan(2, 2), "--trace", tmp + "/parts.trace")
+assert out.returncode == 2 and "virtual_stages: 2; expected none, for a timeline" in out.stderr, out.stderr
+EOF
+"$python" "$tmp/parts.py" "$tmp" "$sailor"
+ok $? "virtual stages: what they are worth, and what they need"
+run "$sailor" export "$tmp/parts.json" -o "$tmp/again.json"
+grep -q '"virtual_stages":.*2' "$tmp/again.json"
+ok $? "an exported plan keeps them"
+for format in megatron torchtitan; do
+    run "$sailor" export "$tmp/parts.json" --format $format
+    has err "it has virtual stages, which are not written" "$format: refused"
+done
+if [ -x "$train" ]; then
+    run "$train" run "$tmp/parts.json"
+    has err "/virtual_stages: not built" "the trainer refuses them"
+else
+    n=$((n + 1)); echo "ok $n - the trainer # SKIP not built"
+fi
+
 # ---- what they are worth
 
 # values FILE KEYS: the plan of one stage on two GPUs, tp 1

@@ -24,7 +24,7 @@ run_microbatches    likewise
 run_stage_blocks    likewise
 run_stage_memory    likewise
 schedule_concurrent_s   schedules and bounds of docs/estimator.md, which tests hold against each other
-schedule_interleaved_s  likewise
+schedule_interleaved_bound_s  likewise
 schedule_lower_bound_s  likewise
 schedule_upper_bound_s  likewise
 mt19937_next        compared with the numbers that its authors publish

@@ -124,6 +124,45 @@ static void bounds_hold(struct rng *r) {
     check(!defined, "1F1B by its definition");
 }
 
+/* Virtual stages: the bound, and parts that cost nothing to send wait for less. */
+static void interleaved_bounds_hold(struct rng *r) {
+    static double work[2 * 4 * STAGES * STAGES * 4];
+    int below = 0, equal = 0, late = 0;
+    double end[STAGES];
+    for (int c = 0; c < CASES; c++) {
+        struct drawn d;
+        do draw(r, &d);
+        while (d.s.stages < 2);
+        struct schedule_hop wrap = {draw_message(r, d.hop[0].activation.transit_s),
+                                    draw_message(r, d.hop[0].gradient.transit_s)};
+        int parts = rng_int(r, 1, 4);
+        d.s.microbatches = d.s.stages * rng_int(r, 1, 4);
+        double t = schedule_interleaved_s(&d.s, parts, &wrap, end, work), slack = 1e-9 * t;
+        double lower = schedule_interleaved_bound_s(&d.s, parts, &wrap);
+        below += lower > t + slack;
+        equal += lower > t - slack;
+        for (int i = 0; i < d.s.stages; i++) late += end[i] > t;
+        if (parts == 1) late += fabs(t - schedule_interleaved_s(&d.s, 1, d.hop, end, work)) > slack;
+    }
+    printf("# bound of virtual stages equal in %d of %d\n", equal, CASES);
+    check(!below, "the bound of virtual stages is never above their events");
+    check(!late, "no stage ends after the last, and one part is never sent round");
+}
+
+/* Two stages of two parts, two microbatches, worked out by hand: F and B of (microbatch, part).
+ * stage 0: F00 1, F10 2, F01 3.6, F11 4.6, B01 9.35, B11 12.35, B00 14.35, B10 16.8
+ * stage 1: F00 2.5, F10 3.5, F01 5.1, B01 7.1, F11 8.1, B11 10.1, B00 12.1, B10 14.55 */
+static void parts_by_hand(void) {
+    struct schedule_stage stage[2] = {{2, 4}, {2, 4}};
+    struct schedule_hop hop = {{.5, 0, 0}, {.25, 0, 0}}, wrap = {{.1, 0, 0}, {.2, 0, 0}};
+    struct schedule s = {2, 2, stage, &hop};
+    double end[2], work[16];
+    check(fabs(schedule_interleaved_s(&s, 2, &wrap, end, work) - 16.8) < 1e-12, "two parts by hand");
+    check(fabs(end[0] - 16.8) < 1e-12 && fabs(end[1] - 14.55) < 1e-12, "and when each stage ends");
+    check(fabs(schedule_interleaved_bound_s(&s, 2, &wrap) - (3 + .75 + 12)) < 1e-12,
+          "its bound: a part of stage 0 and both ways over the hop, then stage 1 all the time");
+}
+
 static void known_ones_agree(void) {
     struct schedule_stage even[8];
     struct schedule_hop none[8] = {0};
@@ -133,9 +172,9 @@ static void known_ones_agree(void) {
     check(schedule_blocking_s(&s, end) == 3 * (32 + 7), "equal stages: M + P - 1 slots");
     check(schedule_lower_bound_s(&s) == 3 * (32 + 7), "and the bound is that");
     check(end[7] == 3 * 32 + 7 && end[0] == 3 * 39, "the last stage ends P - 1 backward passes before");
-    check(fabs(schedule_interleaved_s(&s, 4, none, work) - 3 * (32 + 7 / 4.0)) < 1e-9,
+    check(fabs(schedule_interleaved_s(&s, 4, none, end, work) - 3 * (32 + 7 / 4.0)) < 1e-9,
           "four parts: a quarter of the wait");
-    check(fabs(schedule_interleaved_s(&s, 1, none, work) - 3 * (32 + 7)) < 1e-9, "one part: 1F1B");
+    check(fabs(schedule_interleaved_s(&s, 1, none, end, work) - 3 * (32 + 7)) < 1e-9, "one part: 1F1B");
     s.stages = 1;
     check(schedule_blocking_s(&s, end) == 96, "one stage");
     s.stages = 2;
@@ -166,7 +205,9 @@ static void it_is_fast(struct rng *r) {
 int main(void) {
     struct rng r = {20261128, 0};
     known_ones_agree();
+    parts_by_hand();
     bounds_hold(&r);
+    interleaved_bounds_hold(&r);
     logs_fit(&r);
     it_is_fast(&r);
     printf("%d passed, %d failed\n", passed, failed);

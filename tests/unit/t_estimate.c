@@ -401,6 +401,38 @@ static void test_memory_limit(void **state) {
     NEAR(r.peak_memory_bytes, 24 * 60e6 + 4 * 11e6 + 5.06e9);
 }
 
+/* Virtual stages: every part sends, the first and the last stage also to each other, and the wait is divided.
+ */
+static void test_parts(void **state) {
+    (void)state;
+    model.n_block = 4;
+    const struct plan *plain = PLAN(1, STAGE(0, 3, R(X, 1, A, 1)), STAGE(3, 5, R(X, 1, A, 1)));
+    struct plan dealt = *plain;
+    struct estimate r = run(plain, ESTIMATOR_NATIVE);
+    struct stage_estimate one[2] = {stages[0], stages[1]};
+    double update =
+        r.pipeline_time_s -
+        (r.n_microbatch - 1) * fmax(one[0].compute_s + one[0].comm_s, one[1].compute_s + one[1].comm_s) -
+        one[0].compute_s - one[0].comm_s - one[1].compute_s - one[1].comm_s;
+    dealt.virtual_stages = 1;
+    assert_true(run(&dealt, ESTIMATOR_NATIVE).iteration_time_s == r.iteration_time_s);
+    dealt.virtual_stages = 2;
+    struct estimate v = run(&dealt, ESTIMATOR_NATIVE);
+    double own[2];
+    for (int i = 0; i < 2; i++) {
+        assert_true(stages[i].compute_s == one[i].compute_s);
+        NEAR(stages[i].comm_s, 3 * one[i].comm_s); /* two messages to the neighbour, one round the end */
+        own[i] = stages[i].compute_s + stages[i].comm_s;
+    }
+    double most = fmax(own[0], own[1]), least = fmin(own[0], own[1]);
+    NEAR(v.pipeline_time_s, v.n_microbatch * most + least / 2 + update);
+    NEAR(v.egress_usd, 3 * r.egress_usd);
+    /* 2 + 1/2 and 2 - 1/2 microbatches instead of 2 and 1 */
+    double per = stages[0].memory_bytes - one[0].memory_bytes;
+    NEAR(one[0].memory_bytes - 4 * per, 24 * (p1[0] + p1[1] + p1[2]) + 2e9);
+    assert_true(stages[1].memory_bytes > one[1].memory_bytes);
+}
+
 /* What a site says there is beside the model on a type is checked and shown by native; the published
  * simulator does not know it. */
 static void test_stated_context(void **state) {
@@ -595,6 +627,7 @@ int main(void) {
         cmocka_unit_test_setup(test_three_stages, setup),
         cmocka_unit_test_setup(test_four_stages, setup),
         cmocka_unit_test_setup(test_memory_limit, setup),
+        cmocka_unit_test_setup(test_parts, setup),
         cmocka_unit_test_setup(test_stated_context, setup),
         cmocka_unit_test_setup(test_tight, setup),
         cmocka_unit_test_setup(test_measured_memory, setup),
