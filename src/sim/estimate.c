@@ -9,19 +9,27 @@ const char *const estimator_name[ESTIMATOR_N] = {"sailor", "native"};
 
 /* ---- links -------------------------------------------------------------------------- */
 
+/* None of these is NAN; fmax() and fmin() would be calls. */
+static inline double larger(double a, double b) { return b > a ? b : a; }
+static inline double within(double x, double lo, double hi) {
+    x = x > lo ? x : lo;
+    return x < hi ? x : hi;
+}
+
 /* The argument of the fits, for links that were measured over the usual sizes. */
 static double size_log(double bytes, enum estimator est) {
-    if (est == ESTIMATOR_NATIVE) bytes = fmin(fmax(bytes, MEASURED_MIN_BYTES), MEASURED_MAX_BYTES);
+    if (est == ESTIMATOR_NATIVE) bytes = within(bytes, MEASURED_MIN_BYTES, MEASURED_MAX_BYTES);
     return log2(bytes / 1e6);
 }
 
 /* Its bandwidth at a size whose logarithm is known; a link that was measured over other sizes has its own. */
 static double bandwidth_at(const struct link *l, double bytes, double y, enum estimator est) {
     if (l->rate_Bps > 0) return link_rated_Bps(l, bytes) / 1e9;
-    if (est == ESTIMATOR_NATIVE && (l->min_bytes > 0 || l->max_bytes > 0))
-        y = log2(fmin(fmax(bytes, l->min_bytes > 0 ? l->min_bytes : MEASURED_MIN_BYTES),
-                      l->max_bytes > 0 ? l->max_bytes : MEASURED_MAX_BYTES) /
-                 1e6);
+    if (est == ESTIMATOR_NATIVE && (l->min_bytes > 0 || l->max_bytes > 0)) {
+        double lo = l->min_bytes > 0 ? l->min_bytes : MEASURED_MIN_BYTES,
+               hi = l->max_bytes > 0 ? l->max_bytes : MEASURED_MAX_BYTES, own = within(bytes, lo, hi);
+        if (own != within(bytes, MEASURED_MIN_BYTES, MEASURED_MAX_BYTES)) y = log2(own / 1e6);
+    }
     return l->c2 * y * y + l->c1 * y + l->c0;
 }
 
@@ -94,8 +102,19 @@ struct context {
     const struct workload *w;
     enum estimator est;
     int m, P, M, parts;
+    struct sized *last; /* the message that was asked for last: most of a plan are of one size */
     struct err *e;
 };
+
+/* A message and where the fit is evaluated for it: the logarithm costs more than the rest. */
+struct sized {
+    double bytes, log;
+};
+
+static struct sized sized(const struct context *c, double bytes) {
+    if (bytes != c->last->bytes) *c->last = (struct sized){bytes, size_log(bytes, c->est)};
+    return *c->last;
+}
 
 static int no_link(const struct context *c, const struct replicas *a, const struct replicas *b) {
     const struct site *s = c->w->site;
@@ -110,6 +129,7 @@ static int transfer(const struct context *c, const struct stage *a, const struct
                     double *time_s, double *usd_per_GB) {
     const struct site *s = c->w->site;
     struct cursor x = cursor_start(a), y = cursor_start(b);
+    struct sized message = sized(c, bytes);
     *time_s = -INFINITY, *usd_per_GB = 0;
     for (int left = stage_replicas(a), run; left > 0;
          left -= run, cursor_skip(&x, run), cursor_skip(&y, run)) {
@@ -117,7 +137,7 @@ static int transfer(const struct context *c, const struct stage *a, const struct
         const struct replicas *p = cursor_at(&x), *q = cursor_at(&y);
         const struct link *l = site_link(s, p->zone, p->gpu, p->tp, q->zone, q->gpu, q->tp);
         if (!l) return no_link(c, p, q);
-        *time_s = fmax(*time_s, link_time_s(l, bytes, c->est));
+        *time_s = larger(*time_s, moved_s(l, bytes, message.log, c->est));
         *usd_per_GB += run * s->egress_usd_per_GB[p->zone * s->n_zone + q->zone];
     }
     return 0;
@@ -136,6 +156,7 @@ static int sync(const struct context *c, const struct stage *st, double params, 
     double bytes = ring_bytes(c->w, params, tp_index(min_tp));
     *time_s = -INFINITY;
     double usd_per_GB = 0;
+    struct allreduce messages = allreduce_of(bytes, D, c->est);
     for (int g = 0; g < st->n_group; g++) {
         const struct replicas *p = &st->group[g], *next = &st->group[(g + 1) % st->n_group];
         for (int same = 1; same >= 0; same--) { /* inside the run, then over to the next one */
@@ -145,7 +166,7 @@ static int sync(const struct context *c, const struct stage *st, double params, 
             if (!same && g == st->n_group - 1) continue; /* time: the ring is not closed */
             const struct link *l = site_link(s, p->zone, p->gpu, 1, q->zone, q->gpu, 1);
             if (!l) return no_link(c, p, q);
-            *time_s = fmax(*time_s, allreduce_time_s(l, bytes, D, c->est));
+            *time_s = larger(*time_s, allreduce_on(l, &messages));
         }
     }
     *usd = ring_usd(c->w, usd_per_GB, params, D);
@@ -182,20 +203,27 @@ double replica_compute_s(const struct workload *w, const struct stage *st, const
     return sum;
 }
 
+/* With the same layer times and sizes on each GPU. */
+static bool same_kind(const struct replicas *a, const struct replicas *b) {
+    return a->gpu == b->gpu && a->tp == b->tp && !a->n_vm && !b->n_vm;
+}
+
 static int compute(const struct context *c, const struct stage *st, double *time_s, double *update_s) {
     *time_s = -INFINITY, *update_s = -INFINITY;
     for (int g = 0; g < st->n_group; g++) {
         const struct replicas *r = &st->group[g];
         const struct layer_times *t = profile_times(c->w->profile[r->gpu], c->m, r->tp);
         double sum = 0, update = 0;
-        for (int l = st->first; l < st->end; l++) update = update_up_to(t, st->first, l, update, c->est);
+        if (g > 0 && same_kind(&st->group[g - 1], r)) continue;
+        int from = t->update_by_layer ? st->first : st->end - 1; /* one number is a stage's */
+        for (int l = from; l < st->end; l++) update = update_up_to(t, st->first, l, update, c->est);
         if (r->n_vm > 1 && c->est == ESTIMATOR_SAILOR) {
             if (vm_compute(c, st, r, &sum)) return -1;
         } else {
             sum = replica_compute_s(c->w, st, r, c->m);
         }
-        *time_s = fmax(*time_s, sum);
-        *update_s = fmax(*update_s, update_share_s(c->w, update, stage_replicas(st)));
+        *time_s = larger(*time_s, sum);
+        *update_s = larger(*update_s, update_share_s(c->w, update, stage_replicas(st)));
     }
     return 0;
 }
@@ -213,20 +241,24 @@ static void memory(const struct context *c, const struct stage *st, int index, s
     const struct workload *w = c->w;
     double in_flight = c->parts > 1 ? parts_in_flight(c->P, index, c->parts, c->M)
                                     : microbatches_in_flight(c->est, c->P - index, c->M);
+    double params = 0, act = 0; /* of the last degree */
     for (int g = 0; g < st->n_group; g++) {
         const struct replicas *r = &st->group[g];
         int ti = tp_index(r->tp), type = c->est == ESTIMATOR_SAILOR && r->n_vm ? r->vm_gpu[0] : r->gpu;
-        double params = 0, act = 0;
-        for (int l = st->first; l < st->end; l++)
-            params += w->model->params[ti][l], act += w->model->act_mem[ti][l];
+        if (g > 0 && same_kind(&st->group[g - 1], r)) continue;
+        if (g == 0 || r->tp != st->group[g - 1].tp) {
+            params = act = 0;
+            for (int l = st->first; l < st->end; l++)
+                params += w->model->params[ti][l], act += w->model->act_mem[ti][l];
+        }
         double bytes = model_bytes(w, ti, stage_replicas(st), params, act, in_flight, c->m);
         double checked = held_bytes(w, c->est, type, ti, bytes);
         double room = w->site->gpu[type].memory_bytes;
         if (checked > room) *fits = false;
-        out->memory_bytes = fmax(out->memory_bytes, checked);
+        out->memory_bytes = larger(out->memory_bytes, checked);
         if (g == 0 || checked * out->tight_room_bytes > out->tight_bytes * room)
             out->tight_bytes = checked, out->tight_room_bytes = room;
-        *peak = fmax(*peak, predicted_peak_bytes(w, c->est, type, ti, bytes));
+        *peak = larger(*peak, predicted_peak_bytes(w, c->est, type, ti, bytes));
     }
 }
 
@@ -286,11 +318,11 @@ static int estimate_pipeline(const struct context *c, const struct pipeline *pl,
         bool fits = true;
         memory(c, st, i, &s, &out->peak_memory_bytes, &fits);
         if (!fits && out->fits) out->fits = false, out->unfit_pipeline = index, out->unfit_stage = i;
-        slowest = fmax(slowest, s.compute_s + s.comm_s);
+        slowest = larger(slowest, s.compute_s + s.comm_s);
         comp_sum += s.compute_s;
         comm_sum += s.comm_s;
-        update = fmax(update, up);
-        *sync_s = fmax(*sync_s, s.sync_s);
+        update = larger(update, up);
+        *sync_s = larger(*sync_s, s.sync_s);
         if (stages) stages[i] = s;
     }
     *time_s = pipeline_time_s(c->M, slowest, comm_sum, comp_sum, update);
@@ -344,12 +376,14 @@ int estimate_plan(const struct workload *w, const struct plan *p, enum estimator
     if (plan_parts(p) > 1 && est != ESTIMATOR_NATIVE)
         return err_set(e, EXIT_INPUT, "estimator %s: knows no virtual_stages; expected estimator %s",
                        estimator_name[est], estimator_name[ESTIMATOR_NATIVE]);
+    struct sized last = {-1, 0};
     *out = (struct estimate){.fits = true, .unfit_pipeline = -1, .unfit_stage = -1, .stage = stages};
     struct context c = {.w = w,
                         .est = est,
                         .m = p->micro_batch_size,
                         .M = plan_microbatches(p, est),
                         .parts = plan_parts(p),
+                        .last = &last,
                         .e = e};
     out->n_microbatch = c.M;
     double pipe = -INFINITY, sync_s = -INFINITY, inter;
