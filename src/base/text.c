@@ -100,16 +100,24 @@ static int columns(unsigned c) {
     return in_ranges(c, two, sizeof two / sizeof *two) ? 2 : 1;
 }
 
-int text_width(const char *s) {
+size_t text_next(const char *s) {
+    unsigned c;
+    size_t n = *s ? decode((const unsigned char *)s, &c) : 0;
+    return n || !*s ? n : 1;
+}
+
+int text_columns(const char *s, size_t n) {
     int width = 0;
-    while (*s) {
+    for (const char *end = s + n; s < end && *s;) {
         unsigned c;
-        size_t n = decode((const unsigned char *)s, &c);
-        width += n ? columns(c) : 1;
-        s += n ? n : 1;
+        size_t length = decode((const unsigned char *)s, &c);
+        width += length ? columns(c) : 1;
+        s += length ? length : 1;
     }
     return width;
 }
+
+int text_width(const char *s) { return text_columns(s, strlen(s)); }
 
 const char *text_shell_word(const char *in, struct arena *a) {
     static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=,./:@%^";

@@ -18,6 +18,11 @@ const char *text_printable(const char *in, struct arena *a);
 /** Columns that a UTF-8 text takes on a terminal: 2 for a wide (East Asian) character, 0 for a combining one.
  */
 int text_width(const char *s);
+/** The same of its first n bytes. */
+int text_columns(const char *s, size_t n);
+
+/** Bytes of the character at s; a byte that is not UTF-8 is one of its own. 0 at the end. */
+size_t text_next(const char *s);
 
 /** A word of a shell command: quoted where the shell would take it apart. In `a`, or `in` itself. */
 const char *text_shell_word(const char *in, struct arena *a);

@@ -125,8 +125,10 @@ static void print_limits(const struct explanation *x, FILE *out, struct arena *a
 void explain_print(const struct explain_question *q, FILE *out, struct arena *a) {
     struct explanation x;
     explain_find(q, &x, a);
-    fprintf(out, "%s\n%s\n%s\n\n", cli_use_batch(&x.use, q->entry->plan, q->est, a),
-            cli_use_rate(&x.use, &x.peaks, a), cli_use_pace(&x.use, q->entry->plan, a));
+    table_text(out, "%s", cli_use_batch(&x.use, q->entry->plan, q->est, a));
+    table_text(out, "%s", cli_use_rate(&x.use, &x.peaks, a));
+    table_text(out, "%s", cli_use_pace(&x.use, q->entry->plan, a));
+    fputc('\n', out);
     print_parts(&x, q->est->iteration_time_s, out, a);
     fputc('\n', out);
     print_path(&x, q, out, a);

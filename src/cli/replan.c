@@ -235,9 +235,10 @@ static void end(void *ctx, const struct results *r, struct cli_gauge *gauge, str
         bytes += s->moves.bytes;
     }
     table_print(t->table, stdout);
-    printf("%d moves, %ld GPUs changed, %s GB moved; the running plan stayed the best in %d rows and was "
-           "kept in %d\n",
-           count[MOVE], changed, gigabytes(bytes, a), count[SAME], count[STAY]);
+    table_text(stdout,
+               "%d moves, %ld GPUs changed, %s GB moved; the running plan stayed the best in %d rows and was "
+               "kept in %d",
+               count[MOVE], changed, gigabytes(bytes, a), count[SAME], count[STAY]);
     double n = iterations_done(t, r);
     if (n > 0)
         printf("%s iterations from the first row to the last%s\n", table_number(n, 6, a),

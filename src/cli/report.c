@@ -2,6 +2,7 @@
 #include "cli/html.h"
 #include "cli/limits.h"
 #include "formats/inputs.h"
+#include "io/table.h"
 #include "io/file.h"
 #include "io/json.h"
 
@@ -52,12 +53,13 @@ static void show_head(const char *path, const struct results *r, const char *lim
         a, "planner %s, estimator %s, objective %s; sailor %s on %s, %d x %d threads, %.3g s, started %s",
         r->planner, r->estimator, objective_name[r->objective], r->version, r->host, r->ranks, r->threads,
         r->wall_s, r->started_utc);
-    printf("%s\n%s\n", text_printable(head, a), text_printable(run, a));
+    table_text(stdout, "%s", head);
+    table_text(stdout, "%s", run);
     if (r->risk > 0) printf("planned for %g %% of cases (--risk %g)\n", 100 * r->risk, r->risk);
     if (!r->complete)
         printf("INCOMPLETE: %d of %d rows proven; `sailor plan --resume %s` continues\n", done, r->n_row,
                text_printable(text_shell_word(path, a), a));
-    if (limits) printf("%s\n", limits);
+    if (limits) table_text(stdout, "%s", limits);
     putchar('\n');
 }
 

@@ -9,8 +9,6 @@
 #include <math.h>
 #include <string.h>
 
-enum { LINE_COLUMNS = 100 };
-
 const struct found_plan *show_best(const struct row_result *row) {
     return row->n_plan ? &row->plan[0] : row->n_frontier ? &row->frontier[0] : NULL;
 }
@@ -33,7 +31,7 @@ const char *show_only_zone(const struct job *job) {
             if (zone >= 0 && zone != k / s->n_gpu) return NULL;
             zone = k / s->n_gpu;
         }
-    return zone < 0 ? NULL : s->zone[zone];
+    return zone < 0 || strchr(s->zone[zone], '|') ? NULL : s->zone[zone]; /* a bar would end the heading */
 }
 
 const char *show_without_zone(const char *text, const char *zone, struct arena *a) {
@@ -42,25 +40,6 @@ const char *show_without_zone(const char *text, const char *zone, struct arena *
     for (; (at = strstr(text, word)); text = at + strlen(word))
         out = arena_printf(a, "%s%.*s", out, (int)(at - text), text);
     return arena_printf(a, "%s%s", out, text);
-}
-
-/* A sum, broken between its terms where a line, of which `column` is written, would be too long. */
-static void print_sum(const char *text, int column, FILE *out) {
-    static const char between[] = " + ";
-    while (*text) {
-        const char *next = strstr(text, between);
-        int n = next ? (int)(next - text) : (int)strlen(text);
-        fprintf(out, "%.*s", n, text);
-        column += n;
-        text += n;
-        if (!next) return;
-        text += strlen(between);
-        next = strstr(text, between);
-        int then = next ? (int)(next - text) : (int)strlen(text);
-        bool fits = column + (int)strlen(between) + then + 2 <= LINE_COLUMNS;
-        fputs(fits ? between : " +\n    ", out);
-        column = fits ? column + (int)strlen(between) : 4;
-    }
 }
 
 const char *show_time_s(double v, struct arena *a) { return table_number(v, 6, a); }
@@ -287,42 +266,43 @@ static void show_answer(const struct results *r, int i, struct cli_gauge *gauge,
     const struct plan *p = f->plan;
     bool cost = r->objective == OBJECTIVE_COST;
     struct cli_use u = cli_use_of(&r->job->workload, p, e, &gauge->peaks, r->job->pool[i].count);
-    fprintf(out, "microbatch %d, %d microbatch%s, %d stage%s, D = %d%s: %s\n", p->micro_batch_size,
-            e->n_microbatch, e->n_microbatch == 1 ? "" : "es", p->pipeline[0].n_stage,
-            p->pipeline[0].n_stage == 1 ? "" : "s", stage_replicas(&p->pipeline[0].stage[0]),
-            show_options(&p->options, ", ", a), cli_use_batch(&u, p, e, a));
+    table_text(out, "microbatch %d, %d microbatch%s, %d stage%s, D = %d%s: %s", p->micro_batch_size,
+               e->n_microbatch, e->n_microbatch == 1 ? "" : "es", p->pipeline[0].n_stage,
+               p->pipeline[0].n_stage == 1 ? "" : "s", stage_replicas(&p->pipeline[0].stage[0]),
+               show_options(&p->options, ", ", a), cli_use_batch(&u, p, e, a));
     show_stages(p, e, &r->job->workload, out);
-    fprintf(out, "%s: %s s per iteration (%s /s), %s USD (egress %s), peak %s GiB\n",
-            row_status_name[row->status], show_time_s(e->iteration_time_s, a),
-            show_per_s(1 / e->iteration_time_s, a), show_usd(e->cost_usd, a), show_usd(e->egress_usd, a),
-            show_GiB(e->peak_memory_bytes, a));
+    table_text(out, "%s: %s s per iteration (%s /s), %s USD (egress %s), peak %s GiB",
+               row_status_name[row->status], show_time_s(e->iteration_time_s, a),
+               show_per_s(1 / e->iteration_time_s, a), show_usd(e->cost_usd, a), show_usd(e->egress_usd, a),
+               show_GiB(e->peak_memory_bytes, a));
     struct cli_interval x = interval_of(gauge, f);
     const char *interval = cli_interval_text(&x, a);
     if (r->risk > 0)
-        fprintf(out, "planned for %g %% of cases; %s s are expected\n", 100 * r->risk,
-                show_time_s(expected_s(gauge, f), a));
-    if (interval) fprintf(out, "%s\n", interval);
-    fprintf(out, "%s\n%s\n", cli_use_rate(&u, &gauge->peaks, a), cli_use_pace(&u, p, a));
+        table_text(out, "planned for %g %% of cases; %s s are expected", 100 * r->risk,
+                   show_time_s(expected_s(gauge, f), a));
+    if (interval) table_text(out, "%s", interval);
+    table_text(out, "%s", cli_use_rate(&u, &gauge->peaks, a));
+    table_text(out, "%s", cli_use_pace(&u, p, a));
     const char *binding = binding_of(r, i, f, &u, gauge, a);
-    if (binding) fprintf(out, "binding: %s\n", binding);
+    if (binding) table_text(out, "binding: %s", binding);
     if (proven(r))
-        fprintf(out, "bound %s %s, gap %s %%, %d work units, %s plans evaluated, %.3g s\n",
-                cost ? show_usd(row->lower_bound, a) : show_time_s(row->lower_bound, a), cost ? "USD" : "s",
-                row->gap == 0 ? "0" : table_number(100 * row->gap, 3, a), row->n_unit,
-                plans_text(row->plans_evaluated, a), row->search_s);
+        table_text(out, "bound %s %s, gap %s %%, %d work units, %s plans evaluated, %.3g s",
+                   cost ? show_usd(row->lower_bound, a) : show_time_s(row->lower_bound, a),
+                   cost ? "USD" : "s", row->gap == 0 ? "0" : table_number(100 * row->gap, 3, a), row->n_unit,
+                   plans_text(row->plans_evaluated, a), row->search_s);
     else
-        fprintf(out,
-                "%s expected %s s and %s USD; %d plans before it out of memory; %s plans evaluated, %.3g s\n",
-                r->planner, show_time_s(f->planner_time_s, a), show_usd(f->planner_cost_usd, a),
-                row->oom_plans, plans_text(row->plans_evaluated, a), row->search_s);
+        table_text(
+            out, "%s expected %s s and %s USD; %d plans before it out of memory; %s plans evaluated, %.3g s",
+            r->planner, show_time_s(f->planner_time_s, a), show_usd(f->planner_cost_usd, a), row->oom_plans,
+            plans_text(row->plans_evaluated, a), row->search_s);
 }
 
 static void show_training(const struct job *job, const struct estimate *e, FILE *out, struct arena *a) {
     double n = iterations(job);
     if (n <= 0) return;
-    fprintf(out, "training on %.4g tokens: %s iterations, %s hours, %s USD\n", job->train_tokens,
-            table_number(n, 6, a), table_number(n * e->iteration_time_s / 3600, 5, a),
-            show_usd(n * e->cost_usd, a));
+    table_text(out, "training on %.4g tokens: %s iterations, %s hours, %s USD", job->train_tokens,
+               table_number(n, 6, a), table_number(n * e->iteration_time_s / 3600, 5, a),
+               show_usd(n * e->cost_usd, a));
 }
 
 void show_row(const struct results *r, int i, struct cli_gauge *gauge, FILE *out) {
@@ -331,25 +311,25 @@ void show_row(const struct results *r, int i, struct cli_gauge *gauge, FILE *out
     const struct found_plan *f = show_best(row);
     const struct site *s = r->job->workload.site;
     const char *gpus = show_gpus(r->job->pool[i].count, s, &a);
-    int column = fprintf(out, "%srow %d: ", i ? "\n" : "", i);
-    print_sum(*gpus ? text_printable(gpus, &a) : "no GPUs", column, out);
-    if (!isnan(r->job->pool[i].time_s)) fprintf(out, ", at %.15g s", r->job->pool[i].time_s);
-    fputc('\n', out);
+    const char *when =
+        isnan(r->job->pool[i].time_s) ? "" : arena_printf(&a, ", at %.15g s", r->job->pool[i].time_s);
+    if (i) fputc('\n', out);
+    table_text(out, "row %d: %s%s", i, *gpus ? gpus : "no GPUs", when);
     if (!f) {
-        const char *why = row->reason ? text_printable(row->reason, &a) : "";
-        fprintf(out, "%s%s%s\n", row->status == ROW_TODO ? "not searched yet" : row_status_name[row->status],
-                *why ? ": " : "", why);
+        const char *why = row->reason ? row->reason : "";
+        table_text(out, "%s%s%s", row->status == ROW_TODO ? "not searched yet" : row_status_name[row->status],
+                   *why ? ": " : "", why);
     } else {
         show_answer(r, i, gauge, out, &a);
-        if (row->note) fprintf(out, "note: %s\n", text_printable(row->note, &a));
+        if (row->note) table_text(out, "note: %s", row->note);
         show_training(r->job, &f->est, out, &a);
     }
     if (f && row->n_frontier) {
-        fprintf(out, "frontier, from fast to cheap:\n");
+        fputs("frontier, from fast to cheap:\n", out);
         show_list(row->frontier, row->n_frontier, s, out);
     }
     if (f && row->n_plan > 1) {
-        fprintf(out, "best plans:\n");
+        fputs("best plans:\n", out);
         show_list(row->plan, row->n_plan, s, out);
     }
     fflush(out);

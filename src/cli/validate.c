@@ -127,12 +127,14 @@ static void show_table(const struct compared_run *run, int n, struct error_summa
         table_cell(table, "%s", show_percent(r->memory_error, a));
     }
     table_print(table, stdout);
-    printf("\n%d run%s, estimator %s: time error mean %s %%, median %s %%, max %s %%; memory error mean %s "
-           "%%, median %s %%, "
-           "max %s %%\n",
-           n, n == 1 ? "" : "s", cli_estimator_name(o.estimator), show_percent(t.mean, a),
-           show_percent(t.median, a), show_percent(t.max, a), show_percent(m.mean, a),
-           show_percent(m.median, a), show_percent(m.max, a));
+    putchar('\n');
+    table_text(stdout,
+               "%d run%s, estimator %s: time error mean %s %%, median %s %%, max %s %%; memory error mean %s "
+               "%%, median %s %%, "
+               "max %s %%",
+               n, n == 1 ? "" : "s", cli_estimator_name(o.estimator), show_percent(t.mean, a),
+               show_percent(t.median, a), show_percent(t.max, a), show_percent(m.mean, a),
+               show_percent(m.median, a), show_percent(m.max, a));
     struct cli_coverage c = coverage_of(run, n);
     const char *covered = cli_coverage_text(&c, a);
     if (covered) printf("%s\n", covered);

@@ -220,7 +220,7 @@ static const char *signed_percent(double v, struct arena *a) {
 static void show_worst(const struct judged_set *set, struct arena *a) {
     const struct judged **order = ARENA_ARRAY(a, const struct judged *, set->n);
     struct table *t =
-        table_new("line|<model|<GPU|tp|pp|dp|cp|vp|microbatch|batch|measured s|estimate s|error "
+        table_new("line|<model|<GPU|tp|pp|dp|cp|vp|micro batch|batch|measured s|estimate s|error "
                   "%|measured GiB|estimate GiB|error %",
                   a);
     for (int i = 0; i < set->n; i++) order[i] = &set->judged[i];
@@ -247,16 +247,17 @@ static void show_worst(const struct judged_set *set, struct arena *a) {
 static void show_set(const struct judged_set *set, struct arena *a) {
     struct scores s = score(set, 1, a);
     if (set->n > WORST_SHOWN)
-        printf("%s, the %d worst rows:\n", set->file, WORST_SHOWN);
+        table_text(stdout, "%s, the %d worst rows:", set->file, WORST_SHOWN);
     else
-        printf("%s:\n", set->file);
+        table_text(stdout, "%s:", set->file);
     show_worst(set, a);
-    printf("\n%d run%s, estimated from data sheets: time error mean %s %%, median %s %%, max %s %%; memory "
-           "error "
-           "mean %s %%, median %s %%, max %s %%\n",
-           set->n, set->n == 1 ? "" : "s", show_percent(s.time.mean, a), show_percent(s.time.median, a),
-           show_percent(s.time.max, a), show_percent(s.memory.mean, a), show_percent(s.memory.median, a),
-           show_percent(s.memory.max, a));
+    putchar('\n');
+    table_text(stdout,
+               "%d run%s, estimated from data sheets: time error mean %s %%, median %s %%, max %s %%; memory "
+               "error mean %s %%, median %s %%, max %s %%",
+               set->n, set->n == 1 ? "" : "s", show_percent(s.time.mean, a), show_percent(s.time.median, a),
+               show_percent(s.time.max, a), show_percent(s.memory.mean, a), show_percent(s.memory.median, a),
+               show_percent(s.memory.max, a));
     const char *covered = cli_coverage_text(&s.coverage, a);
     printf("%s%s\n", covered ? covered : "", covered ? "\n" : "");
 }

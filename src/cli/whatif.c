@@ -266,10 +266,9 @@ static void end(void *ctx, const struct results *r, struct cli_gauge *gauge, str
     table_print(t, stdout);
     int most = worth_most(r);
     if (most >= 0)
-        printf("worth most: %s: %s %% %s for %ld GPUs, %s %% each\n",
-               text_printable(label_of(x, r, most, a), a), percent(gain(r, most), 2, a),
-               r->objective == OBJECTIVE_COST ? "cheaper" : "faster", gpus_added(r, most),
-               percent(gain_per_gpu(r, most), 3, a));
+        table_text(stdout, "worth most: %s: %s %% %s for %ld GPUs, %s %% each", label_of(x, r, most, a),
+                   percent(gain(r, most), 2, a), r->objective == OBJECTIVE_COST ? "cheaper" : "faster",
+                   gpus_added(r, most), percent(gain_per_gpu(r, most), 3, a));
     else if (r->n_row > 1)
         printf("none of the added GPUs is worth anything\n");
 }

@@ -121,7 +121,8 @@ static void write_bash(const char *program, const struct opt_command *const *com
             "    COMPREPLY=()\n",
             program, program, f);
     if (lists)
-        fprintf(out, "    names() { \"${COMP_WORDS[0]}\" list \"$1\" 2>/dev/null | sed '1d; s/ .*//'; }\n");
+        fprintf(out,
+                "    names() { \"${COMP_WORDS[0]}\" list \"$1\" --json 2>/dev/null | cut -d '\"' -f 4; }\n");
     fprintf(out, "    if [ \"$cur\" = = ]; then cur=''; fi # --option=value is three words\n"
                  "    if [ \"$option\" = = ]; then option=${COMP_WORDS[COMP_CWORD - 2]}; fi\n"
                  "    if ((COMP_CWORD == 1)); then\n"
@@ -211,7 +212,7 @@ static void write_zsh(const char *program, const struct opt_command *const *comm
         fprintf(out,
                 "%s_names() {\n"
                 "    local -a names\n"
-                "    names=(${(f)\"$(%s list $1 2>/dev/null | sed '1d; s/ .*//')\"})\n"
+                "    names=(${(f)\"$(%s list $1 --json 2>/dev/null | cut -d '\"' -f 4)\"})\n"
                 "    compadd -a names\n"
                 "    _files\n"
                 "}\n",

@@ -6,7 +6,7 @@
 for kind in models gpus profiles sites prices jobs; do
     run "$sailor" list "$kind"
     expect 0 "list $kind"
-    lines=$(wc -l <"$tmp/out")
+    lines=$(grep -c "^[^ ]" "$tmp/out") # a wide row takes several
     run "$sailor" list "$kind" --json
     json "len(o) == $lines - 1 and all(set(x) == set(o[0]) for x in o)" "and the same rows as JSON"
 done

@@ -74,7 +74,8 @@ run "$sailor" replan "$tmp/untimed.json" -q --json --move-s 10
 json "o[1]['action'] == 'move' and o[1]['time_s'] is None" "without times every gain is taken"
 run "$sailor" replan "$tmp/trace.json" -q --gap 0
 has out "start" "the table"
-has out "pool in us-central1-a " "has the zone of all rows once"
+[ "$(grep -c us-central1-a "$tmp/out")" = 1 ]
+ok $? "has the zone of all rows once"
 grep -qE '^[0-9]+ moves, [0-9]+ GPUs changed, .* GB moved; ' "$tmp/out" && grep -q 'iterations from the first row to the last' "$tmp/out"
 ok $? "and what it comes to"
 

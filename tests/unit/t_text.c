@@ -51,6 +51,13 @@ static void test_width(void **state) {
     assert_int_equal(text_width("e\xcc\x81"), 1); /* e and a combining acute */
     assert_int_equal(text_width("\xf0\x9f\x98\x80"), 2);
     assert_int_equal(text_width("\xff"), 1);
+    assert_int_equal(text_columns("東京-a", 3), 2);
+    assert_int_equal(text_columns("ab", 9), 2);
+    assert_int_equal(text_next("東京"), 3);
+    assert_int_equal(text_next("\xff"
+                               "a"),
+                     1);
+    assert_int_equal(text_next(""), 0);
 }
 
 static void test_words(void **state) {
