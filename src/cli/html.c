@@ -13,6 +13,7 @@
 struct page {
     const struct results *r;
     const struct site *site;
+    struct cli_gauge *gauge;
     struct text *t;
     struct arena *a;
 };
@@ -62,6 +63,28 @@ static void fact(struct page *p, const char *name, const char *value) {
 
 static const char *percent(double v, struct arena *a) {
     return v == 0 ? "0" : isfinite(v) ? table_number(100 * v, 3, a) : "-";
+}
+
+/* ---- how far estimates may be off: NAN where it is not known ---- */
+
+static struct cli_interval interval_of(struct page *p, const struct found_plan *f) {
+    struct cli_gauge *g = p->gauge;
+    return cli_interval_of(&g->doubt, &g->by, &g->expected, f->plan, f->est.peak_memory_bytes);
+}
+
+/* "6.2 to 8.9" */
+static const char *span_s(struct page *p, const struct found_plan *f) {
+    struct cli_interval x = interval_of(p, f);
+    if (isnan(x.low_s)) return "-";
+    return arena_printf(p->a, "%s to %s", table_number(x.low_s, 4, p->a), table_number(x.high_s, 4, p->a));
+}
+
+static void interval_facts(struct page *p, const struct found_plan *f) {
+    struct cli_interval x = interval_of(p, f);
+    if (isnan(x.low_s)) return;
+    fact(p, "s in 9 of 10 runs", span_s(p, f));
+    fact(p, "GiB in 9 of 10 runs",
+         arena_printf(p->a, "%s to %s", show_GiB(x.low_bytes, p->a), show_GiB(x.high_bytes, p->a)));
 }
 
 /* ---- a plan as a picture: stages from left to right, as high as they have GPUs ---- */
@@ -175,14 +198,15 @@ static const char *gpus_of(struct page *p, const struct plan *plan) {
 }
 
 static void plan_list(struct page *p, const struct found_plan *f, int n, int row, const char *kind) {
-    put(p,
-        "<table "
-        "class=\"pick\"><thead><tr><th>#</th><th>s/iteration</th><th>iterations/s</th><th>USD/iteration</th>"
-        "<th>stages</th><th>D</th><th>microbatch</th><th>GPUs</th></tr></thead><tbody>\n");
+    put(p, "<table "
+           "class=\"pick\"><thead><tr><th>#</th><th>s/iteration</th><th>9 of 10 "
+           "runs</th><th>iterations/s</th><th>USD/iteration</th>"
+           "<th>stages</th><th>D</th><th>microbatch</th><th>GPUs</th></tr></thead><tbody>\n");
     for (int k = 0; k < n; k++) {
         const struct plan *plan = f[k].plan;
         put(p, "<tr data-%s=\"%d-%d\"><td>%d</td>", kind, row, k, k);
         cell(p, "td", show_time_s(f[k].est.iteration_time_s, p->a));
+        cell(p, "td", span_s(p, &f[k]));
         cell(p, "td", show_per_s(1 / f[k].est.iteration_time_s, p->a));
         cell(p, "td", show_usd(f[k].est.cost_usd, p->a));
         put(p, "<td>%d</td><td>%d</td><td>%d</td>", plan->pipeline[0].n_stage,
@@ -201,6 +225,11 @@ static void draw_frontier(struct page *p, const struct row_result *row, int at) 
     const struct estimate *first = &row->frontier[0].est, *last = &row->frontier[n - 1].est;
     double t0 = first->iteration_time_s, t1 = last->iteration_time_s, u0 = last->cost_usd,
            u1 = first->cost_usd;
+    for (int k = 0; k < n; k++) {
+        struct cli_interval x = interval_of(p, &row->frontier[k]);
+        t0 = fmin(t0, x.low_s);
+        t1 = fmax(t1, x.high_s);
+    }
     double dt = t1 > t0 ? t1 - t0 : 1, du = u1 > u0 ? u1 - u0 : 1;
     put(p,
         "<svg class=\"frontier\" viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"frontier of %d plans\">\n",
@@ -220,10 +249,15 @@ static void draw_frontier(struct page *p, const struct row_result *row, int at) 
         const struct estimate *e = &row->frontier[k].est;
         double x = LEFT + 10 + (WIDTH - LEFT - RIGHT - 20) * (e->iteration_time_s - t0) / dt,
                y = H - BOTTOM - 10 - (H - TOP - BOTTOM - 20) * (e->cost_usd - u0) / du;
-        put(p,
-            "<circle data-point=\"%d-%d\" cx=\"%.1f\" cy=\"%.1f\" r=\"5\" tabindex=\"0\"><title>%s s, %s "
-            "USD: ",
-            at, k, x, y, show_time_s(e->iteration_time_s, p->a), show_usd(e->cost_usd, p->a));
+        struct cli_interval in = interval_of(p, &row->frontier[k]);
+        double per_s = (WIDTH - LEFT - RIGHT - 20) / dt;
+        if (!isnan(in.low_s))
+            put(p, "<path class=\"span\" data-point=\"%d-%d\" d=\"M%.1f %.1fH%.1f\"/>\n", at, k,
+                LEFT + 10 + per_s * (in.low_s - t0), y, LEFT + 10 + per_s * (in.high_s - t0));
+        put(p, "<circle data-point=\"%d-%d\" cx=\"%.1f\" cy=\"%.1f\" r=\"5\" tabindex=\"0\"><title>%s s", at,
+            k, x, y, show_time_s(e->iteration_time_s, p->a));
+        if (!isnan(in.low_s)) put(p, " (9 of 10 runs: %s)", span_s(p, &row->frontier[k]));
+        put(p, ", %s USD: ", show_usd(e->cost_usd, p->a));
         escaped(p, gpus_of(p, row->frontier[k].plan));
         put(p, "</title></circle>\n");
     }
@@ -279,6 +313,7 @@ static void row_facts(struct page *p, const struct row_result *row, const struct
     fact(p, cost ? "USD, lower bound" : "s, lower bound",
          cost ? show_usd(row->lower_bound, p->a) : show_time_s(row->lower_bound, p->a));
     fact(p, "% gap", percent(row->gap, p->a));
+    interval_facts(p, f);
     put(p, "</div>\n");
 }
 
@@ -311,9 +346,10 @@ static void write_row(struct page *p, int i, bool shown) {
 
 /* All rows side by side; a click on one shows it. */
 static void write_overview(struct page *p, int only) {
-    put(p, "<table id=\"rows\" "
-           "class=\"pick\"><thead><tr><th>row</th><th>GPUs</th><th>state</th><th>s/iteration</th>"
-           "<th>USD/iteration</th><th>gap %%</th><th>search s</th></tr></thead><tbody>\n");
+    put(p,
+        "<table id=\"rows\" "
+        "class=\"pick\"><thead><tr><th>row</th><th>GPUs</th><th>state</th><th>s/iteration</th>"
+        "<th>9 of 10 runs</th><th>USD/iteration</th><th>gap %%</th><th>search s</th></tr></thead><tbody>\n");
     for (int i = 0; i < p->r->n_row; i++) {
         const struct row_result *row = &p->r->row[i];
         const struct found_plan *f = show_best(row);
@@ -322,6 +358,7 @@ static void write_overview(struct page *p, int only) {
         cell(p, "td", show_gpus(p->r->job->pool[i].count, p->site, p->a));
         cell(p, "td", row_status_name[row->status]);
         cell(p, "td", f ? show_time_s(f->est.iteration_time_s, p->a) : "-");
+        cell(p, "td", f ? span_s(p, f) : "-");
         cell(p, "td", f ? show_usd(f->est.cost_usd, p->a) : "-");
         cell(p, "td", f ? percent(row->gap, p->a) : "-");
         cell(p, "td", table_number(row->search_s, 3, p->a));
@@ -336,6 +373,7 @@ static const char style[] =
     "h1{font-size:1.5em;margin:0}h2{font-size:1.2em;margin-top:1.6em}h3{margin-bottom:.3em}.run{color:#666}"
     "table{border-collapse:collapse;margin:.6em 0;font-variant-numeric:tabular-nums}"
     "th,td{padding:.2em .7em;text-align:right;border-bottom:1px solid #ddd}th{font-weight:600;color:#555}"
+    "td{white-space:nowrap}#rows td:nth-child(2),#rows th:nth-child(2){white-space:normal;text-align:left}"
     ".pick tbody tr{cursor:pointer}.pick tbody tr:hover,.on{background:#fff2cc}"
     ".facts{display:flex;flex-wrap:wrap;gap:.6em 1.8em;margin:.6em 0}.facts div{color:#666}"
     ".facts b{display:block;font-size:1.25em;color:#222}"
@@ -348,6 +386,7 @@ static const char style[] =
     ".g6{fill:#bbbbbb;background:#bbbbbb}.g7{fill:#ee8866;background:#ee8866}"
     ".key span{display:inline-block;width:.8em;height:.8em;margin:0 .3em 0 "
     ".8em}.key,.tip{color:#555;font-size:.9em}"
+    ".span{stroke:#4477aa;stroke-width:2;opacity:.25}.span.on{stroke:#ee6677;opacity:1;background:none}"
     "circle{fill:#4477aa;cursor:pointer}circle:hover,circle.on{fill:#ee6677;stroke:#222}"
     ".u0{fill:#ddd}.u1{fill:#228833}.u2{fill:#66ccee}.u3{fill:#ee6677}"
     "h2 span{font-size:.7em;padding:.15em .6em;border-radius:1em;background:#eee;vertical-align:middle}"
@@ -367,8 +406,9 @@ static const char script[] =
     "onclick});"
     "all('#rows tbody tr:first-child',t=>t.classList.add('on'));";
 
-void html_report(const struct results *r, int only, struct text *t, struct arena *a) {
-    struct page p = {.r = r, .site = r->job->workload.site, .t = t, .a = a};
+void html_report(const struct results *r, int only, struct cli_gauge *gauge, struct text *t,
+                 struct arena *a) {
+    struct page p = {.r = r, .site = r->job->workload.site, .gauge = gauge, .t = t, .a = a};
     put(&p, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
             "<meta name=\"viewport\" content=\"width=device-width\">\n<title>");
     escaped(&p, r->job->name);

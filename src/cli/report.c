@@ -107,9 +107,9 @@ static int check_within(const char *path, const struct results *r, struct err *e
     return err_set(e, code, "%s: no plan within the limits: %s", path, why ? why : "not searched yet");
 }
 
-static int write_html(const struct results *r, struct arena *a, struct err *e) {
+static int write_html(const struct results *r, struct cli_gauge *gauge, struct arena *a, struct err *e) {
     struct text t = {0};
-    html_report(r, o.row, &t, a);
+    html_report(r, o.row, gauge, &t, a);
     int rc = file_write(o.html, t.s, t.n, e);
     text_free(&t);
     return rc;
@@ -129,7 +129,11 @@ static int report(const char **file, int n, struct arena *a, struct err *e) {
     cli_peaks_load(&gauge.peaks, r.job->workload.site, r.job->workload.element_bytes, o.inputs);
     if (limited && limits_answer(file[0], &r, &o.limits, &within, a, e)) return -1;
     if (file_spare_read(o.html, NULL, e)) return -1;
-    if (o.html) return write_html(limited ? &within : &r, a, e);
+    if (o.html) {
+        int rc = write_html(limited ? &within : &r, &gauge, a, e);
+        cli_estimator_free(&gauge.by);
+        return rc;
+    }
     if (!o.json)
         show_head(file[0], &r, limited ? limits_text(&o.limits, a) : NULL, a);
     else if (!r.complete)

@@ -49,6 +49,10 @@ json "o[0]['count']['script'] == 1 and o[0]['title'] == \
  '''<script>alert(1)</script> & \"x\" 'y\\'''' " "names in files are text, whatever is in them"
 json "o[0]['count']['section'] == 3 and o[0]['count']['svg'] >= 6" "a section for each row, with pictures of plan, frontier and search"
 json "o[0]['count']['circle'] > 3 and 'infeasible' in o[0]['text']" "points of the frontier, and the row without a plan"
+"$sailor" report "$tmp/a.h5" --json >"$tmp/out"
+low=$("$python" -c "import json; print('%.4g' % json.loads(open('$tmp/out').readline())['iteration_time_low_s'])")
+grep -q "<b>$low to [0-9.]*</b>s in 9 of 10 runs" "$tmp/a.html" && [ "$(grep -c 'class="span"' "$tmp/a.html")" -gt 3 ]
+ok $? "how far the estimates may be off: of a row, and at each point of the frontier"
 cp "$tmp/a.html" "$tmp/before.html"
 run "$sailor" report "$tmp/a.h5" --html "$tmp/a.html"
 expect 2 "over a file"
