@@ -352,7 +352,7 @@ in_dir = $(foreach f,$(notdir $(2)),$(call sh,$(DESTDIR)$(1)/$(f)))# directory, 
 ## install: into $(DESTDIR)$(PREFIX)
 install: all
 	install -d $(call sh,$(DESTDIR)$(BINDIR)) $(call sh,$(DESTDIR)$(DATADIR)) $(if $(man),$(call in_dir,$(MANDIR),man1))
-	install -m 755 $(programs) $(call sh,$(DESTDIR)$(BINDIR))
+	install -m 755 $(programs) analysis/sailor-plot $(call sh,$(DESTDIR)$(BINDIR))
 	$(if $(plugin),install -d $(call sh,$(DESTDIR)$(LIBDIR)) && install -m 755 $(plugin) $(call sh,$(DESTDIR)$(LIBDIR)))
 	install -d $(call sh,$(DESTDIR)$(BASHDIR)) $(call sh,$(DESTDIR)$(ZSHDIR))
 	for p in $(notdir $(programs)); do \
@@ -364,7 +364,7 @@ install: all
 	$(if $(man),install -m 644 $(man) $(call in_dir,$(MANDIR),man1))
 ## uninstall: remove what install put there
 uninstall:
-	$(RM) $(call in_dir,$(BINDIR),$(programs)) $(call in_dir,$(MANDIR)/man1,$(man))
+	$(RM) $(call in_dir,$(BINDIR),$(programs) sailor-plot) $(call in_dir,$(MANDIR)/man1,$(man))
 	$(RM) $(call in_dir,$(LIBDIR),sailor-train-cuda.so)
 	$(RM) $(call in_dir,$(BASHDIR),$(programs)) $(call in_dir,$(ZSHDIR),$(addprefix _,$(notdir $(programs))))
 	$(RM) -r $(call in_dir,$(DATADIR),inputs analysis jobs docs)

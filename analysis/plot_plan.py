@@ -26,7 +26,7 @@ try:
     from matplotlib.patches import Patch, Rectangle
 except ImportError as error:
     sys.exit(
-        f"plot_plan.py: error: {error}; on Debian: apt-get install python3-h5py python3-matplotlib, then use /usr/bin/python3"
+        f"sailor-plot: error: {error}; on Debian: apt-get install python3-h5py python3-matplotlib, then use /usr/bin/python3"
     )
 
 GIB = 2.0**30
@@ -37,8 +37,23 @@ INK, SOFT = "#222222", "#888888"
 COMPUTE, COMM, SYNC, IDLE = "#4477AA", "#EE6677", "#CCBB44", "#E6E6E6"
 
 
+NAME = ["plot_plan.py"]
+
+
+def use_name(name):
+    """The name of the program, as errors have it."""
+    NAME[0] = name
+
+
 def fail(text):
-    sys.exit(f"plot_plan.py: error: {text}")
+    sys.exit(f"{NAME[0]}: error: {text}")
+
+
+def save(fig, path):
+    try:
+        fig.savefig(path, dpi=110)
+    except (OSError, ValueError) as error:
+        fail(f"{path}: {error}")
 
 
 def table(group):
@@ -226,92 +241,24 @@ def draw_time(ax, plan):
     plain(ax)
 
 
-def draw_frontier(ax, data, row, chosen):
+def draw_frontier(ax, data, row, chosen, scale):
     mask = (data["plan"]["row"] == row) & (data["plan"]["kind"] == 1)
     p = select(data["plan"], mask)
-    time, cost = p["iteration_time_s"], p["cost_usd_per_iteration"]
+    time, cost, gap = p["iteration_time_s"], p["cost_usd_per_iteration"], data["row"]["gap"][row]
     ax.step(time, cost, where="post", color=COMPUTE, linewidth=1.2, zorder=1)
+    bound = ""
+    if gap > 0:
+        ax.step((1 - gap) * time, (1 - gap) * cost, where="post", color=SOFT, linewidth=0.8, linestyle=(0, (3, 2)), zorder=1)
+        bound = ", dashed: bound"
     ax.scatter(time, cost, s=16, color=COMPUTE, zorder=2)
     ax.scatter([chosen["iteration_time_s"]], [chosen["cost_usd_per_iteration"]], s=70, marker="*", color=COMM, zorder=3)
-    if time.max() > 8 * time.min():
-        ax.set_xscale("log")
+    if len(time):
+        scale(ax.xaxis, time, 5)
+        scale(ax.yaxis, cost, 6)
     ax.set_xlabel("s per iteration", fontsize=8)
     ax.set_ylabel("USD per iteration", fontsize=8)
-    ax.set_title(f"frontier, {len(time)} plans (★ drawn)", fontsize=9, loc="left")
+    ax.set_title(f"frontier, {len(time)} plans (★ drawn{bound})", fontsize=9, loc="left")
     ax.grid(color="#EEEEEE", zorder=0)
-    plain(ax)
-
-
-def schedule(forward, backward, transfer, m):
-    """Return the 1F1B start times of the forward and backward pass of each (stage, microbatch)."""
-    n = len(forward)
-    f, b = np.full((n, m), np.nan), np.full((n, m), np.nan)
-    order = []
-    for i in range(n):
-        warm = min(n - i, m)
-        steps = [("f", k) for k in range(warm)]
-        for k in range(m):
-            steps.append(("b", k))
-            if warm + k < m:
-                steps.append(("f", warm + k))
-        order.append(steps)
-    at, free = [0] * n, [0.0] * n
-    while any(at[i] < len(order[i]) for i in range(n)):
-        for i in range(n):
-            while at[i] < len(order[i]):
-                kind, k = order[i][at[i]]
-                if kind == "f":
-                    ready = 0.0 if i == 0 else f[i - 1, k] + forward[i - 1] + transfer[i - 1]
-                else:
-                    ready = f[i, k] + forward[i] if i == n - 1 else b[i + 1, k] + backward[i + 1] + transfer[i]
-                if np.isnan(ready):
-                    break
-                start = max(ready, free[i])
-                (f if kind == "f" else b)[i, k] = start
-                free[i] = start + (forward[i] if kind == "f" else backward[i])
-                at[i] += 1
-    return f, b
-
-
-def draw_timeline(ax, plan):
-    n, m = len(plan.stages), int(plan["n_microbatch"])
-    shown = max(n + 1, min(m, 24))  # after that the pattern repeats
-    shown = min(shown, m)
-    compute = np.array([s["compute_s"] for s in plan.stages])
-    forward, backward = compute / 3, compute * 2 / 3
-    # The comm time of a stage covers both directions of a microbatch. Half of the smaller side stands for one
-    # transfer across the boundary.
-    comm = np.array([s["comm_s"] for s in plan.stages])
-    transfer = np.minimum(comm[:-1], comm[1:]) / 2
-    f, b = schedule(forward, backward, transfer, shown)
-    number = shown * n <= 160
-    for i in range(n):
-        for k in range(shown):
-            for start, length, colour in ((f[i, k], forward[i], "#88BBDD"), (b[i, k], backward[i], "#4477AA")):
-                ax.add_patch(
-                    Rectangle((start, i - 0.4), length, 0.8, facecolor=colour, edgecolor="white", linewidth=0.4)
-                )
-                if number:
-                    ax.text(
-                        start + length / 2,
-                        i,
-                        str(k),
-                        ha="center",
-                        va="center",
-                        fontsize=6,
-                        color=INK if colour == "#88BBDD" else "white",
-                    )
-    ax.set_xlim(0, max((b[i] + backward[i]).max() for i in range(n)) * 1.005)
-    ax.set_ylim(n - 0.45, -0.55)
-    ax.set_yticks(range(n))
-    ax.set_ylabel("stage", fontsize=8)
-    ax.set_xlabel("s", fontsize=8)
-    tail = "" if shown == m else f", first {shown} of {m} microbatches"
-    ax.set_title(
-        f"1F1B schedule{tail} (light: forward, drawn as a third of compute; dark: backward; gaps: waiting)",
-        fontsize=9,
-        loc="left",
-    )
     plain(ax)
 
 
@@ -361,16 +308,13 @@ def choose(data, args, path):
         fail(f"{path}: has no such plan")
     if len(out) > args.max_rows:
         print(
-            f"plot_plan.py: drawing the first {args.max_rows} of {len(out)} rows; see --max-rows and --row",
+            f"{NAME[0]}: drawing the first {args.max_rows} of {len(out)} rows; see --max-rows and --row",
             file=sys.stderr,
         )
     return out[: args.max_rows]
 
 
-def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__.split("\n\n")[0], epilog="example: analysis/plot_plan.py fig7.h5 -o fig7.png --timeline"
-    )
+def add_choice_of_plans(parser):
     parser.add_argument("file", metavar="OUT.h5", help="result file written by sailor plan -o")
     parser.add_argument(
         "-o",
@@ -391,8 +335,30 @@ def main():
         "--frontier", type=int, metavar="I", help="draw point I of the frontier instead, from 0, the fastest"
     )
     parser.add_argument("--max-rows", type=int, default=8, metavar="N", help="draw at most N rows; default 8")
+
+
+def headline(fig, attrs, total):
+    fig.suptitle(
+        f"{attrs['model']} on {attrs['site']}, global batch {attrs['global_batch_size']}, objective {attrs['objective']}, "
+        f"estimator {attrs['estimator']}" + ("" if attrs["complete"] else "   (search incomplete)"),
+        x=0.045,
+        y=1 - 0.12 / total,
+        ha="left",
+        va="top",
+        fontsize=12,
+        color=INK,
+    )
+
+
+def main(argv=None, prog="plot_plan.py"):
+    parser = argparse.ArgumentParser(
+        prog=prog, description=__doc__.split("\n\n")[0], epilog=f"example: {prog} fig7.h5 -o fig7.png --timeline"
+    )
+    add_choice_of_plans(parser)
     parser.add_argument("--timeline", action="store_true", help="add the 1F1B schedule of each plan")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
+    use_name(prog)
+    import plot_frontier, plot_timeline  # which import this one
 
     plt.rcParams["hatch.linewidth"] = 0.5
     attrs, data = load(args.file)
@@ -409,16 +375,7 @@ def main():
     total = sum(heights) + blocks * (1.55 + (0.85 if args.timeline else 0)) + 0.95
     fig = plt.figure(figsize=(16 if has_frontier else 13.5, total))
     inches = total - 0.72
-    fig.suptitle(
-        f"{attrs['model']} on {attrs['site']}, global batch {attrs['global_batch_size']}, objective {attrs['objective']}, "
-        f"estimator {attrs['estimator']}" + ("" if attrs["complete"] else "   (search incomplete)"),
-        x=0.045,
-        y=1 - 0.12 / total,
-        ha="left",
-        va="top",
-        fontsize=12,
-        color=INK,
-    )
+    headline(fig, attrs, total)
     fig.legend(
         handles=look.legend(),
         loc="upper left",
@@ -444,7 +401,7 @@ def main():
         draw_memory(axes[1], plan, look)
         draw_time(axes[2], plan)
         if has_frontier:
-            draw_frontier(axes[3], data, row, plan)
+            draw_frontier(axes[3], data, row, plan, plot_frontier.scale)
         title, text = describe(data, row, plan, index, attrs)
         fig.text(0.045, (inches + 0.72) / total, title, fontsize=10, weight="bold", va="center", color=INK)
         fig.text(0.045, (inches + 0.53) / total, text, fontsize=9, va="center", color=INK)
@@ -453,13 +410,10 @@ def main():
         if args.timeline:
             height = heights[at]
             inches -= 0.3
-            draw_timeline(fig.add_axes([0.045, (inches - height) / total, 0.94, height / total]), plan)
+            plot_timeline.draw(fig, (0.045, (inches - height) / total, 0.94, height / total), plan)
             inches -= height + 0.55
             at += 1
-    try:
-        fig.savefig(args.output, dpi=110)
-    except (OSError, ValueError) as error:
-        fail(f"{args.output}: {error}")
+    save(fig, args.output)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,9 @@ run "${make[@]}" install
 ok $? "install into a path with spaces"
 run "$place/bin/sailor" --version
 expect 0 "what was installed starts"
+run "$place/bin/sailor-plot" --help
+[ "$rc" = 0 ] || grep -q "no Python with h5py" "$tmp/err"
+ok $? "sailor-plot finds what it is made of"
 bash -c '. "$1/share/bash-completion/completions/sailor" && declare -F _sailor' - "$place" >/dev/null &&
     [ -s "$place/share/zsh/site-functions/_sailor" ]
 ok $? "completion for bash and zsh is where they look for it"
