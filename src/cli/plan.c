@@ -278,12 +278,16 @@ static int check_job(const struct job *j, const char *path, struct arena *a, str
             planner_that_can(CAN_OPTIONS)->name, estimator_name[ESTIMATOR_NATIVE]);
     const char *never = p->runnable_by ? export_never(p->runnable_by, j, a) : NULL;
     if (never)
-        return err_set(e, EXIT_INPUT, "%s: /pin/runnable_by: %s; expected a job that it can run", path,
-                       never);
+        return err_set(e, EXIT_INPUT, "%s: %s/runnable_by: %s; expected a job that it can run", path,
+                       p->runnable_by_job ? "" : "/pin", never);
     bool pins = pinned && !can(CAN_PIN), batch = j->exact_batch && !can(CAN_EXACT_BATCH);
     if (pins || batch)
         return err_set(e, EXIT_INPUT, "%s: /%s: the planner %s cannot keep to it; expected a job without",
-                       path, pins ? "pin" : "exact_batch", planner()->name);
+                       path,
+                       !pins                ? "exact_batch"
+                       : p->runnable_by_job ? "runnable_by"
+                                            : "pin",
+                       planner()->name);
     return 0;
 }
 

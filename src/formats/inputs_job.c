@@ -30,6 +30,19 @@ static int read_pin_tp(const struct json_at *at, struct job_reader *r) {
     return 0;
 }
 
+/* Of the job, or of its pins. */
+static int read_runnable_by(const struct json_at *at, struct job_reader *r) {
+    struct json_at by = json_member(at, "runnable_by");
+    int runner = 0;
+    if (!by.node) return 0;
+    if (r->job->pin.runnable_by)
+        return json_fail(&by, r->e, "the pins have it, too; expected it in one place");
+    if (json_name(&by, runner_name + 1, RUNNER_N - 1, "a trainer", &runner, r->e)) return -1;
+    r->job->pin.runnable_by = (enum runner)(runner + 1);
+    r->job->exact_batch = true; /* trainers have no last round that is not full */
+    return 0;
+}
+
 static int read_pin(const struct json_at *at, struct job_reader *r) {
     static const char *const keys[] = {"micro_batch_size", "tp", "stages", "data_parallel", "zones",
                                        "runnable_by",      NULL};
@@ -42,13 +55,7 @@ static int read_pin(const struct json_at *at, struct job_reader *r) {
     if (stages.node && json_int(&stages, 1, r->l->model->n_layer, &p->stages, r->e)) return -1;
     if (dp.node && json_int(&dp, 1, COUNT_MAX, &p->data_parallel, r->e)) return -1;
     if (tp.node && read_pin_tp(&tp, r)) return -1;
-    struct json_at by = json_member(at, "runnable_by");
-    int runner = 0;
-    if (by.node && json_name(&by, runner_name + 1, RUNNER_N - 1, "a trainer", &runner, r->e)) return -1;
-    if (by.node) {
-        p->runnable_by = (enum runner)(runner + 1);
-        r->job->exact_batch = true; /* trainers have no last round that is not full */
-    }
+    if (read_runnable_by(at, r)) return -1;
     if (!zones.node) return 0;
     int n, i = 0, z;
     if (json_array(&zones, 1, ZONES_MAX, &n, r->e)) return -1;
@@ -75,6 +82,7 @@ static const char *const job_keys[] = {"format",
                                        "recompute",
                                        "zero",
                                        "sequence_parallel",
+                                       "runnable_by",
                                        "pin",
                                        "objective",
                                        "max_usd_per_iteration",
@@ -129,6 +137,9 @@ static int read_job(const struct json_at *at, struct job_reader *r) {
     if (rate.node && json_positive(&rate, &j->min_iterations_per_s, r->e)) return -1;
     if (read_run_limits(at, j, r->l->model, r->e)) return -1;
     if (pin.node && read_pin(&pin, r)) return -1;
+    bool pinned = j->pin.runnable_by != RUNNER_ANY;
+    if (read_runnable_by(at, r)) return -1;
+    j->pin.runnable_by_job = j->pin.runnable_by && !pinned;
     if (inputs_pools(&pools, r)) return -1;
     w.global_batch_size = j->global_batch_size;
     j->workload = w;

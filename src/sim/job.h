@@ -14,6 +14,7 @@ struct pin {
     int tp[GPUS_MAX];        /* per GPU type of the site */
     unsigned zones;          /* bit z set: zone z allowed; 0 = all */
     enum runner runnable_by; /* only plans that it can run */
+    bool runnable_by_job;    /* said beside the pins, not among them */
 };
 
 struct pool {

@@ -150,7 +150,7 @@ ok $? "is one by the words of its file"
 # searches that keep to what a trainer can run: each of the best plans is taken
 for trainer in megatron flagscale; do
     cat >"$tmp/by.json" <<EOF
-{"format": "sailor-job/1", "model": "opt-350m", "site": "gcp", "global_batch_size": 256, "pin": {"runnable_by": "$trainer"},
+{"format": "sailor-job/1", "model": "opt-350m", "site": "gcp", "global_batch_size": 256, "runnable_by": "$trainer",
  "pools": [{"gpus": [{"zone": "us-central1-a", "gpu": "A100-40", "count": 8}, {"zone": "us-central1-a", "gpu": "V100-16", "count": 16}]}]}
 EOF
     run "$sailor" plan "$tmp/by.json" -q --top 10 -o "$tmp/by.h5" -f --json
@@ -159,7 +159,7 @@ EOF
     [ -z "$refused" ]
     ok $? "gives plans that $trainer takes${refused:+: $refused}"
 done
-sed 's/"pin".*/"exact_batch": true,/' "$tmp/by.json" >"$tmp/free.json"
+sed 's/"runnable_by".*/"exact_batch": true,/' "$tmp/by.json" >"$tmp/free.json"
 run "$sailor" plan "$tmp/free.json" -q --json
 free=$("$python" -c 'import json,sys; print(json.loads(open(sys.argv[1]).readline())["iteration_time_s"])' "$tmp/out")
 run "$sailor" report "$tmp/by.h5" --json
