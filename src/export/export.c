@@ -24,6 +24,11 @@ static const char *text_of(const cJSON *o, const char *key, const char *otherwis
     return s ? arena_strdup(a, s) : otherwise;
 }
 
+static double real_of(const cJSON *o, const char *key) {
+    const cJSON *x = cJSON_GetObjectItemCaseSensitive(o, key);
+    return cJSON_IsNumber(x) ? x->valuedouble : 0;
+}
+
 static int number_of(const cJSON *o, const char *key, int otherwise) {
     const cJSON *x = cJSON_GetObjectItemCaseSensitive(o, key);
     return cJSON_IsNumber(x) ? (int)x->valuedouble : otherwise;
@@ -31,6 +36,7 @@ static int number_of(const cJSON *o, const char *key, int otherwise) {
 
 struct export_architecture export_architecture(const struct model *m, struct arena *a) {
     cJSON *o = m->architecture ? cJSON_Parse(m->architecture) : NULL;
+    const cJSON *scaling = cJSON_GetObjectItemCaseSensitive(o, "rope_scaling");
     const char *head = text_of(o, "head", "", a);
     int heads = number_of(o, "heads", m->heads);
     /* without a shape, by the words of the file: "final norm and the embedding", or "tied" */
@@ -49,6 +55,14 @@ struct export_architecture export_architecture(const struct model *m, struct are
         .heads = heads,
         .kv_heads = number_of(o, "kv_heads", heads),
         .vocabulary = number_of(o, "vocabulary", m->vocabulary),
+        .head_size = m->shape ? m->shape->transformer.head_size : m->hidden_size / heads,
+        .experts = m->shape && m->shape->transformer.experts > 1 ? m->shape->transformer.experts : 0,
+        .active_experts = m->shape ? m->shape->transformer.active_experts : 0,
+        .qk_norm = m->shape && m->shape->transformer.qk_norm,
+        .norm_epsilon = real_of(o, "norm_epsilon"),
+        .rope_theta = real_of(o, "rope_theta"),
+        .scaled_rope = !strcmp(text_of(scaling, "rope_type", "", a), "llama3"),
+        .rope_factor = real_of(scaling, "factor"),
     };
     cJSON_Delete(o);
     return x;
@@ -115,7 +129,9 @@ static const char *refuse_uneven(const struct plan *p, const struct model *m, st
 }
 
 const char *export_never(enum runner t, const struct job *job, struct arena *a) {
-    return t == RUNNER_TORCHTITAN ? export_torchtitan_lacks(job, a) : NULL;
+    return t == RUNNER_TORCHTITAN ? export_torchtitan_lacks(job, a)
+           : t == RUNNER_ANY      ? NULL
+                                  : export_megatron_lacks(job, a);
 }
 
 const char *export_refusal(enum runner t, const struct job *job, const struct plan *p, struct arena *a) {

@@ -19,6 +19,8 @@ const char *export_refuse_flagscale(const struct job *job, const struct plan *p,
     }
     case RULE_BLOCKS:
         return arena_printf(a, "stage %d holds no transformer block", i);
+    case RULE_EXPERTS:
+        return export_experts_in_parts(a);
     default:
         return NULL;
     }

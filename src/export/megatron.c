@@ -6,6 +6,21 @@
  * the layers of each stage: E the embedding, t a transformer layer, L the final norm, output and loss; `|`
  * ends a stage and *N repeats a layer. */
 
+const char *export_experts_in_parts(struct arena *a) {
+    return arena_strdup(
+        a, "its model has experts, and Megatron divides such a model among tensor-parallel ranks "
+           "only with \"sequence_parallel\": true");
+}
+
+/* Asked of a job, before it is planned: of its choices one must do. */
+const char *export_megatron_lacks(const struct job *job, struct arena *a) {
+    const struct workload *w = &job->workload;
+    bool allowed = rules_allow_options(RULE_EXPERTS, w->model, &w->options);
+    for (int i = 0; i < w->n_variant; i++)
+        allowed |= rules_allow_options(RULE_EXPERTS, w->model, &w->variant[i].options);
+    return allowed ? NULL : export_experts_in_parts(a);
+}
+
 const char *export_refuse_megatron(const struct job *job, const struct plan *p, struct arena *a) {
     int stage;
     switch (plan_breaks(p, job->workload.model, runner_rules(RUNNER_MEGATRON), &stage)) {
@@ -16,6 +31,8 @@ const char *export_refuse_megatron(const struct job *job, const struct plan *p, 
                             "stage %d ends between the final norm and the output matrix, which Megatron "
                             "keeps together",
                             stage);
+    case RULE_EXPERTS:
+        return export_experts_in_parts(a);
     default:
         return NULL;
     }
@@ -40,9 +57,18 @@ static void architecture_lines(struct text *t, const struct export_architecture 
     if (!strcmp(x->activation, "relu"))
         text_add(t, "    # ReLU in the model; these arguments have GELU, which takes as long\n");
     if (!strcmp(x->norm, "rmsnorm")) text_add(t, "    --normalization RMSNorm\n");
-    text_add(t, "    --position-embedding-type %s\n",
-             !strcmp(x->positions, "rotary") ? "rope" : "learned_absolute");
-    if (!strcmp(x->biases, "none")) text_add(t, "    --disable-bias-linear\n");
+    if (x->norm_epsilon > 0) text_add(t, "    --norm-epsilon %.9g\n", x->norm_epsilon);
+    if (x->qk_norm) text_add(t, "    --qk-layernorm\n");
+    bool rotary = !strcmp(x->positions, "rotary");
+    text_add(t, "    --position-embedding-type %s\n", rotary ? "rope" : "learned_absolute");
+    if (rotary && x->rope_theta > 0) text_add(t, "    --rotary-base %.0f\n", x->rope_theta);
+    if (rotary && x->scaled_rope)
+        text_add(t, "    --use-rope-scaling\n    --rope-scaling-factor %.9g\n", x->rope_factor);
+    if (!strcmp(x->biases, "none") || !strcmp(x->biases, "qkv only"))
+        text_add(t, "    --disable-bias-linear\n");
+    if (!strcmp(x->biases, "qkv only")) text_add(t, "    --add-qkv-bias\n");
+    if (x->experts)
+        text_add(t, "    --num-experts %d\n    --moe-router-topk %d\n", x->experts, x->active_experts);
     if (!x->tied_head) text_add(t, "    --untie-embeddings-and-output-weights\n");
 }
 
@@ -70,6 +96,7 @@ void export_megatron_model(struct text *t, const struct job *job, const struct p
     text_add(t, "    --num-layers %d\n    --hidden-size %d\n    --ffn-hidden-size %d\n", m->n_block,
              m->hidden_size, x.ffn_size);
     text_add(t, "    --num-attention-heads %d\n", x.heads);
+    if (x.head_size * x.heads != m->hidden_size) text_add(t, "    --kv-channels %d\n", x.head_size);
     architecture_lines(t, &x);
     text_add(t, "    --attention-dropout 0\n    --hidden-dropout 0\n");
     text_add(t, "    --seq-length %d\n    --max-position-embeddings %d\n", m->sequence_length,

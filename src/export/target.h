@@ -11,8 +11,9 @@ struct stage_parts export_part(const struct model *m, const struct stage *s);
 struct export_architecture {
     const char *family; /* NULL: the file has no description */
     const char *activation, *norm, *positions, *biases;
-    bool tied_head;
-    int ffn_size, heads, kv_heads, vocabulary;
+    bool tied_head, qk_norm, scaled_rope; /* Llama 3's scaling */
+    int ffn_size, heads, kv_heads, vocabulary, head_size, experts, active_experts;
+    double norm_epsilon, rope_theta, rope_factor; /* 0: not said */
 };
 struct export_architecture export_architecture(const struct model *m, struct arena *a);
 
@@ -36,6 +37,10 @@ void export_torchtitan(struct text *t, const struct job *job, const struct plan 
 const char *export_refuse_flagscale(const struct job *job, const struct plan *p, struct arena *a);
 void export_flagscale(struct text *t, const struct job *job, const struct plan *p, struct arena *a);
 
+/** Half a sentence for RULE_EXPERTS. */
+const char *export_experts_in_parts(struct arena *a);
+/** Why Megatron-LM and FlagScale train no plan of the job, or NULL. */
+const char *export_megatron_lacks(const struct job *job, struct arena *a);
 /** Why TorchTitan trains no such model at all, or NULL. */
 const char *export_torchtitan_lacks(const struct job *job, struct arena *a);
 

@@ -740,7 +740,8 @@ struct space *space_build(const struct search_problem *p, const struct stopper *
         for (int v = 0; v < n_variant; v++) {
             struct mb_space *mb = &s->mb[s->n_mb];
             *mb = (struct mb_space){.m = next, .w = w->n_variant ? &w->variant[v] : w};
-            if (!rules_allow_options(runner_rules(p->pin->runnable_by), &mb->w->options)) continue;
+            if (!rules_allow_options(runner_rules(p->pin->runnable_by), mb->w->model, &mb->w->options))
+                continue;
             build_microbatch(s, mb, n_table, a);
             if (s->stopped) return s;
             if (mb->n_class) s->n_mb++;

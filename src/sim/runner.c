@@ -5,11 +5,11 @@ const char *const runner_name[RUNNER_N] = {"any", "megatron", "torchtitan", "fla
 unsigned runner_rules(enum runner t) {
     switch (t) {
     case RUNNER_MEGATRON:
-        return RULE_EVEN | RULE_ONE_DEGREE | RULE_HEAD_WHOLE;
+        return RULE_EVEN | RULE_ONE_DEGREE | RULE_HEAD_WHOLE | RULE_EXPERTS;
     case RUNNER_TORCHTITAN:
         return RULE_EVEN | RULE_ONE_DEGREE | RULE_NOT_SELECTIVE;
     case RUNNER_FLAGSCALE:
-        return RULE_EVEN | RULE_ONE_KIND | RULE_BLOCKS;
+        return RULE_EVEN | RULE_ONE_KIND | RULE_BLOCKS | RULE_EXPERTS;
     default:
         return 0;
     }
@@ -32,7 +32,12 @@ bool rules_allow_layers(unsigned rules, const struct model *m, int first, int en
     return !(rules & RULE_HEAD_WHOLE) || part.output || !part.norm;
 }
 
-bool rules_allow_options(unsigned rules, const struct plan_options *o) {
+static bool has_experts(const struct model *m) { return m->shape && m->shape->transformer.experts > 1; }
+
+/* Without tensor parallelism, sequence parallelism changes nothing: of a model of experts all plans may be
+ * asked for it, and none is lost. */
+bool rules_allow_options(unsigned rules, const struct model *m, const struct plan_options *o) {
+    if (rules & RULE_EXPERTS && has_experts(m) && !o->sequence_parallel) return false;
     return !(rules & RULE_NOT_SELECTIVE) || o->recompute != RECOMPUTE_SELECTIVE;
 }
 
@@ -47,7 +52,9 @@ static bool uneven(const struct plan *p, int *stage) {
 static unsigned stage_breaks(const struct plan *p, const struct model *m, unsigned rules, int i) {
     const struct stage *s = &p->pipeline[0].stage[i];
     int tp = p->pipeline[0].stage[0].group[0].tp;
+    bool parted = rules & RULE_EXPERTS && has_experts(m) && !p->options.sequence_parallel;
     for (int g = 0; g < s->n_group; g++) {
+        if (parted && s->group[g].tp > 1) return RULE_EXPERTS;
         if (rules & RULE_ONE_DEGREE && s->group[g].tp != tp) return RULE_ONE_DEGREE;
         bool other = s->group[g].gpu != s->group[0].gpu || s->group[g].tp != s->group[0].tp;
         if (rules & RULE_ONE_KIND && other) return RULE_ONE_KIND;
@@ -60,7 +67,7 @@ unsigned plan_breaks(const struct plan *p, const struct model *m, unsigned rules
     unsigned broken = 0;
     *stage = 0;
     if (rules & RULE_EVEN && uneven(p, stage)) return RULE_EVEN;
-    if (!rules_allow_options(rules, &p->options)) return RULE_NOT_SELECTIVE;
+    if (!rules_allow_options(rules & RULE_NOT_SELECTIVE, m, &p->options)) return RULE_NOT_SELECTIVE;
     for (int i = 0; i < p->pipeline[0].n_stage && !broken; i++)
         broken = stage_breaks(p, m, rules, *stage = i);
     return broken;

@@ -14,6 +14,7 @@ enum plan_rule {
     RULE_BLOCKS = 8,      /* no stage without a transformer block */
     RULE_HEAD_WHOLE = 16, /* no stage ends between the final norm and the output matrix */
     RULE_NOT_SELECTIVE = 32, /* no recomputation of attention alone */
+    RULE_EXPERTS = 64,       /* a model of experts, where it is tensor-parallel, is sequence-parallel, too */
 };
 
 /** The rules of a trainer, as bits. */
@@ -27,8 +28,8 @@ struct stage_parts {
 };
 struct stage_parts stage_parts(const struct model *m, int first, int end);
 
-/** May a plan train with these options by the rules? */
-bool rules_allow_options(unsigned rules, const struct plan_options *o);
+/** May all plans of the model train with these options by the rules? */
+bool rules_allow_options(unsigned rules, const struct model *m, const struct plan_options *o);
 /** May these layers be a stage by the rules? */
 bool rules_allow_layers(unsigned rules, const struct model *m, int first, int end);
 

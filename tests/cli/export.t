@@ -125,7 +125,7 @@ plan llama_whole llama-3-8b 64 1 0:16:A100-40*2*4 16:35:A100-40*2*4
 run "$sailor" export "$tmp/llama_whole.json" --format megatron
 arguments "$tmp/out" | tr '\n' ' ' >"$tmp/args"
 has args "--group-query-attention --num-query-groups 8 --swiglu --normalization RMSNorm \
---position-embedding-type rope --disable-bias-linear" \
+--norm-epsilon 1e-05 --position-embedding-type rope --rotary-base 500000 --disable-bias-linear" \
     "a Llama's architecture in Megatron's words"
 
 # an output matrix that is the embedding's, by the model's shape and, of a model without one, by its words
@@ -146,6 +146,68 @@ run "$sailor" export "$tmp/words.json" --format megatron
 expect 0 "a tied model without a shape"
 ! grep -q untie "$tmp/out"
 ok $? "is one by the words of its file"
+
+# what a model has beyond GPT-2's parts, and options of a plan, one by one
+has_args() { # title, arguments wanted, one with its value a line; an argument that may not be there
+    local missing
+    arguments "$tmp/out" | sed ':a; N; $!ba; s/\n\([^-]\)/ \1/g' >"$tmp/args" &&
+        missing=$(grep -vxF -f "$tmp/args" <<<"$2" || true) && [ -z "$missing" ] && ! grep -q -- "^$3" "$tmp/args"
+    ok $? "$1${missing:+ (missing: $missing)}"
+}
+shape() { # model, options, format: a plan of two stages, two replicas of tp 2
+    "$python" - "$tmp/shape.json" "$1" "$2" <<'EOF'
+import json, sys
+path, model, options = sys.argv[1:]
+blocks = json.load(open(f"inputs/models/{model}.json"))["transformer"]["layers"]
+def stage(first, end): return {"layers": [first, end], "replicas": [{"gpu": "A100-80", "zone": "us-central1-a", "tp": 2, "count": 2}]}
+json.dump({"format": "sailor-plan/1", "model": model, "site": "gcp", "dtype": "bf16", "global_batch_size": 8,
+           "micro_batch_size": 1, "pipelines": [{"stages": [stage(0, blocks // 2), stage(blocks // 2, blocks + 2)]}],
+           **json.loads(options)}, open(path, "w"))
+EOF
+    run "$sailor" export "$tmp/shape.json" --format "$3"
+}
+shape llama-3.1-8b '{"recompute": "full", "sequence_parallel": true, "zero": 1}' megatron
+has_args "Llama 3.1 for Megatron, with recomputation, sequence parallelism and a distributed optimizer" "--disable-bias-linear
+--norm-epsilon 1e-05
+--num-query-groups 8
+--recompute-granularity full
+--recompute-method uniform
+--recompute-num-layers 1
+--rope-scaling-factor 8
+--rotary-base 500000
+--sequence-parallel
+--use-distributed-optimizer
+--use-rope-scaling" --add-qkv-bias
+shape llama-3.1-8b '{"recompute": "selective"}' flagscale
+has_args "for FlagScale, with selective recomputation and nothing else" "--recompute-granularity selective" --sequence-parallel
+shape qwen2.5-7b '{}' megatron
+has_args "Qwen 2.5: biases of query, key and value alone" "--add-qkv-bias
+--disable-bias-linear
+--rotary-base 1000000" --use-distributed-optimizer
+shape mixtral-8x7b '{"sequence_parallel": true}' megatron
+has_args "Mixtral: experts" "--moe-router-topk 2
+--num-experts 8
+--sequence-parallel" --add-qkv-bias
+for trainer in megatron flagscale; do
+    shape mixtral-8x7b '{}' $trainer
+    expect 2 "experts in parts without sequence parallelism, for $trainer"
+    has err 'only with "sequence_parallel": true' "are refused, with the way out"
+done
+cat >"$tmp/moe.json" <<EOF
+{"format": "sailor-job/1", "model": "mixtral-8x7b", "site": "$tmp/moe-site.json", "global_batch_size": 8, "dtype": "bf16",
+ "sequence_parallel": "auto", "runnable_by": "megatron", "pin": {"stages": 4},
+ "pools": [{"gpus": [{"zone": "z", "gpu": "H100-80", "count": 32}]}]}
+EOF
+echo '{"format": "sailor-site/1", "name": "moe-site", "zones": ["z"], "gpus": ["H100-80"],
+ "links": {"pairs": [["*", "*", "*", "*", "ib-ndr"]]}}' >"$tmp/moe-site.json"
+run "$sailor" plan "$tmp/moe.json" -q -o "$tmp/moe.h5" -f
+ok "$rc" "a job for experts and Megatron"
+run "$sailor" export "$tmp/moe.h5" --format megatron
+expect 0 "finds plans that it takes"
+sed -i 's/"sequence_parallel": "auto", //' "$tmp/moe.json"
+run "$sailor" plan "$tmp/moe.json" -q
+expect 2 "without the choice"
+has err "/runnable_by: its model has experts" "there are none"
 
 # searches that keep to what a trainer can run: each of the best plans is taken
 for trainer in megatron flagscale; do
