@@ -43,7 +43,8 @@ static const struct opt options[] = {
         "and "
         "names of inputs/links.json (ib-ndr, eth-100g, ...): a link between --from and --to, or everywhere"),
     OPTION_TEXT(0, "egress", "USD", &o.egress,
-                "egress price per 1e9 bytes, of all pairs of zones, or FROM:TO=USD,...: no source has it"),
+                "egress price per 1e9 bytes, between any two zones (inside one: 0), or FROM:TO=USD,...: no "
+                "source has it"),
     OPTION_GROUP("how to read it"),
     OPTION_TEXT(0, "zone", "NAME", &o.ask.zone, "zone of nodes that no topology places (default cluster)"),
     OPTION_TEXT(0, "partition", "NAME", &o.ask.partition, "only Slurm's nodes in this partition"),
@@ -51,7 +52,8 @@ static const struct opt options[] = {
         0, "level", "N", 0, 16, &o.ask.level,
         "switches of this level become zones, from 0 (those of nodes); default: the lowest with at most 16"),
     OPTION_TEXT(0, "from", "ZONE/GPU", &o.ask.from,
-                "where nccl-tests ran, or a link of --preset begins; default: the only zone and type"),
+                "where nccl-tests ran, or a link of --preset begins (which may also be a zone alone); "
+                "default: the only zone and type"),
     OPTION_TEXT(0, "to", "ZONE/GPU", &o.ask.to, "the other end, where it is elsewhere"),
     OPTION_TEXT(0, "collective", "NAME", &o.ask.collective,
                 "what nccl-tests measured (all_reduce, ...), where its output does not say"),

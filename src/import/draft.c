@@ -15,7 +15,7 @@ int draft_begin(struct draft *d, const struct draft_wishes *ask, const char *fil
     d->last_note = &d->note;
     for (int z = 0; z < ZONES_MAX; z++) {
         for (int g = 0; g < GPUS_MAX; g++) d->usd[z][g] = NAN, d->available[z][g] = -1;
-        for (int y = 0; y < ZONES_MAX; y++) d->egress[z][y] = NAN;
+        for (int y = 0; y < ZONES_MAX; y++) d->egress[z][y] = z == y ? 0 : NAN; /* nothing leaves a zone */
     }
     if (devices_all(file, devices, &list, &d->n_device, a, e)) return -1;
     d->device = list;
@@ -160,7 +160,8 @@ int draft_egress(struct draft *d, const char *text, struct err *e) {
     if (opt_number(text, &usd)) {
         if (usd < 0) return egress_fail(text, e);
         for (int z = 0; z < d->n_zone; z++)
-            for (int y = 0; y < d->n_zone; y++) d->egress[z][y] = usd;
+            for (int y = 0; y < d->n_zone; y++)
+                if (y != z) d->egress[z][y] = usd;
         return 0;
     }
     for (const char *at = text; at; at = strchr(at, ',')) {

@@ -121,13 +121,22 @@ static void put_sheets(struct draft *d, const char *list, const char *links) {
         }
 }
 
-/* ZONE/GPU, "*" for NULL. */
+static bool has_zone(const struct draft *d, const char *name) {
+    for (int z = 0; z < d->n_zone; z++)
+        if (!strcmp(d->zone[z], name)) return true;
+    return false;
+}
+
+/* ZONE/GPU, or a zone with all its types; "*" for NULL. */
 static int read_end(struct draft *d, const char *text, const char *option, const char **zone,
                     const char **gpu, struct err *e) {
     const char *slash = text ? strchr(text, '/') : NULL;
     *zone = *gpu = "*";
     if (!text) return 0;
-    if (!slash) return err_set(e, EXIT_INPUT, "%s %s: expected ZONE/GPU, the end of a link", option, text);
+    if (!slash && !has_zone(d, text))
+        return err_set(e, EXIT_INPUT, "%s %s: expected a zone of the site or ZONE/GPU, the end of a link",
+                       option, text);
+    if (!slash) return *zone = text, 0;
     *zone = arena_printf(d->a, "%.*s", (int)(slash - text), text);
     *gpu = slash + 1;
     if (draft_zone(d, *zone, option, e) < 0) return -1;

@@ -51,6 +51,15 @@ run env PATH="$tmp/bin:$PATH" "$sailor" site --slurm
 expect 2 "live: scontrol fails"
 has err "Unable to contact slurm controller" "its first line is shown"
 
+# a link between zones, for all their types; egress between them, and none inside
+run "$sailor" site -m $dir/skypilot.json --preset eth-100g --from mid-east1-a --to mid-east1-b --egress 0.05
+expect 0 "a zone as the end of a preset's link"
+has out '["mid-east1-a", "*", "mid-east1-b", "*", "eth-100g"]' "means all its types"
+has out '"mid-east1-a": {"mid-east1-a": 0, "mid-east1-b": 0.05}' "--egress is between zones"
+run "$sailor" site -m $dir/skypilot.json --preset eth-100g --from H100-80 --to mid-east1-b
+expect 2 "an end that is no zone"
+has err "expected a zone of the site or ZONE/GPU" "says what is expected"
+
 # put together, step by step or at once: a pool of two types in two zones, without a number written by hand
 run "$sailor" site --preset H100-80,L4-24 --skypilot $dir/skypilot-zones.csv --zones a=mid-east1-a,b=mid-east1-b --nccl-tests \
     $dir/allreduce-2.17.txt --from a/H100-80 -o "$tmp/mine.json"
