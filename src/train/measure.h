@@ -21,6 +21,10 @@ struct measured_rank {
     double device_bytes;       /* in use on the device, as it says itself, by whomever; 0 on a CPU */
 };
 
+/* What a run does before its first step: MPI; plan and data; devices and communicators; memory and initial
+ * weights; the checkpoint, or the weights, that it starts from. */
+enum start_part { START_MPI, START_DATA, START_DEVICES, START_MODEL, START_LOAD, START_N };
+
 struct measure {
     int ranks, steps, room;
     struct measured_step *step; /* [steps] */
@@ -32,6 +36,7 @@ struct measure {
     const char *status, *reason; /* "ok" and "", or why the run ended early */
     int threads;
     long long seed;
+    double start_s[START_N]; /* of this rank */
     double peak_flops_per_s; /* of all ranks together, NAN: unknown */
     double tokens_per_step, flops_per_step;
 };

@@ -105,6 +105,13 @@ double record_held_out(struct measure *m, const struct mpx *world, double share)
 
 /* ---- for people and programs ---- */
 
+static cJSON *start_object(const struct measure *m) {
+    static const char *const name[START_N] = {"mpi", "data", "devices", "model", "load"};
+    cJSON *x = cJSON_CreateObject();
+    for (int i = 0; i < START_N; i++) cJSON_AddItemToObject(x, name[i], json_double(m->start_s[i]));
+    return x;
+}
+
 void record_print_json(const struct measure *m, FILE *out) {
     const struct measured_step *s = &m->step[m->steps - 1];
     cJSON *x = cJSON_CreateObject();
@@ -117,6 +124,7 @@ void record_print_json(const struct measure *m, FILE *out) {
     cJSON_AddItemToObject(x, "tokens_per_s", json_double(s->tokens_per_s));
     cJSON_AddItemToObject(x, "mfu", json_double(s->mfu));
     cJSON_AddItemToObject(x, "peak_memory_bytes", json_double(measure_peak_bytes(m)));
+    if (m->steps == 1) cJSON_AddItemToObject(x, "start_s", start_object(m));
     char *text = cJSON_PrintUnformatted(x);
     fprintf(out, "%s\n", text ? text : "null");
     fflush(out);

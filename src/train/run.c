@@ -26,12 +26,11 @@
 
 static struct {
     const char *inputs, *data, *output, *checkpoint, *every, *mtbf, *resume, *weights, *trace;
-    int backend, comm, steps, warmup, threads, seed, evaluate, trace_step;
+    int backend, comm, steps, until, warmup, threads, seed, evaluate, trace_step;
     int schedule, rate_warmup, rate_steps, rate_decay;
     double rate, rate_end, clip, decay, memory_gib, peak_tflops;
     bool json, force, quiet, overlap;
-} o = {
-    .steps = 10, .warmup = 3, .comm = COMM_DEFAULT, .seed = 1, .rate = 1e-3, .rate_end = 0.1, .decay = 0.1};
+} o = {.warmup = 3, .comm = COMM_DEFAULT, .seed = 1, .rate = 1e-3, .rate_end = 0.1, .decay = 0.1};
 
 static struct opt options[] = {
     OPTION_GROUP("what to run"),
@@ -39,6 +38,10 @@ static struct opt options[] = {
                   "what computes: the CPU (default) or an NVIDIA GPU"),
     TRAIN_OPTION_COMM(&o.comm),
     OPTION_INT(0, "steps", "N", 1, 1e9, &o.steps, "number of steps to train; default 10"),
+    OPTION_INT(
+        0, "until", "N", 1, 1e9, &o.until,
+        "train up to step N, counted from the first one of all, in place of --steps: so a run that was "
+        "resumed ends where it would have ended"),
     OPTION_INT(0, "warmup", "N", 0, 1e9, &o.warmup, "leave the first N steps out of the means; default 3"),
     OPTION_TEXT(
         0, "data", "FILE", &o.data,
@@ -142,11 +145,19 @@ struct run_session {
     struct trace trace;
     struct cadence cadence;
     struct saver saver;       /* of rank 0 */
+    double lap_s;             /* when the last part of the start ended */
     double saved_s, gather_s; /* when the last checkpoint was begun, or the run; how long all waited for it */
     struct err overflow;      /* the first tensor that was not finite; code 0: none so far */
     struct mpx mpx;
     struct arena *arena;
 };
+
+/* A part of the start is done. */
+static void lap(struct run_session *j, enum start_part part) {
+    double s = now_s();
+    j->measure.start_s[part] = s - j->lap_s;
+    j->lap_s = s;
+}
 
 /* ---- reading, all before any memory of the device is taken ---- */
 
@@ -384,6 +395,7 @@ static int check_options(struct run_session *j, struct err *e) {
     int rc = 0;
     if (o.every && !o.checkpoint)
         return err_set(e, EXIT_INPUT, "run: --checkpoint-every without --checkpoint; expected both");
+    if (o.steps && o.until) return err_set(e, EXIT_INPUT, "run: --steps and --until; expected one of them");
     if (cadence_read(&j->cadence, o.every, o.mtbf, e)) return -1;
     if (!o.schedule && (o.rate_steps || o.rate_decay))
         return err_set(e, EXIT_INPUT, "run: --rate-%s with --schedule constant; expected another one",
@@ -454,26 +466,43 @@ static int set_rate(struct run_session *j, struct err *e) {
     return rate_check(r, e);
 }
 
+/* How many steps this run has; none where the checkpoint is that far already. */
+static void count_steps(struct run_session *j) {
+    long step = j->trainer.step;
+    if (o.until)
+        o.steps = step < o.until ? (int)(o.until - step) : 0;
+    else if (!o.steps)
+        o.steps = 10;
+    if (!o.steps && j->mpx.rank == 0 && !o.quiet)
+        fprintf(stderr, "sailor-train: run: %s: at step %ld already; nothing to do\n", o.resume, step);
+}
+
 static int work(struct run_session *j, struct err *e) {
     if (find_peak(j, &j->measure.peak_flops_per_s, e)) return -1; /* the same on all ranks */
     j->measure.peak_flops_per_s = sum_of_ranks(j, j->measure.peak_flops_per_s);
     if (mpx_agree(&j->mpx, take_part(j, e), e))
         return e->code == EXIT_NOPLAN && o.output ? end_early(j, "out of memory", e) : -1;
     if (record_ranks(&j->measure, &j->trainer, &j->mpx, e)) return -1;
+    lap(j, START_MODEL);
     if (o.weights && weights_read(&j->trainer, &j->mpx, o.weights, e)) return -1;
     if (o.resume && checkpoint_read(&j->trainer, &j->mpx, o.resume, e)) return -1;
-    return set_rate(j, e) ? -1 : train(j, e);
+    lap(j, START_LOAD);
+    count_steps(j);
+    return !o.steps ? 0 : set_rate(j, e) ? -1 : train(j, e);
 }
 
 static int run(void *ctx, struct arena *a, struct err *e) {
     struct run_session *j = ctx;
     (void)a; /* the session has it */
+    lap(j, START_MPI);
     if (check_options(j, e)) return -1;
     if (load_plan(j, e) || load_data(j, e)) return -1; /* the same on all ranks */
     if (spare_inputs(j, e)) return -1;
+    lap(j, START_DATA);
     struct train_choice choice = {
         .backend = o.backend, .comm = o.comm, .threads = o.threads, .elem = train_elem(j->dtype)};
     if (mpx_agree(&j->mpx, train_open(&j->mpx, choice, &j->backend, &j->comm, e), e)) return -1;
+    lap(j, START_DEVICES);
     describe(j);
     if (j->training.plan->options.zero && !j->comm.spread) /* the same on all ranks */
         return err_set(e, EXIT_INPUT, "%s: /zero: not built with --comm %s; expected --comm mpi", j->path,
@@ -492,7 +521,7 @@ static int run(void *ctx, struct arena *a, struct err *e) {
 
 int cmd_run(int argc, char **argv) {
     struct arena a = {0};
-    struct run_session j = {.arena = &a};
+    struct run_session j = {.arena = &a, .lap_s = now_s()};
     const char **file;
     int n, status = EXIT_OK;
     char started[40];

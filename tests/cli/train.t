@@ -162,6 +162,17 @@ for p in tensor one; do
     ok $? "the same under another plan ($p)"
 done
 
+two run "$tmp/pipe.json" --until 4 -q --json --resume "$tmp/c.h5"
+[ "$want" = "$(losses)" ]
+ok $? "--until 4: the steps that are missing of four"
+json '[sorted(x.get("start_s", [])) for x in o] == [["data", "devices", "load", "model", "mpi"], []] and
+    all(s >= 0 for s in o[0]["start_s"].values())' "the first step says what came before it"
+run "$train" run "$tmp/one.json" --until 2 --resume "$tmp/c.h5" --checkpoint "$tmp/c2.h5"
+[ "$rc $(cat "$tmp/err")" = "0 sailor-train: run: $tmp/c.h5: at step 2 already; nothing to do" ] && [ ! -e "$tmp/c2.h5" ]
+ok $? "--until a step that is done: nothing"
+run "$train" run "$tmp/one.json" --until 2 --steps 2
+expect 2 "--until and --steps"
+
 # ---- Megatron's datasets ----
 "$python" - "$tmp" <<'EOF'
 import struct, sys
@@ -184,6 +195,8 @@ has err "m.bin" "it says which file"
 
 # ---- a schedule is that of the whole training, in one run or two ----
 shape=(--schedule wsd --rate-warmup 2 --rate-steps 6 --rate-decay 2 --learning-rate 0.01 --clip 0.1)
+run "$train" run "$tmp/one.json" --until 4 -q --json --resume "$tmp/c.h5" --schedule linear --learning-rate 0.01
+json "[round(x['learning_rate'] / 0.01, 6) for x in o] == [0.325, 0.1]" "a schedule ends with --until"
 run "$train" run "$tmp/one.json" --steps 6 -q --json -o "$tmp/r.h5" "${shape[@]}"
 json "[round(x['learning_rate'] / 0.01, 6) for x in o] == [0.5, 1, 1, 1, 0.55, 0.1]" "a schedule"
 json "min(x['gradient_norm'] for x in o) > 0.1" "norms"
