@@ -3,6 +3,9 @@
 # each, whatever the machine has), so that the scripts in jobs/ can really be submitted. Needs the packages slurm-wlm and munge; runs as
 # root or as a plain user; nothing of an installed Slurm is touched.
 #   tests/slurm-local.sh start DIR [NODES]    everything lies in DIR, a short path; then: export SLURM_CONF=DIR/slurm.conf
+#   tests/slurm-local.sh lose DIR NODE        kill everything that runs on a node, as if it had lost power; Slurm takes
+#                                             SlurmdTimeout to notice, or is told with scontrol update
+#   tests/slurm-local.sh gain DIR NODE        start it again
 #   tests/slurm-local.sh stop DIR             end the daemons (by their pid files) and delete DIR
 #   tests/slurm-local.sh logs DIR             the last lines of every log
 set -u
@@ -29,7 +32,7 @@ SlurmUser=$me
 SlurmdUser=$me
 SlurmctldPort=$base
 AuthType=auth/munge
-AuthInfo=socket=$dir/munge.sock,cred_expire=30
+AuthInfo=socket=$dir/munge.sock,cred_expire=${SLURM_LOCAL_CRED_EXPIRE:-30}
 CredType=cred/munge
 StateSaveLocation=$dir/state
 SlurmdSpoolDir=$dir/spool-%n
@@ -89,6 +92,30 @@ start() {
     return 1
 }
 
+lose() { # daemons have its log open, what they started has its name
+    local p pids=()
+    for p in $(pgrep -u "$(id -u)"); do
+        if [ -n "$(find "/proc/$p/fd" -lname "$dir/slurmd-$1.log" 2>/dev/null)" ]; then
+            pids+=("$p")
+        elif grep -qzx "SLURMD_NODENAME=$1" "/proc/$p/environ" 2>/dev/null; then
+            ! grep -qzx "SLURM_CONF=$SLURM_CONF" "/proc/$p/environ" 2>/dev/null || pids+=("$p")
+        fi
+    done
+    [ ${#pids[@]} = 0 ] && return 0
+    kill -STOP "${pids[@]}" 2>/dev/null # at once: what watches over an srun would cancel its step
+    kill -KILL "${pids[@]}" 2>/dev/null
+}
+
+gain() {
+    local i
+    rm -f "$dir/slurmd-$1.pid"
+    for ((i = 0; i < 20; i++)); do # its port may not be free yet
+        slurmd -N "$1" >>"$dir/start.log" 2>&1 && return 0
+        sleep 0.5
+    done
+    return 1
+}
+
 stop() {
     local f pids=()
     for f in "$dir"/slurmd-*.pid "$dir/slurmctld.pid" "$dir/munged.pid"; do
@@ -101,6 +128,8 @@ stop() {
 
 case $command in
 start) start ;;
+lose) lose "${3:?}" ;;
+gain) gain "${3:?}" ;;
 stop) stop ;;
 logs) tail -n 15 "$dir"/*.log ;;
 *) usage ;;

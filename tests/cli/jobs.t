@@ -144,6 +144,38 @@ sys.exit(not (len(ours) == 15 and sorted(ours) == sorted(theirs) and times[0] ==
 EOT
 ok $? "the rows are the 15 published plans, and site clariden has the links they were published with"
 
+# ---- elastic: where ranks go, and the table ----
+cat >"$tmp/elastic.py" <<'EOT'
+import random, sys
+sys.dont_write_bytecode = True
+sys.path.insert(0, "jobs")
+import elastic_parts as e
+for seed in range(300):  # whatever fits is placed, each replica within a node
+    draw = random.Random(seed)
+    nodes = ["n%d" % i for i in range(draw.randrange(1, 6))]
+    degrees = []
+    for _ in nodes:
+        left = 8
+        while left and draw.random() < 0.9:
+            degrees.append(draw.choice([d for d in (1, 2, 4, 8) if d <= left]))
+            left -= degrees[-1]
+    draw.shuffle(degrees)
+    hosts = e.hosts_of(degrees, nodes, 8)
+    assert hosts is not None and len(hosts) == sum(degrees) and all(hosts.count(n) <= 8 for n in nodes), (seed, degrees)
+    at = 0
+    for degree in degrees:
+        assert len(set(hosts[at:at + degree])) == 1, (seed, degrees)
+        at += degree
+assert e.hosts_of([8, 1], ["a"], 8) is None and e.hosts_of([4, 4], ["a", "b"], 4) == ["a"] * 4 + ["b"] * 4
+lines = e.table([{"start": 1, "how": "start", "nodes": 2, "ranks": 8, "first_step": 1, "redone": 0, "total_s": 1.234}]).splitlines()
+assert len(lines) == 3 and lines[1].split() == ["1", "start", "2", "8", "1", "0", "1.23"] and lines[2].split()[-1] == "11.35", lines
+published = [v for k, v in e.PUBLISHED.items() if k.endswith("_s") and k != "total_s"]
+assert abs(sum(published) - 11.35) < 1e-9
+EOT
+run "$python" "$tmp/elastic.py"
+[ "$rc" = 0 ]
+ok $? "elastic: ranks find room wherever there is any; the table has the published parts"
+
 run jobs/grid-plan 32 1 2
 refused "grid-plan: too few numbers" "BATCH D P M"
 run jobs/grid-plan 32 1 two 8

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # Shell helpers of the TAP scripts that submit jobs: source it, start_slurm, submit, end with `finish`. Made for the test:
-# a Slurm of two virtual nodes (tests/slurm-local.sh), and the folder $work; both are gone at the end.
+# a Slurm of two or more virtual nodes (tests/slurm-local.sh), and the folder $work; both are gone at the end.
 set -u
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
 # shellcheck disable=SC2034 # used by the scripts
@@ -32,12 +32,12 @@ is() { # got, wanted, what, log
 }
 finish() { echo "1..$n"; exit "$failed"; }
 
-start_slurm() {
+start_slurm() { # nodes: 2
     local status
-    tests/slurm-local.sh start "$slurm" 2
+    tests/slurm-local.sh start "$slurm" "${1:-2}"
     status=$?
     tests/slurm-local.sh logs "$slurm" >"$work/why" 2>&1
-    ok "$status" "a Slurm of two nodes starts" <"$work/why"
+    ok "$status" "a Slurm of ${1:-2} nodes starts" <"$work/why"
     [ "$status" = 0 ] || finish
     export SLURM_CONF=$slurm/slurm.conf SAILOR=$sailor SAILOR_TRAIN=$train SAILOR_OUT=$work/out
     # shellcheck source=/dev/null
