@@ -614,6 +614,7 @@ int backend_cuda_open(struct backend *b, enum elem elem, int place, struct err *
     b->name = "cuda";
     b->elem = elem;
     b->acc = ELEM_F32;
+    b->parts = 1 << PART_RMS_NORM | 1 << PART_NO_BIASES;
     b->own = c;
     b->products = elem == ELEM_BF16 ? "bf16" : "tf32";
     snprintf(b->device, sizeof b->device, "%.80s (%s)", device.name, bus);

@@ -43,6 +43,14 @@ template <int W, class T> static __device__ inline void store(T *to, const pack<
     for (int i = 0; i < N; i++) ((typename word<BYTES>::type *)to)[i] = raw[i];
 }
 
+/* Of a tensor that a model may lack. */
+template <int W, class T> static __device__ inline pack<T, W> load_or_zero(const T *from, size_t at) {
+    if (from) return load<W>(from + at);
+    pack<T, W> x;
+    for (int k = 0; k < W; k++) x.at[k] = put<T>(0);
+    return x;
+}
+
 /* Elements [i, i + W) of n for each thread in turn; n is a multiple of W. */
 #define FOR_PACKS(i, n)                                                                                      \
     for (size_t i = ((size_t)blockIdx.x * blockDim.x + threadIdx.x) * W; i < (n);                            \
@@ -78,13 +86,14 @@ template <bool MAX> static __device__ inline float block_reduce(float x) {
 template <class T, int W>
 __global__ void residual_kernel(T *y, const T *x, const T *part, const T *bias, size_t n, int h) {
     FOR_PACKS(i, n) {
-        pack<T, W> a = load<W>(x + i), b = load<W>(part + i), c = load<W>(bias + i % (size_t)h);
+        pack<T, W> a = load<W>(x + i), b = load<W>(part + i), c = load_or_zero<W>(bias, i % (size_t)h);
         for (int k = 0; k < W; k++) a.at[k] = put<T>(get(a.at[k]) + (get(b.at[k]) + get(c.at[k])));
         store(y + i, a);
     }
 }
 
-/* ---- layer norm: a warp per row, which it reads several times, out of the cache ---- */
+/* ---- layer norm, or RMS norm where mean and bias are NULL: a warp per row, which it reads several times,
+ * out of the cache ---- */
 
 template <class T, int W>
 __global__ void norm_kernel(T *y, float *mean, float *rstd, const T *x, const T *gain, const T *bias, int n,
@@ -94,7 +103,7 @@ __global__ void norm_kernel(T *y, float *mean, float *rstd, const T *x, const T 
     const T *from = x + (size_t)i * (size_t)h;
     T *to = y + (size_t)i * (size_t)h;
     float sum = 0, square = 0;
-    for (int j = lane * W; j < h; j += WARP * W) {
+    for (int j = lane * W; j < h && mean; j += WARP * W) {
         pack<T, W> v = load<W>(from + j);
         for (int k = 0; k < W; k++) sum += get(v.at[k]);
     }
@@ -105,14 +114,12 @@ __global__ void norm_kernel(T *y, float *mean, float *rstd, const T *x, const T 
     }
     float r = 1 / sqrtf(warp_sum(square) / (float)h + epsilon);
     for (int j = lane * W; j < h; j += WARP * W) {
-        pack<T, W> v = load<W>(from + j), g = load<W>(gain + j), o = load<W>(bias + j);
+        pack<T, W> v = load<W>(from + j), g = load<W>(gain + j), o = load_or_zero<W>(bias, (size_t)j);
         for (int k = 0; k < W; k++) v.at[k] = put<T>((get(v.at[k]) - m) * r * get(g.at[k]) + get(o.at[k]));
         store(to + j, v);
     }
-    if (lane == 0) {
-        mean[i] = m;
-        rstd[i] = r;
-    }
+    if (lane == 0 && mean) mean[i] = m;
+    if (lane == 0) rstd[i] = r;
 }
 
 /* dx += the gradient of the row */
@@ -122,7 +129,7 @@ __global__ void norm_back_kernel(T *dx, const T *dy, const T *x, const T *gain, 
     int i = (int)(blockIdx.x * (ROW_THREADS / WARP) + threadIdx.x / WARP), lane = (int)threadIdx.x % WARP;
     if (i >= n) return;
     size_t at = (size_t)i * (size_t)h;
-    float m = mean[i], r = rstd[i], sum = 0, along = 0; /* of dnorm, and of dnorm * norm */
+    float m = mean ? mean[i] : 0, r = rstd[i], sum = 0, along = 0; /* of dnorm, and of dnorm * norm */
     for (int j = lane * W; j < h; j += WARP * W) {
         pack<T, W> d = load<W>(dy + at + j), v = load<W>(x + at + j), g = load<W>(gain + j);
         for (int k = 0; k < W; k++) {
@@ -131,7 +138,7 @@ __global__ void norm_back_kernel(T *dx, const T *dy, const T *x, const T *gain, 
             along += dn * ((get(v.at[k]) - m) * r);
         }
     }
-    sum = warp_sum(sum) / (float)h;
+    sum = mean ? warp_sum(sum) / (float)h : 0;
     along = warp_sum(along) / (float)h;
     for (int j = lane * W; j < h; j += WARP * W) {
         pack<T, W> d = load<W>(dy + at + j), v = load<W>(x + at + j), g = load<W>(gain + j),
@@ -164,7 +171,7 @@ __global__ void columns_kernel(float *part, const T *dy, const T *x, const float
             for (int k = 0; k < W; k++) bias[k] += get(d.at[k]);
             if constexpr (NORM) {
                 pack<T, W> v = load<W>(x + at);
-                float m = mean[i], r = rstd[i];
+                float m = mean ? mean[i] : 0, r = rstd[i];
                 for (int k = 0; k < W; k++) gain[k] += get(d.at[k]) * ((get(v.at[k]) - m) * r);
             }
         }
@@ -184,7 +191,7 @@ __global__ void columns_kernel(float *part, const T *dy, const T *x, const float
     }
 }
 
-/* dbias += part[.][0], dgain += part[.][1] (NULL: one line only) */
+/* dbias += part[.][0], unless it is NULL, dgain += part[.][1] (NULL: one line only) */
 static __global__ void columns_end_kernel(float *dbias, float *dgain, const float *part, int chunks, int h) {
     __shared__ float room[COLUMN_ROWS][WARP];
     int j = (int)(blockIdx.x * WARP + threadIdx.x), lines = dgain ? 2 : 1, line = (int)blockIdx.y;
@@ -196,9 +203,10 @@ static __global__ void columns_end_kernel(float *dbias, float *dgain, const floa
     }
     room[threadIdx.y][threadIdx.x] = sum;
     __syncthreads();
-    if (threadIdx.y || j >= h) return;
+    float *to = line ? dgain : dbias;
+    if (threadIdx.y || j >= h || !to) return;
     for (int y = 1; y < COLUMN_ROWS; y++) sum += room[y][threadIdx.x];
-    (line ? dgain : dbias)[j] += sum;
+    to[j] += sum;
 }
 
 /* ---- activation: ReLU, or GELU in GPT-2's form with tanh ---- */
