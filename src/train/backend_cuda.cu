@@ -403,7 +403,9 @@ template <class T>
 static void cuda_activate(struct backend *b, void *y, const void *x, enum activation f, size_t n) {
     by_width<T>(divides<T>(n) && aligned(y, x), [&](auto width) {
         constexpr int W = decltype(width)::value;
-        if (f == ACTIVATION_GELU)
+        if (f == ACTIVATION_SWIGLU)
+            RUN(b, (swiglu_kernel<T, W>), packs(n, W), ROW_THREADS, (T *)y, (const T *)x, n);
+        else if (f == ACTIVATION_GELU)
             RUN(b, (activate_kernel<T, W, true>), packs(n, W), ROW_THREADS, (T *)y, (const T *)x, n);
         else
             RUN(b, (activate_kernel<T, W, false>), packs(n, W), ROW_THREADS, (T *)y, (const T *)x, n);
@@ -415,7 +417,10 @@ static void cuda_activate_back(struct backend *b, void *dx, void *y, const void 
                                enum activation f, size_t n) {
     by_width<T>(divides<T>(n) && aligned(dx, dy, y, x), [&](auto width) {
         constexpr int W = decltype(width)::value;
-        if (f == ACTIVATION_GELU)
+        if (f == ACTIVATION_SWIGLU)
+            RUN(b, (swiglu_back_kernel<T, W>), packs(n, W), ROW_THREADS, (T *)dx, (T *)y, (const T *)dy,
+                (const T *)x, n);
+        else if (f == ACTIVATION_GELU)
             RUN(b, (activate_back_kernel<T, W, true>), packs(n, W), ROW_THREADS, (T *)dx, (T *)y,
                 (const T *)dy, (const T *)x, n);
         else
@@ -614,7 +619,7 @@ int backend_cuda_open(struct backend *b, enum elem elem, int place, struct err *
     b->name = "cuda";
     b->elem = elem;
     b->acc = ELEM_F32;
-    b->parts = 1 << PART_RMS_NORM | 1 << PART_NO_BIASES;
+    b->parts = 1 << PART_RMS_NORM | 1 << PART_GATED | 1 << PART_NO_BIASES;
     b->own = c;
     b->products = elem == ELEM_BF16 ? "bf16" : "tf32";
     snprintf(b->device, sizeof b->device, "%.80s (%s)", device.name, bus);

@@ -247,6 +247,37 @@ __global__ void activate_back_kernel(T *dx, T *y, const T *dy, const T *x, size_
     }
 }
 
+/* SwiGLU of x [n][gate, x]: y = x gate sigmoid(gate) */
+
+static __device__ inline float sigmoid(float v) { return 1 / (1 + expf(-v)); }
+
+template <class T, int W> __global__ void swiglu_kernel(T *y, const T *x, size_t n) {
+    FOR_PACKS(i, n) {
+        pack<T, 2 *W> a = load<2 * W>(x + 2 * i);
+        pack<T, W> to;
+        for (int k = 0; k < W; k++) {
+            float gate = get(a.at[2 * k]);
+            to.at[k] = put<T>(gate * sigmoid(gate) * get(a.at[2 * k + 1]));
+        }
+        store(y + i, to);
+    }
+}
+
+template <class T, int W> __global__ void swiglu_back_kernel(T *dx, T *y, const T *dy, const T *x, size_t n) {
+    FOR_PACKS(i, n) {
+        pack<T, 2 *W> a = load<2 * W>(x + 2 * i);
+        pack<T, W> d = load<W>(dy + i), to;
+        for (int k = 0; k < W; k++) {
+            float gate = get(a.at[2 * k]), v = get(a.at[2 * k + 1]), g = get(d.at[k]), s = sigmoid(gate);
+            to.at[k] = put<T>(gate * s * v);
+            a.at[2 * k] = put<T>(g * v * s * (1 + gate * (1 - s)));
+            a.at[2 * k + 1] = put<T>(g * gate * s);
+        }
+        store(y + i, to);
+        store(dx + 2 * i, a);
+    }
+}
+
 /* ---- embedding ---- */
 
 template <class T, int W>

@@ -219,15 +219,18 @@ static void attention(int sequences, int length, int heads, int size) {
 }
 
 static void activation(size_t n, enum activation f, const char *name) {
-    struct buffer x = filled(n, elem, 0, 5), y = buffer(n, elem), dy = filled(n, elem, 0, 1),
-                  again = buffer(n, elem);
+    bool gated = f == ACTIVATION_SWIGLU; /* whose gradient does not fit in place */
+    struct buffer x = filled(gated ? 2 * n : n, elem, 0, 5), y = buffer(n, elem), dy = filled(n, elem, 0, 1),
+                  dx = gated ? buffer(2 * n, elem) : dy, again = buffer(n, elem);
     cpu.activate(&cpu, y.cpu, x.cpu, f, n);
     gpu.activate(&gpu, y.gpu, x.gpu, f, n);
     check(y, false, arena_printf(&arena, "%s of %zu", name, n));
-    cpu.activate_back(&cpu, dy.cpu, again.cpu, dy.cpu, x.cpu, f, n);
-    gpu.activate_back(&gpu, dy.gpu, again.gpu, dy.gpu, x.gpu, f, n);
-    check(dy, false, "its gradient");
+    cpu.activate_back(&cpu, dx.cpu, again.cpu, dy.cpu, x.cpu, f, n);
+    gpu.activate_back(&gpu, dx.gpu, again.gpu, dy.gpu, x.gpu, f, n);
+    check_part(dx, false, 1, gated ? 2 : 1, 0, "its gradient");
+    if (gated) check_part(dx, false, 1, 2, 1, "that of the other half");
     check(again, false, "and itself once more");
+    if (gated) release(dx);
     release(x);
     release(y);
     release(dy);
@@ -379,6 +382,8 @@ static void operations(void) {
     activation(77, ACTIVATION_GELU, "gelu");
     activation(1000, ACTIVATION_RELU, "relu");
     activation(77, ACTIVATION_RELU, "relu");
+    activation(1000, ACTIVATION_SWIGLU, "swiglu");
+    activation(77, ACTIVATION_SWIGLU, "swiglu");
     embedding(3, 16, 20, 0, 20, 24);
     embedding(2, 50, 300, 100, 90, 7);
     embedding(1, 130, 3, 0, 3, 40);
