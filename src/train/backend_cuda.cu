@@ -291,6 +291,20 @@ static void cuda_norm_back(struct backend *b, void *dx, void *dgain, void *dbias
                (const float *)rstd, n, h);
 }
 
+/* ---- rotary positions ---- */
+
+template <class T>
+static void cuda_rotate(struct backend *b, void *x, const void *table, int n, int length, int heads, int size,
+                        int ld, int step, bool back) {
+    size_t half = (size_t)size / 2, all = (size_t)n * (size_t)heads * half;
+    bool whole = divides<T>(half) && divides<T>((size_t)ld) && divides<T>((size_t)step);
+    by_width<T>(whole && aligned(x, table), [&](auto width) {
+        constexpr int W = decltype(width)::value;
+        RUN(b, (rotate_kernel<T, W>), packs(all, W), ROW_THREADS, (T *)x, (const float *)table, (size_t)n,
+            (size_t)length, (size_t)heads, half, (size_t)ld, (size_t)step, back ? -1.0f : 1.0f);
+    });
+}
+
 /* ---- attention: in tiles for bf16; otherwise the probabilities are kept, as the published trainer does ----
  */
 
@@ -560,6 +574,7 @@ template <class T> static void operations(struct backend *b) {
     b->residual = cuda_residual<T>;
     b->norm = cuda_norm<T>;
     b->norm_back = cuda_norm_back<T>;
+    b->rotate = cuda_rotate<T>;
     b->attention_bytes = cuda_attention_bytes<T>;
     b->attention = cuda_attention<T>;
     b->attention_back = cuda_attention_back<T>;
@@ -619,7 +634,7 @@ int backend_cuda_open(struct backend *b, enum elem elem, int place, struct err *
     b->name = "cuda";
     b->elem = elem;
     b->acc = ELEM_F32;
-    b->parts = 1 << PART_RMS_NORM | 1 << PART_GATED | 1 << PART_NO_BIASES;
+    b->parts = 1 << PART_RMS_NORM | 1 << PART_ROTARY | 1 << PART_GATED | 1 << PART_NO_BIASES;
     b->own = c;
     b->products = elem == ELEM_BF16 ? "bf16" : "tf32";
     snprintf(b->device, sizeof b->device, "%.80s (%s)", device.name, bus);

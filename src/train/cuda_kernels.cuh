@@ -209,6 +209,27 @@ static __global__ void columns_end_kernel(float *dbias, float *dgain, const floa
     to[j] += sum;
 }
 
+/* ---- rotary positions, in place: elements j and j + half of n rows of heads turn by the angle of table
+ * [length][half][2]; sign -1 turns back ---- */
+
+template <class T, int W>
+__global__ void rotate_kernel(T *x, const float *table, size_t n, size_t length, size_t heads, size_t half,
+                              size_t ld, size_t step, float sign) {
+    FOR_PACKS(i, n * heads * half) {
+        size_t j = i % half, head = i / half % heads, row = i / half / heads;
+        T *low = x + row * ld + head * step + j, *high = low + half;
+        pack<float, 2 *W> turn = load<2 * W>(table + 2 * (row % length * half + j));
+        pack<T, W> p = load<W>(low), q = load<W>(high);
+        for (int k = 0; k < W; k++) {
+            float c = turn.at[2 * k], s = sign * turn.at[2 * k + 1], a = get(p.at[k]), b = get(q.at[k]);
+            p.at[k] = put<T>(a * c - b * s);
+            q.at[k] = put<T>(b * c + a * s);
+        }
+        store(low, p);
+        store(high, q);
+    }
+}
+
 /* ---- activation: ReLU, or GELU in GPT-2's form with tanh ---- */
 
 static __device__ inline float gelu_tanh(float v) {

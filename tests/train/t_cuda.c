@@ -190,6 +190,33 @@ static void norm(int n, int h, bool rms) {
     release(db);
 }
 
+/* The middle one of three parts of each head: the others stay as they are. */
+static void rotation(int sequences, int length, int heads, int size) {
+    int n = sequences * length, half = size / 2, ld = 3 * heads * size, step = 3 * size;
+    size_t bytes = elem_bytes(elem) * (size_t)size;
+    struct buffer x = filled((size_t)n * (size_t)ld, elem, 0, 1),
+                  table = filled((size_t)length * (size_t)size, ELEM_F32, 0, 0);
+    const char *of = arena_printf(&arena, "%d x %d x %d x %d", sequences, length, heads, size);
+    float *host = calloc(table.n, sizeof *host);
+    for (size_t i = 0; i < table.n / 2; i++) {
+        double angle = (double)(i / (size_t)half) * pow(100, -(double)(i % (size_t)half) / half);
+        host[2 * i] = (float)cos(angle);
+        host[2 * i + 1] = (float)sin(angle);
+    }
+    set(table, host);
+    free(host);
+    for (int back = 0; back < 2; back++) {
+        cpu.rotate(&cpu, (char *)x.cpu + bytes, table.cpu, n, length, heads, size, ld, step, back);
+        gpu.rotate(&gpu, (char *)x.gpu + bytes, table.gpu, n, length, heads, size, ld, step, back);
+        check(x, false, arena_printf(&arena, "rotate %s%s", of, back ? ", back" : ""));
+        if (back) continue;
+        cpu.rotate(&cpu, (char *)x.cpu + bytes, table.cpu, n, length, heads, size, ld, step, false);
+        gpu.rotate(&gpu, (char *)x.gpu + bytes, table.gpu, n, length, heads, size, ld, step, false);
+    }
+    release(x);
+    release(table);
+}
+
 /* Each keeps what it likes from forward to backward. */
 static void attention(int sequences, int length, int heads, int size) {
     struct attention a = {.sequences = sequences, .length = length, .heads = heads, .size = size};
@@ -371,6 +398,8 @@ static void operations(void) {
         norm(70, 200, rms);
         norm(9, 1032, rms);
     }
+    rotation(2, 5, 3, 6);
+    rotation(3, 33, 2, 64);
     attention(2, 8, 4, 4);
     attention(1, 65, 2, 7);
     attention(2, 70, 2, 20);
