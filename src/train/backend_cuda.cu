@@ -310,6 +310,40 @@ static void cuda_rotate(struct backend *b, void *x, const void *table, int n, in
 
 template <class T> static bool in_tiles(struct attention a) { return sizeof(T) == 2 && a.size <= FLASH_HEAD; }
 
+static struct heads heads_of(struct attention a) {
+    double scale = a.unscaled ? 1 : 1 / sqrt((double)a.size);
+    size_t d = (size_t)a.size, all = (size_t)a.heads, kv = (size_t)a.kv_heads;
+    struct heads x;
+    x.length = a.length;
+    x.heads = a.heads;
+    x.size = a.size;
+    x.group = a.kv_heads ? a.heads / a.kv_heads : 1;
+    x.window = a.window && a.window < a.length ? a.window : a.length;
+    x.q_step = (a.kv_heads ? 1 : 3) * d;
+    x.q_row = all * x.q_step;
+    x.kv_step = (a.kv_heads ? 2 : 3) * d;
+    x.kv_row = (a.kv_heads ? kv : all) * x.kv_step;
+    x.scale = (float)scale;
+    x.scale2 = (float)(1.4426950408889634 * scale);
+    return x;
+}
+
+/* Where queries, keys and values, or their gradients, begin in what the operation takes. */
+template <class T> struct begins { T *q, *k, *v; };
+template <class T, class P> static struct begins<T> begins_of(P *q, P *kv, struct attention a) {
+    T *k = kv ? (T *)kv : (T *)q + a.size;
+    return {(T *)q, k, k + a.size};
+} template <class T> static struct begins<T> sequence(struct begins<T> x, const struct heads &a, size_t s) {
+    size_t q = s * (size_t)a.length * a.q_row, kv = s * (size_t)a.length * a.kv_row;
+    return {x.q + q, x.k + kv, x.v + kv};
+}
+
+/* Gradients of keys and values that several heads share are added up in float: see multiply_shared(). */
+template <class T>
+static bool sums_apart(const struct heads &a) {
+    return sizeof(T) == 2 && a.group > 1;
+}
+
 template <class T>
 static void cuda_attention_bytes(struct backend *b, struct attention a, size_t *saved, size_t *work) {
     size_t rows = (size_t)a.sequences * (size_t)a.heads * (size_t)a.length, L = (size_t)a.length;
@@ -318,97 +352,133 @@ static void cuda_attention_bytes(struct backend *b, struct attention a, size_t *
     *saved = rows * (in_tiles<T>(a) ? sizeof(float) : L * sizeof(T));
     *work =
         in_tiles<T>(a) ? rows * sizeof(float) : square * (sizeof(float) + (sizeof(T) == 2 ? sizeof(T) : 0));
+    if (!in_tiles<T>(a) && sums_apart<T>(heads_of(a)))
+        *work += sizeof(float) * (size_t)a.kv_heads * L * (size_t)a.size;
 }
 
-static float scale_of(struct attention a) { return (float)(1 / sqrt((double)a.size)); }
-static float scale2_of(struct attention a) { return (float)(1.4426950408889634 / sqrt((double)a.size)); }
-
 template <int D, int WARPS, int C>
-static void flash(struct backend *b, void *out, void *saved, const void *qkv, struct attention a) {
-    dim3 grid(ceil_div((size_t)a.length, 16 * WARPS), (unsigned)a.heads, (unsigned)a.sequences);
+static void flash(struct backend *b, void *out, void *saved, struct begins<const bfloat> x,
+                  const struct heads &a, int sequences) {
+    dim3 grid(ceil_div((size_t)a.length, 16 * WARPS), (unsigned)a.heads, (unsigned)sequences);
     run_with(b, flash_bytes<D, WARPS, C>(), "flash_kernel", flash_kernel<D, WARPS, C>, grid, WARPS * WARP,
-             (bfloat *)out, (float *)saved, (const bfloat *)qkv, a.length, a.heads, a.size, scale2_of(a));
+             (bfloat *)out, (float *)saved, x.q, x.k, x.v, a);
 }
 
 template <int D, int WARPS, int C>
-static void flash_back(struct backend *b, void *dqkv, const void *dout, const void *out, const void *saved,
-                       void *work, const void *qkv, struct attention a) {
-    dim3 grid(ceil_div((size_t)a.length, 16 * WARPS), (unsigned)a.heads, (unsigned)a.sequences);
-    size_t rows = (size_t)a.sequences * (size_t)a.length * (size_t)a.heads;
+static void flash_back(struct backend *b, struct begins<bfloat> dx, const void *dout, const void *out,
+                       const void *saved, void *work, struct begins<const bfloat> x, const struct heads &a,
+                       int sequences) {
+    size_t rows = (size_t)sequences * (size_t)a.length * (size_t)a.heads;
+    dim3 grid(ceil_div((size_t)a.length, 16 * WARPS), (unsigned)a.heads, (unsigned)sequences), kv_grid = grid;
+    kv_grid.y = (unsigned)(a.heads / a.group);
     RUN(b, flash_along_kernel, ceil_div(rows, ROW_THREADS / WARP), ROW_THREADS, (float *)work,
         (const bfloat *)dout, (const bfloat *)out, rows, a.length, a.heads, a.size);
-    run_with(b, flash_back_bytes<D, WARPS, C>(), "flash_dkv_kernel", flash_dkv_kernel<D, WARPS, C>, grid,
-             WARPS * WARP, (bfloat *)dqkv, (const bfloat *)dout, (const bfloat *)qkv, (const float *)saved,
-             (const float *)work, a.length, a.heads, a.size, scale_of(a), scale2_of(a));
+    run_with(b, flash_back_bytes<D, WARPS, C>(), "flash_dkv_kernel", flash_dkv_kernel<D, WARPS, C>, kv_grid,
+             WARPS * WARP, dx.k, dx.v, (const bfloat *)dout, x.q, x.k, x.v, (const float *)saved,
+             (const float *)work, a);
     run_with(b, flash_back_bytes<D, WARPS, C>(), "flash_dq_kernel", flash_dq_kernel<D, WARPS, C>, grid,
-             WARPS * WARP, (bfloat *)dqkv, (const bfloat *)dout, (const bfloat *)qkv, (const float *)saved,
-             (const float *)work, a.length, a.heads, a.size, scale_of(a), scale2_of(a));
+             WARPS * WARP, dx.q, (const bfloat *)dout, x.q, x.k, x.v, (const float *)saved,
+             (const float *)work, a);
 }
 
-/* One sequence: all heads are a batch of products. Scores and their gradients are float, in `work` unless
- * they fit where the probabilities go. */
+/* One sequence: head i of every group is a batch of products. Scores and their gradients are float, in `work`
+ * unless they fit where the probabilities go. */
 template <class T>
-static void squares(struct backend *b, T *out, T *p, void *work, const T *qkv, struct attention a) {
-    int L = a.length, d = a.size, ld = 3 * d * a.heads;
-    size_t square = (size_t)L * (size_t)L, step = 3 * (size_t)d;
+static void squares(struct backend *b, T *out, T *p, void *work, struct begins<const T> x,
+                    const struct heads &a) {
+    int L = a.length, d = a.size, batch = a.heads / a.group, row = (int)a.q_row, kv_row = (int)a.kv_row;
+    size_t square = (size_t)L * (size_t)L, group = (size_t)a.group;
     float *scores = sizeof(T) == 4 ? (float *)p : (float *)work;
-    struct product s = {L,       L,     d, scale_of(a), {qkv, ld, false, step}, {qkv + d, ld, true, step},
-                        a.heads, square};
-    multiply<T, float>(b, s, NULL, 0, scores, L);
-    RUN(b, (softmax_kernel<T>), (unsigned)(a.heads * L), ROW_THREADS, p, scores, L);
-    struct product o = {L,       d,        L, 1, {p, L, false, square}, {qkv + 2 * d, ld, false, step},
-                        a.heads, (size_t)d};
-    multiply<T, T>(b, o, NULL, 0, out, d * a.heads);
+    for (size_t i = 0; i < group; i++) {
+        struct matrix q = {x.q + i * a.q_step, row, false, group * a.q_step},
+                      k = {x.k, kv_row, true, a.kv_step};
+        struct product s = {L, L, d, a.scale, q, k, batch, group * square};
+        multiply<T, float>(b, s, NULL, 0, scores + i * square, L);
+    }
+    RUN(b, (softmax_kernel<T>), (unsigned)(a.heads * L), ROW_THREADS, p, scores, L, a.window);
+    for (size_t i = 0; i < group; i++) {
+        struct matrix pi = {p + i * square, L, false, group * square}, v = {x.v, kv_row, false, a.kv_step};
+        struct product o = {L, d, L, 1, pi, v, batch, group * (size_t)d};
+        multiply<T, T>(b, o, NULL, 0, out + i * (size_t)d, d * a.heads);
+    }
+}
+
+/* The gradient of shared keys or values from head i of every group, added to that of the heads before it: in
+ * place, or where that would round every time in `sum`. */
+template <class T>
+static void multiply_shared(struct backend *b, struct product p, T *to, float *sum, const struct heads &a,
+                            size_t i) {
+    if (!sums_apart<T>(a)) {
+        p.stride_c = a.kv_step;
+        multiply<T, T>(b, p, NULL, i > 0, to, (int)a.kv_row);
+        return;
+    }
+    p.stride_c = (size_t)a.length * (size_t)a.size;
+    multiply<T, float>(b, p, NULL, i > 0, sum, a.size);
+    if (i + 1 == (size_t)a.group)
+        RUN(b, (put_heads_kernel<T>), packs((size_t)p.batch * p.stride_c, 1), ROW_THREADS, to, sum, p.batch,
+            a.length, a.size, a.kv_row, a.kv_step);
 }
 
 template <class T>
-static void squares_back(struct backend *b, T *dqkv, const T *dout, const T *out, const T *p, void *work,
-                         const T *qkv, struct attention a) {
-    int L = a.length, d = a.size, ld = 3 * d * a.heads, lo = d * a.heads;
-    size_t square = (size_t)L * (size_t)L, step = 3 * (size_t)d;
-    float *dp = (float *)work;
-    T *ds = sizeof(T) == 4 ? (T *)work : (T *)(dp + square * (size_t)a.heads);
-    struct matrix go = {dout, lo, false, (size_t)d};
-    struct product dv = {L, d, L, 1, {p, L, true, square}, go, a.heads, step};
-    multiply<T, T>(b, dv, NULL, 0, dqkv + 2 * d, ld);
-    struct product to_dp = {L, L, d, 1, go, {qkv + 2 * d, ld, true, step}, a.heads, square};
-    multiply<T, float>(b, to_dp, NULL, 0, dp, L);
+static void squares_back(struct backend *b, struct begins<T> dx, const T *dout, const T *out, const T *p,
+                         void *work, struct begins<const T> x, const struct heads &a) {
+    int L = a.length, d = a.size, batch = a.heads / a.group, row = (int)a.q_row, kv_row = (int)a.kv_row;
+    size_t square = (size_t)L * (size_t)L, all = square * (size_t)a.heads, group = (size_t)a.group;
+    float *dp = (float *)work, *sum = dp + all;
+    T *ds = sizeof(T) == 4 ? (T *)work : (T *)(sum + (sums_apart<T>(a) ? (size_t)(batch * L * d) : 0));
+    struct matrix k = {x.k, kv_row, false, a.kv_step}, v = {x.v, kv_row, true, a.kv_step};
+    for (size_t i = 0; i < group; i++) {
+        struct matrix go = {dout + i * (size_t)d, d * a.heads, false, group * (size_t)d};
+        struct product to_dp = {L, L, d, 1, go, v, batch, group * square};
+        struct product dv = {L, d, L, 1, {p + i * square, L, true, group * square}, go, batch, 0};
+        multiply<T, float>(b, to_dp, NULL, 0, dp + i * square, L);
+        multiply_shared<T>(b, dv, dx.v, sum, a, i);
+    }
     RUN(b, (softmax_back_kernel<T>), (unsigned)(a.heads * L), ROW_THREADS, ds, dp, p, dout, out, L, a.heads,
         d);
-    struct product dq = {L,       d,   L, scale_of(a), {ds, L, false, square}, {qkv + d, ld, false, step},
-                         a.heads, step};
-    multiply<T, T>(b, dq, NULL, 0, dqkv, ld);
-    struct product dk = {L, d, L, scale_of(a), {ds, L, true, square}, {qkv, ld, false, step}, a.heads, step};
-    multiply<T, T>(b, dk, NULL, 0, dqkv + d, ld);
+    for (size_t i = 0; i < group; i++) {
+        struct matrix q = {x.q + i * a.q_step, row, false, group * a.q_step},
+                      ds_i = {ds + i * square, L, false, group * square}, flipped = ds_i;
+        flipped.transposed = true;
+        struct product dq = {L, d, L, a.scale, ds_i, k, batch, group * a.q_step};
+        struct product dk = {L, d, L, a.scale, flipped, q, batch, 0};
+        multiply<T, T>(b, dq, NULL, 0, dx.q + i * a.q_step, row);
+        multiply_shared<T>(b, dk, dx.k, sum, a, i);
+    }
 }
 
 template <class T>
-static void cuda_attention(struct backend *b, void *out, void *saved, void *work, const void *qkv,
+static void cuda_attention(struct backend *b, void *out, void *saved, void *work, const void *q,
                            const void *kv, struct attention a) {
-    (void)kv;
-    size_t tokens = (size_t)a.length, width = (size_t)a.heads * (size_t)a.size;
-    if (in_tiles<T>(a))
-        return a.size <= 64 ? flash<64, 8, 64>(b, out, saved, qkv, a)
-                            : flash<128, 8, 64>(b, out, saved, qkv, a);
+    struct heads h = heads_of(a);
+    struct begins<const T> x = begins_of<const T>(q, kv, a);
+    size_t rows = (size_t)a.length * (size_t)a.heads; /* of one sequence */
+    if constexpr (sizeof(T) == 2)
+        if (in_tiles<T>(a))
+            return a.size <= 64 ? flash<64, 8, 64>(b, out, saved, x, h, a.sequences)
+                                : flash<128, 8, 64>(b, out, saved, x, h, a.sequences);
     for (size_t s = 0; s < (size_t)a.sequences; s++)
-        squares<T>(b, (T *)out + s * tokens * width, (T *)saved + s * (size_t)a.heads * tokens * tokens, work,
-                   (const T *)qkv + s * tokens * 3 * width, a);
+        squares<T>(b, (T *)out + s * rows * (size_t)a.size, (T *)saved + s * rows * (size_t)a.length, work,
+                   sequence(x, h, s), h);
 }
 
 template <class T>
-static void cuda_attention_back(struct backend *b, void *dqkv, void *dkv, const void *dout, const void *out,
-                                const void *saved, void *work, const void *qkv, const void *kv,
+static void cuda_attention_back(struct backend *b, void *dq, void *dkv, const void *dout, const void *out,
+                                const void *saved, void *work, const void *q, const void *kv,
                                 struct attention a) {
-    (void)kv, (void)dkv;
-    size_t tokens = (size_t)a.length, width = (size_t)a.heads * (size_t)a.size;
-    if (in_tiles<T>(a))
-        return a.size <= 64 ? flash_back<64, 4, 64>(b, dqkv, dout, out, saved, work, qkv, a)
-                            : flash_back<128, 4, 32>(b, dqkv, dout, out, saved, work, qkv, a);
+    struct heads h = heads_of(a);
+    struct begins<const T> x = begins_of<const T>(q, kv, a);
+    struct begins<T> dx = begins_of<T>(dq, dkv, a);
+    size_t rows = (size_t)a.length * (size_t)a.heads;
+    if constexpr (sizeof(T) == 2)
+        if (in_tiles<T>(a))
+            return a.size <= 64 ? flash_back<64, 4, 64>(b, dx, dout, out, saved, work, x, h, a.sequences)
+                                : flash_back<128, 4, 32>(b, dx, dout, out, saved, work, x, h, a.sequences);
     for (size_t s = 0; s < (size_t)a.sequences; s++)
-        squares_back<T>(b, (T *)dqkv + s * tokens * 3 * width, (const T *)dout + s * tokens * width,
-                        (const T *)out + s * tokens * width,
-                        (const T *)saved + s * (size_t)a.heads * tokens * tokens, work,
-                        (const T *)qkv + s * tokens * 3 * width, a);
+        squares_back<T>(b, sequence(dx, h, s), (const T *)dout + s * rows * (size_t)a.size,
+                        (const T *)out + s * rows * (size_t)a.size,
+                        (const T *)saved + s * rows * (size_t)a.length, work, sequence(x, h, s), h);
 }
 
 /* ---- activation ---- */
@@ -634,7 +704,7 @@ int backend_cuda_open(struct backend *b, enum elem elem, int place, struct err *
     b->name = "cuda";
     b->elem = elem;
     b->acc = ELEM_F32;
-    b->parts = 1 << PART_RMS_NORM | 1 << PART_ROTARY | 1 << PART_GATED | 1 << PART_NO_BIASES;
+    b->parts = ALL_PARTS;
     b->own = c;
     b->products = elem == ELEM_BF16 ? "bf16" : "tf32";
     snprintf(b->device, sizeof b->device, "%.80s (%s)", device.name, bus);

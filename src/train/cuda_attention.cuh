@@ -96,41 +96,55 @@ static __device__ inline void put_rows(bfloat *to, size_t stride, int row, int l
         }
 }
 
-/* Where one head of one sequence begins: in qkv, in out, and in what is [sequences][heads][length]. */
-struct place {
-    size_t qkv, out, row, stride, out_stride;
+/* Attention as the kernels take it. Rows of queries and of keys and values are q_row and kv_row elements
+ * long, heads within them q_step and kv_step apart. */
+struct heads {
+    int length, heads, size;
+    int group;  /* heads that share keys and values */
+    int window; /* tokens that a token sees, itself among them; at most all */
+    size_t q_row, q_step, kv_row, kv_step;
+    float scale, scale2; /* of scores; to base 2 */
 };
-static __device__ inline struct place place_of(int length, int heads, int d) {
-    size_t token = (size_t)blockIdx.z * (size_t)length, h = blockIdx.y;
+
+static __device__ inline bool sees(int query, int key, int window) {
+    return (unsigned)(query - key) < (unsigned)window; /* a later key is beyond every window */
+}
+
+/* Where a head of the block's sequence begins: in q, in k and v, in out, and in what is
+ * [sequences][heads][length]. */
+struct place {
+    size_t q, kv, out, row;
+};
+static __device__ inline struct place place_of(const struct heads &a, int head) {
+    size_t token = (size_t)blockIdx.z * (size_t)a.length, h = (size_t)head, all = (size_t)a.heads;
     struct place x;
-    x.stride = (size_t)3 * (size_t)d * (size_t)heads;
-    x.out_stride = (size_t)d * (size_t)heads;
-    x.qkv = token * x.stride + h * 3 * (size_t)d;
-    x.out = token * x.out_stride + h * (size_t)d;
-    x.row = ((size_t)blockIdx.z * (size_t)heads + h) * (size_t)length;
+    x.q = token * a.q_row + h * a.q_step;
+    x.kv = token * a.kv_row + h / (size_t)a.group * a.kv_step;
+    x.out = (token * all + h) * (size_t)a.size;
+    x.row = ((size_t)blockIdx.z * all + h) * (size_t)a.length;
     return x;
 }
 
-/* The walk over the keys and values that a tile of rows sees, `tiles` tiles of C: calls work(j, keys, values)
- * with tile j in shared memory. Two tiles of each, at k and at v, take turns: one is fetched while the block
- * works on the other. `from` is where the head begins in qkv. What was being fetched before is there, too. */
+/* The walk over the keys and values that the rows from `first` on, before `end`, see, in tiles of C: calls
+ * work(key, keys, values) with the tile that begins with `key` in shared memory. Two tiles of each take
+ * turns: one is fetched while the block works on the other. k and v are where the head begins. What was being
+ * fetched before is there, too. */
 template <int D, int C, class F>
-static __device__ inline void walk_keys(bfloat *k, bfloat *v, const bfloat *from, size_t stride, int tiles,
-                                        int length, int d, F work) {
-    fetch<D, C>(k, from + d, stride, length, d);
-    fetch<D, C>(v, from + 2 * d, stride, length, d);
-    copy_end();
-    for (int j = 0; j < tiles; j++) {
+static __device__ inline void walk_keys(bfloat *keys, bfloat *values, const bfloat *k, const bfloat *v,
+                                        int first, int end, const struct heads &a, F work) {
+    int begin = first < a.window ? 0 : (first - a.window + 1) / C, tiles = (end + C - 1) / C;
+    for (int j = begin - 1; j < tiles; j++) { /* one ahead: fetches a tile before it works on the last one */
         if (j + 1 < tiles) {
-            const bfloat *next = from + (size_t)(j + 1) * C * stride;
-            int there = length - (j + 1) * C, other = (j + 1) % 2 * C * D;
-            fetch<D, C>(k + other, next + d, stride, there, d);
-            fetch<D, C>(v + other, next + 2 * d, stride, there, d);
+            size_t next = (size_t)(j + 1) * C * a.kv_row;
+            int there = a.length - (j + 1) * C, other = (j + 1) % 2 * C * D;
+            fetch<D, C>(keys + other, k + next, a.kv_row, there, a.size);
+            fetch<D, C>(values + other, v + next, a.kv_row, there, a.size);
         }
         copy_end(); /* empty after the last tile, so that one group more than that of tile j is always open */
+        if (j < begin) continue;
         copy_wait<1>();
         __syncthreads();
-        work(j, k + j % 2 * C * D, v + j % 2 * C * D);
+        work(j * C, keys + j % 2 * C * D, values + j % 2 * C * D);
         __syncthreads(); /* before the next but one overwrites it */
     }
 }
@@ -146,36 +160,38 @@ template <int D, int WARPS, int C> static constexpr size_t flash_back_bytes() {
 #define BLOCKS(D, WARPS) ((D) == 64 ? ((WARPS) == 8 ? 2 : 3) : ((WARPS) == 8 ? 1 : 2))
 
 /* Blocks: (tiles of 16 WARPS rows, heads, sequences). log_sum: of the exponentials of a row's scores, to base
- * 2, and so is scale. The longest rows begin first. */
+ * 2. The longest rows begin first. */
 template <int D, int WARPS, int C>
 __global__ void __launch_bounds__(WARPS *WARP, BLOCKS(D, WARPS))
-    flash_kernel(bfloat *out, float *log_sum, const bfloat *qkv, int length, int heads, int d, float scale) {
+    flash_kernel(bfloat *out, float *log_sum, const bfloat *q, const bfloat *k, const bfloat *v,
+                 struct heads a) {
     enum { R = 16 * WARPS };
-    bfloat *q = (bfloat *)shared_memory(), *k = q + R * D, *v = k + 2 * C * D;
-    struct place at = place_of(length, heads, d);
-    const bfloat *from = qkv + at.qkv;
+    bfloat *rows = (bfloat *)shared_memory(), *keys = rows + R * D, *values = keys + 2 * C * D;
+    struct place at = place_of(a, (int)blockIdx.y);
     int warp = (int)threadIdx.x / WARP, lane = (int)threadIdx.x % WARP, t = lane % 4 * 2;
     int first = (int)(gridDim.x - 1 - blockIdx.x) * R, row = first + 16 * warp + lane / 4;
-    int end = first + R < length ? first + R : length, tiles = (end + C - 1) / C;
-    float o[D / 8][4] = {{0}}, most[2] = {-INFINITY, -INFINITY}, sum[2] = {0, 0};
-    fetch<D, R>(q, from + (size_t)first * at.stride, at.stride, length - first, d);
-    walk_keys<D, C>(k, v, from, at.stride, tiles, length, d, [&](int j, bfloat *kj, bfloat *vj) {
+    int end = first + R < a.length ? first + R : a.length;
+    /* finite: of the first tile a row may see nothing */
+    float o[D / 8][4] = {{0}}, most[2] = {-1e30f, -1e30f}, sum[2] = {0, 0};
+    fetch<D, R>(rows, q + at.q + (size_t)first * a.q_row, a.q_row, a.length - first, a.size);
+    walk_keys<D, C>(keys, values, k + at.kv, v + at.kv, first, end, a, [&](int key, bfloat *kj, bfloat *vj) {
         float s[C / 8][4];
-        dot<D, C>(s, q, 16 * warp, kj);
-        /* only a tile that reaches beyond the warp's first row hides something from it */
-        bool whole = (j + 1) * C <= first + 16 * warp;
+        dot<D, C>(s, rows, 16 * warp, kj);
+        /* the warp's first row sees the last key, and its last row the first one */
+        bool whole =
+            sees(first + 16 * warp, key + C - 1, a.window) && sees(first + 16 * warp + 15, key, a.window);
         float now[2] = {most[0], most[1]}, shrink[2];
 #pragma unroll
         for (int n = 0; n < C / 8; n++)
             for (int i = 0; i < 4; i++) {
-                bool seen = whole || j * C + 8 * n + t + i % 2 <= row + i / 2 * 8;
-                s[n][i] = seen ? s[n][i] * scale : -INFINITY;
+                bool seen = whole || sees(row + i / 2 * 8, key + 8 * n + t + i % 2, a.window);
+                s[n][i] = seen ? s[n][i] * a.scale2 : -INFINITY;
                 now[i / 2] = fmaxf(now[i / 2], s[n][i]);
             }
         for (int half = 0; half < 2; half++) {
             for (int lanes = 1; lanes <= 2; lanes *= 2)
                 now[half] = fmaxf(now[half], __shfl_xor_sync(0xffffffffu, now[half], lanes));
-            shrink[half] = exp2f(most[half] - now[half]); /* column 0 is seen by every row: finite */
+            shrink[half] = exp2f(most[half] - now[half]);
             most[half] = now[half];
             sum[half] *= shrink[half];
         }
@@ -194,10 +210,10 @@ __global__ void __launch_bounds__(WARPS *WARP, BLOCKS(D, WARPS))
         for (int lanes = 1; lanes <= 2; lanes *= 2)
             sum[half] += __shfl_xor_sync(0xffffffffu, sum[half], lanes);
         int i = row + 8 * half;
-        if (lane % 4 == 0 && i < length) log_sum[at.row + (size_t)i] = most[half] + log2f(sum[half]);
+        if (lane % 4 == 0 && i < a.length) log_sum[at.row + (size_t)i] = most[half] + log2f(sum[half]);
         sum[half] = 1 / sum[half];
     }
-    put_rows<D>(out + at.out, at.out_stride, row, length, d, o, sum);
+    put_rows<D>(out + at.out, (size_t)a.heads * (size_t)a.size, row, a.length, a.size, o, sum);
 }
 
 /* along[sequences][heads][length] = dout . out; a warp each, blocks of ROW_THREADS */
@@ -217,90 +233,97 @@ static __global__ void flash_along_kernel(float *along, const bfloat *dout, cons
 /* dq of a tile of rows: dq = scale dS K with dS = P (dO V' - along) */
 template <int D, int WARPS, int C>
 __global__ void __launch_bounds__(WARPS *WARP, BLOCKS(D, WARPS))
-    flash_dq_kernel(bfloat *dqkv, const bfloat *dout, const bfloat *qkv, const float *log_sum,
-                    const float *along, int length, int heads, int d, float scale, float scale2) {
+    flash_dq_kernel(bfloat *dq, const bfloat *dout, const bfloat *q, const bfloat *k, const bfloat *v,
+                    const float *log_sum, const float *along, struct heads a) {
     enum { R = 16 * WARPS };
-    bfloat *q = (bfloat *)shared_memory(), *go = q + R * D, *k = go + R * D, *v = k + 2 * C * D;
-    struct place at = place_of(length, heads, d);
-    const bfloat *from = qkv + at.qkv;
+    bfloat *rows = (bfloat *)shared_memory(), *go = rows + R * D, *keys = go + R * D,
+           *values = keys + 2 * C * D;
+    struct place at = place_of(a, (int)blockIdx.y);
+    size_t out_row = (size_t)a.heads * (size_t)a.size;
     int warp = (int)threadIdx.x / WARP, lane = (int)threadIdx.x % WARP, t = lane % 4 * 2;
     int first = (int)(gridDim.x - 1 - blockIdx.x) * R, row = first + 16 * warp + lane / 4;
-    int end = first + R < length ? first + R : length, tiles = (end + C - 1) / C;
-    float dq[D / 8][4] = {{0}}, log_row[2] = {0, 0}, along_row[2] = {0, 0};
+    int end = first + R < a.length ? first + R : a.length;
+    float sum[D / 8][4] = {{0}}, log_row[2] = {0, 0}, along_row[2] = {0, 0};
     for (int half = 0; half < 2; half++)
-        if (row + 8 * half < length) {
+        if (row + 8 * half < a.length) {
             log_row[half] = log_sum[at.row + (size_t)(row + 8 * half)];
             along_row[half] = along[at.row + (size_t)(row + 8 * half)];
         }
-    fetch<D, R>(q, from + (size_t)first * at.stride, at.stride, length - first, d);
-    fetch<D, R>(go, dout + at.out + (size_t)first * at.out_stride, at.out_stride, length - first, d);
-    walk_keys<D, C>(k, v, from, at.stride, tiles, length, d, [&](int j, bfloat *kj, bfloat *vj) {
+    fetch<D, R>(rows, q + at.q + (size_t)first * a.q_row, a.q_row, a.length - first, a.size);
+    fetch<D, R>(go, dout + at.out + (size_t)first * out_row, out_row, a.length - first, a.size);
+    walk_keys<D, C>(keys, values, k + at.kv, v + at.kv, first, end, a, [&](int key, bfloat *kj, bfloat *vj) {
         float s[C / 8][4], dp[C / 8][4];
-        dot<D, C>(s, q, 16 * warp, kj);
+        dot<D, C>(s, rows, 16 * warp, kj);
         dot<D, C>(dp, go, 16 * warp, vj);
 #pragma unroll
         for (int n = 0; n < C / 8; n++)
             for (int i = 0; i < 4; i++) {
-                bool seen = j * C + 8 * n + t + i % 2 <= row + i / 2 * 8;
-                float p = seen ? exp2f(s[n][i] * scale2 - log_row[i / 2]) : 0;
+                bool seen = sees(row + i / 2 * 8, key + 8 * n + t + i % 2, a.window);
+                float p = seen ? exp2f(s[n][i] * a.scale2 - log_row[i / 2]) : 0;
                 s[n][i] = p * (dp[n][i] - along_row[i / 2]);
             }
-        add_product<D, C>(dq, s, kj);
+        add_product<D, C>(sum, s, kj);
     });
-    float scales[2] = {scale, scale};
-    put_rows<D>(dqkv + at.qkv, at.stride, row, length, d, dq, scales);
+    float scales[2] = {a.scale, a.scale};
+    put_rows<D>(dq + at.q, a.q_row, row, a.length, a.size, sum, scales);
 }
 
-/* dk and dv of a tile of keys: dv = P' dO, dk = scale dS' Q. Rows are keys here, columns queries. */
+/* dk and dv of a tile of keys: dv = P' dO, dk = scale dS' Q, over the queries that see them, head by head of
+ * those that share them. Rows are keys here, columns queries; blocks: (tiles of 16 WARPS rows, key/value
+ * heads, sequences). */
 template <int D, int WARPS, int C>
 __global__ void __launch_bounds__(WARPS *WARP, BLOCKS(D, WARPS))
-    flash_dkv_kernel(bfloat *dqkv, const bfloat *dout, const bfloat *qkv, const float *log_sum,
-                     const float *along, int length, int heads, int d, float scale, float scale2) {
+    flash_dkv_kernel(bfloat *dk, bfloat *dv, const bfloat *dout, const bfloat *q, const bfloat *k,
+                     const bfloat *v, const float *log_sum, const float *along, struct heads a) {
     enum { R = 16 * WARPS };
-    bfloat *k = (bfloat *)shared_memory(), *v = k + R * D, *q = v + R * D, *go = q + 2 * C * D;
+    bfloat *keys = (bfloat *)shared_memory(), *values = keys + R * D, *rows = values + R * D,
+           *go = rows + 2 * C * D;
     float *stats = (float *)(go + 2 * C * D); /* [2][log_sum, along][C] */
-    struct place at = place_of(length, heads, d);
-    const bfloat *from = qkv + at.qkv;
+    int head = (int)blockIdx.y * a.group;
+    size_t to = place_of(a, head).kv, out_row = (size_t)a.heads * (size_t)a.size;
     int warp = (int)threadIdx.x / WARP, lane = (int)threadIdx.x % WARP, t = lane % 4 * 2;
     int first = (int)blockIdx.x * R, row = first + 16 * warp + lane / 4;
-    int begin = first / C, tiles = (length + C - 1) / C;
-    float dk[D / 8][4] = {{0}}, dv[D / 8][4] = {{0}};
-    fetch<D, R>(k, from + (size_t)first * at.stride + d, at.stride, length - first, d);
-    fetch<D, R>(v, from + (size_t)first * at.stride + 2 * d, at.stride, length - first, d);
-    for (int j = begin - 1; j < tiles; j++) { /* one ahead: fetches a tile before it works on the last one */
-        if (j + 1 < tiles) {
-            int there = length - (j + 1) * C, other = (j + 1) % 2;
-            size_t next = (size_t)(j + 1) * C;
-            fetch<D, C>(q + other * C * D, from + next * at.stride, at.stride, there, d);
-            fetch<D, C>(go + other * C * D, dout + at.out + next * at.out_stride, at.out_stride, there, d);
+    int last = first + R - 1, end = a.length - last < a.window ? a.length : last + a.window;
+    int begin = first / C, tiles = (end + C - 1) / C - begin;
+    float sum_k[D / 8][4] = {{0}}, sum_v[D / 8][4] = {{0}};
+    fetch<D, R>(keys, k + to + (size_t)first * a.kv_row, a.kv_row, a.length - first, a.size);
+    fetch<D, R>(values, v + to + (size_t)first * a.kv_row, a.kv_row, a.length - first, a.size);
+    for (int j = -1; j < a.group * tiles; j++) { /* one ahead, as above */
+        if (j + 1 < a.group * tiles) {
+            struct place at = place_of(a, head + (j + 1) / tiles);
+            size_t next = (size_t)(begin + (j + 1) % tiles) * C;
+            int there = a.length - (int)next, other = (j + 1) % 2;
+            fetch<D, C>(rows + other * C * D, q + at.q + next * a.q_row, a.q_row, there, a.size);
+            fetch<D, C>(go + other * C * D, dout + at.out + next * out_row, out_row, there, a.size);
             for (int i = (int)threadIdx.x; i < 2 * C; i += WARPS * WARP) {
                 const float *what = i < C ? log_sum : along;
                 stats[2 * C * other + i] = i % C < there ? what[at.row + next + (size_t)(i % C)] : 0;
             }
         }
         copy_end();
-        if (j < begin) continue;
+        if (j < 0) continue;
         copy_wait<1>();
         __syncthreads();
-        bfloat *qj = q + j % 2 * C * D, *goj = go + j % 2 * C * D;
+        bfloat *qj = rows + j % 2 * C * D, *goj = go + j % 2 * C * D;
         const float *log_column = stats + 2 * C * (j % 2), *along_column = log_column + C;
+        int from = (begin + j % tiles) * C;
         float p[C / 8][4], dp[C / 8][4];
-        dot<D, C>(p, k, 16 * warp, qj);
-        dot<D, C>(dp, v, 16 * warp, goj);
+        dot<D, C>(p, keys, 16 * warp, qj);
+        dot<D, C>(dp, values, 16 * warp, goj);
 #pragma unroll
         for (int n = 0; n < C / 8; n++)
             for (int i = 0; i < 4; i++) {
-                int c = 8 * n + t + i % 2, query = j * C + c;
-                bool seen = row + i / 2 * 8 <= query && query < length;
-                p[n][i] = seen ? exp2f(p[n][i] * scale2 - log_column[c]) : 0;
+                int c = 8 * n + t + i % 2, query = from + c;
+                bool seen = sees(query, row + i / 2 * 8, a.window) && query < a.length;
+                p[n][i] = seen ? exp2f(p[n][i] * a.scale2 - log_column[c]) : 0;
                 dp[n][i] = p[n][i] * (dp[n][i] - along_column[c]);
             }
-        add_product<D, C>(dv, p, goj);
-        add_product<D, C>(dk, dp, qj);
+        add_product<D, C>(sum_v, p, goj);
+        add_product<D, C>(sum_k, dp, qj);
         __syncthreads();
     }
-    float scales[2] = {scale, scale}, ones[2] = {1, 1};
-    put_rows<D>(dqkv + at.qkv + d, at.stride, row, length, d, dk, scales);
-    put_rows<D>(dqkv + at.qkv + 2 * d, at.stride, row, length, d, dv, ones);
+    float scales[2] = {a.scale, a.scale}, ones[2] = {1, 1};
+    put_rows<D>(dk + to, a.kv_row, row, a.length, a.size, sum_k, scales);
+    put_rows<D>(dv + to, a.kv_row, row, a.length, a.size, sum_v, ones);
 }
 #endif

@@ -497,18 +497,18 @@ static __global__ void squares_end_kernel(double *sum, const double *part, int p
 }
 
 /* ---- attention with the probabilities kept: softmax and its gradient, a block per row; row blockIdx.x %
- * length of a square sees that many columns and itself ---- */
+ * length of a square sees `window` columns, itself the last one ---- */
 
-template <class T> __global__ void softmax_kernel(T *p, const float *scores, int length) {
+template <class T> __global__ void softmax_kernel(T *p, const float *scores, int length, int window) {
     size_t at = (size_t)blockIdx.x * (size_t)length;
-    int i = (int)(blockIdx.x % (unsigned)length);
+    int i = (int)(blockIdx.x % (unsigned)length), from = i < window ? 0 : i - window + 1;
     float most = -INFINITY, sum = 0;
-    for (int j = (int)threadIdx.x; j <= i; j += ROW_THREADS) most = fmaxf(most, scores[at + j]);
+    for (int j = from + (int)threadIdx.x; j <= i; j += ROW_THREADS) most = fmaxf(most, scores[at + j]);
     most = block_reduce<true>(most);
-    for (int j = (int)threadIdx.x; j <= i; j += ROW_THREADS) sum += expf(scores[at + j] - most);
+    for (int j = from + (int)threadIdx.x; j <= i; j += ROW_THREADS) sum += expf(scores[at + j] - most);
     float scale = 1 / block_reduce<false>(sum);
     for (int j = (int)threadIdx.x; j < length; j += ROW_THREADS)
-        p[at + j] = put<T>(j <= i ? expf(scores[at + j] - most) * scale : 0);
+        p[at + j] = put<T>(from <= j && j <= i ? expf(scores[at + j] - most) * scale : 0);
 }
 
 /* ds = p (dp - dout . out): the row's sum of p dp is dout . out. ds may be dp. out is [length][heads][size]
@@ -524,6 +524,16 @@ __global__ void softmax_back_kernel(T *ds, const float *dp, const T *p, const T 
         along += get(dout[row + j]) * get(out[row + j]);
     along = block_reduce<false>(along);
     for (int j = (int)threadIdx.x; j < length; j += ROW_THREADS)
-        ds[at + j] = put<T>(j <= (int)i ? get(p[at + j]) * (dp[at + j] - along) : 0);
+        ds[at + j] = put<T>(j <= (int)i ? get(p[at + j]) * (dp[at + j] - along) : 0); /* p is 0 before */
+}
+
+/* to: `heads` heads, `step` apart, of [length] rows of `row` elements, from [heads][length][size] */
+template <class T>
+__global__ void put_heads_kernel(T *to, const float *from, int heads, int length, int size, size_t row,
+                                 size_t step) {
+    enum { W = 1 };
+    size_t L = (size_t)length, d = (size_t)size;
+    FOR_PACKS(i, (size_t)heads * L * d)
+    to[i / d % L * row + i / d / L * step + i % d] = put<T>(from[i]);
 }
 #endif

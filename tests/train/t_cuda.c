@@ -218,31 +218,63 @@ static void rotation(int sequences, int length, int heads, int size) {
 }
 
 /* Each keeps what it likes from forward to backward. */
-static void attention(int sequences, int length, int heads, int size) {
-    struct attention a = {.sequences = sequences, .length = length, .heads = heads, .size = size};
-    size_t n = (size_t)sequences * (size_t)length * (size_t)heads * (size_t)size, saved, work;
-    struct buffer qkv = filled(3 * n, elem, 0, 2), out = buffer(n, elem);
-    struct buffer dout = filled(n, elem, 0, 1), dqkv = buffer(3 * n, elem);
-    const char *of = arena_printf(&arena, "%d x %d x %d x %d", sequences, length, heads, size);
+static void attention_of(struct attention a) {
+    size_t tokens = (size_t)a.sequences * (size_t)a.length, size = (size_t)a.size, saved, work;
+    size_t n = tokens * (size_t)a.heads * size, n_kv = 2 * tokens * (size_t)a.kv_heads * size;
+    double spread = a.unscaled ? 0.7 : 2; /* TF32 rounds what it multiplies: no larger scores than 1 or so */
+    struct buffer q = filled(n_kv ? n : 3 * n, elem, 0, spread), dq = buffer(q.n, elem);
+    struct buffer kv = n_kv ? filled(n_kv, elem, 0, spread) : nothing,
+                  dkv = n_kv ? buffer(n_kv, elem) : nothing;
+    struct buffer out = buffer(n, elem), dout = filled(n, elem, 0, 1);
+    const char *of = arena_printf(&arena, "%d x %d x %d x %d", a.sequences, a.length, a.heads, a.size);
+    if (n_kv) of = arena_printf(&arena, "%s, %d key/value heads", of, a.kv_heads);
+    if (a.window) of = arena_printf(&arena, "%s, window %d", of, a.window);
+    if (a.unscaled) of = arena_printf(&arena, "%s, unscaled", of);
     cpu.attention_bytes(&cpu, a, &saved, &work);
     void *s = cpu.alloc(&cpu, saved), *w = cpu.alloc(&cpu, work);
-    cpu.attention(&cpu, out.cpu, s, w, qkv.cpu, NULL, a);
-    cpu.attention_back(&cpu, dqkv.cpu, NULL, dout.cpu, out.cpu, s, w, qkv.cpu, NULL, a);
+    cpu.attention(&cpu, out.cpu, s, w, q.cpu, kv.cpu, a);
+    cpu.attention_back(&cpu, dq.cpu, dkv.cpu, dout.cpu, out.cpu, s, w, q.cpu, kv.cpu, a);
     cpu.release(&cpu, s), cpu.release(&cpu, w);
     gpu.attention_bytes(&gpu, a, &saved, &work);
     s = gpu.alloc(&gpu, saved);
     w = gpu.alloc(&gpu, work);
-    gpu.attention(&gpu, out.gpu, s, w, qkv.gpu, NULL, a);
+    gpu.attention(&gpu, out.gpu, s, w, q.gpu, kv.gpu, a);
     check(out, true, arena_printf(&arena, "attention %s", of));
-    gpu.attention_back(&gpu, dqkv.gpu, NULL, dout.gpu, out.gpu, s, w, qkv.gpu, NULL, a);
-    for (int i = 0; i < 3; i++)
-        check_part(dqkv, true, (size_t)size, 3, (size_t)i,
+    gpu.attention_back(&gpu, dq.gpu, dkv.gpu, dout.gpu, out.gpu, s, w, q.gpu, kv.gpu, a);
+    for (size_t i = 0; i < 3; i++)
+        check_part(n_kv && i ? dkv : dq, true, size, n_kv ? 1 + (i > 0) : 3, n_kv && i ? i - 1 : i,
                    arena_printf(&arena, "attention_back d%c %s", "qkv"[i], of));
     gpu.release(&gpu, s), gpu.release(&gpu, w);
-    release(qkv);
+    release(q);
+    release(dq);
+    release(kv);
+    release(dkv);
     release(out);
     release(dout);
-    release(dqkv);
+}
+
+static void attention(int sequences, int length, int heads, int size) {
+    attention_of((struct attention){.sequences = sequences, .length = length, .heads = heads, .size = size});
+}
+
+/* Heads that share keys and values, two by two or all of them. */
+static void attention_shared(int sequences, int length, int kv_heads, int size, int window) {
+    attention_of((struct attention){.sequences = sequences,
+                                    .length = length,
+                                    .heads = 2 * kv_heads + (kv_heads == 1),
+                                    .size = size,
+                                    .kv_heads = kv_heads,
+                                    .window = window});
+}
+
+/* A window, and scores that are not divided by the root of the head's size. */
+static void attention_local(int sequences, int length, int heads, int size, int window) {
+    attention_of((struct attention){.sequences = sequences,
+                                    .length = length,
+                                    .heads = heads,
+                                    .size = size,
+                                    .window = window,
+                                    .unscaled = true});
 }
 
 static void activation(size_t n, enum activation f, const char *name) {
@@ -407,6 +439,16 @@ static void operations(void) {
     attention(1, 100, 1, 128);
     attention(1, 64, 2, 72);
     attention(1, 20, 2, 136);
+    attention_shared(2, 8, 2, 4, 0);
+    attention_shared(1, 150, 2, 20, 0);
+    attention_shared(1, 70, 1, 128, 9);
+    attention_shared(2, 13, 2, 136, 5);
+    attention_local(2, 9, 2, 4, 3);
+    attention_local(1, 300, 1, 8, 20);
+    attention_local(1, 80, 2, 72, 2);
+    attention_local(1, 200, 1, 64, 130);
+    attention_local(1, 20, 2, 140, 0);
+    attention_local(1, 66, 1, 16, 100);
     activation(1000, ACTIVATION_GELU, "gelu");
     activation(77, ACTIVATION_GELU, "gelu");
     activation(1000, ACTIVATION_RELU, "relu");
