@@ -50,12 +50,15 @@ static inline void multiply_add(float c[4], const uint32_t a[4], uint32_t b0, ui
         memcpy(&x, all + 64 * of + 4 * reg, sizeof x);
         return bf16_value(bf16{(uint16_t)(k ? x >> 16 : x)});
     };
+    float x[2][16], y[2][16]; /* rows and columns of this lane */
+    for (unsigned i = 0; i < 2; i++)
+        for (unsigned k = 0; k < 16; k++) {
+            x[i][k] = element(lane / 4 * 4 + k % 8 / 2, i + k / 8 * 2, k % 2);
+            y[i][k] = element((lane % 4 * 2 + i) * 4 + k % 8 / 2, 4 + k / 8, k % 2);
+        }
     for (unsigned i = 0; i < 4; i++) {
-        unsigned row = lane / 4 + i / 2 * 8, column = lane % 4 * 2 + i % 2;
         float sum = 0;
-        for (unsigned k = 0; k < 16; k++)
-            sum += element(row % 8 * 4 + k % 8 / 2, row / 8 + k / 8 * 2, k % 2) *
-                   element(column * 4 + k % 8 / 2, 4 + k / 8, k % 2);
+        for (unsigned k = 0; k < 16; k++) sum += x[i / 2][k] * y[i % 2][k];
         c[i] += sum;
     }
     emulated::warp_barrier();
