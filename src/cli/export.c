@@ -22,33 +22,33 @@ static const char *const formats[] = {"plan", "megatron", "torchtitan", "flagsca
 enum { FORMAT_PLAN }; /* then enum runner */
 
 static const struct opt options[] = {
-    OPTION_CHOICE(
-        0, "format", formats, &o.format,
-        "plan (the default): what sailor simulate and sailor-train read; or what another trainer starts "
-        "from: Megatron-LM's arguments, a TorchTitan configuration, FlagScale's arguments with a mesh "
-        "for each GPU type"),
+    OPTION_CHOICE(0, "format", formats, &o.format,
+                  "plan (the default): a plan file for sailor simulate and sailor-train; or the input of "
+                  "another trainer: arguments for Megatron-LM, a TorchTitan configuration, or arguments for "
+                  "FlagScale with a mesh for each GPU type"),
     OPTION_TEXT('o', "output", "FILE", &o.out, "file to write; without it the plan goes to stdout"),
     PROGRAM_OPTION_FORCE(&o.force),
     OPTION_INT(0, "row", "R", 0, 1e9, &o.row,
                "take the plan from pool row R, counted from 0; default: the first row that has a plan"),
     OPTION_INT(0, "rank", "K", 0, 1e9, &o.rank,
-               "take the plan at place K of the row's best plans (`plan --top`), counted from 0 (default 0)"),
+               "take plan K of the row's best plans (`plan --top`), counted from 0 (default 0)"),
     OPTION_FLAG(0, "nearest", &o.nearest,
-                "where the trainer cannot run the plan, write the best one of the same GPUs that it can"),
+                "if the trainer cannot run the plan, write the best plan for the same GPUs that it can run"),
     OPTION_INT(0, "frontier", "I", 0, 1e9, &o.frontier,
-               "take point I of the row's frontier instead, counted from 0, the fastest"),
+               "take point I of the row's frontier instead, counted from 0 (the fastest)"),
 };
 const struct opt_command export_command = {
     .name = "export",
     .usage = "OUT.h5|PLAN.json [options]",
-    .about = "Take a plan out of a file of results, or rewrite a plan file, for the program that will train "
-             "by it.",
+    .about =
+        "Extract a plan from a result file, or convert a plan file, for the program that will train by it.",
     .details =
         "examples:\n"
         "  sailor export fig7.h5 --row 2 -o plan.json && sailor simulate plan.json\n"
-        "  sailor export plan.json --format megatron -o megatron.args\n\n"
+        "  sailor export plan.json --format megatron -o megatron.args\n"
+        "\n"
         "A plan that a trainer cannot run is refused with the reason and the nearest plan that it can run;\n"
-        "docs/export.md says what each can.\n",
+        "docs/export.md says what each trainer can run.\n",
     OPT_COMMAND_TAKES(options, 1, 1),
 };
 

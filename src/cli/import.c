@@ -6,8 +6,9 @@ static struct { const char *out, *facts; } o;
 static const struct opt options[] = {
     OPTION_TEXT('o', "output", "DIR", &o.out,
                 "directory of inputs to write to (models/, profiles/, sites/, ...)"),
-    OPTION_TEXT(0, "facts", "FILE", &o.facts,
-                "JSON file with what the artifact's data files do not say (GPU memory, prices, nodes)"),
+    OPTION_TEXT(
+        0, "facts", "FILE", &o.facts,
+        "JSON file with the facts that the artifact's data files do not state (GPU memory, prices, nodes)"),
 };
 const struct opt_command import_command = {
     .name = "import",

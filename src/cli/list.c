@@ -22,13 +22,13 @@ static const char *const kinds[] = {"models", "gpus", "profiles", "sites", "pric
 enum { MODELS, GPUS, PROFILES, SITES, PRICES, JOBS, KINDS };
 
 static const struct opt options[] = {
-    OPTION_FLAG(0, "json", &o.json, "one JSON object per line on stdout instead of a table"),
+    OPTION_FLAG(0, "json", &o.json, "print one JSON object per line instead of a table"),
     PROGRAM_OPTION_INPUTS(&o.inputs),
 };
 const struct opt_command list_command = {
     .name = "list",
     .usage = "models|gpus|profiles|sites|prices|jobs [options]",
-    .about = "List the models, GPU types, profiles, sites, prices and jobs that a name can mean.",
+    .about = "List the models, GPU types, profiles, sites, prices and jobs to which a name can refer.",
     .details = "examples:\n"
                "  sailor list models\n"
                "  sailor list prices --json\n",

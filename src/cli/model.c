@@ -22,32 +22,32 @@ static struct {
 } o;
 
 static const struct opt options[] = {
-    OPTION_TEXT('o', "output", "FILE", &o.output,
-                "write the model file here; default: print what it would say"),
+    OPTION_TEXT('o', "output", "FILE", &o.output, "write the model file here; default: only print a summary"),
     PROGRAM_OPTION_FORCE(&o.force),
     OPTION_TEXT(0, "name", "NAME", &o.name,
-                "name of the model; default: that of the file to write, else as the config says"),
+                "name of the model; default: the name of the output file, else the one in the config"),
     OPTION_INT(0, "sequence", "N", 1, 1e8, &o.sequence,
-               "tokens of a training sequence; default: what the positions reach, at most 8192"),
-    OPTION_CHOICE(0, "attention", attentions, &o.attention,
-                  "flash (the default), or scores: attention keeps its scores"),
+               "tokens per training sequence; default: as many as the model has positions, at most 8192"),
+    OPTION_CHOICE(
+        0, "attention", attentions, &o.attention,
+        "attention kernel: flash (the default), or scores, which keeps the attention scores in memory"),
     OPTION_CHOICE(0, "recompute", recomputes, &o.recompute,
-                  "activations that the backward pass works out again: none (the default), selective "
-                  "(attention alone), "
-                  "full"),
+                  "activations that the backward pass computes again: none (the default), selective "
+                  "(attention only), full"),
     OPTION_FLAG(0, "sequence-parallel", &o.sequence_parallel,
-                "tensor parallelism also divides norms and residuals"),
-    OPTION_FLAG(0, "json", &o.json, "one JSON object: parameters, activations, and the model file"),
+                "let tensor parallelism also divide norms and residuals"),
+    OPTION_FLAG(0, "json", &o.json, "print one JSON object: parameters, activations, and the model file"),
 };
 const struct opt_command model_command = {
     .name = "model",
     .usage = "CONFIG.json [-o FILE] [options]",
-    .about =
-        "Make a model file from a config.json of Hugging Face's transformers (gpt2, gpt_neo, opt, llama, "
-        "mistral, qwen2, qwen3, gemma, phi, mixtral).",
+    .about = "Make a model file from a Hugging Face config.json (gpt2, gpt_neo, opt, llama, mistral, qwen2, "
+             "qwen3, gemma, phi, mixtral).",
     .details =
-        "Of a mixture of experts every replica holds all experts; a token passes through some of them.\n\n"
-        "example:\n  sailor model config.json -o inputs/models/my-llama.json\n"
+        "In a mixture of experts, every replica holds all experts; a token passes through some of them.\n"
+        "\n"
+        "example:\n"
+        "  sailor model config.json -o inputs/models/my-llama.json\n"
         "  sailor profile my-llama --gpu H100-80 --dtype bf16\n",
     OPT_COMMAND_TAKES(options, 1, 1),
 };

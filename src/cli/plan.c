@@ -24,31 +24,28 @@ struct plan_arguments plan_arguments;
 
 static const char *objectives[OBJECTIVE_N + 1], *objectives_of_rows[OBJECTIVE_FRONTIER + 1];
 static struct opt options[] = {
-    OPTION_GROUP("a job, in place of a file"),
+    OPTION_GROUP("a job without a file"),
     OPTION_TEXT(0, "model", "NAME", &o.line.model, "model to train, by name or file"),
-    OPTION_TEXT(
-        0, "gpus", "LIST", &o.line.gpus,
-        "ZONE/GPU:N with commas: what there is, as in east/H100-80:24,west/L4-24:64; the zone may be left "
-        "out where there is one"),
+    OPTION_TEXT(0, "gpus", "LIST", &o.line.gpus,
+                "available GPUs, as a comma-separated list of ZONE/GPU:N, such as "
+                "east/H100-80:24,west/L4-24:64; the zone may be left out if there is only one"),
     OPTION_INT(0, "batch", "B", 1, 1e8, &o.line.batch, "sequences per iteration"),
-    OPTION_TEXT(
-        0, "site", "NAME", &o.line.site,
-        "site of these zones and types, by name or file; default: nodes and links inside zones by data "
-        "sheets"),
+    OPTION_TEXT(0, "site", "NAME", &o.line.site,
+                "site that has these zones and types, by name or file; default: nodes and links inside zones "
+                "are those of data sheets"),
     OPTION_INT(0, "seq-len", "N", 1, 1e8, &o.line.sequence,
-               "tokens of a sequence, for models that say what they are made of; default: the model's"),
+               "tokens per sequence, for models that say what they are made of; default: the model's own"),
     OPTION_CHOICE(0, "dtype", job_line_dtypes, &o.line.dtype, "element type (default fp32, as in job files)"),
     OPTION_GROUP("what to find"),
     PLAN_OPTION_OBJECTIVE,
-    OPTION_CHOICE(
-        0, "planner", NULL, &o.planner,
-        "who plans: exact (the default) finds the optimum of the declared plan space, with a proof; the "
-        "published planners are listed below"),
+    OPTION_CHOICE(0, "planner", NULL, &o.planner,
+                  "planner: exact (the default) finds the optimum of the declared plan space, with a proof; "
+                  "the published planners are listed below"),
     PLAN_OPTION_ESTIMATOR,
-    OPTION_FLAG(0, "corrected", &o.corrected, "run the published planner without the defects of its code"),
+    OPTION_FLAG(0, "corrected", &o.corrected, "run a published planner without the defects of its code"),
     OPTION_INT(0, "states", "N", 1, 1e9, &o.states,
-               "number of states that metis, aceso and dtfm evaluate (the originals stop by the clock); each "
-               "has a default of its own"),
+               "number of states that metis, aceso and dtfm evaluate (the originals stop after a given "
+               "time); the default depends on the planner"),
     OPTION_INT(0, "top", "K", 1, 1000, &o.top, "keep the K best plans of every row (default 1)"),
     PLAN_OPTION_GAP,
     PLAN_OPTION_WARM,
@@ -62,8 +59,8 @@ static struct opt options[] = {
     PLAN_OPTION_THREADS,
     PLAN_OPTION_TIME_LIMIT,
     OPTION_TEXT(0, "resume", "OUT.h5", &o.resume,
-                "continue the search that wrote OUT.h5, with its job and options where none are given; the "
-                "result goes into the same file unless -o names another"),
+                "continue the search that wrote OUT.h5; a job or option that is not given is taken from it; "
+                "the result goes into the same file unless -o names another"),
     PROGRAM_OPTION_INPUTS(&o.inputs),
 };
 const struct opt_command plan_command = {
@@ -86,18 +83,20 @@ static const char *details(struct arena *a) {
         "examples:\n"
         "  sailor plan inputs/fig7.json\n"
         "  sailor plan --model llama-3.1-8b --gpus H100-80:24,L4-24:64 --batch 512 --dtype bf16\n"
-        "  mpirun -n 4 sailor plan JOB.json -o OUT.h5 --time-limit 3300     then, if it stopped "
-        "(status 75):\n"
-        "  mpirun -n 8 sailor plan --resume OUT.h5\n\n"
-        "SIGTERM, SIGINT and SIGUSR1 stop the search like --time-limit does: with -o the file holds "
-        "all that was proven.\n"
-        "A second signal ends the program at once.\n\n"
-        "published planners (each proposes its list of plans; the first that fits and meets the limits under "
+        "  mpirun -n 4 sailor plan JOB.json -o OUT.h5 --time-limit 3300     and if it stopped (status 75):\n"
+        "  mpirun -n 8 sailor plan --resume OUT.h5\n"
+        "\n"
+        "SIGTERM, SIGINT and SIGUSR1 stop the search as --time-limit does; with -o the file holds all that "
+        "was proven.\n"
+        "A second signal ends the program at once.\n"
+        "\n"
+        "published planners (each proposes a list of plans; the first that fits and meets the limits under "
         "the common\n"
-        "simulator is the answer, and the plans that did not fit are counted):\n%s"
-        "  e.g. sailor plan inputs/fig8b.json --planner metis; docs/planners.md tells what each looks at\n\n"
-        "exit status: 0 done; 1 internal failure or unwritable output; 2 bad usage or input; 3 no row "
-        "has a plan;\n"
+        "simulator is the answer, and those that did not fit are counted):\n"
+        "%s  e.g. sailor plan inputs/fig8b.json --planner metis; docs/planners.md says what each considers\n"
+        "\n"
+        "exit status: 0 done; 1 internal failure or unwritable output; 2 bad usage or input; 3 no row has a "
+        "plan;\n"
         "75 stopped early\n",
         list);
 }

@@ -17,34 +17,35 @@ extern struct plan_arguments plan_arguments;
 /* Options that read the same in each of them. */
 #define PLAN_OPTION_OBJECTIVE                                                                                \
     OPTION_CHOICE(0, "objective", NULL, &plan_arguments.objective,                                           \
-                  "what to optimize, instead of the job's objective; frontier finds every trade-off of "     \
-                  "time and cost in one search")
+                  "what to optimize, instead of the job's objective; frontier finds every trade-off "        \
+                  "between time and cost in one search")
 /* The same, of the commands that compare the best plans of rows. */
 #define PLAN_OPTION_ROWS_OBJECTIVE                                                                           \
     OPTION_CHOICE(0, "objective", NULL, &plan_arguments.objective,                                           \
                   "what to optimize, instead of the job's objective")
 #define PLAN_OPTION_ROWS_ESTIMATOR                                                                           \
-    OPTION_CHOICE(                                                                                           \
-        0, "estimator", NULL, &plan_arguments.estimator,                                                     \
-        "what judges plans: native (the default), the project's own, or sailor, the published simulator")
+    OPTION_CHOICE(0, "estimator", NULL, &plan_arguments.estimator,                                           \
+                  "what estimates plans: native (the default), sailor's own estimator, or sailor, the "      \
+                  "published simulator")
 #define PLAN_OPTION_ROWS_OUTPUT                                                                              \
-    OPTION_TEXT('o', "output", "OUT.h5", &plan_arguments.out,                                                \
-                "write results, proofs and inputs to this HDF5 file, as plan does; --warm begins with it")
+    OPTION_TEXT(                                                                                             \
+        'o', "output", "OUT.h5", &plan_arguments.out,                                                        \
+        "write results, proofs and inputs to this HDF5 file, as plan does; --warm can start from it")
 #define PLAN_OPTION_ESTIMATOR                                                                                \
     OPTION_CHOICE(0, "estimator", NULL, &plan_arguments.estimator,                                           \
-                  "what judges plans: native, the project's own (the default for exact), or sailor, the "    \
-                  "published simulator (the default for the published planners)")
+                  "what estimates plans: native, sailor's own estimator (the default for exact), or "        \
+                  "sailor, the published simulator (the default for the published planners)")
 #define PLAN_OPTION_GAP                                                                                      \
     OPTION_REAL(0, "gap", "G", 0, 1, &plan_arguments.gap,                                                    \
-                "where an exact proof takes long, accept one within this relative gap (default 0.01); 0 "    \
-                "insists on the exact one")
+                "where an exact proof takes long, accept a proof within this relative gap (default 0.01); "  \
+                "0 insists on an exact proof")
 #define PLAN_OPTION_WARM                                                                                     \
     OPTION_TEXT(0, "warm", "OUT.h5", &plan_arguments.warm,                                                   \
-                "begin with the plans of an earlier result: counts, prices or links may have changed since")
+                "start from the plans of an earlier result; counts, prices or links may have changed since")
 #define PLAN_OPTION_RISK                                                                                     \
     OPTION_REAL(0, "risk", "R", 0.5, 0.9999, &plan_arguments.risk,                                           \
-                "plan with times that are kept with this probability, as far as estimates have been off: "   \
-                "0.95 ranks plans, and holds them to limits, by the ends of their intervals")
+                "plan with times that runs keep with this probability, judging by how far off estimates "    \
+                "have been: 0.95 ranks plans, and checks limits, by the upper ends of their intervals")
 #define PLAN_OPTION_OUTPUT                                                                                   \
     OPTION_TEXT('o', "output", "OUT.h5", &plan_arguments.out,                                                \
                 "write results, proofs and inputs to this HDF5 file, from which --resume continues")

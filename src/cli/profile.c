@@ -17,13 +17,13 @@ static struct {
 } o;
 
 static const struct opt options[] = {
-    OPTION_TEXT(0, "gpu", "NAME", &o.gpu, "GPU type with a data sheet in inputs/devices.json"),
+    OPTION_TEXT(0, "gpu", "NAME", &o.gpu,
+                "GPU type to estimate for; it needs a data sheet in inputs/devices.json"),
     OPTION_CHOICE(0, "dtype", dtypes, &o.dtype,
                   "element type: fp32 (the default, as for jobs), bf16 or fp16"),
-    OPTION_TEXT(
-        0, "framework", "NAME", &o.framework,
-        "framework of inputs/frameworks.json; default: megatron-core, or megatron for a model that keeps its "
-        "scores"),
+    OPTION_TEXT(0, "framework", "NAME", &o.framework,
+                "framework from inputs/frameworks.json; default: megatron-core, or megatron for a model that "
+                "keeps its attention scores"),
     OPTION_TEXT('o', "output", "FILE", &o.output, "write the profile here; default: standard output"),
     PROGRAM_OPTION_FORCE(&o.force),
     PROGRAM_OPTION_INPUTS(&o.inputs),
@@ -31,8 +31,8 @@ static const struct opt options[] = {
 const struct opt_command profile_command = {
     .name = "profile",
     .usage = "MODEL --gpu NAME [-o FILE] [options]",
-    .about = "Estimate a model's layer times on a GPU from its data sheet, as a profile file. `sailor-train "
-             "profile` measures them.",
+    .about = "Estimate a model's layer times on a GPU from its data sheet, and write them as a profile. "
+             "`sailor-train profile` measures such times.",
     .details =
         "The model must say what it is made of: `sailor model` writes such files. docs/estimator.md says "
         "how far off the\nestimates are.\n\nexample:\n"

@@ -18,7 +18,8 @@ static struct opt options[] = {
                 "keep the running plan, where it still fits, unless another is better by more than this "
                 "fraction (default 0: any gain is taken)"),
     OPTION_REAL(0, "move-s", "C", 0, 1e9, &p.move_s,
-                "keep it unless the move, which stops the training for C seconds, pays within the horizon"),
+                "keep the running plan unless the move, which stops the training for C seconds, pays within "
+                "the horizon"),
     OPTION_REAL(0, "horizon", "S", 0, 1e12, &p.horizon_s,
                 "seconds that a pool is expected to last; default: until the next row of the trace"),
     PLAN_OPTIONS_OF_ROWS,
@@ -26,16 +27,16 @@ static struct opt options[] = {
 const struct opt_command replan_command = {
     .name = "replan",
     .usage = "TRACE [options]          (alone, or under mpirun/srun)",
-    .about =
-        "Plan an availability trace row by row, and say what has to move. A trace is a job with many rows: "
-        "what is available, one row after the other.",
-    .details =
-        "examples:\n"
-        "  sailor replan fig8b\n"
-        "  sailor replan TRACE.json --hysteresis 0.05 -o OUT.h5\n"
-        "  sailor replan TRACE.json --move-s 120            where a move takes two minutes\n\n"
-        "exit status: 0 done; 1 internal failure or unwritable output; 2 bad usage or input; 3 no row has a "
-        "plan;\n75 stopped early\n",
+    .about = "Plan an availability trace row by row, and say what has to move. A trace is a job with many "
+             "rows that say what is available over time.",
+    .details = "examples:\n"
+               "  sailor replan fig8b\n"
+               "  sailor replan TRACE.json --hysteresis 0.05 -o OUT.h5\n"
+               "  sailor replan TRACE.json --move-s 120            if a move takes two minutes\n"
+               "\n"
+               "exit status: 0 done; 1 internal failure or unwritable output; 2 bad usage or input; 3 no row "
+               "has a plan;\n"
+               "75 stopped early\n",
     OPT_COMMAND_TAKES(options, 1, 1),
 };
 

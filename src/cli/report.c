@@ -20,13 +20,14 @@ static struct {
 static const struct opt options[] = {
     OPTION_INT(0, "row", "R", 0, 1e9, &o.row, "print pool row R only, counted from 0"),
     OPTION_FLAG(0, "json", &o.json, "print the JSON lines of `sailor plan --json` instead of tables"),
-    OPTION_REAL(0, "max-usd", "X", 1e-12, 1e12, &o.limits.max_usd,
-                "of a frontier, the fastest plan that costs at most X USD per iteration, and its bound"),
+    OPTION_REAL(
+        0, "max-usd", "X", 1e-12, 1e12, &o.limits.max_usd,
+        "print only the fastest plan of a frontier that costs at most X USD per iteration, with its bound"),
     OPTION_REAL(0, "min-iterations-per-s", "Y", 1e-12, 1e12, &o.limits.min_per_s,
-                "of a frontier, the cheapest plan of at least Y iterations per second (with --max-usd: the "
-                "fastest), and its bound"),
+                "print only the cheapest plan of a frontier with at least Y iterations per second (with "
+                "--max-usd: the fastest), with its bound"),
     OPTION_TEXT(0, "html", "OUT.html", &o.html,
-                "write a page with pictures of plans and frontiers instead, which loads nothing else"),
+                "write one self-contained page with pictures of plans and frontiers instead"),
     PROGRAM_OPTION_FORCE(&o.force),
     PROGRAM_OPTION_INPUTS(&o.inputs),
 };
@@ -37,8 +38,7 @@ const struct opt_command report_command = {
              "so far.",
     .details = "examples:\n"
                "  sailor report fig7.h5 --row 2\n"
-               "  sailor report FRONTIER.h5 --max-usd 0.5       FRONTIER.h5: from sailor plan --objective "
-               "frontier\n",
+               "  sailor report FRONTIER.h5 --max-usd 0.5       made by sailor plan --objective frontier\n",
     OPT_COMMAND_TAKES(options, 1, 1),
 };
 

@@ -19,19 +19,18 @@ static struct {
 static struct opt options[] = {
     OPTION_CHOICE(
         0, "estimator", NULL, &o.estimator,
-        "what estimates: native (the default, as in plan), the project's own; sailor, the published "
-        "simulator; events, which plays the schedule through; or that of a published planner (time and "
-        "memory only)"),
+        "estimator: native (the default, as in plan), sailor's own; sailor, the published simulator; events, "
+        "which plays the schedule through; or that of a published planner (time and memory only)"),
     OPTION_FLAG(0, "corrected", &o.corrected,
-                "use the published planner's estimator without the defects of its code"),
+                "use a published planner's estimator without the defects of its code"),
     OPTION_FLAG(0, "explain", &o.explain,
                 "say why an iteration takes so long: where the time goes, which stage the others wait for, "
-                "what would help, which limits bind (with --estimator native, sailor or events)"),
+                "what would help, and which limits bind (for --estimator native, sailor and events)"),
     OPTION_REAL(0, "risk", "R", 0.5, 0.9999, &o.risk,
-                "estimate times that are kept with this probability, as plan --risk does"),
+                "estimate times that runs keep with this probability, as plan --risk does"),
     OPTION_TEXT(0, "trace", "OUT.json", &o.trace,
-                "write the iteration of one plan as a timeline that Perfetto opens, with the memory of each "
-                "stage; by the estimator events"),
+                "write the predicted iteration of one plan as a timeline for Perfetto, with the memory of "
+                "each stage; uses the estimator events"),
     PROGRAM_OPTION_FORCE(&o.force),
     OPTION_FLAG(0, "json", &o.json, "print one JSON object per plan, one per line, instead of tables"),
     OPTION_TEXT(0, "job", "JOB.json", &o.job,
@@ -47,7 +46,9 @@ const struct opt_command simulate_command = {
              "{\"plans\": [...]}.",
     .details = "A plan that uses more GPUs than its site (or the pool of --job) has is an error; a plan that "
                "does not fit into\n"
-               "memory is estimated all the same, and says so (\"fits\").\n\nexample:\n"
+               "memory is estimated all the same, and the output says so (\"fits\").\n"
+               "\n"
+               "example:\n"
                "  sailor simulate plan.json --estimator sailor --json\n",
     OPT_COMMAND_TAKES(options, 1, 1 << 20),
 };

@@ -20,66 +20,66 @@ static struct {
 
 static const struct opt options[] = {
     OPTION_GROUP("what to read, in any combination"),
-    OPTION_TEXT(
-        'm', "merge", "SITE", &o.merge,
-        "start from this site, a file or a name; what the other sources say is added to it or replaces it"),
-    OPTION_MAYBE(
-        "slurm", "FILE", &o.slurm,
-        "nodes and GPUs: output of `scontrol show node` (also -o), or of `sinfo -o '%N %G %T %P'`; without "
-        "FILE scontrol is run"),
-    OPTION_MAYBE(
-        "topology", "FILE", &o.topology,
-        "zones, with --slurm: topology.yaml, topology.conf, or output of `scontrol show topology`, which is "
-        "run without FILE; each switch becomes a zone"),
+    OPTION_TEXT('m', "merge", "SITE", &o.merge,
+                "start from this site, given as a file or a name; what the other sources say is added to it "
+                "or replaces parts of it"),
+    OPTION_MAYBE("slurm", "FILE", &o.slurm,
+                 "read nodes and GPUs from the output of `scontrol show node` (also with -o) or `sinfo -o "
+                 "'%N %G %T %P'`; without FILE, scontrol is run"),
+    OPTION_MAYBE("topology", "FILE", &o.topology,
+                 "with --slurm, read zones from topology.yaml, topology.conf, or the output of `scontrol "
+                 "show topology`, which is run if there is no FILE; each switch becomes a zone"),
     OPTION_TEXT(0, "nccl-tests", "FILE", &o.nccl_tests,
-                "a link: output of all_reduce_perf or another program of nccl-tests, text or JSON (-J)"),
+                "read a link from the output of all_reduce_perf or another program of nccl-tests, as text or "
+                "JSON (-J)"),
     OPTION_TEXT(0, "nccl-topology", "FILE", &o.nccl_topology,
-                "the GPUs of a node: the XML that NCCL_TOPO_DUMP_FILE makes"),
-    OPTION_TEXT(0, "skypilot", "FILE", &o.skypilot, "prices: vms.csv of a SkyPilot catalog (v8)"),
-    OPTION_TEXT(0, "gpuhunt", "FILE", &o.gpuhunt, "prices: a catalog of gpuhunt (CSV)"),
-    OPTION_TEXT(
-        0, "preset", "TYPES", &o.preset,
-        "GPU types with a data sheet, with commas: their nodes, and links inside a zone by the data sheet; "
-        "and "
-        "names of inputs/links.json (ib-ndr, eth-100g, ...): a link between --from and --to, or everywhere"),
+                "read the GPUs of a node from the XML that NCCL_TOPO_DUMP_FILE makes"),
+    OPTION_TEXT(0, "skypilot", "FILE", &o.skypilot,
+                "read prices from the vms.csv of a SkyPilot catalog (v8)"),
+    OPTION_TEXT(0, "gpuhunt", "FILE", &o.gpuhunt, "read prices from a gpuhunt catalog (CSV)"),
+    OPTION_TEXT(0, "preset", "TYPES", &o.preset,
+                "take nodes, and links inside a zone, from the data sheets of these GPU types, separated by "
+                "commas; or give the name of a link in inputs/links.json (ib-ndr, eth-100g, ...) between "
+                "--from and --to, or everywhere"),
     OPTION_TEXT(0, "egress", "USD", &o.egress,
                 "egress price per 1e9 bytes, between any two zones (inside one: 0), or FROM:TO=USD,...: no "
                 "source has it"),
     OPTION_GROUP("how to read it"),
-    OPTION_TEXT(0, "zone", "NAME", &o.ask.zone, "zone of nodes that no topology places (default cluster)"),
-    OPTION_TEXT(0, "partition", "NAME", &o.ask.partition, "only Slurm's nodes in this partition"),
-    OPTION_INT(
-        0, "level", "N", 0, 16, &o.ask.level,
-        "switches of this level become zones, from 0 (those of nodes); default: the lowest with at most 16"),
+    OPTION_TEXT(0, "zone", "NAME", &o.ask.zone, "zone for nodes that no topology places (default cluster)"),
+    OPTION_TEXT(0, "partition", "NAME", &o.ask.partition, "read only the nodes in this Slurm partition"),
+    OPTION_INT(0, "level", "N", 0, 16, &o.ask.level,
+               "level of the switches that become zones; 0 is the level of the nodes' own switches; default: "
+               "the lowest level with at most 16 switches"),
     OPTION_TEXT(0, "from", "ZONE/GPU", &o.ask.from,
-                "where nccl-tests ran, or a link of --preset begins (which may also be a zone alone); "
+                "where nccl-tests ran, or a link of --preset begins (then also just a zone); "
                 "default: the only zone and type"),
-    OPTION_TEXT(0, "to", "ZONE/GPU", &o.ask.to, "the other end, where it is elsewhere"),
+    OPTION_TEXT(0, "to", "ZONE/GPU", &o.ask.to, "the other end of the link, if it is elsewhere"),
     OPTION_TEXT(0, "collective", "NAME", &o.ask.collective,
-                "what nccl-tests measured (all_reduce, ...), where its output does not say"),
+                "what nccl-tests measured (all_reduce, ...), if its output does not say"),
     OPTION_TEXT(0, "zones", "LIST", &o.ask.zones,
-                "zones or regions of the catalog to take, with commas; OURS=ITS gives one another name. "
-                "Default: those "
-                "that the site has, else all"),
+                "zones or regions to take from the catalog, separated by commas; OURS=ITS renames one; "
+                "default: those that the site has, else all"),
     OPTION_TEXT(0, "gpus", "LIST", &o.ask.gpus,
-                "only these GPU types, with commas. Default: of a catalog those that the site has, else all"),
-    OPTION_FLAG(0, "spot", &o.ask.spot, "prices of spot instances instead of those on demand"),
+                "take only these GPU types, separated by commas; default for a catalog: those that the site "
+                "has, else all"),
+    OPTION_FLAG(0, "spot", &o.ask.spot, "take prices of spot instances instead of on-demand prices"),
     OPTION_TEXT(0, "map", "LIST", &o.ask.map,
-                "ITS=OURS, with commas: what a source calls a GPU, and our type"),
+                "GPU types by their names in a source: ITS=OURS, separated by commas"),
     OPTION_TEXT(0, "memory", "LIST", &o.ask.memory,
-                "TYPE=GiB, with commas: memory of types without a data sheet"),
+                "memory of GPU types without a data sheet: TYPE=GiB, separated by commas"),
     OPTION_GROUP("output"),
     OPTION_TEXT('o', "output", "FILE", &o.output, "write the site file here; default: standard output"),
     PROGRAM_OPTION_FORCE(&o.force),
-    OPTION_TEXT(0, "name", "NAME", &o.name, "name of the site; default: that of the file to write"),
+    OPTION_TEXT(0, "name", "NAME", &o.name, "name of the site; default: the name of the output file"),
     PROGRAM_OPTION_INPUTS(&o.inputs),
 };
 const struct opt_command site_command = {
     .name = "site",
     .usage = "--slurm [FILE]|--skypilot FILE|--preset TYPES|... [-o FILE] [options]",
-    .about = "Make or edit a site file from what a cluster, its tools and price lists say.",
+    .about = "Make or edit a site file from what a cluster, its tools and price lists report.",
     .details =
-        "What no source says stays null or is left out, and is said on stderr: no figure is made up.\n\n"
+        "What no source provides stays null or is left out, and a message on stderr says so; no figure is "
+        "made up.\n\n"
         "examples:\n"
         "  sailor site --slurm --topology -o mine.json\n"
         "  sailor site -m mine.json --nccl-tests allreduce.txt --from cluster/H100-80 -o mine.json -f\n"

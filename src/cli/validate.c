@@ -13,26 +13,24 @@ static struct {
 } o;
 
 static struct opt options[] = {
-    OPTION_CHOICE(
-        0, "estimator", NULL, &o.estimator,
-        "what estimates: native (the default), the project's own; sailor, the published simulator; "
-        "events, which plays the schedule through; that of a published planner; or all but events, one "
-        "after another in one table"),
+    OPTION_CHOICE(0, "estimator", NULL, &o.estimator,
+                  "estimator: native (the default), sailor's own; sailor, the published simulator; events, "
+                  "which plays the schedule through; that of a published planner; or all, which compares all "
+                  "but events in one table"),
     OPTION_FLAG(0, "corrected", &o.corrected,
-                "use the published planner's estimator without the defects of its code"),
+                "use a published planner's estimator without the defects of its code"),
     OPTION_FLAG(0, "json", &o.json,
-                "print one JSON object per run and a last one with the summary (with --estimator all: the "
-                "summaries)"),
+                "print one JSON object per run and a final one with the summary (with --estimator all: only "
+                "the summaries)"),
     PROGRAM_OPTION_INPUTS(&o.inputs),
 };
 const struct opt_command validate_command = {
     .name = "validate",
     .usage = "FILE... [options]",
     .about =
-        "Compare estimates with measured runs. A file is what sailor-train run -o wrote, or holds plans with "
-        "\"measured\": {\"iteration_time_s\", \"peak_memory_bytes\"} (either may be missing), or is a table "
-        "of "
-        "runs (.csv), which are estimated from data sheets and need no profile and no site.",
+        "Compare estimates with measured runs. A file is one that sailor-train run -o wrote, one with plans "
+        "that have \"measured\": {\"iteration_time_s\", \"peak_memory_bytes\"} (either may be missing), or a "
+        "table of runs (.csv), which are estimated from data sheets and need neither a profile nor a site.",
     .details = "examples:\n"
                "  sailor validate inputs/validation/opt-350m-gh200.json --estimator sailor\n"
                "  sailor validate runs/*.h5 --estimator all\n"

@@ -20,26 +20,26 @@ static struct {
 
 static struct opt options[] = {
     OPTION_GROUP("what to compare"),
-    OPTION_LIST(
-        0, "add", "ZONE/GPU:N", &w.add,
-        "one more row: N more GPUs of that type (N < 0: fewer); several with commas, ZONE/ only where "
-        "the job has the type in several zones. May be given several times. Default: the rows of the "
-        "job as they are; if there is only one, one node more of each GPU type and zone of it"),
+    OPTION_LIST(0, "add", "ZONE/GPU:N", &w.add,
+                "add a row with N more GPUs of that type (N < 0: fewer); commas separate several changes; "
+                "ZONE/ is needed only if the job has the type in several zones. May be given several times. "
+                "Default: the rows of the job as they are or, if there is only one, rows with one more node "
+                "of each of its GPU types and zones"),
     OPTION_INT(0, "row", "R", 0, 1e9, &w.row, "the pool row that --add changes, from 0 (default 0)"),
     PLAN_OPTIONS_OF_ROWS,
 };
 const struct opt_command whatif_command = {
     .name = "whatif",
     .usage = "JOB [options]          (alone, or under mpirun/srun)",
-    .about = "Plan a pool as it is, and with more GPUs or fewer: one table of speed, money and gain. It says "
-             "which "
-             "of the added GPUs are worth most.",
-    .details =
-        "examples:\n"
-        "  sailor whatif fig8b --add A100-40:16 --add V100-16:16 --add A100-40:8,V100-16:-24\n"
-        "  sailor whatif JOB.json                    one node more of everything that the job has\n\n"
-        "exit status: 0 done; 1 internal failure or unwritable output; 2 bad usage or input; 3 no row has a "
-        "plan;\n75 stopped early\n",
+    .about = "Plan a pool as it is, and with more GPUs or fewer: one table of speed, cost and gain. It says "
+             "which of the added GPUs are worth most.",
+    .details = "examples:\n"
+               "  sailor whatif fig8b --add A100-40:16 --add V100-16:16 --add A100-40:8,V100-16:-24\n"
+               "  sailor whatif JOB.json                    one more node of each GPU type and zone\n"
+               "\n"
+               "exit status: 0 done; 1 internal failure or unwritable output; 2 bad usage or input; 3 no row "
+               "has a plan;\n"
+               "75 stopped early\n",
     OPT_COMMAND_TAKES(options, 1, 1),
 };
 

@@ -8,10 +8,9 @@
 
 /** Options that read the same wherever they appear (base/opt.h). */
 #define PROGRAM_OPTION_INPUTS(at)                                                                            \
-    OPTION_TEXT(                                                                                             \
-        0, "inputs", "DIR", at,                                                                              \
-        "directory of the inputs (models/, profiles/, sites/); default: $SAILOR_INPUTS, then the one "       \
-        "beside the program")
+    OPTION_TEXT(0, "inputs", "DIR", at,                                                                      \
+                "directory of the inputs (models/, profiles/, sites/); default: $SAILOR_INPUTS, then the "   \
+                "one next to the program")
 #define PROGRAM_OPTION_FORCE(at) OPTION_FLAG('f', "force", at, "overwrite an existing file")
 
 struct program_command {

@@ -794,7 +794,7 @@ static int metis_propose(const struct question *q, struct answer *out, struct ar
 
 const struct planner metis_planner = {
     .name = "metis",
-    .about =
-        "all GPU types of one zone; enumerates splits of the ranks into stages, layers by speed and memory",
+    .about = "all GPU types of one zone; enumerates splits of the ranks into stages, with layers by speed "
+             "and memory",
     PLANNER_PUBLISHED(CAN_STATES, metis_propose, estimate),
 };

@@ -35,8 +35,8 @@ enum { BACKEND_CPU, BACKEND_CUDA, COMM_DEFAULT = -1, COMM_MPI = 0, COMM_NCCL };
 extern const char *const train_backends[], *const train_comms[];
 #define TRAIN_OPTION_COMM(at)                                                                                \
     OPTION_CHOICE(0, "comm", train_comms, at,                                                                \
-                  "what carries messages between ranks; default: nccl if every rank has a GPU of its own, "  \
-                  "otherwise mpi")
+                  "library that carries messages between ranks; default: nccl if every rank has a GPU of "   \
+                  "its own, otherwise mpi")
 #define TRAIN_OPTION_THREADS(at)                                                                             \
     OPTION_INT(0, "threads", "N", 1, 4096, at,                                                               \
                "threads per rank; default: $OMP_NUM_THREADS, then the CPUs of the machine (as many as this " \

@@ -30,12 +30,14 @@ static void print_features(FILE *out) {
 
 static const struct program trainer = {
     .name = "sailor-train",
-    .head = "sailor-train trains a transformer by a plan of `sailor`: pipeline, data and tensor parallelism "
-            "that may differ\n"
-            "from stage to stage and from replica to replica. One MPI rank is one device.\n\n"
-            "usage: mpirun -n RANKS sailor-train COMMAND [options]     (sailor-train COMMAND --help says "
-            "more)\n\n"
-            "commands:\n",
+    .head =
+        "sailor-train trains a transformer under a plan of `sailor`, whose pipeline, data and tensor "
+        "parallelism may\n"
+        "differ from stage to stage and from replica to replica. One MPI rank is one device.\n"
+        "\n"
+        "usage: mpirun -n RANKS sailor-train COMMAND [options]     (sailor-train COMMAND --help says more)\n"
+        "\n"
+        "commands:\n",
     .end =
         "Results go to stdout, messages and progress to stderr. Exit status: 0 done; 1 internal failure or "
         "unwritable\n"

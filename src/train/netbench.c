@@ -38,14 +38,15 @@ static struct {
 
 static struct opt options[] = {
     OPTION_TEXT('o', "output", "LINKS.json", &o.output,
-                "write the site file with these links to this file; default: stdout"),
+                "write a site file with these links here; default: stdout"),
     PROGRAM_OPTION_FORCE(&o.force),
-    OPTION_TEXT(0, "site", "SITE", &o.site, "site that the links belong to, a name or a path; default local"),
-    OPTION_TEXT(0, "zone", "ZONE", &o.zone, "zone that the ranks are in; default: the first one of the site"),
+    OPTION_TEXT(0, "site", "SITE", &o.site, "site that the links belong to, by name or path; default: local"),
+    OPTION_TEXT(0, "zone", "ZONE", &o.zone,
+                "zone that the ranks are in; default: the first zone of the site"),
     OPTION_TEXT(0, "gpu", "NAME", &o.gpu,
-                "GPU type that the ranks stand for; default: the first one of the site"),
+                "GPU type that the ranks stand for; default: the first type of the site"),
     OPTION_CHOICE(0, "backend", train_backends, &o.backend,
-                  "whose memory is sent: that of the CPU (default) or of an NVIDIA GPU"),
+                  "memory to send from: that of the CPU (default) or of an NVIDIA GPU"),
     TRAIN_OPTION_COMM(&o.comm),
     OPTION_INT(0, "largest", "K", SMALLEST + 3, LARGEST, &o.largest,
                "send messages of 2^16 to 2^K bytes; default 30"),
@@ -59,8 +60,8 @@ const struct opt_command netbench_command = {
     .program = "sailor-train",
     .name = "netbench",
     .usage = "[-o LINKS.json] [options]     (under mpirun or srun, at least 2 ranks)",
-    .about = "Measure the links between the ranks of this job. Prints a site file with them, which the "
-             "planner reads.",
+    .about =
+        "Measure the links between the ranks of this job, and write them to a site file for the planner.",
     .details = "example:\n  mpirun -n 2 sailor-train netbench -o links.json\n",
     OPT_COMMAND_TAKES(options, 0, 0),
 };

@@ -27,7 +27,7 @@ static struct {
 
 static struct opt options[] = {
     OPTION_TEXT(0, "gpu", "NAME", &o.gpu,
-                "name of the device in the site file, \"cpu\" for the CPUs of this machine (required)"),
+                "name of the device in the site file; \"cpu\" for the CPUs of this machine (required)"),
     OPTION_TEXT('o', "output", "PROFILE.json", &o.output, "write the profile to this file; default: stdout"),
     PROGRAM_OPTION_FORCE(&o.force),
     OPTION_INT(0, "largest", "M", 1, 65536, &o.largest,
@@ -36,12 +36,11 @@ static struct opt options[] = {
                "time tensor-parallel degrees 1, 2, 4, 8 up to T; default: as many as there are ranks"),
     OPTION_INT(0, "repeat", "N", 1, 1000, &o.repeat,
                "time each layer N times and take the median; default 7"),
-    OPTION_REAL(
-        0, "memory-limit", "GiB", 1e-6, 1e6, &o.memory_gib,
-        "memory that each rank may use; default: 4 on a CPU, on a GPU 15/16 of its memory, divided among "
-        "the ranks that use it"),
+    OPTION_REAL(0, "memory-limit", "GiB", 1e-6, 1e6, &o.memory_gib,
+                "memory that each rank may use; default: 4 on a CPU; on a GPU, 15/16 of its memory, divided "
+                "among the ranks that use it"),
     OPTION_CHOICE(0, "backend", train_backends, &o.backend,
-                  "what computes: the CPU (default) or an NVIDIA GPU"),
+                  "device that computes: the CPU (default) or an NVIDIA GPU"),
     TRAIN_OPTION_COMM(&o.comm),
     OPTION_CHOICE(0, "dtype", train_dtypes, &o.dtype, "element type of the model, as in a job; default fp32"),
     TRAIN_OPTION_THREADS(&o.threads),

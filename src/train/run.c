@@ -35,7 +35,7 @@ static struct {
 static struct opt options[] = {
     OPTION_GROUP("what to run"),
     OPTION_CHOICE(0, "backend", train_backends, &o.backend,
-                  "what computes: the CPU (default) or an NVIDIA GPU"),
+                  "device that computes: the CPU (default) or an NVIDIA GPU"),
     TRAIN_OPTION_COMM(&o.comm),
     OPTION_INT(0, "steps", "N", 1, 1e9, &o.steps, "number of steps to train; default 10"),
     OPTION_INT(
@@ -46,77 +46,72 @@ static struct opt options[] = {
     OPTION_TEXT(
         0, "data", "FILE", &o.data,
         "file to train on: any file (each byte is a token), a .bin of token ids as llm.c writes them, or the "
-        ".idx of Megatron's, with its .bin beside it; default: a made-up sequence"),
-    OPTION_FLAG(
-        0, "overlap", &o.overlap,
-        "sum a layer's gradients while the backward pass of the others goes on; default: after it. Of no "
-        "use with --backend cuda --comm mpi, where the host waits for each sum"),
+        ".idx of a Megatron dataset, with its .bin next to it; default: a made-up sequence"),
+    OPTION_FLAG(0, "overlap", &o.overlap,
+                "sum a layer's gradients while the backward pass of the others goes on; default: after it. "
+                "No use with --backend cuda --comm mpi, where the host waits for each sum"),
     OPTION_INT(0, "evaluate", "N", 1, 1e9, &o.evaluate,
                "also compute the loss on held-out sequences, every N steps"),
     OPTION_REAL(0, "learning-rate", "X", 0, 1, &o.rate, "AdamW learning rate, at its peak; default 0.001"),
-    OPTION_CHOICE(
-        0, "schedule", rate_shapes, &o.schedule,
-        "how the learning rate falls from its peak: not at all (constant, the default), linear, cosine, "
-        "or only at the end (wsd: warm-up, stable, decay)"),
+    OPTION_CHOICE(0, "schedule", rate_shapes, &o.schedule,
+                  "how the learning rate falls from its peak: not at all (constant, the default), linearly, "
+                  "as a cosine, or only at the end (wsd: warm-up, stable, decay)"),
     OPTION_INT(0, "rate-warmup", "N", 0, 1e9, &o.rate_warmup,
-               "steps on which the learning rate rises to its peak; default 0"),
+               "steps over which the learning rate rises to its peak; default 0"),
     OPTION_INT(0, "rate-steps", "N", 1, 1e9, &o.rate_steps,
-               "step on which the schedule ends; default: the last one of this run. Needed where a run is "
-               "continued later"),
+               "step at which the schedule ends; default: the last step of this run. Needed if the run is to "
+               "be continued later"),
     OPTION_INT(0, "rate-decay", "N", 1, 1e9, &o.rate_decay,
-               "steps on which the learning rate of wsd falls; default: a tenth of --rate-steps"),
+               "steps over which the learning rate of wsd falls; default: a tenth of --rate-steps"),
     OPTION_REAL(0, "rate-end", "X", 0, 1, &o.rate_end,
-                "learning rate at the end of the schedule, over that at its peak; default 0.1"),
-    OPTION_REAL(
-        0, "clip", "X", 0, 1e9, &o.clip,
-        "shrink all gradients to this norm where theirs is larger (a usual value is 1); default: not"),
+                "learning rate at the end of the schedule, as a fraction of its peak; default 0.1"),
+    OPTION_REAL(0, "clip", "X", 0, 1e9, &o.clip,
+                "scale all gradients down to this global norm if theirs is larger (a usual value is 1); "
+                "default: no clipping"),
     OPTION_REAL(0, "weight-decay", "X", 0, 1, &o.decay,
                 "AdamW weight decay, applied to matrices only; default 0.1"),
     OPTION_INT(0, "seed", "N", 0, 1 << 30, &o.seed,
-               "seed of the initial weights and of the order of the data; default 1"),
+               "seed for the initial weights and the order of the data; default 1"),
     TRAIN_OPTION_THREADS(&o.threads),
     OPTION_REAL(0, "memory-limit", "GiB", 1e-6, 1e6, &o.memory_gib,
-                "memory that each rank may use; default: what the plan's site says of its GPU type"),
+                "memory that each rank may use; default: what the plan's site says about its GPU type"),
     OPTION_REAL(0, "peak-tflops", "X", 1e-6, 1e6, &o.peak_tflops,
-                "peak TFLOP/s of one device, to compute the utilisation (mfu) from; default: what "
-                "inputs/devices.json says of a GPU"),
+                "peak TFLOP/s of one device, used to compute the utilisation (mfu); default: the figure in "
+                "inputs/devices.json for a GPU"),
     PROGRAM_OPTION_INPUTS(&o.inputs),
     OPTION_GROUP("output"),
     OPTION_TEXT('o', "output", "MEAS.h5", &o.output,
-                "write everything that was measured to this file, for sailor validate and for h5py"),
+                "write all measurements to this file, for sailor validate and h5py"),
     PROGRAM_OPTION_FORCE(&o.force),
     OPTION_TEXT(
         0, "checkpoint", "CKPT.h5", &o.checkpoint,
         "write parameters, optimizer state and data position to this file at the end, and after a signal; "
         "the file is replaced as a whole, never in part"),
     OPTION_TEXT(0, "checkpoint-every", "N|TIME|auto", &o.every,
-                "write the checkpoint every N steps as well, or as often as this (30s, 5m, 2h), or as often "
-                "as --mtbf "
-                "makes worth while; training goes on while it is written"),
-    OPTION_TEXT(
-        0, "mtbf", "TIME", &o.mtbf,
-        "mean time between failures of the whole job, for --checkpoint-every auto: sqrt(2 x time to write x "
-        "this) lie between two checkpoints"),
+                "also write the checkpoint every N steps, at this interval (30s, 5m, 2h), or as often as is "
+                "worthwhile for --mtbf (auto); training goes on while it is written"),
+    OPTION_TEXT(0, "mtbf", "TIME", &o.mtbf,
+                "mean time between failures of the whole job, for --checkpoint-every auto: the interval is "
+                "sqrt(2 x time to write x this)"),
     OPTION_TEXT(0, "resume", "CKPT.h5", &o.resume,
                 "continue from a checkpoint, under this or another plan; --steps counts from there"),
     OPTION_TEXT(
         0, "weights", "FILE.safetensors", &o.weights,
-        "start from these weights, under the names of Hugging Face's transformers; default: random ones"),
+        "start from these weights, with the names of Hugging Face's transformers; default: random weights"),
     OPTION_TEXT(
         0, "trace", "FILE.json", &o.trace,
         "write the timeline of one step of all ranks, for Perfetto (ui.perfetto.dev) or chrome://tracing"),
     OPTION_INT(0, "trace-step", "N", 1, 1e9, &o.trace_step,
-               "number of the step that --trace writes; default: the last one"),
-    OPTION_FLAG(0, "json", &o.json, "print one JSON object per step on stdout"),
+               "number of the step that --trace writes; default: the last step"),
+    OPTION_FLAG(0, "json", &o.json, "print one JSON object per step to stdout"),
     OPTION_FLAG('q', "quiet", &o.quiet, "show no progress on stderr"),
 };
 const struct opt_command run_command = {
     .program = "sailor-train",
     .name = "run",
     .usage = "PLAN.json [options]     (under mpirun or srun, one rank per GPU of the plan)",
-    .about =
-        "Train by a plan and measure it: loss, times and memory of every step. A batch is exactly that of "
-        "the plan.",
+    .about = "Train under a plan and measure it: loss, times and memory of every step. The batch is exactly "
+             "that of the plan.",
     .details =
         "examples:\n"
         "  mpirun -n 2 sailor-train run plan.json --steps 20 -o run.h5    train and keep the measurements\n"

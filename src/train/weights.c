@@ -118,9 +118,8 @@ static struct {
     bool force;
 } o;
 static const struct opt options[] = {
-    OPTION_TEXT(
-        0, "model", "MODEL", &o.model,
-        "the model that was trained: a name in inputs/models, or the path of a model file (required)"),
+    OPTION_TEXT(0, "model", "MODEL", &o.model,
+                "model that was trained: a name in inputs/models, or the path of a model file (required)"),
     OPTION_TEXT('o', "output", "FILE.safetensors", &o.output, "file to write (required)"),
     PROGRAM_OPTION_FORCE(&o.force),
     OPTION_CHOICE(0, "dtype", dtypes, &o.dtype, "element type of the file; default fp32"),
@@ -131,7 +130,7 @@ const struct opt_command weights_command = {
     .name = "weights",
     .usage = "CKPT.h5 --model MODEL -o FILE.safetensors",
     .about =
-        "Write the weights of a checkpoint as safetensors, under the names of Hugging Face's transformers.",
+        "Write the weights of a checkpoint as safetensors, with the names of Hugging Face's transformers.",
     .details = "example:\n  sailor-train weights c.h5 --model llama-tiny -o model.safetensors\n",
     OPT_COMMAND_TAKES(options, 1, 1),
 };
