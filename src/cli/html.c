@@ -69,7 +69,7 @@ static const char *percent(double v, struct arena *a) {
 
 static struct cli_interval interval_of(struct page *p, const struct found_plan *f) {
     struct cli_gauge *g = p->gauge;
-    return cli_interval_of(&g->doubt, &g->by, &g->expected, f->plan, f->est.peak_memory_bytes);
+    return cli_interval_of(&g->doubt, &g->by, &g->expected, f->plan);
 }
 
 /* "6.2 to 8.9" */

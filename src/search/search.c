@@ -15,6 +15,7 @@
 #include "base/oom.h"
 #include "io/mpx_comm.h"
 #include "search/best.h"
+#include "search/block.h"
 #include "search/ladder.h"
 #include "search/merge.h"
 #include "search/relax.h"
@@ -369,10 +370,90 @@ static int run_round(struct engine *x, const int *round, int n, struct unit_effo
     return stopped;
 }
 
+static double *bound_of(const struct engine *x, struct ranked *u) {
+    return x->p->objective == OBJECTIVE_COST ? &u->cost_lb : &u->time_lb;
+}
+
+static int by_replicas(const void *a, const void *b) {
+    const struct ranked *x = *(struct ranked *const *)a, *y = *(struct ranked *const *)b;
+    return x->mb != y->mb ? x->mb - y->mb : x->D - y->D;
+}
+
+/* What is proven of a block holds for its units. */
+static void take_block_bound(struct engine *x, struct ranked *const *live, const struct block *b,
+                             const struct goal *goal) {
+    for (int i = b->first; i < b->end; i++) {
+        double *mine = bound_of(x, live[i]);
+        *mine = fmax(*mine, x->p->objective == OBJECTIVE_COST ? b->lb.cost_usd : b->lb.time_s);
+        live[i]->result->lower_bound = fmax(live[i]->result->lower_bound, *mine);
+        x->row->bounds.block += goal_excludes(goal, live[i]->time_lb, live[i]->cost_lb);
+    }
+}
+
+/* One level of blocks; true: stopped. */
+static bool block_round(struct engine *x, struct ranked *const *live, const struct block_unit *unit,
+                        struct block *block, int n, const struct goal *goal) {
+    int stopped = !blocks_bound(x->workspace, x->threads, x->s, unit, block, n, x->rank, x->size, goal);
+    if (x->size > 1) {
+        double *lb = oom_calloc(2 * (size_t)n, sizeof *lb);
+        for (int i = 0; i < n; i++) lb[2 * i] = block[i].lb.time_s, lb[2 * i + 1] = block[i].lb.cost_usd;
+        MPI_Allreduce(MPI_IN_PLACE, &stopped, 1, MPI_INT, MPI_MAX, x->comm);
+        MPI_Allreduce(MPI_IN_PLACE, lb, 2 * n, MPI_DOUBLE, MPI_MAX, x->comm);
+        for (int i = 0; i < n; i++) block[i].lb = (struct point){lb[2 * i], lb[2 * i + 1]};
+        free(lb);
+    }
+    for (int i = 0; i < n && !stopped; i++) take_block_bound(x, live, &block[i], goal);
+    return stopped;
+}
+
+/* Bounds for blocks of units, then for the parts of those that are not good enough. */
+static bool bound_blocks(struct engine *x, const struct goal *goal) {
+    enum { MANY = 256 };
+    const struct search_problem *p = x->p;
+    int n = 0;
+    if (p->without & BOUND_BLOCK) return false;
+    for (int i = 0; i < x->n_unit; i++)
+        n += x->unit[i].result->status == UNIT_TODO &&
+             !goal_excludes(goal, x->unit[i].time_lb, x->unit[i].cost_lb);
+    if (n < MANY && !(p->with & BOUND_BLOCK)) return false;
+    struct ranked **live = oom_calloc((size_t)n + 1, sizeof *live);
+    struct block_unit *unit = oom_calloc((size_t)n + 1, sizeof *unit);
+    struct block *block = oom_calloc((size_t)n + 1, sizeof *block),
+                 *next = oom_calloc((size_t)n + 1, sizeof *next);
+    n = 0;
+    for (int i = 0; i < x->n_unit; i++)
+        if (x->unit[i].result->status == UNIT_TODO &&
+            !goal_excludes(goal, x->unit[i].time_lb, x->unit[i].cost_lb))
+            live[n++] = &x->unit[i];
+    qsort(live, (size_t)n, sizeof *live, by_replicas);
+    for (int i = 0; i < n; i++) unit[i] = (struct block_unit){live[i]->mb, live[i]->D};
+    bool stopped = false;
+    for (n = blocks_first(x->s, unit, n, block); n && !stopped;) {
+        stopped = block_round(x, live, unit, block, n, goal);
+        int parts = 0;
+        for (int i = 0; i < n && !stopped; i++) {
+            bool open = false;
+            for (int k = block[i].first; k < block[i].end && !open; k++)
+                open = !goal_excludes(goal, live[k]->time_lb, live[k]->cost_lb);
+            if (open) parts += block_split(x->s, unit, &block[i], next + parts);
+        }
+        struct block *done = block;
+        block = next;
+        next = done;
+        n = parts;
+    }
+    free(live);
+    free(unit);
+    free(block);
+    free(next);
+    return stopped;
+}
+
 /* Replace the crude bounds of all units still of interest by those of the tables. */
 static int bound_units(struct engine *x) {
+    int stopped = bound_blocks(x, &x->goal);
+    if (stopped) return 1;
     double *lb = oom_calloc((size_t)x->n_unit + 1, sizeof *lb);
-    int stopped = 0;
 #pragma omp parallel for schedule(dynamic, 8) num_threads(x->threads)
     for (int i = 0; i < x->n_unit; i++) {
         const struct ranked *u = &x->unit[i];
@@ -381,7 +462,7 @@ static int bound_units(struct engine *x) {
             goal_excludes(&x->goal, u->time_lb, u->cost_lb))
             continue;
         struct point b =
-            unit_root_bound(x->workspace[omp_get_thread_num()], &x->s->mb[u->mb], u->D, &x->goal);
+            unit_root_bound(x->workspace[omp_get_thread_num()], &x->s->mb[u->mb], u->D, u->D, &x->goal);
         if (stop_wanted(&x->stop)) {
 #pragma omp atomic write
             stopped = 1;
@@ -432,10 +513,6 @@ static bool any_rank_stopped(const struct engine *x) {
 }
 
 /* ---- merged zones ------------------------------------------------------------------- */
-
-static double *bound_of(const struct engine *x, struct ranked *u) {
-    return x->p->objective == OBJECTIVE_COST ? &u->cost_lb : &u->time_lb;
-}
 
 /* Where units are few or have few patterns, searching them takes less time than bounding them first. A
  * frontier has many goals at once, and a bound on one of them is of no use. */
@@ -505,7 +582,7 @@ static int relax_units(struct engine *x) {
     struct goal goal = x->goal;
     goal.best *= 1 - 0.9 * x->p->gap; /* what is within the gap will do */
     struct relax *r = relax_new(x->s, x->threads);
-    int stopped = any_rank_stopped(x) || !r, round[ROUND], n;
+    int stopped = any_rank_stopped(x) || !r || bound_blocks(x, &goal), round[ROUND], n;
     for (int k = 0; k < ATTEMPTS && !stopped; k++)
         while (!stopped && (n = next_relaxed(x, &goal, k, round, ROUND))) {
             stopped = relax_round(x, r, &goal, round, n, limit[k]);

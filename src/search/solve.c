@@ -121,8 +121,8 @@ static bool copy_goal(struct workspace *v, const struct goal *goal) {
 }
 
 /* Tables of one unit; they live in v->tables until the mark is released. */
-static void begin_unit(struct workspace *v, const struct mb_space *mb, int D, const struct goal *goal,
-                       struct unit_effort effort) {
+static void begin_unit(struct workspace *v, const struct mb_space *mb, int D, int most,
+                       const struct goal *goal, struct unit_effort effort) {
     v->mb = mb;
     v->effort = effort;
     v->plans = 0;
@@ -137,7 +137,7 @@ static void begin_unit(struct workspace *v, const struct mb_space *mb, int D, co
     }
     v->proof = proof_begin(&v->goal, tolerance, slack);
     if (!copy_goal(v, goal)) proof_front_full(&v->proof);
-    bool whole = unit_build(&v->unit, v->s, mb, D, &v->tables);
+    bool whole = unit_build(&v->unit, v->s, mb, D, most, &v->tables);
     window_begin_unit(&v->window, &v->unit, &v->goal, &v->tables);
     v->window.stopped = !whole;
     struct tree *t = &v->tree;
@@ -298,10 +298,11 @@ static void run(struct workspace *v) {
     conclude(v);
 }
 
-struct point unit_root_bound(struct workspace *v, const struct mb_space *mb, int D, const struct goal *goal) {
+struct point unit_root_bound(struct workspace *v, const struct mb_space *mb, int D, int most,
+                             const struct goal *goal) {
     struct arena_mark mark = arena_mark(&v->tables);
     struct point lb = {INFINITY, INFINITY};
-    begin_unit(v, mb, D, goal, (struct unit_effort){0});
+    begin_unit(v, mb, D, most, goal, (struct unit_effort){0});
     for (int k = 0; k < unit_scopes(v->s) && !v->window.stopped; k++) {
         if (!window_open(&v->window, window_first(&v->window, k))) {
             if (!v->s->money) lb.time_s = fmin(lb.time_s, window_refuted_time(&v->window));
@@ -320,7 +321,7 @@ void unit_solve(struct workspace *v, const struct mb_space *mb, int D, const str
     *out = (struct unit_answer){.status = UNIT_PRUNED, .lower_bound = INFINITY};
     v->out = out;
     v->a = a;
-    begin_unit(v, mb, D, goal, effort);
+    begin_unit(v, mb, D, D, goal, effort);
     run(v);
     if (v->proof.lost) { /* plans were left out: no bound beyond the unit's own */
         out->status = out->status == UNIT_TODO ? UNIT_TODO : UNIT_OPEN;

@@ -26,9 +26,10 @@ struct workspace;
 struct workspace *workspace_new(const struct space *s);
 void workspace_free(struct workspace *w);
 
-/** Lower bounds on time and cost of (m, D) by the tables of the search, INFINITY if nothing can beat the
- * goal. */
-struct point unit_root_bound(struct workspace *w, const struct mb_space *mb, int D, const struct goal *goal);
+/** Lower bounds on time and cost of all plans of D to `most` replicas (one unit, or a block of them with D >=
+ * 2) by the tables of the search, INFINITY if nothing can beat the goal. */
+struct point unit_root_bound(struct workspace *w, const struct mb_space *mb, int D, int most,
+                             const struct goal *goal);
 
 /** Solve. `goal` is what was known before; the answer depends on nothing else. Plans live in `a`. `stop`
  * is polled. */

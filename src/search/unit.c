@@ -235,7 +235,7 @@ static void build_sync_min(struct unit *u, struct arena *a) {
             bool fresh = s->n_cell <= SYNC_CELLS_MAX && (sort_steps(step, n_step) || r == 0);
             for (int c = 0; c < K; c++) {
                 const struct stage_class *cl = &u->mb->cls[c];
-                if (cl->n_kind > u->D || (!cl->rest && ring_ti(cl->min_ti) != ti)) continue;
+                if (cl->n_kind > u->most || (!cl->rest && ring_ti(cl->min_ti) != ti)) continue;
                 for (int k = 0; k < scopes; k++) {
                     double *best = &u->sync_min[(k * K + c) * R + r];
                     if (fresh) joins[k * K + c] = (short)joining_step(u, cl, k, step, n_step);
@@ -258,12 +258,16 @@ static void build_rings(struct unit *u, struct arena *a) {
     u->ring = ARENA_ARRAY(a, double, s->n_link * RING_TI_N * R + 1);
     for (int ti = 0; ti < RING_TI_N; ti++)
         for (int r = 0; r < R; r++) {
-            struct allreduce messages = ring_messages(s, s->range[r], ti, u->D);
+            struct allreduce messages = ring_messages(s, s->range[r], ti, u->D),
+                             most = ring_messages(s, s->range[r], ti, u->most);
             for (int k = 0; k < s->n_link; k++)
-                u->ring[(k * RING_TI_N + ti) * R + r] = usable_allreduce_s(s->link[k], &messages);
+                u->ring[(k * RING_TI_N + ti) * R + r] = u->most > u->D
+                                                            ? allreduce_least_s(s->link[k], &messages, &most)
+                                                            : usable_allreduce_s(s->link[k], &messages);
         }
     for (int k = 0; k < s->n_link * RING_TI_N * R; k++)
         if (u->ring[k] < INFINITY) u->slowest_ring = fmax(u->slowest_ring, u->ring[k]);
+    if (u->most > u->D) u->slowest_ring = INFINITY; /* what is known is the least of each */
     u->sync_min = ARENA_ARRAY(a, double, unit_scopes(s) * u->mb->n_class * R);
     build_sync_min(u, a);
 }
@@ -290,8 +294,10 @@ static void merge_rings(struct unit *u, const struct unit *real, struct arena *a
     u->sync_min = real->sync_min;
 }
 
-bool unit_build(struct unit *u, const struct space *s, const struct mb_space *mb, int D, struct arena *a) {
-    *u = (struct unit){.s = s, .mb = mb, .D = D, .M = unit_microbatches(s, mb, D), .a = a};
+bool unit_build(struct unit *u, const struct space *s, const struct mb_space *mb, int D, int most,
+                struct arena *a) {
+    assert(most == D || (most > D && D > 1));
+    *u = (struct unit){.s = s, .mb = mb, .D = D, .most = most, .M = unit_microbatches(s, mb, most), .a = a};
     if (s->merged_from) {
         struct unit real = *u;
         real.s = s->merged_from;
@@ -302,7 +308,8 @@ bool unit_build(struct unit *u, const struct space *s, const struct mb_space *mb
     }
     u->sync = ARENA_ARRAY(a, struct span *, mb->n_pattern + 1);
     u->need = ARENA_ARRAY(a, int *, mb->n_pattern + 1);
-    u->depth = mb->w->shared_bytes_per_param > 0 ? space_depths(s, mb, D, a) : mb->depth;
+    bool own = mb->w->shared_bytes_per_param > 0 && most == D; /* else that of endless D will do */
+    u->depth = own ? space_depths(s, mb, D, a) : mb->depth;
     return !stop_wanted(s->stop);
 }
 

@@ -8,7 +8,8 @@
 struct unit {
     const struct space *s;
     const struct mb_space *mb;
-    int D, M;
+    int D, M;         /* of a block: the fewest replicas, and the fewest microbatches */
+    int most;         /* the most replicas; more than D: only windows are opened */
     const int *depth; /* as mb->depth, for D replicas */
     double *ring;     /* [link][ring_ti][range]: all-reduce of a stage's gradients, INFINITY if impossible */
     double slowest_ring; /* that is possible, in the pool itself */
@@ -32,8 +33,10 @@ bool scope_has(const struct space *s, int scope, const struct pattern *p);
 /** Microbatches per replica: M. */
 int unit_microbatches(const struct space *s, const struct mb_space *mb, int D);
 
-/** Tables of one unit, in `a`. False: stopped, they are not whole. */
-bool unit_build(struct unit *u, const struct space *s, const struct mb_space *mb, int D, struct arena *a);
+/** Tables of one unit (most == D), or of a block: all units of D to `most` replicas, D >= 2. In `a`. False:
+ * stopped, they are not whole. */
+bool unit_build(struct unit *u, const struct space *s, const struct mb_space *mb, int D, int most,
+                struct arena *a);
 
 /** Least all-reduce of a stage of this class in the scope, over all its patterns, built or not. */
 static inline double unit_sync_min(const struct unit *u, int scope, int cls, int first, int end) {

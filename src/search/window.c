@@ -58,7 +58,7 @@ void window_begin_unit(struct window_tables *v, const struct unit *u, const stru
         for (int i = 0; i < v->s->L; i++)
             for (int e = i + 1; e <= v->s->L; e++)
                 v->u_min = fmin(v->u_min, v->mb->update[cfe(v->s, c, i, e)]);
-    v->u_min = update_share_s(v->mb->w, v->u_min, u->D);
+    v->u_min = update_share_s(v->mb->w, v->u_min, u->most);
     make_surrogates(v, a);
 }
 
@@ -127,7 +127,8 @@ static bool build_allowed(struct window_tables *v) {
             *n = 0;
             for (int c = 0; c < K; c++) {
                 size_t x = cfe(s, c, i, e);
-                if (mb->cls[c].n_kind > v->u->D || v->u->depth[x] < window_in_flight(v, v->min_depth[e] + 1))
+                if (mb->cls[c].n_kind > v->u->most ||
+                    v->u->depth[x] < window_in_flight(v, v->min_depth[e] + 1))
                     continue;
                 if (!space_stage_allowed(s, mb, c, i, e)) continue;
                 if (mb->weight[x] > v->w.x_hi || unit_sync_min(v->u, v->w.scope, c, i, e) > v->w.y_hi)

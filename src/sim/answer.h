@@ -32,6 +32,7 @@ extern const char *const row_status_name[4]; /* "todo", "optimal", "feasible", "
 
 /** What bounds beyond those of windows and partial plans have done for a proof; not in result files. */
 struct bound_counts {
+    uint64_t block;  /* units closed together with those of nearly as many replicas */
     uint64_t merged; /* units closed with the zones of each region merged */
     uint64_t full;   /* partial plans whose all-reduce was raised because the fastest zones are full */
     uint64_t grid;   /* windows and partial plans cut by a grid over the GPU types */

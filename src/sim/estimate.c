@@ -22,15 +22,20 @@ static double size_log(double bytes, enum estimator est) {
     return log2(bytes / 1e6);
 }
 
-/* Its bandwidth at a size whose logarithm is known; a link that was measured over other sizes has its own. */
+/* That of a link that was measured over other sizes; `y`: of the usual ones. */
+static double own_log(const struct link *l, double bytes, double y, enum estimator est) {
+    if (est != ESTIMATOR_NATIVE || !(l->min_bytes > 0 || l->max_bytes > 0)) return y;
+    double lo = l->min_bytes > 0 ? l->min_bytes : MEASURED_MIN_BYTES,
+           hi = l->max_bytes > 0 ? l->max_bytes : MEASURED_MAX_BYTES, own = within(bytes, lo, hi);
+    return own != within(bytes, MEASURED_MIN_BYTES, MEASURED_MAX_BYTES) ? log2(own / 1e6) : y;
+}
+
+static double fit_at(const struct link *l, double y) { return l->c2 * y * y + l->c1 * y + l->c0; }
+
+/* Its bandwidth at a size whose logarithm is known. */
 static double bandwidth_at(const struct link *l, double bytes, double y, enum estimator est) {
     if (l->rate_Bps > 0) return link_rated_Bps(l, bytes) / 1e9;
-    if (est == ESTIMATOR_NATIVE && (l->min_bytes > 0 || l->max_bytes > 0)) {
-        double lo = l->min_bytes > 0 ? l->min_bytes : MEASURED_MIN_BYTES,
-               hi = l->max_bytes > 0 ? l->max_bytes : MEASURED_MAX_BYTES, own = within(bytes, lo, hi);
-        if (own != within(bytes, MEASURED_MIN_BYTES, MEASURED_MAX_BYTES)) y = log2(own / 1e6);
-    }
-    return l->c2 * y * y + l->c1 * y + l->c0;
+    return fit_at(l, own_log(l, bytes, y, est));
 }
 
 static double bandwidth_GBps(const struct link *l, double bytes, enum estimator est) {
@@ -71,6 +76,32 @@ double allreduce_on(const struct link *l, const struct allreduce *r) {
     if (r->k <= 1) return 0;
     double t = r->n_full > 0 ? r->n_full * moved_s(l, r->full_bytes, r->full_log, r->est) : 0;
     return 2.0 * (r->k - 1) * (t + moved_s(l, r->rest_bytes, r->rest_log, r->est));
+}
+
+/* The largest bandwidth at the sizes from `least` to `most`, whose logarithms are known. */
+static double top_GBps(const struct link *l, double least, double least_log, double most, double most_log,
+                       enum estimator est) {
+    double top = fmax(bandwidth_at(l, least, least_log, est), bandwidth_at(l, most, most_log, est));
+    if (l->rate_Bps > 0 || !(l->c2 < 0)) return top;
+    double y = -l->c1 / (2 * l->c2); /* where the parabola has its top */
+    bool inside = own_log(l, least, least_log, est) < y && y < own_log(l, most, most_log, est);
+    return inside ? fmax(top, fit_at(l, y)) : top;
+}
+
+/* 2 (k - 1) / k grows with k, and the bytes that all messages of one worker have together are the same. */
+double allreduce_least_s(const struct link *l, const struct allreduce *fewest, const struct allreduce *most) {
+    double t = 0, full = most->full_bytes, rest = most->rest_bytes;
+    if (full > 0) {
+        double top = top_GBps(l, full, most->full_log, fewest->full_bytes, fewest->full_log, most->est);
+        if (!(top > 0)) return INFINITY;
+        t += fewest->n_full * fewest->full_bytes / 1e9 / top;
+    }
+    if (rest > 0) {
+        double top = top_GBps(l, rest, most->rest_log, fewest->rest_bytes, fewest->rest_log, most->est);
+        if (!(top > 0)) return INFINITY;
+        t += fewest->rest_bytes / 1e9 / top;
+    }
+    return 2.0 * (fewest->k - 1) * t * (1 - 1e-12);
 }
 
 double allreduce_time_s(const struct link *l, double bytes, int k, enum estimator est) {

@@ -64,6 +64,10 @@ struct allreduce allreduce_of(double bytes, int k, enum estimator est);
 /** allreduce_time_s() of these messages. */
 double allreduce_on(const struct link *l, const struct allreduce *r);
 
+/** No more than allreduce_on() for any number of workers from that of `fewest` to that of `most`, two or
+ * more, of those with which the link is usable; both of the same bytes. INFINITY: it is with none. */
+double allreduce_least_s(const struct link *l, const struct allreduce *fewest, const struct allreduce *most);
+
 /** link_usable() for every message. */
 bool allreduce_usable(const struct link *l, const struct allreduce *r);
 

@@ -18,7 +18,6 @@ plan_from_json      for tests and a fuzz harness: what is stored reads as what w
 import_try          the door of a fuzz harness and of the tests of refusals
 cpus_quota_of       for a test with control groups of its own making
 json_number         compared with the digits wanted, one by one
-unit_microbatches   a term that has its place among the formulas
 product_time_s      worked out by hand in tests, like the three that follow
 run_microbatches    likewise
 run_stage_blocks    likewise

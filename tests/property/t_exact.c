@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "search/solve.h"
 #include "brute.h"
 #include "shapes.h"
 
@@ -19,6 +20,7 @@ static struct {
     struct bound_counts bounds;
     long spared;
     uint64_t slowest_seed;
+    long blocks;
 } total;
 
 /* A search that does not end is a fault, not a hang. */
@@ -107,6 +109,41 @@ static const char *plan_fault(const struct search_problem *p, const struct found
     if (p->min_iterations_per_s > 0 && !(1 / est.iteration_time_s >= p->min_iterations_per_s))
         return "below the floor";
     return NULL;
+}
+
+/* No block of units that holds the unit of a plan is bounded above it, or closed by a goal that the plan
+ * beats. */
+static const char *block_fault(const struct search_problem *p, const struct found_plan *f, uint64_t seed,
+                               struct arena *a) {
+    struct rng r = {.seed = seed ^ 0xb10c};
+    struct err e;
+    int D = stage_replicas(&f->plan->pipeline[0].stage[0]), m = f->plan->micro_batch_size;
+    const struct space *s = space_build(p, NULL, a, &e);
+    const struct mb_space *mb = NULL;
+    for (int k = 0; k < s->n_mb; k++)
+        if (s->mb[k].m == m && plan_options_equal(&s->mb[k].w->options, &f->plan->options)) mb = &s->mb[k];
+    if (!mb) return "its microbatch is not in the space";
+    double t = f->est.iteration_time_s, c = s->money ? f->est.cost_usd : 0, more = 1 + 1e-6;
+    struct workspace *w = workspace_new(s);
+    bool ok = true;
+    for (int k = 0; k < 6 && D > 1 && ok; k++) {
+        struct goal goal = {.objective = p->objective,
+                            .best = INFINITY,
+                            .max_time_s = goal_longest_time(p->min_iterations_per_s),
+                            .max_usd = p->max_usd_per_iteration,
+                            .min_per_s = p->min_iterations_per_s};
+        double value = problem_value(p, &f->est);
+        if (k % 2 && p->objective != OBJECTIVE_FRONTIER && value > 0) goal.best = value * more;
+        int from = rng_int(&r, 2, D), to = rng_int(&r, D, 2 * D);
+        struct point lb = unit_root_bound(w, mb, from, to, &goal);
+        ok = not_above(lb.time_s, t) && (!s->money || not_above(lb.cost_usd, c));
+        total.blocks++;
+        if (!ok)
+            printf("# m %d, D %d to %d: bounds %.17g s, %.17g USD; with D %d a plan takes %.17g, %.17g\n", m,
+                   from, to, lb.time_s, lb.cost_usd, D, t, c);
+    }
+    workspace_free(w);
+    return ok ? NULL : "a block is bounded above a plan of it";
 }
 
 /* NULL, or what is wrong with the frontier. *at is a point to show. */
@@ -221,6 +258,8 @@ static bool ask(const struct instance *in, const struct search_problem *p, const
         }
         if (!fault && row.n_plan > p->top_k) fault = "more plans than asked for";
     }
+    if (row.n_plan && !fault) fault = block_fault(p, &row.plan[0], seed, &a);
+    if (row.n_frontier && !fault) fault = block_fault(p, &row.frontier[row.n_frontier / 2], seed, &a);
     if (verbose)
         printf("# %s%s%s: %s %.17g in %.3f s, %llu plans evaluated\n", objective_name[p->objective],
                p->max_usd_per_iteration < INFINITY ? ", budget" : "",
@@ -228,6 +267,7 @@ static bool ask(const struct instance *in, const struct search_problem *p, const
                best ? (p->objective == OBJECTIVE_COST ? best->cost_usd : best->time_s) : 0, took,
                (unsigned long long)row.plans_evaluated);
     if (!fault) note_optimum(p, &row);
+    total.bounds.block += row.bounds.block;
     total.bounds.merged += row.bounds.merged;
     total.bounds.full += row.bounds.full;
     total.bounds.grid += row.bounds.grid;
@@ -340,8 +380,8 @@ static bool one_instance(uint64_t seed, bool verbose) {
         if (q == 6) p2.objective = (enum objective)rng_int(&r, 0, 1);
         if (q == 3 || q == 6 || (q == 5 && rng_chance(&r, 0.7))) p2.max_usd_per_iteration = budget;
         if (q == 4 || q == 6 || (q == 5 && rng_chance(&r, 0.5))) p2.min_iterations_per_s = floor;
-        p2.with = BOUND_MERGED | BOUND_FULL | BOUND_GRID;
-        if (rng_chance(&rules, 0.4)) p2.without = (unsigned)rng_int(&rules, 1, 7);
+        p2.with = BOUND_MERGED | BOUND_FULL | BOUND_GRID | BOUND_BLOCK;
+        if (rng_chance(&rules, 0.4)) p2.without = (unsigned)rng_int(&rules, 1, 15);
         if (!ask(in, &p2, &b, seed, verbose)) ok = false;
         p2.gap = rng_range(&rules, 0.001, 0.3);
         if (!ask_bound(&p2, &b, seed)) ok = false;
@@ -422,10 +462,11 @@ int main(int argc, char **argv) {
     printf("# frontier points: %ld, at most %ld; search %.1f s, slowest %.2f s (seed %llu)\n",
            total.frontier_points, total.frontier_max, total.search_s, total.slowest_s,
            (unsigned long long)total.slowest_seed);
-    printf(
-        "# %ld questions without a rule; %llu units closed with merged zones, %llu partial plans with full "
-        "zones, %llu cut by grids\n",
-        total.spared, (unsigned long long)total.bounds.merged, (unsigned long long)total.bounds.full,
-        (unsigned long long)total.bounds.grid);
+    printf("# %ld questions without a rule; %llu units closed in blocks (%ld bounds of blocks compared), "
+           "%llu with "
+           "merged zones, %llu partial plans with full zones, %llu cut by grids\n",
+           total.spared, (unsigned long long)total.bounds.block, total.blocks,
+           (unsigned long long)total.bounds.merged, (unsigned long long)total.bounds.full,
+           (unsigned long long)total.bounds.grid);
     return failed || done < want;
 }

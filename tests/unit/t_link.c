@@ -168,13 +168,43 @@ static void a_rate_and_a_latency(void **state) {
     check_times(&l);
 }
 
+/* Of any number of workers in a range no all-reduce takes less than the least, and some take hardly more:
+ * links of a fit, that the estimators use as it is or within what was measured, and of a rate. */
+static void least_all_reduce_of_a_range(void **state) {
+    (void)state;
+    srand(5);
+    int usable = 0, tight = 0;
+    for (int i = 0; i < 20000; i++) {
+        double v[3];
+        for (int k = 0; k < 3; k++) v[k] = (rand() % 2001 - 1000) / (k == 0 ? 1e4 : 1e2);
+        struct link l = as_read(v[0], v[1], fabs(v[2]));
+        enum estimator est = (enum estimator)(i % ESTIMATOR_N);
+        if (i % 7 == 0) l = (struct link){.latency_s = 1e-5, .rate_Bps = 2e10, .known = true};
+        if (est == ESTIMATOR_NATIVE && i % 7 && !link_settle(&l)) continue;
+        double bytes = pow(10, 4 + rand() % 600 / 100.0), best = INFINITY;
+        int from = 2 + rand() % 30, to = from + rand() % (2 * from);
+        struct allreduce fewest = allreduce_of(bytes, from, est), most = allreduce_of(bytes, to, est);
+        double least = allreduce_least_s(&l, &fewest, &most);
+        for (int k = from; k <= to; k++) {
+            struct allreduce r = allreduce_of(bytes, k, est);
+            if (!allreduce_usable(&l, &r)) continue;
+            double t = allreduce_on(&l, &r);
+            if (!(least <= t)) fail_msg("[%g, %g, %g]: %d: %g s below %g s", l.c2, l.c1, l.c0, k, t, least);
+            best = fmin(best, t);
+        }
+        if (!(best < INFINITY)) continue;
+        usable++;
+        tight += best <= least * 1.2;
+        if (from == to) assert_true(best <= least * (1 + 1e-11));
+    }
+    assert_true(usable > 5000 && tight > usable / 2);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(times_of_shipped_links_grow),
-        cmocka_unit_test(times_of_any_fit_grow),
-        cmocka_unit_test(a_constant_is_itself),
-        cmocka_unit_test(a_rate_and_a_latency),
-        cmocka_unit_test(what_cannot_be_is_refused_or_noted),
+        cmocka_unit_test(times_of_shipped_links_grow), cmocka_unit_test(times_of_any_fit_grow),
+        cmocka_unit_test(a_constant_is_itself),        cmocka_unit_test(a_rate_and_a_latency),
+        cmocka_unit_test(least_all_reduce_of_a_range), cmocka_unit_test(what_cannot_be_is_refused_or_noted),
     };
     return cmocka_run_group_tests(tests, texts_begin, texts_end);
 }

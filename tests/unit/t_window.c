@@ -36,7 +36,7 @@ static struct fixture *fixture(void) {
                            .best = INFINITY,
                            .max_time_s = 2 * f.best.est.iteration_time_s,
                            .max_usd = INFINITY};
-    unit_build(&f.unit, f.s, f.mb, f.D, &a);
+    unit_build(&f.unit, f.s, f.mb, f.D, f.D, &a);
     window_tables_init(&f.t, f.s, &a);
     window_begin_unit(&f.t, &f.unit, &f.goal, &a);
     return &f;
