@@ -118,7 +118,7 @@ static const char *block_fault(const struct search_problem *p, const struct foun
     struct rng r = {.seed = seed ^ 0xb10c};
     struct err e;
     int D = stage_replicas(&f->plan->pipeline[0].stage[0]), m = f->plan->micro_batch_size;
-    const struct space *s = space_build(p, NULL, a, &e);
+    const struct space *s = space_build(p, NULL, 1, a, &e);
     const struct mb_space *mb = NULL;
     for (int k = 0; k < s->n_mb; k++)
         if (s->mb[k].m == m && plan_options_equal(&s->mb[k].w->options, &f->plan->options)) mb = &s->mb[k];
