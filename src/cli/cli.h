@@ -127,6 +127,9 @@ void show_row_json(const struct results *r, int i, struct cli_gauge *gauge, FILE
 void show_row(const struct results *r, int i, struct cli_gauge *gauge, FILE *out);
 /** All rows that have a plan in one table, if there are several. */
 void show_rows(const struct results *r, struct cli_gauge *gauge, FILE *out);
+/** Beside which kind of replica a stage's memory stands, that of its fullest GPU: the first that has as much;
+ * none has: the first. */
+int show_memory_at(const struct stage *st, const struct stage_estimate *e, const struct site *s);
 /** The stages of one plan as a table. */
 void show_stages(const struct plan *p, const struct estimate *est, const struct workload *w, FILE *out);
 /** "32 A100-40 us-central1-a + 96 V100-16 us-central1-a" of count[n_zone * n_gpu], "" for none. */

@@ -102,6 +102,7 @@ static double busy_s(const struct stage_estimate *e) { return e->compute_s + e->
 static void draw_stage(struct page *p, const struct stage *s, const struct stage_estimate *e, int k, double x,
                        double w, double most_gpus, double most_s) {
     double y = HEIGHT;
+    int fullest = show_memory_at(s, e, p->site);
     for (int g = 0; g < s->n_group; g++) {
         const struct replicas *q = &s->group[g];
         double h = fmax(3, (HEIGHT - 20) * q->count * q->tp / most_gpus);
@@ -113,10 +114,10 @@ static void draw_stage(struct page *p, const struct stage *s, const struct stage
         escaped(p, p->site->gpu[q->gpu].name);
         put(p, " in ");
         escaped(p, p->site->zone[q->zone]);
-        put(p, ", %d replica%s of tp %d; compute %s ms, transfers %s ms, all-reduce %s ms; needs %s of ",
-            q->count, q->count == 1 ? "" : "s", q->tp, table_number(1e3 * e->compute_s, 4, p->a),
+        put(p, ", %d replica%s of tp %d; compute %s ms, transfers %s ms, all-reduce %s ms; %s ", q->count,
+            q->count == 1 ? "" : "s", q->tp, table_number(1e3 * e->compute_s, 4, p->a),
             table_number(1e3 * e->comm_s, 4, p->a), table_number(1e3 * e->sync_s, 4, p->a),
-            show_GiB(e->memory_bytes, p->a));
+            g == fullest ? arena_printf(p->a, "needs %s of", show_GiB(e->memory_bytes, p->a)) : "has");
         put(p, "%s GiB</title></rect>\n", show_GiB(p->site->gpu[q->gpu].memory_bytes, p->a));
     }
     put(p, "<text x=\"%.1f\" y=\"%d\">%d-%d</text>\n", x + w / 2, HEIGHT + 14, s->first, s->end - 1);
@@ -166,6 +167,7 @@ static void stage_rows(struct page *p, const struct found_plan *f) {
     for (int i = 0; i < f->plan->n_pipeline; i++)
         for (int k = 0; k < f->plan->pipeline[i].n_stage; k++, e++) {
             const struct stage *s = &f->plan->pipeline[i].stage[k];
+            int fullest = show_memory_at(s, e, p->site);
             for (int g = 0; g < s->n_group; g++) {
                 const struct replicas *q = &s->group[g];
                 put(p, "<tr><td>%d</td><td>%d-%d</td><td>%d ", k, s->first, s->end - 1, q->count * q->tp);
@@ -175,7 +177,7 @@ static void stage_rows(struct page *p, const struct found_plan *f) {
                 put(p, "<td>%d</td><td>%d</td>", q->tp, q->count);
                 double ms[3] = {e->compute_s, e->comm_s, e->sync_s};
                 for (int c = 0; c < 3; c++) cell(p, "td", table_number(1e3 * ms[c], 4, p->a));
-                cell(p, "td", show_GiB(e->memory_bytes, p->a));
+                cell(p, "td", g == fullest ? show_GiB(e->memory_bytes, p->a) : "");
                 cell(p, "td", show_GiB(p->site->gpu[q->gpu].memory_bytes, p->a));
                 put(p, "</tr>\n");
             }

@@ -188,6 +188,12 @@ static const char *blocks_of(const struct stage *st, const struct model *m, stru
     return st->end - 1 > m->n_block ? arena_printf(a, "%s%sH", text, *text ? " " : "") : text;
 }
 
+int show_memory_at(const struct stage *st, const struct stage_estimate *e, const struct site *s) {
+    for (int g = 0; g < st->n_group; g++)
+        if (s->gpu[st->group[g].gpu].memory_bytes >= e->memory_bytes) return g;
+    return 0;
+}
+
 void show_stages(const struct plan *p, const struct estimate *est, const struct workload *w, FILE *out) {
     struct arena a = {0};
     const struct site *s = w->site;
@@ -197,6 +203,7 @@ void show_stages(const struct plan *p, const struct estimate *est, const struct 
     for (int i = 0; i < p->n_pipeline; i++)
         for (int k = 0; k < p->pipeline[i].n_stage; k++, e++) {
             const struct stage *st = &p->pipeline[i].stage[k];
+            int fullest = show_memory_at(st, e, s);
             for (int g = 0; g < st->n_group; g++) {
                 const struct replicas *q = &st->group[g];
                 bool head = g == 0; /* figures of the stage stand beside its first kind of replica */
@@ -211,7 +218,7 @@ void show_stages(const struct plan *p, const struct estimate *est, const struct 
                 double v[3] = {e->compute_s, e->comm_s, e->sync_s};
                 for (int c = 0; c < 3; c++)
                     table_cell(t, "%s", head ? v[c] == 0 ? "0" : table_number(1e3 * v[c], 4, &a) : "");
-                table_cell(t, "%s", head ? show_GiB(e->memory_bytes, &a) : "");
+                table_cell(t, "%s", g == fullest ? show_GiB(e->memory_bytes, &a) : "");
                 table_cell(t, "%s", show_GiB(s->gpu[q->gpu].memory_bytes, &a));
             }
         }

@@ -77,4 +77,16 @@ run "$sailor" validate inputs/validation/opt-350m-gh200.json --estimator all --i
 expect 2 "none that can"
 run "$sailor" validate "$tmp/p2.json"
 expect 2 "a plan without measurements"
+# a stage of two types: its memory stands beside one that has as much, and what is binding is a GPU within its own
+cat >"$tmp/types.json" <<'EOF'
+{"format": "sailor-plan/1", "model": "opt-350m", "site": "gcp", "global_batch_size": 64, "micro_batch_size": 2,
+ "pipelines": [{"stages": [{"layers": [0, 26], "replicas": [
+   {"gpu": "V100-16", "tp": 4, "zone": "us-central1-a", "count": 1}, {"gpu": "A100-40", "tp": 1, "zone": "us-central1-a", "count": 1}]}]}]}
+EOF
+run "$sailor" simulate "$tmp/types.json" --explain --json
+json "o[0]['fits'] and o[0]['peak_memory_bytes'] == o[0]['pipelines'][0]['stages'][0]['memory_bytes'] > 16 * 2**30 and
+      all(x['used'] <= x['of'] for x in o[0]['explain']['limits'] if x['unit'] == 'GiB')" "a GPU of the larger type is the fullest"
+run "$sailor" simulate "$tmp/types.json"
+grep -qE "V100-16 .* 1079 +16\.00$" "$tmp/out" && grep -qE "A100-40 .* 28\.67 +40\.00$" "$tmp/out"
+ok $? "and the table says so"
 finish
