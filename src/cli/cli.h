@@ -87,8 +87,9 @@ struct job_line {
     int batch, sequence;             /* 0: not given */
     int dtype;                       /* of fp32, bf16, fp16; -1: not given */
     int objective;                   /* enum objective; -1: not given */
+    int runner;                      /* of job_line_runners; -1: not given */
 };
-extern const char *const job_line_dtypes[];
+extern const char *const job_line_dtypes[], *const job_line_runners[];
 /** Its name in results, and that of its site by data sheets. */
 extern const char job_line_name[], job_line_site[];
 /** Is any of it given? */

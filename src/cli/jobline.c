@@ -11,11 +11,12 @@
 /* A job on the command line is the job file that one would write for it, read by the same reader. */
 
 const char *const job_line_dtypes[] = {"fp32", "bf16", "fp16", NULL};
+const char *const job_line_runners[] = {"megatron", "torchtitan", "flagscale", NULL};
 
 const char job_line_name[] = "command line", job_line_site[] = "data-sheets";
 
 bool job_line_given(const struct job_line *l) {
-    return l->model || l->gpus || l->batch || l->site || l->sequence;
+    return l->model || l->gpus || l->batch || l->site || l->sequence || l->dtype >= 0 || l->runner >= 0;
 }
 
 /* ---- the entries of --gpus ---- */
@@ -168,6 +169,7 @@ static const char *job_text(const struct job_line *l, const char *model, const c
     text_add(&t, ", \"global_batch_size\": %d", l->batch);
     if (l->objective >= 0) text_add(&t, ", \"objective\": \"%s\"", objective_name[l->objective]);
     if (l->dtype >= 0) text_add(&t, ", \"dtype\": \"%s\"", job_line_dtypes[l->dtype]);
+    if (l->runner >= 0) text_add(&t, ", \"runnable_by\": \"%s\"", job_line_runners[l->runner]);
     text_add(&t, ", \"pools\": [{\"gpus\": [");
     for (int i = 0; i < n; i++) {
         text_add(&t, "%s{\"zone\": ", i ? ", " : "");
@@ -186,8 +188,11 @@ static const char *job_text(const struct job_line *l, const char *model, const c
 static int name_option(struct err *e) {
     static const struct {
         const char *path, *option;
-    } of[] = {
-        {"/model", "--model"}, {"/site", "--site"}, {"/dtype", "--dtype"}, {"/global_batch_size", "--batch"}};
+    } of[] = {{"/model", "--model"},
+              {"/site", "--site"},
+              {"/dtype", "--dtype"},
+              {"/global_batch_size", "--batch"},
+              {"/runnable_by", "--runnable-by"}};
     static const char gpus[] = "/pools/0/gpus";
     struct err why = *e;
     const char *path = strchr(why.text, ' ');

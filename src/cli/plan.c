@@ -36,6 +36,8 @@ static struct opt options[] = {
     OPTION_INT(0, "seq-len", "N", 1, 1e8, &o.line.sequence,
                "tokens per sequence, for models that say what they are made of; default: the model's own"),
     OPTION_CHOICE(0, "dtype", job_line_dtypes, &o.line.dtype, "element type (default fp32, as in job files)"),
+    OPTION_CHOICE(0, "runnable-by", job_line_runners, &o.line.runner,
+                  "only plans that sailor export can write for this trainer"),
     OPTION_GROUP("what to find"),
     PLAN_OPTION_OBJECTIVE,
     OPTION_CHOICE(0, "planner", NULL, &o.planner,
@@ -277,8 +279,12 @@ static int check_job(const struct job *j, const char *path, struct arena *a, str
             planner_that_can(CAN_OPTIONS)->name, estimator_name[ESTIMATOR_NATIVE]);
     const char *never = p->runnable_by ? export_never(p->runnable_by, j, a) : NULL;
     if (never)
-        return err_set(e, EXIT_INPUT, "%s: %s/runnable_by: %s; expected a job that it can run", path,
-                       p->runnable_by_job ? "" : "/pin", never);
+        return err_set(e, EXIT_INPUT, "%s%s: %s; expected a job that it can run",
+                       o.line.runner >= 0 ? "" : arena_printf(a, "%s: ", path),
+                       o.line.runner >= 0   ? "--runnable-by"
+                       : p->runnable_by_job ? "/runnable_by"
+                                            : "/pin/runnable_by",
+                       never);
     bool pins = pinned && !can(CAN_PIN), batch = j->exact_batch && !can(CAN_EXACT_BATCH);
     if (pins || batch)
         return err_set(e, EXIT_INPUT, "%s: /%s: the planner %s cannot keep to it; expected a job without",
@@ -672,7 +678,7 @@ int plan_main(const struct plan_mode *mode, int argc, char **argv) {
         if (!strcmp(mode->options[i].name, "planner")) mode->options[i].choices = cli_planners();
     }
     if (!command.details) command.details = details(&a);
-    o.objective = o.estimator = o.line.dtype = -1;
+    o.objective = o.estimator = o.line.dtype = o.line.runner = -1;
     o.time_limit = INFINITY;
     o.gap = -1;
     if (!program_parse(&command, argc, argv, &file, &n, &a, &status)) return arena_free(&a), status;

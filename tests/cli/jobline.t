@@ -105,5 +105,15 @@ bad "no data sheet" '--gpus Z80: no GPU "Z80" among the data sheets' --model lla
 bad "two data sheets" '--gpus A100: "A100" may be A100-40 or A100-80;' --model llama-3.1-8b --gpus A100:8 --batch 2
 bad "no profile" "--gpus: model opt-350m has no profile on GPU H100-80" --model opt-350m --gpus H100-80:8 --batch 2
 bad "no price" "--gpus: site data-sheets has no price" --model llama-3.1-8b --gpus H100-80:8 --batch 2 --objective cost
+bad "an element type for a file" "plan: fig7 and a job on the command line" fig7 --dtype bf16
+bad "a trainer for a file" "plan: fig7 and a job on the command line" fig7 --runnable-by megatron
+bad "a trainer without the model" "--runnable-by: TorchTitan has no gpt model" "${base[@]}" --gpus us-central1-a/A100-40:8 \
+    --runnable-by torchtitan
+bad "an unknown trainer" "plan: --runnable-by 'megatrn': expected one of megatron" "${base[@]}" --gpus us-central1-a/A100-40:8 --runnable-by megatrn
 bad "another length" '--seq-len 77: model opt-350m has sequences of 2048' "${base[@]}" --gpus us-central1-a/A100-40:8 --seq-len 77
+run "$sailor" plan "${base[@]}" --gpus us-central1-a/A100-40:8,us-central1-a/V100-16:8 --runnable-by megatron -q \
+    -o "$tmp/by.h5"
+expect 0 "--runnable-by"
+run "$sailor" export "$tmp/by.h5" --format megatron
+expect 0 "finds a plan that the trainer takes"
 finish
