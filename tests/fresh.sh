@@ -4,7 +4,9 @@
 # integration, and a few minutes more.
 #   tests/fresh.sh               FRESH_DIR=build/fresh: where; a Debian that an earlier run left there is replaced
 #                                FRESH_MIRROR=URL: the mirror of apt's sources unless told otherwise
-#                                FRESH_GOALS="plan check": what quickstart is asked for, one after the other
+#                                FRESH_GOALS="plan again check": what is done, one after the other: quickstart, quickstart
+#                                check, and in between tests/fresh-again.sh: once more without network, in a path with
+#                                spaces, on a dumb terminal, and then as another user
 # Everything is mounted in a mount namespace of its own: whatever happens, nothing stays mounted, and the machine's own mounts
 # are not touched.
 set -euo pipefail
@@ -78,15 +80,16 @@ inside() {
         http_proxy="${http_proxy:-}" https_proxy="${https_proxy:-}" bash -c 'cd ~/sailor && "$@"' bash "$@"
 }
 status=0
-for goal in ${FRESH_GOALS:-plan check}; do
-    echo "== quickstart $goal"
+for goal in ${FRESH_GOALS:-plan again check}; do
+    echo "== $goal"
     began=$SECONDS
     case $goal in
     plan) inside ./quickstart || status=$? ;;
+    again) inside tests/fresh-again.sh || status=$? ;;
     check) inside ./quickstart check || status=$? ;;
-    *) stop "FRESH_GOALS: expected plan or check, not $goal" ;;
+    *) stop "FRESH_GOALS: expected plan, again or check, not $goal" ;;
     esac
-    echo "== quickstart $goal: status $status, $((SECONDS - began)) s"
+    echo "== $goal: status $status, $((SECONDS - began)) s"
     [ "$status" = 0 ] || break
 done
 echo "== the Debian is left in $dir"

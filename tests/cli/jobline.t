@@ -109,7 +109,8 @@ bad "an element type for a file" "plan: fig7 and a job on the command line" fig7
 bad "a trainer for a file" "plan: fig7 and a job on the command line" fig7 --runnable-by megatron
 bad "a trainer without the model" "--runnable-by: TorchTitan has no gpt model" "${base[@]}" --gpus us-central1-a/A100-40:8 \
     --runnable-by torchtitan
-bad "an unknown trainer" "plan: --runnable-by 'megatrn': expected one of megatron" "${base[@]}" --gpus us-central1-a/A100-40:8 --runnable-by megatrn
+bad "an unknown trainer" "plan: --runnable-by 'megatrn': expected one of megatron" "${base[@]}" \
+    --gpus us-central1-a/A100-40:8 --runnable-by megatrn
 bad "another length" '--seq-len 77: model opt-350m has sequences of 2048' "${base[@]}" --gpus us-central1-a/A100-40:8 --seq-len 77
 run "$sailor" plan "${base[@]}" --gpus us-central1-a/A100-40:8,us-central1-a/V100-16:8 --runnable-by megatron -q \
     -o "$tmp/by.h5"

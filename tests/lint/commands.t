@@ -29,7 +29,7 @@ ESSENTIAL = {
     "ncurses-bin": "tput",
     "sed": "sed",
     "tar": "tar",
-    "util-linux": "findmnt unshare setsid taskset mountpoint",
+    "util-linux": "findmnt unshare setpriv setsid taskset mountpoint",
 }
 INSTALLED = {
     "build-essential": "cc gcc g++ make nm objdump readelf dpkg-buildpackage",
