@@ -97,7 +97,8 @@ static struct opt options[] = {
                 "continue from a checkpoint, under this or another plan; --steps counts from there"),
     OPTION_TEXT(
         0, "weights", "FILE.safetensors", &o.weights,
-        "start from these weights, with the names of Hugging Face's transformers; default: random weights"),
+        "start from these weights, with the names of Hugging Face's transformers, or from the files named by "
+        "an index, model.safetensors.index.json; default: random weights"),
     OPTION_TEXT(
         0, "trace", "FILE.json", &o.trace,
         "write the timeline of one step of all ranks, for Perfetto (ui.perfetto.dev) or chrome://tracing"),

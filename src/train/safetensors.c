@@ -8,7 +8,7 @@
 
 static const char *const type_name[ST_TYPES] = {"F32", "F16", "BF16", "F64"};
 static const int type_bytes[ST_TYPES] = {4, 2, 2, 8};
-enum { LENGTH = 8 }; /* bytes before the header */
+enum { LENGTH = 8, ST_PIECES_MAX = 4096 }; /* bytes before the header; files of an index */
 
 static uint64_t little(const unsigned char *p, int bytes) {
     uint64_t x = 0;
@@ -28,6 +28,7 @@ static int known_type(const cJSON *x) {
 /* One member of the header. 1: another kind of tensor than is read here. */
 static int read_tensor(const struct json_at *at, struct st_tensor *t, const unsigned char *data, size_t size,
                        struct arena *a, struct err *e) {
+    t->path = at->up->file;
     struct json_at shape = json_member(at, "shape"), offsets = json_member(at, "data_offsets");
     const double *where, *dims;
     int type = known_type(cJSON_GetObjectItemCaseSensitive(at->node, "dtype"));
@@ -76,6 +77,65 @@ int st_parse(struct st_file *f, const char *path, const unsigned char *bytes, si
     return rc < 0 ? -1 : 0;
 }
 
+/* ---- pieces ---- */
+
+static int by_name(const void *x, const void *y) {
+    return strcmp(((const struct st_place *)x)->name, ((const struct st_place *)y)->name);
+}
+
+/* The number of a file of this name; a new one gets the next. */
+static int file_number(const char **file, int *files, const char *name) {
+    for (int i = *files; i-- > 0;) /* tensors of one file stand together */
+        if (!strcmp(file[i], name)) return i;
+    file[*files] = name;
+    return (*files)++;
+}
+
+static int read_places(const struct json_at *map, struct st_index *x, struct arena *a, struct err *e) {
+    int n = cJSON_IsObject(map->node) ? cJSON_GetArraySize(map->node) : 0;
+    if (!n) return json_fail(map, e, "no tensors; expected an object with the file of each");
+    const char **file = ARENA_ARRAY(a, const char *, ST_PIECES_MAX);
+    struct st_place *place = ARENA_ARRAY(a, struct st_place, n);
+    for (const cJSON *node = map->node->child; node; node = node->next) {
+        struct json_at at = json_element(map, x->n, node);
+        const char *name;
+        if (json_string(&at, &name, a, e)) return -1;
+        if (strchr(name, '/') || !strcmp(name, "..") || !strcmp(name, "."))
+            return json_fail(&at, e, "\"%.80s\"; expected the name of a file beside this one", name);
+        if (x->files == ST_PIECES_MAX)
+            return json_fail(&at, e, "one file more than %d; expected fewer", ST_PIECES_MAX);
+        place[x->n++] = (struct st_place){arena_strdup(a, node->string), file_number(file, &x->files, name)};
+    }
+    qsort(place, (size_t)x->n, sizeof *place, by_name);
+    x->file = file;
+    x->tensor = place;
+    return 0;
+}
+
+int st_read_index(struct st_index *x, const char *path, const char *text, size_t size, struct arena *a,
+                  struct err *e) {
+    *x = (struct st_index){.path = path};
+    cJSON *tree = json_parse(path, text, size, e);
+    if (!tree) return -1;
+    struct json_at root = json_root(path, tree), map = json_member(&root, "weight_map");
+    int rc = read_places(&map, x, a, e);
+    cJSON_Delete(tree);
+    return rc;
+}
+
+void st_join(struct st_file *all, const struct st_file *piece, const struct st_index *x, int file,
+             struct arena *a) {
+    struct st_tensor *more = ARENA_ARRAY(a, struct st_tensor, all->n + piece->n + 1);
+    if (all->n) memcpy(more, all->tensor, (size_t)all->n * sizeof *more);
+    all->tensor = more;
+    all->path = x->path;
+    for (int i = 0; i < piece->n; i++) {
+        const struct st_place key = {.name = piece->tensor[i].name},
+                              *at = bsearch(&key, x->tensor, (size_t)x->n, sizeof key, by_name);
+        if (at && at->file == file) more[all->n++] = piece->tensor[i];
+    }
+}
+
 const struct st_tensor *st_find(const struct st_file *f, const char *name) {
     for (int i = 0; i < f->n; i++)
         if (!strcmp(f->tensor[i].name, name)) return &f->tensor[i];
@@ -110,6 +170,8 @@ double st_value(const struct st_tensor *t, size_t i) {
 
 /* ---- writing ---- */
 
+size_t st_bytes(const struct st_tensor *t) { return t->shape[0] * t->shape[1] * (size_t)type_bytes[t->type]; }
+
 char *st_header(const struct st_tensor *tensor, int n, const char *made_by, size_t *size, struct arena *a) {
     struct text t = {0};
     size_t at = 0;
@@ -118,7 +180,7 @@ char *st_header(const struct st_tensor *tensor, int n, const char *made_by, size
     text_add(&t, "}");
     for (int i = 0; i < n; i++) {
         const struct st_tensor *x = &tensor[i];
-        size_t bytes = x->shape[0] * x->shape[1] * (size_t)type_bytes[x->type];
+        size_t bytes = st_bytes(x);
         text_add(&t, ",");
         text_string(&t, x->name);
         text_add(&t, ":{\"dtype\":\"%s\",\"shape\":[%zu", type_name[x->type], x->shape[0]);
@@ -132,6 +194,25 @@ char *st_header(const struct st_tensor *tensor, int n, const char *made_by, size
     for (int i = 0; i < LENGTH; i++) out[i] = (char)((uint64_t)t.n >> 8 * i);
     memcpy(out + LENGTH, t.s, t.n);
     *size = t.n + LENGTH;
+    text_free(&t);
+    return out;
+}
+
+char *st_index_text(const struct st_tensor *tensor, int n, const char *const *file, const int *of,
+                    size_t *size, struct arena *a) {
+    struct text t = {0};
+    size_t total = 0;
+    for (int i = 0; i < n; i++) total += st_bytes(&tensor[i]);
+    text_add(&t, "{\n  \"metadata\": {\"total_size\": %zu},\n  \"weight_map\": {", total);
+    for (int i = 0; i < n; i++) {
+        text_add(&t, "%s\n    ", i ? "," : "");
+        text_string(&t, tensor[i].name);
+        text_add(&t, ": ");
+        text_string(&t, file[of[i]]);
+    }
+    text_add(&t, "\n  }\n}\n");
+    char *out = arena_strdup(a, t.s);
+    *size = t.n;
     text_free(&t);
     return out;
 }

@@ -151,6 +151,66 @@ done
 run "$train" run "$tmp/one.json" --steps 1 -q --weights "$tmp"
 expect 2 "a directory"
 
+# ---- the same in pieces ----
+mkdir "$tmp/pieces"
+index=$tmp/pieces/model.safetensors.index.json
+run "$train" weights "$tmp/llama-tiny.h5" --model llama-tiny -o "$index" --piece-gb 0.001
+expect 0 "weights in pieces"
+"$python" - "$tmp/w.safetensors" "$index" <<'EOF'
+import json, os, struct, sys
+def read(path):
+    b = open(path, "rb").read()
+    n = struct.unpack("<Q", b[:8])[0]
+    head = json.loads(b[8:8 + n])
+    head.pop("__metadata__")
+    return {k: (v["dtype"], v["shape"], b[8 + n + v["data_offsets"][0]:8 + n + v["data_offsets"][1]]) for k, v in head.items()}
+whole, index, at = read(sys.argv[1]), json.load(open(sys.argv[2])), os.path.dirname(sys.argv[2])
+names = sorted(set(index["weight_map"].values()))
+assert len(names) > 2 and names == ["model-%05d-of-%05d.safetensors" % (i + 1, len(names)) for i in range(len(names))], names
+assert sorted(os.listdir(at)) == sorted(names + [os.path.basename(sys.argv[2])])
+together = {}
+for name in names:
+    piece = read(os.path.join(at, name))
+    assert all(index["weight_map"][k] == name for k in piece)
+    assert len(piece) == 1 or sum(len(v[2]) for v in piece.values()) <= 1e6
+    together.update(piece)
+assert together == whole and index["metadata"]["total_size"] == sum(len(v[2]) for v in whole.values())
+EOF
+ok $? "an index, and files of at most that size; together they hold the same bytes"
+run "$train" run "$tmp/one.json" --steps 1 -q --weights "$tmp/w.safetensors" --checkpoint "$tmp/whole.h5"
+run "$train" run "$tmp/one.json" --steps 1 -q --weights "$index" --checkpoint "$tmp/pieces.h5"
+expect 0 "a run starts from them"
+for name in whole pieces; do "$train" weights "$tmp/$name.h5" --model llama-tiny -o "$tmp/$name.st"; done
+cmp "$tmp/whole.st" "$tmp/pieces.st"
+ok $? "with the bits of one file"
+run "$train" weights "$tmp/llama-tiny.h5" --model llama-tiny -o "$index" --piece-gb 0.001
+expect 2 "over pieces"
+rm "$index"
+run "$train" weights "$tmp/llama-tiny.h5" --model llama-tiny -o "$index" --piece-gb 0.001
+expect 2 "over pieces without an index"
+run "$train" weights "$tmp/llama-tiny.h5" --model llama-tiny -o "$tmp/other.json"
+expect 2 "an index of another name"
+run "$train" weights "$tmp/llama-tiny.h5" --model llama-tiny -o "$index" --piece-gb 0.001 -f
+expect 0 "but with -f"
+damaged() { # title, what the one line says, an edit of x, the index
+    "$python" -c "import json, sys; x = json.load(open('$index')); m = x['weight_map']
+$3
+json.dump(x, open('$tmp/pieces/bad.index.json', 'w'))"
+    run "$train" run "$tmp/one.json" --steps 1 -q --weights "$tmp/pieces/bad.index.json"
+    expect 2 "an index $1"
+    has err "$2" "it says so"
+}
+damaged "that names a file elsewhere" "expected the name of a file beside this one" "m[min(m)] = '../w.safetensors'"
+damaged "that names no file" "none.safetensors: No such file" "m[min(m)] = 'none.safetensors'"
+damaged "without one of the tensors" "bad.index.json: no tensor lm_head.weight" "del m['lm_head.weight']"
+damaged "that has one in the wrong file" "bad.index.json: no tensor" "m['lm_head.weight'] = m['model.embed_tokens.weight']"
+damaged "without tensors" "/weight_map: no tensors" "x['weight_map'] = {}"
+two=$(ls "$tmp/pieces" | sed -n 3p)
+head -c 1000 "$tmp/pieces/$two" >"$tmp/cut" && cp "$tmp/cut" "$tmp/pieces/$two"
+run "$train" run "$tmp/one.json" --steps 1 -q --weights "$index"
+expect 2 "a piece that was cut"
+has err "$two: " "it says which"
+
 plan "$tmp/eight.json" llama-tiny "0,6:8"
 sed -i 's/llama-tiny/qwen2.5-7b/; s/\[0, 6\]/[0, 30]/' "$tmp/eight.json"
 run "$train" run "$tmp/eight.json"

@@ -1,5 +1,5 @@
 /* What only the trainer reads. The first byte says which the rest is: t(okens to train on), d(evices and what
- * their vendors promise), w(eights): safetensors, i(ndexed
+ * their vendors promise), w(eights): safetensors, x: the index of weights in pieces, i(ndexed
  * tokens): the size of the index, the index, ids, or r(un): a stored plan with its model and site. */
 #include <math.h>
 #include <stdlib.h>
@@ -84,6 +84,19 @@ static void weights(const uint8_t *bytes, size_t size, struct arena *a) {
     free(exact);
 }
 
+static void pieces(const uint8_t *bytes, size_t size, struct arena *a) {
+    struct st_index x;
+    struct err e = {0};
+    char *text = fuzz_text(bytes, size, a);
+    if (st_read_index(&x, "index", text, strlen(text), a, &e)) {
+        fuzz_error(&e);
+        return;
+    }
+    REQUIRE(x.n > 0 && x.files > 0);
+    for (int i = 0; i < x.n; i++) REQUIRE(x.tensor[i].file >= 0 && x.tensor[i].file < x.files);
+    for (int i = 0; i < x.files; i++) REQUIRE(*x.file[i] && !strchr(x.file[i], '/'));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct arena a = {0};
     struct err e = {0};
@@ -95,6 +108,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         indexed(data + 1, size - 1, &a);
     } else if (data[0] == 'w') {
         weights(data + 1, size - 1, &a);
+    } else if (data[0] == 'x') {
+        pieces(data + 1, size - 1, &a);
     } else if (data[0] == 'd') {
         devices(fuzz_text(data + 1, size - 1, &a));
     } else if (training_from_json(fuzz_text(data + 1, size - 1, &a), "run", &t, &a, &e)) {
