@@ -5,7 +5,7 @@
 . "$(dirname "$0")/tap.sh"
 export OMP_NUM_THREADS=1
 emulated=${EMULATED_GPU:-build/release/tests/train/emulated.so}
-plan() { # FILE BATCH STAGES: "FIRST, END: DEGREES" separated by ';'
+plan() { # FILE BATCH STAGES [MODEL]: stages are "FIRST, END: DEGREES" separated by ';'
     "$python" - "$@" >"$1" <<'EOF'
 import json, sys
 stages = []
@@ -13,8 +13,10 @@ for s in sys.argv[3].split(";"):
     layers, degrees = s.split(":")
     stages.append({"layers": [int(x) for x in layers.split(",")],
                    "replicas": [{"gpu": "cpu", "tp": int(t), "zone": "local"} for t in degrees.split(",")]})
-print(json.dumps({"format": "sailor-plan/1", "model": "gpt-tiny", "site": "local", "global_batch_size": int(sys.argv[2]),
-                  "micro_batch_size": 1, "pipelines": [{"stages": stages}]}))
+model = sys.argv[4] if len(sys.argv) > 4 else "gpt-tiny"
+print(json.dumps({"format": "sailor-plan/1", "model": model, "site": "local", "global_batch_size": int(sys.argv[2]),
+                  "micro_batch_size": 1, "recompute": "none" if model == "gpt-tiny" else "selective",
+                  "pipelines": [{"stages": stages}]}))
 EOF
 }
 losses() { "$python" -c "import json,sys; print([json.loads(l)['loss'] for l in open('$tmp/out')])"; }
@@ -40,6 +42,12 @@ plan "$tmp/one.json" 1 "0,6:1"
 plan "$tmp/pipe.json" 1 "0,2:1;2,6:1"
 plan "$tmp/two.json" 2 "0,6:1"
 plan "$tmp/four.json" 2 "0,3:1,1;3,6:2"
+plan "$tmp/llama-tiny.json" 1 "0,6:2" llama-tiny
+plan "$tmp/opt-tiny.json" 1 "0,3:1;3,6:1" opt-tiny
+for model in llama-tiny opt-tiny; do
+    run "$mpiexec" -n 2 "$train" run "$tmp/$model.json" --steps 2 -q --json --clip 0.5
+    losses >"$tmp/$model.losses"
+done
 run "$train" run "$tmp/one.json" --steps 2 -q --json
 reference=$(losses)
 
@@ -63,6 +71,15 @@ on() { # where; the environment says which GPU
     run "$mpiexec" -n 2 "$train" run "$tmp/pipe.json" --backend cuda --comm mpi --steps 2 -q --json
     near "$1: two ranks on one GPU, a pipeline"
     links "$1: the link between two ranks on one GPU" mpi
+    run "$train" profile llama-tiny --gpu cpu --backend cuda --largest 1 --repeat 1 -q
+    expect 0 "$1: a profile of llama-tiny"
+    local first=$reference
+    for model in llama-tiny opt-tiny; do
+        reference=$(cat "$tmp/$model.losses")
+        run "$mpiexec" -n 2 "$train" run "$tmp/$model.json" --backend cuda --comm mpi --steps 2 -q --json --clip 0.5
+        near "$1: $model on two ranks, split within layers or a pipeline, clipped and recomputed"
+    done
+    reference=$first
 }
 if [ -e "$emulated" ]; then
     SAILOR_TRAIN_CUDA=$emulated on emulated
