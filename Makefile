@@ -27,6 +27,15 @@ FIGURES_FLAGS ?=#     of sailor figures: --frontier-limit 600, --corrected, ...
 mode := $(strip $(MODE))
 comma := ,
 sh = '$(subst ','\'',$(1))'# one word of the shell, whatever is in it: paths may have spaces
+# A path with a dollar would be another one here, and one of two lines no word of the shell. $$ is a dollar.
+define newline
+
+
+endef
+paths := PREFIX DESTDIR BINDIR LIBDIR DATADIR MANDIR BASHDIR ZSHDIR FIGURES_DIR FRESH_DIR MPIEXEC PYTHON
+given = $(filter command environment,$(firstword $(origin $(1))))
+odd = $(or $(findstring $(newline),$(value $(1))),$(if $(call given,$(1)),$(findstring $$,$(subst $$$$,,$(value $(1))))))
+$(foreach v,$(paths),$(if $(call odd,$(v)),$(error $(v)=$(value $(v)): a $$ or a new line; expected a path, $$ as $$$$)))
 Q    := $(if $(filter 1,$(V)),,@)
 B    := build/$(mode)
 # release programs lie in build/ itself, those of the other modes beside their objects

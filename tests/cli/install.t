@@ -24,4 +24,24 @@ run "${make[@]}" uninstall
 ok $? "uninstall leaves no file"
 [ -s "$tmp/my" ] && [ -s "$tmp/a" ] && [ -s "$tmp/a root$tmp/my" ]
 ok $? "and takes none of others"
+# a path that make would read as another one
+mkdir -p "$tmp/d/a/bin" && echo precious >"$tmp/d/a/bin/sailor"
+two='a
+b'
+# shellcheck disable=SC2016
+for odd in 'a$b' 'a$(b)' 'a${b}' "$two"; do
+    for var in PREFIX DESTDIR BINDIR; do
+        for target in install uninstall; do
+            run make --no-print-directory -o all $target "PREFIX=$tmp/none" "$var=$tmp/d/$odd"
+            [ "$rc" = 2 ] && grep -q "a new line; expected a path" "$tmp/err" && [ "$(find "$tmp/d" -type f)" = "$tmp/d/a/bin/sailor" ]
+            ok $? "$target: $var with $(echo "$odd" | tr '\n' '|') is refused"
+        done
+    done
+done
+run env PREFIX="$tmp/d/a\$b" make --no-print-directory -o all uninstall
+[ "$rc" = 2 ] && [ -s "$tmp/d/a/bin/sailor" ]
+ok $? "from the environment, too"
+run make --no-print-directory -o all install "PREFIX=$tmp/e/a\$\$b"
+[ "$rc" = 0 ] && [ -x "$tmp/e/a\$b/bin/sailor" ]
+ok $? "a dollar that is meant"
 finish
