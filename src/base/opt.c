@@ -54,8 +54,8 @@ static int store(const struct opt_command *c, const struct opt *o, const char *a
         if (!*arg)
             return err_set(e, EXIT_INPUT, "%s: --%s: expected %s, not nothing", c->name, o->name, o->arg);
         if (list->n == OPT_LIST_MAX)
-            return err_set(e, EXIT_INPUT, "%s: --%s '%s': expected it at most %d times", c->name, o->name,
-                           arg, OPT_LIST_MAX);
+            return err_set(e, EXIT_INPUT, "%s: --%s '%s': expected at most %d times", c->name, o->name, arg,
+                           OPT_LIST_MAX);
         list->value[list->n++] = arg;
         return 0;
     }
@@ -224,7 +224,7 @@ const char *opt_help(const struct opt_command *c, struct arena *a) {
     wrap(c->about, 0, 0, &out);
     if (c->n_opt && c->opts[0].kind != OPT_GROUP) add(&out, "\noptions:\n");
     for (int i = 0; i < c->n_opt; i++) option_help(&c->opts[i], &out);
-    add(&out, "  -h, --help%*sthis text\n", INDENT - 12, "");
+    add(&out, "  -h, --help%*sshow this help\n", INDENT - 12, "");
     if (c->details) add(&out, "\n%s", c->details);
     return out.s;
 }

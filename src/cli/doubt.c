@@ -60,8 +60,8 @@ struct workload *cli_doubt_world(const struct cli_doubt *d, const struct workloa
     for (int g = 0; g < w->site->n_gpu; g++) memory = fmax(memory, d->memory[g]);
     if (d->known) return risk_world(w, d->time, memory, q, a);
     err_set(e, EXIT_INPUT,
-            "--risk: it is not known how far this estimator is off; expected one that "
-            "inputs/residuals.json lists");
+            "--risk: it is not known how far off this estimator is; expected one that inputs/residuals.json "
+            "lists");
     return NULL;
 }
 

@@ -186,12 +186,12 @@ static const struct plan *runnable(const struct source *s, enum runner t, struct
     bool never = export_never(t, s->job, a) != NULL;
     const struct found_plan *f = never || !s->question ? NULL : find_nearest(s, t, a);
     if (f && o.nearest) {
-        fprintf(stderr, "sailor: %s cannot run the plan: %s; written is the nearest that it can, %s\n",
+        fprintf(stderr, "sailor: %s cannot run the plan: %s; wrote the nearest plan that it can run, %s\n",
                 formats[o.format], text_printable(why, a), describe(s, f, a));
         return f->plan;
     }
     err_set(e, EXIT_INPUT, "%s: %s cannot run this plan: %s%s%s%s", s->path, formats[o.format], why,
-            f ? "; the nearest that it can (--nearest): " : "", f ? describe(s, f, a) : "",
+            f ? "; the nearest plan that it can run (--nearest): " : "", f ? describe(s, f, a) : "",
             !f && s->question && !never ? "; nor any other with these GPUs" : "");
     return NULL;
 }

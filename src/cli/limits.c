@@ -73,11 +73,10 @@ bool limits_given(const struct limits *l) { return l->max_usd < INFINITY || l->m
 int limits_answer(const char *path, const struct results *r, struct limits *l, struct results *out,
                   struct arena *a, struct err *e) {
     if (r->objective != OBJECTIVE_FRONTIER)
-        return err_set(
-            e, EXIT_INPUT,
-            "%s: has no frontier to look a limit up in, but the objective %s; expected what sailor "
-            "plan --objective frontier wrote",
-            path, objective_name[r->objective]);
+        return err_set(e, EXIT_INPUT,
+                       "%s: holds no frontier, its objective is %s; expected a file that sailor plan "
+                       "--objective frontier wrote",
+                       path, objective_name[r->objective]);
     /* beyond the limits of its job nothing is in the file */
     l->max_usd = fmin(l->max_usd, r->job->max_usd_per_iteration);
     l->min_per_s = fmax(l->min_per_s, r->job->min_iterations_per_s);

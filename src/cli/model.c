@@ -96,7 +96,7 @@ static void show_text(const char *name, const struct config *c, const struct mod
     printf("%s (%s): %s parameters", text_printable(name, a), c->words.family,
            table_number(shape_params(x), 12, a));
     if (x->experts)
-        printf(", of which a token passes %s (%d of %d experts); every replica holds all of them",
+        printf(", of which a token passes through %s (%d of %d experts); every replica holds all of them",
                table_number(shape_active_params(x), 12, a), x->active_experts, x->experts);
     printf("\n\n");
     struct table *t = table_new("tp|embedding|block|head|kept: none|selective|full", a);
@@ -109,10 +109,10 @@ static void show_text(const char *name, const struct config *c, const struct mod
         for (int i = 0; i < RECOMPUTE_N; i++) table_cell(t, "%.0f", shape_kept(s, (enum recompute)i, tp));
     }
     table_print(t, stdout);
-    printf(
-        "\nparameters on one GPU; kept: elements of 16 bit that a block keeps of a sequence of %d tokens, by "
-        "what is recomputed\n",
-        x->sequence);
+    printf("\n"
+           "parameters on one GPU; kept: 16-bit elements that a block keeps for a sequence of %d tokens, by "
+           "what is recomputed\n",
+           x->sequence);
 }
 
 static int model(const char **file, int n, struct arena *a, struct err *e) {
@@ -127,7 +127,8 @@ static int model(const char **file, int n, struct arena *a, struct err *e) {
     if (o.output && file_can_create(o.output, o.force, "use -f to overwrite it", e)) return -1;
     int sequence = o.sequence ? o.sequence : c.longest < SEQUENCE_DEFAULT ? c.longest : SEQUENCE_DEFAULT;
     if (c.shape.positions && sequence > c.longest)
-        return err_set(e, EXIT_INPUT, "%s: positions reach %d tokens; expected --sequence of at most that",
+        return err_set(e, EXIT_INPUT,
+                       "%s: the model has positions for %d tokens; expected --sequence of at most that",
                        file[0], c.longest);
     struct model_shape s = {.transformer = c.shape,
                             .keeps_scores = o.attention == 1,

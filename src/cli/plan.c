@@ -257,11 +257,10 @@ static int check_job(const struct job *j, const char *path, struct arena *a, str
                                site->zone[k / site->n_gpu], site->available[k], site->name);
     for (int i = 0; i < j->n_pool; i++)
         if (!can(CAN_NODES) && mixed_nodes(&j->pool[i], site))
-            return err_set(
-                e, EXIT_INPUT,
-                "%s: /pools/%d: nodes of other sizes than site %s says; the planner %s takes all of a type "
-                "to be alike; expected --planner %s",
-                path, j->pool[i].index, site->name, planner()->name, who_can(CAN_NODES, a));
+            return err_set(e, EXIT_INPUT,
+                           "%s: /pools/%d: node sizes other than those of site %s; the planner %s takes all "
+                           "nodes of a type to be alike; expected --planner %s",
+                           path, j->pool[i].index, site->name, planner()->name, who_can(CAN_NODES, a));
     const struct pin *p = &j->pin;
     bool pinned = p->micro_batch_size || p->stages || p->data_parallel || p->zones || p->runnable_by;
     for (int g = 0; g < GPUS_MAX; g++) pinned |= p->tp[g] != 0;
@@ -273,8 +272,8 @@ static int check_job(const struct job *j, const char *path, struct arena *a, str
     if (option && (!can(CAN_OPTIONS) || o.estimator != ESTIMATOR_NATIVE))
         return err_set(
             e, EXIT_INPUT,
-            "%s: /%s: unknown to the %s %s; expected a job without, or --planner %s --estimator %s", path,
-            option, can(CAN_OPTIONS) ? "estimator" : "planner",
+            "%s: /%s: not supported by the %s %s; expected a job without it, or --planner %s --estimator %s",
+            path, option, can(CAN_OPTIONS) ? "estimator" : "planner",
             can(CAN_OPTIONS) ? estimator_name[o.estimator] : planner()->name,
             planner_that_can(CAN_OPTIONS)->name, estimator_name[ESTIMATOR_NATIVE]);
     const char *never = p->runnable_by ? export_never(p->runnable_by, j, a) : NULL;
@@ -287,7 +286,7 @@ static int check_job(const struct job *j, const char *path, struct arena *a, str
                        never);
     bool pins = pinned && !can(CAN_PIN), batch = j->exact_batch && !can(CAN_EXACT_BATCH);
     if (pins || batch)
-        return err_set(e, EXIT_INPUT, "%s: /%s: the planner %s cannot keep to it; expected a job without",
+        return err_set(e, EXIT_INPUT, "%s: /%s: the planner %s cannot honour it; expected a job without it",
                        path,
                        !pins                ? "exact_batch"
                        : p->runnable_by_job ? "runnable_by"

@@ -31,7 +31,7 @@ static bool offered(const struct job *job, int gpu) {
  * what one expects. */
 static void remark_dtype(const struct workload *w, int gpu, const char *where) {
     if (w->element_bytes == 4 || !w->profile[gpu] || w->profile[gpu]->dtype) return;
-    remark("%s: the profile of %s on %s has no \"dtype\": its times are taken as measured in %s", where,
+    remark("%s: the profile of %s on %s has no \"dtype\": its times are taken to be measured in %s", where,
            w->model->name, w->site->gpu[gpu].name, w->dtype ? w->dtype : "16 bit");
 }
 
@@ -72,8 +72,8 @@ static void remark_links(const struct job *job, const char *path) {
     if (!missing) return;
     char more[60] = "";
     if (missing > 1)
-        snprintf(more, sizeof more, " (nor for %d more pair%s)", missing - 1, missing > 2 ? "s" : "");
-    remark("%s: site %s has no link for %s in %s with %s in %s%s: no plan uses both", path, s->name,
+        snprintf(more, sizeof more, " (nor between %d more pair%s)", missing - 1, missing > 2 ? "s" : "");
+    remark("%s: site %s has no link between %s in %s and %s in %s%s: no plan uses both", path, s->name,
            s->gpu[first[0] % n].name, s->zone[first[0] / n], s->gpu[first[1] % n].name, s->zone[first[1] / n],
            more);
 }
@@ -86,8 +86,8 @@ static void remark_own_links(const struct job *job) {
         for (int row = 0; row < job->n_pool; row++)
             if (job->pool[row].count[k] > most) most = job->pool[row].count[k];
         if (most < 2 || linked(s, k / s->n_gpu, k % s->n_gpu, k / s->n_gpu, k % s->n_gpu)) continue;
-        remark("no link %s@%s to itself: no data or pipeline parallelism there", s->gpu[k % s->n_gpu].name,
-               s->zone[k / s->n_gpu]);
+        remark("%s@%s has no link to itself: no data or pipeline parallelism there",
+               s->gpu[k % s->n_gpu].name, s->zone[k / s->n_gpu]);
     }
 }
 

@@ -145,11 +145,11 @@ static const char *derive(void *ctx, const struct job *job, const char *text, co
     struct trace *t = ctx;
     if (plan_arguments.objective < 0 && job->objective == OBJECTIVE_FRONTIER)
         return err_set(e, EXIT_INPUT,
-                       "%s: /objective: no plan of a frontier is the best; expected throughput or cost",
+                       "%s: /objective: a frontier has no single best plan; expected throughput or cost",
                        path),
                NULL;
     if (p.horizon_s > 0 && !(p.move_s > 0))
-        return err_set(e, EXIT_INPUT, "replan: --horizon: decides nothing without --move-s; expected both"),
+        return err_set(e, EXIT_INPUT, "replan: --horizon: has no effect without --move-s; expected both"),
                NULL;
     for (int i = 1; i < job->n_pool; i++)
         if (job->pool[i].time_s < job->pool[i - 1].time_s)
@@ -209,7 +209,7 @@ static void show(void *ctx, const struct results *r, int i, struct cli_gauge *ga
     table_cell(t->table, "%s", f ? table_number(100 * r->row[i].gap, 3, a) : "-");
 }
 
-/* Iterations while the trace lasts, moves taken off. */
+/* Iterations while the trace lasts, less the time of the moves. */
 static double iterations_done(const struct trace *t, const struct results *r) {
     double sum = 0;
     for (int i = 0; i < r->n_row; i++) {
@@ -243,7 +243,7 @@ static void end(void *ctx, const struct results *r, struct cli_gauge *gauge, str
     double n = iterations_done(t, r);
     if (n > 0)
         printf("%s iterations from the first row to the last%s\n", table_number(n, 6, a),
-               p.move_s > 0 ? ", moves taken off" : "");
+               p.move_s > 0 ? ", less the time of the moves" : "");
 }
 
 int cmd_replan(int argc, char **argv) {

@@ -285,7 +285,7 @@ static void show_answer(const struct results *r, int i, struct cli_gauge *gauge,
     struct cli_interval x = interval_of(gauge, f);
     const char *interval = cli_interval_text(&x, a);
     if (r->risk > 0)
-        table_text(out, "planned for %g %% of cases; %s s are expected", 100 * r->risk,
+        table_text(out, "planned for %g %% of cases; the expected time is %s s", 100 * r->risk,
                    show_time_s(expected_s(gauge, f), a));
     if (interval) table_text(out, "%s", interval);
     table_text(out, "%s", cli_use_rate(&u, &gauge->peaks, a));

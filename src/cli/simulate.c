@@ -64,7 +64,7 @@ static int check_site(const struct plan_entry *x, struct arena *a, struct err *e
 static int check_job(const struct plan_entry *x, const struct job *job, struct err *e) {
     const struct site *here = x->workload->site, *there = job->workload.site;
     if (strcmp(here->name, there->name) || here->n_zone != there->n_zone || here->n_gpu != there->n_gpu)
-        return err_set(e, EXIT_INPUT, "%s: site %s; the job %s is about site %s", x->where, here->name, o.job,
+        return err_set(e, EXIT_INPUT, "%s: site %s; the job %s is for site %s", x->where, here->name, o.job,
                        there->name);
     return plan_check_pool(x->plan, there, job->pool[o.row].count, job->pool[o.row].nodes, x->where, e);
 }
@@ -163,7 +163,7 @@ static void show_doubt(struct session *s, const struct plan_entry *x, struct are
     struct cli_interval range = cli_interval_of(&s->doubt, &s->by, x->workload, x->plan);
     const char *text = cli_interval_text(&range, a);
     if (o.risk > 0)
-        printf("kept in %g %% of cases; %s s are expected\n", 100 * o.risk,
+        printf("kept in %g %% of cases; the expected time is %s s\n", 100 * o.risk,
                show_time_s(cli_time_in(x->workload, &s->by, x->workload, x->plan), a));
     if (text) printf("%s\n", text);
     if (text || o.risk > 0) putchar('\n');
@@ -218,7 +218,9 @@ static int check_options(const char **file, int n_file, struct err *e) {
     if (o.estimator < 0) o.estimator = o.trace ? events_index() : ESTIMATOR_NATIVE;
     const char *name = cli_estimator_name(o.estimator);
     if (o.trace && name != cli_events)
-        return err_set(e, EXIT_INPUT, "simulate: --trace: by %s; expected --estimator events, or none", name);
+        return err_set(e, EXIT_INPUT,
+                       "simulate: --trace: not with --estimator %s; expected events, or no --estimator",
+                       name);
     if (o.explain && o.estimator >= ESTIMATOR_N && name != cli_events)
         return err_set(e, EXIT_INPUT,
                        "simulate: --explain: the estimator %s gives no stages; expected --estimator native, "

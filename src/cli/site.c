@@ -169,7 +169,7 @@ static int site(const char **file, int n, struct arena *a, struct err *e) {
     if (!o.merge && !o.slurm && !o.nccl_topology && !o.skypilot && !o.gpuhunt && !o.preset)
         return err_set(e, EXIT_INPUT, "site: missing argument; usage: sailor site %s", site_command.usage);
     if (o.topology && !o.slurm)
-        return err_set(e, EXIT_INPUT, "site: --topology groups the nodes of --slurm; expected that, too");
+        return err_set(e, EXIT_INPUT, "site: --topology groups the nodes of --slurm; expected --slurm, too");
     const char *in[] = {o.slurm, o.topology, o.nccl_tests, o.nccl_topology, o.skypilot, o.gpuhunt};
     for (size_t i = 0; i < sizeof in / sizeof *in; i++) /* --merge may be replaced: it is what is edited */
         if (file_spare(o.output, in[i], e)) return -1;

@@ -154,8 +154,8 @@ static int validate(const char **file, int n_file, struct arena *a, struct err *
     if (tables) {
         if (tables < n_file || o.estimator != ESTIMATOR_NATIVE)
             return err_set(e, EXIT_INPUT,
-                           "tables of runs are estimated from data sheets alone; expected no plans beside "
-                           "them and no --estimator");
+                           "tables of runs are estimated from data sheets; expected no plans with them and "
+                           "no --estimator");
         return validate_tables(file, n_file, o.inputs, o.json, a, e);
     }
     for (int i = 0; i < n_file; i++) {

@@ -86,8 +86,8 @@ static int look_up(struct sheets *s, const struct measured_run *r, const char *f
     if (!isnan(s->device.peak_flops[r->setup.shard.element]) ||
         r->setup.shard.element == ELEMENT_TF32) /* without such units fp32 takes their place */
         return 0;
-    return err_set(e, EXIT_INPUT, "%s: %s has no units for %s; expected a type that it multiplies", where,
-                   r->gpu, element_name[r->setup.shard.element]);
+    return err_set(e, EXIT_INPUT, "%s: %s has no units for %s; expected a type in which it can multiply",
+                   where, r->gpu, element_name[r->setup.shard.element]);
 }
 
 static struct cli_interval interval_of(const struct sheets *s, const struct judged *j) {

@@ -218,7 +218,7 @@ bool warm_answers(const struct warm *w, const struct job *job, int row, double g
         *out = *r;
         out->search_s = 0;
         out->plans_evaluated = 0;
-        out->note = arena_printf(a, "proven with %s, whose pool holds this one", x->where);
+        out->note = arena_printf(a, "proven by %s, whose pool contains this one", x->where);
         return true;
     }
     return false;

@@ -96,13 +96,14 @@ static int add_one(const char *text, char *part, const struct job *job, struct p
         return no_such(text, "zone", part, s->zone, s->n_zone, s->name, e);
     if (!slash && (z = only_zone(pool, s, g)) < 0)
         return err_set(e, EXIT_INPUT,
-                       "whatif: --add '%s': row %d does not tell in which zone; expected ZONE/%s:%s", text,
+                       "whatif: --add '%s': row %d does not say in which zone; expected ZONE/%s:%s", text,
                        w.row, type, colon + 1);
     int missing = pool_change_add(row, s, z, g, (int)n);
     if (missing)
-        return err_set(e, EXIT_INPUT,
-                       "whatif: --add '%s': row %d has %d %s in zone %s; expected no more to be taken", text,
-                       w.row, (int)-n + missing, gpus[g], s->zone[z]);
+        return err_set(
+            e, EXIT_INPUT,
+            "whatif: --add '%s': row %d has %d %s in zone %s; expected at most that many to be taken away",
+            text, w.row, (int)-n + missing, gpus[g], s->zone[z]);
     *label = arena_printf(a, "%s%s%+d %s %s", *label, **label ? ", " : "", (int)n, gpus[g], s->zone[z]);
     return 0;
 }

@@ -102,9 +102,9 @@ void export_header(struct text *t, const struct job *job, const struct plan *p, 
                    struct arena *a) {
     const struct stage *first = &p->pipeline[0].stage[0];
     int D = stage_replicas(first), m = p->micro_batch_size, G = p->global_batch_size;
-    text_add(t, "# A plan of sailor for %s on site %s.\n", text_printable(p->model, a),
+    text_add(t, "# A plan by sailor for %s on site %s.\n", text_printable(p->model, a),
              text_printable(p->site, a));
-    text_add(t, "# %d microbatches x %d sequences x %d replicas = %d sequences an iteration, %d stages\n",
+    text_add(t, "# %d microbatches x %d sequences x %d replicas = %d sequences per iteration, %d stages\n",
              G / (m * D), m, D, G, p->pipeline[0].n_stage);
     text_add(t, "#\n# Start the ranks in this order:\n");
     rank_lines(t, job, p, a);

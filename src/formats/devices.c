@@ -228,7 +228,7 @@ int devices_sheet(const char *file, const char *text, const char *gpu, const cha
     if (rc || found) return rc ? -1 : 0;
     const char *names, *hint;
     if (devices_names(file, text, gpu, &names, &hint, a, e)) return -1;
-    err_set(e, EXIT_INPUT, "%s: no data sheet of a GPU \"%.60s\" in %s; expected one of %s%s", where, gpu,
+    err_set(e, EXIT_INPUT, "%s: no data sheet for GPU \"%.60s\" in %s; expected one of %s%s", where, gpu,
             file, names, hint);
     return 1;
 }

@@ -59,7 +59,7 @@ const char *inputs_dir(const char *dir, struct arena *a, struct err *e) {
         char *path = arena_printf(a, "%s/%s", bin, beside[i]);
         if (is_dir(arena_printf(a, "%s/models", path))) return path;
     }
-    err_set(e, EXIT_INPUT, "no inputs/ beside %s; expected --inputs DIR or SAILOR_INPUTS=DIR",
+    err_set(e, EXIT_INPUT, "no inputs/ next to %s; expected --inputs DIR or SAILOR_INPUTS=DIR",
             n > 0 ? exe : "the program");
     return NULL;
 }
@@ -236,7 +236,7 @@ static int parse_profile(int gpu, const char *path, const char *text, const char
     if (rc == 0 && strcmp(p->gpu, name) != 0)
         rc = json_fail(&at, k->e, "\"%.60s\"; expected \"%.60s\", the name of the file", p->gpu, name);
     if (rc == 0 && p->dtype && strcmp(p->dtype, dtype) != 0)
-        rc = json_fail(&in, k->e, "\"%s\"; expected \"%s\", what is planned in (or a file %s.%s.json)",
+        rc = json_fail(&in, k->e, "\"%s\"; expected \"%s\", the type of the plan (or a file %s.%s.json)",
                        p->dtype, dtype, name, dtype);
     cJSON_Delete(tree);
     l->profile[gpu] = p;

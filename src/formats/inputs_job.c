@@ -9,7 +9,7 @@
 /* Jobs, from their files and from what results keep of them. */
 
 static int read_pin_tp(const struct json_at *at, struct job_reader *r) {
-    if (!cJSON_IsObject(at->node)) return json_fail(at, r->e, "no object; expected {GPU type: degree}");
+    if (!cJSON_IsObject(at->node)) return json_fail(at, r->e, "not an object; expected {GPU type: degree}");
     int i = 0, tp;
     for (const cJSON *x = at->node->child; x; x = x->next, i++) {
         struct json_at here = json_element(at, i, x);
@@ -103,8 +103,7 @@ static int read_run_limits(const struct json_at *at, struct job *j, const struct
     double n = job_iterations(j, m);
     if (!(n > 0))
         return json_fail(hours.node ? &hours : &usd, e,
-                         "model %s has no tokens to a sequence; expected one with a sequence_length",
-                         m->name);
+                         "model %s has no sequence length; expected one with a sequence_length", m->name);
     if (hours.node) j->min_iterations_per_s = fmax(j->min_iterations_per_s, n / (j->max_hours * 3600));
     if (usd.node) j->max_usd_per_iteration = fmin(j->max_usd_per_iteration, j->max_usd / n);
     return 0;
@@ -178,11 +177,10 @@ int job_check_prices(const struct job *j, const char *where, struct err *e) {
                 if (!j->pool[row].count[site_at(s, z, g)]) continue;
                 used[z] = true;
                 if (isnan(s->usd_per_gpu_hour[site_at(s, z, g)]))
-                    return err_set(
-                        e, EXIT_INPUT,
-                        "%.250s: /pools/%d/gpus: site %s has no price of GPU %s in zone %s; expected "
-                        "one, because %s needs it",
-                        where, j->pool[row].index, s->name, s->gpu[g].name, s->zone[z], why);
+                    return err_set(e, EXIT_INPUT,
+                                   "%.250s: /pools/%d/gpus: site %s has no price for GPU %s in zone %s; "
+                                   "expected one, because %s needs it",
+                                   where, j->pool[row].index, s->name, s->gpu[g].name, s->zone[z], why);
             }
         for (int z = 0; z < s->n_zone; z++)
             for (int y = 0; y < s->n_zone; y++)

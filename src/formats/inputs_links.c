@@ -56,7 +56,7 @@ static int fill_gpu(const struct json_at *at, cJSON *gpu, struct site_filler *f)
     if (rc > 0) {
         struct json_at here = json_member(at, memory ? "gpus_per_node" : "memory_bytes");
         return json_fail(&here, f->k->e,
-                         "missing; expected it, because devices.json has no data sheet of \"%.60s\"", name);
+                         "missing; expected it, because devices.json has no data sheet for \"%.60s\"", name);
     }
     if (rc < 0) return err_set(f->k->e, none.code, "%s", none.text);
     if (!memory) json_add_number(gpu, "memory_bytes", d.memory_bytes);

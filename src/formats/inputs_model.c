@@ -21,7 +21,7 @@ int inputs_by_degree(const struct json_at *at, int (*read)(void *, const struct 
                      void *ctx, struct err *e) {
     int i = 0, ti;
     if (!cJSON_IsObject(at->node))
-        return json_fail(at, e, "no object; expected one with the sizes per degree");
+        return json_fail(at, e, "not an object; expected one with the sizes per degree");
     for (const cJSON *x = at->node->child; x; x = x->next, i++) {
         struct json_at here = json_element(at, i, x);
         if (json_key_ignored(x->string)) continue;
@@ -117,7 +117,7 @@ int inputs_model(const struct json_at *at, const char *name, const char *stem, s
          i++) { /* for people and for the trainer: the planner only sees that they are objects */
         struct json_at free_form = json_member(at, i ? "as_built" : "architecture");
         if (free_form.node && !cJSON_IsObject(free_form.node))
-            return json_fail(&free_form, e, "no object; expected one");
+            return json_fail(&free_form, e, "not an object; expected one");
     }
     const cJSON *built = cJSON_GetObjectItemCaseSensitive(at->node, "architecture");
     if (built) {

@@ -41,7 +41,7 @@ int training_load(const char *path, const char *inputs, struct training *t, stru
     if (cJSON_IsArray(tree) || cJSON_GetObjectItemCaseSensitive(tree, "plans"))
         rc = json_fail(&root, e, "several plans; expected one");
     else if (!cJSON_IsObject(tree))
-        rc = json_fail(&root, e, "no object; expected a plan");
+        rc = json_fail(&root, e, "not an object; expected a plan");
     if (rc || json_format(&root, "sailor-plan/1", e) || inputs_load_model(&model, &k, &l) ||
         inputs_load_site(&site, &k, &l) || read_training_plan(&root, &l, t, a, e))
         rc = -1;
@@ -103,7 +103,7 @@ static int read_measured(const struct json_at *at, struct plan_entry *p, struct 
     p->measured_time_s = p->measured_peak_bytes = NAN;
     if (!at->node || json_null(at)) return 0;
     if (!cJSON_IsObject(at->node))
-        return json_fail(at, e, "no object; expected one with iteration_time_s, peak_memory_bytes");
+        return json_fail(at, e, "not an object; expected one with iteration_time_s, peak_memory_bytes");
     struct json_at time = json_member(at, "iteration_time_s"), peak = json_member(at, "peak_memory_bytes");
     if (time.node && !json_null(&time) && json_positive(&time, &p->measured_time_s, e)) return -1;
     if (peak.node && !json_null(&peak) && json_positive(&peak, &p->measured_peak_bytes, e)) return -1;
@@ -112,7 +112,7 @@ static int read_measured(const struct json_at *at, struct plan_entry *p, struct 
 
 static int read_entry(const struct json_at *at, struct lookup *k, struct known_workload **list,
                       struct plan_entry *p) {
-    if (!cJSON_IsObject(at->node)) return json_fail(at, k->e, "no object; expected a plan");
+    if (!cJSON_IsObject(at->node)) return json_fail(at, k->e, "not an object; expected a plan");
     if (json_format(at, "sailor-plan/1", k->e)) return -1;
     struct workload *w = ARENA_NEW(k->arena, struct workload), in;
     struct json_at measured = json_member(at, "measured");
@@ -181,11 +181,10 @@ int plans_load(const char *path, const char *inputs, struct plan_entry **entries
     if (measured_is_hdf5(path)) {
         int rc = load_measured(path, &k, entries, n);
         if (rc && strstr(e->text, ": schema sailor-results/"))
-            err_set(
-                e, EXIT_INPUT,
-                "%s: a file of results; expected plans, or what sailor-train measured (sailor export takes a "
-                "plan out of it)",
-                path);
+            err_set(e, EXIT_INPUT,
+                    "%s: a file of results; expected plans, or what sailor-train measured (sailor export "
+                    "extracts a plan from it)",
+                    path);
         return rc;
     }
     cJSON *tree = inputs_tree(path, NULL, a, e);

@@ -60,7 +60,7 @@ static int read_table(const struct json_at *at, const char *const *rows, int n_r
                       struct err *e) {
     if (!at->node || json_null(at)) return 0;
     if (!cJSON_IsObject(at->node))
-        return json_fail(at, e, "no object; expected one, with %s as keys", row_what);
+        return json_fail(at, e, "not an object; expected one, with %s as keys", row_what);
     int i = 0;
     for (const cJSON *x = at->node->child; x; x = x->next, i++) {
         struct json_at row = json_element(at, i, x);
@@ -68,7 +68,7 @@ static int read_table(const struct json_at *at, const char *const *rows, int n_r
         int zi = name_index(rows, n_row, x->string), j = 0;
         if (zi < 0) return json_fail(&row, e, "unknown name; expected one of %s", row_what);
         if (!cJSON_IsObject(x))
-            return json_fail(&row, e, "no object; expected one, with %s as keys", col_what);
+            return json_fail(&row, e, "not an object; expected one, with %s as keys", col_what);
         for (const cJSON *y = x->child; y; y = y->next, j++) {
             struct json_at cell = json_element(&row, j, y);
             if (json_key_ignored(y->string)) continue;
@@ -221,7 +221,7 @@ static int read_pairs(const struct json_at *at, struct site_reader *r, struct li
     struct json_at pairs = json_member(at, "pairs"), presets = json_member(at, "presets");
     int n, i = 0;
     if (presets.node && !cJSON_IsObject(presets.node))
-        return json_fail(&presets, r->e, "no object; expected one, with names of links as keys");
+        return json_fail(&presets, r->e, "not an object; expected one, with names of links as keys");
     if (!pairs.node) return 0;
     if (json_array(&pairs, 0, 10000, &n, r->e)) return -1;
     bool *measured = ARENA_ARRAY(r->arena, bool, n_slot);
@@ -266,14 +266,15 @@ static int read_intra(const struct json_at *at, struct site_reader *r) {
     r->s->intra = table;
     if (!at->node || json_null(at)) return 0;
     if (!cJSON_IsObject(at->node))
-        return json_fail(at, r->e, "no object; expected one, with GPU types as keys");
+        return json_fail(at, r->e, "not an object; expected one, with GPU types as keys");
     int i = 0, ti;
     for (const cJSON *x = at->node->child; x; x = x->next, i++) {
         struct json_at gpu = json_element(at, i, x);
         if (json_key_ignored(x->string)) continue;
         int g = name_index(r->gpu, r->s->n_gpu, x->string), j = 0;
         if (g < 0) return json_fail(&gpu, r->e, "unknown name; expected a GPU type of this site");
-        if (!cJSON_IsObject(x)) return json_fail(&gpu, r->e, "no object; expected one, with counts as keys");
+        if (!cJSON_IsObject(x))
+            return json_fail(&gpu, r->e, "not an object; expected one, with counts as keys");
         for (const cJSON *y = x->child; y; y = y->next, j++) {
             struct json_at cell = json_element(&gpu, j, y);
             if (json_key_ignored(y->string)) continue;

@@ -150,7 +150,7 @@ static int read_stage(struct reader *r, struct rows t[TABLES], const struct site
         int zone = find_name(q->zone, s, true), gpu = find_name(q->gpu, s, false), n_vm = 0;
         if (q->order != g || zone < 0 || gpu < 0 || tp_index(q->tp) < 0 || q->count < 1 ||
             q->count > COUNT_MAX)
-            return bad(r, "replica", "an entry that is no replica of this site");
+            return bad(r, "replica", "an entry that is not a replica on this site");
         while (at->vm + n_vm < t[TABLE_VM].n &&
                REC(t, TABLE_VM, vm_rec, at->vm + n_vm)->replica == at->replica + g)
             n_vm++;
@@ -285,7 +285,7 @@ static int read_rows(struct reader *r, struct rows t[TABLES], const struct job *
         if ((s == ROW_OPTIMAL || s == ROW_FEASIBLE) && out->row[i].n_plan + out->row[i].n_frontier < 1)
             return bad(r, "row/status", "a row with a plan that the file lacks");
         if (s == ROW_OPTIMAL && !is_proven(&out->row[i], out->objective))
-            return bad(r, "row/status", "a proof that the numbers beside it do not bear out");
+            return bad(r, "row/status", "a proof that the numbers next to it contradict");
     }
     for (int pass = 0; pass < 2; pass++)
         for (int i = 0; i < t[TABLE_UNIT].n; i++) {
@@ -296,7 +296,7 @@ static int read_rows(struct reader *r, struct rows t[TABLES], const struct job *
                 need_count(r, "unit/attempts", q->attempts, 0, COUNT_MAX))
                 return -1;
             if (isnan(q->lower_bound) || isnan(q->value) || !(q->gap >= 0))
-                return bad(r, "unit", "a bound, value or gap that is none");
+                return bad(r, "unit", "an impossible bound, value or gap");
             struct plan_options o;
             if (read_options(r, "unit/options", q->recompute, q->sequence_parallel, q->zero, &o)) return -1;
             struct row_result *row = &out->row[q->row];
@@ -382,10 +382,10 @@ static int same_inputs(struct reader *r, const char *stored, const char *now) {
     cJSON_DeleteItemFromObjectCaseSensitive(y, "name");
     if (!rc && !cJSON_Compare(x, y, 1)) {
         first_difference(x, y, path);
-        rc = err_set(r->e, EXIT_INPUT,
-                     "%s: was made from other inputs: %s; --resume needs the same job, model, site and "
-                     "profiles",
-                     r->file.path, describe(x, y, path, text));
+        rc = err_set(
+            r->e, EXIT_INPUT,
+            "%s: was made from different inputs: %s; --resume needs the same job, model, site and profiles",
+            r->file.path, describe(x, y, path, text));
     }
     cJSON_Delete(x);
     cJSON_Delete(y);
@@ -464,7 +464,7 @@ static int read_file(struct reader *r, const struct job *job, struct results *ou
     out->n_row = t[TABLE_ROW].n;
     if (job) {
         if (same_inputs(r, out->inputs_json, job->json)) return -1;
-        if (job->n_pool != out->n_row) return bad(r, "row", "another number of pool rows than the job");
+        if (job->n_pool != out->n_row) return bad(r, "row", "not as many pool rows as the job");
         out->job = job;
     } else {
         struct job *names = ARENA_NEW(r->a, struct job);

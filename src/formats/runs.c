@@ -237,6 +237,6 @@ int runs_read(const char *file, const char *text, struct measured_run **runs, in
         if (read_row(&r, &(*runs)[*n], a)) return -1;
         ++*n;
     }
-    if (!*n) return err_set(e, EXIT_INPUT, "%s: a header and no runs; expected some", file);
+    if (!*n) return err_set(e, EXIT_INPUT, "%s: a header but no runs; expected at least one", file);
     return 0;
 }

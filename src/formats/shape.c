@@ -297,7 +297,7 @@ int shape_write_profile(struct text *t, const struct model *m, const struct devi
         shape.sequence_parallel = o->sequence_parallel;
     }
     if (element < 0)
-        return err_set(e, EXIT_INPUT, "GPU %s has no units for %s; expected a type that it multiplies",
+        return err_set(e, EXIT_INPUT, "GPU %s has no units for %s; expected a type in which it can multiply",
                        d->name, dtype);
     text_add(t, "{\n  \"format\": \"sailor-profile/1\",\n  \"source\": ");
     text_add(t, "\"estimated from the data sheet, framework %s, products in %s; not measured\",\n", f->name,

@@ -163,7 +163,7 @@ static int read_header(struct catalog *c, const struct kind *k, char *line, stru
     if (c->d->ask->spot && k == &skypilot && r->column[SPOT_PRICE] < 0)
         return err_set(c->e, EXIT_INPUT, "%s:1: no column SpotPrice; expected one, for --spot", c->file);
     if (k == &skypilot && r->column[ZONE] < 0)
-        draft_note(c->d, "%s: has no zones: its regions stand for them", c->file);
+        draft_note(c->d, "%s: has no zones: its regions are used instead", c->file);
     return 0;
 }
 
@@ -241,7 +241,7 @@ static int check_wishes(const struct catalog *c, const struct wish *w, int n) {
     }
     if (found || !n) return 0;
     return err_set(c->e, EXIT_INPUT,
-                   "%s: has no zone or region %s; expected --zones %s=ITS for the one that it is", c->file,
+                   "%s: has no zone or region %s; expected --zones %s=ITS to say which one it is", c->file,
                    w[0].ours, w[0].ours);
 }
 
@@ -274,7 +274,7 @@ static void put_price(struct catalog *c, const struct wish *w, int z, int g, int
     if (!best) return;
     d->usd[z][g] = best->usd;
     if (dearer)
-        draft_note(d, "%s: %s in %s: of several offers with %d GPUs the cheapest, %s", c->file,
+        draft_note(d, "%s: %s in %s: the cheapest of several offers with %d GPUs, %s", c->file,
                    d->gpu[g].name, d->zone[z], size, *best->instance ? best->instance : "the GPU alone");
 }
 
@@ -286,8 +286,9 @@ static int put_type(struct catalog *c, const struct wish *w, int n, const struct
     int g = draft_gpu(d, as, size, c->file, c->e);
     if (g < 0) return -1;
     if (size != d->gpu[g].gpus_per_node)
-        draft_note(d, "%s: no offer has the %d %s of a node of this site; the price is that of %d", c->file,
-                   d->gpu[g].gpus_per_node, as->name, size);
+        draft_note(
+            d, "%s: no offer has %d %s like the nodes of this site; the price is that of an offer with %d",
+            c->file, d->gpu[g].gpus_per_node, as->name, size);
     for (int k = 0; k < n; k++) {
         int z = draft_zone(d, w[k].ours, c->file, c->e);
         if (z < 0) return -1;
@@ -305,9 +306,9 @@ static void say_traps(const struct catalog *c) {
         draft_note(d, "%s: %s with a placeholder for a %s left out (line %d: %g USD)", c->file,
                    draft_count(d, c->placeholder, "row"), what, c->placeholder_line, c->placeholder_usd);
     if (c->parts)
-        draft_note(d, "%s: %s with a part of a GPU left out", c->file, draft_count(d, c->parts, "row"));
+        draft_note(d, "%s: %s with a fraction of a GPU left out", c->file, draft_count(d, c->parts, "row"));
     if (c->hostless)
-        draft_note(d, "%s: %s with a GPU and no instance: the price lacks that of the host", c->file,
+        draft_note(d, "%s: %s with a GPU but no instance: the price does not include the host", c->file,
                    draft_count(d, c->hostless, "row"));
     if (c->unknown)
         draft_note(d, "%s: %s left out: %s", c->file, draft_count(d, c->unknown, "row"), c->first_unknown);

@@ -207,7 +207,7 @@ static int read_phi(struct config_reader *r) {
         flag_or(r, "qk_layernorm", false, &normed) || head_size(r, 0))
         return -1;
     struct json_at at = json_member(&r->root, "qk_layernorm");
-    if (normed) return json_fail(&at, r->e, "true; expected false, what phi-1, 1.5 and 2 have");
+    if (normed) return json_fail(&at, r->e, "true; expected false, as in phi-1, 1.5 and 2");
     x->qkv_biases = x->out_biases = x->ffn_biases = x->head_bias = x->one_norm = true;
     return 0;
 }
@@ -251,7 +251,8 @@ static int read_name(struct config_reader *r) {
 static int read_config(struct config_reader *r) {
     struct json_at type = json_member(&r->root, "model_type");
     const char *names = "";
-    if (!cJSON_IsObject(r->root.node)) return json_fail(&r->root, r->e, "no object; expected a config.json");
+    if (!cJSON_IsObject(r->root.node))
+        return json_fail(&r->root, r->e, "not an object; expected a config.json");
     for (int i = 0; i < FAMILY_N; i++)
         names = arena_printf(r->a, "%s%s%s", names, i ? ", " : "", families[i].name);
     if (json_string(&type, &r->c->words.family, r->a, r->e)) return -1;
@@ -260,8 +261,8 @@ static int read_config(struct config_reader *r) {
         return read_name(r) || families[i].read(r) ? -1 : 0;
     }
     return json_fail(&type, r->e,
-                     "family \"%.40s\" is not known; expected one of %s. Of another one a model file can be "
-                     "written by hand: its widths, heads, biases and what is tied (docs/formats.md)",
+                     "unknown family \"%.40s\"; expected one of %s. For another one, write a model file by "
+                     "hand: its widths, heads, biases and what is tied (docs/formats.md)",
                      r->c->words.family, names);
 }
 

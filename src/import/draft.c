@@ -359,11 +359,11 @@ void draft_note_gaps(struct draft *d) {
             if (!linked(d, z, g)) no_link = add_name(no_link, links++, d, z, g);
         }
     if (prices)
-        draft_note(d, "no price is known of %s: null (--skypilot or --gpuhunt read catalogs)",
+        draft_note(d, "no price is known for %s: null (--skypilot or --gpuhunt read catalogs)",
                    end_list(no_price, prices, d->a));
     if (links)
         draft_note(d,
-                   "no link is known of %s to itself: no data or pipeline parallelism there "
-                   "(--nccl-tests or sailor-train netbench measure links, --preset takes a data sheet's)",
+                   "no link is known from %s to itself: no data or pipeline parallelism there (--nccl-tests "
+                   "or sailor-train netbench measure links, --preset takes a data sheet's)",
                    end_list(no_link, links, d->a));
 }

@@ -119,15 +119,15 @@ static void keep_name(struct draft *d, struct draft_alias *x, const char *name) 
     x->bytes = given && opt_number(given, &GiB) && GiB >= 0.001 && GiB < 1e6 ? GiB * 0x1p30 : x->said_bytes;
     if (isnan(x->bytes) || !import_safe_name(name)) {
         x->why = arena_printf(d->a,
-                              "no GPU \"%.60s\" among the data sheets, and no memory known of it; %s--map "
-                              "%.60s=TYPE says which it is, --memory %.60s=GiB what it has",
+                              "no data sheet for GPU \"%.60s\", and its memory is unknown; %s--map "
+                              "%.60s=TYPE says which type it is, --memory %.60s=GiB how much memory it has",
                               name, hint, x->said, name);
         return;
     }
     x->name = name;
-    x->remark = arena_printf(
-        d->a, "no data sheet of a GPU \"%.60s\": its name is kept; %s--map %.60s=TYPE takes another", name,
-        hint, x->said);
+    x->remark =
+        arena_printf(d->a, "no data sheet for GPU \"%.60s\": its name is kept; %s--map %.60s=TYPE renames it",
+                     name, hint, x->said);
 }
 
 static void settle(struct draft *d, struct draft_alias *x) {
@@ -148,7 +148,7 @@ static void settle(struct draft *d, struct draft_alias *x) {
         if (c.n == 1) {
             x->name = c.d[0]->d.name;
             x->bytes = c.d[0]->d.memory_bytes;
-            x->remark = arena_printf(d->a, "\"%.60s\" is taken for %s (--map %.60s=TYPE for another)",
+            x->remark = arena_printf(d->a, "\"%.60s\" is taken to be %s (--map %.60s=TYPE changes this)",
                                      x->said, x->name, x->said);
         } else if (c.n > 1) {
             const char *list = "";

@@ -110,7 +110,7 @@ int import_run(const char *dir, const char *facts, const char *out, struct err *
     size_t size;
     m.last = &m.first;
     if (stat(dir, &st) || !S_ISDIR(st.st_mode))
-        return err_set(e, EXIT_INPUT, "%.250s: no directory; expected one", dir);
+        return err_set(e, EXIT_INPUT, "%.250s: not a directory; expected one", dir);
     if (!facts) {
         const char *inputs = inputs_dir(NULL, &m.arena, e);
         if (!inputs) {

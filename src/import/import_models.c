@@ -15,7 +15,7 @@ enum { TIMES_MAX = 4096 };
 
 /** Members "0", "1", ... of an object, in numerical order whatever their order in the file. */
 int import_layers(const struct json_at *at, const cJSON *node[LAYERS_MAX], int *n, struct err *e) {
-    if (!cJSON_IsObject(at->node)) return json_fail(at, e, "no object; expected one with layers as keys");
+    if (!cJSON_IsObject(at->node)) return json_fail(at, e, "not an object; expected one with layers as keys");
     int i = 0, count = cJSON_GetArraySize(at->node);
     if (count < 1 || count > LAYERS_MAX)
         return json_fail(at, e, "%d layers; expected 1 to %d", count, LAYERS_MAX);
@@ -57,7 +57,8 @@ static int read_sizes_of(const struct json_at *at, int ti, struct sizes *s, stru
 }
 
 int import_read_sizes(const struct json_at *at, struct import *m) {
-    if (!cJSON_IsObject(at->node)) return json_fail(at, m->e, "no object; expected one with models as keys");
+    if (!cJSON_IsObject(at->node))
+        return json_fail(at, m->e, "not an object; expected one with models as keys");
     m->n_sizes = 0;
     m->sizes = ARENA_ARRAY(&m->arena, struct sizes, cJSON_GetArraySize(at->node));
     int i = 0;
@@ -70,7 +71,7 @@ int import_read_sizes(const struct json_at *at, struct import *m) {
                 &model, m->e,
                 "model without an entry in the facts file; expected its sizes under /models there");
         if (!cJSON_IsObject(x))
-            return json_fail(&model, m->e, "no object; expected one with degrees as keys");
+            return json_fail(&model, m->e, "not an object; expected one with degrees as keys");
         int j = 0;
         for (const cJSON *y = x->child; y; y = y->next, j++) {
             struct json_at tp = json_element(&model, j, y);
@@ -172,7 +173,7 @@ static cJSON *read_times_row(const struct json_at *at, int micro_batch, int ti, 
 static int read_times(const struct json_at *at, const struct sizes *s, struct times *t, int *n,
                       struct import *m) {
     if (!cJSON_IsObject(at->node))
-        return json_fail(at, m->e, "no object; expected one with microbatch sizes as keys");
+        return json_fail(at, m->e, "not an object; expected one with microbatch sizes as keys");
     int i = 0;
     for (const cJSON *x = at->node->child; x; x = x->next, i++) {
         struct json_at mb = json_element(at, i, x);
@@ -181,7 +182,8 @@ static int read_times(const struct json_at *at, const struct sizes *s, struct ti
         snprintf(spelled, sizeof spelled, "%d", size);
         if (strcmp(spelled, x->string) != 0 || size < 1 || size > 65536)
             return json_fail(&mb, m->e, "not a microbatch size; expected \"1\" to \"65536\"");
-        if (!cJSON_IsObject(x)) return json_fail(&mb, m->e, "no object; expected one with degrees as keys");
+        if (!cJSON_IsObject(x))
+            return json_fail(&mb, m->e, "not an object; expected one with degrees as keys");
         for (const cJSON *y = x->child; y; y = y->next, j++) {
             struct json_at tp = json_element(&mb, j, y);
             int ti = import_degree(y->string);
@@ -220,12 +222,13 @@ int import_read_profile(const struct json_at *at, const char *published, const c
 
 /** model -> GPU type -> ... */
 int import_read_times(const struct json_at *at, const char *file, struct import *m) {
-    if (!cJSON_IsObject(at->node)) return json_fail(at, m->e, "no object; expected one with models as keys");
+    if (!cJSON_IsObject(at->node))
+        return json_fail(at, m->e, "not an object; expected one with models as keys");
     int i = 0;
     for (const cJSON *x = at->node->child; x; x = x->next, i++) {
         struct json_at model = json_element(at, i, x);
         if (!cJSON_IsObject(x))
-            return json_fail(&model, m->e, "no object; expected one with GPU types as keys");
+            return json_fail(&model, m->e, "not an object; expected one with GPU types as keys");
         int j = 0;
         for (const cJSON *y = x->child; y; y = y->next, j++) {
             struct json_at gpu = json_element(&model, j, y);

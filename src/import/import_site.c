@@ -38,7 +38,7 @@ static int read_links(const struct json_at *at, int level, int path[6], bool equ
         return 0;
     }
     if (!cJSON_IsObject(at->node))
-        return json_fail(at, m->e, "no object; expected one with keys among %s", what[level % 3]);
+        return json_fail(at, m->e, "not an object; expected one with keys among %s", what[level % 3]);
     int i = 0;
     for (const cJSON *x = at->node->child; x; x = x->next, i++) {
         struct json_at here = json_element(at, i, x);
@@ -55,14 +55,15 @@ static int read_links(const struct json_at *at, int level, int path[6], bool equ
 int import_read_intra(const struct json_at *at, cJSON **tree, struct import *m) {
     struct link table[GPUS_MAX * TP_N] = {{0}};
     if (!cJSON_IsObject(at->node))
-        return json_fail(at, m->e, "no object; expected one with GPU types as keys");
+        return json_fail(at, m->e, "not an object; expected one with GPU types as keys");
     int i = 0;
     for (const cJSON *x = at->node->child; x; x = x->next, i++) {
         struct json_at gpu = json_element(at, i, x);
         int g = name_index(m->gpu, m->n_gpu, x->string), j = 0;
         if (g < 0)
             return json_fail(&gpu, m->e, "unknown name; expected one of the GPU types of the facts file");
-        if (!cJSON_IsObject(x)) return json_fail(&gpu, m->e, "no object; expected one with counts as keys");
+        if (!cJSON_IsObject(x))
+            return json_fail(&gpu, m->e, "not an object; expected one with counts as keys");
         for (const cJSON *y = x->child; y; y = y->next, j++) {
             struct json_at cell = json_element(&gpu, j, y);
             int ti = import_degree(y->string);
@@ -87,13 +88,15 @@ int import_read_egress(const struct json_at *at, cJSON **tree, struct import *m)
     double usd[ZONES_MAX][ZONES_MAX];
     for (int z = 0; z < ZONES_MAX; z++)
         for (int y = 0; y < ZONES_MAX; y++) usd[z][y] = NAN;
-    if (!cJSON_IsObject(at->node)) return json_fail(at, m->e, "no object; expected one with zones as keys");
+    if (!cJSON_IsObject(at->node))
+        return json_fail(at, m->e, "not an object; expected one with zones as keys");
     int i = 0;
     for (const cJSON *x = at->node->child; x; x = x->next, i++) {
         struct json_at from = json_element(at, i, x);
         int z = name_index(m->zone, m->n_zone, x->string), j = 0;
         if (z < 0) return json_fail(&from, m->e, "unknown name; expected one of the zones of the facts file");
-        if (!cJSON_IsObject(x)) return json_fail(&from, m->e, "no object; expected one with zones as keys");
+        if (!cJSON_IsObject(x))
+            return json_fail(&from, m->e, "not an object; expected one with zones as keys");
         for (const cJSON *y = x->child; y; y = y->next, j++) {
             struct json_at to = json_element(&from, j, y);
             int t = name_index(m->zone, m->n_zone, y->string);

@@ -25,7 +25,7 @@ static int read_profile(const struct json_at *at, const char *model, const char 
     if (import_layers(at, node, &n_layer, m->e)) return -1;
     struct json_at first = json_element(at, 0, node[0]);
     if (!cJSON_IsObject(node[0]))
-        return json_fail(&first, m->e, "no object; expected one with microbatch sizes as keys");
+        return json_fail(&first, m->e, "not an object; expected one with microbatch sizes as keys");
     struct size *size = ARENA_ARRAY(&m->arena, struct size, cJSON_GetArraySize(node[0]) + 1);
     for (const cJSON *x = node[0]->child; x; x = x->next, i++) {
         struct json_at here = json_element(&first, i, x);

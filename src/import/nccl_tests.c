@@ -282,7 +282,7 @@ static int end_of(struct draft *d, const char *text, const char *option, int *zo
     for (int i = 0; i < d->n_device; i++)
         if (!strcmp(d->device[i].d.name, as->name) && d->device[i].sheet)
             return (*gpu = draft_gpu(d, as, d->device[i].d.gpus_per_node, option, e)) < 0 ? -1 : 0;
-    return err_set(e, EXIT_INPUT, "%s %s: no such GPU type in the site, and no data sheet of it", option,
+    return err_set(e, EXIT_INPUT, "%s %s: no such GPU type in the site, and no data sheet for it", option,
                    text);
 }
 
@@ -344,7 +344,7 @@ static int put_link(const struct output *o, double factor, const int zone[2], co
     draft_note(
         d, "%s: %s in %s to %s in %s, n = %d: up to %.4g GB/s%s", o->file, d->gpu[gpu[0]].name,
         d->zone[zone[0]], d->gpu[gpu[1]].name, d->zone[zone[1]], k, measured.peak_Bps / 1e9,
-        shares ? "; fewer GPUs are taken to get their share of it (measure them with fewer ranks on a node)"
+        shares ? "; fewer GPUs are assumed to get their share of it (measure them with fewer ranks on a node)"
                : "");
     return 0;
 }
@@ -376,8 +376,8 @@ static int put(struct output *o) {
         return -1;
     if (device && device->name && strcmp(device->name, d->gpu[gpu[0]].name) &&
         strcmp(device->name, d->gpu[gpu[1]].name))
-        draft_note(d, "%s: ran on \"%s\", %s, and is taken for a link of %s", o->file, o->device,
-                   device->name, d->gpu[gpu[0]].name);
+        draft_note(d, "%s: ran on \"%s\", %s, but is taken as a link of %s", o->file, o->device, device->name,
+                   d->gpu[gpu[0]].name);
     if (o->n_host == 1 && (zone[0] != zone[1] || gpu[0] != gpu[1]))
         return err_set(o->e, EXIT_INPUT, "%s: ran on one node; expected no --to, or one in the same place",
                        o->file);

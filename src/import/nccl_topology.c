@@ -148,7 +148,7 @@ static int begin(struct reader *r, struct node *n, const struct tag *t) {
         return count_gpu(r, n, NULL);
     if (!strcmp(t->name, "nvlink") && n->n_gpu && count) {
         long links = strtol(count, NULL, 10);
-        if (links < 0 || links > 1000) return fail(r, "nvlink: count is no number of links");
+        if (links < 0 || links > 1000) return fail(r, "nvlink: count is not a number of links");
         n->gpu[n->n_gpu - 1].links += (int)links;
     }
     if (!strcmp(t->name, "net") && speed) {
@@ -193,11 +193,11 @@ static int put_type(struct reader *r, const struct node *n, int first) {
     int g = draft_gpu(d, as, count, r->file, r->e);
     if (g < 0) return -1;
     if (d->gpu[g].gpus_per_node != count)
-        draft_note(d, "%s: %d %s in this node; the site says %d and keeps it", r->file, count, as->name,
+        draft_note(d, "%s: %d %s in this node; the site says %d, which is kept", r->file, count, as->name,
                    d->gpu[g].gpus_per_node);
     draft_note(d,
-               "%s: %d %s, %d NVLinks each, %s of %g Gb/s; none of this was measured, and it "
-               "becomes no link (--nccl-tests)",
+               "%s: %d %s, %d NVLinks each, %s of %g Gb/s; none of this was measured, so it gives no link "
+               "(--nccl-tests does)",
                r->file, count, as->name, links, draft_count(d, n->nets, "network device"),
                n->net_Mbps / 1000);
     return 0;

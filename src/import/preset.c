@@ -178,7 +178,7 @@ int draft_preset_links(struct draft *d, const char *list, const char *links, str
     if (sheets && !everywhere) {
         put_sheets(d, list, links);
         draft_note(d, "links inside a zone are those of data sheets where none was measured%s",
-                   d->n_zone > 1 ? "; they know none between zones" : "");
+                   d->n_zone > 1 ? "; they have none between zones" : "");
         draft_source(d, "links inside zones: data sheets (inputs/devices.json)");
     }
     for (int k = 0; (name = entry(list, k, d->a)); k++)

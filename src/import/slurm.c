@@ -352,10 +352,10 @@ int draft_slurm(struct draft *d, const char *file, const char *text, struct err 
         draft_note(d, "%s: %d of %s left out: not in partition %s", file, c.elsewhere,
                    draft_count(d, c.nodes, "node"), d->ask->partition);
     if (c.unplaced)
-        draft_note(d, "%s: %s with GPUs left out: %s is in no switch of the topology", file,
+        draft_note(d, "%s: %s with GPUs left out: %s is under no switch of the topology", file,
                    draft_count(d, c.unplaced, "node"), c.first_unplaced);
     if (c.slices)
-        draft_note(d, "%s: %s left out (%s): a slice is no GPU to plan with", file,
+        draft_note(d, "%s: %s left out (%s): plans cannot use slices", file,
                    draft_count(d, c.slices, "MIG slice"), c.first_slice);
     if (settle(&c)) return -1;
     if (!c.n_kind)

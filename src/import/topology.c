@@ -124,7 +124,7 @@ static int yaml_line(struct fabric *f, struct yaml *y, char *line, int number) {
     if (*line == '#') *line = '\0';
     for (size_t n = strlen(line); n && isspace((unsigned char)line[n - 1]);) line[--n] = '\0';
     if (!*line || !strncmp(line, "---", 3) || !strcmp(line, "...")) return 0;
-    if (strchr(line, '\t')) return fail(f, number, "a tab; expected spaces, as YAML wants");
+    if (strchr(line, '\t')) return fail(f, number, "a tab; expected spaces, as YAML requires");
     while (*item == ' ') item++;
     bool begins = item[0] == '-' && item[1] == ' ';
     if (begins) item += 2;
@@ -193,7 +193,7 @@ static int join(struct fabric *f) {
     for (int i = 0; i < f->n; i++) {
         int level = 0;
         for (int p = f->sw[i].nodes ? i : -1; p >= 0; p = f->sw[p].parent, level++) {
-            if (level > DEPTH_MAX) return fail(f, f->sw[i].line, "switches above each other without end");
+            if (level > DEPTH_MAX) return fail(f, f->sw[i].line, "switches above each other in a circle");
             if (f->sw[p].level < level) f->sw[p].level = level;
         }
     }
@@ -263,11 +263,11 @@ int draft_topology(struct draft *d, const char *file, const char *text, struct e
     int level;
     f.sw = ARENA_ARRAY(d->a, struct fabric_switch, SWITCHES_MAX);
     if (read_text(&f, text, &y) || join(&f) || choose_level(&f, &level) || place_nodes(&f, level)) return -1;
-    draft_note(
-        d,
-        "%s: %d zone%s, by the switches of level %d%s; Slurm knows no bandwidth: links have to be measured",
-        file, zones_at(&f, level), zones_at(&f, level) == 1 ? "" : "s", level,
-        y.topologies > 1 ? arena_printf(d->a, " of topology %d of %d", y.chosen, y.topologies) : "");
+    draft_note(d,
+               "%s: %d zone%s, by the switches of level %d%s; Slurm does not know bandwidths: links have to "
+               "be measured",
+               file, zones_at(&f, level), zones_at(&f, level) == 1 ? "" : "s", level,
+               y.topologies > 1 ? arena_printf(d->a, " of topology %d of %d", y.chosen, y.topologies) : "");
     draft_source(d, "zones: Slurm's topology (%s)", file);
     return 0;
 }

@@ -197,7 +197,7 @@ static void zsh_arguments(const struct opt_command *c, const char *f, bool lists
     } else if (names_of(c) && lists) {
         fprintf(out, "        '*:%s:%s_names %s'", names_of(c), f, names_of(c));
     } else {
-        fprintf(out, c->max_files ? "        '*:file:_files'" : "        '--help[this text]'");
+        fprintf(out, c->max_files ? "        '*:file:_files'" : "        '--help[show this help]'");
     }
     fprintf(out, "\n");
 }
@@ -223,11 +223,12 @@ static void write_zsh(const char *program, const struct opt_command *const *comm
         zsh_text(command[i]->about, out);
         fprintf(out, "'\n");
     }
-    fprintf(out,
-            "        'help:help, also of a command'\n        'version:version and build features'\n"
-            "        'completion:a script that completes command lines'\n    )\n"
-            "    if (( CURRENT == 2 )); then\n        _describe command commands\n        return\n    fi\n"
-            "    local command=$words[2]\n    shift words\n    (( CURRENT-- ))\n    case $command in\n");
+    fprintf(
+        out,
+        "        'help:show help, also for a command'\n        'version:show version and build features'\n"
+        "        'completion:print a script that completes command lines'\n    )\n"
+        "    if (( CURRENT == 2 )); then\n        _describe command commands\n        return\n    fi\n"
+        "    local command=$words[2]\n    shift words\n    (( CURRENT-- ))\n    case $command in\n");
     for (int i = 0; i < n; i++) {
         fprintf(out, "    %s)\n        _arguments \\\n", command[i]->name);
         for (int k = 0; k < command[i]->n_opt; k++) zsh_option(&command[i]->opts[k], f, lists, out);

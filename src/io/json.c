@@ -111,7 +111,7 @@ static int scan_number(struct scan *s, const struct json_at *at) {
     if (*s->p == '-') s->p++;
     if (!is_digit(s)) return scan_fail(s, at, "no digit after '-'; expected a number");
     if (*s->p == '0' && s->p + 1 < s->end && s->p[1] >= '0' && s->p[1] <= '9')
-        return scan_fail(s, at, "number with a leading zero; expected it without");
+        return scan_fail(s, at, "number with a leading zero; expected none");
     while (is_digit(s)) s->p++;
     if (s->p < s->end && *s->p == '.') {
         s->p++;

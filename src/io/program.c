@@ -88,10 +88,10 @@ static void print_help(const struct program *p) {
         int n = stop ? (int)(stop - about) : (int)strlen(about);
         print_about(p->command[i].command->name, about, n && about[n - 1] == '.' ? n - 1 : n);
     }
-    printf("  help        this text, or `%s help COMMAND`\n"
-           "  version     version and build features (also --version)\n"
-           "  completion  bash|zsh: a script that completes command lines\n\n%s",
-           p->name, p->end);
+    printf("  help        Show this text, or with a COMMAND the help of that command\n"
+           "  version     Show version and build features (also --version)\n"
+           "  completion  Print a script that completes command lines, for bash or zsh\n\n%s",
+           p->end);
 }
 
 static void print_version(const struct program *p) {

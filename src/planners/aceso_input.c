@@ -46,7 +46,7 @@ static int read_ops(const struct json_at *at, const struct workload *w, int gpu,
     if (json_name(&type, &w->site->gpu[gpu].name, 1, "the name of the file", &chosen, e)) return -1;
     if (!(o->intra_GBps = json_reals(&intra, LINK_SIZES, 0, 1e12, a, e))) return -1;
     for (int k = 0; k < LINK_SIZES; k++)
-        if (o->intra_GBps[k] <= 0) return json_fail(&intra, e, "a speed of 0; expected speeds above");
+        if (o->intra_GBps[k] <= 0) return json_fail(&intra, e, "a speed of 0; expected speeds above 0");
     if (json_array(&names, 3, OPS_LISTED_MAX, &o->n_listed, e)) return -1;
     o->name = ARENA_ARRAY(a, const char *, o->n_listed);
     for (const cJSON *x = names.node->child; x; x = x->next, i++) {

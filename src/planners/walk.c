@@ -18,7 +18,7 @@ struct walk {
 static const char *why_none(const struct walk *w, const struct answer *x, struct arena *a) {
     if (!x->n) return "the planner proposes nothing";
     return arena_printf(a,
-                        "none of the %d plans proposed will do: %d out of memory, %d over the budget, %d "
+                        "none of the %d proposed plans will do: %d out of memory, %d over the budget, %d "
                         "below the floor, %d that cannot be estimated",
                         x->n, w->n[OUT_OF_MEMORY], w->n[OVER_BUDGET], w->n[BELOW_FLOOR], w->n[BROKEN]);
 }

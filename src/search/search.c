@@ -150,7 +150,8 @@ static int adopt_units(struct engine *x, struct err *e) {
                                           x->p->objective == OBJECTIVE_COST ? u->cost_lb : u->time_lb};
         else if (r->micro_batch_size != m || r->data_parallel != u->D ||
                  !plan_options_equal(&r->options, &x->s->mb[u->mb].w->options))
-            return err_set(e, EXIT_INPUT, "the file to resume lists other work units than this job");
+            return err_set(e, EXIT_INPUT,
+                           "the file to resume lists different work units from those of this job");
         else if (r->status == UNIT_TODO)
             *(x->p->objective == OBJECTIVE_COST ? &u->cost_lb : &u->time_lb) = r->lower_bound;
         u->result = r;

@@ -38,8 +38,8 @@ int arch_check_parts(const struct arch *a, unsigned has, const char *who, struct
     for (int i = 0; i < PARTS; i++)
         if (lacks >> i & 1)
             return err_set(e, EXIT_INPUT,
-                           "backend %s: the model has %s, which is not built; expected --backend cpu", who,
-                           arch_part_name[i]);
+                           "backend %s: the model has %s, which is not supported; expected --backend cpu",
+                           who, arch_part_name[i]);
     return 0;
 }
 

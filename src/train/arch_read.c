@@ -45,7 +45,7 @@ static int real(const struct json_at *at, const char *key, double lo, double hi,
 static int must_be_true(const struct json_at *at, const char *key, struct err *e) {
     struct json_at here = json_member(at, key);
     if (!here.node || cJSON_IsTrue(here.node)) return 0;
-    return json_fail(&here, e, "is not built; expected true");
+    return json_fail(&here, e, "is not supported; expected true");
 }
 
 static int read_scaling(const struct json_at *at, struct rotary *r, struct err *e) {
@@ -121,7 +121,7 @@ static int read_parts(const struct json_at *at, struct arch *a, struct err *e) {
 }
 
 static int refuse(const struct model *m, const char *key, struct err *e) {
-    return err_set(e, EXIT_INPUT, "model %s: /transformer/%s: is not built; expected a model without",
+    return err_set(e, EXIT_INPUT, "model %s: /transformer/%s: is not supported; expected a model without it",
                    m->name, key);
 }
 

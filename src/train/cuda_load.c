@@ -33,7 +33,7 @@ int cuda_load(const char *path, struct cuda_functions *f, struct err *e) {
     char found[4000];
     *f = (struct cuda_functions){0};
     if (!path && cuda_find(found, sizeof found))
-        return err_set(e, EXIT_INPUT, "backend cuda: not in this build: no %s beside the program", name);
+        return err_set(e, EXIT_INPUT, "backend cuda: not in this build: no %s next to the program", name);
     if (!path && !getenv("SAILOR_TRAIN_CUDA") && !dlopen("libcuda.so.1", RTLD_LAZY))
         return err_set(e, EXIT_INPUT, "backend cuda: no CUDA driver on this machine (libcuda.so.1)");
     if (!path) path = found;

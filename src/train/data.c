@@ -99,7 +99,7 @@ static int walk(struct data *d, const char *path, const char *sizes, const char 
     }
     if (at == d->n) return 0;
     return err_set(e, EXIT_INPUT,
-                   "%s: sequences of %llu tokens; expected %zu, those of the .bin file beside it", path,
+                   "%s: sequences of %llu tokens; expected %zu, those of the .bin file next to it", path,
                    (unsigned long long)at, d->n);
 }
 

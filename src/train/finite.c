@@ -77,7 +77,8 @@ int finite_explain(struct trainer *t, const struct mpx *world, struct err *e) {
     int first = f.order, rc = 0;
     if (world->comm) MPI_Allreduce(&f.order, &first, 1, MPI_INT, MPI_MIN, world->comm->mpi);
     if (first == INT_MAX) /* it belonged to a microbatch that has made room for another one */
-        return err_set(e, EXIT_INTERNAL, "no tensor that is still held in step %ld has it", t->step);
+        return err_set(e, EXIT_INTERNAL,
+                       "none of the tensors that are still held in step %ld has such an element", t->step);
     if (f.order == first) /* the line of the lowest of the ranks that found it */
         rc = err_set(e, EXIT_INTERNAL,
                      "layer%d/%s (%s) is the first tensor that is not finite, in step %ld on rank %d",

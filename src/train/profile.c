@@ -279,8 +279,7 @@ static void write_text(const struct profiler *p, struct text *t) {
     gethostname(host, sizeof host - 1);
     snprintf(source, sizeof source,
              "measured: sailor-train %s profile, backend %s on %s (%s), %d ranks at work; median of %d, "
-             "spread: between the "
-             "quartiles",
+             "spread: interquartile range",
              program_version(), p->backend.name, host, p->backend.device, p->mpx.size, o.repeat);
     text_add(t, "{\n  \"format\": \"sailor-profile/1\",\n  \"source\": ");
     text_string(t, source);

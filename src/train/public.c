@@ -209,7 +209,7 @@ const struct st_tensor *public_find(const struct st_file *f, const struct arch *
         err_set(e, EXIT_INPUT, "%s: no tensor %s; expected one of %zu x %zu numbers", f->path, p->name,
                 p->rows, p->columns);
     } else if (p->absent) {
-        err_set(e, EXIT_INPUT, "%s: %s: the model has no such tensor; expected a file without", t->path,
+        err_set(e, EXIT_INPUT, "%s: %s: the model has no such tensor; expected a file without it", t->path,
                 t->name);
     } else if (t->dims != p->dims || t->shape[0] != p->rows || t->shape[1] != p->columns) {
         err_set(e, EXIT_INPUT, "%s: %s: %zu x %zu; expected %zu x %zu", t->path, t->name, t->shape[0],

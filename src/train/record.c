@@ -170,7 +170,7 @@ void record_print_summary(const struct measure *m, FILE *out) {
     }
     fprintf(out, "iteration %.5f s, %.0f tokens/s, loss %.5f, peak memory %.4f GiB\n", iteration_s,
             m->tokens_per_step / iteration_s, loss, peak_GiB);
-    fprintf(out, "time of a rank, mean:");
+    fprintf(out, "mean time of a rank:");
     for (int p = 0; p < PHASE_N; p++)
         fprintf(out, " %s %.1f %%%s", phase_name[p], 100 * phase_s[p] / all_s, p + 1 < PHASE_N ? "," : "\n");
 }

@@ -174,7 +174,8 @@ static int load_plan(struct run_session *j, struct err *e) {
     if (plan_parts(j->training.plan) > 1)
         return err_set(e, EXIT_INPUT, "%s: /virtual_stages: not built; expected a plan without", j->path);
     if (chosen->sequence_parallel)
-        return err_set(e, EXIT_INPUT, "%s: /sequence_parallel: not built; expected a plan without", j->path);
+        return err_set(e, EXIT_INPUT, "%s: /sequence_parallel: not supported; expected a plan without it",
+                       j->path);
     while (train_dtypes[j->dtype] && strcmp(j->training.dtype, train_dtypes[j->dtype])) j->dtype++;
     if (!train_dtypes[j->dtype])
         return err_set(e, EXIT_INPUT, "%s: /dtype: \"%s\"; expected \"fp32\" or \"bf16\"", j->path,
@@ -366,7 +367,7 @@ static int train(struct run_session *j, struct err *e) {
     long before = j->trainer.step;
     j->saved_s = now_s();
     if (o.trace_step && (o.trace_step <= before || o.trace_step > before + o.steps))
-        return err_set(e, EXIT_INPUT, "run: --trace-step %d; expected one of this run's, %ld to %ld",
+        return err_set(e, EXIT_INPUT, "run: --trace-step %d; expected a step of this run, %ld to %ld",
                        o.trace_step, before + 1, before + o.steps);
     for (int done = 0; done < o.steps && !stop;) {
         if (one_step(j, done, &stop, e)) return end_early(j, "loss not finite", e);
@@ -394,7 +395,7 @@ static int check_options(struct run_session *j, struct err *e) {
     if (o.steps && o.until) return err_set(e, EXIT_INPUT, "run: --steps and --until; expected one of them");
     if (cadence_read(&j->cadence, o.every, o.mtbf, e)) return -1;
     if (!o.schedule && (o.rate_steps || o.rate_decay))
-        return err_set(e, EXIT_INPUT, "run: --rate-%s with --schedule constant; expected another one",
+        return err_set(e, EXIT_INPUT, "run: --rate-%s with --schedule constant; expected another schedule",
                        o.rate_steps ? "steps" : "decay");
     if (o.rate_decay && o.schedule != RATE_WSD)
         return err_set(e, EXIT_INPUT, "run: --rate-decay with --schedule %s; expected wsd",
@@ -408,7 +409,8 @@ static int check_options(struct run_session *j, struct err *e) {
     const char *to[] = {o.output, o.checkpoint, o.trace};
     for (int i = 0; i < 3; i++)
         if (j->mpx.rank == 0 && to[i] && to[(i + 1) % 3] && file_same(to[i], to[(i + 1) % 3]))
-            rc = err_set(e, EXIT_INPUT, "run: %s: two results; expected a path of its own for each", to[i]);
+            rc = err_set(e, EXIT_INPUT, "run: %s: the same path for two results; expected one for each",
+                         to[i]);
     const char *in[] = {j->path, o.data, o.weights, o.resume};
     for (int i = 0; i < 3; i++)
         for (int k = 0; k < 4; k++) /* a run that goes on may replace the file it started from */
@@ -501,7 +503,7 @@ static int run(void *ctx, struct arena *a, struct err *e) {
     lap(j, START_DEVICES);
     describe(j);
     if (j->training.plan->options.zero && !j->comm.spread) /* the same on all ranks */
-        return err_set(e, EXIT_INPUT, "%s: /zero: not built with --comm %s; expected --comm mpi", j->path,
+        return err_set(e, EXIT_INPUT, "%s: /zero: not supported with --comm %s; expected --comm mpi", j->path,
                        j->comm.name);
     int rc = arch_check_parts(&j->arch, j->backend.parts, j->backend.name, e); /* the same on all ranks */
     if (!rc) rc = work(j, e);

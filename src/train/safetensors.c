@@ -32,7 +32,8 @@ static int read_tensor(const struct json_at *at, struct st_tensor *t, const unsi
     struct json_at shape = json_member(at, "shape"), offsets = json_member(at, "data_offsets");
     const double *where, *dims;
     int type = known_type(cJSON_GetObjectItemCaseSensitive(at->node, "dtype"));
-    if (!cJSON_IsObject(at->node)) return json_fail(at, e, "no object; expected one with dtype and shape");
+    if (!cJSON_IsObject(at->node))
+        return json_fail(at, e, "not an object; expected one with dtype and shape");
     if (json_array(&shape, 0, 16, &t->dims, e)) return -1;
     if (!(where = json_reals(&offsets, 2, 0, 9e15, a, e))) return -1;
     if (!(where[0] <= where[1] && where[1] <= (double)size))
@@ -66,7 +67,7 @@ int st_parse(struct st_file *f, const char *path, const unsigned char *bytes, si
     if (!tree) return -1;
     struct json_at root = json_root(path, tree);
     f->tensor = ARENA_ARRAY(a, struct st_tensor, cJSON_GetArraySize(tree) + 1);
-    int i = 0, rc = cJSON_IsObject(tree) ? 0 : json_fail(&root, e, "no object; expected one of tensors");
+    int i = 0, rc = cJSON_IsObject(tree) ? 0 : json_fail(&root, e, "not an object; expected one of tensors");
     for (const cJSON *x = rc ? NULL : tree->child; x && rc >= 0; x = x->next, i++) {
         struct json_at at = json_element(&root, i, x);
         if (!strcmp(x->string, "__metadata__")) continue;

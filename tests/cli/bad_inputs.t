@@ -42,7 +42,7 @@ check "plan: a device" /dev/zero "" "a device" "$sailor" plan /dev/zero
 check "simulate: no such file" none.json "" "" "$sailor" simulate none.json
 truncate -s 67108865 "$tmp/large.json"
 check "simulate: more than 64 MiB" large.json "" "more than" "$sailor" simulate "$tmp/large.json"
-check "import: no such directory" none "" "no directory" "$sailor" import none -o "$tmp/out-dir"
+check "import: no such directory" none "" "not a directory" "$sailor" import none -o "$tmp/out-dir"
 check "import: nothing there" tests/bad "" "nothing to import" "$sailor" import tests/bad -o "$tmp/out-dir"
 check "import: bad facts" tests/bad/plan/array.json "/" "expected an object" \
     "$sailor" import tests --facts tests/bad/plan/array.json -o "$tmp/out-dir"

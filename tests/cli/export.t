@@ -231,13 +231,13 @@ json "o[0]['iteration_time_s'] >= $free" "no faster than without the restriction
 run "$sailor" plan fig8b -q -o "$tmp/mixed.h5"
 run "$sailor" export "$tmp/mixed.h5" --row 2 --format megatron
 expect 2 "a stored plan of two degrees"
-has err "; the nearest that it can (--nearest): microbatch " "the nearest plan is named"
+has err "; the nearest plan that it can run (--nearest): microbatch " "the nearest plan is named"
 has err " instead of 1.6967" "with what it costs"
 run "$sailor" export "$tmp/mixed.h5" --row 2 --format megatron --nearest -o "$tmp/nearest.sh"
 expect 0 "--nearest writes it"
 arguments "$tmp/nearest.sh" | grep -q -- --pipeline-model-parallel-layout
 ok $? "as a file that can be sourced"
-has err "written is the nearest that it can" "and says so"
+has err "wrote the nearest plan that it can run" "and says so"
 run "$sailor" export "$tmp/hetero.json" --format megatron --nearest
 expect 0 "of a plan file: with the GPUs that it uses"
 run "$sailor" export "$tmp/hetero.json" --format torchtitan --nearest

@@ -24,7 +24,7 @@ has err "use -f" "needs -f"
 sed 's/qwen2"/mamba"/' "$tmp/config.json" >"$tmp/mamba.json"
 run "$sailor" model "$tmp/mamba.json"
 expect 2 "a family that is not known"
-has err 'family "mamba" is not known; expected one of gpt2' "those that are known are listed"
+has err 'unknown family "mamba"; expected one of gpt2' "those that are known are listed"
 
 run "$sailor" profile "$tmp/models/mine.json" --gpu A100-40 --dtype bf16
 expect 0 "profile"

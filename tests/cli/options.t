@@ -101,12 +101,12 @@ for which in "planner amp" "planner sailor" "estimator sailor"; do
     # shellcheck disable=SC2086
     run "$sailor" plan "$tmp/job.json" --$which
     expect 2 "--$which refuses the job"
-    has err "job.json: /recompute: unknown to the" "and says why"
+    has err "job.json: /recompute: not supported by the" "and says why"
 done
 if [ -x "$train" ]; then
     run "$train" run "$tmp/plan.json"
     expect 2 "the trainer refuses the plan"
-    has err "/sequence_parallel: not built" "and says why"
+    has err "/sequence_parallel: not supported" "and says why"
 else
     n=$((n + 2)); echo "ok $((n - 1)) - the trainer # SKIP not built"; echo "ok $n - the trainer # SKIP not built"
 fi
@@ -221,7 +221,7 @@ run "$sailor" simulate "$tmp/again.json"
 expect 2 "sequence parallelism of such a model, too"
 sed 's/"micro/"dtype": "fp16", "micro/' "$tmp/measured.json" >"$tmp/half.json"
 run "$sailor" simulate "$tmp/half.json"
-has err 'has no "dtype": its times are taken as measured in fp16' "a profile of an unknown dtype is not used silently"
+has err 'has no "dtype": its times are taken to be measured in fp16' "a profile of an unknown dtype is not used silently"
 run "$sailor" export "$tmp/half.json"
 has out '"fp16"' "fp16 stays fp16"
 

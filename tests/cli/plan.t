@@ -79,10 +79,10 @@ run "$sailor" plan "$tmp/frontier.json" --planner amp
 expect 2 "a frontier of a published planner"
 sed 's/"objective"/"exact_batch": true, &/' "$tmp/job.json" >"$tmp/even.json"
 run "$sailor" plan "$tmp/even.json" --planner amp
-has err "/exact_batch: the planner amp cannot keep to it" "exact_batch, of a published planner"
+has err "/exact_batch: the planner amp cannot honour it" "exact_batch, of a published planner"
 sed 's/"count": 4}/"count": 4, "gpus_per_node": 2}/' "$tmp/job.json" >"$tmp/nodes.json"
 run "$sailor" plan "$tmp/nodes.json" -q --planner amp
-has err "/pools/0: nodes of other sizes than site gcp says" "nodes of another size, of a published planner"
+has err "/pools/0: node sizes other than those of site gcp" "nodes of another size, of a published planner"
 run "$sailor" plan "$tmp/job.json" --planner amp --time-limit 0 -o "$tmp/amp.h5"
 [ "$rc" = 75 ] && grep -q 'the planner amp cannot continue it' "$tmp/err"
 ok $? "a published planner that was stopped starts anew"
@@ -245,9 +245,9 @@ remarks() { # file, lines on stderr, pattern
 }
 remarks job 0
 remarks odd 1 'row 0: the batch of 32 is not a multiple of the 3 sequences of a round'
-remarks half 1 'the profile of opt-350m on A100-40 has no "dtype": its times are taken as measured in bf16'
-remarks apart 1 'has no link for A100-40 in .* with A100-40 in .*: no plan uses both'
-remarks lone 1 'no link A100-40@.* to itself: no data or pipeline parallelism there'
+remarks half 1 'the profile of opt-350m on A100-40 has no "dtype": its times are taken to be measured in bf16'
+remarks apart 1 'has no link between A100-40 in .* and A100-40 in .*: no plan uses both'
+remarks lone 1 'A100-40@.* has no link to itself: no data or pipeline parallelism there'
 remarks egress 1 'has no egress price from zone .* to .*, without which no cost is known'
 run "$sailor" plan fig10 --gap 0.001 -q --json
 "$python" - "$tmp/out" "$tmp/err" <<'EOF'

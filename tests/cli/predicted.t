@@ -94,7 +94,7 @@ ok $? "names, categories and processes are the trainer's"
 run "$sailor" simulate "$tmp/two.json" "$tmp/two.json" --trace "$tmp/x.trace"
 expect 2 "two plans"
 run "$sailor" simulate "$tmp/two.json" --trace "$tmp/x.trace" --estimator native
-has err "--trace: by native; expected --estimator events" "another estimator"
+has err "--trace: not with --estimator native; expected events" "another estimator"
 sed 's/"global_batch_size": 12/"global_batch_size": 90000000/' "$tmp/two.json" >"$tmp/long.json"
 run "$sailor" simulate "$tmp/long.json" --trace "$tmp/x.trace"
 expect 2 "more passes than anyone can look at"

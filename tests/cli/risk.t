@@ -69,7 +69,7 @@ json "abs(o[0]['iteration_time_s'] / o[0]['expected_iteration_time_s'] - 1) < 1e
 run "$sailor" simulate "$tmp/mixed.json" --risk 0.4
 expect 2 "less than that is no caution"
 run "$sailor" simulate "$tmp/mixed.json" --risk 0.9 --estimator metis
-has err "--risk: it is not known how far this estimator is off" "--risk of an estimator of which nothing is known"
+has err "--risk: it is not known how far off this estimator is" "--risk of an estimator of which nothing is known"
 run "$sailor" plan "$tmp/job.json" --risk 0.95 --json -o "$tmp/r.h5"
 expect 0 "plan --risk"
 json "all(abs(x['peak_memory_bytes'] / x['peak_memory_high_bytes'] - 1) < 1e-12 for x in o if x['plan'])" "their peaks are ends, too"

@@ -141,7 +141,7 @@ topology "topology: another text" ":1: expected KEY=VALUE" <<<"No topology infor
 topology "topology: a switch without anything" ":1: a switch has a name, and nodes or switches" <<<"SwitchName=s0"
 topology "topology: a switch twice" ':2: switch "s0" again' <<<$'SwitchName=s0 Nodes=a\nSwitchName=s0 Nodes=b'
 topology "topology: a child that is not there" ':1: switch "s9" is not there' <<<"SwitchName=s0 Switches=s9"
-topology "topology: a circle" ":1: switches above each other without end" \
+topology "topology: a circle" ":1: switches above each other in a circle" \
     <<<$'SwitchName=a Nodes=n\nSwitchName=b Switches=a,c\nSwitchName=c Switches=b'
 topology "topology: no list of nodes" ":1: no list of nodes" <<<"SwitchName=s0 Nodes=a[1"
 topology "topology: too many zones" ": 17 switches at level 0; a site has at most 16" < <(printf 'SwitchName=s%d Nodes=n%d\n' {1..17}{,})

@@ -70,7 +70,7 @@ expect 2 "an optimizer that is not built"
 for both in "-o --checkpoint" "-o --trace" "--checkpoint --trace"; do
     run "$train" run "$tmp/one.json" --steps 1 -q -f "${both% *}" "$tmp/same" "${both#* }" "$tmp/same"
     expect 2 "one path for two results ($both)"
-    has err "$tmp/same: two results; expected a path of its own for each" "it says which"
+    has err "$tmp/same: the same path for two results; expected one for each" "it says which"
     [ ! -e "$tmp/same" ]
     ok $? "and nothing is written"
 done

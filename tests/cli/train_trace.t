@@ -98,7 +98,7 @@ run "$train" run "$tmp/pipe.json" --trace-step 2
 expect 2 "--trace-step alone"
 two run "$tmp/pipe.json" --steps 3 -q --trace "$tmp/x.trace" --trace-step 4
 expect 2 "a step that is not done"
-has err "expected one of this run's, 1 to 3" "it says which are"
+has err "expected a step of this run, 1 to 3" "it says which are"
 two run "$tmp/pipe.json" --steps 1 -q --trace "$tmp/no/such/x.trace"
 expect 1 "a directory that is not there, found before training"
 

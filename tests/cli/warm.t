@@ -50,7 +50,7 @@ run "$mpiexec" -n 2 "$sailor" plan "$tmp/later.json" -q --gap 0 --json --warm "$
 cp "$tmp/out" "$tmp/warm"
 same "on two ranks"
 run "$sailor" report "$tmp/later.h5" --json
-json "o[0]['note'].endswith('whose pool holds this one')" "the file says where the proof is"
+json "o[0]['note'].endswith('whose pool contains this one')" "the file says where the proof is"
 run "$sailor" plan "$tmp/later.json" -q --gap 0 --json --warm "$tmp/later.h5"
 cp "$tmp/out" "$tmp/warm"
 same "all rows known"
@@ -141,7 +141,7 @@ refused() {
     expect 2 "$3"
     has err "$2" "it says so"
 }
-refused "--add A100-40:4" "does not tell in which zone" "a zone is needed"
+refused "--add A100-40:4" "does not say in which zone" "a zone is needed"
 refused "--add us-central1-a/A100-41:4" 'expected "A100-40"?' "an unknown type"
 refused "--add us-central9-a/A100-40:4" "unknown zone" "an unknown zone"
 refused "--add A100-40" "expected ZONE/GPU:N" "no number"

@@ -62,7 +62,7 @@ static void import_takes_a_part(void **state) {
     assert_int_equal(import_run(in_tmp("part"), NULL, in_tmp("out"), &e), -1);
     check_error(&e, tmp, "nothing to import");
     assert_int_equal(import_run(in_tmp("nowhere"), NULL, in_tmp("out"), &e), -1);
-    check_error(&e, tmp, "no directory");
+    check_error(&e, tmp, "not a directory");
     mkdir(in_tmp("part/profiles"), 0777);
     mkdir(in_tmp("part/profiles/OPT-350"), 0777);
     mkdir(in_tmp("part/profiles/OPT-350/H100"), 0777);

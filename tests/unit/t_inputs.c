@@ -446,7 +446,7 @@ static void money_needs_prices(void **state) {
     for (size_t i = 0; i < sizeof money / sizeof *money; i++) {
         const char *text = with(rtx, "64,", arena_printf(&texts, "64, %s,", money[i]));
         assert_int_equal(job_load("FILE", text, NULL, false, &j, &texts, &e), -1);
-        check_error(&e, "FILE: /pools/0/gpus", "no price of GPU RTX-3090 in zone us-central1-a");
+        check_error(&e, "FILE: /pools/0/gpus", "no price for GPU RTX-3090 in zone us-central1-a");
         assert_int_equal(job_load("FILE", with(text, "8}", "0}"), NULL, false, &j, &texts, &e), 0);
     }
 }
@@ -654,7 +654,7 @@ static void sites_name_what_is_known(void **state) {
         {", \"own\"]", "]", "/links/pairs/2: an array of 4; expected 5"},
         {"\"achieved\": 0.5, ", "", "/links/presets/own/achieved: missing"},
         {"\"per\": \"gpu\"", "\"per\": \"rack\"", "/links/presets/own/per: \"rack\"; expected"},
-        {"\"presets\": {", "\"presets\": 3, \"//\": {", "/links/presets: no object"},
+        {"\"presets\": {", "\"presets\": 3, \"//\": {", "/links/presets: not an object"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         fault = named_job(with(named_site, bad[i].from, bad[i].to), &j);
@@ -675,7 +675,7 @@ static void bad_parts_are_refused(void **state) {
         {"\"tp\":{\"1\":{", "\"tp\":{\"3\":{", "/model/memory/tp/3: unknown tensor-parallel degree"},
         {"\"tp\":{\"1\":{\"params\":[53608448", "\"tp\":{\"1\":{\"params\":[-1",
          "/model/memory/tp/1/params/0: -1; expected a number from 0"},
-        {"\"as_built\":{", "\"as_built\":3,\"//\":{", "/model/as_built: no object"},
+        {"\"as_built\":{", "\"as_built\":3,\"//\":{", "/model/as_built: not an object"},
         {"sailor-site/1", "sailor-site/9", "/site/format"},
         {"\"us-central1-a\",\"us-central1-b\"", "\"us-central1-a\",\"us-central1-a\"",
          "/site/zones/1: zone \"us-central1-a\" appears twice"},

@@ -91,7 +91,7 @@ static void bad_plans_are_refused(void **state) {
         check_error(&e, arena_printf(&texts, "%s/plan.json: /plans/1/", tmp), "");
     }
     assert_int_equal(load_plans("3", &p, &n, &e), -1);
-    check_error(&e, tmp, "no object; expected a plan");
+    check_error(&e, tmp, "not an object; expected a plan");
     assert_int_equal(load_plans("[]", &p, &n, &e), -1);
     check_error(&e, tmp, "an array of 0");
 }
