@@ -37,9 +37,7 @@ struct comm {
      */
     void (*sum)(struct comm *c, struct group *g, void *buffer, size_t n, enum elem t);
     void (*max)(struct comm *c, struct group *g, void *buffer, size_t n, enum elem t);
-    /** From member `from` of the group, counted from 0, to all others. Collective over the group. NULL: not
-     * built.
-     */
+    /** From member `from` of the group, counted from 0, to all others. Collective over the group. */
     void (*spread)(struct comm *c, struct group *g, void *buffer, size_t n, enum elem t, int from);
     /** A sum() that returns at once, of less than 2^31 elements: the same bits for the same n, whatever else
      * is in progress. The ranks of a group start their sums in the same order. NULL where there is only

@@ -193,6 +193,11 @@ static void nccl_max(struct comm *c, struct group *g, void *buffer, size_t n, en
     CHECK_NCCL(ncclAllReduce(buffer, buffer, n, type_of(t), ncclMax, g->nccl, x->stream));
 }
 
+static void nccl_spread(struct comm *c, struct group *g, void *buffer, size_t n, enum elem t, int from) {
+    const struct nccl *x = c->own;
+    CHECK_NCCL(ncclBroadcast(buffer, buffer, n, type_of(t), from, g->nccl, x->stream));
+}
+
 /* All of them in one stream: the ranks of a group start theirs in the same order. */
 static void nccl_sum_start(struct comm *c, struct group *g, void *buffer, size_t n, enum elem t,
                            struct pending *p) {
@@ -324,6 +329,7 @@ int comm_nccl_open(struct comm *c, const struct mpx_comm *world, struct backend 
                        .ready = nccl_ready,
                        .sum = nccl_sum,
                        .max = nccl_max,
+                       .spread = nccl_spread,
                        .sum_start = nccl_sum_start,
                        .send = nccl_send,
                        .recv = nccl_recv,

@@ -502,9 +502,6 @@ static int run(void *ctx, struct arena *a, struct err *e) {
     if (mpx_agree(&j->mpx, train_open(&j->mpx, choice, &j->backend, &j->comm, e), e)) return -1;
     lap(j, START_DEVICES);
     describe(j);
-    if (j->training.plan->options.zero && !j->comm.spread) /* the same on all ranks */
-        return err_set(e, EXIT_INPUT, "%s: /zero: not supported with --comm %s; expected --comm mpi", j->path,
-                       j->comm.name);
     int rc = arch_check_parts(&j->arch, j->backend.parts, j->backend.name, e); /* the same on all ranks */
     if (!rc) rc = work(j, e);
     struct err none; /* of a run that failed; one that did not has waited */

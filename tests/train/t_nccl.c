@@ -47,19 +47,24 @@ static const struct {
 static void training(const char *text, struct arena *a) {
     enum { STEPS = 2, BATCH = 12 };
     struct arch arch = small_arch(ACTIVATION_GELU);
-    struct small_run one, x, y;
+    struct small_run one, x, y, z;
     double off = 0;
     const struct plan *plan = small_plan(text, BATCH, 1, a);
+    struct plan *sharded = small_plan(text, BATCH, 1, a);
+    sharded->options.zero = 1;
     small_comm = NULL;
     small_train(&arch, small_plan("0-4:1", BATCH, BATCH, a), NULL, 1, STEPS, false, backend_cpu_open, &one);
     small_comm = open_nccl;
     small_train(&arch, plan, m.comm, m.size, STEPS, false, backend_cpu_open, &x);
     small_train(&arch, plan, m.comm, m.size, STEPS, true, backend_cpu_open, &y);
+    small_train(&arch, sharded, m.comm, m.size, STEPS, true, backend_cpu_open, &z);
     for (int i = 0; i < STEPS; i++) off = fmax(off, fabs(x.loss[i] - one.loss[i]) / one.loss[i]);
     ok(off <= 1e-5 && fabs(x.held_out - one.held_out) <= 1e-5 * one.held_out,
        arena_printf(a, "%s: as one rank", text));
     ok(!memcmp(x.loss, y.loss, sizeof *x.loss * STEPS) && x.held_out == y.held_out && x.weights == y.weights,
        arena_printf(a, "%s: the same bits with overlap", text));
+    ok(!memcmp(x.loss, z.loss, sizeof *x.loss * STEPS) && x.weights == z.weights,
+       arena_printf(a, "%s: the same bits with ZeRO", text));
 }
 
 /* One rank's device is full from the start, or once the groups are made. */

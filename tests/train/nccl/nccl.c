@@ -92,6 +92,21 @@ ncclResult_t ncclAllReduce(const void *from, void *to, size_t n, ncclDataType_t 
     return ncclSuccess;
 }
 
+ncclResult_t ncclBroadcast(const void *from, void *to, size_t n, ncclDataType_t t, int root, ncclComm_t c,
+                           cudaStream_t s) {
+    (void)s;
+    if (t != ncclFloat || from != to || root >= c->n) abort();
+    for (size_t at = 0, k; at < n; at += k) {
+        float *x = (float *)to + at;
+        k = n - at < PIECE ? n - at : PIECE;
+        if (c->rank == root) memcpy(c->at->part[root], x, k * sizeof *x);
+        all_here(c);
+        memcpy(x, c->at->part[root], k * sizeof *x);
+        all_here(c);
+    }
+    return ncclSuccess;
+}
+
 ncclResult_t ncclSend(const void *buffer, size_t n, ncclDataType_t t, int to, ncclComm_t c, cudaStream_t s) {
     struct shared *x = c->at;
     (void)s;

@@ -26,6 +26,8 @@ ncclResult_t ncclCommDestroy(ncclComm_t c);
 ncclResult_t ncclCommGetAsyncError(ncclComm_t c, ncclResult_t *state);
 ncclResult_t ncclAllReduce(const void *from, void *to, size_t n, ncclDataType_t t, ncclRedOp_t op,
                            ncclComm_t c, cudaStream_t s);
+ncclResult_t ncclBroadcast(const void *from, void *to, size_t n, ncclDataType_t t, int root, ncclComm_t c,
+                           cudaStream_t s);
 ncclResult_t ncclSend(const void *buffer, size_t n, ncclDataType_t t, int to, ncclComm_t c, cudaStream_t s);
 ncclResult_t ncclRecv(void *buffer, size_t n, ncclDataType_t t, int from, ncclComm_t c, cudaStream_t s);
 #endif
