@@ -380,12 +380,14 @@ static int by_replicas(const void *a, const void *b) {
     return x->mb != y->mb ? x->mb - y->mb : x->D - y->D;
 }
 
-/* What is proven of a block holds for its units. */
+/* What is proven of a block holds for its units. Beyond the goal nothing was looked at. */
 static void take_block_bound(struct engine *x, struct ranked *const *live, const struct block *b,
                              const struct goal *goal) {
+    double lb = x->p->objective == OBJECTIVE_COST ? b->lb.cost_usd : b->lb.time_s;
+    if (x->p->objective != OBJECTIVE_FRONTIER) lb = fmin(lb, goal->best);
     for (int i = b->first; i < b->end; i++) {
         double *mine = bound_of(x, live[i]);
-        *mine = fmax(*mine, x->p->objective == OBJECTIVE_COST ? b->lb.cost_usd : b->lb.time_s);
+        *mine = fmax(*mine, lb);
         live[i]->result->lower_bound = fmax(live[i]->result->lower_bound, *mine);
         x->row->bounds.block += goal_excludes(goal, live[i]->time_lb, live[i]->cost_lb);
     }
