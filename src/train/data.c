@@ -151,6 +151,92 @@ int data_parse_indexed(struct data *d, const char *path, const char *index, size
     return check_tokens(d, vocabulary, e);
 }
 
+/* ---- documents in an order of their own ---- */
+
+struct epoch {
+    unsigned long long number; /* from 1; 0: none yet */
+    uint32_t *document;        /* [n] in the order of this epoch */
+    uint64_t *begin;           /* [n] where each begins in it */
+};
+struct documents {
+    uint32_t n;
+    uint64_t *start;              /* [n + 1] where each begins in the file, and where the last one ends */
+    unsigned long long sequences; /* in an epoch */
+    struct epoch epoch[2];        /* by the lowest bit of the number: a step may have parts of two */
+};
+
+void data_by_documents(struct data *d, const char *index, struct arena *a) {
+    uint64_t sequences = long_at(index, MAGIC + 9), boundaries = long_at(index, MAGIC + 17);
+    const char *starts = index + INDEX_HEADER + 4 * sequences, *documents = starts + 8 * sequences;
+    struct documents *x = ARENA_NEW(a, struct documents);
+    *x = (struct documents){.n = 1, .sequences = (d->train - 1) / (size_t)d->length};
+    x->start = ARENA_ARRAY(a, uint64_t, boundaries + 2);
+    x->start[0] = 0;
+    for (uint64_t i = 0; i < boundaries; i++) {
+        uint64_t sequence = long_at(documents, 8 * i);
+        if (sequence == sequences) break;
+        uint64_t at = long_at(starts, 8 * sequence) / (uint64_t)d->width;
+        if (at > x->start[x->n - 1] && at < d->train)
+            x->start[x->n++] = at; /* else it is empty, or held out */
+    }
+    x->start[x->n] = d->train;
+    for (int i = 0; i < 2; i++)
+        x->epoch[i] = (struct epoch){0, ARENA_ARRAY(a, uint32_t, x->n), ARENA_ARRAY(a, uint64_t, x->n)};
+    d->documents = x;
+}
+
+static void draw_epoch(const struct documents *x, struct epoch *e, unsigned long long number,
+                       unsigned long long seed) {
+    unsigned long long h = arch_hash(seed + 2) + arch_hash(number);
+    for (uint32_t i = 0; i < x->n; i++) { /* each is put to a place drawn from those so far */
+        uint32_t k = (uint32_t)(arch_hash(h + i) % (i + 1));
+        e->document[i] = e->document[k];
+        e->document[k] = i;
+    }
+    uint64_t at = 0;
+    for (uint32_t i = 0; i < x->n; i++) {
+        e->begin[i] = at;
+        at += x->start[e->document[i] + 1] - x->start[e->document[i]];
+    }
+    e->number = number;
+}
+
+/* A permutation of 0 to n - 1 without a table: four rounds of Feistel on as few bits as hold them, again
+ * while the result is none of them. */
+static unsigned long long shuffled(unsigned long long k, unsigned long long n, unsigned long long seed) {
+    int half = 1;
+    while (half < 31 && n > 1ull << 2 * half) half++;
+    unsigned long long mask = (1ull << half) - 1;
+    do
+        for (int round = 0; round < 4; round++)
+            k = (k & mask) << half |
+                ((k >> half ^ arch_hash(seed + (unsigned long long)round + 4 * (k & mask))) & mask);
+    while (k >= n);
+    return k;
+}
+
+static void sequence_of_documents(const struct data *d, unsigned long long q, int *token, int *target) {
+    struct documents *x = d->documents;
+    unsigned long long number = q / x->sequences + 1, seed = arch_hash(d->seed + 3) + arch_hash(number);
+    struct epoch *e = &x->epoch[number & 1];
+    if (e->number != number) draw_epoch(x, e, number, d->seed);
+    uint64_t at = shuffled(q % x->sequences, x->sequences, seed) * (uint64_t)d->length;
+    uint32_t low = 0, high = x->n; /* the document there */
+    while (high - low > 1) {
+        uint32_t middle = low + (high - low) / 2;
+        if (e->begin[middle] <= at)
+            low = middle;
+        else
+            high = middle;
+    }
+    for (int i = 0; i <= d->length; i++, at++) {
+        if (low + 1 < x->n && at == e->begin[low + 1]) low++;
+        int t = (int)data_token(d, x->start[e->document[low]] + at - e->begin[low]);
+        if (i < d->length) token[i] = t;
+        if (i) target[i - 1] = t;
+    }
+}
+
 void data_synthetic(struct data *d, int vocabulary, int length, unsigned long long seed, struct arena *a) {
     int range = vocabulary < 256 ? vocabulary : 256;
     size_t n = 20 * ((size_t)length + 1) < (1 << 18) ? 1 << 18 : 20 * ((size_t)length + 1);
@@ -169,10 +255,17 @@ void data_synthetic(struct data *d, int vocabulary, int length, unsigned long lo
 unsigned long long data_hash(const struct data *d) {
     unsigned long long h = d->seed ^ d->n;
     for (size_t i = 0; i < d->n; i++) h = (h ^ data_token(d, i)) * 0x100000001b3ull; /* FNV-1a, by token */
+    if (d->documents) /* other sequences of the same tokens */
+        for (uint32_t i = 0; i < d->documents->n; i++)
+            h = (h ^ d->documents->start[i]) * 0x100000001b3ull + 1;
     return arch_hash(h);
 }
 
 void data_sequence(const struct data *d, bool held_out, unsigned long long q, int *token, int *target) {
+    if (d->documents && !held_out) {
+        sequence_of_documents(d, q, token, target);
+        return;
+    }
     size_t from = held_out ? d->train : 0, room = (held_out ? d->n - d->train : d->train) - (size_t)d->length;
     size_t at = from + arch_hash(arch_hash(d->seed + 1) + q) % room;
     for (int i = 0; i < d->length; i++) {

@@ -19,13 +19,16 @@
  * (inputs, and the same one further on as targets) at a place drawn from q alone: the data position of a run
  * is a number, and every plan reads the same. */
 
+struct documents; /* data.c */
+
 struct data {
     const unsigned char *id; /* [n][width] little endian */
     int width;               /* bytes of a token id: 1, 2 or 4 */
     size_t n, train;         /* train: tokens [0, train) are for training */
     const char *name;        /* of the file, or "synthetic" */
     unsigned long long seed;
-    int length; /* S */
+    int length;                  /* S */
+    struct documents *documents; /* sequences are drawn by document; NULL: each at a place of its own */
 };
 
 /** Token i of all n. */
@@ -45,6 +48,13 @@ int data_parse(struct data *d, const char *path, const char *bytes, size_t size,
 int data_parse_indexed(struct data *d, const char *path, const char *index, size_t index_size,
                        const char *bytes, size_t size, int vocabulary, int length, unsigned long long seed,
                        struct arena *a, struct err *e);
+
+/** From now on sequence q is drawn by document: in each epoch all documents to train on are joined in an
+ * order of that epoch's own and cut every S tokens, and the pieces are drawn in an order of their own, so
+ * that an epoch has every token once (but for fewer than S + 1 at the end). `index` is what
+ * data_parse_indexed() read; it is not kept. Not thread-safe: the last two epochs are remembered, in 12 bytes
+ * per document each. */
+void data_by_documents(struct data *d, const char *index, struct arena *a);
 
 void data_synthetic(struct data *d, int vocabulary, int length, unsigned long long seed, struct arena *a);
 

@@ -27,11 +27,12 @@
 static struct {
     const char *inputs, *data, *output, *checkpoint, *every, *mtbf, *resume, *weights, *trace;
     int backend, comm, steps, until, warmup, threads, seed, evaluate, trace_step;
-    int schedule, rate_warmup, rate_steps, rate_decay;
+    int order, schedule, rate_warmup, rate_steps, rate_decay;
     double rate, rate_end, clip, decay, memory_gib, peak_tflops;
     bool json, force, quiet, overlap;
 } o = {.warmup = 3, .comm = COMM_DEFAULT, .seed = 1, .rate = 1e-3, .rate_end = 0.1, .decay = 0.1};
 
+static const char *const orders[] = {"places", "documents", NULL};
 static struct opt options[] = {
     OPTION_GROUP("what to run"),
     OPTION_CHOICE(0, "backend", train_backends, &o.backend,
@@ -47,6 +48,10 @@ static struct opt options[] = {
         0, "data", "FILE", &o.data,
         "file to train on: any file (each byte is a token), a .bin of token ids as llm.c writes them, or the "
         ".idx of a Megatron dataset, with its .bin next to it; default: a made-up sequence"),
+    OPTION_CHOICE(0, "order", orders, &o.order,
+                  "where sequences come from: places drawn one by one (the default), or, for a Megatron "
+                  "dataset, the documents in an order drawn for each epoch, so that an epoch has every "
+                  "token once"),
     OPTION_FLAG(0, "overlap", &o.overlap,
                 "sum a layer's gradients while the backward pass of the others goes on; default: after it. "
                 "No use with --backend cuda --comm mpi, where the host waits for each sum"),
@@ -188,22 +193,29 @@ static int load_plan(struct run_session *j, struct err *e) {
 }
 
 static int load_data(struct run_session *j, struct err *e) {
+    size_t size = 0, ids = 0, n = o.data ? strlen(o.data) : 0;
+    bool indexed = n > 4 && !strcmp(o.data + n - 4, ".idx");
+    if (o.order && !indexed)
+        return err_set(e, EXIT_INPUT, "run: --order documents: --data %s has none; expected Megatron's .idx",
+                       o.data ? o.data : "made up");
     if (!o.data) {
         data_synthetic(&j->data, j->arch.vocabulary, j->arch.sequence, (unsigned long long)o.seed, j->arena);
         return 0;
     }
-    size_t size = 0, ids = 0, n = strlen(o.data);
     char *bytes = mpx_read(&j->mpx, file_read_bytes, o.data, &size, j->arena, e);
     unsigned long long seed = (unsigned long long)o.seed;
     if (!bytes) return -1;
-    if (n < 5 || strcmp(o.data + n - 4, ".idx"))
+    if (!indexed)
         return data_parse(&j->data, o.data, bytes, size, j->arch.vocabulary, j->arch.sequence, seed, j->arena,
                           e);
     const char *beside = arena_printf(j->arena, "%.*s.bin", (int)n - 4, o.data);
     char *tokens = mpx_read(&j->mpx, file_read_bytes, beside, &ids, j->arena, e);
     if (!tokens) return -1;
-    return data_parse_indexed(&j->data, o.data, bytes, size, tokens, ids, j->arch.vocabulary,
-                              j->arch.sequence, seed, j->arena, e);
+    if (data_parse_indexed(&j->data, o.data, bytes, size, tokens, ids, j->arch.vocabulary, j->arch.sequence,
+                           seed, j->arena, e))
+        return -1;
+    if (o.order) data_by_documents(&j->data, bytes, j->arena);
+    return 0;
 }
 
 static const char *command_line(int argc, char **argv, struct arena *a) {

@@ -188,6 +188,20 @@ losses >"$tmp/plain"
 run "$train" run "$tmp/one.json" --steps 2 -q --json --data "$tmp/m.idx"
 [ "$rc" = 0 ] && [ "$(losses)" = "$(cat "$tmp/plain")" ]
 ok $? "an index and its ids: the losses of the same tokens as bytes"
+run "$train" run "$tmp/one.json" --steps 2 -q --json --data "$tmp/m.idx" --order documents --checkpoint "$tmp/order.h5"
+documents=$(losses)
+[ "$rc" = 0 ] && [ "$documents" != "$(cat "$tmp/plain")" ]
+ok $? "--order documents: other sequences"
+two run "$tmp/tensor.json" --steps 2 -q --json --data "$tmp/m.idx" --order documents
+"$python" -c "import sys; a, b = $documents, $(losses); sys.exit(max(abs(x - y) / y for x, y in zip(a, b)) > 1e-5)"
+ok $? "the same by another plan"
+run "$train" run "$tmp/one.json" --steps 1 -q --data "$tmp/m.idx" --resume "$tmp/order.h5"
+expect 2 "its checkpoint is not that of a run by places"
+run "$train" run "$tmp/one.json" --steps 1 -q --data "$tmp/m.idx" --order documents --resume "$tmp/order.h5"
+expect 0 "but of one by documents"
+run "$train" run "$tmp/one.json" --steps 1 -q --data "$tmp/text.raw" --order documents
+expect 2 "documents of a file without an index"
+has err "text.raw has none; expected Megatron's .idx" "it says so"
 rm "$tmp/m.bin"
 run "$train" run "$tmp/one.json" --steps 2 -q --data "$tmp/m.idx"
 expect 2 "an index without its ids"

@@ -49,6 +49,12 @@ static void indexed(const uint8_t *bytes, size_t size, struct arena *a) {
             data_sequence(&d, q % 2, (unsigned long long)q, token, target);
             for (int i = 0; i < LENGTH; i++) REQUIRE(token[i] >= 0 && token[i] < VOCABULARY);
         }
+        data_by_documents(&d, index, a);
+        for (unsigned long long q = 0; q < 40; q++) {
+            data_sequence(&d, false, q * q, token, target);
+            for (int i = 0; i < LENGTH; i++) REQUIRE(token[i] >= 0 && token[i] < VOCABULARY);
+            for (int i = 1; i < LENGTH; i++) REQUIRE(token[i] == target[i - 1]);
+        }
     }
     free(index);
     free(ids);

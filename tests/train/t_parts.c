@@ -378,6 +378,45 @@ static void make_index(char *x) {
     for (int i = 0; i <= DOCUMENTS; i++) number(x + 34 + 12 * DOCUMENTS + 8 * i, 8, (unsigned)i);
 }
 
+/* Each id says where it stands in the file. */
+static void by_documents(void) {
+    enum { N = DOCUMENTS * EACH, S = 8, TRAIN = 90 * EACH, SEQUENCES = (TRAIN - 1) / S };
+    char index[INDEX], ids[2 * N];
+    int x[S], y[S], x2[S], y2[S], seen[N] = {0}, joined = 0, once = 0, same = 0;
+    struct data d, plain;
+    struct err e = {0};
+    make_index(index);
+    for (int i = 0; i < N; i++) number(ids + 2 * i, 2, (unsigned)i);
+    ok(!data_parse_indexed(&d, "x.idx", index, INDEX, ids, sizeof ids, N, S, 1, &arena, &e),
+       "documents whose tokens are places");
+    plain = d;
+    data_by_documents(&d, index, &arena);
+    bool good = true;
+    for (unsigned long long q = 0; q < SEQUENCES; q++) {
+        data_sequence(&d, false, q, x, y);
+        data_sequence(&d, false, q + SEQUENCES, x2, y2);
+        same += x[0] == x2[0];
+        for (int i = 0; i < S; i++) {
+            seen[x[i]]++;
+            good = good && x[i] < TRAIN && y[i] < TRAIN && (i + 1 == S || y[i] == x[i + 1]);
+            good = good && (y[i] == x[i] + 1 || (x[i] % EACH == EACH - 1 && y[i] % EACH == 0));
+            joined += y[i] != x[i] + 1;
+        }
+    }
+    for (int i = 0; i < N; i++) good = good && seen[i] <= 1, once += seen[i];
+    ok(good && once == SEQUENCES * S, "an epoch has every token once, and documents are read to their ends");
+    ok(joined > 80 && same < 20, "they follow in another order than in the file, and in the next epoch");
+    data_sequence(&d, false, 5, x, y);
+    data_sequence(&d, false, 7 * SEQUENCES + 3, x2, y2);
+    data_sequence(&d, false, 5, x2, y2);
+    ok(!memcmp(x, x2, sizeof x) && !memcmp(y, y2, sizeof y),
+       "a sequence is the same whatever was drawn before");
+    data_sequence(&d, true, 5, x, y);
+    data_sequence(&plain, true, 5, x2, y2);
+    ok(!memcmp(x, x2, sizeof x) && x[0] >= TRAIN, "what is held out stays as it is");
+    ok(data_hash(&d) != data_hash(&plain), "a run in another order is another run");
+}
+
 static void indexed(void) {
     static const struct {
         const char *what;
@@ -709,6 +748,7 @@ int main(void) {
     misfits();
     tokens();
     indexed();
+    by_documents();
     ledger();
     alone(backend_cpu_open, "fp32");
     alone(backend_cpu_bf16_open, "bf16");
