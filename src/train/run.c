@@ -177,7 +177,8 @@ static int load_plan(struct run_session *j, struct err *e) {
     if (training_from_json(text, j->path, &j->training, j->arena, e)) return -1;
     const struct plan_options *chosen = &j->training.plan->options;
     if (plan_parts(j->training.plan) > 1)
-        return err_set(e, EXIT_INPUT, "%s: /virtual_stages: not built; expected a plan without", j->path);
+        return err_set(e, EXIT_INPUT, "%s: /virtual_stages: not supported; expected a plan without it",
+                       j->path);
     if (chosen->sequence_parallel)
         return err_set(e, EXIT_INPUT, "%s: /sequence_parallel: not supported; expected a plan without it",
                        j->path);
