@@ -3,7 +3,7 @@
 
 /** Seconds on a monotonic clock, for measuring differences. Safe in a signal handler. */
 double now_s(void);
-/** The same clock to a few milliseconds, for a fraction of the price: for what is asked in inner loops. */
+/** The same clock to within a few milliseconds, but much cheaper: for inner loops. */
 double coarse_now_s(void);
 
 enum { UTC_SIZE = 32 };

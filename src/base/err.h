@@ -1,7 +1,7 @@
 #ifndef SAILOR_BASE_ERR_H
 #define SAILOR_BASE_ERR_H
-/* Errors are values: a function that fails returns -1 (or NULL) and leaves one line of text in *e.
- * Nothing below main() prints or exits, but for base/oom.h. */
+/* Errors are values: a function that fails returns -1 (or NULL) and leaves one line of text in *e. Nothing
+ * below main() prints or exits, except base/oom.h. */
 
 enum exit_code {
     EXIT_OK = 0,

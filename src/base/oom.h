@@ -1,10 +1,9 @@
 #ifndef SAILOR_BASE_OOM_H
 #define SAILOR_BASE_OOM_H
 #include <stddef.h>
-/* Memory that is there or the end of the program: one line on stderr, "PROGRAM: error: out of memory (N
- * bytes)", and status EXIT_INTERNAL. There is nothing sensible left to do, so no caller looks at what an
- * allocation returns, and the arena does the same. Thread-safe. What they return is given back with free().
- */
+/* Allocations that succeed or end the program: one line on stderr, "PROGRAM: error: out of memory (N bytes)",
+ * and status EXIT_INTERNAL. There is nothing sensible left to do, so no caller checks what an allocation
+ * returns, and the arena does the same. Thread-safe. free() releases what these functions return. */
 
 #ifdef __cplusplus
 extern "C" {
@@ -14,7 +13,7 @@ extern "C" {
  * this one. `end` may be NULL, or return; the process then ends by itself. Call before any thread starts. */
 void oom_prepare(const char *program, void (*end)(void));
 
-/** Where an allocation of so many bytes has failed. */
+/** To be called where an allocation of this many bytes has failed. */
 void oom(size_t bytes) __attribute__((noreturn));
 
 /** n bytes, not initialised. Never NULL. */

@@ -46,8 +46,8 @@ struct opt_command {
 };
 
 /* An entry of a table of options: short form or 0, long form, where the value goes, what it is for; numbers
- * lie within [least, most]. And what a command takes: its table, and how many arguments that are no options.
- */
+ * lie within [least, most]. And what a command takes: its table, and how many arguments that are not
+ * options. */
 #define OPTION_GROUP(heading)                                                                                \
     { .kind = OPT_GROUP, .name = heading }
 #define OPTION_FLAG(short_form, long_form, at, about)                                                        \

@@ -5,7 +5,7 @@
 /* Text from files and command lines, on its way to a terminal. */
 
 /** The length of the character at s, and its code in *c, if a terminal could take it for a command (control
- * characters, C1 too, and those that turn the direction of writing); otherwise 0. */
+ * characters, including C1, and those that change the direction of writing); otherwise 0. */
 size_t text_control(const char *s, unsigned *c);
 
 /** Copy `in` to out[size] with all such characters and every byte that is not UTF-8 as \xNN. What does not
@@ -27,7 +27,7 @@ size_t text_next(const char *s);
 /** A word of a shell command: quoted where the shell would take it apart. In `a`, or `in` itself. */
 const char *text_shell_word(const char *in, struct arena *a);
 
-/** What follows a byte order mark, which some programs put before what they export; `in` itself without one.
- */
+/** The text after a byte order mark, which some programs write at the start of their exports; `in` itself
+ * without one. */
 const char *text_after_mark(const char *in);
 #endif

@@ -37,7 +37,7 @@ const char *const *cli_estimators(bool baselines);
 /** The estimator that plays schedules through (sim/events.h): for given plans, not for the search, so that it
  * is not among these. */
 extern const char cli_events[];
-/** The name of the estimator at this place of cli_estimators(true); behind its end cli_events. */
+/** The name of the estimator at this place of cli_estimators(true); past its end, cli_events. */
 const char *cli_estimator_name(int index);
 
 /** An estimator by its place in cli_estimators(true), with what it loaded. Zero but for the first three; free
@@ -97,7 +97,7 @@ bool job_line_given(const struct job_line *l);
 /** The job that the options mean. Errors name the option. */
 int job_line_load(const struct job_line *l, const char *inputs, bool every_profile, struct job *job,
                   struct arena *a, struct err *e);
-/** One line on stderr for each thing that was taken for want of another. */
+/** One line on stderr for each thing that was assumed because it was not given. */
 void job_line_remark(const struct job_line *l, const struct job *job);
 
 /* ---- profiles.c ---- */

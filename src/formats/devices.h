@@ -3,8 +3,9 @@
 #include "base/arena.h"
 #include "base/err.h"
 #include "sim/sheet.h"
-/* What vendors promise of a device and what frameworks keep: inputs/devices.json and inputs/frameworks.json
- * (docs/formats.md). `text` is the file, `file` its name in messages. Not collective. */
+/* What vendors promise about a device and what frameworks keep: inputs/devices.json and
+ * inputs/frameworks.json (docs/formats.md). `text` is the file, `file` its name in messages. Not
+ * collective. */
 
 /** Peak of one device in dense matrix products of this type ("fp32", "tf32", "bf16", "fp16"). It is looked up
  * by the name that the device reports (a place behind it, as in "NVIDIA H200 (0000:18:00.0)", is ignored), or

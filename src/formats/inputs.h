@@ -8,7 +8,7 @@
  * ...", code EXIT_INPUT. Formats: docs/formats.md. Everything read lives in the given arena. Not collective;
  * no MPI inside. */
 
-/** Where inputs/ lies: dir if not NULL, else $SAILOR_INPUTS, else inputs/ beside the program's tree
+/** Where inputs/ is: dir if not NULL, else $SAILOR_INPUTS, else inputs/ next to the program's tree
  * (build/../inputs, PREFIX/share/sailor/inputs). Returns a path owned by a, or NULL with *e set. */
 const char *inputs_dir(const char *dir, struct arena *a, struct err *e);
 
@@ -39,8 +39,8 @@ const char *job_named(const char *dir, const char *name, struct arena *a);
  * name that is neither is returned as it is, so that reading it gives the error. */
 const char *job_path(const char *ref, const char *inputs, struct arena *a);
 
-/** Of a job that could not be read: if `ref` is no path but a name that is not there, *e says so, and which
- * name it may mean. Otherwise *e stays. */
+/** For a job that could not be read: if `ref` is not a path but an unknown name, *e says so and suggests the
+ * nearest name. Otherwise *e is left alone. */
 void job_name_unknown(const char *ref, const char *inputs, struct arena *a, struct err *e);
 
 /** A profile file's text for this model on a GPU type, estimated from the data sheet in devices.json;
@@ -58,9 +58,9 @@ int profile_estimate(const struct model *m, const char *gpu, const char *dtype, 
 int job_load(const char *path, const char *text, const char *inputs, bool every_profile, struct job *job,
              struct arena *a, struct err *e);
 
-/** The same of a job that is no file: `text` is what one would say, `name` its name and what messages begin
- * with. `model` and `site`, the texts of such files, stand for those that it names; NULL: they are looked up.
- */
+/** The same for a job that is not a file: `text` is what the file would contain, `name` its name and what
+ * messages begin with. `model` and `site`, the texts of such files, stand for those that it names; NULL: they
+ * are looked up. */
 int job_load_text(const char *name, const char *text, const char *model, const char *site, const char *inputs,
                   bool every_profile, struct job *job, struct arena *a, struct err *e);
 

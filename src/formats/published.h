@@ -3,7 +3,7 @@
 #include "base/arena.h"
 #include "base/err.h"
 /* What the published planners answered and what their estimators said (inputs/published/figures.json;
- * docs/formats.md): facts that our own figures are put beside. */
+ * docs/formats.md): facts to compare our own figures with. */
 
 struct published_walk {
     const char *figure, *planner;

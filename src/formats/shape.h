@@ -15,7 +15,7 @@ bool shape_takes_tp(const struct transformer *x, int tp);
 double shape_params(const struct transformer *x);
 double shape_active_params(const struct transformer *x);
 
-/** Elements of 16 bit that a block keeps per sequence for its backward pass, on one of tp GPUs. */
+/** 16-bit elements that a block keeps per sequence for its backward pass, on one of tp GPUs. */
 double shape_kept(const struct model_shape *s, enum recompute recompute, int tp);
 
 /* What a trainer needs to know beside sizes; 0 and NULL: as in GPT-2. */
@@ -25,7 +25,7 @@ struct shape_words {
     const char *rope_type; /* "llama3", for which the four numbers hold, or another one; NULL: plain */
     double rope_factor, rope_low, rope_high, rope_original;
     int position_offset;   /* row of the first token in the table of positions */
-    int window;            /* tokens that a token sees, itself among them */
+    int window;            /* tokens that a token sees, including itself */
     const char *window_of; /* "odd": of every other block, the second one first */
     bool unscaled;         /* attention scores are not divided by the root of the head's size */
 };

@@ -264,16 +264,16 @@ static int node_size(const struct catalog *c, const struct wish *w, int n, const
 static void put_price(struct catalog *c, const struct wish *w, int z, int g, int size) {
     struct draft *d = c->d;
     const struct offer *best = NULL;
-    int dearer = 0;
+    int differ = 0;
     for (int i = 0; i < c->n; i++) {
         const struct offer *o = &c->offer[i];
         if (o->count != size || strcmp(o->as->name, d->gpu[g].name) || !in_zone(o, w->theirs)) continue;
-        dearer += best && o->usd != best->usd;
+        differ += best && o->usd != best->usd;
         if (!best || o->usd < best->usd) best = o;
     }
     if (!best) return;
     d->usd[z][g] = best->usd;
-    if (dearer)
+    if (differ)
         draft_note(d, "%s: %s in %s: the cheapest of several offers with %d GPUs, %s", c->file,
                    d->gpu[g].name, d->zone[z], size, *best->instance ? best->instance : "the GPU alone");
 }

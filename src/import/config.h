@@ -9,7 +9,7 @@ struct config {
     const char *name;         /* last part of "_name_or_path", or NULL */
     struct shape_words words; /* family: "model_type"; activation: as the file spells it */
     int longest;              /* tokens that positions reach */
-    struct transformer shape; /* sequence is 0: that is up to who trains it */
+    struct transformer shape; /* sequence is 0: that is up to whoever trains it */
 };
 
 /** Reads the text of such a file; `file` names it in messages. -1 with *e set (EXIT_INPUT) for a family that

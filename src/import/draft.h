@@ -5,7 +5,7 @@
 #include "io/json.h"
 #include "sim/tables.h"
 /* A site file in the making: what a cluster, its tools and price lists say is put together here, each reader
- * adding its part. What nobody says stays open, and is named in the notes: no figure is made up. Readers
+ * adding its part. What no source says stays open and is named in the notes; no figure is made up. Readers
  * return -1 with *e set (EXIT_INPUT): one line with the file and, where there is one, the line. */
 
 /** What the user asks for; a list is text with commas, NULL where it was not given. */
@@ -86,7 +86,7 @@ const char *draft_count(const struct draft *d, int n, const char *what);
 /** Where figures come from, for the "source" of the file. */
 void draft_source(struct draft *d, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/** The zone of this name, new if need be; -1 with *e set: too many, or a name that is none. */
+/** The zone of this name, new if need be; -1 with *e set: too many, or not a valid name. */
 int draft_zone(struct draft *d, const char *name, const char *file, struct err *e);
 /** The GPU type that an alias means, new if need be. -1 with *e set. */
 int draft_gpu(struct draft *d, const struct draft_alias *as, int gpus_per_node, const char *file,
@@ -103,7 +103,7 @@ void draft_set_link(struct draft *d, const int zone[2], const int gpu[2], const 
 const struct draft_link *draft_find_link(const struct draft *d, const int zone[2], const int gpu[2],
                                          const int ti[2]);
 
-/** Is `name` in a list with commas? NULL holds everything. */
+/** Is `name` in a list with commas? NULL contains everything. */
 bool draft_listed(const char *list, const char *name);
 /** The text behind KEY= in a list of KEY=VALUE; NULL: not there. In `a`. */
 const char *draft_value(const char *list, const char *key, struct arena *a);

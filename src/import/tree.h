@@ -70,8 +70,8 @@ int import_layers(const struct json_at *at, const cJSON *node[LAYERS_MAX], int *
 cJSON *import_links(const struct link *table, const char *const *zone, int n_zone, const char *const *gpu,
                     int n_gpu, struct arena *scratch);
 
-/** On one line what is short or a row of numbers; else one line per member. So a change of one figure is a
- * change of one line. */
+/** Short values and rows of numbers are on one line, others have a line per member, so that a change of one
+ * figure changes one line. */
 void import_write_value(struct text *t, const cJSON *node, int indent);
 
 #endif

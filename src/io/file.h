@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 /* Files that are written whole or not at all: under a temporary name in their directory, flushed to the disk
- * and renamed, so that what stands under a name is never half of something. */
+ * and renamed, so that a name never refers to half a file. */
 
 /** Can `path` be created? The directory must exist and be writable, and nothing may be there (unless force).
  * `hint` ends the message about an existing file. Returns 0, or -1 with *e set (EXIT_INPUT if it exists,
@@ -17,8 +17,8 @@ int file_can_create(const char *path, bool force, const char *hint, struct err *
  * nowhere. Returns 0, or -1 with *e set (EXIT_INPUT). */
 int file_spare(const char *out, const char *in, struct err *e);
 
-/** The same of every file that this process has read so far, also of those that only another one names; but
- * for `own`, which may be replaced: its result is made of it. NULL: there is none. */
+/** The same for every file that this process has read so far, including those that only another file names,
+ * except `own`, which may be replaced because the result is made from it. NULL: there is none. */
 int file_spare_read(const char *out, const char *own, struct err *e);
 
 /** Write n bytes; NULL is stdout, a device is written as it is, a symbolic link keeps pointing to its file,
@@ -44,8 +44,8 @@ void file_drop(struct file_temp *f);
 bool file_same(const char *one, const char *other);
 
 enum { FILE_TEXT_MAX = 64 << 20, FILE_BYTES_MAX = INT32_MAX };
-/** A whole file of at most FILE_TEXT_MAX bytes, a regular file or a pipe, with a NUL behind it and none in
- * it; `size` may be NULL. NULL with *e set (EXIT_INPUT). */
+/** A whole file of at most FILE_TEXT_MAX bytes, a regular file or a pipe, followed by a NUL and containing
+ * none; `size` may be NULL. NULL with *e set (EXIT_INPUT). */
 char *file_read_text(const char *path, size_t *size, struct arena *a, struct err *e);
 /** The same of a regular file of at most FILE_BYTES_MAX bytes. Pipes and devices are refused, not waited for.
  */

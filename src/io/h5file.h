@@ -19,7 +19,7 @@ struct h5file {
     char why[200];
 };
 
-/** As file_can_create(), but says of devices, too, that they are not files. */
+/** As file_can_create(), but refuses devices, too. */
 int h5_can_create(const char *path, bool force, struct err *e);
 /** Begin a file. -1 with *e set (EXIT_INTERNAL). */
 int h5_begin(struct h5file *f, const char *path, struct err *e);

@@ -2,7 +2,7 @@
 #define SAILOR_IO_H5READ_H
 #include "io/h5tables.h"
 /* Reading of HDF5 files that may be damaged, or made by someone else: regular files only, the checksum line
- * first (io/seal.h), and of every size and type that the file names it is looked at whether it can be. All
+ * first (io/seal.h), and every size and type that the file states is checked before it is believed. All
  * return -1 or NULL with *e set (EXIT_INPUT), in one line that names the file and what is missing. */
 
 struct h5_reader {

@@ -90,7 +90,7 @@ void *rows_add(struct rows *t, const struct table_def *d, struct arena *a) {
 
 /* ---- HDF5, writing ---- */
 
-/* Writing into memory fails only for want of memory: one flag is enough. */
+/* Writing into memory fails only for lack of memory: one flag is enough. */
 struct writer {
     hid_t file, vl_text, space;
     bool failed;

@@ -62,7 +62,7 @@ hid_t text_type(size_t width);
 hid_t h5_access(void);
 /** Why the last HDF5 call failed, in its own words. */
 const char *hdf5_why(char text[200]);
-/** Did it fail for want of memory? To be asked first: hdf5_why() forgets. */
+/** Did it fail for lack of memory? Call this first: hdf5_why() clears the error. */
 bool hdf5_no_memory(void);
 
 /** Room for one more entry, zeroed. */

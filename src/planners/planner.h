@@ -18,7 +18,7 @@ struct question {
     double max_usd_per_iteration;     /* INFINITY = no limit */
     double min_iterations_per_s;      /* 0 = no limit */
     const struct search_hooks *hooks; /* .stop is polled now and then, true = give up; may be NULL */
-    /* Options; which of them a planner heeds is said by its `can`. */
+    /* Options; a planner's `can` says which of them it heeds. */
     bool corrected;        /* CAN_CORRECTED */
     long states;           /* CAN_STATES: states to evaluate; 0 = the planner's default */
     const void *extra;     /* what the planner's load() gave */
@@ -44,7 +44,7 @@ struct proposal {
     const struct plan *plan; /* NULL: answer.build makes it */
 };
 
-/** A planner's list, best first as the planner ranks. Long lists leave the plans to build(). */
+/** A planner's list, best first in its own ranking. Long lists leave the plans to build(). */
 struct answer {
     int n;
     const struct proposal *proposal; /* [n] */
@@ -54,7 +54,7 @@ struct answer {
     uint64_t states;                              /* plans or states that the search evaluated */
 };
 
-/** What a baseline's own estimator says of a plan. */
+/** What a baseline's own estimator says about a plan. */
 struct guess {
     double time_s, peak_bytes; /* NAN = it has no such model */
 };
@@ -117,7 +117,7 @@ const struct planner *planner_that_can(unsigned bits);
 /** Row `row` of a job as a question: no option set. */
 struct question question_of(const struct job *job, int row);
 
-/** Does the program want the answer no more? */
+/** Does the program no longer want the answer? */
 bool question_stopped(const struct question *q);
 
 /** The walk (walk.c): down the list to the first plan that fits and meets the limits under the common

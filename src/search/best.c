@@ -29,7 +29,7 @@ static void add_to_frontier(struct row_result *row, struct found_plan f, struct 
         const struct estimate *x = &all[i].est, *last = keep ? &all[keep - 1].est : NULL;
         if (last && !(x->cost_usd < last->cost_usd * (1 - PROOF_SLACK))) continue;
         bool same = last && x->iteration_time_s <= last->iteration_time_s * (1 + PROOF_SLACK);
-        all[same ? keep - 1 : keep++] = all[i]; /* faster by rounding alone is no reason to be dearer */
+        all[same ? keep - 1 : keep++] = all[i]; /* faster by rounding alone does not justify a higher cost */
     }
     row->frontier = all;
     row->n_frontier = keep;

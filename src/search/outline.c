@@ -25,7 +25,7 @@ static struct menu list_choices(const struct space *s, const struct mb_space *mb
         while (at < n && room[at].cost < cost[c]) at++;
         if ((at && room[at - 1].time_s <= w) || (at < n && room[at].cost == cost[c] && room[at].time_s <= w))
             continue;
-        for (end = at; end < n && room[end].time_s >= w;) end++; /* dearer and no faster */
+        for (end = at; end < n && room[end].time_s >= w;) end++; /* more expensive and no faster */
         memmove(room + at + 1, room + end, sizeof *room * (size_t)(n - end));
         n += 1 - (end - at);
         room[at] = (struct choice){cost[c], w, (int)floor(cost[c] / o->level * (1 - 1e-9))};

@@ -21,8 +21,8 @@ struct search_problem {
     int n_seed; /* plans known from elsewhere, to be beaten; those outside of the space do not count */
     const struct plan *const *seed;
     bool warm; /* the seeds answered nearly the same question: made to fit, and little else is looked for */
-    const struct row_result *known; /* NULL, or the same question without money: what it proved of the times
-                                       of its units holds here */
+    const struct row_result *known; /* NULL, or the same question without money: what it proved about the
+                                       times of its units holds here */
     double gap; /* a proof within this relative gap will do where an exact one takes long; 0 = exact, however
                    long */
     unsigned with, without; /* bits of enum search_bound: wherever they apply, or nowhere */
@@ -57,7 +57,8 @@ struct search_hooks {
     bool (*stop)(void *ctx); /* any rank and thread; true = stop soon (signal or time limit) */
 };
 
-/** Does the caller want no more of it (a signal, the time limit)? Asked now and then; wanted NULL: never. */
+/** Does the caller no longer want the answer (a signal, the time limit)? Asked now and then; wanted NULL:
+ * never. */
 struct stopper {
     bool (*wanted)(void *ctx);
     void *ctx;

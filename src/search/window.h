@@ -47,7 +47,7 @@ struct window_tables {
     double *min_usd;         /* [layer]: least USD/s of the stages in front */
     double u_min;            /* least update of any stage */
     double refuted_s;        /* where a window was not opened because of its bound: that; else INFINITY */
-    bool stopped; /* the search was asked to stop: what the tables say from here on counts no more */
+    bool stopped;            /* the search was asked to stop: from here on the tables count no more */
 };
 
 /** Room for the tables of any unit of the space, in `a`. */

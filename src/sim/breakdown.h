@@ -1,8 +1,8 @@
 #ifndef SAILOR_SIM_BREAKDOWN_H
 #define SAILOR_SIM_BREAKDOWN_H
 #include "sim/estimate.h"
-/* What an estimate says about where the time of an iteration goes: its own numbers taken apart, no formula
- * beside those of the estimators. Pure. */
+/* Where the time of an iteration goes: the numbers of an estimate taken apart, with no formulas besides those
+ * of the estimators. Pure. */
 
 /* One stage of a plan. */
 struct stage_at {

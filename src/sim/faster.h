@@ -2,7 +2,7 @@
 #define SAILOR_SIM_FASTER_H
 #include "base/arena.h"
 #include "sim/plan.h"
-/* The world with something in it faster, so that an estimate made again says what that is worth. Pure. */
+/* The world with something in it made faster, so that another estimate says what that is worth. Pure. */
 
 /** A copy of w and of its variants (*variant, w->n_variant of them), whose profiles and site may be
  * exchanged. Lives in a. */

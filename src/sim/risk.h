@@ -2,18 +2,18 @@
 #define SAILOR_SIM_RISK_H
 #include "base/arena.h"
 #include "sim/plan.h"
-/* Estimates that are off, and how far: the logarithm of what is measured over what was estimated is taken as
- * normal, with a deviation for each GPU type. Pure. docs/estimator.md, "How far off". */
+/* How far off estimates are: the logarithm of measured / estimated is taken to be normally distributed, with
+ * a deviation for each GPU type. Pure. docs/estimator.md, "How far off". */
 
 /** The ends of the intervals that are shown, as quantiles: nine of ten measurements lie between them. */
 #define RISK_LOW 0.05
 #define RISK_HIGH 0.95
 
-/** The deviation of which nine of ten lie within a factor of 1 + within, either way. */
+/** The deviation with which nine of ten lie within a factor of 1 + within, either way. */
 double risk_deviation(double within);
-/** Of two independent causes. */
+/** The deviation of two independent causes together. */
 double risk_both(double one, double other);
-/** What an estimate is to be multiplied by for the quantile q, within (0, 1), of what may be measured. */
+/** The factor from an estimate to the quantile q, in (0, 1), of what may be measured. */
 double risk_factor(double deviation, double q);
 
 /** The workload as it may turn out at quantile q: the layers of each GPU type take the factor of its

@@ -1,8 +1,8 @@
 #ifndef SAILOR_SIM_RUNNER_H
 #define SAILOR_SIM_RUNNER_H
 #include "sim/plan.h"
-/* Which plans other trainers can run, as rules that a plan keeps or breaks. The exporters refuse by them, and
- * a search that is told of a trainer keeps to them. Pure. */
+/* Which plans other trainers can run, as rules that a plan keeps or breaks. The exporters refuse plans by
+ * them, and a search for a given trainer keeps to them. Pure. */
 
 enum runner { RUNNER_ANY, RUNNER_MEGATRON, RUNNER_TORCHTITAN, RUNNER_FLAGSCALE, RUNNER_N };
 extern const char *const runner_name[RUNNER_N]; /* "any", "megatron", ... */

@@ -10,8 +10,8 @@ struct schedule_stage {
     double forward_s, backward_s;
 };
 
-/* One message between stage k and stage k + 1: how long it is under way, how long the sender is held, and how
- * long the receiver works on it after it has come. */
+/* One message between stage k and stage k + 1: how long it is in transit, how long the sender is held, and
+ * how long the receiver works on it after it has arrived. */
 struct schedule_message {
     double transit_s, hold_s, receive_s;
 };

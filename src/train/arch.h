@@ -4,7 +4,7 @@
 #include "base/err.h"
 #include "sim/tables.h"
 /* What is trained: a decoder-only transformer, as a list of layers with their tensors. Families differ in the
- * parts that they are made of, and a tensor that a model has not has no rows. The planner's layers are the
+ * parts that they are made of, and a tensor that a model lacks has no rows. The planner's layers are the
  * trainer's: layer 0 is the embedding, then the blocks, the last one is the head (final norm, matrix and
  * loss). Layers between the last block and the head, which some model files have, do nothing.
  *
@@ -66,7 +66,7 @@ struct arch {
     char family[16]; /* a label: what public weights are called */
     int position_first,
         position_rows; /* of the learned table, row of the first token and rows; 0: no table */
-    int window;        /* tokens that a token sees, itself among them; 0: all before it */
+    int window;        /* tokens that a token sees, including itself; 0: all before it */
     bool window_odd;   /* the window is that of every other block, the second one first */
     bool rotary, rms_norm, unscaled, tied;
     bool qkv_biases, out_biases, ffn_biases;
@@ -91,15 +91,15 @@ extern const char *const arch_part_name[PARTS];
 enum { ALL_PARTS = (1 << PARTS) - 1 };
 
 /** Make the model described by model->architecture, whose "heads" and "vocabulary" override what the planners
- * are told, and by model->shape where the file has it. -1 (EXIT_INPUT) for what is not built, or sizes that
- * do not fit together. */
+ * are told, and by model->shape where the file has it. -1 (EXIT_INPUT) for what is not supported, or sizes
+ * that do not fit together. */
 int arch_make(struct arch *a, const struct model *m, struct err *e);
 /** Its first half: everything but the tensors. arch_read.c */
 int arch_read(struct arch *a, const struct model *m, struct err *e);
 
 /** A bit for each part that the model has beyond GPT's. */
 unsigned arch_parts(const struct arch *a);
-/** Are all of them among `has`? -1 with *e set (EXIT_INPUT); `who` has not. */
+/** Are all of them among `has`? -1 with *e set (EXIT_INPUT): `who` lacks one. */
 int arch_check_parts(const struct arch *a, unsigned has, const char *who, struct err *e);
 
 /** Does a key/value head serve several heads? Then query and key/value are tensors of their own. */

@@ -20,7 +20,7 @@
 struct attention {
     int sequences, length, heads, size; /* microbatch, tokens, heads on this rank, size of a head */
     int kv_heads;  /* on this rank, each for heads / kv_heads heads; 0: every head has its own */
-    int window;    /* tokens that a token sees, itself among them; 0: all before it */
+    int window;    /* tokens that a token sees, including itself; 0: all before it */
     bool unscaled; /* scores are not divided by the root of the head's size */
 };
 
@@ -53,8 +53,8 @@ struct backend {
     /** Memory of the host that copies are fast from and to; NULL when there is no more. */
     void *(*host_alloc)(struct backend *b, size_t bytes);
     void (*host_release)(struct backend *b, void *p);
-    /** What is in use on the device, by whomever, as it says itself, and how much there is; both 0 where the
-     * device is the host. */
+    /** What is in use on the device, by any process, as the device reports it, and how much there is; both 0
+     * where the device is the host. */
     void (*device_bytes)(struct backend *b, size_t *used, size_t *total);
 
     /* ---- time: stamps are numbered 0, 1, 2, ... by the caller; stamp_s() waits for what was queued before

@@ -10,8 +10,8 @@ void blas_threads(int n);
 /** Its make and version. */
 void blas_name(char *text, size_t size);
 
-/** Lets `threads` threads at once do a first product, for which the library takes its work space: there it
- * would find out, in the middle of a step, that there is none. Products have one thread then. -1 with *e set
+/** Lets `threads` threads at once do a first product, for which the library takes its work space: otherwise
+ * it might find out in the middle of a step that there is none. Products have one thread then. -1 with *e set
  * (EXIT_INTERNAL); a library that never returns from it ends the job. */
 int blas_prepare(int threads, struct err *e);
 #endif

@@ -3,7 +3,7 @@
 #include "train/backend.h"
 #include "train/comm.h"
 /* The backend and the communicator for NVIDIA GPUs. They are a shared object of their own,
- * sailor-train-cuda.so beside the program, which is loaded on demand: sailor-train itself also runs where
+ * sailor-train-cuda.so next to the program, which is loaded on demand: sailor-train itself also runs where
  * there is no CUDA. */
 
 /** GPU `place` modulo their number; elem F32 (products in TF32) or BF16 (sums, gradients and optimizer in

@@ -2,7 +2,7 @@
 #define SAILOR_TRAIN_CUDA_CHECK_H
 #include "train/die.h"
 /* What a device reports as an error ends the job: CHECK(cudaFunction(...)). Macros only, so that this header
- * compiles without CUDA's; who uses them includes <cuda_runtime.h>. */
+ * compiles without CUDA's; whoever uses them includes <cuda_runtime.h>. */
 
 #define CHECK_STATUS(status, what)                                                                           \
     do {                                                                                                     \

@@ -10,7 +10,7 @@ struct cuda_functions {
     int (*comm_open)(struct comm *c, const struct mpx_comm *world, struct backend *b, struct err *e);
 };
 
-/** Its path, into path[size]: $SAILOR_TRAIN_CUDA, or beside the program. -1: this build has none. */
+/** Its path, into path[size]: $SAILOR_TRAIN_CUDA, or next to the program. -1: this build has none. */
 int cuda_find(char *path, size_t size);
 /** Load it, from `path`, or for NULL where cuda_find() finds it; it stays. -1 with *e set (EXIT_INPUT), also
  * where it is of another version than the program. */

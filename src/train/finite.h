@@ -2,7 +2,7 @@
 #define SAILOR_TRAIN_FINITE_H
 #include "io/mpx.h"
 #include "train/trainer.h"
-/* Where a run went wrong whose loss or gradients are infinite or not a number. */
+/* Finds where a run went wrong if its loss or gradients are infinite or not a number. */
 
 /** To be called after a step with such a loss or gradient, before another pass. *e says which tensor, in the
  * order in which a step computes them, is the first that is not finite in what the ranks still hold: the

@@ -47,8 +47,8 @@ static const struct program trainer = {
     .print_features = print_features,
 };
 
-/* Within a limit of address space a thread of OpenBLAS may ask for memory for ever, and its handler at exit
- * waits for that thread: then without handlers. */
+/* Under an address space limit, a thread of OpenBLAS may ask for memory forever, and the library's exit
+ * handler waits for that thread, so the program then ends without handlers. */
 int main(int argc, char **argv) {
     struct rlimit space;
     int status = program_main(&trainer, argc, argv);

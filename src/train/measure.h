@@ -18,7 +18,7 @@ struct measured_rank {
     char host[64], device[128];
     double peak_bytes[MEMORY_N], peak_total_bytes;
     double process_peak_bytes; /* high-water mark of the process as the system counts it */
-    double device_bytes;       /* in use on the device, as it says itself, by whomever; 0 on a CPU */
+    double device_bytes;       /* in use on the device, as it reports, by any process; 0 on a CPU */
 };
 
 /* What a run does before its first step: MPI; plan and data; devices and communicators; memory and initial

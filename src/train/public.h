@@ -18,7 +18,7 @@ struct public_tensor {
     int dims;
     size_t rows, columns;
     int layer, tensor; /* ours */
-    bool absent;       /* the model has no such tensor, though its kin have */
+    bool absent;       /* the model has no such tensor, though its relatives do */
     enum public_order order;
     size_t part, parts, group;
 };

@@ -1,8 +1,7 @@
 #ifndef SAILOR_TRAIN_RATE_H
 #define SAILOR_TRAIN_RATE_H
 #include "base/err.h"
-/* The learning rate of each step: it rises in equal parts to its peak, and falls to `end` times that. Pure.
- */
+/* The learning rate of each step: it rises linearly to its peak, and falls to `end` times that. Pure. */
 
 enum rate_shape { RATE_CONSTANT, RATE_LINEAR, RATE_COSINE, RATE_WSD };
 /** NULL-terminated: "constant", "linear", "cosine", "wsd" (warm-up, stable, decay). */
