@@ -135,7 +135,7 @@ $(BIN)/sailor: $(planner:%.c=$(B)/%.o)
 	@mkdir -p $(@D); echo "  LINK  $@"
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(LDLIBS)
 $(BIN)/sailor-train: $(trainer:%.c=$(B)/%.o)
-	@mkdir -p $(@D); echo "  LINK  $@$(if $(cuda),, (backend cpu; CUDA: not built, for want of nvcc))"
+	@mkdir -p $(@D); echo "  LINK  $@$(if $(cuda),, (backend cpu; CUDA: not built, no nvcc))"
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -rdynamic -o $@ $(filter %.o,$^) $(BLAS_LIBS) $(LDLIBS)
 
 # nvcc has the host compiler of its own choice: NVCC_FLAGS=-ccbin ...
@@ -336,7 +336,7 @@ bench: all $(patsubst tests/bench/%.c,$(BIN)/%,$(filter-out %/bench_gpu.c,$(wild
 bench-scale: $(BIN)/sailor
 	$(Q)$(bench_env) tests/bench/scale.sh
 
-## bench-train: training on the CPU beside PyTorch (PYTHON with torch), BENCH_RUNS=5 runs each
+## bench-train: training on the CPU compared with PyTorch (PYTHON with torch), BENCH_RUNS=5 runs each
 bench-train: all $(BIN)/bench_train
 	$(Q)env $(quiet_env) MPIEXEC=$(call sh,$(MPIEXEC)) $(PYTHON) tests/bench/train.py $(call sh,$(CURDIR)/$(BIN)) $(BENCH_RUNS)
 

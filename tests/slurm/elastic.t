@@ -4,7 +4,7 @@
 # disturbed. A short job from an installed tree to its end, with the signal of the time limit in between. What is refused.
 # shellcheck disable=SC1091,SC2154
 . "$(dirname "$0")/slurm.sh"
-[ -x "$train" ] || { echo "1..0 # SKIP sailor-train is not built, for want of a BLAS"; exit 0; }
+[ -x "$train" ] || { echo "1..0 # SKIP sailor-train is not built: no BLAS"; exit 0; }
 events=${ELASTIC_EVENTS:-10} seed=${ELASTIC_SEED:-1}
 export SLURM_LOCAL_CRED_EXPIRE=10 # a job that was requeued waits as long
 start_slurm 3

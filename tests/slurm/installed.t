@@ -3,7 +3,7 @@
 # a plan over nodes of two types, run as a heterogeneous job (jobs/submit-mixed), each component being a node.
 # shellcheck disable=SC1091,SC2154
 . "$(dirname "$0")/slurm.sh"
-[ -x "$train" ] || { echo "1..0 # SKIP sailor-train is not built, for want of a BLAS"; exit 0; }
+[ -x "$train" ] || { echo "1..0 # SKIP sailor-train is not built: no BLAS"; exit 0; }
 start_slurm
 place="$work/my tools"
 # what is built is installed: -o all, and what $BIN names

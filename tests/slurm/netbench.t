@@ -3,7 +3,7 @@
 # the whole way of docs/jobs.md: profile, netbench, plan, run by the plan, compare; and the same as one job, jobs/loop.sbatch.
 # shellcheck disable=SC1091,SC2154
 . "$(dirname "$0")/slurm.sh"
-[ -x "$train" ] || { echo "1..0 # SKIP sailor-train is not built, for want of a BLAS"; exit 0; }
+[ -x "$train" ] || { echo "1..0 # SKIP sailor-train is not built: no BLAS"; exit 0; }
 start_slurm
 id=$(submit "$work/netbench.log" jobs/netbench.sbatch --largest 19 --seconds 0.001)
 wait_for 180 state_is "$id" "$ended"

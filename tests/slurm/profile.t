@@ -3,7 +3,7 @@
 # what the planner reads. And what it refuses.
 # shellcheck disable=SC1091,SC2154
 . "$(dirname "$0")/slurm.sh"
-[ -x "$train" ] || { echo "1..0 # SKIP sailor-train is not built, for want of a BLAS"; exit 0; }
+[ -x "$train" ] || { echo "1..0 # SKIP sailor-train is not built: no BLAS"; exit 0; }
 start_slurm
 id=$(submit "$work/profile.log" jobs/profile.sbatch gpt-tiny --largest 2 --repeat 2)
 wait_for 180 state_is "$id" "$ended"

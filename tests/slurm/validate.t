@@ -4,7 +4,7 @@
 # sums over four ranks, at every block, take seconds a step on two busy cores.
 # shellcheck disable=SC1091,SC2154
 . "$(dirname "$0")/slurm.sh"
-[ -x "$train" ] || { echo "1..0 # SKIP sailor-train is not built, for want of a BLAS"; exit 0; }
+[ -x "$train" ] || { echo "1..0 # SKIP sailor-train is not built: no BLAS"; exit 0; }
 start_slurm
 export SAILOR_MODEL=gpt-tiny SAILOR_SPLITS="6 3,3" SAILOR_TP=1
 results=$SAILOR_OUT/validation
