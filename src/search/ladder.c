@@ -243,6 +243,12 @@ static void climb_parts(struct rungs *r, const unsigned *part, int n) {
     note_head(r, &r->part_head[best]);
 }
 
+/* Between time and cost. */
+static int weights_of(const struct search_problem *p) {
+    bool limits = p->max_usd_per_iteration < INFINITY || p->min_iterations_per_s > 0;
+    return limits || p->objective == OBJECTIVE_FRONTIER ? WEIGHTS : 1;
+}
+
 void ladder_climb(const struct search_problem *p, uint64_t work, const struct stopper *stop,
                   struct ladder *out, struct arena *a) {
     struct arena scratch = {0};
@@ -254,8 +260,7 @@ void ladder_climb(const struct search_problem *p, uint64_t work, const struct st
         struct rungs r = {.c = &c, .kinds = kinds_build(&c), .room = draft_new(&c)};
         unsigned part[2 * ZONES_MAX + 1];
         int n = list_parts(&c, part);
-        bool limits = p->max_usd_per_iteration < INFINITY || p->min_iterations_per_s > 0;
-        int weights = limits || p->objective == OBJECTIVE_FRONTIER ? WEIGHTS : 1;
+        int weights = weights_of(p);
         double weight = c.weight;
         sow(&c, &r.room);
         if (p->warm && c.n_kept) { /* the parts were climbed for the question before */
@@ -294,6 +299,7 @@ uint64_t ladder_work(const struct search_problem *p) {
     }
     uint64_t work = cells * (cells < 2 ? ONE : cells < 4 ? FEW : MANY);
     uint64_t small = gpus * layers * PER_GPU_AND_LAYER;
+    if (cells < 4) work *= (uint64_t)weights_of(p);
     work = work < small ? work : small;
     return work < MOST ? work : MOST;
 }

@@ -22,6 +22,7 @@
 #include "search/solve.h"
 #include "search/why.h"
 #include "search/wire.h"
+#include "sim/terms.h"
 
 struct ranked {
     int mb, D;
@@ -41,7 +42,7 @@ struct engine {
     const struct mpx_comm *world; /* NULL without MPI */
     MPI_Comm comm;
     int rank, size, threads;
-    bool resumed;
+    bool resumed, sample;         /* sample: a search for plans alone, which need not look at all units */
     struct workspace **workspace; /* [threads] */
     double start, earlier_s, last_progress, last_checkpoint;
     double told; /* the best value that the hook knows */
@@ -78,9 +79,13 @@ static int most_replicas(const struct space *s, const struct mb_space *mb) {
     return n;
 }
 
-static bool in_question(const struct search_problem *p, int m, int D) {
-    if (p->pin->data_parallel && p->pin->data_parallel != D) return false;
-    return !p->exact_batch || p->w->global_batch_size % ((long)m * D) == 0;
+/* `sample`: of the D with equally many microbatches only the least. */
+static bool in_question(const struct search_problem *p, int m, int D, bool sample) {
+    int G = p->w->global_batch_size;
+    if (p->pin->data_parallel)
+        return p->pin->data_parallel == D && (!p->exact_batch || G % ((long)m * D) == 0);
+    if (sample && D > 1 && microbatches(G, (long)m * D) == microbatches(G, (long)m * (D - 1))) return false;
+    return !p->exact_batch || G % ((long)m * D) == 0;
 }
 
 /* By microbatch, then by D. */
@@ -91,16 +96,18 @@ static void list_units(struct engine *x) {
     for (int k = 0; k < s->n_mb; k++) {
         next[k] = n;
         most[k] = most_replicas(s, &s->mb[k]);
-        for (int D = 1; D <= most[k]; D++) n += in_question(p, s->mb[k].m, D);
+        for (int D = 1; D <= most[k]; D++) n += in_question(p, s->mb[k].m, D, x->sample);
         if (most[k] > deepest) deepest = most[k];
     }
     x->unit = ARENA_ARRAY(x->a, struct ranked, n + 1);
     x->n_unit = n;
     double *ring = ARENA_ARRAY(x->a, double, s->n_range);
     for (int D = 1; D <= deepest && !stop_wanted(&x->stop); D++) {
-        unit_least_rings(s, D, ring);
+        bool rings = false;
         for (int k = 0; k < s->n_mb; k++) {
-            if (D > most[k] || !in_question(p, s->mb[k].m, D)) continue;
+            if (D > most[k] || !in_question(p, s->mb[k].m, D, x->sample)) continue;
+            if (!rings) unit_least_rings(s, D, ring);
+            rings = true;
             struct point lb =
                 unit_crude_bound(s, &s->mb[k], D, ring, goal_longest_time(p->min_iterations_per_s));
             x->unit[next[k]++] =
@@ -633,6 +640,18 @@ static int prove(struct engine *x, const int *round, int n, struct unit_effort e
     return checkpoint(x, e);
 }
 
+/* Short searches for good plans, between which the units get better bounds. True: stopped. */
+static int probe(struct engine *x, bool merge, bool known) {
+    const struct unit_effort dive = {.limit = 2000, .dive = true};
+    int stopped = 0;
+    if (!known && (!merge || !x->row->n_plan)) stopped = probe_units(x, dive, true);
+    if (!stopped) stopped = merge ? relax_units(x) : bound_units(x);
+    if (!stopped && !known)
+        stopped = probe_units(x, (struct unit_effort){.limit = 8000}, true) ||
+                  probe_units(x, (struct unit_effort){.limit = 50000}, false);
+    return stopped;
+}
+
 static int solve_all(struct engine *x, int *stopped, struct err *e) {
     enum { ROUND = 16, ROUND_AGAIN = 4, ATTEMPTS = 3 };
     static const uint64_t limit[ATTEMPTS] = {1000000, 20000000,
@@ -642,14 +661,8 @@ static int solve_all(struct engine *x, int *stopped, struct err *e) {
     set_goal(x);
     set_bounds(x);
     if (!x->resumed) {
-        const struct unit_effort dive = {.limit = 2000, .dive = true};
-        bool merge = zones_merge(x), known = x->p->warm && x->row->n_plan; /* the plan to beat is good */
-        if (!known && (!merge || !x->row->n_plan)) *stopped = probe_units(x, dive, true);
-        if (!*stopped) *stopped = merge ? relax_units(x) : bound_units(x);
-        if (!*stopped && !known)
-            *stopped = probe_units(x, (struct unit_effort){.limit = 8000}, true) ||
-                       probe_units(x, (struct unit_effort){.limit = 50000}, false);
-        if (*stopped) { /* as if no unit had been begun: the plans stay */
+        bool known = x->p->warm && x->row->n_plan;          /* the plan to beat is good */
+        if ((*stopped = probe(x, zones_merge(x), known))) { /* as if no unit had been begun: the plans stay */
             for (int i = 0; i < x->n_unit; i++) x->unit[i].result->status = UNIT_TODO;
             x->row->n_unit = 0;
             return 0;
@@ -748,63 +761,89 @@ static void climb(struct engine *x, uint64_t parts) {
 /* Where there is much to do, some plan comes first, then some bound, and then better plans. */
 static bool long_climb(const struct search_problem *p) {
     enum { LONG = 100000 };
-    return ladder_work(p) >= LONG && p->objective != OBJECTIVE_FRONTIER;
+    return ladder_work(p) >= LONG;
 }
 
 /* ---- parts of the pool by themselves ---- */
 
+/* What the part's row has found, to the whole. */
+static void take_over(struct engine *x, const struct row_result *row, const struct row_result *before) {
+    for (int i = 0; i < row->n_plan; i++) {
+        struct found_plan f = row->plan[i];
+        bool old = false;
+        for (int k = 0; k < before->n_plan; k++) old |= f.plan == before->plan[k].plan;
+        if (old) continue;
+        f.plan = plan_copy(f.plan, x->a);
+        best_estimate(x->p, &f, x->a);
+        best_add(x->p, x->row, f, x->a);
+    }
+}
+
+/* What is known of the whole, for an objective: a frontier has a plan for each. */
+static struct row_result known_plans(const struct engine *x, enum objective objective) {
+    const struct row_result *row = x->row;
+    if (x->p->objective != OBJECTIVE_FRONTIER || objective == OBJECTIVE_THROUGHPUT)
+        return (struct row_result){.plan = row->plan, .n_plan = row->n_plan};
+    return (struct row_result){.plan = row->frontier + row->n_frontier - (row->n_frontier > 0),
+                               .n_plan = row->n_frontier > 0};
+}
+
 /* A short search of a part of the pool, for plans that beat what is known of the whole. Collective, like the
  * search itself. */
-static int probe_part(struct engine *x, const int *pool, struct err *e) {
+static int probe_part(struct engine *x, const int *pool, enum objective objective, struct err *e) {
     struct arena scratch = {0};
     struct search_problem p = *x->p;
-    struct row_result row = {.plan = x->row->plan, .n_plan = x->row->n_plan};
+    const struct row_result before = known_plans(x, objective);
+    struct row_result row = before;
     struct engine y = *x;
     p.pool = pool;
+    p.objective = objective;
     y.p = &p;
     y.row = &row;
     y.hooks = NULL;
     y.a = &scratch;
-    int rc = (y.s = space_build(&p, &y.stop, x->threads, &scratch, e)) ? 0 : -1, known = row.n_plan;
+    y.sample = true;
+    int rc = (y.s = space_build(&p, &y.stop, x->threads, &scratch, e)) ? 0 : -1;
     if (!rc) list_units(&y);
     if (!rc && !any_rank_stopped(&y) && !(rc = adopt_units(&y, e))) {
         y.workspace = ARENA_ARRAY(&scratch, struct workspace *, x->threads);
         for (int t = 0; t < x->threads; t++) y.workspace[t] = workspace_new(y.s);
         set_goal(&y);
         sort_units(&y);
-        if (!probe_units(&y, (struct unit_effort){.limit = 2000, .dive = true}, true) && !bound_units(&y))
-            if (!probe_units(&y, (struct unit_effort){.limit = 8000}, true))
-                probe_units(&y, (struct unit_effort){.limit = 50000}, false);
+        probe(&y, false, false);
         for (int t = 0; t < x->threads; t++) workspace_free(y.workspace[t]);
     }
     x->row->plans_evaluated += row.plans_evaluated;
-    for (int i = 0; i < row.n_plan; i++) {
-        struct found_plan f = row.plan[i];
-        bool old = false;
-        for (int k = 0; k < known; k++) old |= f.plan == x->row->plan[k].plan;
-        if (old) continue;
-        f.plan = plan_copy(f.plan, x->a);
-        best_estimate(x->p, &f, x->a);
-        best_add(x->p, x->row, f, x->a);
-    }
+    take_over(x, &row, &before);
     arena_free(&scratch);
     set_goal(x);
     return rc;
 }
 
-/* Each zone alone and each GPU type alone: what a user would try by hand, so that the whole is not worse. */
+/* Of the part numbered `by`: the cells one by one, then the GPU types, then the zones. 0: there is no such
+ * part, or it is the whole. */
+static int part_of(const struct search_problem *p, int by, int *part) {
+    int n_gpu = p->w->site->n_gpu, n_zone = p->w->site->n_zone, n = n_zone * n_gpu, here = 0, all = 0;
+    for (int k = 0; k < n; k++) {
+        bool in = by < n ? k == by : by < n + n_gpu ? k % n_gpu == by - n : k / n_gpu == by - n - n_gpu;
+        part[k] = in ? p->pool[k] : 0;
+        here += part[k] > 0;
+        all += p->pool[k] > 0;
+    }
+    return here < all && (by < n || here > 1) ? here : 0;
+}
+
+/* Each cell, each GPU type and each zone alone: what a user would try by hand, so that the whole is not
+ * worse. */
 static int probe_parts(struct engine *x, struct err *e) {
     const struct site *site = x->p->w->site;
-    int n = site->n_zone * site->n_gpu, all = 0, *part = ARENA_ARRAY(x->a, int, n);
-    for (int k = 0; k < n; k++) all += x->p->pool[k] > 0;
-    for (int by = 0; by < site->n_zone + site->n_gpu && !any_rank_stopped(x); by++) {
-        int here = 0;
-        for (int k = 0; k < n; k++) {
-            bool in = by < site->n_zone ? k / site->n_gpu == by : k % site->n_gpu == by - site->n_zone;
-            part[k] = in ? x->p->pool[k] : 0;
-            here += part[k] > 0;
-        }
-        if (here && here < all && probe_part(x, part, e)) return -1;
+    int n = site->n_zone * site->n_gpu, *part = ARENA_ARRAY(x->a, int, n);
+    bool frontier = x->p->objective == OBJECTIVE_FRONTIER;
+    for (int by = 0; by < n + site->n_gpu + site->n_zone; by++) {
+        if (!part_of(x->p, by, part)) continue;
+        if (any_rank_stopped(x)) break;
+        if (probe_part(x, part, frontier ? OBJECTIVE_THROUGHPUT : x->p->objective, e)) return -1;
+        if (frontier && probe_part(x, part, OBJECTIVE_COST, e)) return -1;
     }
     return 0;
 }
@@ -860,8 +899,8 @@ int search_row(const struct search_problem *p, struct row_result *row, const str
     recall_bounds(&x);
     if (adopt_units(&x, e)) return -1;
     if (by_parts) {
+        if (!(p->warm && row->n_plan) && probe_parts(&x, e)) return -1;
         climb(&x, 4);
-        if (probe_parts(&x, e)) return -1;
         climb(&x, 11);
     }
     x.workspace = ARENA_ARRAY(a, struct workspace *, threads);
