@@ -124,7 +124,7 @@ fuzzers  := $(patsubst tests/fuzz/%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 .SECONDARY:
 .PHONY: all tests config check check-unit check-property check-mpi check-train check-gpu check-cli check-jobs \
         check-fuzz check-long check-faults check-slurm check-pack check-fresh replay fuzz fuzz-all bench bench-scale \
-        bench-train figures loop demo install uninstall deb format lint clean help FORCE
+        bench-parts bench-train figures loop demo install uninstall deb format lint clean help FORCE
 
 ## all: build the planner, build/sailor, and the trainer, build/sailor-train (the default)
 all: $(programs) $(plugin)
@@ -339,6 +339,10 @@ bench-scale: $(BIN)/sailor
 ## bench-train: training on the CPU compared with PyTorch (PYTHON with torch), BENCH_RUNS=5 runs each
 bench-train: all $(BIN)/bench_train
 	$(Q)env $(quiet_env) MPIEXEC=$(call sh,$(MPIEXEC)) $(PYTHON) tests/bench/train.py $(call sh,$(CURDIR)/$(BIN)) $(BENCH_RUNS)
+
+## bench-parts: random pools against their parts and the planners, after 2 s each
+bench-parts: $(BIN)/sailor
+	$(Q)$(bench_env) tests/bench/parts.sh
 
 ## loop: profile and netbench on this machine's CPU ranks, plan, train, compare (some minutes)
 loop: all
