@@ -34,22 +34,17 @@ void relax_free(struct relax *r) {
     free(r);
 }
 
-bool relax_bound(struct relax *r, struct relax_unit *unit, int n, int first, int step,
-                 const struct goal *goal, uint64_t limit) {
+bool relax_solve(struct relax *r, const struct relax_unit *unit, int n, int first, int step,
+                 const struct goal *goal, struct unit_effort effort, struct unit_answer *answer,
+                 struct arena *memory) {
     bool stopped = false;
     int mine = n > first ? (n - first + step - 1) / step : 0;
 #pragma omp parallel for schedule(dynamic, 1) num_threads(r->threads)
     for (int j = 0; j < mine; j++) {
-        struct relax_unit *u = &unit[first + j * step];
-        struct unit_answer answer;
-        struct arena none = {0}; /* merged plans are no plans */
-        unit_solve(r->workspace[omp_get_thread_num()], &r->merged->mb[u->mb], u->D, goal,
-                   (struct unit_effort){.limit = limit}, &answer, &none);
-        arena_free(&none);
-        u->lower_bound = answer.status == UNIT_OPEN ? answer.lower_bound : goal->best;
-        u->nodes = answer.nodes;
-        u->bounds = answer.bounds;
-        if (answer.status == UNIT_TODO) {
+        int i = first + j * step;
+        unit_solve(r->workspace[omp_get_thread_num()], &r->merged->mb[unit[i].mb], unit[i].D, goal, effort,
+                   &answer[i], &memory[i]);
+        if (answer[i].status == UNIT_TODO) {
 #pragma omp atomic write
             stopped = true;
         }

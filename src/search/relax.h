@@ -5,9 +5,6 @@
 
 struct relax_unit {
     int mb, D;
-    double lower_bound; /* on the objective */
-    uint64_t nodes;
-    struct bound_counts bounds;
 };
 
 struct relax;
@@ -15,10 +12,12 @@ struct relax;
 struct relax *relax_new(const struct space *s, int threads);
 void relax_free(struct relax *r);
 
-/** Bound the units first, first + step, ... of n: all their plans that meet the limits of the goal are worth
- * no less, or no less than `goal`. The answer depends on the problem, the goal and the limit alone. False:
- * stopped, no bound counts. */
-bool relax_bound(struct relax *r, struct relax_unit *unit, int n, int first, int step,
-                 const struct goal *goal, uint64_t limit);
+/** Search the units first, first + step, ... of n with merged zones, like unit_solve(). All their plans that
+ * meet the limits of the goal are worth no less than the answer's plans, its bound where it is open, and
+ * `goal`. The answer depends on the problem, the goal and the effort alone. Plans, which only effort.lay_out
+ * finds, live in memory[unit]. False: stopped, no answer counts. */
+bool relax_solve(struct relax *r, const struct relax_unit *unit, int n, int first, int step,
+                 const struct goal *goal, struct unit_effort effort, struct unit_answer *answer,
+                 struct arena *memory);
 
 #endif

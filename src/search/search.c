@@ -549,56 +549,85 @@ static int next_relaxed(struct engine *x, const struct goal *goal, int attempt, 
     return n;
 }
 
-/* True: stopped, and no bound of the round counts. */
+/* What merged zones say of a unit, and the real plans that were found there. */
+static void take_relaxed(struct engine *x, struct ranked *u, const struct unit_answer *answer,
+                         const struct goal *goal) {
+    double *mine = bound_of(x, u), lb = answer->status == UNIT_OPEN ? answer->lower_bound : goal->best;
+    u->relaxed++;
+    u->result->nodes += answer->nodes;
+    u->result->plans_evaluated += answer->plans;
+    x->row->plans_evaluated += answer->nodes + answer->plans;
+    for (int k = 0; k < answer->n_plan; k++) {
+        struct found_plan f = answer->plan[k];
+        best_estimate(x->p, &f, x->a);
+        double value = problem_value(x->p, &f.est);
+        lb = fmin(lb, value);
+        u->result->value = fmin(u->result->value, value);
+        best_add(x->p, x->row, f, x->a);
+    }
+    *mine = fmax(*mine, lb);
+    u->result->lower_bound = fmax(u->result->lower_bound, *mine);
+    x->row->bounds.merged += goal_excludes(goal, u->time_lb, u->cost_lb);
+    x->row->bounds.full += answer->bounds.full;
+    x->row->bounds.grid += answer->bounds.grid;
+    x->row->bounds.laid += answer->bounds.laid;
+}
+
+/* True: stopped, and no answer of the round counts. */
 static bool relax_round(struct engine *x, struct relax *r, const struct goal *goal, const int *round, int n,
-                        uint64_t limit) {
+                        struct unit_effort effort) {
     struct relax_unit unit[n];
-    double lb[n];
-    uint64_t nodes[3 * n]; /* and what the rules have done */
-    for (int i = 0; i < n; i++)
-        unit[i] = (struct relax_unit){x->unit[round[i]].mb, x->unit[round[i]].D, -INFINITY, 0, {0}};
-    int stopped = !relax_bound(r, unit, n, x->rank, x->size, goal, limit);
-    for (int i = 0; i < n; i++) {
-        lb[i] = unit[i].lower_bound;
-        nodes[i] = unit[i].nodes;
-        nodes[n + i] = unit[i].bounds.full;
-        nodes[2 * n + i] = unit[i].bounds.grid;
+    struct unit_answer *answer = oom_calloc((size_t)n, sizeof *answer);
+    struct arena *memory = oom_calloc((size_t)n, sizeof *memory);
+    struct wire b = {0};
+    for (int i = 0; i < n; i++) unit[i] = (struct relax_unit){x->unit[round[i]].mb, x->unit[round[i]].D};
+    int stopped = !relax_solve(r, unit, n, x->rank, x->size, goal, effort, answer, memory);
+    if (x->size > 1) MPI_Allreduce(MPI_IN_PLACE, &stopped, 1, MPI_INT, MPI_MAX, x->comm);
+    for (int i = x->rank; i < n && !stopped; i += x->size) wire_put_answer(&b, i, &answer[i], 0);
+    for (int i = 0; i < n; i++) arena_free(&memory[i]);
+    if (!stopped) gather(x, &b);
+    for (size_t at = 0; at < b.n;) {
+        struct unit_answer one;
+        double seconds;
+        int i = wire_get_answer(&b, &at, &one, &seconds, x->p->w, x->a);
+        answer[i] = one;
     }
-    if (x->size > 1) {
-        MPI_Allreduce(MPI_IN_PLACE, &stopped, 1, MPI_INT, MPI_MAX, x->comm);
-        MPI_Allreduce(MPI_IN_PLACE, lb, n, MPI_DOUBLE, MPI_MAX, x->comm);
-        MPI_Allreduce(MPI_IN_PLACE, nodes, 3 * n, MPI_UINT64_T, MPI_MAX, x->comm);
-    }
-    for (int i = 0; i < n && !stopped; i++) {
-        struct ranked *u = &x->unit[round[i]];
-        double *mine = bound_of(x, u);
-        u->relaxed++;
-        u->result->nodes += nodes[i];
-        x->row->plans_evaluated += nodes[i];
-        *mine = fmax(*mine, lb[i]);
-        u->result->lower_bound = fmax(u->result->lower_bound, *mine);
-        x->row->bounds.merged += goal_excludes(goal, u->time_lb, u->cost_lb);
-        x->row->bounds.full += nodes[n + i];
-        x->row->bounds.grid += nodes[2 * n + i];
-    }
+    for (int i = 0; i < n && !stopped; i++) take_relaxed(x, &x->unit[round[i]], &answer[i], goal);
+    wire_free(&b);
+    free(memory);
+    free(answer);
     return stopped;
 }
 
-/* Bounds of all units of interest with the zones of each region merged, with more and more effort: most
- * units are done with a table or two. Stopped or not, what is known of each unit stays. */
-static int relax_units(struct engine *x) {
-    enum { ROUND = 64, ATTEMPTS = 3 };
-    static const uint64_t limit[ATTEMPTS] = {20000, 200000, 2000000};
+/* What is within the gap will do. */
+static struct goal relaxed_goal(const struct engine *x) {
     struct goal goal = x->goal;
-    goal.best *= 1 - 0.9 * x->p->gap; /* what is within the gap will do */
+    goal.best *= 1 - 0.9 * x->p->gap;
+    return goal;
+}
+
+/* Bounds of all units of interest with the zones of each region merged, with more and more effort: most
+ * units are done with a table or two. Of the others, the merged plans are laid out on the real zones. Stopped
+ * or not, what is known of each unit stays. */
+static int relax_units(struct engine *x) {
+    enum { ROUND = 64, ROUND_LAYOUT = 8, MERGED = 3, ATTEMPTS = 5 };
+    static const uint64_t limit[ATTEMPTS] = {20000, 200000, 2000000, 2000000, 20000000};
+    struct goal goal = relaxed_goal(x);
     struct relax *r = relax_new(x->s, x->threads);
     int stopped = any_rank_stopped(x) || !r || bound_blocks(x, &goal), round[ROUND], n;
-    for (int k = 0; k < ATTEMPTS && !stopped; k++)
-        while (!stopped && (n = next_relaxed(x, &goal, k, round, ROUND))) {
-            stopped = relax_round(x, r, &goal, round, n, limit[k]);
+    for (int k = 0; k < ATTEMPTS && !stopped; k++) {
+        bool lay_out = k >= MERGED;
+        struct unit_effort effort = {
+            .limit = limit[k], .lay_out = lay_out, .tolerance = lay_out ? 0.9 * x->p->gap : 0};
+        if (lay_out && x->p->without & BOUND_LAYOUT) break;
+        while (!stopped && (n = next_relaxed(x, &goal, k, round, lay_out ? ROUND_LAYOUT : ROUND))) {
+            stopped = relax_round(x, r, lay_out ? &x->goal : &goal, round, n, effort);
+            set_goal(x);
+            goal = relaxed_goal(x);
             set_bounds(x);
             report_progress(x, 0);
         }
+    }
     relax_free(r);
     return stopped;
 }

@@ -130,7 +130,7 @@ static void begin_unit(struct workspace *v, const struct mb_space *mb, int D, in
     v->plan_cap = 0;
     v->heap.n = 0;
     double tolerance = effort.tolerance, slack = 0;
-    if (tolerance > 0 && !v->s->money) {
+    if (tolerance > 0 && !v->s->money && !effort.lay_out) {
         /* a plan can be stood for once per stage: half of the tolerance in all */
         slack = tolerance / 2 / deepest(v->s, mb, D);
         tolerance /= 2;
@@ -148,6 +148,8 @@ static void begin_unit(struct workspace *v, const struct mb_space *mb, int D, in
     t->bound = bound;
     t->ctx = v;
     t->hurried = effort.limit > 0;
+    t->lay_out = effort.lay_out;
+    t->layouts_max = effort.limit / 2;
     t->examined = 0;
     t->bounds = (struct bound_counts){0};
     grid_forget(&t->grid);

@@ -18,7 +18,8 @@ struct unit_effort {
     uint64_t limit;   /* partial plans; 0 = no limit. A unit cut short is UNIT_OPEN */
     double tolerance; /* > 0: plans that promise less than that relative gain may be left out; the bound says
                          so */
-    bool dive;        /* straight to the first plans, no proof wanted */
+    bool lay_out; /* merged zones: look for the real plans of merged ones, instead of taking their bounds */
+    bool dive;    /* straight to the first plans, no proof wanted */
 };
 
 /** What a thread needs to solve units one after the other. */

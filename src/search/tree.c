@@ -1,5 +1,6 @@
 /* Depth-first search of one window, from the last stage of the pipeline to the first. */
 #include "search/tree.h"
+#include "search/layout.h"
 #include "base/oom.h"
 
 #include <assert.h>
@@ -10,6 +11,9 @@
 /* integer programs per candidate (a quick look, within a tolerance, exact), and what one counts for in
  * effort */
 enum { PROGRAMS_CUT = 60, PROGRAMS_MORE = 2000, PROGRAMS_MAX = 200000, PROGRAM_COST = 50 };
+
+/* integer programs for a merged plan that is laid out */
+enum { PROGRAMS_LAID = 200 };
 
 struct tree_node {
     int l, pattern, depth; /* layers [l, L) are covered by `depth` stages; pattern of the first of them */
@@ -169,6 +173,52 @@ static bool grid_cuts(struct tree *v, const struct tree_node *n) {
     return cut;
 }
 
+struct laying_out {
+    struct tree *v;
+    const struct tree_node *n;
+    struct layout *x;
+};
+
+static bool layout_is_useless(void *ctx, double time_lb) {
+    const struct laying_out *y = ctx;
+    double lb = fmax(time_lb, y->n->lb);
+    return proof_cut(y->v->proof, lb, cost_within(y->v, y->n, lb));
+}
+
+/* Patterns of the pool itself for all stages of n: what plans are there? */
+static void resolve_layout(void *ctx, const struct choice *stage, double time_lb) {
+    const struct laying_out *y = ctx;
+    struct tree *v = y->v;
+    int programs = PROGRAMS_LAID;
+    if (layout_is_useless(ctx, time_lb)) return;
+    if (!counts_resolve(v->u->real, v->goal, stage, y->n->depth, v->s->money ? y->n->egress : 0, &programs,
+                        v->offer, v->ctx, &v->scratch)) {
+        double lb = fmax(time_lb, y->n->lb);
+        proof_leave_open(v->proof, lb, cost_within(v, y->n, lb));
+    }
+    uint64_t took = (uint64_t)(PROGRAMS_LAID - programs) * PROGRAM_COST;
+    y->x->left -= took < y->x->left ? took : y->x->left;
+}
+
+/* Rule 22: a merged plan holds no more than what can be laid out on the real zones. */
+static void lay_out(struct tree *v, const struct tree_node *n, const struct choice *stage) {
+    struct layout x = {.u = v->u,
+                       .stage = stage,
+                       .n = n->depth,
+                       .update_s = fmax(n->u, v->t->u_min),
+                       .sync_s = fmax(n->y, v->t->w.y_lo),
+                       .left = v->layouts_max,
+                       .useless = layout_is_useless,
+                       .laid = resolve_layout,
+                       .scratch = &v->scratch};
+    struct laying_out ctx = {v, n, &x};
+    x.ctx = &ctx;
+    v->bounds.laid++;
+    if (!layout_all(&x)) proof_leave_open(v->proof, n->lb, node_cost(v, n));
+    v->examined += v->layouts_max - x.left;
+    v->batch_end += v->layouts_max - x.left; /* halves of the window would do it all again */
+}
+
 /* The path as a candidate: first stage first. */
 static void leaf(struct tree *v, const struct tree_node *n) {
     struct choice stage[LAYERS_MAX];
@@ -180,7 +230,11 @@ static void leaf(struct tree *v, const struct tree_node *n) {
     for (int i = 0; i < P; i++) stage[i] = v->path[P - 1 - i];
     if (v->s->merged_from) {
         v->examined += PROGRAM_COST;
-        if (counts_have_room(v->u, stage, P, &v->scratch)) v->bound(v->ctx, n->lb, node_cost(v, n));
+        if (!counts_have_room(v->u, stage, P, &v->scratch)) return;
+        if (v->lay_out)
+            lay_out(v, n, stage);
+        else
+            v->bound(v->ctx, n->lb, node_cost(v, n));
         return;
     }
     if (!counts_resolve(v->u, v->goal, stage, P, v->s->money ? n->egress : 0, &programs, v->offer, v->ctx,
@@ -380,7 +434,7 @@ static void descend(struct tree *v, const struct tree_node *n) {
     for (int k = 0; k < count && !v->over && !v->t->stopped; k++) {
         const struct tree_node *c = &children[k];
         if (proof_cut(v->proof, c->lb, node_cost(v, c))) continue;
-        if (c->l > 0 && known_no_worse(v, c)) continue;
+        if (c->l > 0 && !v->lay_out && known_no_worse(v, c)) continue;
         take_resources(v, depth, c->pattern); /* known to fit: sets the stacks */
         if (grid_cuts(v, c)) continue;
         v->path[depth] = c->choice;

@@ -23,10 +23,12 @@ struct tree {
     /* instead of offer() where zones are merged: called with bounds on plans that only the real zones can
      * rule out; may improve the goal too */
     void (*bound)(void *ctx, double time_lb, double cost_lb);
-    void *ctx;          /* of both */
-    bool hurried;       /* candidates get few integer programs before they are left open */
-    uint64_t examined;  /* partial plans so far, in all windows */
-    uint64_t batch_end; /* where to give up */
+    bool lay_out;         /* instead of bound(): merged plans are laid out on the real zones (layout.h) */
+    uint64_t layouts_max; /* partial layouts of one before it is left open */
+    void *ctx;            /* of both */
+    bool hurried;         /* candidates get few integer programs before they are left open */
+    uint64_t examined;    /* partial plans so far, in all windows */
+    uint64_t batch_end;   /* where to give up */
     struct bound_counts bounds;
     bool over; /* the last window was given up at batch_end */
 

@@ -294,22 +294,31 @@ static void merge_rings(struct unit *u, const struct unit *real, struct arena *a
     u->sync_min = real->sync_min;
 }
 
+/* Of what is worked out pattern by pattern when it is asked for. */
+static void make_rows(struct unit *u) {
+    u->sync = ARENA_ARRAY(u->a, struct span *, u->mb->n_pattern + 1);
+    u->need = ARENA_ARRAY(u->a, int *, u->mb->n_pattern + 1);
+}
+
 bool unit_build(struct unit *u, const struct space *s, const struct mb_space *mb, int D, int most,
                 struct arena *a) {
     assert(most == D || (most > D && D > 1));
     *u = (struct unit){.s = s, .mb = mb, .D = D, .most = most, .M = unit_microbatches(s, mb, most), .a = a};
+    bool own = mb->w->shared_bytes_per_param > 0 && most == D; /* else that of endless D will do */
+    u->depth = own ? space_depths(s, mb, D, a) : mb->depth;
     if (s->merged_from) {
-        struct unit real = *u;
-        real.s = s->merged_from;
-        build_rings(&real, a);
-        merge_rings(u, &real, a);
+        struct unit *real = u->real = ARENA_NEW(a, struct unit);
+        *real = *u;
+        real->s = s->merged_from;
+        real->mb = &real->s->mb[mb - s->mb];
+        real->real = NULL;
+        build_rings(real, a);
+        make_rows(real);
+        merge_rings(u, real, a);
     } else {
         build_rings(u, a);
     }
-    u->sync = ARENA_ARRAY(a, struct span *, mb->n_pattern + 1);
-    u->need = ARENA_ARRAY(a, int *, mb->n_pattern + 1);
-    bool own = mb->w->shared_bytes_per_param > 0 && most == D; /* else that of endless D will do */
-    u->depth = own ? space_depths(s, mb, D, a) : mb->depth;
+    make_rows(u);
     return !stop_wanted(s->stop);
 }
 

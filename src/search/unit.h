@@ -15,6 +15,7 @@ struct unit {
     double slowest_ring; /* that is possible, in the pool itself */
     double *self_ring;   /* [cell][ring_ti][range] where zones are merged: inside each cell of the pool */
     double *sync_min;    /* [scope][class][range]: least all-reduce of a stage */
+    struct unit *real;   /* where zones are merged: the same in the pool itself */
     struct span **sync; /* [pattern] -> [range], filled by unit_sync(); lo is NAN where it is not known yet */
     int **need;         /* [pattern] -> [set], filled by unit_need() */
     struct arena *a;

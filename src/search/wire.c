@@ -109,6 +109,7 @@ void wire_put_answer(struct wire *b, int index, const struct unit_answer *x, dou
     put_u64(b, x->plans);
     put_u64(b, x->bounds.full);
     put_u64(b, x->bounds.grid);
+    put_u64(b, x->bounds.laid);
     put_int(b, x->n_plan);
     for (int k = 0; k < x->n_plan; k++) put_plan(b, x->plan[k].plan);
 }
@@ -124,6 +125,7 @@ int wire_get_answer(const struct wire *b, size_t *at, struct unit_answer *x, dou
     x->plans = get_u64(b, at);
     x->bounds.full = get_u64(b, at);
     x->bounds.grid = get_u64(b, at);
+    x->bounds.laid = get_u64(b, at);
     x->n_plan = get_int(b, at);
     x->plan = ARENA_ARRAY(a, struct found_plan, x->n_plan + 1);
     for (int k = 0; k < x->n_plan; k++) x->plan[k].plan = get_plan(b, at, w, a);

@@ -268,6 +268,7 @@ static bool ask(const struct instance *in, const struct search_problem *p, const
                (unsigned long long)row.plans_evaluated);
     if (!fault) note_optimum(p, &row);
     total.bounds.block += row.bounds.block;
+    total.bounds.laid += row.bounds.laid;
     total.bounds.merged += row.bounds.merged;
     total.bounds.full += row.bounds.full;
     total.bounds.grid += row.bounds.grid;
@@ -380,8 +381,8 @@ static bool one_instance(uint64_t seed, bool verbose) {
         if (q == 6) p2.objective = (enum objective)rng_int(&r, 0, 1);
         if (q == 3 || q == 6 || (q == 5 && rng_chance(&r, 0.7))) p2.max_usd_per_iteration = budget;
         if (q == 4 || q == 6 || (q == 5 && rng_chance(&r, 0.5))) p2.min_iterations_per_s = floor;
-        p2.with = BOUND_MERGED | BOUND_FULL | BOUND_GRID | BOUND_BLOCK;
-        if (rng_chance(&rules, 0.4)) p2.without = (unsigned)rng_int(&rules, 1, 15);
+        p2.with = BOUND_MERGED | BOUND_FULL | BOUND_GRID | BOUND_BLOCK | BOUND_LAYOUT;
+        if (rng_chance(&rules, 0.4)) p2.without = (unsigned)rng_int(&rules, 1, 31);
         if (!ask(in, &p2, &b, seed, verbose)) ok = false;
         p2.gap = rng_range(&rules, 0.001, 0.3);
         if (!ask_bound(&p2, &b, seed)) ok = false;
@@ -464,9 +465,9 @@ int main(int argc, char **argv) {
            (unsigned long long)total.slowest_seed);
     printf("# %ld questions without a rule; %llu units closed in blocks (%ld bounds of blocks compared), "
            "%llu with "
-           "merged zones, %llu partial plans with full zones, %llu cut by grids\n",
+           "merged zones, %llu partial plans with full zones, %llu cut by grids, %llu laid out\n",
            total.spared, (unsigned long long)total.bounds.block, total.blocks,
            (unsigned long long)total.bounds.merged, (unsigned long long)total.bounds.full,
-           (unsigned long long)total.bounds.grid);
+           (unsigned long long)total.bounds.grid, (unsigned long long)total.bounds.laid);
     return failed || done < want;
 }
