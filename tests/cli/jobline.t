@@ -101,7 +101,7 @@ bad "no count" '--gpus "us-central1-a/A100-40": expected ZONE/GPU:N' "${base[@]}
 bad "half a GPU" '--gpus "us-central1-a/A100-40:1.5"' "${base[@]}" --gpus us-central1-a/A100-40:1.5
 bad "an empty entry" '--gpus ""' "${base[@]}" --gpus us-central1-a/A100-40:8,
 bad "no zone of several" '--gpus A100-40:8: no zone' "${base[@]}" --gpus A100-40:8
-bad "no data sheet" '--gpus Z80: no GPU "Z80" among the data sheets' --model llama-3.1-8b --gpus Z80:8 --batch 2
+bad "no data sheet" '--gpus Z80: no data sheet for GPU "Z80"' --model llama-3.1-8b --gpus Z80:8 --batch 2
 bad "two data sheets" '--gpus A100: "A100" may be A100-40 or A100-80;' --model llama-3.1-8b --gpus A100:8 --batch 2
 bad "no profile" "--gpus: model opt-350m has no profile on GPU H100-80" --model opt-350m --gpus H100-80:8 --batch 2
 bad "no price" "--gpus: site data-sheets has no price" --model llama-3.1-8b --gpus H100-80:8 --batch 2 --objective cost
