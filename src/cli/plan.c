@@ -88,7 +88,8 @@ static const char *details(struct arena *a) {
         "  mpirun -n 4 sailor plan JOB.json -o OUT.h5 --time-limit 3300     and if it stopped (status 75):\n"
         "  mpirun -n 8 sailor plan --resume OUT.h5\n"
         "\n"
-        "SIGTERM, SIGINT and SIGUSR1 stop the search as --time-limit does; with -o the file holds all that "
+        "SIGTERM, SIGINT, SIGHUP and SIGUSR1 stop the search as --time-limit does; with -o the file holds "
+        "all that "
         "was proven.\n"
         "A second signal ends the program at once.\n"
         "\n"
@@ -127,6 +128,9 @@ static void catch_signals(void) {
     struct sigaction act = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
     sigemptyset(&act.sa_mask);
     for (size_t i = 0; i < sizeof which / sizeof *which; i++) sigaction(which[i], &act, NULL);
+    struct sigaction was;
+    if (!sigaction(SIGHUP, NULL, &was) && was.sa_handler != SIG_IGN)
+        sigaction(SIGHUP, &act, NULL); /* nohup */
 }
 
 /* ---- what the search calls while it runs ---- */

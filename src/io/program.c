@@ -194,13 +194,23 @@ static bool reader_is_gone(void) {
     return poll(&out, 1, 0) == 1 && (out.revents & POLLERR);
 }
 
+/* UCX takes SIGHUP for its debugger when it is loaded, also from a program under nohup. What there was before
+ * is seen before libraries are loaded. */
+static bool hangup_ignored;
+static void note_hangup(void) {
+    struct sigaction was;
+    hangup_ignored = !sigaction(SIGHUP, NULL, &was) && was.sa_handler == SIG_IGN;
+}
+__attribute__((section(".preinit_array"), used)) static void (*const before_libraries)(void) = note_hangup;
+
 int program_main(const struct program *p, int argc, char **argv) {
     oom_prepare(p->name, mpx_abort);
     H5dont_atexit(); /* all files are closed by then; over one that could not be it would crash */
     cJSON_InitHooks(
         &(cJSON_Hooks){oom_malloc, free}); /* by itself cJSON leaves out what it has no memory for */
-    signal(SIGXFSZ, SIG_IGN);              /* a file size limit is an error like a full disk, not a crash */
-    signal(SIGPIPE, SIG_IGN);              /* and so is a pipe without a reader */
+    signal(SIGHUP, hangup_ignored ? SIG_IGN : SIG_DFL);
+    signal(SIGXFSZ, SIG_IGN); /* a file size limit is an error like a full disk, not a crash */
+    signal(SIGPIPE, SIG_IGN); /* and so is a pipe without a reader */
     wait_without_spinning(argv);
     int status = dispatch(p, argc, argv);
     if ((fflush(stdout) || ferror(stdout)) && !reader_is_gone()) { /* a full disk behind a redirection */

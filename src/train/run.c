@@ -125,11 +125,12 @@ const struct opt_command run_command = {
     OPT_COMMAND_TAKES(options, 1, 1),
 };
 
-/* A signal asks for an end after the current step; a second one ends the process. */
+/* A signal asks for an end after the current step; a second one ends the process. A terminal that is closed
+ * tells so twice, by itself and through the shell. */
 static volatile sig_atomic_t stop_asked;
 static void on_signal(int number) {
     stop_asked = 1;
-    signal(number, SIG_DFL);
+    if (number != SIGHUP) signal(number, SIG_DFL);
 }
 
 struct run_session {
@@ -543,5 +544,6 @@ int cmd_run(int argc, char **argv) {
     signal(SIGTERM, on_signal);
     signal(SIGINT, on_signal);
     signal(SIGUSR1, on_signal);
+    if (signal(SIGHUP, on_signal) == SIG_IGN) signal(SIGHUP, SIG_IGN); /* nohup */
     return train_command(&run_command, &j.mpx, run, &j, &a);
 }

@@ -103,6 +103,30 @@ EOF
 run "${one[@]}" --steps 1 -q --resume "$tmp/tee.h5"
 expect 0 "Ctrl-C with 2>&1 | tee: the checkpoint is there"
 
+# a terminal that is closed
+"$python" - "$tmp" "${one[@]}" <<'EOF'
+import os, pty, sys, time
+tmp, argv = sys.argv[1], sys.argv[2:]
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execvp(argv[0], argv + ["--steps", "100000", "--checkpoint", tmp + "/closed.h5"])
+while b"step" not in os.read(terminal, 4096):
+    pass
+os.close(terminal)
+end = time.time() + 40
+while time.time() < end and os.waitpid(pid, os.WNOHANG)[0] == 0:
+    time.sleep(0.1)
+EOF
+run "${one[@]}" --steps 1 -q --resume "$tmp/closed.h5"
+expect 0 "a closed terminal: the checkpoint is there"
+nohup "${one[@]}" --steps 100000 -q --checkpoint "$tmp/nohup.h5" >/dev/null 2>&1 &
+sleep 2
+kill -HUP $!; sleep 1; kill -0 $! 2>/dev/null
+ok $? "nohup: the run goes on"
+kill -TERM $!; wait $!
+[ $? = 75 ] && [ -s "$tmp/nohup.h5" ]
+ok $? "until it is told to stop"
+
 # ---- memory that ends ----
 # ends TITLE: the last run ended by itself, without a crash, and if it failed said why
 ends() {
