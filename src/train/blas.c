@@ -77,14 +77,13 @@ static void first_shares(struct arena *a) {
 }
 
 /* Large enough for the work space: where there are kernels for small products, these do without. */
-static void first_products(int threads) {
+static void first_products(int threads, struct arena *arena) {
     enum { N = 160 };
+    float *x = arena_alloc(arena, sizeof *x * N * N * (size_t)(threads + 1)); /* too much for a small stack */
 #pragma omp parallel num_threads(threads)
     {
-        float a[N * N], b[N * N], c[N * N];
-        for (int i = 0; i < N * N; i++) a[i] = b[i] = 1;
 #pragma omp barrier
-        product(N, a, b, c);
+        product(N, x, x, x + (size_t)N * N * (size_t)(omp_get_thread_num() + 1));
     }
 }
 
@@ -107,7 +106,7 @@ int blas_prepare(int threads, struct err *e) {
     if (bad) return err_set(e, EXIT_INTERNAL, "out of memory: no more threads can be started");
     first_shares(&a);
     blas_threads(1);
-    first_products(threads);
+    first_products(threads, &a);
     first_work_spaces(threads);
     atomic_store(&w.done, true);
     pthread_join(watcher, NULL);

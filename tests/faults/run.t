@@ -145,6 +145,9 @@ for threads in 1 2; do # OpenBLAS looked for work space in the middle of a step,
         ends "run of $threads threads within $kib KiB ends"
     done
 done
+# shellcheck disable=SC2016
+run bash -c 'ulimit -s 256 && exec "$@"' - "${one[@]}" --steps 1 -q
+expect 0 "run within 256 KiB of stack"
 for kib in 150000 200000; do # OpenBLAS's handler at exit waited for a thread without memory
     limited $kib "$train" weights "$tmp/c.h5" --model gpt-tiny -o "$tmp/w.safetensors" -f
     ends "weights within $kib KiB of address space ends"
