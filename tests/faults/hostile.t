@@ -185,7 +185,8 @@ for file in tiny2.json here.json; do
     spares $file "$sailor" export "$tmp/by-path.json" --format megatron -o OUT
 done
 spares in/models/gpt-tiny.json "$train" profile gpt-tiny --inputs "$tmp/in" --gpu cpu -q -o OUT
-spares in/models/gpt-tiny.json "$train" weights "$tmp/ck.h5" --model gpt-tiny --inputs "$tmp/in" -o OUT
+ln -s in/models/gpt-tiny.json "$tmp/named.safetensors" # weights are written under names of weights
+spares named.safetensors "$train" weights "$tmp/ck.h5" --model gpt-tiny --inputs "$tmp/in" -o OUT
 spares in/devices.json "$sailor" profile "$tmp/llama.json" --inputs "$tmp/in" --gpu H100-80 -o OUT
 spares in/links.json "$sailor" site --preset H100-80,ib-ndr --inputs "$tmp/in" -o OUT
 run "$mpiexec" -n 2 "$train" netbench --inputs "$tmp/in" --seconds 0.01 --largest 19 -q -o "$tmp/in/sites/local.json" -f
