@@ -790,7 +790,7 @@ static void climb(struct engine *x, uint64_t parts) {
 /* Where there is much to do, some plan comes first, then some bound, and then better plans. */
 static bool long_climb(const struct search_problem *p) {
     enum { LONG = 100000 };
-    return ladder_work(p) >= LONG;
+    return ladder_work(p) >= LONG && p->objective != OBJECTIVE_FRONTIER;
 }
 
 /* ---- parts of the pool by themselves ---- */
@@ -808,25 +808,15 @@ static void take_over(struct engine *x, const struct row_result *row, const stru
     }
 }
 
-/* What is known of the whole, for an objective: a frontier has a plan for each. */
-static struct row_result known_plans(const struct engine *x, enum objective objective) {
-    const struct row_result *row = x->row;
-    if (x->p->objective != OBJECTIVE_FRONTIER || objective == OBJECTIVE_THROUGHPUT)
-        return (struct row_result){.plan = row->plan, .n_plan = row->n_plan};
-    return (struct row_result){.plan = row->frontier + row->n_frontier - (row->n_frontier > 0),
-                               .n_plan = row->n_frontier > 0};
-}
-
 /* A short search of a part of the pool, for plans that beat what is known of the whole. Collective, like the
  * search itself. */
-static int probe_part(struct engine *x, const int *pool, enum objective objective, struct err *e) {
+static int probe_part(struct engine *x, const int *pool, struct err *e) {
     struct arena scratch = {0};
     struct search_problem p = *x->p;
-    const struct row_result before = known_plans(x, objective);
+    const struct row_result before = {.plan = x->row->plan, .n_plan = x->row->n_plan};
     struct row_result row = before;
     struct engine y = *x;
     p.pool = pool;
-    p.objective = objective;
     y.p = &p;
     y.row = &row;
     y.hooks = NULL;
@@ -867,12 +857,10 @@ static int part_of(const struct search_problem *p, int by, int *part) {
 static int probe_parts(struct engine *x, struct err *e) {
     const struct site *site = x->p->w->site;
     int n = site->n_zone * site->n_gpu, *part = ARENA_ARRAY(x->a, int, n);
-    bool frontier = x->p->objective == OBJECTIVE_FRONTIER;
     for (int by = 0; by < n + site->n_gpu + site->n_zone; by++) {
         if (!part_of(x->p, by, part)) continue;
         if (any_rank_stopped(x)) break;
-        if (probe_part(x, part, frontier ? OBJECTIVE_THROUGHPUT : x->p->objective, e)) return -1;
-        if (frontier && probe_part(x, part, OBJECTIVE_COST, e)) return -1;
+        if (probe_part(x, part, e)) return -1;
     }
     return 0;
 }
