@@ -94,6 +94,10 @@ done
 reached() { [ "$(tail -n 1 "$run/steps.jsonl" | sed -nE 's/.*"step":([0-9]+).*/\1/p')" -gt "$1" ] 2>/dev/null; }
 wait_for 60 reached $(($(tail -n 1 "$run/starts.jsonl" | sed -nE 's/.*"first_step": ([0-9]+).*/\1/p') + 3))
 scancel "$id"
+for name in $(is_down); do
+    tests/slurm-local.sh gain "$slurm" "$name"
+    scontrol update nodename="$name" state=resume 2>/dev/null
+done # Slurm waits for a node to say that nothing of the job is left
 wait_for 60 is_gone "$id"
 is "$(state "$id")" CANCELLED "a cancelled job is not requeued" "$work/elastic.log"
 said=$(compare "$run/steps.jsonl" 2>&1)
@@ -101,10 +105,6 @@ ok $? "the losses are those of one rank: $said" <<<"$said"
 grep -qE '^ +published .* 11\.35$' "$run/elastic.txt" && [ "$(wc -l <"$run/elastic.txt")" = $(($(rows) + 2)) ]
 ok $? "the table has every start, and the published one" <"$run/elastic.txt"
 sed 's/^/# /' "$run/elastic.txt"
-for name in $(is_down); do
-    tests/slurm-local.sh gain "$slurm" "$name"
-    scontrol update nodename="$name" state=resume 2>/dev/null
-done
 
 # ---- an installed tree; the time limit; the end ------------------------------------------------------------------------
 place="$work/my tools"
