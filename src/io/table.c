@@ -57,7 +57,8 @@ struct table *table_new(const char *headings, struct arena *a) {
     return t;
 }
 
-static const char *formatted(struct arena *a, const char *fmt, va_list ap) {
+__attribute__((format(printf, 2, 0))) static const char *formatted(struct arena *a, const char *fmt,
+                                                                   va_list ap) {
     va_list again;
     va_copy(again, ap);
     int n = vsnprintf(NULL, 0, fmt, again);

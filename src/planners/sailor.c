@@ -96,6 +96,7 @@ struct sailor_search {
     struct proposal *list;
     uint64_t states;
     bool stopped;
+    long splits; /* looked at: of many types a single state has more than can be waited for */
 };
 
 /* ---- the pool ----------------------------------------------------------------------- */
@@ -524,8 +525,7 @@ static const struct rest *solve(struct sailor_search *x, int i, const struct tou
     bool fresh;
     struct rest *best = recall(x, i, t, at, left, to_cents(budget_usd), &fresh);
     if (!fresh) return best->T_s < INFINITY ? best : NULL;
-    if (!x->stopped && ++x->states % 1024 == 0) x->stopped = question_stopped(x->q);
-    if (x->stopped) return NULL;
+    x->states++;
     double alone_s = NAN;
     unsigned types = 0, types_before = 0;
     spread(n, room, 0, x->K, x->D);
@@ -533,6 +533,8 @@ static const struct rest *solve(struct sailor_search *x, int i, const struct tou
         types_before = types;
         types = 0;
         for (int k = 0; k < x->K; k++) types |= (unsigned)(n[k] > 0) << k;
+        if (!x->stopped && ++x->splits % 1024 == 0) x->stopped = question_stopped(x->q);
+        if (x->stopped) return NULL;
         /* faithful: a stage alone takes the same time with the same types, however many of each */
         if (x->q->corrected || types != types_before) try_split(x, best, n, budget_usd, &alone_s);
     } while (next_split(n, room, x->K));
