@@ -313,7 +313,7 @@ fuzz:
 
 # ---- measurements --------------------------------------------------------------------------------------------
 # One GPU without MPI and HDF5, and the same program on the CPU, to try it
-bench_o := $(patsubst src/%.c,$(B)/src/%.o,$(wildcard src/base/*.c)) $(patsubst %,$(B)/src/%.o,sim/plan sim/sheet sim/tables \
+bench_o := $(patsubst src/%.c,$(B)/src/%.o,$(wildcard src/base/*.c)) $(patsubst %,$(B)/src/%.o,sim/plan sim/runner sim/sheet sim/tables \
            formats/devices formats/timeline io/json formats/planjson train/arch train/arch_read train/clock train/data train/grid \
            train/ledger train/net train/rate train/trainer train/zero)
 $(BIN)/bench_gpu $(BIN)/bench_train: test_flags = -Wl,--as-needed# MPI and HDF5 are not needed
