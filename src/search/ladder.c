@@ -290,14 +290,14 @@ void ladder_climb(const struct search_problem *p, uint64_t work, const struct st
 }
 
 uint64_t ladder_work(const struct search_problem *p) {
-    enum { ONE = 4000, FEW = 10000, MANY = 100000, MOST = 1500000 }; /* per cell, and in all */
-    enum { PER_GPU_AND_LAYER = 256 };                                /* small pools have few plans */
+    enum { ONE = 4000, FEW = 10000, SOME = 40000, MANY = 100000, MOST = 1500000 }; /* per cell, and in all */
+    enum { PER_GPU_AND_LAYER = 256 }; /* small pools have few plans */
     uint64_t cells = 0, gpus = 0, layers = (uint64_t)p->w->model->n_layer;
     for (int i = 0; i < p->w->site->n_zone * p->w->site->n_gpu; i++) {
         cells += p->pool[i] > 0;
         gpus += (uint64_t)p->pool[i];
     }
-    uint64_t work = cells * (cells < 2 ? ONE : cells < 4 ? FEW : MANY);
+    uint64_t work = cells * (cells < 2 ? ONE : cells < 4 ? FEW : cells < 5 ? SOME : MANY);
     uint64_t small = gpus * layers * PER_GPU_AND_LAYER;
     if (cells < 4) work *= (uint64_t)weights_of(p);
     work = work < small ? work : small;
