@@ -108,5 +108,5 @@ ok $? "plan and report say the same gap"
 run "$sailor" plan "$tmp/job.json" --objective cost -o "$tmp/c.h5" -q
 run "$sailor" report "$tmp/c.h5" --max-usd 1
 expect 2 "a file without a frontier"
-has err "has no frontier" "is called that"
+has err "holds no frontier" "is called that"
 finish
