@@ -205,7 +205,8 @@ damaged "that names no file" "none.safetensors: No such file" "m[min(m)] = 'none
 damaged "without one of the tensors" "bad.index.json: no tensor lm_head.weight" "del m['lm_head.weight']"
 damaged "that has one in the wrong file" "bad.index.json: no tensor" "m['lm_head.weight'] = m['model.embed_tokens.weight']"
 damaged "without tensors" "/weight_map: no tensors" "x['weight_map'] = {}"
-two=$(ls "$tmp/pieces" | sed -n 3p)
+pieces=("$tmp"/pieces/*)
+two=${pieces[2]##*/}
 head -c 1000 "$tmp/pieces/$two" >"$tmp/cut" && cp "$tmp/cut" "$tmp/pieces/$two"
 run "$train" run "$tmp/one.json" --steps 1 -q --weights "$index"
 expect 2 "a piece that was cut"
