@@ -436,11 +436,18 @@ static int read_earlier(struct session *s, struct earlier *f, struct err *e) {
     return 0;
 }
 
+static bool finished(const struct row_result *row) {
+    return row->status == ROW_OPTIMAL || row->status == ROW_INFEASIBLE;
+}
+
 static int continue_earlier(struct session *s, const struct earlier *f, struct arena *a, struct err *e) {
     struct results before;
     int rc = results_parse(o.resume, f->bytes, f->size, &s->job, &before, a, e);
     if (mpx_agree(&s->mpi, rc, e) || same_options(&before, &s->results, e)) return -1;
     s->results.row = before.row;
+    for (int i = 0; i < before.n_row; i++) /* stopped before its first round: it begins anew */
+        if (!before.row[i].n_unit && !finished(&before.row[i]))
+            before.row[i] = (struct row_result){.status = ROW_TODO, .search_s = before.row[i].search_s};
     s->results.started_utc = before.started_utc;
     s->results.complete = before.complete;
     s->wall_before_s = before.wall_s;
@@ -511,10 +518,6 @@ static void warn_crowd(const struct mpx *m) {
 }
 
 /* ---- running ---- */
-
-static bool finished(const struct row_result *row) {
-    return row->status == ROW_OPTIMAL || row->status == ROW_INFEASIBLE;
-}
 
 static void show(struct session *s, int i, struct arena *a) {
     if (s->mpi.rank) return;

@@ -70,7 +70,7 @@ EOF
 }
 
 # The smallest of these pools that takes long enough on this machine.
-for gpus in "${JOB_GPUS:-18 54}" "20 60" "24 72" "32 96" "48 144"; do
+for gpus in "${JOB_GPUS:-48 144}" "128 384" "256 768" "512 1536"; do
     read -r a100 v100 <<<"$gpus"
     cat >"$tmp/job.json" <<EOF
 {"format": "sailor-job/1", "name": "resume", "model": "opt-350m", "site": "gcp", "global_batch_size": 256,
