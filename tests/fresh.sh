@@ -62,6 +62,7 @@ mknod -m 666 "$dir/dev/random" c 1 8
 mknod -m 666 "$dir/dev/urandom" c 1 9
 mknod -m 666 "$dir/dev/tty" c 5 0
 ln -s /proc/self/fd "$dir/dev/fd"
+for n in 0:stdin 1:stdout 2:stderr; do ln -s "/proc/self/fd/${n%:*}" "$dir/dev/${n#*:}"; done
 mkdir "$dir/dev/shm" "$dir/dev/pts"
 mount -t tmpfs tmpfs "$dir/dev/shm"
 mount -t devpts -o newinstance,ptmxmode=666 devpts "$dir/dev/pts"

@@ -37,7 +37,8 @@ print(json.dumps({"count": page.count, "text": " ".join(page.text), "title": pag
 EOF
 page() { run "$python" "$tmp/parse.py" "$1"; } # then json
 
-sed 's/"format"/"name": "<script>alert(1)<\/script> \& \\"x\\" '"'y'"'", "format"/' <(job /dev/stdout frontier) >"$tmp/job.json"
+job "$tmp/plain.json" frontier
+sed 's/"format"/"name": "<script>alert(1)<\/script> \& \\"x\\" '"'y'"'", "format"/' "$tmp/plain.json" >"$tmp/job.json"
 run "$sailor" plan "$tmp/job.json" -q -o "$tmp/a.h5"
 run "$sailor" report "$tmp/a.h5" --html "$tmp/a.html"
 expect 0 "report --html"
