@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# TAP. Every shell script of the project: bash reads it, and shellcheck (where it is installed) has nothing to say.
+# TAP. Every shell script of the project: bash reads it, and shellcheck (where it is installed) has nothing to say. What is run by its
+# name may be run.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 scripts=(quickstart .ci/run jobs/*.sbatch jobs/*.sh jobs/env/*.sh jobs/grid-plan jobs/submit-validation packaging/deb
@@ -19,5 +20,7 @@ for s in "${scripts[@]}"; do
         n=$((n + 1)); echo "ok $n # SKIP shellcheck is not installed: $s"
     fi
 done
+out=$(find tests -name '*.t' ! -perm -111; find jobs -name '*.sbatch' ! -perm -111)
+[ -z "$out" ]; ok $? "tests and job scripts are executable" <<<"$out"
 echo "1..$n"
 exit $failed
