@@ -94,8 +94,8 @@ static void add_plan(struct rows t[TABLES], const struct site *s, const struct f
                                           .memory_bytes = NAN},
                                   e = x->stage ? x->stage[k] : none;
             *sr = (struct stage_rec){
-                stage,    plan,        i,        j,        st->first,     st->end, stage_replicas(st),
-                in_stage, e.compute_s, e.comm_s, e.sync_s, e.memory_bytes};
+                stage,    plan,        i,        j,        st->first,      st->end,       stage_replicas(st),
+                in_stage, e.compute_s, e.comm_s, e.sync_s, e.memory_bytes, e.tight_bytes, e.tight_room_bytes};
             gpus += in_stage;
         }
     *r = (struct plan_rec){.plan = plan,

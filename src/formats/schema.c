@@ -74,6 +74,8 @@ static const struct column stage_columns[] = {
     COLUMN(stage, sync_s, F64, "s", "gradient all-reduce"),
     COLUMN(stage, memory_bytes, F64, "B",
            "fullest GPU of the stage, in the form that is checked against its memory"),
+    COLUMN_LATER(stage, tight_bytes, F64, "B", "the same of the GPU with the least to spare; 0: not known"),
+    COLUMN_LATER(stage, tight_room_bytes, F64, "B", "memory of that GPU; 0: not known"),
 };
 
 static const struct column replica_columns[] = {

@@ -32,6 +32,8 @@ struct table_def {
  * RECORD_columns. */
 #define COLUMN(record, name, type, units, about)                                                             \
     { #name, COLUMN_##type, units, about, offsetof(struct record##_rec, name), NULL, false }
+#define COLUMN_LATER(record, name, type, units, about)                                                       \
+    { #name, COLUMN_##type, units, about, offsetof(struct record##_rec, name), NULL, true }
 #define COLUMN_FLAGS(record, name, meanings, about)                                                          \
     { #name, COLUMN_U8, "1", about, offsetof(struct record##_rec, name), meanings, false }
 #define COLUMN_FLAGS_LATER(record, name, meanings, about)                                                    \

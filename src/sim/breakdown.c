@@ -36,7 +36,7 @@ static void find_fullest(const struct plan *p, const struct estimate *est, const
         for (int k = 0; k < p->pipeline[i].n_stage; k++, e++) {
             const struct stage *st = &p->pipeline[i].stage[k];
             double bytes = e->tight_bytes, room = e->tight_room_bytes;
-            if (!(room > 0)) { /* of a stored answer: the fullest GPU, and the smallest */
+            if (!(room > 0)) { /* of an older file: the fullest GPU, and the smallest */
                 bytes = e->memory_bytes, room = INFINITY;
                 for (int g = 0; g < st->n_group; g++)
                     room = fmin(room, s->gpu[st->group[g].gpu].memory_bytes);
