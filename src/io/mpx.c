@@ -3,6 +3,7 @@
 #include "base/oom.h"
 
 #include <errno.h>
+#include <hdf5.h>
 #include <stdbool.h>
 #include <poll.h>
 #include <stdio.h>
@@ -129,6 +130,8 @@ int mpx_start(struct mpx *m, struct err *e) {
     if (start) {
         int provided;
         atexit(guard);
+        H5open(); /* begun after MPI, it would end in MPI_Finalize(), and crash over a file it could not close
+                   */
         MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &provided);
         world.mpi = MPI_COMM_WORLD;
         MPI_Comm_rank(world.mpi, &m->rank);
