@@ -422,19 +422,15 @@ static bool bound_blocks(struct engine *x, const struct goal *goal) {
     const struct search_problem *p = x->p;
     int n = 0;
     if (p->without & BOUND_BLOCK) return false;
-    for (int i = 0; i < x->n_unit; i++)
-        n += x->unit[i].result->status == UNIT_TODO &&
-             !goal_excludes(goal, x->unit[i].time_lb, x->unit[i].cost_lb);
-    if (n < MANY && !(p->with & BOUND_BLOCK)) return false;
-    struct ranked **live = oom_calloc((size_t)n + 1, sizeof *live);
-    struct block_unit *unit = oom_calloc((size_t)n + 1, sizeof *unit);
-    struct block *block = oom_calloc((size_t)n + 1, sizeof *block),
-                 *next = oom_calloc((size_t)n + 1, sizeof *next);
-    n = 0;
+    struct ranked **live = oom_calloc((size_t)x->n_unit + 1, sizeof *live);
     for (int i = 0; i < x->n_unit; i++)
         if (x->unit[i].result->status == UNIT_TODO &&
             !goal_excludes(goal, x->unit[i].time_lb, x->unit[i].cost_lb))
             live[n++] = &x->unit[i];
+    if (n < MANY && !(p->with & BOUND_BLOCK)) return free(live), false;
+    struct block_unit *unit = oom_calloc((size_t)n + 1, sizeof *unit);
+    struct block *block = oom_calloc((size_t)n + 1, sizeof *block),
+                 *next = oom_calloc((size_t)n + 1, sizeof *next);
     qsort(live, (size_t)n, sizeof *live, by_replicas);
     for (int i = 0; i < n; i++) unit[i] = (struct block_unit){live[i]->mb, live[i]->D};
     bool stopped = false;

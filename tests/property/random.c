@@ -530,3 +530,17 @@ void plan_print(FILE *f, const struct plan *p, const struct site *s) {
             fprintf(f, "\n");
         }
 }
+
+struct instance *instance_wide(uint64_t seed, int layers_max, struct rng *r, struct arena *a) {
+    struct shape shape = {.gpu_types = rng_int(r, 1, 7),
+                          .zones = rng_int(r, 1, 5),
+                          .layers_min = 3,
+                          .layers_max = layers_max,
+                          .gpus_min = 1,
+                          .gpus_max = 1,
+                          .plain = rng_chance(r, 0.5)};
+    struct instance *in = instance_random(seed, &shape, a);
+    for (int i = 0; i < shape.zones * shape.gpu_types; i++)
+        in->pool[i] = rng_chance(r, 0.25) ? 0 : (int)rng_log(r, 1, 512);
+    return in;
+}

@@ -40,6 +40,9 @@ struct instance {
 
 struct instance *instance_random(uint64_t seed, const struct shape *shape, struct arena *a);
 
+/** Of up to 5 zones and 7 GPU types, with 1 to 512 GPUs in most of their cells. */
+struct instance *instance_wide(uint64_t seed, int layers_max, struct rng *r, struct arena *a);
+
 /** Gives the instance options to choose from, up to six choices, and the native estimator. */
 void instance_vary(struct instance *in, struct arena *a);
 

@@ -147,27 +147,13 @@ static void add_limits(struct search_problem *p, struct rng *r, struct arena *a)
         p->max_usd_per_iteration = rng_range(r, 0.3, 1.2) * est->cost_usd;
 }
 
-static struct instance *draw(uint64_t seed, struct rng *r, struct arena *a) {
-    struct shape shape = {.gpu_types = rng_int(r, 1, 7),
-                          .zones = rng_int(r, 1, 5),
-                          .layers_min = 3,
-                          .layers_max = 16,
-                          .gpus_min = 1,
-                          .gpus_max = 1,
-                          .plain = rng_chance(r, 0.5)};
-    struct instance *in = instance_random(seed, &shape, a);
-    for (int i = 0; i < shape.zones * shape.gpu_types; i++)
-        in->pool[i] = rng_chance(r, 0.25) ? 0 : (int)rng_log(r, 1, 512);
-    return in;
-}
-
 int main(int argc, char **argv) {
     long n = argc > 1 ? atol(argv[1]) : getenv("SAILOR_LONG") ? 200 : 4, passed = 0, lagging = 0;
     uint64_t first = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
     for (long i = 0; i < n; i++) {
         struct arena a = {0};
         struct rng r = {.seed = first + (uint64_t)i + 1000000};
-        struct instance *in = draw(first + (uint64_t)i, &r, &a);
+        struct instance *in = instance_wide(first + (uint64_t)i, 16, &r, &a);
         fault = NULL;
         lags = false;
         for (int k = 0; k < OBJECTIVE_N && !fault; k++) {

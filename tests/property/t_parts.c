@@ -70,20 +70,6 @@ static bool check(const struct instance *in, const struct search_problem *p, str
     return good;
 }
 
-static struct instance *draw(uint64_t seed, struct rng *r, struct arena *a) {
-    struct shape shape = {.gpu_types = rng_int(r, 1, 7),
-                          .zones = rng_int(r, 1, 5),
-                          .layers_min = 3,
-                          .layers_max = 12,
-                          .gpus_min = 1,
-                          .gpus_max = 1,
-                          .plain = rng_chance(r, 0.5)};
-    struct instance *in = instance_random(seed, &shape, a);
-    for (int i = 0; i < shape.zones * shape.gpu_types; i++)
-        in->pool[i] = rng_chance(r, 0.25) ? 0 : (int)rng_log(r, 1, 512);
-    return in;
-}
-
 int main(int argc, char **argv) {
     long n = argc > 1 ? atol(argv[1]) : getenv("SAILOR_LONG") ? 60 : 8, passed = 0;
     uint64_t first = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
@@ -91,7 +77,7 @@ int main(int argc, char **argv) {
         struct arena a = {0};
         uint64_t seed = first + (uint64_t)i;
         struct rng r = {.seed = seed + 2000000};
-        struct instance *in = draw(seed, &r, &a);
+        struct instance *in = instance_wide(seed, 12, &r, &a);
         struct search_problem p =
             instance_problem(in, in->prices_known && seed % 2 ? OBJECTIVE_COST : OBJECTIVE_THROUGHPUT);
         p.gap = 0.01;
