@@ -130,8 +130,7 @@ int mpx_start(struct mpx *m, struct err *e) {
     if (start) {
         int provided;
         atexit(guard);
-        H5open(); /* begun after MPI, it would end in MPI_Finalize(), and crash over a file it could not close
-                   */
+        H5open(); /* before MPI, else MPI_Finalize() ends it, and it crashes over a file it cannot close */
         MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &provided);
         world.mpi = MPI_COMM_WORLD;
         MPI_Comm_rank(world.mpi, &m->rank);
