@@ -139,3 +139,12 @@ const char *text_shell_word(const char *in, struct arena *a) {
 }
 
 const char *text_after_mark(const char *in) { return strncmp(in, "\xef\xbb\xbf", 3) ? in : in + 3; }
+
+char *text_take_line(char **at) {
+    char *line = *at;
+    if (!*line) return NULL;
+    size_t n = strcspn(line, "\n");
+    *at = line + n + (line[n] == '\n');
+    line[n] = '\0';
+    return line;
+}

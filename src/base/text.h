@@ -27,6 +27,10 @@ size_t text_next(const char *s);
 /** A word of a shell command: quoted where the shell would take it apart. In `a`, or `in` itself. */
 const char *text_shell_word(const char *in, struct arena *a);
 
+/** Cut the line at *at off the text, which is changed, and move *at behind it. Returns the line without its
+ * end; NULL at the end of the text. */
+char *text_take_line(char **at);
+
 /** The text after a byte order mark, which some programs write at the start of their exports; `in` itself
  * without one. */
 const char *text_after_mark(const char *in);

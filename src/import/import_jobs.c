@@ -142,14 +142,4 @@ static int import_job(const char *dir, const struct json_at *at, struct import *
     return 0;
 }
 
-int import_jobs(const char *dir, struct import *m) {
-    struct json_at jobs = json_member(&m->facts, "jobs");
-    int n, i = 0;
-    if (!jobs.node) return 0;
-    if (json_array(&jobs, 0, 1000, &n, m->e)) return -1;
-    for (const cJSON *x = jobs.node->child; x; x = x->next, i++) {
-        struct json_at here = json_element(&jobs, i, x);
-        if (import_job(dir, &here, m)) return -1;
-    }
-    return 0;
-}
+int import_jobs(const char *dir, struct import *m) { return import_each(dir, "jobs", m, import_job); }

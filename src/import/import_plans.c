@@ -212,13 +212,5 @@ static int import_plans(const char *dir, const struct json_at *at, struct import
 }
 
 int import_validation(const char *dir, struct import *m) {
-    struct json_at list = json_member(&m->facts, "validation");
-    int n, i = 0;
-    if (!list.node) return 0;
-    if (json_array(&list, 0, 1000, &n, m->e)) return -1;
-    for (const cJSON *x = list.node->child; x; x = x->next, i++) {
-        struct json_at here = json_element(&list, i, x);
-        if (import_plans(dir, &here, m)) return -1;
-    }
-    return 0;
+    return import_each(dir, "validation", m, import_plans);
 }

@@ -1,4 +1,5 @@
 #include "base/opt.h"
+#include "base/text.h"
 #include "import/draft.h"
 #include "sim/estimate.h"
 #include "sim/link.h"
@@ -117,15 +118,10 @@ static int read_row(struct output *o, char *line, int number) {
 }
 
 static int read_lines(struct output *o, const char *text) {
-    char *at = arena_strdup(o->d->a, text);
-    for (int number = 1; *at; number++) {
-        size_t n = strcspn(at, "\n");
-        char *line = at;
-        at += n + (at[n] == '\n');
-        line[n] = '\0';
+    char *at = arena_strdup(o->d->a, text), *line;
+    for (int number = 1; (line = text_take_line(&at)); number++)
         if (line[strspn(line, " ")] == '#' ? read_comment(o, line, number) : read_row(o, line, number))
             return -1;
-    }
     return 0;
 }
 

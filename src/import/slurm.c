@@ -1,3 +1,4 @@
+#include "base/text.h"
 #include "import/draft.h"
 #include "import/hostlist.h"
 
@@ -279,11 +280,7 @@ static int take_table(struct cluster *c, const char *text) {
     char *at = arena_strdup(c->d->a, text), *line, *cell[CELLS_MAX];
     int column[COLUMN_N], number = 0, columns = 0;
     for (int i = 0; i < COLUMN_N; i++) column[i] = -1;
-    while (*at) {
-        size_t n = strcspn(at, "\n");
-        line = at;
-        at += n + (at[n] == '\n');
-        line[n] = '\0';
+    while ((line = text_take_line(&at))) {
         number++;
         int cells = split(line, cell);
         if (!cells) continue;

@@ -1,4 +1,5 @@
 #include "base/names.h"
+#include "base/text.h"
 #include "import/draft.h"
 #include "import/hostlist.h"
 
@@ -158,14 +159,9 @@ static int yaml_line(struct fabric *f, struct yaml *y, char *line, int number) {
 
 static int read_text(struct fabric *f, const char *text, struct yaml *y) {
     bool is_yaml = !strstr(text, "SwitchName=") && !strstr(text, "BlockName=") && strstr(text, "topology:");
-    char *at = arena_strdup(f->d->a, text);
-    for (int number = 1; *at; number++) {
-        size_t n = strcspn(at, "\n");
-        char *line = at;
-        at += n + (at[n] == '\n');
-        line[n] = '\0';
+    char *at = arena_strdup(f->d->a, text), *line;
+    for (int number = 1; (line = text_take_line(&at)); number++)
         if ((is_yaml ? yaml_line(f, y, line, number) : read_line(f, line, number)) < 0) return -1;
-    }
     int kept = 0; /* of the chosen one */
     for (int i = 0; i < f->n; i++)
         if (f->sw[i].topology == y->chosen) f->sw[kept++] = f->sw[i];

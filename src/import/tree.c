@@ -23,6 +23,19 @@ int import_check_safe(const struct json_at *at, const char *name, struct err *e)
 
 /* ---- building trees ---- */
 
+int import_each(const char *dir, const char *key, struct import *m,
+                int (*one)(const char *dir, const struct json_at *at, struct import *m)) {
+    struct json_at list = json_member(&m->facts, key);
+    int n, i = 0;
+    if (!list.node) return 0;
+    if (json_array(&list, 0, 1000, &n, m->e)) return -1;
+    for (const cJSON *x = list.node->child; x; x = x->next, i++) {
+        struct json_at here = json_element(&list, i, x);
+        if (one(dir, &here, m)) return -1;
+    }
+    return 0;
+}
+
 cJSON *import_new_file(const char *format, const char *name, const char *source) {
     cJSON *o = cJSON_CreateObject();
     cJSON_AddStringToObject(o, "format", format);

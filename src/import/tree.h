@@ -43,6 +43,10 @@ int import_check_safe(const struct json_at *at, const char *name, struct err *e)
 /** Index of a tensor-parallel degree spelled as a key, or -1. */
 int import_degree(const char *key);
 
+/** Call `one` for each element of the list `key` of the facts file, if it has one. -1 with *e set. */
+int import_each(const char *dir, const char *key, struct import *m,
+                int (*one)(const char *dir, const struct json_at *at, struct import *m));
+
 /** A tree {"format", "name" (unless NULL), "source"} for import_put(). */
 cJSON *import_new_file(const char *format, const char *name, const char *source);
 cJSON *import_reals(const double *v, int n);

@@ -100,10 +100,27 @@ static void test_table(void **state) {
     arena_free(&a);
 }
 
+/* Every line once, with or without an end of line behind the last one; empty lines count. */
+static void lines_are_taken_one_by_one(void **state) {
+    (void)state;
+    char whole[] = "a\n\nb c\n", part[] = "\nx", *at = whole;
+    assert_string_equal(text_take_line(&at), "a");
+    assert_string_equal(text_take_line(&at), "");
+    assert_string_equal(text_take_line(&at), "b c");
+    assert_null(text_take_line(&at));
+    assert_null(text_take_line(&at));
+    at = part;
+    assert_string_equal(text_take_line(&at), "");
+    assert_string_equal(text_take_line(&at), "x");
+    assert_null(text_take_line(&at));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_escape), cmocka_unit_test(test_cut),   cmocka_unit_test(test_width),
-        cmocka_unit_test(test_words),  cmocka_unit_test(test_error), cmocka_unit_test(test_table),
+        cmocka_unit_test(test_escape), cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_width),  cmocka_unit_test(lines_are_taken_one_by_one),
+        cmocka_unit_test(test_words),  cmocka_unit_test(test_error),
+        cmocka_unit_test(test_table),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
