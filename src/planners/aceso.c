@@ -116,10 +116,9 @@ static int judge(const struct question *q, const struct answer *x, const struct 
 }
 
 const struct planner aceso_planner = {
-    .name = "aceso",
     .about = "first GPU type of the row, in its zone; relieves bottlenecks step by step, on operators, one "
              "search per number of stages",
     .load = aceso_load,
     .judge = judge,
-    PLANNER_PUBLISHED(CAN_STATES, aceso_propose, aceso_estimate),
+    PLANNER_PUBLISHED("aceso", CAN_STATES, aceso_propose, aceso_estimate),
 };

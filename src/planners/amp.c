@@ -229,8 +229,7 @@ static int estimate(const struct workload *w, const void *extra, const struct pl
 }
 
 const struct planner amp_planner = {
-    .name = "amp",
     .about = "all GPU types as if in one zone; every grid of tensor, data and pipeline degrees and "
              "microbatch size",
-    PLANNER_PUBLISHED(CAN_SEED, amp_propose, estimate),
+    PLANNER_PUBLISHED("amp", CAN_SEED, amp_propose, estimate),
 };

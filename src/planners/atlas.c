@@ -165,8 +165,7 @@ static int estimate(const struct workload *w, const void *extra, const struct pl
 }
 
 const struct planner atlas_planner = {
-    .name = "atlas",
     .about = "first GPU type in all its zones; every grid, with whole stages placed in regions, ranked by "
              "the common simulator",
-    PLANNER_PUBLISHED(CAN_SEED, atlas_propose, estimate),
+    PLANNER_PUBLISHED("atlas", CAN_SEED, atlas_propose, estimate),
 };

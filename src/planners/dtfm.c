@@ -317,7 +317,6 @@ static int dtfm_propose(const struct question *q, struct answer *out, struct are
 }
 
 const struct planner dtfm_planner = {
-    .name = "dtfm",
     .about = "all zones and GPU types, one GPU per replica; a genetic algorithm on communication alone",
-    PLANNER_PUBLISHED(CAN_STATES, dtfm_propose, NULL),
+    PLANNER_PUBLISHED("dtfm", CAN_STATES, dtfm_propose, NULL),
 };

@@ -708,11 +708,10 @@ static int flashflex_propose(const struct question *q, struct answer *out, struc
 #endif
 
 const struct planner flashflex_planner = {
-    .name = "flashflex",
     .about = "mixed GPU types in one zone; graph partitioning, data-sheet figures, one GPU per machine in a "
              "pipeline",
     .lacks = LACKS,
     .always_throughput = true,
     .load = load,
-    PLANNER_PUBLISHED(0, flashflex_propose, estimate),
+    PLANNER_PUBLISHED("flashflex", 0, flashflex_propose, estimate),
 };

@@ -219,8 +219,7 @@ static int galvatron_propose(const struct question *q, struct answer *out, struc
 }
 
 const struct planner galvatron_planner = {
-    .name = "galvatron",
     .about = "first GPU type and zone; tensor- and data-parallel degrees by dynamic programming over layers",
     .load = galvatron_load,
-    PLANNER_PUBLISHED(0, galvatron_propose, galvatron_estimate),
+    PLANNER_PUBLISHED("galvatron", 0, galvatron_propose, galvatron_estimate),
 };

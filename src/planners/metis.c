@@ -793,8 +793,7 @@ static int metis_propose(const struct question *q, struct answer *out, struct ar
 }
 
 const struct planner metis_planner = {
-    .name = "metis",
     .about = "all GPU types of one zone; enumerates splits of the ranks into stages, with layers by speed "
              "and memory",
-    PLANNER_PUBLISHED(CAN_STATES, metis_propose, estimate),
+    PLANNER_PUBLISHED("metis", CAN_STATES, metis_propose, estimate),
 };

@@ -217,8 +217,7 @@ static int estimate(const struct workload *w, const void *extra, const struct pl
 }
 
 const struct planner piper_planner = {
-    .name = "piper",
     .about =
         "first GPU type and zone; dynamic program over layers, with a data-parallel degree for each stage",
-    PLANNER_PUBLISHED(CAN_SEED, piper_propose, estimate),
+    PLANNER_PUBLISHED("piper", CAN_SEED, piper_propose, estimate),
 };

@@ -129,9 +129,9 @@ int planner_walk(const struct planner *self, const struct question *q, const str
 
 /** What the published planners have in common: both modes, every profile, and the walk down their lists. Part
  * of the initializer of a struct planner; `more` are further bits of its `can`. */
-#define PLANNER_PUBLISHED(more, proposes, estimates)                                                         \
-    .can = CAN_CORRECTED | (more), .every_profile = true, .solve = planner_walk, .propose = proposes,        \
-    .estimate = estimates
+#define PLANNER_PUBLISHED(of, more, proposes, estimates)                                                     \
+    .name = of, .can = CAN_CORRECTED | (more), .every_profile = true, .solve = planner_walk,                 \
+    .propose = proposes, .estimate = estimates
 
 /* ---- what several planners share (common.c) ---- */
 

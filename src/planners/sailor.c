@@ -672,8 +672,7 @@ static int sailor_propose(const struct question *q, struct answer *out, struct a
 }
 
 const struct planner sailor_planner = {
-    .name = "sailor",
     .about =
         "the published heuristic: all zones and types, even stages, a recursion over them with memoization",
-    PLANNER_PUBLISHED(0, sailor_propose, NULL),
+    PLANNER_PUBLISHED("sailor", 0, sailor_propose, NULL),
 };

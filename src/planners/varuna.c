@@ -71,9 +71,8 @@ static int varuna_propose(const struct question *q, struct answer *out, struct a
 }
 
 const struct planner varuna_planner = {
-    .name = "varuna",
     .about = "one GPU type and zone; stages that divide the layers, the largest microbatch, simulated event "
              "by event",
     .load = varuna_load,
-    PLANNER_PUBLISHED(0, varuna_propose, varuna_estimate),
+    PLANNER_PUBLISHED("varuna", 0, varuna_propose, varuna_estimate),
 };
