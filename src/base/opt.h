@@ -46,8 +46,8 @@ struct opt_command {
 };
 
 /* An entry of a table of options: short form or 0, long form, where the value goes, what it is for; numbers
- * lie within [least, most]. And what a command takes: its table, and how many arguments that are not
- * options. */
+ * lie within [least, most]. And what a command takes: its name, its table, and how many arguments
+ * that are not options. */
 #define OPTION_GROUP(heading)                                                                                \
     { .kind = OPT_GROUP, .name = heading }
 #define OPTION_FLAG(short_form, long_form, at, about)                                                        \
@@ -67,8 +67,9 @@ struct opt_command {
 #define OPTION_REAL(...) OPTION_NUMBER(OPT_REAL, __VA_ARGS__)
 #define OPTION_CHOICE(short_form, long_form, of, at, about)                                                  \
     { .kind = OPT_CHOICE, .letter = short_form, .name = long_form, .choices = of, .value = at, .help = about }
-#define OPT_COMMAND_TAKES(options, least, most)                                                              \
-    .opts = options, .n_opt = sizeof options / sizeof *(options), .min_files = least, .max_files = most
+#define OPT_COMMAND(of, options, least, most)                                                                \
+    .name = of, .opts = options, .n_opt = sizeof options / sizeof *(options), .min_files = least,            \
+    .max_files = most
 
 /** The program that a command belongs to. */
 const char *opt_program(const struct opt_command *c);

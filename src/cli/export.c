@@ -38,7 +38,6 @@ static const struct opt options[] = {
                "take point I of the row's frontier instead, counted from 0 (the fastest)"),
 };
 const struct opt_command export_command = {
-    .name = "export",
     .usage = "OUT.h5|PLAN.json [options]",
     .about =
         "Extract a plan from a result file, or convert a plan file, for the program that will train by it.",
@@ -49,7 +48,7 @@ const struct opt_command export_command = {
         "\n"
         "A plan that a trainer cannot run is refused with the reason and the nearest plan that it can run;\n"
         "docs/export.md says what each trainer can run.\n",
-    OPT_COMMAND_TAKES(options, 1, 1),
+    OPT_COMMAND("export", options, 1, 1),
 };
 
 /* Index of a row: `wanted`, or the first row with a plan if it is -1. -1 with *e set. */

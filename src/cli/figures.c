@@ -38,7 +38,6 @@ static struct opt options[] = {
     PROGRAM_OPTION_INPUTS(&o.inputs),
 };
 const struct opt_command figures_command = {
-    .name = "figures",
     .usage = "[-o OUT.h5] [options]",
     .about = "Run the published comparison again: all planners of figures 7, 8b, 10, 11 and 12 under one "
              "simulator, all estimators on the "
@@ -47,7 +46,7 @@ const struct opt_command figures_command = {
         "examples:\n"
         "  sailor figures -o figures.h5 && /usr/bin/python3 analysis/figures.py figures.h5 -o figures\n"
         "  sailor figures --figure fig7 --corrected -o fig7.h5\n",
-    OPT_COMMAND_TAKES(options, 0, 0),
+    OPT_COMMAND("figures", options, 0, 0),
 };
 
 /* What the paper shows, and the exact search. */

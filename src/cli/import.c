@@ -11,13 +11,12 @@ static const struct opt options[] = {
         "JSON file with the facts that the artifact's data files do not state (GPU memory, prices, nodes)"),
 };
 const struct opt_command import_command = {
-    .name = "import",
     .usage = "DIR -o inputs/ [--facts FILE]",
     .about = "Convert profiles, links, prices and plans of the published artifact. DIR holds its files at "
              "their original "
              "paths; the project's own formats are written to the output directory.",
     .details = "example:\n  sailor import path/to/sailor-artifact -o my-inputs/\n",
-    OPT_COMMAND_TAKES(options, 1, 1),
+    OPT_COMMAND("import", options, 1, 1),
 };
 
 static int import(const char **dir, int n, struct arena *a, struct err *e) {

@@ -26,13 +26,12 @@ static const struct opt options[] = {
     PROGRAM_OPTION_INPUTS(&o.inputs),
 };
 const struct opt_command list_command = {
-    .name = "list",
     .usage = "models|gpus|profiles|sites|prices|jobs [options]",
     .about = "List the models, GPU types, profiles, sites, prices and jobs to which a name can refer.",
     .details = "examples:\n"
                "  sailor list models\n"
                "  sailor list prices --json\n",
-    OPT_COMMAND_TAKES(options, 1, 1),
+    OPT_COMMAND("list", options, 1, 1),
 };
 
 /* ---- a listing: rows of cells with names, as a table or as JSON lines ---- */

@@ -43,9 +43,8 @@ static const struct program sailor = {
         "unwritable\n"
         "output; 2 bad usage or bad input; 3 no row of the job has a plan; 75 stopped early (--resume "
         "continues).\n",
-    .command = commands,
-    .n_command = sizeof commands / sizeof *commands,
     .print_features = print_features,
+    PROGRAM_COMMANDS(commands),
 };
 
 int main(int argc, char **argv) { return program_main(&sailor, argc, argv); }

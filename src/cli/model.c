@@ -39,7 +39,6 @@ static const struct opt options[] = {
     OPTION_FLAG(0, "json", &o.json, "print one JSON object: parameters, activations, and the model file"),
 };
 const struct opt_command model_command = {
-    .name = "model",
     .usage = "CONFIG.json [-o FILE] [options]",
     .about = "Make a model file from a Hugging Face config.json (gpt2, gpt_neo, opt, llama, mistral, qwen2, "
              "qwen3, gemma, phi, mixtral).",
@@ -49,7 +48,7 @@ const struct opt_command model_command = {
         "example:\n"
         "  sailor model config.json -o inputs/models/my-llama.json\n"
         "  sailor profile my-llama --gpu H100-80 --dtype bf16\n",
-    OPT_COMMAND_TAKES(options, 1, 1),
+    OPT_COMMAND("model", options, 1, 1),
 };
 
 /* "a/b/llama-3.json" -> "llama-3" */

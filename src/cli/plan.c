@@ -66,12 +66,11 @@ static struct opt options[] = {
     PROGRAM_OPTION_INPUTS(&o.inputs),
 };
 const struct opt_command plan_command = {
-    .name = "plan",
     .usage = "JOB|--model NAME --gpus LIST --batch B [options]          (alone, or under mpirun/srun)",
     .about = "Find the best plan for every GPU pool of a job and prove it. The answer does not depend on the "
              "number of ranks or "
              "threads.",
-    OPT_COMMAND_TAKES(options, 0, 1), /* --resume knows its job */
+    OPT_COMMAND("plan", options, 0, 1), /* --resume knows its job */
 };
 
 /* What stands after the options in the help. */

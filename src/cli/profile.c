@@ -29,7 +29,6 @@ static const struct opt options[] = {
     PROGRAM_OPTION_INPUTS(&o.inputs),
 };
 const struct opt_command profile_command = {
-    .name = "profile",
     .usage = "MODEL --gpu NAME [-o FILE] [options]",
     .about = "Estimate a model's layer times on a GPU from its data sheet, and write them as a profile. "
              "`sailor-train profile` measures such times.",
@@ -38,7 +37,7 @@ const struct opt_command profile_command = {
         "how far off the\nestimates are.\n\nexample:\n"
         "  sailor profile llama-3.1-8b --gpu H100-80 --dtype bf16 -o "
         "inputs/profiles/llama-3.1-8b/H100-80.bf16.json\n",
-    OPT_COMMAND_TAKES(options, 1, 1),
+    OPT_COMMAND("profile", options, 1, 1),
 };
 
 static int profile(const char **name, int n, struct arena *a, struct err *e) {

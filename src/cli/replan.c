@@ -25,7 +25,6 @@ static struct opt options[] = {
     PLAN_OPTIONS_OF_ROWS,
 };
 const struct opt_command replan_command = {
-    .name = "replan",
     .usage = "TRACE [options]          (alone, or under mpirun/srun)",
     .about = "Plan an availability trace row by row, and say what has to move. A trace is a job with many "
              "rows that say what is available over time.",
@@ -37,7 +36,7 @@ const struct opt_command replan_command = {
                "exit status: 0 done; 1 internal failure or unwritable output; 2 bad usage or input; 3 no row "
                "has a plan;\n"
                "75 stopped early\n",
-    OPT_COMMAND_TAKES(options, 1, 1),
+    OPT_COMMAND("replan", options, 1, 1),
 };
 
 enum action { NOTHING, START, SAME, STAY, MOVE };

@@ -32,14 +32,13 @@ static const struct opt options[] = {
     PROGRAM_OPTION_INPUTS(&o.inputs),
 };
 const struct opt_command report_command = {
-    .name = "report",
     .usage = "OUT.h5 [options]",
     .about = "Print the results stored by `sailor plan -o`. Also shows what an interrupted search has found "
              "so far.",
     .details = "examples:\n"
                "  sailor report fig7.h5 --row 2\n"
                "  sailor report FRONTIER.h5 --max-usd 0.5       made by sailor plan --objective frontier\n",
-    OPT_COMMAND_TAKES(options, 1, 1),
+    OPT_COMMAND("report", options, 1, 1),
 };
 
 static void show_head(const char *path, const struct results *r, const char *limits, struct arena *a) {

@@ -40,7 +40,6 @@ static struct opt options[] = {
     PROGRAM_OPTION_INPUTS(&o.inputs),
 };
 const struct opt_command simulate_command = {
-    .name = "simulate",
     .usage = "FILE.json... [options]",
     .about = "Estimate time, cost and memory of given plans. A file holds one plan, an array of plans, or "
              "{\"plans\": [...]}.",
@@ -50,7 +49,7 @@ const struct opt_command simulate_command = {
                "\n"
                "example:\n"
                "  sailor simulate plan.json --estimator sailor --json\n",
-    OPT_COMMAND_TAKES(options, 1, 1 << 20),
+    OPT_COMMAND("simulate", options, 1, 1 << 20),
 };
 
 /* GPUs that exist, as a pool: what the site does not state is not limited. */

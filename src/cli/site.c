@@ -74,7 +74,6 @@ static const struct opt options[] = {
     PROGRAM_OPTION_INPUTS(&o.inputs),
 };
 const struct opt_command site_command = {
-    .name = "site",
     .usage = "--slurm [FILE]|--skypilot FILE|--preset TYPES|... [-o FILE] [options]",
     .about = "Make or edit a site file from what a cluster, its tools and price lists report.",
     .details =
@@ -86,7 +85,7 @@ const struct opt_command site_command = {
         "  sailor site -m mine.json --skypilot ~/.sky/catalogs/v8/gcp/vms.csv --zones cluster=us-east5-a -o "
         "mine.json "
         "-f\n",
-    OPT_COMMAND_TAKES(options, 0, 0),
+    OPT_COMMAND("site", options, 0, 0),
 };
 
 /* What a command prints. NULL with *e set. */

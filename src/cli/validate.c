@@ -25,7 +25,6 @@ static struct opt options[] = {
     PROGRAM_OPTION_INPUTS(&o.inputs),
 };
 const struct opt_command validate_command = {
-    .name = "validate",
     .usage = "FILE... [options]",
     .about =
         "Compare estimates with measured runs. A file is one that sailor-train run -o wrote, one with plans "
@@ -35,7 +34,7 @@ const struct opt_command validate_command = {
                "  sailor validate inputs/validation/opt-350m-gh200.json --estimator sailor\n"
                "  sailor validate runs/*.h5 --estimator all\n"
                "  sailor validate runs.csv\n",
-    OPT_COMMAND_TAKES(options, 1, 1 << 20),
+    OPT_COMMAND("validate", options, 1, 1 << 20),
 };
 
 /* Errors in percent of what was measured; NAN where nothing was. */

@@ -29,7 +29,6 @@ static struct opt options[] = {
     PLAN_OPTIONS_OF_ROWS,
 };
 const struct opt_command whatif_command = {
-    .name = "whatif",
     .usage = "JOB [options]          (alone, or under mpirun/srun)",
     .about = "Plan a pool as it is, and with more GPUs or fewer: one table of speed, cost and gain. It says "
              "which of the added GPUs are worth most.",
@@ -40,7 +39,7 @@ const struct opt_command whatif_command = {
                "exit status: 0 done; 1 internal failure or unwritable output; 2 bad usage or input; 3 no row "
                "has a plan;\n"
                "75 stopped early\n",
-    OPT_COMMAND_TAKES(options, 1, 1),
+    OPT_COMMAND("whatif", options, 1, 1),
 };
 
 /* ---- the rows ----------------------------------------------------------------------- */

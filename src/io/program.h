@@ -26,6 +26,9 @@ struct program {
     void (*print_features)(FILE *out); /* what --version prints besides the common libraries */
 };
 
+/** Part of the initializer: a table of commands. */
+#define PROGRAM_COMMANDS(table) .command = table, .n_command = sizeof table / sizeof *(table)
+
 /** The whole of main(). */
 int program_main(const struct program *p, int argc, char **argv);
 

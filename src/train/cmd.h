@@ -14,6 +14,8 @@ int cmd_weights(int argc, char **argv);
 
 extern const struct opt_command run_command, profile_command, netbench_command, weights_command;
 
+#define TRAIN_COMMAND(...) .program = "sailor-train", OPT_COMMAND(__VA_ARGS__)
+
 /* ---- common.c ---- */
 
 /** The supported element types, NULL-terminated; train_elem() maps an index. */

@@ -42,9 +42,8 @@ static const struct program trainer = {
         "Results go to stdout, messages and progress to stderr. Exit status: 0 done; 1 internal failure or "
         "unwritable\n"
         "output; 2 bad usage or bad input; 3 the plan does not fit into memory; 75 stopped early.\n",
-    .command = commands,
-    .n_command = sizeof commands / sizeof *commands,
     .print_features = print_features,
+    PROGRAM_COMMANDS(commands),
 };
 
 /* Under an address space limit, a thread of OpenBLAS may ask for memory forever, and the library's exit

@@ -57,13 +57,11 @@ static struct opt options[] = {
     OPTION_FLAG('q', "quiet", &o.quiet, "show no table on stderr"),
 };
 const struct opt_command netbench_command = {
-    .program = "sailor-train",
-    .name = "netbench",
     .usage = "[-o LINKS.json] [options]     (under mpirun or srun, at least 2 ranks)",
     .about =
         "Measure the links between the ranks of this job, and write them to a site file for the planner.",
     .details = "example:\n  mpirun -n 2 sailor-train netbench -o links.json\n",
-    OPT_COMMAND_TAKES(options, 0, 0),
+    TRAIN_COMMAND("netbench", options, 0, 0),
 };
 
 struct bench {

@@ -48,14 +48,12 @@ static struct opt options[] = {
     OPTION_FLAG('q', "quiet", &o.quiet, "show no progress on stderr"),
 };
 const struct opt_command profile_command = {
-    .program = "sailor-train",
-    .name = "profile",
     .usage = "MODEL --gpu NAME [-o PROFILE.json]     (under mpirun or srun, for degrees above 1)",
     .about = "Time the layers of a model on this device. MODEL is a name in inputs/models, or the path of a "
              "model file.",
     .details = "example:\n  mkdir -p inputs/profiles/gpt-tiny\n"
                "  mpirun -n 2 sailor-train profile gpt-tiny --gpu cpu -o inputs/profiles/gpt-tiny/cpu.json\n",
-    OPT_COMMAND_TAKES(options, 1, 1),
+    TRAIN_COMMAND("profile", options, 1, 1),
 };
 
 enum { TIMED = 3, PASSES_MAX = 1000 }; /* forward, backward, update */

@@ -113,8 +113,6 @@ static struct opt options[] = {
     OPTION_FLAG('q', "quiet", &o.quiet, "show no progress on stderr"),
 };
 const struct opt_command run_command = {
-    .program = "sailor-train",
-    .name = "run",
     .usage = "PLAN.json [options]     (under mpirun or srun, one rank per GPU of the plan)",
     .about = "Train under a plan and measure it: loss, times and memory of every step. The batch is exactly "
              "that of the plan.",
@@ -122,7 +120,7 @@ const struct opt_command run_command = {
         "examples:\n"
         "  mpirun -n 2 sailor-train run plan.json --steps 20 -o run.h5    train and keep the measurements\n"
         "  sailor validate run.h5                                         how good the estimate was\n",
-    OPT_COMMAND_TAKES(options, 1, 1),
+    TRAIN_COMMAND("run", options, 1, 1),
 };
 
 /* A signal asks for an end after the current step; a second one ends the process. A terminal that is closed

@@ -169,13 +169,11 @@ static const struct opt options[] = {
     PROGRAM_OPTION_INPUTS(&o.inputs),
 };
 const struct opt_command weights_command = {
-    .program = "sailor-train",
-    .name = "weights",
     .usage = "CKPT.h5 --model MODEL -o FILE.safetensors",
     .about =
         "Write the weights of a checkpoint as safetensors, with the names of Hugging Face's transformers.",
     .details = "example:\n  sailor-train weights c.h5 --model llama-tiny -o model.safetensors\n",
-    OPT_COMMAND_TAKES(options, 1, 1),
+    TRAIN_COMMAND("weights", options, 1, 1),
 };
 
 static int put(int fd, const char *path, const void *bytes, size_t n, struct err *e) {
