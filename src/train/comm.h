@@ -55,6 +55,11 @@ struct comm {
     void (*close)(struct comm *c);
 };
 
+/** The operations that every library has, by what its functions begin with: part of an initializer. */
+#define COMM_OPERATIONS(of)                                                                                  \
+    .group = of##_group, .sum = of##_sum, .max = of##_max, .spread = of##_spread, .send = of##_send,         \
+    .recv = of##_recv, .wait = of##_wait, .close = of##_close
+
 /** Over MPI; world NULL: a single rank without MPI. Buffers must be memory of the host. The communicator is
  * duplicated: collective over it. */
 void comm_mpi_open(struct comm *c, const struct mpx_comm *world);

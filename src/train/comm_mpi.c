@@ -137,18 +137,7 @@ static void mpi_close(struct comm *c) {
 
 void comm_mpi_open(struct comm *c, const struct mpx_comm *world) {
     struct mpi *m = oom_calloc(1, sizeof *m);
-    *c = (struct comm){.name = "mpi",
-                       .size = 1,
-                       .own = m,
-                       .group = mpi_group,
-                       .sum = mpi_sum,
-                       .max = mpi_max,
-                       .spread = mpi_spread,
-                       .sum_start = mpi_sum_start,
-                       .send = mpi_send,
-                       .recv = mpi_recv,
-                       .wait = mpi_wait,
-                       .close = mpi_close};
+    *c = (struct comm){.name = "mpi", .size = 1, .own = m, .sum_start = mpi_sum_start, COMM_OPERATIONS(mpi)};
     if (!world) return;
     MPI_Comm_dup(world->mpi, &m->comm);
     MPI_Comm_group(m->comm, &m->all);

@@ -324,17 +324,10 @@ int comm_nccl_open(struct comm *c, const struct mpx_comm *world, struct backend 
     *c = (struct comm){.name = "nccl",
                        .size = 1,
                        .own = x,
-                       .group = nccl_group,
                        .connect = nccl_connect,
                        .ready = nccl_ready,
-                       .sum = nccl_sum,
-                       .max = nccl_max,
-                       .spread = nccl_spread,
                        .sum_start = nccl_sum_start,
-                       .send = nccl_send,
-                       .recv = nccl_recv,
-                       .wait = nccl_wait,
-                       .close = nccl_close};
+                       COMM_OPERATIONS(nccl)};
     if (world) { /* first of all: it is collective, and what follows may fail on one rank alone */
         MPI_Comm_dup(world->mpi, &x->mpi);
         MPI_Comm_group(x->mpi, &x->all);

@@ -126,12 +126,5 @@ void comm_stage(struct comm *c, struct backend *b) {
                        .rank = s->inner.rank,
                        .size = s->inner.size,
                        .own = s,
-                       .group = staged_group,
-                       .sum = staged_sum,
-                       .max = staged_max,
-                       .spread = staged_spread,
-                       .send = staged_send,
-                       .recv = staged_recv,
-                       .wait = staged_wait,
-                       .close = staged_close};
+                       COMM_OPERATIONS(staged)};
 }

@@ -3,118 +3,95 @@
 #include <stdio.h>
 #include <string.h>
 
-/* What families call the parts of a block, after the number of the block. */
-struct names {
-    const char *first; /* what all names begin with; some files leave it out */
-    const char *tokens, *positions, *block, *norm, *head;
-    const char *norm1, *norm2, *q, *k, *v, *qkv, *out, *gate, *fc1, *fc2;
-    bool conv; /* GPT-2's linears have their inputs first */
+enum family { GPT2, GPT_NEO, OPT, LLAMA, FAMILIES };
+enum public_part {
+    PART_TOKENS,
+    PART_POSITIONS,
+    PART_NORM,
+    PART_HEAD,
+    PART_NORM1,
+    PART_NORM2,
+    PART_Q,
+    PART_K,
+    PART_V,
+    PART_QKV,
+    PART_OUT,
+    PART_GATE,
+    PART_FC1,
+    PART_FC2,
+    PART_N
 };
-static const struct names gpt2 = {.first = "transformer.",
-                                  .tokens = "wte",
-                                  .positions = "wpe",
-                                  .block = "h.",
-                                  .norm = "ln_f",
-                                  .head = "lm_head",
-                                  .norm1 = "ln_1",
-                                  .norm2 = "ln_2",
-                                  .qkv = "attn.c_attn",
-                                  .out = "attn.c_proj",
-                                  .fc1 = "mlp.c_fc",
-                                  .fc2 = "mlp.c_proj",
-                                  .conv = true};
-static const struct names gpt_neo = {.first = "transformer.",
-                                     .tokens = "wte",
-                                     .positions = "wpe",
-                                     .block = "h.",
-                                     .norm = "ln_f",
-                                     .head = "lm_head",
-                                     .norm1 = "ln_1",
-                                     .norm2 = "ln_2",
-                                     .q = "attn.attention.q_proj",
-                                     .k = "attn.attention.k_proj",
-                                     .v = "attn.attention.v_proj",
-                                     .out = "attn.attention.out_proj",
-                                     .fc1 = "mlp.c_fc",
-                                     .fc2 = "mlp.c_proj"};
-static const struct names opt = {.first = "model.decoder.",
-                                 .tokens = "embed_tokens",
-                                 .positions = "embed_positions",
-                                 .block = "layers.",
-                                 .norm = "final_layer_norm",
-                                 .head = "lm_head",
-                                 .norm1 = "self_attn_layer_norm",
-                                 .norm2 = "final_layer_norm",
-                                 .q = "self_attn.q_proj",
-                                 .k = "self_attn.k_proj",
-                                 .v = "self_attn.v_proj",
-                                 .out = "self_attn.out_proj",
-                                 .fc1 = "fc1",
-                                 .fc2 = "fc2"};
-static const struct names llama = {.first = "model.",
-                                   .tokens = "embed_tokens",
-                                   .positions = "embed_positions",
-                                   .block = "layers.",
-                                   .norm = "norm",
-                                   .head = "lm_head",
-                                   .norm1 = "input_layernorm",
-                                   .norm2 = "post_attention_layernorm",
-                                   .q = "self_attn.q_proj",
-                                   .k = "self_attn.k_proj",
-                                   .v = "self_attn.v_proj",
-                                   .out = "self_attn.o_proj",
-                                   .gate = "mlp.gate_proj",
-                                   .fc1 = "mlp.up_proj",
-                                   .fc2 = "mlp.down_proj"};
+
+/* What families call the parts of a model, and those of a block after its number; NULL: they have none. */
+static const char *const part_name[PART_N][FAMILIES] = {
+    [PART_TOKENS] = {"wte", "wte", "embed_tokens", "embed_tokens"},
+    [PART_POSITIONS] = {"wpe", "wpe", "embed_positions", "embed_positions"},
+    [PART_NORM] = {"ln_f", "ln_f", "final_layer_norm", "norm"},
+    [PART_HEAD] = {"lm_head", "lm_head", "lm_head", "lm_head"},
+    [PART_NORM1] = {"ln_1", "ln_1", "self_attn_layer_norm", "input_layernorm"},
+    [PART_NORM2] = {"ln_2", "ln_2", "final_layer_norm", "post_attention_layernorm"},
+    [PART_Q] = {NULL, "attn.attention.q_proj", "self_attn.q_proj", "self_attn.q_proj"},
+    [PART_K] = {NULL, "attn.attention.k_proj", "self_attn.k_proj", "self_attn.k_proj"},
+    [PART_V] = {NULL, "attn.attention.v_proj", "self_attn.v_proj", "self_attn.v_proj"},
+    [PART_QKV] = {"attn.c_attn", NULL, NULL, NULL},
+    [PART_OUT] = {"attn.c_proj", "attn.attention.out_proj", "self_attn.out_proj", "self_attn.o_proj"},
+    [PART_GATE] = {NULL, NULL, NULL, "mlp.gate_proj"},
+    [PART_FC1] = {"mlp.c_fc", "mlp.c_fc", "fc1", "mlp.up_proj"},
+    [PART_FC2] = {"mlp.c_proj", "mlp.c_proj", "fc2", "mlp.down_proj"}};
+/* What all names but the head's begin with, which some files leave out; and those of a block behind that. */
+static const char *const first[FAMILIES] = {"transformer.", "transformer.", "model.decoder.", "model."};
+static const char *const block_name[FAMILIES] = {"h.", "h.", "layers.", "layers."};
 
 /* The family is a label, the parts decide: names follow from both. */
-static const struct names *names_of(const struct arch *a) {
-    if (a->activation == ACTIVATION_SWIGLU) return &llama;
-    if (!strcmp(a->family, "opt")) return &opt;
-    return strcmp(a->family, "gpt_neo") ? &gpt2 : &gpt_neo;
+static enum family family_of(const struct arch *a) {
+    if (a->activation == ACTIVATION_SWIGLU) return LLAMA;
+    if (!strcmp(a->family, "opt")) return OPT;
+    return strcmp(a->family, "gpt_neo") ? GPT2 : GPT_NEO;
 }
 
 struct list {
     const struct arch *a;
-    const struct names *names;
+    enum family family;
     struct public_tensor *out;
     int n, layer;
 };
 
 /* One tensor: `bias` or matrix of the part that is called so. */
-static void add(struct list *l, const char *part, bool bias, int tensor, struct public_tensor p) {
+static void add(struct list *l, enum public_part part, bool bias, int tensor, struct public_tensor p) {
     const struct tensor *ours = &l->a->tensor[arch_kind(l->a, l->layer)][tensor];
-    bool block = arch_kind(l->a, l->layer) == LAYER_BLOCK, head = part == l->names->head;
+    bool block = arch_kind(l->a, l->layer) == LAYER_BLOCK;
+    const char *start = part == PART_HEAD ? "" : first[l->family], *name = part_name[part][l->family];
     if (ours->tied) return; /* some files have it, too: the same once more */
     p.layer = l->layer;
     p.tensor = tensor;
     p.dims = p.columns == 1 ? 1 : 2;
     p.absent = !ours->rows;
     if (block)
-        snprintf(p.name, sizeof p.name, "%s%s%d.%s.%s", l->names->first, l->names->block, l->layer - 1, part,
+        snprintf(p.name, sizeof p.name, "%s%s%d.%s.%s", start, block_name[l->family], l->layer - 1, name,
                  bias ? "bias" : "weight");
     else
-        snprintf(p.name, sizeof p.name, "%s%s.%s", head ? "" : l->names->first, part,
-                 bias ? "bias" : "weight");
+        snprintf(p.name, sizeof p.name, "%s%s.%s", start, name, bias ? "bias" : "weight");
     if (l->out) l->out[l->n] = p;
     l->n++;
 }
 
-static void add_vector(struct list *l, const char *part, bool bias, int tensor, int n) {
+static void add_vector(struct list *l, enum public_part part, bool bias, int tensor, int n) {
     add(l, part, bias, tensor, (struct public_tensor){.rows = (size_t)n, .columns = 1});
 }
 
 /* A linear of `out` x `in` and its bias, which is stored here by outputs, or by inputs where `turned`. */
-static void add_linear(struct list *l, const char *part, int tensor, size_t out, size_t in, bool turned) {
+static void add_linear(struct list *l, enum public_part part, int tensor, size_t out, size_t in,
+                       bool turned) {
     struct public_tensor p = {.rows = out, .columns = in};
-    if (l->names->conv) p.rows = in, p.columns = out;
-    if (l->names->conv != turned) p.order = PUBLIC_TURNED;
+    bool conv = l->family == GPT2; /* its linears have their inputs first */
+    if (conv) p.rows = in, p.columns = out;
+    if (conv != turned) p.order = PUBLIC_TURNED;
     add(l, part, false, tensor, p);
     add(l, part, true, tensor + 1, (struct public_tensor){.rows = out, .columns = 1});
 }
 
 /* The same of one of several parts that take turns here, `group` outputs at a time. */
-static void add_part(struct list *l, const char *part, int tensor, size_t out, size_t in, size_t group,
+static void add_part(struct list *l, enum public_part part, int tensor, size_t out, size_t in, size_t group,
                      size_t k, size_t parts) {
     struct public_tensor p = {
         .rows = out, .columns = in, .order = PUBLIC_PART, .part = k, .parts = parts, .group = group};
@@ -125,54 +102,52 @@ static void add_part(struct list *l, const char *part, int tensor, size_t out, s
 
 static void add_attention(struct list *l) {
     const struct arch *a = l->a;
-    const struct names *n = l->names;
     size_t H = (size_t)a->hidden, d = (size_t)a->head_size, Q = (size_t)a->heads * d,
            K = (size_t)a->kv_heads * d;
     bool grouped = arch_grouped(a);
-    if (n->qkv) {
+    if (l->family == GPT2) {
         struct public_tensor p = {.rows = H, .columns = 3 * Q, .order = PUBLIC_CONV, .parts = 3, .group = d};
-        add(l, n->qkv, false, BLOCK_QKV, p);
+        add(l, PART_QKV, false, BLOCK_QKV, p);
         p.rows = 3 * Q;
         p.columns = 1;
-        add(l, n->qkv, true, BLOCK_QKV_BIAS, p);
+        add(l, PART_QKV, true, BLOCK_QKV_BIAS, p);
     } else {
         int kv = grouped ? BLOCK_KV : BLOCK_QKV;
-        add_part(l, n->q, grouped ? BLOCK_Q : BLOCK_QKV, Q, H, d, 0, grouped ? 1 : 3);
-        add_part(l, n->k, kv, K, H, d, !grouped, grouped ? 2 : 3);
-        add_part(l, n->v, kv, K, H, d, 1 + !grouped, grouped ? 2 : 3);
+        add_part(l, PART_Q, grouped ? BLOCK_Q : BLOCK_QKV, Q, H, d, 0, grouped ? 1 : 3);
+        add_part(l, PART_K, kv, K, H, d, !grouped, grouped ? 2 : 3);
+        add_part(l, PART_V, kv, K, H, d, 1 + !grouped, grouped ? 2 : 3);
     }
-    add_linear(l, n->out, BLOCK_OUT, H, Q, true);
+    add_linear(l, PART_OUT, BLOCK_OUT, H, Q, true);
 }
 
 static void add_block(struct list *l) {
-    const struct names *n = l->names;
     size_t H = (size_t)l->a->hidden, F = (size_t)l->a->ffn;
-    add_vector(l, n->norm1, false, BLOCK_NORM1_GAIN, l->a->hidden);
-    add_vector(l, n->norm1, true, BLOCK_NORM1_BIAS, l->a->hidden);
+    add_vector(l, PART_NORM1, false, BLOCK_NORM1_GAIN, l->a->hidden);
+    add_vector(l, PART_NORM1, true, BLOCK_NORM1_BIAS, l->a->hidden);
     add_attention(l);
-    add_vector(l, n->norm2, false, BLOCK_NORM2_GAIN, l->a->hidden);
-    add_vector(l, n->norm2, true, BLOCK_NORM2_BIAS, l->a->hidden);
-    if (n->gate) {
-        add_part(l, n->gate, BLOCK_FC1, F, H, 1, 0, 2);
-        add_part(l, n->fc1, BLOCK_FC1, F, H, 1, 1, 2);
+    add_vector(l, PART_NORM2, false, BLOCK_NORM2_GAIN, l->a->hidden);
+    add_vector(l, PART_NORM2, true, BLOCK_NORM2_BIAS, l->a->hidden);
+    if (l->family == LLAMA) {
+        add_part(l, PART_GATE, BLOCK_FC1, F, H, 1, 0, 2);
+        add_part(l, PART_FC1, BLOCK_FC1, F, H, 1, 1, 2);
     } else {
-        add_linear(l, n->fc1, BLOCK_FC1, F, H, false);
+        add_linear(l, PART_FC1, BLOCK_FC1, F, H, false);
     }
-    add_linear(l, n->fc2, BLOCK_FC2, H, F, true);
+    add_linear(l, PART_FC2, BLOCK_FC2, H, F, true);
 }
 
 int public_tensors(const struct arch *a, struct public_tensor *out) {
-    struct list l = {.a = a, .names = names_of(a), .out = out};
+    struct list l = {.a = a, .family = family_of(a), .out = out};
     struct public_tensor matrix = {.rows = (size_t)a->vocabulary, .columns = (size_t)a->hidden},
                          table = matrix;
     table.rows = (size_t)a->position_rows;
-    add(&l, l.names->tokens, false, EMBEDDING_TOKENS, matrix);
-    add(&l, l.names->positions, false, EMBEDDING_POSITIONS, table);
+    add(&l, PART_TOKENS, false, EMBEDDING_TOKENS, matrix);
+    add(&l, PART_POSITIONS, false, EMBEDDING_POSITIONS, table);
     for (l.layer = 1; l.layer <= a->blocks; l.layer++) add_block(&l);
     l.layer = a->layers - 1;
-    add_vector(&l, l.names->norm, false, HEAD_NORM_GAIN, a->hidden);
-    add_vector(&l, l.names->norm, true, HEAD_NORM_BIAS, a->hidden);
-    add(&l, l.names->head, false, HEAD_MATRIX, matrix);
+    add_vector(&l, PART_NORM, false, HEAD_NORM_GAIN, a->hidden);
+    add_vector(&l, PART_NORM, true, HEAD_NORM_BIAS, a->hidden);
+    add(&l, PART_HEAD, false, HEAD_MATRIX, matrix);
     return l.n;
 }
 
@@ -198,8 +173,8 @@ size_t public_place(const struct public_tensor *p, size_t row, size_t column) {
 
 const struct st_tensor *public_find(const struct st_file *f, const struct arch *a,
                                     const struct public_tensor *p, struct err *e) {
-    const char *first = names_of(a)->first;
-    size_t skip = strncmp(p->name, first, strlen(first)) ? 0 : strlen(first);
+    const char *start = first[family_of(a)];
+    size_t skip = strncmp(p->name, start, strlen(start)) ? 0 : strlen(start);
     const struct st_tensor *t = st_find(f, p->name);
     if (!t) t = st_find(f, p->name + skip);
     if (!t && !strncmp(p->name, "model.", 6)) t = st_find(f, p->name + 6);
