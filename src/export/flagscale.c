@@ -47,15 +47,11 @@ static void meshes(struct text *t, const struct pipeline *pl) {
 void export_flagscale(struct text *t, const struct job *job, const struct plan *p, struct arena *a) {
     const struct pipeline *pl = &p->pipeline[0];
     const struct workload *w = &job->workload;
-    export_header(
+    export_megatron_start(
         t, job, p,
         "# Use: source this file, then on every node, with the type of its GPUs:\n"
         "#   torchrun ... train_gpt.py \"${SAILOR_ARGS[@]}\" --hetero-current-device-type TYPE ...\n",
         a);
-    text_add(t, "SAILOR_ARGS=(\n");
-    export_megatron_model(t, job, p, a);
-    text_add(t, "    --tensor-model-parallel-size %d\n    --pipeline-model-parallel-size %d\n",
-             export_degree(&pl->stage[0]), pl->n_stage);
     text_add(t, "    --enable-hetero\n    --hetero-device-types");
     for (int i = 0; i < pl->n_stage; i++)
         if (begins_mesh(pl, i))

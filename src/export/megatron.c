@@ -90,9 +90,12 @@ static void option_lines(struct text *t, const struct plan *p) {
     if (p->options.zero) text_add(t, "    --use-distributed-optimizer\n");
 }
 
-void export_megatron_model(struct text *t, const struct job *job, const struct plan *p, struct arena *a) {
+void export_megatron_start(struct text *t, const struct job *job, const struct plan *p, const char *usage,
+                           struct arena *a) {
     const struct model *m = job->workload.model;
     struct export_architecture x = export_architecture(m, a);
+    export_header(t, job, p, usage, a);
+    text_add(t, "SAILOR_ARGS=(\n");
     text_add(t, "    --num-layers %d\n    --hidden-size %d\n    --ffn-hidden-size %d\n", m->n_block,
              m->hidden_size, x.ffn_size);
     text_add(t, "    --num-attention-heads %d\n", x.heads);
@@ -105,19 +108,17 @@ void export_megatron_model(struct text *t, const struct job *job, const struct p
              p->global_batch_size);
     if (job->dtype && strcmp(job->dtype, "fp32")) text_add(t, "    --%s\n", job->dtype);
     option_lines(t, p);
+    text_add(t, "    --tensor-model-parallel-size %d\n    --pipeline-model-parallel-size %d\n",
+             export_degree(&p->pipeline[0].stage[0]), p->pipeline[0].n_stage);
 }
 
 void export_megatron(struct text *t, const struct job *job, const struct plan *p, struct arena *a) {
     const struct pipeline *pl = &p->pipeline[0];
-    export_header(
+    export_megatron_start(
         t, job, p,
         "# Use: source this file, then on every node, with its tokenizer and data arguments:\n"
         "#   torchrun ... pretrain_gpt.py \"${SAILOR_ARGS[@]}\" --tokenizer-type ... --data-path ...\n",
         a);
-    text_add(t, "SAILOR_ARGS=(\n");
-    export_megatron_model(t, job, p, a);
-    text_add(t, "    --tensor-model-parallel-size %d\n    --pipeline-model-parallel-size %d\n",
-             export_degree(&pl->stage[0]), pl->n_stage);
     if (pl->n_stage > 1) {
         text_add(t, "    --pipeline-model-parallel-layout '");
         layout(t, job->workload.model, pl);

@@ -44,7 +44,9 @@ const char *export_megatron_lacks(const struct job *job, struct arena *a);
 /** Why TorchTitan trains no such model at all, or NULL. */
 const char *export_torchtitan_lacks(const struct job *job, struct arena *a);
 
-/** Arguments that Megatron-LM and FlagScale share: model, batch, element type; a line each. */
-void export_megatron_model(struct text *t, const struct job *job, const struct plan *p, struct arena *a);
+/** The start of the file for Megatron-LM and FlagScale: the header, and the arguments that both take (model,
+ * batch, element type, degrees of the first stage), a line each. */
+void export_megatron_start(struct text *t, const struct job *job, const struct plan *p, const char *usage,
+                           struct arena *a);
 
 #endif
