@@ -55,26 +55,6 @@ static bool is_image(const struct laying *v, const struct pattern *real, const s
     return missing == 0;
 }
 
-/* The same as for a node of the tree (rule 13). */
-static bool take(struct laying *v, int chosen, const struct pattern *p, int pattern) {
-    const struct space *s = v->s;
-    const int *need = v->need + (size_t)chosen * (size_t)s->n_set, *add = unit_need(v->real, pattern);
-    int *next = v->need + (size_t)(chosen + 1) * (size_t)s->n_set;
-    for (int k = 0; k < s->n_set; k++) {
-        next[k] = need[k] + add[k];
-        if (next[k] > s->set_gpus[k]) return false;
-    }
-    size_t row = (size_t)s->n_cell * TP_N;
-    int *pack = v->pack + (size_t)(chosen + 1) * row;
-    memcpy(pack, v->pack + (size_t)chosen * row, sizeof *pack * row);
-    for (int i = 0; i < p->n; i++) {
-        int *n = pack + p->cell[i] * TP_N;
-        n[p->ti[i]] += p->n == 1 ? v->real->D : 1;
-        if (!nodes_fit(&s->cell[p->cell[i]].nodes, n)) return false;
-    }
-    return true;
-}
-
 /* Stage i on this pattern: its all-reduce, and the transfers between it and the stage behind it. */
 static bool put_stage(struct laying *v, int i, int pattern) {
     const struct choice *c = &v->x->stage[i];
@@ -115,14 +95,14 @@ static bool lay(struct laying *v, int i) {
         const struct pattern *q = &mb->pattern[p];
         if (q->n > v->real->D || q->room < v->real->D || !is_image(v, q, merged)) continue;
         if (x->left) x->left--;
-        if (!take(v, chosen, q, p) || !put_stage(v, i, p)) continue;
+        if (!unit_take(v->real, chosen, p, v->need, v->pack) || !put_stage(v, i, p)) continue;
         double lb = time_lb(v, v->sync[i]);
         if (!x->useless(x->ctx, lb)) option[n++] = (struct option){p, lb};
     }
     if (n > 1) qsort(option, (size_t)n, sizeof *option, by_bound);
     for (int k = 0; k < n && whole; k++) {
         if (x->useless(x->ctx, option[k].lb)) continue; /* by now */
-        take(v, chosen, &mb->pattern[option[k].pattern], option[k].pattern);
+        unit_take(v->real, chosen, option[k].pattern, v->need, v->pack);
         put_stage(v, i, option[k].pattern);
         whole = x->left > 0 && !stop_wanted(v->s->stop) && lay(v, i - 1);
     }

@@ -130,22 +130,8 @@ static int by_bound(const void *a, const void *b) {
 
 /* Room for the stage on top of the path? Fills the next level of the stacks. */
 static bool take_resources(struct tree *v, int depth, int pattern) {
-    const struct space *s = v->s;
+    if (!unit_take(v->u, depth, pattern, v->need_stack, v->pack_stack)) return false;
     const struct pattern *p = &v->mb->pattern[pattern];
-    const int *need = v->need_stack + depth * s->n_set, *add = unit_need(v->u, pattern);
-    int *next = v->need_stack + (depth + 1) * s->n_set;
-    for (int k = 0; k < s->n_set; k++) {
-        next[k] = need[k] + add[k];
-        if (next[k] > s->set_gpus[k]) return false;
-    }
-    size_t row = (size_t)s->n_cell * TP_N;
-    int *pack = v->pack_stack + (size_t)(depth + 1) * row;
-    memcpy(pack, v->pack_stack + (size_t)depth * row, sizeof *pack * row);
-    for (int i = 0; i < p->n; i++) {
-        int *n = pack + p->cell[i] * TP_N;
-        n[p->ti[i]] += p->n == 1 ? v->u->D : 1;
-        if (!nodes_fit(&s->cell[p->cell[i]].nodes, n)) return false;
-    }
     for (int k = 0; k < v->t->n_table; k++) {
         const struct surrogate *q = &v->t->surrogate[k];
         v->surr_stack[(depth + 1) * SURROGATES_MAX + k] =

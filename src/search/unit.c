@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <math.h>
+#include <string.h>
 
 #include "search/outline.h"
 #include "sim/terms.h"
@@ -349,6 +350,26 @@ const int *unit_need(const struct unit *u, int pattern) {
         if (all) need[k] += (u->D - q->n) * (1 << u->mb->cls[q->cls].min_ti);
     }
     return need;
+}
+
+bool unit_take(const struct unit *u, int depth, int pattern, int *need, int *pack) {
+    const struct space *s = u->s;
+    const struct pattern *p = &u->mb->pattern[pattern];
+    const int *add = unit_need(u, pattern);
+    size_t row = (size_t)s->n_cell * TP_N;
+    int *next = (need += (size_t)depth * (size_t)s->n_set) + s->n_set;
+    for (int k = 0; k < s->n_set; k++) {
+        next[k] = need[k] + add[k];
+        if (next[k] > s->set_gpus[k]) return false;
+    }
+    pack += (size_t)(depth + 1) * row;
+    memcpy(pack, pack - row, sizeof *pack * row);
+    for (int i = 0; i < p->n; i++) {
+        int *n = pack + p->cell[i] * TP_N;
+        n[p->ti[i]] += p->n == 1 ? u->D : 1;
+        if (!nodes_fit(&s->cell[p->cell[i]].nodes, n)) return false;
+    }
+    return true;
 }
 
 int unit_microbatches(const struct space *s, const struct mb_space *mb, int D) {

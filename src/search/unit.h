@@ -52,6 +52,11 @@ struct span unit_sync(const struct unit *u, int pattern, int first, int end);
 /** GPUs of each set of cells that a stage of the pattern takes at least: [set]. */
 const int *unit_need(const struct unit *u, int pattern);
 
+/** Put a stage of the pattern on top of a path of `depth` stages (rule 13): the next level of two stacks, of
+ * the GPUs that each set of cells gives, need[depth][set], and of the replicas per cell and degree,
+ * pack[depth][cell][ti]. False: there is no room. */
+bool unit_take(const struct unit *u, int depth, int pattern, int *need, int *pack);
+
 /** ring[range]: least all-reduce over D workers of any stage with at least that many parameters, on any
  * link. */
 void unit_least_rings(const struct space *s, int D, double *ring);
