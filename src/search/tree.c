@@ -54,15 +54,18 @@ static struct span pair_egress(const struct tree *v, const struct pattern *a, co
         double best = INFINITY;
         for (int j = 0; j < b->n; j++) {
             double x = egress_price(v, a->cell[i], b->cell[j]);
-            best = fmin(best, x);
-            lo = fmin(lo, x);
-            hi = fmax(hi, x);
+            if (x < best) best = x;
+            if (x > hi) hi = x;
         }
+        if (best < lo) lo = best;
         from_a += best;
     }
     for (int j = 0; j < b->n; j++) {
         double best = INFINITY;
-        for (int i = 0; i < a->n; i++) best = fmin(best, egress_price(v, a->cell[i], b->cell[j]));
+        for (int i = 0; i < a->n; i++) {
+            double x = egress_price(v, a->cell[i], b->cell[j]);
+            if (x < best) best = x;
+        }
         from_b += best;
     }
     double least =
@@ -243,6 +246,12 @@ static bool make_child(struct tree *v, const struct tree_node *n, int i, int e, 
     enum estimator est = s->p->estimator;
     int L = s->L, cls = p->cls, depth = n ? n->depth : 0;
     *c = (struct tree_node){.l = i, .pattern = pattern, .depth = depth + 1, .choice = {i, e, pattern}};
+    if (s->money) {
+        c->usd_per_s =
+            (n ? n->usd_per_s : 0) + p->base_usd_per_s + (v->u->D - p->n) * p->min_usd_per_s_of_extra;
+        if (c->usd_per_s + v->t->min_usd[i] > v->t->w.r_hi * (1 + 1e-9)) return false;
+        if (n) c->egress = n->egress, c->egress_hi = n->egress_hi;
+    }
     c->comp = mb->comp[cfe(s, cls, i, e)];
     c->u = update_share_s(mb->w, mb->update[cfe(s, cls, i, e)], v->u->D);
     struct span y = unit_sync(v->u, pattern, i, e);
@@ -305,15 +314,14 @@ static bool make_child(struct tree *v, const struct tree_node *n, int i, int e, 
     }
     double cost = 0;
     if (s->money) {
-        c->usd_per_s =
-            (n ? n->usd_per_s : 0) + p->base_usd_per_s + (v->u->D - p->n) * p->min_usd_per_s_of_extra;
-        if (c->usd_per_s + v->t->min_usd[i] > v->t->w.r_hi * (1 + 1e-9)) return false;
+        cost = cost_within(v, c, c->lb); /* without what this stage sends */
+        if (goal_excludes(v->goal, c->lb, cost)) return false;
         if (n) {
             double gb = gigabytes(v, e - 1) * v->u->M;
             struct span there = pair_egress(v, p, &mb->pattern[n->pattern]),
                         back = pair_egress(v, &mb->pattern[n->pattern], p);
-            c->egress = n->egress + gb * (there.lo + back.lo);
-            c->egress_hi = n->egress_hi + gb * (there.hi + back.hi);
+            c->egress += gb * (there.lo + back.lo);
+            c->egress_hi += gb * (there.hi + back.hi);
         }
         if (v->u->D > 1) {
             double times = ring_usd(s->p->w, 1, s->params[e] - s->params[i], v->u->D);
@@ -321,7 +329,7 @@ static bool make_child(struct tree *v, const struct tree_node *n, int i, int e, 
             c->egress += times * ring.lo;
             c->egress_hi += times * ring.hi;
         }
-        cost = c->lb * fmax(c->usd_per_s + v->t->min_usd[i], v->t->w.r_lo) + c->egress;
+        cost = node_cost(v, c);
     }
     c->rank = v->goal->objective == OBJECTIVE_COST ? cost : c->lb;
     return !proof_cut(v->proof, c->lb, cost);
