@@ -116,16 +116,18 @@ static void list_units(struct engine *x) {
     }
 }
 
-/* What was proven of units that were pruned by their bounds; of the others no more is known than the best. */
+/* What was proven of units that were pruned by their bounds; of the others no more is known than the best.
+ * Both lists have one order. */
 static void recall_bounds(struct engine *x) {
     const struct row_result *known = x->p->known;
-    for (int i = 0; known && known->n_unit == x->n_unit && i < x->n_unit; i++) {
-        const struct unit_result *r = &known->unit[i];
+    for (int i = 0, k = 0; known && i < x->n_unit && k < known->n_unit; k++) {
+        const struct unit_result *r = &known->unit[k];
         struct ranked *u = &x->unit[i];
-        if (r->status == UNIT_PRUNED && !r->nodes && !r->attempts && r->lower_bound < INFINITY &&
-            r->micro_batch_size == x->s->mb[u->mb].m && r->data_parallel == u->D &&
-            plan_options_equal(&r->options, &x->s->mb[u->mb].w->options))
-            u->time_lb = fmax(u->time_lb, r->lower_bound);
+        if (r->micro_batch_size != x->s->mb[u->mb].m || r->data_parallel != u->D ||
+            !plan_options_equal(&r->options, &x->s->mb[u->mb].w->options))
+            continue;
+        if (unit_unsearched(r) && r->lower_bound < INFINITY) u->time_lb = fmax(u->time_lb, r->lower_bound);
+        i++;
     }
 }
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "search/goal.h"
 #include "search/outline.h"
 #include "sim/terms.h"
 
@@ -712,6 +713,19 @@ static int next_microbatch(const struct space *s, int last) {
     return next;
 }
 
+/* Do all plans of this microbatch take longer than the limit, by what is known? */
+static bool known_too_slow(const struct search_problem *p, int m, const struct plan_options *options) {
+    double limit = goal_longest_time(p->min_iterations_per_s);
+    bool any = false;
+    for (int i = 0; p->known && i < p->known->n_unit; i++) {
+        const struct unit_result *r = &p->known->unit[i];
+        if (r->micro_batch_size != m || !plan_options_equal(&r->options, options)) continue;
+        if (!unit_unsearched(r) || !(r->lower_bound * (1 - PROOF_SLACK) > limit)) return false;
+        any = true;
+    }
+    return any;
+}
+
 struct space *space_build(const struct search_problem *p, const struct stopper *stop, int threads,
                           struct arena *a, struct err *e) {
     (void)e;
@@ -742,6 +756,7 @@ struct space *space_build(const struct search_problem *p, const struct stopper *
             *mb = (struct mb_space){.m = next, .w = w->n_variant ? &w->variant[v] : w};
             if (!rules_allow_options(runner_rules(p->pin->runnable_by), mb->w->model, &mb->w->options))
                 continue;
+            if (known_too_slow(p, next, &mb->w->options)) continue;
             build_microbatch(s, mb, n_table, a);
             if (s->stopped) return s;
             if (mb->n_class) s->n_mb++;

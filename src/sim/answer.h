@@ -27,6 +27,11 @@ struct unit_result {
     double seconds;
 };
 
+/** Was the unit left out by its bound alone? */
+static inline bool unit_unsearched(const struct unit_result *r) {
+    return r->status == UNIT_PRUNED && !r->nodes && !r->attempts;
+}
+
 enum row_status { ROW_TODO, ROW_OPTIMAL, ROW_FEASIBLE, ROW_INFEASIBLE };
 extern const char *const row_status_name[4]; /* "todo", "optimal", "feasible", "infeasible" */
 

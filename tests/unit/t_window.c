@@ -107,11 +107,32 @@ static void nothing_opens_below_the_fastest_stage(void **unused) {
     assert_false(open);
 }
 
+/* With what a search has proven, and its optimum as a limit on the time, microbatches drop out, but not that
+ * of the optimum. */
+static void slow_microbatches_are_left_out(void **unused) {
+    (void)unused;
+    struct err e;
+    struct search_problem p = search_problem_of(fig_job("fig8b", &a), 0);
+    struct row_result row = {0};
+    if (search_row(&p, &row, NULL, NULL, 1, &a, &e)) fail_msg("%s", e.text);
+    int whole = space_build(&p, NULL, 1, &a, &e)->n_mb;
+    p.min_iterations_per_s = 1 / row.plan[0].est.iteration_time_s;
+    p.known = &row;
+    const struct space *s = space_build(&p, NULL, 1, &a, &e);
+    bool kept = false;
+    for (int k = 0; k < s->n_mb; k++) kept |= s->mb[k].m == row.plan[0].plan->micro_batch_size;
+    assert_true(kept);
+    assert_true(s->n_mb < whole);
+    p.min_iterations_per_s = 0; /* no limit: nothing is too slow */
+    assert_int_equal(space_build(&p, NULL, 1, &a, &e)->n_mb, whole);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_first_window_holds_the_best_plan),
         cmocka_unit_test(the_rest_costs_more_with_less_left),
         cmocka_unit_test(halves_cover_the_whole),
+        cmocka_unit_test(slow_microbatches_are_left_out),
         cmocka_unit_test(nothing_opens_below_the_fastest_stage),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
