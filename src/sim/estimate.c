@@ -23,17 +23,16 @@ static double size_log(double bytes, enum estimator est) {
 }
 
 /* That of a link that was measured over other sizes; `y`: of the usual ones. */
-static double own_log(const struct link *l, double bytes, double y, enum estimator est) {
-    if (est != ESTIMATOR_NATIVE || !(l->min_bytes > 0 || l->max_bytes > 0)) return y;
-    double lo = l->min_bytes > 0 ? l->min_bytes : MEASURED_MIN_BYTES,
-           hi = l->max_bytes > 0 ? l->max_bytes : MEASURED_MAX_BYTES, own = within(bytes, lo, hi);
-    return own != within(bytes, MEASURED_MIN_BYTES, MEASURED_MAX_BYTES) ? log2(own / 1e6) : y;
+static inline double own_log(const struct link *l, double bytes, double y, enum estimator est) {
+    if (est != ESTIMATOR_NATIVE) return y;
+    if (bytes < l->min_bytes) return l->min_log;
+    return l->max_bytes > 0 && bytes > l->max_bytes ? l->max_log : y;
 }
 
-static double fit_at(const struct link *l, double y) { return l->c2 * y * y + l->c1 * y + l->c0; }
+static inline double fit_at(const struct link *l, double y) { return l->c2 * y * y + l->c1 * y + l->c0; }
 
 /* Its bandwidth at a size whose logarithm is known. */
-static double bandwidth_at(const struct link *l, double bytes, double y, enum estimator est) {
+static inline double bandwidth_at(const struct link *l, double bytes, double y, enum estimator est) {
     if (l->rate_Bps > 0) return link_rated_Bps(l, bytes) / 1e9;
     return fit_at(l, own_log(l, bytes, y, est));
 }
@@ -50,17 +49,28 @@ bool link_usable(const struct link *l, double bytes, enum estimator est) {
     return bytes <= 0 || bandwidth_GBps(l, bytes, est) > 0;
 }
 
-/* One loop over the buckets of an all-reduce: full ones cost the same, the last is what is left. */
-struct allreduce allreduce_of(double bytes, int k, enum estimator est) {
+/* One loop over the buckets of an all-reduce: full ones cost the same, the last is what is left. The full
+ * ones of `like`, of as many workers, if there are any, are those of this one. */
+static struct allreduce allreduce_like(const struct allreduce *like, double bytes, int k,
+                                       enum estimator est) {
     double n = floor(bytes / BUCKET_BYTES), rest = bytes - n * BUCKET_BYTES;
     struct allreduce r = {.k = k, .est = est};
     if (k <= 1) return r;
     r.n_full = n;
-    r.full_bytes = n > 0 ? (double)BUCKET_BYTES / k : 0;
     r.rest_bytes = rest / k;
-    if (r.full_bytes > 0) r.full_log = size_log(r.full_bytes, est);
+    if (n > 0 && like->k == k && like->full_bytes > 0) {
+        r.full_bytes = like->full_bytes;
+        r.full_log = like->full_log;
+    } else if (n > 0) {
+        r.full_bytes = (double)BUCKET_BYTES / k;
+        r.full_log = size_log(r.full_bytes, est);
+    }
     if (r.rest_bytes > 0) r.rest_log = size_log(r.rest_bytes, est);
     return r;
+}
+
+struct allreduce allreduce_of(double bytes, int k, enum estimator est) {
+    return allreduce_like(&(struct allreduce){0}, bytes, k, est);
 }
 
 bool allreduce_usable(const struct link *l, const struct allreduce *r) {
@@ -68,14 +78,18 @@ bool allreduce_usable(const struct link *l, const struct allreduce *r) {
            (r->rest_bytes <= 0 || bandwidth_at(l, r->rest_bytes, r->rest_log, r->est) > 0);
 }
 
-static double moved_s(const struct link *l, double bytes, double log, enum estimator est) {
+static inline double moved_s(const struct link *l, double bytes, double log, enum estimator est) {
     return bytes > 0 ? bytes / 1e9 / bandwidth_at(l, bytes, log, est) : 0;
 }
 
-double allreduce_on(const struct link *l, const struct allreduce *r) {
-    if (r->k <= 1) return 0;
+/* What each of the 2 (k - 1) steps takes: k is the same on every link, and may be multiplied by later. */
+static inline double step_on(const struct link *l, const struct allreduce *r) {
     double t = r->n_full > 0 ? r->n_full * moved_s(l, r->full_bytes, r->full_log, r->est) : 0;
-    return 2.0 * (r->k - 1) * (t + moved_s(l, r->rest_bytes, r->rest_log, r->est));
+    return t + moved_s(l, r->rest_bytes, r->rest_log, r->est);
+}
+
+double allreduce_on(const struct link *l, const struct allreduce *r) {
+    return r->k > 1 ? 2.0 * (r->k - 1) * step_on(l, r) : 0;
 }
 
 /* The largest bandwidth at the sizes from `least` to `most`, whose logarithms are known. */
@@ -113,27 +127,32 @@ double allreduce_time_s(const struct link *l, double bytes, int k, enum estimato
 
 /* A stage's replicas in order, as runs of equal ones; wraps round. */
 struct cursor {
-    const struct stage *st;
-    int group, left;
+    const struct replicas *first, *end, *at;
+    int left, link_end;
 };
 
-static struct cursor cursor_start(const struct stage *st) {
-    return (struct cursor){st, 0, st->group[0].count};
+static inline void cursor_enter(struct cursor *c, const struct site *s, const struct replicas *at) {
+    c->at = at;
+    c->left = at->count;
+    c->link_end = site_end(s, at->zone, at->gpu, at->tp);
 }
 
-static const struct replicas *cursor_at(const struct cursor *c) { return &c->st->group[c->group]; }
+static inline struct cursor cursor_start(const struct stage *st, const struct site *s) {
+    struct cursor c = {.first = st->group, .end = st->group + st->n_group};
+    cursor_enter(&c, s, st->group);
+    return c;
+}
 
-static void cursor_skip(struct cursor *c, int n) {
-    if ((c->left -= n) > 0) return;
-    c->group = (c->group + 1) % c->st->n_group;
-    c->left = c->st->group[c->group].count;
+static inline void cursor_skip(struct cursor *c, const struct site *s, int n) {
+    if ((c->left -= n) == 0) cursor_enter(c, s, c->at + 1 < c->end ? c->at + 1 : c->first);
 }
 
 struct context {
     const struct workload *w;
     enum estimator est;
     int m, P, M, parts;
-    struct sized *last; /* the message that was asked for last: most of a plan are of one size */
+    struct sized *last;     /* the message that was asked for last: most of a plan are of one size */
+    struct allreduce *ring; /* the same of rings: most stages have equally many replicas */
     struct err *e;
 };
 
@@ -142,9 +161,9 @@ struct sized {
     double bytes, log;
 };
 
-static struct sized sized(const struct context *c, double bytes) {
+static inline double sized_log(const struct context *c, double bytes) {
     if (bytes != c->last->bytes) *c->last = (struct sized){bytes, size_log(bytes, c->est)};
-    return *c->last;
+    return c->last->log;
 }
 
 static int no_link(const struct context *c, const struct replicas *a, const struct replicas *b) {
@@ -154,52 +173,74 @@ static int no_link(const struct context *c, const struct replicas *a, const stru
         s->name, s->gpu[a->gpu].name, s->zone[a->zone], a->tp, s->gpu[b->gpu].name, s->zone[b->zone], b->tp);
 }
 
-/* Slowest transfer of `bytes` from each replica of `a` to the one it is paired with in `b`; the money of all.
- */
-static int transfer(const struct context *c, const struct stage *a, const struct stage *b, double bytes,
-                    double *time_s, double *usd_per_GB) {
+/* What a stage sends to one of its neighbours. */
+struct hop {
+    bool known;
+    double time_s, usd_per_GB;
+};
+
+/* Slowest transfer of `bytes` from each of the D replicas of `a` to the one it is paired with in `b`; the
+ * money of all. With `back`, for stages of equally many replicas, whose pairs are the same both ways, also
+ * from `b` to `a`; where there is no way back, that is not known, and left to the stage that needs it. */
+static int transfer(const struct context *c, const struct stage *a, int D, const struct stage *b,
+                    double bytes, struct hop *out, struct hop *back) {
     const struct site *s = c->w->site;
-    struct cursor x = cursor_start(a), y = cursor_start(b);
-    struct sized message = sized(c, bytes);
-    *time_s = -INFINITY, *usd_per_GB = 0;
-    for (int left = stage_replicas(a), run; left > 0;
-         left -= run, cursor_skip(&x, run), cursor_skip(&y, run)) {
+    struct cursor x = cursor_start(a, s), y = cursor_start(b, s);
+    struct hop there = {true, -INFINITY, 0}, home = {true, -INFINITY, 0};
+    double log = sized_log(c, bytes);
+    for (int left = D, run; left > 0; left -= run, cursor_skip(&x, s, run), cursor_skip(&y, s, run)) {
         run = x.left < y.left ? x.left : y.left;
-        const struct replicas *p = cursor_at(&x), *q = cursor_at(&y);
-        const struct link *l = site_link(s, p->zone, p->gpu, p->tp, q->zone, q->gpu, q->tp);
-        if (!l) return no_link(c, p, q);
-        *time_s = larger(*time_s, moved_s(l, bytes, message.log, c->est));
-        *usd_per_GB += run * s->egress_usd_per_GB[p->zone * s->n_zone + q->zone];
+        const struct link *l = site_link_between(s, x.link_end, y.link_end);
+        if (!l) return no_link(c, x.at, y.at);
+        there.time_s = larger(there.time_s, moved_s(l, bytes, log, c->est));
+        there.usd_per_GB += run * s->egress_usd_per_GB[x.at->zone * s->n_zone + y.at->zone];
+        if (!back) continue;
+        l = site_link_between(s, y.link_end, x.link_end);
+        home.known &= l != NULL;
+        if (l) home.time_s = larger(home.time_s, moved_s(l, bytes, log, c->est));
+        home.usd_per_GB += run * s->egress_usd_per_GB[y.at->zone * s->n_zone + x.at->zone];
     }
+    *out = there;
+    if (back) *back = home;
     return 0;
 }
 
 /* Gradient all-reduce of a stage: the slowest link between neighbours of the open ring; money of the closed
  * one. */
-static int sync(const struct context *c, const struct stage *st, double params, double *time_s, double *usd) {
+static int sync(const struct context *c, const struct stage *st, int D, double params, double *time_s,
+                double *usd) {
     const struct site *s = c->w->site;
-    int D = stage_replicas(st), min_tp = TP_MAX;
+    int min_tp = TP_MAX;
     *time_s = 0;
     *usd = 0;
     if (D == 1) return 0;
     for (int g = 0; g < st->n_group; g++)
         if (st->group[g].tp < min_tp) min_tp = st->group[g].tp;
     double bytes = ring_bytes(c->w, params, tp_index(min_tp));
-    *time_s = -INFINITY;
-    double usd_per_GB = 0;
-    struct allreduce messages = allreduce_of(bytes, D, c->est);
+    double usd_per_GB = 0, slowest = -INFINITY;
+    struct allreduce messages = allreduce_like(c->ring, bytes, D, c->est);
+    if (messages.full_bytes > 0) *c->ring = messages;
+    const struct replicas *p = st->group;
+    int end = site_end(s, p->zone, p->gpu, 1), first_end = end;
     for (int g = 0; g < st->n_group; g++) {
-        const struct replicas *p = &st->group[g], *next = &st->group[(g + 1) % st->n_group];
-        for (int same = 1; same >= 0; same--) { /* inside the run, then over to the next one */
-            const struct replicas *q = same ? p : next;
-            if (same && p->count == 1) continue;
-            usd_per_GB += (same ? p->count - 1 : 1) * s->egress_usd_per_GB[p->zone * s->n_zone + q->zone];
-            if (!same && g == st->n_group - 1) continue; /* time: the ring is not closed */
-            const struct link *l = site_link(s, p->zone, p->gpu, 1, q->zone, q->gpu, 1);
-            if (!l) return no_link(c, p, q);
-            *time_s = larger(*time_s, allreduce_on(l, &messages));
+        bool last = g == st->n_group - 1;
+        const struct replicas *q = last ? st->group : p + 1;
+        if (p->count > 1) { /* inside the run, */
+            const struct link *l = site_link_between(s, end, end);
+            if (!l) return no_link(c, p, p);
+            usd_per_GB += (p->count - 1) * s->egress_usd_per_GB[p->zone * s->n_zone + p->zone];
+            slowest = larger(slowest, step_on(l, &messages));
         }
+        int next_end = last ? first_end : site_end(s, q->zone, q->gpu, 1); /* then over to the next one */
+        usd_per_GB += s->egress_usd_per_GB[p->zone * s->n_zone + q->zone];
+        if (last) break; /* time: the ring is not closed */
+        const struct link *l = site_link_between(s, end, next_end);
+        if (!l) return no_link(c, p, q);
+        slowest = larger(slowest, step_on(l, &messages));
+        p = q;
+        end = next_end;
     }
+    *time_s = 2.0 * (D - 1) * slowest;
     *usd = ring_usd(c->w, usd_per_GB, params, D);
     return 0;
 }
@@ -226,12 +267,15 @@ static int vm_compute(const struct context *c, const struct stage *st, const str
     return 0;
 }
 
-double replica_compute_s(const struct workload *w, const struct stage *st, const struct replicas *r,
-                         int micro_batch_size) {
-    const struct layer_times *t = profile_times(w->profile[r->gpu], micro_batch_size, r->tp);
+static inline double passes_s(const struct layer_times *t, const struct stage *st) {
     double sum = 0;
     for (int l = st->first; l < st->end; l++) sum += t->fwd_s[l] + t->bwd_s[l];
     return sum;
+}
+
+double replica_compute_s(const struct workload *w, const struct stage *st, const struct replicas *r,
+                         int micro_batch_size) {
+    return passes_s(profile_times(w->profile[r->gpu], micro_batch_size, r->tp), st);
 }
 
 /* With the same layer times and sizes on each GPU. */
@@ -239,23 +283,25 @@ static bool same_kind(const struct replicas *a, const struct replicas *b) {
     return a->gpu == b->gpu && a->tp == b->tp && !a->n_vm && !b->n_vm;
 }
 
-static int compute(const struct context *c, const struct stage *st, double *time_s, double *update_s) {
-    *time_s = -INFINITY, *update_s = -INFINITY;
+static int compute(const struct context *c, const struct stage *st, int D, double *time_s, double *update_s) {
+    double slowest = -INFINITY, last = -INFINITY;
     for (int g = 0; g < st->n_group; g++) {
         const struct replicas *r = &st->group[g];
+        if (g > 0 && same_kind(&st->group[g - 1], r)) continue;
         const struct layer_times *t = profile_times(c->w->profile[r->gpu], c->m, r->tp);
         double sum = 0, update = 0;
-        if (g > 0 && same_kind(&st->group[g - 1], r)) continue;
         int from = t->update_by_layer ? st->first : st->end - 1; /* one number is a stage's */
         for (int l = from; l < st->end; l++) update = update_up_to(t, st->first, l, update, c->est);
         if (r->n_vm > 1 && c->est == ESTIMATOR_SAILOR) {
             if (vm_compute(c, st, r, &sum)) return -1;
         } else {
-            sum = replica_compute_s(c->w, st, r, c->m);
+            sum = passes_s(t, st);
         }
-        *time_s = larger(*time_s, sum);
-        *update_s = larger(*update_s, update_share_s(c->w, update, stage_replicas(st)));
+        slowest = larger(slowest, sum);
+        last = larger(last, update_share_s(c->w, update, D));
     }
+    *time_s = slowest;
+    *update_s = last;
     return 0;
 }
 
@@ -267,30 +313,34 @@ static double stage_params(const struct workload *w, const struct stage *st) {
 }
 
 /* Fullest GPU: state, activations of the microbatches in flight, overhead. */
-static void memory(const struct context *c, const struct stage *st, int index, struct stage_estimate *out,
-                   double *peak, bool *fits) {
+static void memory(const struct context *c, const struct stage *st, int D, int index,
+                   struct stage_estimate *out, double *peak, bool *fits) {
     const struct workload *w = c->w;
     double in_flight = c->parts > 1 ? parts_in_flight(c->P, index, c->parts, c->M)
                                     : microbatches_in_flight(c->est, c->P - index, c->M);
     double params = 0, act = 0; /* of the last degree */
+    double most = out->memory_bytes, tight = 0, tight_room = 0, top = *peak;
     for (int g = 0; g < st->n_group; g++) {
         const struct replicas *r = &st->group[g];
-        int ti = tp_index(r->tp), type = c->est == ESTIMATOR_SAILOR && r->n_vm ? r->vm_gpu[0] : r->gpu;
         if (g > 0 && same_kind(&st->group[g - 1], r)) continue;
+        int ti = tp_index(r->tp), type = c->est == ESTIMATOR_SAILOR && r->n_vm ? r->vm_gpu[0] : r->gpu;
         if (g == 0 || r->tp != st->group[g - 1].tp) {
+            const double *layer_params = w->model->params[ti], *layer_act = w->model->act_mem[ti];
             params = act = 0;
-            for (int l = st->first; l < st->end; l++)
-                params += w->model->params[ti][l], act += w->model->act_mem[ti][l];
+            for (int l = st->first; l < st->end; l++) params += layer_params[l], act += layer_act[l];
         }
-        double bytes = model_bytes(w, ti, stage_replicas(st), params, act, in_flight, c->m);
+        double bytes = model_bytes(w, ti, D, params, act, in_flight, c->m);
         double checked = held_bytes(w, c->est, type, ti, bytes);
         double room = w->site->gpu[type].memory_bytes;
         if (checked > room) *fits = false;
-        out->memory_bytes = larger(out->memory_bytes, checked);
-        if (g == 0 || checked * out->tight_room_bytes > out->tight_bytes * room)
-            out->tight_bytes = checked, out->tight_room_bytes = room;
-        *peak = larger(*peak, predicted_peak_bytes(w, c->est, type, ti, bytes));
+        most = larger(most, checked);
+        if (g == 0 || checked * tight_room > tight * room) tight = checked, tight_room = room;
+        top = larger(top, predicted_peak_bytes(w, c->est, type, ti, bytes));
     }
+    out->memory_bytes = most;
+    out->tight_bytes = tight;
+    out->tight_room_bytes = tight_room;
+    *peak = top;
 }
 
 /* ---- a plan ------------------------------------------------------------------------- */
@@ -305,31 +355,35 @@ static int parts_transfer(const struct context *c, const struct pipeline *pl, in
     for (int forward = 0; forward < 2; forward++) {
         int end = forward ? c->P - 1 : 0, n = c->parts - (i == end);
         const struct stage *to = i == end ? &pl->stage[c->P - 1 - end] : st + (forward ? 1 : -1);
-        double time_s, usd;
-        if (transfer(c, st, to, bytes, &time_s, &usd)) return -1;
-        *comm_s += n * time_s;
-        *gb_usd += n * c->M * usd * bytes / 1e9;
+        struct hop hop;
+        if (transfer(c, st, stage_replicas(st), to, bytes, &hop, NULL)) return -1;
+        *comm_s += n * hop.time_s;
+        *gb_usd += n * c->M * hop.usd_per_GB * bytes / 1e9;
     }
     return 0;
 }
 
-/* Its messages of one microbatch, in time and money. */
-static int stage_transfer(const struct context *c, const struct pipeline *pl, int i, double *comm_s,
-                          double *gb_usd) {
+/* Its messages of one microbatch, in time and money. *grad is what it sends back, if that is known; becomes
+ * that of the next stage. */
+static int stage_transfer(const struct context *c, const struct pipeline *pl, int i, int D, int next_D,
+                          struct hop *grad, double *comm_s, double *gb_usd) {
     const struct workload *w = c->w;
     const struct stage *st = &pl->stage[i];
-    double act = 0, grad = 0, usd;
+    struct hop act = {0}, back = {0};
     if (c->parts > 1) return parts_transfer(c, pl, i, comm_s, gb_usd);
     if (i < pl->n_stage - 1) {
         double bytes = activation_bytes(w, st->end - 1, c->m);
-        if (transfer(c, st, st + 1, bytes, &act, &usd)) return -1;
-        *gb_usd += c->M * usd * bytes / 1e9;
+        bool both = D == next_D && activation_bytes(w, st->end, c->m) == bytes;
+        if (transfer(c, st, D, st + 1, bytes, &act, both ? &back : NULL)) return -1;
+        *gb_usd += c->M * act.usd_per_GB * bytes / 1e9;
     }
     if (i > 0) { /* time: the output of the stage's own first layer; money: of the layer before */
-        if (transfer(c, st, st - 1, activation_bytes(w, st->first, c->m), &grad, &usd)) return -1;
-        *gb_usd += c->M * usd * activation_bytes(w, st->first - 1, c->m) / 1e9;
+        if (!grad->known && transfer(c, st, D, st - 1, activation_bytes(w, st->first, c->m), grad, NULL))
+            return -1;
+        *gb_usd += c->M * grad->usd_per_GB * activation_bytes(w, st->first - 1, c->m) / 1e9;
     }
-    *comm_s = stage_comm_s(c->est, i == 0, i == pl->n_stage - 1, c->P, act, grad);
+    *comm_s = stage_comm_s(c->est, i == 0, i == pl->n_stage - 1, c->P, act.time_s, grad->time_s);
+    *grad = back;
     return 0;
 }
 
@@ -339,15 +393,18 @@ static int estimate_pipeline(const struct context *c, const struct pipeline *pl,
     const struct workload *w = c->w;
     double slowest = -INFINITY, comm_sum = 0, comp_sum = 0, update = 0;
     *sync_s = -INFINITY;
-    for (int i = 0; i < pl->n_stage; i++) {
+    struct hop grad = {0};
+    for (int i = 0, D = stage_replicas(pl->stage), next; i < pl->n_stage; i++, D = next) {
         const struct stage *st = &pl->stage[i];
         struct stage_estimate s = {0};
         double up, ring_usd;
-        if (compute(c, st, &s.compute_s, &up) || stage_transfer(c, pl, i, &s.comm_s, gb_usd)) return -1;
-        if (sync(c, st, stage_params(w, st), &s.sync_s, &ring_usd)) return -1;
+        next = i + 1 < pl->n_stage ? stage_replicas(st + 1) : 0;
+        if (compute(c, st, D, &s.compute_s, &up)) return -1;
+        if (stage_transfer(c, pl, i, D, next, &grad, &s.comm_s, gb_usd)) return -1;
+        if (sync(c, st, D, stage_params(w, st), &s.sync_s, &ring_usd)) return -1;
         *gb_usd += ring_usd;
         bool fits = true;
-        memory(c, st, i, &s, &out->peak_memory_bytes, &fits);
+        memory(c, st, D, i, &s, &out->peak_memory_bytes, &fits);
         if (!fits && out->fits) out->fits = false, out->unfit_pipeline = index, out->unfit_stage = i;
         slowest = larger(slowest, s.compute_s + s.comm_s);
         comp_sum += s.compute_s;
@@ -408,6 +465,7 @@ int estimate_plan(const struct workload *w, const struct plan *p, enum estimator
         return err_set(e, EXIT_INPUT, "estimator %s: knows no virtual_stages; expected estimator %s",
                        estimator_name[est], estimator_name[ESTIMATOR_NATIVE]);
     struct sized last = {-1, 0};
+    struct allreduce ring = {0};
     *out = (struct estimate){.fits = true, .unfit_pipeline = -1, .unfit_stage = -1, .stage = stages};
     struct context c = {.w = w,
                         .est = est,
@@ -415,6 +473,7 @@ int estimate_plan(const struct workload *w, const struct plan *p, enum estimator
                         .M = plan_microbatches(p, est),
                         .parts = plan_parts(p),
                         .last = &last,
+                        .ring = &ring,
                         .e = e};
     out->n_microbatch = c.M;
     double pipe = -INFINITY, sync_s = -INFINITY, inter;
@@ -451,7 +510,7 @@ bool plan_fits(const struct workload *w, const struct plan *p, enum estimator es
             for (int g = 0; g < st->n_group; g++)
                 known &= w->model->params[tp_index(st->group[g].tp)] != NULL;
             struct stage_estimate s = {0};
-            if (known) memory(&c, st, k, &s, &peak, &fits);
+            if (known) memory(&c, st, stage_replicas(st), k, &s, &peak, &fits);
         }
     }
     return fits;

@@ -74,6 +74,8 @@ bool link_settle(struct link *l) {
     to = half_way_down(l, from, to);
     l->min_bytes = from > lo ? 1e6 * exp2(from) : 0;
     l->max_bytes = to < hi ? 1e6 * exp2(to) : 0;
+    l->min_log = log_size(l->min_bytes);
+    l->max_log = log_size(l->max_bytes);
     return fit(l, from) > 0 && fit(l, to) > 0;
 }
 

@@ -51,17 +51,20 @@ double rent_usd_per_hour(const struct site *s, const int *used) {
         if (isnan(s->usd_per_gpu_hour[k])) return NAN;
         cell[n_cell++] = k;
     }
+    int left = n_cell;
     for (double sum = 0, done = -INFINITY;;) { /* from the lowest price up, equal ones together */
         double price = INFINITY;
-        int n = 0;
+        int n = 0, cells = 0;
         for (int i = 0; i < n_cell; i++) {
             double usd = s->usd_per_gpu_hour[cell[i]];
             if (usd <= done || usd > price) continue;
-            if (usd < price) price = usd, n = 0;
+            if (usd < price) price = usd, n = cells = 0;
             n += used[cell[i]];
+            cells++;
         }
-        if (!n) return sum;
+        if (!cells) return sum;
         sum += n * price;
+        if ((left -= cells) == 0) return sum;
         done = price;
     }
 }

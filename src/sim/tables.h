@@ -28,6 +28,7 @@ struct link {
     double peak_Bps; /* largest measured sample */
     bool known;
     double min_bytes, max_bytes; /* where the fit can be believed (sim/link.h); 0: to the measured end */
+    double min_log, max_log;     /* the y of these */
     double latency_s, rate_Bps;  /* rate_Bps > 0: no fit, a message takes latency_s + bytes / rate_Bps */
 };
 
@@ -57,9 +58,27 @@ static inline size_t site_link_slot(const struct site *s, int zone, int gpu, int
            (size_t)(zone2 * s->n_gpu + gpu2) * TP_N + (size_t)ti2;
 }
 
-/** The link between two ends; a count the table lacks falls back to the largest count below
- * (docs/estimator.md, Links). Returns NULL if there is none. */
-const struct link *site_link(const struct site *s, int zone, int gpu, int tp, int zone2, int gpu2, int tp2);
+/** One end of a link, as site_link_slot() counts them; a count the table lacks falls back to the largest
+ * count below (docs/estimator.md, Links). -1: there is none. */
+static inline int site_end(const struct site *s, int zone, int gpu, int tp) {
+    int ti = tp_index(tp), at = site_at(s, zone, gpu);
+    for (; ti >= 0; ti--)
+        if (s->counts[at] >> ti & 1) return at * TP_N + ti;
+    return -1;
+}
+
+/** The link between two ends, or NULL if there is none. */
+static inline const struct link *site_link_between(const struct site *s, int from, int to) {
+    if (from < 0 || to < 0) return NULL;
+    const struct link *l = &s->link[(size_t)from * (size_t)(s->n_zone * s->n_gpu * TP_N) + (size_t)to];
+    return l->known ? l : NULL;
+}
+
+/** The same of two ends in words. */
+static inline const struct link *site_link(const struct site *s, int zone, int gpu, int tp, int zone2,
+                                           int gpu2, int tp2) {
+    return site_link_between(s, site_end(s, zone, gpu, tp), site_end(s, zone2, gpu2, tp2));
+}
 
 struct model {
     const char *name, *source;
@@ -104,7 +123,16 @@ struct profile {
 };
 
 /** The measured times for (microbatch, tp), or NULL. p may be NULL. */
-const struct layer_times *profile_times(const struct profile *p, int micro_batch, int tp);
+static inline const struct layer_times *profile_times(const struct profile *p, int micro_batch, int tp) {
+    int ti = tp_index(tp);
+    if (!p || ti < 0) return NULL;
+    for (int i = 0; i < p->n_mb; i++)
+        if (p->mb[i] == micro_batch) {
+            const struct layer_times *t = &p->times[i * TP_N + ti];
+            return t->fwd_s ? t : NULL;
+        }
+    return NULL;
+}
 
 /** How a plan trains: choices that change layer times and sizes, not the form of an estimate. */
 struct plan_options {
