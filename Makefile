@@ -368,9 +368,9 @@ install: all
 	install -m 755 $(programs) analysis/sailor-plot $(call sh,$(DESTDIR)$(BINDIR))
 	$(if $(plugin),install -d $(call sh,$(DESTDIR)$(LIBDIR)) && install -m 755 $(plugin) $(call sh,$(DESTDIR)$(LIBDIR)))
 	install -d $(call sh,$(DESTDIR)$(BASHDIR)) $(call sh,$(DESTDIR)$(ZSHDIR))
-	for p in $(notdir $(programs)); do \
-	  $(BIN)/$$p completion bash > $(call sh,$(DESTDIR)$(BASHDIR))/$$p && \
-	  $(BIN)/$$p completion zsh > $(call sh,$(DESTDIR)$(ZSHDIR))/_$$p || exit 1; \
+	for p in $(programs) analysis/sailor-plot; do \
+	  $$p completion bash > $(call sh,$(DESTDIR)$(BASHDIR))/$${p##*/} && \
+	  $$p completion zsh > $(call sh,$(DESTDIR)$(ZSHDIR))/_$${p##*/} || exit 1; \
 	done
 	for d in inputs analysis jobs docs; do if [ -d $$d ]; then cp -R $$d $(call sh,$(DESTDIR)$(DATADIR)/); fi; done
 	find $(call sh,$(DESTDIR)$(DATADIR)) -name __pycache__ -prune -exec rm -rf {} +
@@ -379,7 +379,8 @@ install: all
 uninstall:
 	$(RM) $(call in_dir,$(BINDIR),$(programs) sailor-plot) $(call in_dir,$(MANDIR)/man1,$(man))
 	$(RM) $(call in_dir,$(LIBDIR),sailor-train-cuda.so)
-	$(RM) $(call in_dir,$(BASHDIR),$(programs)) $(call in_dir,$(ZSHDIR),$(addprefix _,$(notdir $(programs))))
+	$(RM) $(call in_dir,$(BASHDIR),$(programs) sailor-plot)
+	$(RM) $(call in_dir,$(ZSHDIR),$(addprefix _,$(notdir $(programs)) sailor-plot))
 	$(RM) -r $(call in_dir,$(DATADIR),inputs analysis jobs docs)
 	-rmdir $(call sh,$(DESTDIR)$(DATADIR)) $(call sh,$(DESTDIR)$(LIBDIR)) 2>/dev/null
 ## deb: a Debian package of the last commit, in build/deb

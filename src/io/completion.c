@@ -237,9 +237,9 @@ static void write_zsh(const char *program, const struct opt_command *const *comm
     }
     fprintf(out,
             "    help) _describe command commands ;;\n    completion) compadd bash zsh ;;\n    esac\n}\n"
-            "if [ \"$funcstack[1]\" = %s ]; then\n    %s \"$@\"\nelse # read with source\n    compdef %s "
-            "%s\nfi\n",
-            f, f, f, program);
+            "if [ \"$funcstack[1]\" = _%s ]; then # the name of the file\n    %s \"$@\"\n"
+            "else # read with source\n    compdef %s %s\nfi\n",
+            program, f, f, program);
 }
 
 void completion_write(int shell, const char *program, const struct opt_command *const *command, int n,

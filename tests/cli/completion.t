@@ -65,6 +65,45 @@ if [ -x "$train" ]; then
     ok $? "sailor-train has its own"
 fi
 
+# sailor-plot's scripts are files; what they offer is what --help has
+plot=analysis/sailor-plot
+run "$plot" completion bash
+[ "$rc" = 0 ] && bash -n "$tmp/out" && shellcheck -s bash "$tmp/out" >"$tmp/err"
+ok $? "sailor-plot completion bash"
+. "$tmp/out"
+plots() { # title, words wanted in any order, the command line
+    local title=$1 wanted=$2
+    shift 2
+    COMP_WORDS=(sailor-plot "$@") COMP_CWORD=$#
+    _sailor_plot
+    [ "$(printf '%s\n' "${COMPREPLY[@]}" | sort | xargs)" = "$(xargs -n 1 <<<"$wanted" | sort | xargs)" ]
+    ok $? "$title" || echo "# ${COMPREPLY[*]}"
+}
+plots "its kinds" "plans" pl
+plots "files where a kind may stand" "VERSION" VERS
+plots "files behind a kind" "VERSION" frontier VERS
+plots "files behind -o" "VERSION" timeline a.h5 -o VERS
+plots "files behind --log=" "VERSION" search --log = VERS
+plots "nothing where a number is wanted" "" a.h5 --row ''
+plots "options of the first kind without its name" "--rank --row" a.h5 --r
+plots "shells" "bash zsh" completion ''
+run "$plot" completion fish
+[ "$rc" = 2 ] && has err "expected bash or zsh" "another shell"
+if SAILOR_PYTHON=$python "$plot" --help >/dev/null 2>&1; then
+    differ=
+    for kind in plans timeline frontier search measured; do
+        COMP_WORDS=(sailor-plot "$kind" --) COMP_CWORD=2
+        _sailor_plot
+        offered=$(printf '%s\n' "${COMPREPLY[@]}" | sort | xargs)
+        own=$(SAILOR_PYTHON=$python "$plot" $kind --help | grep -E '^  -' | grep -oE -- '--[a-z-]+' | sort | xargs)
+        [ "$offered" = "$own" ] || differ+=" $kind"
+    done
+    [ -z "$differ" ]
+    ok $? "every option of every kind, and no other${differ:+: not of$differ}"
+else
+    ok 0 "every option of every kind # SKIP no Python with h5py and matplotlib"
+fi
+
 if command -v zsh >/dev/null; then
     run "$sailor" completion zsh
     expect 0 "completion zsh"
@@ -84,6 +123,33 @@ EOF
     has out "site:Make or edit a site file" "commands with what they do"
     has out ":objective:(throughput cost frontier)" "choices"
     has out ":planner:(exact varuna" "those of run time"
+    # as zsh loads them: files in $fpath, of which the first call must complete
+    mkdir "$tmp/functions"
+    "$sailor" completion zsh >"$tmp/functions/_sailor"
+    "$plot" completion zsh >"$tmp/functions/_sailor-plot"
+    [ ! -x "$train" ] || "$train" completion zsh >"$tmp/functions/_sailor-train"
+    cat >"$tmp/first" <<'EOF'
+fpath=($1 $fpath)
+compdef() { print "only registered" }
+_files() { print files }
+_describe() { print -l -- "${(@P)2}" }
+_arguments() { print -l -- "$@" }
+words=("${@[2,-1]}") CURRENT=$(( $# - 1 ))
+autoload -Uz _$2
+_$2
+EOF
+    first() { # title, text, command line
+        run zsh -f "$tmp/first" "$tmp/functions" "${@:3}"
+        ! grep -q "only registered" "$tmp/out" && has out "$2" "$1"
+    }
+    first "the first TAB: sailor" "--runnable-by[" sailor plan --
+    [ ! -x "$train" ] || first "the first TAB: sailor-train" "--backend[" sailor-train run --
+    first "the first TAB: sailor-plot" "timeline:their schedules" sailor-plot ''
+    first "its options" "--log[" sailor-plot search --
+    first "of the first kind without its name" "--max-rows[" sailor-plot a.h5 --
+    run zsh -f "$tmp/first" "$tmp/functions" sailor-plot search --
+    ! grep -q -- --rank "$tmp/out"
+    ok $? "and none of another kind"
 else
     n=$((n + 1)); echo "ok $n - completion zsh # SKIP zsh is not installed"
 fi

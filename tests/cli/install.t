@@ -17,7 +17,8 @@ run "$place/bin/sailor-plot" --help
 [ "$rc" = 0 ] || grep -q "no Python with h5py" "$tmp/err"
 ok $? "sailor-plot finds what it is made of"
 bash -c '. "$1/share/bash-completion/completions/sailor" && declare -F _sailor' - "$place" >/dev/null &&
-    [ -s "$place/share/zsh/site-functions/_sailor" ]
+    [ -s "$place/share/zsh/site-functions/_sailor" ] && [ -s "$place/share/zsh/site-functions/_sailor-plot" ] &&
+    bash -c '. "$1/share/bash-completion/completions/sailor-plot" && declare -F _sailor_plot' - "$place" >/dev/null
 ok $? "completion for bash and zsh is where they look for it"
 run "${make[@]}" uninstall
 [ "$rc" = 0 ] && [ -z "$(find "$place" -type f)" ] && [ ! -e "$place/share/sailor" ]
