@@ -5,7 +5,14 @@
 /* What the search is asked, and what it tells while it works. */
 
 /* Bounds that tests can turn on and off, to see that they change no answer. */
-enum search_bound { BOUND_MERGED = 1, BOUND_FULL = 2, BOUND_GRID = 4, BOUND_BLOCK = 8, BOUND_LAYOUT = 16 };
+enum search_bound {
+    BOUND_MERGED = 1,
+    BOUND_FULL = 2,
+    BOUND_GRID = 4,
+    BOUND_BLOCK = 8,
+    BOUND_LAYOUT = 16,
+    BOUND_ISLAND = 32
+};
 
 struct search_problem {
     const struct workload *w;

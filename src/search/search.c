@@ -16,6 +16,7 @@
 #include "io/mpx_comm.h"
 #include "search/best.h"
 #include "search/block.h"
+#include "search/island.h"
 #include "search/ladder.h"
 #include "search/merge.h"
 #include "search/relax.h"
@@ -24,8 +25,16 @@
 #include "search/wire.h"
 #include "sim/terms.h"
 
+/* A part of the pool that is searched by itself (island.h). */
+struct part {
+    struct space *s;
+    bool merge;                   /* its zones, for bounds */
+    struct relax *relax;          /* then */
+    struct workspace **workspace; /* [threads] */
+};
+
 struct ranked {
-    int mb, D;
+    int part, mb, D;
     double time_lb, cost_lb; /* of every plan in it */
     int relaxed;             /* attempts with merged zones */
     struct unit_result *result;
@@ -34,7 +43,8 @@ struct ranked {
 struct engine {
     const struct search_problem *p;
     const struct search_hooks *hooks;
-    struct space *s;
+    struct part *part; /* [n_part] */
+    int n_part;
     struct row_result *row;
     struct ranked *unit;
     int n_unit;
@@ -42,19 +52,50 @@ struct engine {
     const struct mpx_comm *world; /* NULL without MPI */
     MPI_Comm comm;
     int rank, size, threads;
-    bool resumed, sample;         /* sample: a search for plans alone, which need not look at all units */
-    struct workspace **workspace; /* [threads] */
+    bool resumed, sample; /* sample: a search for plans alone, which need not look at all units */
     double start, earlier_s, last_progress, last_checkpoint;
     double told; /* the best value that the hook knows */
     struct stopper stop;
     struct arena *a;
 };
 
+/* ---- parts of the pool -------------------------------------------------------------- */
+
+static int build_parts(struct engine *x, struct arena *a, struct err *e) {
+    struct search_problem *p;
+    x->n_part = islands_of(x->p, &p, a);
+    x->part = ARENA_ARRAY(a, struct part, x->n_part);
+    for (int k = 0; k < x->n_part; k++)
+        if (!(x->part[k].s = space_build(&p[k], &x->stop, x->threads, a, e))) return -1;
+    return 0;
+}
+
+static void hire(struct engine *x, struct arena *a) {
+    for (int k = 0; k < x->n_part; k++) {
+        x->part[k].workspace = ARENA_ARRAY(a, struct workspace *, x->threads);
+        for (int t = 0; t < x->threads; t++) x->part[k].workspace[t] = workspace_new(x->part[k].s);
+    }
+}
+
+static void dismiss(struct engine *x) {
+    for (int k = 0; k < x->n_part; k++)
+        for (int t = 0; t < x->threads; t++) workspace_free(x->part[k].workspace[t]);
+}
+
+static const struct mb_space *space_of(const struct engine *x, const struct ranked *u) {
+    return &x->part[u->part].s->mb[u->mb];
+}
+
+static struct workspace *workspace_of(const struct engine *x, const struct ranked *u) {
+    return x->part[u->part].workspace[omp_get_thread_num()];
+}
+
 /* ---- units -------------------------------------------------------------------------- */
 
 static int by_time_bound(const void *a, const void *b) {
     const struct ranked *x = a, *y = b;
     if (x->time_lb != y->time_lb) return x->time_lb < y->time_lb ? -1 : 1;
+    if (x->part != y->part) return x->part - y->part;
     if (x->mb != y->mb) return x->mb - y->mb;
     return x->D - y->D;
 }
@@ -88,18 +129,20 @@ static bool in_question(const struct search_problem *p, int m, int D, bool sampl
     return !p->exact_batch || G % ((long)m * D) == 0;
 }
 
-/* By microbatch, then by D. */
-static void list_units(struct engine *x) {
+/* Of a part, after those of the parts before: by microbatch, then by D. */
+static void list_units_of(struct engine *x, int part) {
     const struct search_problem *p = x->p;
-    const struct space *s = x->s;
-    int most[s->n_mb + 1], next[s->n_mb + 1], n = 0, deepest = 0;
+    const struct space *s = x->part[part].s;
+    int most[s->n_mb + 1], next[s->n_mb + 1], n = x->n_unit, deepest = 0;
     for (int k = 0; k < s->n_mb; k++) {
         next[k] = n;
         most[k] = most_replicas(s, &s->mb[k]);
         for (int D = 1; D <= most[k]; D++) n += in_question(p, s->mb[k].m, D, x->sample);
         if (most[k] > deepest) deepest = most[k];
     }
-    x->unit = ARENA_ARRAY(x->a, struct ranked, n + 1);
+    struct ranked *all = ARENA_ARRAY(x->a, struct ranked, n + 1);
+    if (x->n_unit) memcpy(all, x->unit, sizeof *all * (size_t)x->n_unit);
+    x->unit = all;
     x->n_unit = n;
     double *ring = ARENA_ARRAY(x->a, double, s->n_range);
     for (int D = 1; D <= deepest && !stop_wanted(&x->stop); D++) {
@@ -111,9 +154,14 @@ static void list_units(struct engine *x) {
             struct point lb =
                 unit_crude_bound(s, &s->mb[k], D, ring, goal_longest_time(p->min_iterations_per_s));
             x->unit[next[k]++] =
-                (struct ranked){.mb = k, .D = D, .time_lb = lb.time_s, .cost_lb = lb.cost_usd};
+                (struct ranked){.part = part, .mb = k, .D = D, .time_lb = lb.time_s, .cost_lb = lb.cost_usd};
         }
     }
+}
+
+static void list_units(struct engine *x) {
+    x->n_unit = 0;
+    for (int k = 0; k < x->n_part; k++) list_units_of(x, k);
 }
 
 /* What was proven of units that were pruned by their bounds; of the others no more is known than the best.
@@ -123,8 +171,8 @@ static void recall_bounds(struct engine *x) {
     for (int i = 0, k = 0; known && i < x->n_unit && k < known->n_unit; k++) {
         const struct unit_result *r = &known->unit[k];
         struct ranked *u = &x->unit[i];
-        if (r->micro_batch_size != x->s->mb[u->mb].m || r->data_parallel != u->D ||
-            !plan_options_equal(&r->options, &x->s->mb[u->mb].w->options))
+        if (r->micro_batch_size != space_of(x, u)->m || r->data_parallel != u->D ||
+            !plan_options_equal(&r->options, &space_of(x, u)->w->options))
             continue;
         if (unit_unsearched(r) && r->lower_bound < INFINITY) u->time_lb = fmax(u->time_lb, r->lower_bound);
         i++;
@@ -148,17 +196,17 @@ static int adopt_units(struct engine *x, struct err *e) {
     for (int i = 0; i < x->n_unit; i++) {
         struct ranked *u = &x->unit[i];
         struct unit_result *r = &row->unit[i];
-        int m = x->s->mb[u->mb].m;
+        int m = space_of(x, u)->m;
         if (fresh)
             *r = (struct unit_result){.micro_batch_size = m,
                                       .data_parallel = u->D,
-                                      .options = x->s->mb[u->mb].w->options,
+                                      .options = space_of(x, u)->w->options,
                                       .status = UNIT_TODO,
                                       .value = INFINITY,
                                       .lower_bound =
                                           x->p->objective == OBJECTIVE_COST ? u->cost_lb : u->time_lb};
         else if (r->micro_batch_size != m || r->data_parallel != u->D ||
-                 !plan_options_equal(&r->options, &x->s->mb[u->mb].w->options))
+                 !plan_options_equal(&r->options, &space_of(x, u)->w->options))
             return err_set(e, EXIT_INPUT,
                            "the file to resume lists different work units from those of this job");
         else if (r->status == UNIT_TODO)
@@ -360,8 +408,7 @@ static int run_round(struct engine *x, const int *round, int n, struct unit_effo
         int i = x->rank + j * x->size;
         const struct ranked *r = &x->unit[round[i]];
         double t = now_s();
-        unit_solve(x->workspace[omp_get_thread_num()], &x->s->mb[r->mb], r->D, &x->goal, effort, &answer[i],
-                   &memory[i]);
+        unit_solve(workspace_of(x, r), space_of(x, r), r->D, &x->goal, effort, &answer[i], &memory[i]);
         seconds[i] = now_s() - t;
 #pragma omp critical(sailor_progress)
         {
@@ -403,9 +450,9 @@ static void take_block_bound(struct engine *x, struct ranked *const *live, const
 }
 
 /* One level of blocks; true: stopped. */
-static bool block_round(struct engine *x, struct ranked *const *live, const struct block_unit *unit,
-                        struct block *block, int n, const struct goal *goal) {
-    int stopped = !blocks_bound(x->workspace, x->threads, x->s, unit, block, n, x->rank, x->size, goal);
+static bool block_round(struct engine *x, const struct part *part, struct ranked *const *live,
+                        const struct block_unit *unit, struct block *block, int n, const struct goal *goal) {
+    int stopped = !blocks_bound(part->workspace, x->threads, part->s, unit, block, n, x->rank, x->size, goal);
     if (x->size > 1) {
         double *lb = oom_calloc(2 * (size_t)n, sizeof *lb);
         for (int i = 0; i < n; i++) lb[2 * i] = block[i].lb.time_s, lb[2 * i + 1] = block[i].lb.cost_usd;
@@ -418,15 +465,16 @@ static bool block_round(struct engine *x, struct ranked *const *live, const stru
     return stopped;
 }
 
-/* Bounds for blocks of units, then for the parts of those that are not good enough. */
-static bool bound_blocks(struct engine *x, const struct goal *goal) {
+/* Bounds for blocks of units of a part, then for the pieces of those that are not good enough. */
+static bool bound_blocks(struct engine *x, int part, const struct goal *goal) {
     enum { MANY = 256 };
     const struct search_problem *p = x->p;
+    const struct part *of = &x->part[part];
     int n = 0;
     if (p->without & BOUND_BLOCK) return false;
     struct ranked **live = oom_calloc((size_t)x->n_unit + 1, sizeof *live);
     for (int i = 0; i < x->n_unit; i++)
-        if (x->unit[i].result->status == UNIT_TODO &&
+        if (x->unit[i].part == part && x->unit[i].result->status == UNIT_TODO &&
             !goal_excludes(goal, x->unit[i].time_lb, x->unit[i].cost_lb))
             live[n++] = &x->unit[i];
     if (n < MANY && !(p->with & BOUND_BLOCK)) return free(live), false;
@@ -436,14 +484,14 @@ static bool bound_blocks(struct engine *x, const struct goal *goal) {
     qsort(live, (size_t)n, sizeof *live, by_replicas);
     for (int i = 0; i < n; i++) unit[i] = (struct block_unit){live[i]->mb, live[i]->D};
     bool stopped = false;
-    for (n = blocks_first(x->s, unit, n, block); n && !stopped;) {
-        stopped = block_round(x, live, unit, block, n, goal);
+    for (n = blocks_first(of->s, unit, n, block); n && !stopped;) {
+        stopped = block_round(x, of, live, unit, block, n, goal);
         int parts = 0;
         for (int i = 0; i < n && !stopped; i++) {
             bool open = false;
             for (int k = block[i].first; k < block[i].end && !open; k++)
                 open = !goal_excludes(goal, live[k]->time_lb, live[k]->cost_lb);
-            if (open) parts += block_split(x->s, unit, &block[i], next + parts);
+            if (open) parts += block_split(of->s, unit, &block[i], next + parts);
         }
         struct block *done = block;
         block = next;
@@ -457,20 +505,22 @@ static bool bound_blocks(struct engine *x, const struct goal *goal) {
     return stopped;
 }
 
-/* Replace the crude bounds of all units still of interest by those of the tables. */
+/* Replace the crude bounds of all units still of interest by those of the tables, where zones do not merge.
+ */
 static int bound_units(struct engine *x) {
-    int stopped = bound_blocks(x, &x->goal);
+    int stopped = 0;
+    for (int k = 0; k < x->n_part && !stopped; k++)
+        if (!x->part[k].merge) stopped = bound_blocks(x, k, &x->goal);
     if (stopped) return 1;
     double *lb = oom_calloc((size_t)x->n_unit + 1, sizeof *lb);
 #pragma omp parallel for schedule(dynamic, 8) num_threads(x->threads)
     for (int i = 0; i < x->n_unit; i++) {
         const struct ranked *u = &x->unit[i];
         lb[i] = INFINITY;
-        if (stopped || i % x->size != x->rank || u->result->status != UNIT_TODO ||
+        if (stopped || i % x->size != x->rank || x->part[u->part].merge || u->result->status != UNIT_TODO ||
             goal_excludes(&x->goal, u->time_lb, u->cost_lb))
             continue;
-        struct point b =
-            unit_root_bound(x->workspace[omp_get_thread_num()], &x->s->mb[u->mb], u->D, u->D, &x->goal);
+        struct point b = unit_root_bound(workspace_of(x, u), space_of(x, u), u->D, u->D, &x->goal);
         if (stop_wanted(&x->stop)) {
 #pragma omp atomic write
             stopped = 1;
@@ -484,7 +534,8 @@ static int bound_units(struct engine *x) {
     }
     for (int i = 0; i < x->n_unit && !stopped; i++) {
         struct ranked *u = &x->unit[i];
-        double *mine = x->p->objective == OBJECTIVE_COST ? &u->cost_lb : &u->time_lb;
+        double *mine = bound_of(x, u);
+        if (x->part[u->part].merge) continue; /* not asked */
         *mine = fmax(*mine, lb[i]);
         if (u->result->status == UNIT_TODO) u->result->lower_bound = *mine;
     }
@@ -524,23 +575,25 @@ static bool any_rank_stopped(const struct engine *x) {
 
 /* Where units are few or have few patterns, searching them takes less time than bounding them first. A
  * frontier has many goals at once, and a bound on one of them is of no use. */
-static bool zones_merge(const struct engine *x) {
+static bool zones_merge(const struct engine *x, int part) {
     const double MUCH = 400000;
     const struct search_problem *p = x->p;
-    if (p->objective == OBJECTIVE_FRONTIER || p->without & BOUND_MERGED || !space_can_merge(x->s))
-        return false;
-    double patterns = 0;
-    for (int k = 0; k < x->s->n_mb; k++) patterns = fmax(patterns, x->s->mb[k].n_pattern);
-    return p->with & BOUND_MERGED || patterns * x->n_unit >= MUCH;
+    const struct space *s = x->part[part].s;
+    if (p->objective == OBJECTIVE_FRONTIER || p->without & BOUND_MERGED || !space_can_merge(s)) return false;
+    double patterns = 0, units = 0;
+    for (int k = 0; k < s->n_mb; k++) patterns = fmax(patterns, s->mb[k].n_pattern);
+    for (int i = 0; i < x->n_unit; i++) units += x->unit[i].part == part;
+    return p->with & BOUND_MERGED || patterns * units >= MUCH;
 }
 
-/* The next units whose bounds are not good enough after so many attempts: least bound first. */
-static int next_relaxed(struct engine *x, const struct goal *goal, int attempt, int *round, int most) {
+/* The next units of a part whose bounds are not good enough after so many attempts: least bound first. */
+static int next_relaxed(struct engine *x, int part, const struct goal *goal, int attempt, int *round,
+                        int most) {
     int n = 0;
     sort_units(x);
     for (int i = 0; i < x->n_unit && n < most; i++) {
         const struct ranked *u = &x->unit[i];
-        if (u->result->status == UNIT_TODO && u->relaxed <= attempt &&
+        if (u->part == part && u->result->status == UNIT_TODO && u->relaxed <= attempt &&
             !goal_excludes(goal, u->time_lb, u->cost_lb))
             round[n++] = i;
     }
@@ -604,29 +657,43 @@ static struct goal relaxed_goal(const struct engine *x) {
     return goal;
 }
 
+/* One attempt at all units of a part that are of interest; true: stopped. */
+static bool relax_part(struct engine *x, int part, int attempt) {
+    enum { ROUND = 64, ROUND_LAYOUT = 8, MERGED = 3 };
+    static const uint64_t limit[] = {20000, 200000, 2000000, 2000000, 20000000};
+    bool lay_out = attempt >= MERGED, stopped = false;
+    struct unit_effort effort = {
+        .limit = limit[attempt], .lay_out = lay_out, .tolerance = lay_out ? 0.9 * x->p->gap : 0};
+    if (lay_out && x->p->without & BOUND_LAYOUT) return false;
+    while (!stopped) {
+        struct goal goal = relaxed_goal(x);
+        int round[ROUND], n = next_relaxed(x, part, &goal, attempt, round, lay_out ? ROUND_LAYOUT : ROUND);
+        if (!n) return false;
+        stopped = relax_round(x, x->part[part].relax, lay_out ? &x->goal : &goal, round, n, effort);
+        set_goal(x);
+        set_bounds(x);
+        report_progress(x, 0);
+    }
+    return true;
+}
+
 /* Bounds of all units of interest with the zones of each region merged, with more and more effort: most
  * units are done with a table or two. Of the others, the merged plans are laid out on the real zones. Stopped
  * or not, what is known of each unit stays. */
 static int relax_units(struct engine *x) {
-    enum { ROUND = 64, ROUND_LAYOUT = 8, MERGED = 3, ATTEMPTS = 5 };
-    static const uint64_t limit[ATTEMPTS] = {20000, 200000, 2000000, 2000000, 20000000};
+    enum { ATTEMPTS = 5 };
     struct goal goal = relaxed_goal(x);
-    struct relax *r = relax_new(x->s, x->threads);
-    int stopped = any_rank_stopped(x) || !r || bound_blocks(x, &goal), round[ROUND], n;
-    for (int k = 0; k < ATTEMPTS && !stopped; k++) {
-        bool lay_out = k >= MERGED;
-        struct unit_effort effort = {
-            .limit = limit[k], .lay_out = lay_out, .tolerance = lay_out ? 0.9 * x->p->gap : 0};
-        if (lay_out && x->p->without & BOUND_LAYOUT) break;
-        while (!stopped && (n = next_relaxed(x, &goal, k, round, lay_out ? ROUND_LAYOUT : ROUND))) {
-            stopped = relax_round(x, r, lay_out ? &x->goal : &goal, round, n, effort);
-            set_goal(x);
-            goal = relaxed_goal(x);
-            set_bounds(x);
-            report_progress(x, 0);
-        }
+    for (int i = 0; i < x->n_part; i++) {
+        struct part *part = &x->part[i];
+        part->relax = part->merge ? relax_new(part->s, x->threads) : NULL;
     }
-    relax_free(r);
+    int stopped = any_rank_stopped(x); /* as is a rank without the tables that it needs */
+    for (int i = 0; i < x->n_part && !stopped; i++)
+        if (x->part[i].merge) stopped = !x->part[i].relax || bound_blocks(x, i, &goal);
+    for (int k = 0; k < ATTEMPTS && !stopped; k++)
+        for (int i = 0; i < x->n_part && !stopped; i++)
+            if (x->part[i].merge) stopped = relax_part(x, i, k);
+    for (int i = 0; i < x->n_part; i++) relax_free(x->part[i].relax);
     return stopped;
 }
 
@@ -668,11 +735,14 @@ static int prove(struct engine *x, const int *round, int n, struct unit_effort e
 }
 
 /* Short searches for good plans, between which the units get better bounds. True: stopped. */
-static int probe(struct engine *x, bool merge, bool known) {
+static int probe(struct engine *x, bool known) {
     const struct unit_effort dive = {.limit = 2000, .dive = true};
     int stopped = 0;
+    bool merge = false, apart = false;
+    for (int k = 0; k < x->n_part; k++) *(x->part[k].merge ? &merge : &apart) = true;
     if (!known && (!merge || !x->row->n_plan)) stopped = probe_units(x, dive, true);
-    if (!stopped) stopped = merge ? relax_units(x) : bound_units(x);
+    if (!stopped && apart) stopped = bound_units(x);
+    if (!stopped && merge) stopped = relax_units(x);
     if (!stopped && !known)
         stopped = probe_units(x, (struct unit_effort){.limit = 8000}, true) ||
                   probe_units(x, (struct unit_effort){.limit = 50000}, false);
@@ -688,8 +758,9 @@ static int solve_all(struct engine *x, int *stopped, struct err *e) {
     set_goal(x);
     set_bounds(x);
     if (!x->resumed) {
-        bool known = x->p->warm && x->row->n_plan;          /* the plan to beat is good */
-        if ((*stopped = probe(x, zones_merge(x), known))) { /* as if no unit had been begun: the plans stay */
+        bool known = x->p->warm && x->row->n_plan; /* the plan to beat is good */
+        for (int k = 0; k < x->n_part; k++) x->part[k].merge = zones_merge(x, k);
+        if ((*stopped = probe(x, known))) { /* as if no unit had been begun: the plans stay */
             for (int i = 0; i < x->n_unit; i++) x->unit[i].result->status = UNIT_TODO;
             x->row->n_unit = 0;
             return 0;
@@ -820,15 +891,14 @@ static int probe_part(struct engine *x, const int *pool, struct err *e) {
     y.hooks = NULL;
     y.a = &scratch;
     y.sample = true;
-    int rc = (y.s = space_build(&p, &y.stop, x->threads, &scratch, e)) ? 0 : -1;
+    int rc = build_parts(&y, &scratch, e);
     if (!rc) list_units(&y);
     if (!rc && !any_rank_stopped(&y) && !(rc = adopt_units(&y, e))) {
-        y.workspace = ARENA_ARRAY(&scratch, struct workspace *, x->threads);
-        for (int t = 0; t < x->threads; t++) y.workspace[t] = workspace_new(y.s);
+        hire(&y, &scratch);
         set_goal(&y);
         sort_units(&y);
-        probe(&y, false, false);
-        for (int t = 0; t < x->threads; t++) workspace_free(y.workspace[t]);
+        probe(&y, false);
+        dismiss(&y);
     }
     x->row->plans_evaluated += row.plans_evaluated;
     take_over(x, &row, &before);
@@ -908,7 +978,8 @@ int search_row(const struct search_problem *p, struct row_result *row, const str
     for (int i = 0; i < row->n_frontier; i++) best_estimate(p, &row->frontier[i], a);
     bool fresh = !row->n_unit && !row->n_plan && !row->n_frontier, by_parts = fresh && long_climb(p);
     if (fresh) climb(&x, by_parts ? 1 : CLIMBS);
-    if (!(x.s = space_build(p, &x.stop, threads, a, e))) return -1;
+    if (build_parts(&x, a, e)) return -1;
+    row->bounds.islands = x.n_part > 1 ? (uint64_t)x.n_part : 0;
     list_units(&x);
     if (any_rank_stopped(&x)) return nothing_proven(&x);
     recall_bounds(&x);
@@ -918,10 +989,9 @@ int search_row(const struct search_problem *p, struct row_result *row, const str
         climb(&x, 4);
         climb(&x, 11);
     }
-    x.workspace = ARENA_ARRAY(a, struct workspace *, threads);
-    for (int t = 0; t < threads; t++) x.workspace[t] = workspace_new(x.s);
+    hire(&x, a);
     int stopped = 0, rc = solve_all(&x, &stopped, e);
-    for (int t = 0; t < threads; t++) workspace_free(x.workspace[t]);
+    dismiss(&x);
     if (rc) return -1;
     set_goal(&x);
     set_bounds(&x);
@@ -933,7 +1003,9 @@ int search_row(const struct search_problem *p, struct row_result *row, const str
     }
     if (!row->n_plan) {
         row->status = ROW_INFEASIBLE;
-        row->reason = why_infeasible(p, x.s, hooks, world, threads, a);
+        struct space *all = x.n_part > 1 ? space_build(p, &x.stop, threads, a, e) : x.part[0].s;
+        if (!all) return -1;
+        row->reason = why_infeasible(p, all, hooks, world, threads, a);
         row->lower_bound = INFINITY;
         row->gap = 0;
         if (stop_wanted(&x.stop)) { /* the reason may be half found */

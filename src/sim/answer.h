@@ -37,11 +37,12 @@ extern const char *const row_status_name[4]; /* "todo", "optimal", "feasible", "
 
 /** What bounds beyond those of windows and partial plans have done for a proof; not in result files. */
 struct bound_counts {
-    uint64_t block;  /* units closed together with those of nearly as many replicas */
-    uint64_t merged; /* units closed with the zones of each region merged */
-    uint64_t full;   /* partial plans whose all-reduce was raised because the fastest zones are full */
-    uint64_t laid;   /* plans of merged zones that were laid out on the real ones */
-    uint64_t grid;   /* windows and partial plans cut by a grid over the GPU types */
+    uint64_t block;   /* units closed together with those of nearly as many replicas */
+    uint64_t merged;  /* units closed with the zones of each region merged */
+    uint64_t full;    /* partial plans whose all-reduce was raised because the fastest zones are full */
+    uint64_t laid;    /* plans of merged zones that were laid out on the real ones */
+    uint64_t grid;    /* windows and partial plans cut by a grid over the GPU types */
+    uint64_t islands; /* parts of the pool that no link joins, searched one by one; 0: all are joined */
 };
 
 struct row_result {

@@ -405,6 +405,19 @@ void instance_rate_links(struct instance *in, struct arena *a) {
     in->traits = arena_printf(a, "%s, rated links", in->traits);
 }
 
+void instance_cut_links(struct instance *in, struct arena *a) {
+    struct rng r = {.seed = in->seed ^ 0x15a7d};
+    size_t cells = (size_t)in->site.n_zone * (size_t)in->site.n_gpu, side = cells * TP_N;
+    struct link *link = ARENA_ARRAY(a, struct link, side * side);
+    uint64_t shore = rng_next(&r); /* a bit per cell */
+    for (size_t i = 0; i < side * side; i++) {
+        size_t x = i / side / TP_N, y = i % side / TP_N;
+        if ((shore >> x % 64 & 1) == (shore >> y % 64 & 1)) link[i] = in->site.link[i];
+    }
+    in->site.link = link;
+    in->traits = arena_printf(a, "%s, two islands", in->traits);
+}
+
 struct search_problem instance_problem(const struct instance *in, enum objective objective) {
     return (struct search_problem){.w = &in->w,
                                    .pool = in->pool,

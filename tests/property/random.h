@@ -49,6 +49,9 @@ void instance_vary(struct instance *in, struct arena *a);
 /** Every second link gets a latency and a rate instead of its fit. */
 void instance_rate_links(struct instance *in, struct arena *a);
 
+/** Every cell is on one of two shores, and no link leads across. */
+void instance_cut_links(struct instance *in, struct arena *a);
+
 /** The search problem of an instance, without limits. */
 struct search_problem instance_problem(const struct instance *in, enum objective objective);
 

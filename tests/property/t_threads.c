@@ -57,6 +57,7 @@ int main(int argc, char **argv) {
         uint64_t s = seed + (uint64_t)done;
         struct instance *in = draw(s, &a);
         if (s % 5 == 0) instance_vary(in, &a);
+        if (s % 5 == 1) instance_cut_links(in, &a);
         struct rng r = {.seed = s ^ 0x7123};
         enum objective objective =
             in->prices_known ? (enum objective)(s / 2 % OBJECTIVE_N) : OBJECTIVE_THROUGHPUT;
