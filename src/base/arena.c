@@ -63,7 +63,7 @@ struct arena_mark arena_mark(const struct arena *a) {
 void arena_release(struct arena *a, struct arena_mark m) {
     while (a->head != m.head) {
         struct arena_block *b = a->head;
-        assert(b); /* the mark was taken of this arena, and lies before any that was released */
+        assert(b); /* the mark is of this arena and older than any that was released */
         a->head = b->next;
         free(b);
     }

@@ -12,7 +12,7 @@ int err_set(struct err *e, enum exit_code code, const char *fmt, ...) {
     va_start(ap, fmt);
     int n = vsnprintf(plain, sizeof plain, fmt, ap);
     va_end(ap);
-    for (char *p = plain; *p; p++) /* one line, whatever a file name or a key contained */
+    for (char *p = plain; *p; p++) /* keep it one line, whatever a file name or key contains */
         if (*p == '\n' || *p == '\r') *p = ' ';
     bool cut = n >= (int)sizeof plain || text_escape(plain, e->text, sizeof e->text) >= sizeof e->text;
     if (cut) {

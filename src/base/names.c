@@ -36,7 +36,7 @@ const char *name_nearest(const char *text, const char *const *names, int n) {
         if (!names[i]) continue;
         int d = distance(text, names[i]), longer = (int)strlen(names[i]);
         if (longer < letters) longer = letters;
-        if (d < best_d && 2 * d <= longer) { /* more than half the letters wrong is no likeness */
+        if (d < best_d && 2 * d <= longer) { /* not similar if more than half the letters are wrong */
             best_d = d;
             best = names[i];
         }

@@ -10,7 +10,7 @@
 
 enum { WIDTH = 100, INDENT = 28, NAMES_MAX = 64 };
 
-/* A finite decimal number that is the whole of text. */
+/* The whole text must be a finite decimal number. */
 bool opt_number(const char *text, double *value) {
     char *end;
     errno = 0;
@@ -111,7 +111,7 @@ enum opt_result opt_parse(const struct opt_command *c, int argc, char **argv, co
     bool only_files = false;
     *files = f;
     *n_file = 0;
-    /* help wins over everything, also over a mistake before it */
+    /* --help wins over everything, even a mistake before it */
     for (int i = 1; i < argc && strcmp(argv[i], "--"); i++)
         if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) return OPT_HELP;
     for (int i = 1; i < argc; i++) {
@@ -183,7 +183,7 @@ __attribute__((format(printf, 2, 3))) static int add(struct out *out, const char
     return n;
 }
 
-/* Text wrapped at WIDTH; `column` is where the line stands, later lines start at `indent`. */
+/* Appends text wrapped at WIDTH; the first line continues at `column`, later ones start at `indent`. */
 static void wrap(const char *text, int column, int indent, struct out *out) {
     bool first = true;
     while (*text) {

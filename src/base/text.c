@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* One character of UTF-8: its length, and its code in *c. 0: these bytes are none (nor is an overlong form or
- * a surrogate). */
+/* Decodes one UTF-8 character into *c and returns its length; 0 if it is invalid (overlong forms and
+ * surrogates are). */
 static size_t decode(const unsigned char *s, unsigned *c) {
     static const unsigned least[] = {0, 0, 0x80, 0x800, 0x10000};
     size_t n = *s < 0x80 ? 1 : *s >> 5 == 6 ? 2 : *s >> 4 == 14 ? 3 : *s >> 3 == 30 ? 4 : 0;
@@ -19,8 +19,8 @@ static size_t decode(const unsigned char *s, unsigned *c) {
     return good ? n : 0;
 }
 
-/* Also what ends a line, or turns the direction of writing, in Unicode's own way: what follows would be shown
- * in an order that is not its own. */
+/* Includes Unicode's own line separators and its controls of writing direction, which would reorder the text
+ * that follows. */
 static bool is_control(unsigned c) {
     return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0x61c || c == 0x200e || c == 0x200f ||
            (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
@@ -31,7 +31,7 @@ size_t text_control(const char *s, unsigned *c) {
     return n && is_control(*c) ? n : 0;
 }
 
-/* The next character of s and how it is printed, in out. Returns the bytes of s it takes. */
+/* Writes the next character of s to out as it is to be printed. Returns how many bytes of s it took. */
 static size_t escape_next(const char *s, char out[20], size_t *n_out) {
     unsigned c;
     size_t n = decode((const unsigned char *)s, &c);

@@ -4,15 +4,15 @@
 #include <stdarg.h>
 #include <string.h>
 
-/* The words behind the program are its commands; behind a command come its options, the values of an option
- * that has a choice, files where an option or the command takes one, and names that `list` knows. */
+/* After the program come its commands; after a command its options, the values of an option with choices,
+ * files where an option or the command takes one, and names that `list` knows. */
 
 const char *const completion_shells[] = {"bash", "zsh", NULL};
 enum { BASH, ZSH };
 
 enum takes { TAKES_NOTHING, TAKES_VALUE, TAKES_CHOICE, TAKES_FILE, TAKES_NAME };
 
-/* What an option takes, by the word that stands for its value in the help. */
+/* What an option takes, judged by the placeholder for its value in the help. */
 static enum takes takes(const struct opt *o) {
     static const char *const files[] = {"FILE", ".h5", ".json", "DIR"};
     if (o->kind == OPT_FLAG) return TAKES_NOTHING;
@@ -26,7 +26,7 @@ static enum takes takes(const struct opt *o) {
 /* Which list of names: `sailor list models`, `sailor list sites`. */
 static const char *list_of(const struct opt *o) { return !strcmp(o->name, "model") ? "models" : "sites"; }
 
-/* "models|gpus|sites [options]": the words that the command takes, their length; 0: it takes files. */
+/* "models|gpus|sites [options]": the length of the words that the command takes; 0 if it takes files. */
 static size_t words_of(const struct opt_command *c) {
     size_t n = strcspn(c->usage, " ");
     if (!memchr(c->usage, '|', n)) return 0;
@@ -45,7 +45,7 @@ static bool has_list(const struct opt_command *const *command, int n) {
     return false;
 }
 
-/* As a name of a function of the shell. */
+/* The program's name as that of a shell function. */
 static const char *function_of(const char *program, char name[64]) {
     snprintf(name, 64, "_%s", program);
     for (char *c = name; *c; c++)

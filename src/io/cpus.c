@@ -26,8 +26,8 @@ static double number_in(const char *dir, const char *name) {
     return line_of(path, line, sizeof line) ? strtod(line, NULL) : NAN;
 }
 
-/* The limit of one group: "QUOTA PERIOD" or "max PERIOD" in version 2; two files in version 1, -1 for none.
- */
+/* The limit of one group: "QUOTA PERIOD" or "max PERIOD" in version 2; two files in version 1, where -1 is
+ * none. */
 static double limit_of(const char *dir) {
     char path[PATH + 64], line[64], *end;
     int length = snprintf(path, sizeof path, "%s/cpu.max", dir);
@@ -42,8 +42,8 @@ static double limit_of(const char *dir) {
     return quota > 0 && period > 0 ? quota / period : INFINITY;
 }
 
-/* The least limit from a group up to its root. A container may see the root only: then the paths that its
- * membership names lead nowhere, and the root has the limit. */
+/* The lowest limit from a group up to its root. A container may see only the root: its membership then names
+ * paths that do not exist, and the root holds the limit. */
 static double least_limit(const char *mount, const char *group) {
     char dir[PATH];
     double least = INFINITY;
@@ -85,7 +85,7 @@ struct cpus_quota cpus_quota_of(const char *membership, const char *root) {
         if (*list && !has_cpu(list)) continue;
         q.cpus = fmin(q.cpus, least_limit(mount, group));
         q.group = hash(q.group, group);
-        if (*list) { /* the directory may have the name of one controller alone */
+        if (*list) { /* the directory may be named after one of the controllers */
             if (snprintf(mount, sizeof mount, "%s/cpu", root) >= (int)sizeof mount) continue;
             q.cpus = fmin(q.cpus, least_limit(mount, group));
         }

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { LINKS_MAX = 40 }; /* as the kernel has it */
+enum { LINKS_MAX = 40 }; /* the kernel's limit */
 
 static int unwritable(const char *path, const char *why, struct err *e) {
     return err_set(e, EXIT_INTERNAL, "%s: cannot be written: %s", path, why);
@@ -37,12 +37,12 @@ int file_can_create(const char *path, bool force, const char *hint, struct err *
     } else if (errno != ENOENT) {
         return unwritable(path, strerror(errno), e);
     }
-    if (file_begin(&f, path, e)) return -1; /* the surest test of a directory is to use it */
+    if (file_begin(&f, path, e)) return -1; /* the surest test of a directory is to write to it */
     file_drop(&f);
     return 0;
 }
 
-/* Where a path leads through links, also to a file that is not there yet. 0, or an errno. */
+/* Resolves links, even if the file they lead to does not exist yet. 0, or an errno. */
 static int follow(const char *path, char target[4096]) {
     char *real = realpath(path, NULL), link[4096], dir[4096];
     snprintf(target, 4096, "%s", real ? real : path);
@@ -81,7 +81,7 @@ int file_spare(const char *out, const char *in, struct err *e) {
                    strcmp(out, in) ? in : "itself");
 }
 
-/* ---- what was read ---- */
+/* ---- files that were read ---- */
 
 struct seen {
     dev_t device;
@@ -143,7 +143,7 @@ int file_end(struct file_temp *f, struct err *e) {
     parent_of(f->target, dir);
     int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) return 0;
-    fsync(fd); /* the new name, too, survives a power cut; not every file system can do it */
+    fsync(fd); /* so that the new name survives a power cut too; not every file system can do this */
     close(fd);
     return 0;
 }
@@ -164,7 +164,7 @@ int file_write(const char *path, const char *bytes, size_t n, struct err *e) {
     struct stat st;
     struct file_temp f;
     if (!path) {
-        fwrite(bytes, 1, n, stdout); /* whether it arrived is seen at the program's end */
+        fwrite(bytes, 1, n, stdout); /* errors show when the program ends */
         return 0;
     }
     if (!stat(path, &st) && S_ISCHR(st.st_mode)) {
@@ -181,13 +181,13 @@ int file_write(const char *path, const char *bytes, size_t n, struct err *e) {
 
 /* ---- reading ---- */
 
-/* What may be read whole. */
+/* What read_whole() accepts. */
 struct limits {
     size_t max_bytes;
-    bool pipes; /* too, besides regular files */
+    bool pipes; /* besides regular files */
 };
 
-/* Without waiting for somebody to write to a pipe. */
+/* Does not wait for a pipe to have a writer. */
 static int open_to_read(const char *path, struct limits may, struct stat *st, struct err *e) {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0 || fstat(fd, st)) {
@@ -214,7 +214,7 @@ static char *read_open(int fd, const char *path, const struct stat *st, size_t m
     char *buf = arena_alloc(a, room);
     int pauses = 0;
     for (;;) {
-        if (n + 1 >= room) { /* a pipe, or a file that grows under our hands */
+        if (n + 1 >= room) { /* a pipe, or a file that grows meanwhile */
             char *more = arena_alloc(a, 2 * room + 2);
             memcpy(more, buf, n);
             buf = more;
@@ -222,7 +222,7 @@ static char *read_open(int fd, const char *path, const struct stat *st, size_t m
         }
         ssize_t got = read(fd, buf + n, room - 1 - n);
         if (got < 0 && errno == EINTR) continue;
-        if (got < 0 && errno == EAGAIN) { /* somebody writes, and is slow */
+        if (got < 0 && errno == EAGAIN) { /* there is a writer, but a slow one */
             poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, -1);
             continue;
         }
@@ -253,7 +253,7 @@ static char *read_whole(const char *path, struct limits may, size_t *size, struc
     return bytes;
 }
 
-/* What follows a NUL would be passed over by whoever takes the text for one that ends there. */
+/* Whatever follows a NUL would be ignored: C strings end there. */
 static int refuse_nul(const char *path, const char *text, size_t size, struct err *e) {
     const char *nul = memchr(text, '\0', size), *start = text;
     int line = 1;

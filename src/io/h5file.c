@@ -15,7 +15,7 @@ static void check(struct h5file *f, long long status) {
     int code = errno;
     f->failed = true;
     hdf5_why(f->why);
-    /* HDF5 says it in a paragraph, or not at all */
+    /* HDF5 takes a paragraph to say so, or does not say it at all */
     if (code == ENOSPC || code == EDQUOT || code == EIO)
         snprintf(f->why, sizeof f->why, "%s", strerror(code));
     if (!*f->why) snprintf(f->why, sizeof f->why, "unknown reason");
@@ -44,8 +44,8 @@ int h5_begin(struct h5file *f, const char *path, struct err *e) {
     return 0;
 }
 
-/* A file that HDF5 cannot flush it cannot close either, and at the program's end it crashes over it. What it
- * still has to write to a file that nobody wants goes into memory. */
+/* HDF5 cannot close a file that it cannot flush, and crashes on it when the program ends. Redirect what it
+ * still has to write to such a file into memory. */
 static void divert(hid_t id) {
     void *handle;
     if (H5Fget_vfd_handle(id, H5P_DEFAULT, &handle) < 0) return;
@@ -72,7 +72,7 @@ int h5_finish(struct h5file *f, struct err *e) {
 }
 
 /* ---- in memory: HDF5's own buffer is taken over when it closes the file. A copy of an open file would not
- * do: its superblock says that it is open ---- */
+ * do: its superblock says it is open ---- */
 
 static void *image_malloc(size_t n, H5FD_file_image_op_t op, void *own) {
     (void)op, (void)own;
@@ -123,7 +123,7 @@ int h5_begin_image(struct h5file *f, const char *path, struct err *e) {
     H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V110);
     H5Pset_fapl_core(access, GROWTH, 0);
     H5Pset_file_image_callbacks(access, &call);
-    /* HDF5 would first read what stands under the name: no file can have this one */
+    /* HDF5 would first read an existing file of that name; none can have this one */
     f->id = H5Fcreate("/dev/null/image", H5F_ACC_TRUNC, H5P_DEFAULT, access);
     check(f, f->id);
     H5Pclose(access);
@@ -189,7 +189,7 @@ void h5_dataset(struct h5file *f, const char *name, const char *units, const cha
                 const hsize_t *dims, hid_t memory, hid_t disk, const void *data) {
     if (f->failed) return;
     hid_t space = H5Screate_simple(n_dim, dims, NULL), create = H5Pcreate(H5P_DATASET_CREATE);
-    if (!data && *dims) { /* of what is written piece by piece each piece has its checksum */
+    if (!data && *dims) { /* what is written in pieces has a checksum for each */
         hsize_t piece = *dims < 65536 ? *dims : 65536;
         H5Pset_fill_time(create, H5D_FILL_TIME_NEVER);
         H5Pset_chunk(create, 1, &piece);

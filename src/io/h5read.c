@@ -73,7 +73,7 @@ int h5_open_bytes(struct h5_reader *r, const char *path, const char *bytes, size
     int rc = r->id >= 0         ? 0
              : hdf5_no_memory() ? out_of_memory(path, e)
                                 : err_set(e, EXIT_INPUT, "%s: cut or damaged: HDF5: %s", path, hdf5_why(why));
-    H5Pclose(access); /* only now: it forgets the reason */
+    H5Pclose(access); /* only now: it clears the error */
     return rc;
 }
 
@@ -85,7 +85,7 @@ void h5_close(struct h5_reader *r) {
 
 /* ---- attributes ---- */
 
-/* An attribute of one element, with its type: both to be closed by end(). */
+/* An attribute of one element, and its type; end() closes both. */
 struct attribute {
     hid_t id, type;
     bool one;
@@ -188,7 +188,7 @@ int h5_read_rows(const struct h5_reader *r, const char *name, hsize_t size, hsiz
 
 /* ---- tables ---- */
 
-/* A column as the file has it. */
+/* A column as stored in the file. */
 struct stored_column {
     hid_t id, space, type;
     hsize_t n;
@@ -209,7 +209,7 @@ static const char *look_at(struct stored_column *s, const struct h5_reader *r, c
                                                                          : NULL;
 }
 
-/* All elements, in memory of its own; NULL: HDF5 cannot. */
+/* All elements, to be freed by the caller; NULL if HDF5 fails. */
 static char *read_elements(const struct stored_column *s, const struct column *c) {
     char *buf = oom_calloc((size_t)s->n + 1, s->width);
     hid_t text = c->type == COLUMN_TEXT ? text_type(s->width) : -1;

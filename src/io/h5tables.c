@@ -19,7 +19,7 @@ hid_t column_native(enum column_type t) {
                              : H5T_NATIVE_DOUBLE;
 }
 
-/* And in the file. */
+/* The type of a column in the file. */
 static hid_t column_on_disk(enum column_type t) {
     return t == COLUMN_U8    ? H5T_STD_U8LE
            : t == COLUMN_I32 ? H5T_STD_I32LE
@@ -36,10 +36,10 @@ hid_t text_type(size_t width) {
 }
 
 static herr_t deepest(unsigned n, const H5E_error2_t *err, void *text) {
-    (void)n; /* walked upwards: the first entry is where it happened */
+    (void)n; /* walked upwards: the first entry is where the error happened */
     char *out = text;
     if (*out || !err->desc) return 0;
-    const char *code = strstr(err->desc, "errno = "); /* amid times, names and addresses */
+    const char *code = strstr(err->desc, "errno = "); /* among times, names and addresses */
     if (code)
         snprintf(out, 200, "%s", strerror(atoi(code + strlen("errno = "))));
     else
@@ -90,7 +90,7 @@ void *rows_add(struct rows *t, const struct table_def *d, struct arena *a) {
 
 /* ---- HDF5, writing ---- */
 
-/* Writing into memory fails only for lack of memory: one flag is enough. */
+/* Writing to memory fails only if memory runs out: one flag is enough. */
 struct writer {
     hid_t file, vl_text, space;
     bool failed;
@@ -177,7 +177,7 @@ static hid_t write_column(struct writer *w, hid_t group, const struct column *c,
 }
 
 /* The first column is the dimension scale of the others (netCDF, xarray). Written by hand: H5DSattach_scale()
- * rewrites the scale's list for every column, and libhdf5_hl would be needed for nothing else. */
+ * rewrites the scale's list for every column, and nothing else needs libhdf5_hl. */
 static void attach_scale(struct writer *w, const hid_t *column, const struct table_def *d) {
     struct back {
         hobj_ref_t dataset;
@@ -245,8 +245,9 @@ static void write_text(struct writer *w, const struct h5_text *t) {
 }
 
 /* Where the core driver keeps the file. H5Fget_file_image() would be the simple way, but in 1.10 it clears a
- * flag in its copy of the superblock and leaves the checksum as it was, so that no one can open the copy. The
- * driver lets us own its memory instead: what it would free when the closed file is complete, we keep. */
+ * flag in its copy of the superblock and leaves the checksum as it was, so that no one can open the copy.
+ * Instead the driver lets us own its memory: we keep what it would free once the file is complete and
+ * closed. */
 struct image {
     char *bytes;
     size_t size, room;
@@ -263,7 +264,7 @@ static void *image_realloc(void *old, size_t size, H5FD_file_image_op_t op, void
     char *p = oom_realloc(old, size, 1);
     (void)op;
     if (size > im->room)
-        memset(p + im->room, 0, size - im->room); /* gaps in a file are zeros, not our memory */
+        memset(p + im->room, 0, size - im->room); /* gaps in a file are zeros, not whatever was in memory */
     im->room = size;
     return p;
 }
@@ -287,7 +288,7 @@ static size_t end_of_file(const struct image *im) {
     return end <= im->room ? (size_t)end : 0;
 }
 
-/* The whole file in memory; free() the bytes, which are NULL if HDF5 failed: why[] says how. */
+/* The whole file in memory; free() the bytes. They are NULL if HDF5 failed, and why[] says why. */
 static struct image build_image(const struct h5_tables *f, char why[200]) {
     struct writer w = {.objective_units = f->objective_units};
     struct image im = {0};
@@ -298,7 +299,7 @@ static struct image build_image(const struct h5_tables *f, char why[200]) {
     H5Pset_fapl_core(access, 1 << 18, 0);
     H5Pset_file_image_callbacks(access, &own);
     H5Pset_libver_bounds(access, H5F_LIBVER_V18,
-                         H5F_LIBVER_V18); /* checksums on metadata; any reader since 1.8 */
+                         H5F_LIBVER_V18); /* checksums on metadata; readable since 1.8 */
     H5Pset_link_creation_order(create, H5P_CRT_ORDER_TRACKED | H5P_CRT_ORDER_INDEXED);
     H5Pset_attr_creation_order(create, H5P_CRT_ORDER_TRACKED | H5P_CRT_ORDER_INDEXED);
     w.vl_text = H5Tcopy(H5T_C_S1);

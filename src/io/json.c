@@ -11,7 +11,7 @@
 /* ---- paths and messages ----------------------------------------------------------------------------------
  */
 
-enum { PATH_MAX_CHARS = 200 }; /* longer paths lose their middle steps, never the message */
+enum { PATH_MAX_CHARS = 200 }; /* a longer path loses its middle steps; the message stays whole */
 
 static const char *file_of(const struct json_at *at) {
     for (; at; at = at->up)
@@ -59,7 +59,7 @@ int json_fail(const struct json_at *at, struct err *e, const char *fmt, ...) {
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    for (char *c = text; *c; c++) /* what a file contains must not steer a terminal */
+    for (char *c = text; *c; c++) /* a file must not send control sequences to a terminal */
         if ((unsigned char)*c < ' ' || *c == 0x7F) *c = '?';
     spell(at, path);
     return err_set(e, EXIT_INPUT, "%.250s: %s: %s", file_of(at), path, text);
@@ -82,8 +82,8 @@ struct json_at json_element(const struct json_at *up, int i, const cJSON *node) 
 /* ---- syntax ----------------------------------------------------------------------------------------------
  */
 
-/* A pass over the text before cJSON sees it: the grammar of RFC 8259 without the liberties cJSON takes,
- * UTF-8, depth. cJSON then cannot fail on it except for lack of memory. */
+/* A pass over the text before cJSON sees it checks depth, UTF-8 and the grammar of RFC 8259 without the
+ * liberties cJSON takes. After it, cJSON can fail only for lack of memory. */
 struct scan {
     const char *text, *p, *end;
     struct err *e;
@@ -218,7 +218,7 @@ static int scan_word(struct scan *s, const struct json_at *at, const char *word)
 
 static int scan_value(struct scan *s, const struct json_at *at, int depth);
 
-/* The raw text of a key, for messages: escapes are left as they are, long keys are cut. */
+/* The raw text of a key, for messages: escapes are kept as they are, long keys cut. */
 static void key_text(char out[64], const char *open, const char *close) {
     int n = (int)(close - open) - 2;
     snprintf(out, 64, "%.*s", n < 0 ? 0 : n, open + 1);
@@ -522,8 +522,8 @@ bool json_null(const struct json_at *at) { return cJSON_IsNull(at->node); }
 
 char *json_number(char buf[32], double v) {
     if (!isfinite(v)) return memcpy(buf, "null", 5);
-    /* 15 digits survive the way to a double and back, so the first precision that reads back is the shortest
-     */
+    /* any 15 digits survive conversion to double and back, so the first precision that reads back is the
+     * shortest */
     for (int digits = 15; digits <= 17; digits++) {
         snprintf(buf, 32, "%.*g", digits, v);
         if (strtod(buf, NULL) == v) break;

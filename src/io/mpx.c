@@ -13,7 +13,7 @@
 
 static struct mpx_comm world;
 
-/* The first of these variables that holds a number, else -1. */
+/* The value of the first of these variables that holds a number; -1 if none does. */
 static int env_number(const char *const *names) {
     for (; *names; names++) {
         const char *s = getenv(*names);
@@ -24,7 +24,7 @@ static int env_number(const char *const *names) {
     return -1;
 }
 
-/* Whether a file of the parent process, NUL-terminated texts or one line, holds this text. */
+/* Does this /proc file of the parent process (NUL-terminated strings or one line) contain the text? */
 static bool parent_has(const char *file, const char *text) {
     char path[64], *word = NULL;
     size_t room = 0;
@@ -40,20 +40,20 @@ static bool parent_has(const char *file, const char *text) {
     return found;
 }
 
-/* The variables of a Slurm step are there for everything that runs in it, also for a script that works
- * through tasks of its own; what srun itself started is a child of slurmstepd. */
+/* Everything that runs in a Slurm step has its variables, even the commands of a script that is a task; a
+ * task that srun started itself is a child of slurmstepd. */
 static bool started_by_srun(void) { return parent_has("comm", "slurmstepd"); }
 
 /* PMI first: an mpirun inside a Slurm step sets it for its own ranks, while the step's variables count its
- * proxies. SLURM_NTASKS is of no use: the batch script has it too, and runs no rank. */
+ * proxies. SLURM_NTASKS is no use: the batch script has it too, and is not a rank. */
 static int launched_size(void) {
     int size = env_number((const char *const[]){"PMI_SIZE", "OMPI_COMM_WORLD_SIZE", NULL});
     if (size >= 0 || !started_by_srun()) return size;
     return env_number((const char *const[]){"SLURM_STEP_NUM_TASKS", NULL});
 }
 
-/* Slurm's number is no evidence: srun also starts tasks that have nothing to do with each other. Nor is that
- * of a rank for what the rank starts in turn. */
+/* Slurm's task number proves nothing: srun also starts unrelated tasks. Nor does a rank's number, for
+ * processes that the rank itself starts. */
 int mpx_launch_rank(void) {
     static const char *const names[] = {"PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK", "PALS_RANKID", NULL};
     for (int i = 0; names[i]; i++) {
@@ -66,14 +66,13 @@ int mpx_launch_rank(void) {
     return 0;
 }
 
-/* Of the processes that a launcher started without MPI, each of which believes to be alone. */
+/* The rank among processes that a launcher started without MPI, each of which thinks it is alone. */
 static int lonely_rank(void) {
     int rank = mpx_launch_rank(), task = env_number((const char *const[]){"SLURM_PROCID", NULL});
     return rank == 0 && task > 0 && started_by_srun() ? task : rank;
 }
 
-/* A rank that leaves without MPI_Finalize: mpirun would kill the others and report success, srun would hang.
- */
+/* If a rank exits without MPI_Finalize, mpirun kills the others and reports success, and srun hangs. */
 static void guard(void) {
     int on = 0, off = 0;
     MPI_Initialized(&on);
@@ -85,7 +84,7 @@ static void guard(void) {
     }
 }
 
-/* How many ranks of this machine share the quota of this one. */
+/* How many ranks on this machine share this one's quota. */
 static int sharers(MPI_Comm node, int ranks, unsigned long long group) {
     unsigned long long *all = oom_calloc((size_t)ranks, sizeof *all);
     int n = 0;
@@ -95,9 +94,9 @@ static int sharers(MPI_Comm node, int ranks, unsigned long long group) {
     return n;
 }
 
-/* The CPUs of this machine that its ranks may use together, divided evenly: right when every rank is bound to
- * its own and when none is bound at all. Then the quota: threads that wait for others that were stopped would
- * use up what they share. */
+/* Divides the CPUs that the ranks of this machine may use evenly: right whether every rank is bound to its
+ * own or none is bound at all. Then the quota: threads waiting for throttled ones would use up what they
+ * share. */
 static void count_cpus(struct mpx *m) {
     cpu_set_t set;
     struct cpus_quota quota = cpus_quota();
@@ -130,7 +129,8 @@ int mpx_start(struct mpx *m, struct err *e) {
     if (start) {
         int provided;
         atexit(guard);
-        H5open(); /* before MPI, else MPI_Finalize() ends it, and it crashes over a file it cannot close */
+        H5open(); /* before MPI: otherwise MPI_Finalize() shuts it down, and it crashes on a file it cannot
+                     close */
         MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &provided);
         world.mpi = MPI_COMM_WORLD;
         MPI_Comm_rank(world.mpi, &m->rank);
@@ -161,13 +161,13 @@ void mpx_finish(struct mpx *m) {
 }
 
 void mpx_abort(void) {
-    enum { HEARD_MS = 100 }; /* a launcher that ends the job at once may lose the last line */
+    enum { HEARD_MS = 100 }; /* a launcher that kills the job at once may lose the last line */
     int on = 0, off = 0;
     poll(NULL, 0, HEARD_MS);
     MPI_Initialized(&on);
     MPI_Finalized(&off);
     if (!on || off) return;
-    close(STDERR_FILENO); /* it has been said: the MPI library need not say so, too */
+    close(STDERR_FILENO); /* the error is printed: keep the MPI library from repeating it */
     MPI_Abort(MPI_COMM_WORLD, EXIT_INTERNAL);
 }
 
@@ -212,7 +212,7 @@ void mpx_version(char *buf, size_t size) {
     char text[MPI_MAX_LIBRARY_VERSION_STRING] = "";
     int n = 0;
     MPI_Get_library_version(text, &n);
-    char *word = strstr(text, " Version:"); /* MPICH prints a page that starts "MPICH Version:\t4.0.2" */
+    char *word = strstr(text, " Version:"); /* MPICH's page starts "MPICH Version:\t4.0.2" */
     if (word) memset(word, ' ', 9);
     size_t used = 0;
     bool space = false;

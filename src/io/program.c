@@ -35,8 +35,8 @@ static int misuse(const char *program, const struct err *e) {
 int program_fail(const struct opt_command *c, const struct err *e) { return fail(opt_program(c), e); }
 int program_misuse(const struct opt_command *c, const struct err *e) { return misuse(opt_program(c), e); }
 
-/* A command that is asked for its table of options, and does nothing else: it fills in what its table lacks,
- * and comes to program_parse(). */
+/* Set while a command is run only for its table of options: it completes the table and calls
+ * program_parse(). */
 static const struct opt_command **asked;
 
 bool program_parse(const struct opt_command *c, int argc, char **argv, const char ***files, int *n_file,
@@ -60,7 +60,7 @@ int program_run(const struct opt_command *c, int argc, char **argv,
     struct err e;
     const char **file;
     int n, status;
-    /* under a launcher it is done once, by the first process */
+    /* under a launcher, only the first process prints */
     if (program_parse(c, argc, argv, &file, &n, &a, &status) && mpx_launch_rank() == 0 &&
         work(file, n, &a, &e))
         status = program_fail(c, &e);
@@ -68,7 +68,7 @@ int program_run(const struct opt_command *c, int argc, char **argv,
     return status;
 }
 
-/* A command and the first sentence of what it says of itself, in lines of at most 100 columns. */
+/* A command and the first sentence of its description, in lines of at most 100 columns. */
 static void print_about(const char *name, const char *about, int n) {
     enum { COLUMNS = 100, INDENT = 14 };
     int column = printf("  %-12s", name);
@@ -131,7 +131,7 @@ static int unknown(const struct program *p, const char *name) {
     return misuse(p->name, &e);
 }
 
-/* The tables may lie on the stack of their command: copies, whose options stay where they are. */
+/* A table may be on its command's stack, so copy it; its options stay where they are. */
 static int print_completion(const struct program *p, int argc, char **argv) {
     struct opt_command copy[COMMANDS_MAX];
     const struct opt_command *list[COMMANDS_MAX], *one = NULL;
@@ -176,26 +176,26 @@ static int dispatch(const struct program *p, int argc, char **argv) {
     return unknown(p, name);
 }
 
-/* Threads that wait for others spin, which is fast while each has a CPU. Under a quota they may be stopped
- * while they hold up the others, who spin away what is left of it: there they had better sleep. The OpenMP
- * library reads the choice before main(), hence the second start. */
+/* Waiting threads spin, which is fast while each has a CPU. Under a quota, a thread that others wait for may
+ * be throttled while they spin away the rest of the quota, so there they should sleep. The OpenMP library
+ * reads the choice before main(), hence the second start. */
 static void wait_without_spinning(char **argv) {
     cpu_set_t set;
     cpus_allowed(&set);
     if (getenv("OMP_WAIT_POLICY") || cpus_quota().cpus >= CPU_COUNT(&set)) return;
     setenv("OMP_WAIT_POLICY", "passive", 1);
-    execv("/proc/self/exe", argv); /* returns where it cannot: then they spin */
+    execv("/proc/self/exe", argv); /* returns only if it fails: then they spin */
 }
 
-/* A reader that has gone away (PROGRAM | head) ends printing and nothing else: what is to be saved is saved,
- * and nobody is left to tell. */
+/* If the reader has gone (PROGRAM | head), only printing stops: files are still saved, and nobody is left to
+ * tell. */
 static bool reader_is_gone(void) {
     struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
     return poll(&out, 1, 0) == 1 && (out.revents & POLLERR);
 }
 
-/* UCX takes SIGHUP for its debugger when it is loaded, also from a program under nohup. What there was before
- * is seen before libraries are loaded. */
+/* When loaded, UCX takes SIGHUP for its debugger, even under nohup. So note how SIGHUP was set before
+ * libraries are loaded. */
 static bool hangup_ignored;
 static void note_hangup(void) {
     struct sigaction was;
@@ -205,9 +205,9 @@ __attribute__((section(".preinit_array"), used)) static void (*const before_libr
 
 int program_main(const struct program *p, int argc, char **argv) {
     oom_prepare(p->name, mpx_abort);
-    H5dont_atexit(); /* all files are closed by then; over one that could not be it would crash */
+    H5dont_atexit(); /* all files are closed by then; it would crash on one that could not be */
     cJSON_InitHooks(
-        &(cJSON_Hooks){oom_malloc, free}); /* by itself cJSON leaves out what it has no memory for */
+        &(cJSON_Hooks){oom_malloc, free}); /* left alone, cJSON silently omits what it has no memory for */
     signal(SIGHUP, hangup_ignored ? SIG_IGN : SIG_DFL);
     signal(SIGXFSZ, SIG_IGN); /* a file size limit is an error like a full disk, not a crash */
     signal(SIGPIPE, SIG_IGN); /* and so is a pipe without a reader */

@@ -15,7 +15,7 @@ enum { PIECE_BYTES = 1 << 20 };
 
 static uint64_t begin(size_t size) { return 0xcbf29ce484222325u ^ size; }
 
-/* n is a multiple of 8 but for the last piece. */
+/* n is a multiple of 8 except for the last piece. */
 static uint64_t add(uint64_t h, const char *bytes, size_t n) {
     while (n) {
         uint64_t word8 = 0;
@@ -47,12 +47,12 @@ bool seal_holds(const char *bytes, size_t size) {
     return !memcmp(seal, bytes + size - SEAL_BYTES, SEAL_BYTES);
 }
 
-/* Exactly n bytes from there. 0, or an errno. */
+/* Reads exactly n bytes at that offset. 0, or an errno. */
 static int read_at(int fd, char *to, size_t n, off_t at) {
     while (n) {
         ssize_t got = pread(fd, to, n, at);
         if (got < 0 && errno == EINTR) continue;
-        if (got <= 0) return got ? errno : EIO; /* cut short under our hands */
+        if (got <= 0) return got ? errno : EIO; /* truncated meanwhile */
         to += got;
         n -= (size_t)got;
         at += got;
@@ -60,7 +60,7 @@ static int read_at(int fd, char *to, size_t n, off_t at) {
     return 0;
 }
 
-/* The seal of the first `size` bytes. 0, or an errno. */
+/* Makes the seal of the first `size` bytes. 0, or an errno. */
 static int make_of_file(int fd, size_t size, char seal[SEAL_BYTES + 1]) {
     char *piece = oom_malloc(PIECE_BYTES);
     uint64_t h = begin(size);

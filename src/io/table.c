@@ -19,8 +19,8 @@ struct table {
     int n_col, n_cell;
     bool left[COLUMNS_MAX];
     const char *heading[COLUMNS_MAX];
-    int cells[COLUMNS_MAX], width[COLUMNS_MAX]; /* of the widest cell, without and with the heading */
-    int word[COLUMNS_MAX]; /* of what is not taken apart: a number, a word of text or heading */
+    int cells[COLUMNS_MAX], width[COLUMNS_MAX]; /* widest cell, without and with the heading */
+    int word[COLUMNS_MAX]; /* widest unbreakable piece: a number, a word of text or heading */
     struct cells *first, *last;
 };
 
@@ -91,8 +91,8 @@ void table_cell(struct table *t, const char *fmt, ...) {
 
 /* ---- lines of limited width ---- */
 
-/* How much of s goes on a line of `width` columns: all; or up to the end of a term of a sum or a list, if
- * that is far enough; up to a blank; or what there is room for. */
+/* How much of s goes on a line of `width` columns: all of it; else up to the end of a term of a sum or list,
+ * if that is far enough; else up to a blank; else whatever there is room for. */
 static size_t line_of(const char *s, int width) {
     size_t n = 0, term = 0, blank = 0;
     int column = 0;
@@ -113,14 +113,13 @@ static size_t line_of(const char *s, int width) {
     return term ? term : blank ? blank : n;
 }
 
-/* The least width of a column: headings are broken first, then cells between words, then words. Numbers are
- * never broken. */
+/* The least width of a column: break headings first, then cells between words, then words; never numbers. */
 static int least_width(const struct table *t, int col, int pass) {
     if (pass == 2 && t->left[col]) return NARROWEST_TEXT;
     return pass == 0 && t->cells[col] > t->word[col] ? t->cells[col] : t->word[col];
 }
 
-/* Column widths that give lines of TABLE_COLUMNS, if there are any; what is widest gives way. */
+/* Finds column widths that fit in TABLE_COLUMNS, if possible, by narrowing the widest column. */
 static bool narrow(const struct table *t, int width[COLUMNS_MAX], int gap) {
     int total = gap * (t->n_col - 1);
     for (int c = 0; c < t->n_col; c++) total += width[c] = t->width[c];
@@ -137,11 +136,11 @@ static bool narrow(const struct table *t, int width[COLUMNS_MAX], int gap) {
     return total <= TABLE_COLUMNS;
 }
 
-/* Print a row, over as many lines as it takes. `cell` is used up. */
+/* Prints a row on as many lines as it takes; consumes `cell`. */
 static void print_row(const struct table *t, const char *cell[COLUMNS_MAX], const int *width, int gap,
                       FILE *out) {
     for (bool more = true; more;) {
-        int owed = 0; /* blanks, which are printed only before something */
+        int owed = 0; /* blanks, printed only if something follows */
         more = false;
         for (int c = 0; c < t->n_col; c++) {
             size_t n = line_of(cell[c], width[c]);
