@@ -11,14 +11,14 @@ static const char *const type_name[TYPES + 1] = {"fp32", "tf32", "bf16", "fp16",
 static const char *const file_keys[] = {"format", "devices", NULL};
 static const char *const device_keys[] = {"names", "tflops", "sheet", NULL};
 
-/* A name is the whole one, or with a star at its end how the whole one begins. */
+/* Is it the whole name, or, with a star at its end, the beginning of the whole name? */
 static bool fits(const char *name, const char *whole) {
     size_t n = strlen(name);
     if (!whole) return false;
     return name[n - 1] == '*' ? !strncmp(name, whole, n - 1) : !strcmp(name, whole);
 }
 
-/* *who: 0 nobody, 1 the GPU type is among the names, 2 the device is. */
+/* *who: 0 nothing matches, 1 the GPU type is among the names, 2 the device is. */
 static int read_names(const struct json_at *list, const char *device, const char *gpu, int *who,
                       struct arena *a, struct err *e) {
     int n, i = 0;
@@ -79,7 +79,7 @@ int devices_peak(const char *file, const char *text, const char *device, const c
 
 /* ---- data sheets -------------------------------------------------------------------- */
 
-/* A number of an object: its key, the range it must lie in, and what one of it is in SI units. */
+/* A number in an object: its key, the range it must lie in, and its unit in SI units. */
 struct figure {
     const char *key;
     double lo, hi, unit;
@@ -140,7 +140,7 @@ static int read_sheet(const struct json_at *at, struct device *d, struct err *e)
                : 0;
 }
 
-/* The list of entries in a file of this format. NULL with *e set. */
+/* Opens a file of this format and returns its list of entries. NULL with *e set. */
 static cJSON *open_list(const char *file, const char *text, const char *const keys[], const char *format,
                         struct json_at *root, struct json_at *list, struct err *e) {
     cJSON *tree = json_parse(file, text, strlen(text), e);
@@ -185,7 +185,7 @@ int devices_all(const char *file, const char *text, struct device_entry **entrie
     return rc ? -1 : 0;
 }
 
-/* GPU types that have a sheet: "A100-40, A100-80, ...", and the one that `gpu` may mean. */
+/* Lists the GPU types that have a sheet, "A100-40, A100-80, ...", and guesses which one `gpu` means. */
 static int devices_names(const char *file, const char *text, const char *gpu, const char **names,
                          const char **hint, struct arena *a, struct err *e) {
     struct device_entry *list;

@@ -117,7 +117,7 @@ const char *site_path(const char *site, const char *inputs, struct arena *a) {
     return dir ? arena_printf(a, "%s/sites/%s.json", dir, site) : NULL;
 }
 
-/** The file that a name or a path in `at` means. */
+/** Finds the file that a name or path in `at` refers to. */
 static int locate(const struct json_at *at, const char *ref, const char *folder, struct lookup *k,
                   const char **path) {
     if (is_path(ref)) {
@@ -143,14 +143,14 @@ cJSON *inputs_tree(const char *path, const char **text, struct arena *a, struct 
 
 const char *const inputs_dtypes[DTYPES] = {"fp32", "bf16", "fp16"};
 
-/* What a plan names, or the name of what stands in it. */
+/* The name in a plan, or that of the object in its place. */
 static int named(const struct json_at *at, const char **ref, struct lookup *k) {
     struct json_at own = json_member(at, "name");
     return json_string(cJSON_IsObject(at->node) ? &own : at, ref, k->arena, k->e);
 }
 
-/** A model or site file by name or path, or `given`, or what stands at `at` itself; `at` is where it was
- * named, for messages. `as` is the name it must carry, NULL for a path. */
+/** Opens a model or site: the file of this name or path, or the text `given`, or the object at `at`. Messages
+ * name `at`. `as` is the name it must carry, NULL for a path. */
 static cJSON *open_named(const struct json_at *at, const char *ref, const char *folder, const char *given,
                          struct lookup *k, const char **path, const char **as, const char **text) {
     *as = (is_path(ref) && !given) || cJSON_IsObject(at->node) ? NULL : ref;
@@ -170,7 +170,7 @@ static cJSON *open_named(const struct json_at *at, const char *ref, const char *
     return inputs_tree(*path, text, k->arena, k->e);
 }
 
-/* The tree has been read; a message of what stands inside of `at` names both places. */
+/* Frees a tree that was read. If it was an object at `at`, a message about it names both places. */
 static int close_named(const struct json_at *at, const char *path, cJSON *tree, int rc, struct lookup *k) {
     cJSON_Delete(tree);
     if (rc && cJSON_IsObject(at->node)) inputs_join_paths(path, k->e);
@@ -186,15 +186,14 @@ static int load_model(const struct json_at *at, const char *ref, struct lookup *
     int rc = inputs_model(&root, as, inputs_stem_of(path, k->arena), l->model, k->arena, k->e);
     if (close_named(at, path, tree, rc, k)) return -1;
     int n = 0;
-    if (!as &&
-        !cJSON_IsObject(
-            at->node)) { /* a model of the user's own: its profiles lie beside it, as they do in inputs/ */
+    if (!as && !cJSON_IsObject(at->node)) {
+        /* a model of the user's own: its profiles are beside it, as in inputs/ */
         l->profile_dir[n++] =
             arena_printf(k->arena, "%s/../profiles/%s", inputs_dir_of(path, k->arena), l->model->name);
         l->profile_dir[n++] =
             arena_printf(k->arena, "%s/profiles/%s", inputs_dir_of(path, k->arena), l->model->name);
     }
-    struct err none; /* without inputs/ there is just one place less to look */
+    struct err none; /* without inputs/ there is one place less to look */
     const char *dir = k->dir ? k->dir : inputs_dir(k->inputs, k->arena, &none);
     if (dir) l->profile_dir[n] = arena_printf(k->arena, "%s/profiles/%s", dir, l->model->name);
     return 0;
@@ -223,7 +222,7 @@ int inputs_load_site(const struct json_at *at, struct lookup *k, struct loaded *
     return named(at, &ref, k) || load_site(at, ref, k, l) ? -1 : 0;
 }
 
-/* The profile in a text, which must be of this GPU type and, if it says so, of this element type. */
+/* Parses a profile, which must be for this GPU type and, if it names an element type, for this one. */
 static int parse_profile(int gpu, const char *path, const char *text, const char *dtype, struct lookup *k,
                          struct loaded *l) {
     const char *name = l->site->gpu[gpu].name;
@@ -244,7 +243,7 @@ static int parse_profile(int gpu, const char *path, const char *text, const char
     return rc;
 }
 
-/* Of a model that says what it is made of, from the GPU's data sheet, if there is one. */
+/* Estimates the profile of a model with a shape, if the GPU has a data sheet. */
 static int estimate_profile(int gpu, const char *dtype, const struct plan_options *o, struct lookup *k,
                             struct loaded *l) {
     const char *text, *name = l->site->gpu[gpu].name;
@@ -253,7 +252,7 @@ static int estimate_profile(int gpu, const char *dtype, const struct plan_option
     return parse_profile(gpu, arena_printf(k->arena, "estimated profile %s", name), text, dtype, k, l);
 }
 
-/* A measured profile for options that it was not measured with. */
+/* Adapts a measured profile to options that it was not measured with. */
 static int adapt_profile(const struct json_at *root, int gpu, const char *dtype, const struct plan_options *o,
                          struct lookup *k, struct loaded *l) {
     const struct profile *measured = l->profile[gpu],
@@ -307,7 +306,7 @@ int inputs_load_workload(const struct json_at *plan, const char *dtype, struct l
     return 0;
 }
 
-/* What a command line names has no place in a file. */
+/* Stands in for the place in a file if a name is from the command line. */
 static const struct json_at arguments = {.file = "arguments"};
 static const struct json_at model_argument = {.up = &arguments, .key = "model"};
 static const struct json_at site_argument = {.up = &arguments, .key = "site"};

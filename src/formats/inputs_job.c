@@ -30,7 +30,7 @@ static int read_pin_tp(const struct json_at *at, struct job_reader *r) {
     return 0;
 }
 
-/* Of the job, or of its pins. */
+/* "runnable_by" of the job, or of its pins. */
 static int read_runnable_by(const struct json_at *at, struct job_reader *r) {
     struct json_at by = json_member(at, "runnable_by");
     int runner = 0;
@@ -39,7 +39,7 @@ static int read_runnable_by(const struct json_at *at, struct job_reader *r) {
         return json_fail(&by, r->e, "the pins have it, too; expected it in one place");
     if (json_name(&by, runner_name + 1, RUNNER_N - 1, "a trainer", &runner, r->e)) return -1;
     r->job->pin.runnable_by = (enum runner)(runner + 1);
-    r->job->exact_batch = true; /* trainers have no last round that is not full */
+    r->job->exact_batch = true; /* in trainers, the last round is always full */
     return 0;
 }
 
@@ -90,7 +90,7 @@ static const char *const job_keys[] = {"format",
                                        "pools",
                                        NULL};
 
-/** Limits on the whole run as limits on an iteration. */
+/** Turns limits on the whole run into limits on an iteration. */
 static int read_run_limits(const struct json_at *at, struct job *j, const struct model *m, struct err *e) {
     struct json_at hours = json_member(at, "max_hours"), usd = json_member(at, "max_usd");
     j->max_hours = j->max_usd = INFINITY;
@@ -109,7 +109,7 @@ static int read_run_limits(const struct json_at *at, struct job *j, const struct
     return 0;
 }
 
-/** Everything a job says itself; model and site are loaded. */
+/** Reads everything in the job itself; model and site are loaded already. */
 static int read_job(const struct json_at *at, struct job_reader *r) {
     struct job *j = r->job;
     struct workload w = inputs_workload(r->l);
@@ -145,7 +145,7 @@ static int read_job(const struct json_at *at, struct job_reader *r) {
     return 0;
 }
 
-/** Does any row have GPUs of this type? The first such (row, zone) into *row, *zone. */
+/** Does any row have GPUs of this type? Stores the first such (row, zone) in *row, *zone. */
 static bool pools_have(const struct job *j, const struct site *s, int gpu, int *row, int *zone) {
     for (*row = 0; *row < j->n_pool; ++*row)
         for (*zone = 0; *zone < s->n_zone; ++*zone)
@@ -193,7 +193,7 @@ int job_check_prices(const struct job *j, const char *where, struct err *e) {
     return 0;
 }
 
-/* Texts of profiles, each once. */
+/* Texts of profiles, without repeats. */
 struct profile_texts {
     const char **text;
     int n;
@@ -221,7 +221,7 @@ static const char *job_text(const struct job *j, const char *text, const struct 
     return out;
 }
 
-/* The profiles of every mode of the job's options, and what it makes of the workload. */
+/* Loads the profiles for every mode of the job's options, and applies the options to the workload. */
 static int load_profiles(const struct json_at *root, bool every_profile, struct lookup *k, struct loaded *l,
                          struct job *job, struct profile_texts *texts) {
     struct option_choices c;
@@ -261,8 +261,7 @@ static int job_from_tree(const char *path, const cJSON *tree, const char *text, 
     return 0;
 }
 
-/* Does a JSON file call itself a job? Only its beginning is looked at: enough to tell jobs from other files.
- */
+/* Does a JSON file say that it is a job? Its beginning is enough to tell. */
 static bool is_job(const char *path) {
     char head[4096];
     FILE *f = fopen(path, "r");
@@ -330,7 +329,7 @@ int job_load_text(const char *name, const char *text, const char *model, const c
     return job_from_text(name, text, every_profile, &k, job);
 }
 
-/* Profiles as stored: of a GPU type one for each mode that none of the others can be made into. */
+/* Profiles as stored: per GPU type, one for each mode that cannot be derived from another. */
 struct stored_profiles {
     int n;
     struct profile *p;

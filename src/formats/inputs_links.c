@@ -4,7 +4,8 @@
 
 #include <string.h>
 
-/* What a site leaves to others: links by the names of inputs/links.json, GPU types by their data sheets. */
+/* What a site file may leave to others: links named as in inputs/links.json, GPU types by their data
+ * sheets. */
 
 static const char *const per_names[] = {"gpu", "node"};
 
@@ -24,7 +25,7 @@ int inputs_link_preset(const struct json_at *at, struct link_preset *p, struct e
 
 /* ---- filling in ---------------------------------------------------------------------- */
 
-/* The tree of a site, and the files that it is filled in from, read when they are needed. */
+/* The tree of a site, and the files that fill it in, read when needed. */
 struct site_filler {
     struct lookup *k;
     const char *dir, *devices;
@@ -44,13 +45,13 @@ static int read_devices(struct site_filler *f) {
     return (f->devices = file_read_text(path, NULL, f->k->arena, f->k->e)) ? 0 : -1;
 }
 
-/* A GPU type by its name alone, or without its memory or the size of its nodes. */
+/* Fills in a GPU type that lacks its memory or the size of its nodes. */
 static int fill_gpu(const struct json_at *at, cJSON *gpu, struct site_filler *f) {
     struct err none;
     struct device d;
     bool memory = cJSON_HasObjectItem(gpu, "memory_bytes"), node = cJSON_HasObjectItem(gpu, "gpus_per_node");
     const char *name = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(gpu, "name"));
-    if (!cJSON_IsObject(gpu) || !name || (memory && node)) return 0; /* for the reader to judge */
+    if (!cJSON_IsObject(gpu) || !name || (memory && node)) return 0; /* the reader reports errors */
     if (read_devices(f)) return -1;
     int rc = devices_sheet("devices.json", f->devices, name, "site", &d, f->k->arena, &none);
     if (rc > 0) {
@@ -104,7 +105,7 @@ static int unknown_link(const struct json_at *at, const char *name, const struct
     return json_fail(at, f->k->e, "no link \"%.60s\" in links.json; expected one of %.200s", name, list);
 }
 
-/* The definition of a link that the site names and does not define itself. */
+/* Adds the definition of a link that the site names but does not define. */
 static int fill_link(const struct json_at *at, const char *name, cJSON *presets, struct site_filler *f) {
     const cJSON *x;
     if (cJSON_GetObjectItemCaseSensitive(presets, name)) return 0;

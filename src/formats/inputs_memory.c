@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-/* What a profile says of memory: that of the trainer which it was measured with, on this GPU type. */
+/* What a profile says about memory: what the trainer it was measured with needs on this GPU type. */
 
 struct memory_reader {
     const struct model *m;
@@ -55,7 +55,7 @@ const struct rank_memory *inputs_memory_recomputed(const struct rank_memory *r, 
     return x;
 }
 
-/* The largest of two, layer by layer; either may be NULL. */
+/* The larger of the two, layer by layer; either may be NULL. */
 static const double *larger(const double *x, const double *y, int n, struct arena *a) {
     if (!x || !y) return x ? x : y;
     double *z = ARENA_ARRAY(a, double, n);

@@ -62,9 +62,9 @@ static int number_in(const cJSON *object, const char *key, int otherwise) {
     return usable ? (int)x->valuedouble : otherwise;
 }
 
-/* Operations that a sequence takes: those of the shape. Where the file gives none, those of the architecture,
- * if they agree with the sizes of the layers; else those of the sizes, every parameter behind the embedding
- * being an element of a matrix. */
+/* Operations per sequence, from the shape. If the file has none, from the architecture, if that agrees with
+ * the sizes of the layers; else from the sizes, counting every parameter after the embedding as an element of
+ * a matrix. */
 static double flops_of(const struct model *m, const cJSON *architecture) {
     if (m->shape) {
         const struct transformer *x = &m->shape->transformer;
@@ -113,8 +113,7 @@ int inputs_model(const struct json_at *at, const char *name, const char *stem, s
     struct json_at blocks = json_member(at, "num_blocks"), memory = json_member(at, "memory");
     if (m->n_block > m->n_layer)
         return json_fail(&blocks, e, "%d; expected at most num_layers, %d", m->n_block, m->n_layer);
-    for (int i = 0; i < 2;
-         i++) { /* for people and for the trainer: the planner only sees that they are objects */
+    for (int i = 0; i < 2; i++) { /* people and the trainer read these: the planner checks only the type */
         struct json_at free_form = json_member(at, i ? "as_built" : "architecture");
         if (free_form.node && !cJSON_IsObject(free_form.node))
             return json_fail(&free_form, e, "not an object; expected one");
@@ -138,13 +137,13 @@ int inputs_model(const struct json_at *at, const char *name, const char *stem, s
 
 /* ---- profiles ---- */
 
-/* The distance of a normal distribution's quartiles, which is what spreads are, in deviations. */
+/* A spread is the distance between quartiles: this many standard deviations of a normal distribution. */
 static const double QUARTILES = 1.349;
 
 struct profile_row {
     int micro_batch, ti, index;
     struct layer_times times;
-    double sum_s, spread_s; /* of all layers */
+    double sum_s, spread_s; /* over all layers */
 };
 
 static int by_micro_batch(const void *x, const void *y) {
@@ -153,7 +152,7 @@ static int by_micro_batch(const void *x, const void *y) {
     return a->ti - b->ti;
 }
 
-/* Spreads of the layers add up: what makes one of them slower (a clock, a neighbour) does so to all. */
+/* Spreads of layers add up: what slows one of them down (a clock, a neighbour) slows them all. */
 static int read_spread(const struct json_at *at, int n_layer, struct profile_row *row, struct arena *a,
                        struct err *e) {
     struct json_at given[2] = {json_member(at, "forward_spread_s"), json_member(at, "backward_spread_s")};

@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-/* recompute, zero and sequence_parallel of jobs and plans, and what they make of a model and its profiles. */
+/* recompute, zero and sequence_parallel of jobs and plans, and how they change a model and its profiles. */
 
 struct plan_options inputs_own_options(const struct model *m) {
     if (!m->shape) return (struct plan_options){0};
@@ -25,7 +25,7 @@ static int read_value(const struct json_at *at, enum option_kind kind, int *v, s
     return rc;
 }
 
-/* Flash attention keeps nothing that recomputing attention alone would save. */
+/* With flash attention, recomputing attention alone saves nothing. */
 static void choose_all(enum option_kind kind, const struct model *m, bool *chosen) {
     chosen[0] = true;
     if (kind == OPTION_ZERO || (kind == OPTION_SEQUENCE_PARALLEL && m->shape)) chosen[1] = true;
@@ -34,7 +34,7 @@ static void choose_all(enum option_kind kind, const struct model *m, bool *chose
     chosen[RECOMPUTE_FULL] = true;
 }
 
-/* A value, or in a job also a list of values to choose from, or "auto": all there are. */
+/* A value; in a job also a list of values to choose from, or "auto" for all values. */
 static int read_option(const struct json_at *at, enum option_kind kind, bool lists, const struct model *m,
                        int otherwise, bool *chosen, struct err *e) {
     int v = otherwise, n, i = 0;
@@ -86,7 +86,7 @@ int inputs_options(const struct json_at *at, bool lists, const struct model *m, 
 /* Blocks are the layers from 1 on. */
 static int last_block(const struct model *m) { return m->n_block < m->n_layer ? m->n_block : m->n_layer - 1; }
 
-/* What a block keeps: of a model without a shape, recomputed in full, what goes into it. */
+/* What a block keeps; a model without a shape, recomputed in full, keeps a block's input. */
 static double block_kept(const struct model *m, const struct plan_options *o, int ti, int layer) {
     struct model_shape s;
     if (!m->shape)
@@ -97,7 +97,7 @@ static double block_kept(const struct model *m, const struct plan_options *o, in
     return shape_kept(&s, o->recompute, 1 << ti);
 }
 
-/* The sizes that a model's file gives are those of its own options. */
+/* The sizes in a model file are for the model's own options. */
 static const struct model *model_with(const struct model *m, const struct plan_options *o, double again[TP_N],
                                       struct arena *a) {
     struct plan_options own = inputs_own_options(m), all = *o;
@@ -177,7 +177,8 @@ int inputs_no_profile_for(const struct json_at *root, const struct profile *p, c
 
 /* ---- workloads ---------------------------------------------------------------------- */
 
-/* Of the state K the optimizer's moments, of which SGD has one, and beside 16 bit the master weights. */
+/* The part of the state that zero shards: the optimizer's moments (SGD has one) and, with 16-bit
+ * elements, the master weights. */
 static double shared_bytes(const struct workload *w) {
     return (w->sgd ? 4 : 8) + (w->element_bytes == 2 ? 4 : 0);
 }

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-/* Files of plans: to be estimated, to be run, and measured. */
+/* Files of plans, to be estimated or run, and of measured plans. */
 
 /** A plan with its model and site, without profiles. */
 static int read_training_plan(const struct json_at *plan, struct loaded *l, struct training *t,
@@ -70,12 +70,12 @@ int training_from_json(const char *text, const char *where, struct training *t, 
 
 /* Workloads already loaded for the plans of one file. */
 struct known_workload {
-    const cJSON *plan; /* the first that needed it */
+    const cJSON *plan; /* the first plan that needed it */
     struct workload w;
     struct known_workload *next;
 };
 
-/* Do two plans say the same of everything that a workload depends on? */
+/* Do two plans agree on everything that a workload depends on? */
 static bool same_workload(const cJSON *x, const cJSON *y) {
     static const char *const keys[] = {
         "model", "site", "dtype", "optimizer", "recompute", "zero", "sequence_parallel"};
@@ -157,7 +157,7 @@ static int read_entries(const char *path, const cJSON *tree, struct lookup *k, s
     return 0;
 }
 
-/** What `sailor-train run -o` wrote is one plan, with what it measured beside it. */
+/** Loads what `sailor-train run -o` wrote: one plan, and what was measured. */
 static int load_measured(const char *path, struct lookup *k, struct plan_entry **entries, int *n) {
     struct measured m;
     struct known_workload *known = NULL;

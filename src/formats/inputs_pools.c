@@ -2,10 +2,10 @@
 
 #include <math.h>
 
-/* The rows of a job. A count may be a range, [from, to, step]: such an entry of "pools" stands for a row for
- * each of its counts, or for each combination of several; the last range changes fastest. */
+/* The rows of a job. A count may be a range, [from, to, step]: such an entry of "pools" stands for one row
+ * per count, or per combination of counts if there are several ranges; the last range changes fastest. */
 
-enum { RANGED_ROWS_MAX = 10000 }; /* that the ranges of a job may make */
+enum { RANGED_ROWS_MAX = 10000 }; /* rows that the ranges of a job may expand to */
 
 struct range {
     int from, to, step;
@@ -14,7 +14,7 @@ struct range {
 struct ranged_pool {
     double time_s;
     int n, *size;             /* [n] GPUs per node of each entry */
-    struct pool_entry *entry; /* [n] the counts left open */
+    struct pool_entry *entry; /* [n] with the counts still open */
     struct range *count;      /* [n] */
     int rows;
 };
@@ -98,7 +98,7 @@ static int read_pool(const struct json_at *at, struct job_reader *r, struct rang
     return 0;
 }
 
-/* The row of one combination: number `row` of p->rows. */
+/* The row for one combination, number `row` of p->rows. */
 static struct pool expand(const struct ranged_pool *p, int index, int row, const struct site *s,
                           struct arena *a) {
     int *count = ARENA_ARRAY(a, int, s->n_zone * s->n_gpu);

@@ -5,7 +5,7 @@
 
 /* Sites: zones, GPU types, prices, GPUs available, links. */
 
-/** What a site file is read into before it becomes const. */
+/** A site file is read into this before it becomes const. */
 struct site_reader {
     struct site *s;
     const char *gpu[GPUS_MAX]; /* names */
@@ -53,8 +53,7 @@ static int read_gpus(const struct json_at *at, struct site_reader *r) {
     return 0;
 }
 
-/** A table {row: {column: number or null}}; cells that are not there keep their value. NULL: unknown (NAN).
- */
+/** A table {row: {column: number or null}}; absent cells keep their value. null: unknown (NAN). */
 static int read_table(const struct json_at *at, const char *const *rows, int n_row, const char *const *cols,
                       int n_col, const char *row_what, const char *col_what, double hi, double *out,
                       struct err *e) {
@@ -87,9 +86,9 @@ static double *unknowns(int n, struct arena *a) {
     return v;
 }
 
-/* A fit and its peak that are further apart than this are in other units; than that, doubtful. */
+/* If a fit and its peak differ by the first factor, their units differ; by the second, they are doubtful. */
 static const double UNITS_OFF = 1000, DOUBTFUL = 10;
-/* No link is slower than one byte a second, or a thousand times faster than any that was built. */
+/* No link is slower than one byte a second, or a thousand times faster than any ever built. */
 static const double SLOWEST_BPS = 1, FASTEST_BPS = 1e15;
 
 static bool apart(const struct link *l, double factor) {
@@ -155,7 +154,7 @@ static int read_link_row(const struct json_at *at, struct site_reader *r, const 
     return 0;
 }
 
-/* One end of a pair: "*" stands for all zones, or types. */
+/* One end of a pair; "*" stands for all zones, or all types. */
 static int read_end(const struct json_at *at, const char *const *names, int n, const char *what, int *first,
                     int *last, struct err *e) {
     bool any = cJSON_IsString(at->node) && !strcmp(at->node->valuestring, "*");
@@ -167,13 +166,13 @@ static int read_end(const struct json_at *at, const char *const *names, int n, c
     return 0;
 }
 
-/* As many GPUs as both ends have at it. */
+/* The link between n GPUs at either end. */
 static struct link link_of(const struct link_preset *p, int n) {
     double rate = p->rate_Bps * (p->per_node ? 1 : n);
     return (struct link){.latency_s = p->latency_s, .rate_Bps = rate, .peak_Bps = rate, .known = true};
 }
 
-/* A pair that a row gives stays; of several pairs the last one counts. */
+/* A measured row wins over a pair; of several pairs, the last one counts. */
 static void put_pair(const struct site *s, int z, int g, int y, int h, const struct link_preset *p,
                      const bool *measured, struct link *table, unsigned char *counts) {
     for (int a = 0; a < TP_N && 1 << a <= s->gpu[g].gpus_per_node; a++)

@@ -20,7 +20,7 @@ int pool_change_add(struct pool_change *c, const struct site *s, int zone, int g
     for (int i = 0; i < c->n; i++)
         if (c->entry[i].zone == zone && c->entry[i].gpu == gpu) have += c->entry[i].count;
     if (n < -have) return have + n;
-    for (int i = c->n - 1; i >= 0 && n < 0; i--) { /* the last of the file go first */
+    for (int i = c->n - 1; i >= 0 && n < 0; i--) { /* take from the last entries in the file first */
         if (c->entry[i].zone != zone || c->entry[i].gpu != gpu) continue;
         int taken = c->entry[i].count < -n ? c->entry[i].count : -n;
         c->entry[i].count -= taken;

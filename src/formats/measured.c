@@ -11,14 +11,14 @@ const char measured_schema[] = "sailor-measurement/1";
 bool measured_is_hdf5(const char *path) {
     char magic[8] = "";
     struct stat st;
-    if (stat(path, &st) || !S_ISREG(st.st_mode)) return false; /* what is read from a pipe is gone */
+    if (stat(path, &st) || !S_ISREG(st.st_mode)) return false; /* reading from a pipe would consume it */
     FILE *f = fopen(path, "rb");
     size_t n = f ? fread(magic, 1, sizeof magic, f) : 0;
     if (f) fclose(f);
     return n == sizeof magic && !memcmp(magic, "\211HDF\r\n\032\n", sizeof magic);
 }
 
-/* On a CPU memory belongs to the process: libraries take it from the same pool as the model. */
+/* On a CPU, count the memory of the whole process: libraries share it with the model. */
 static int read_process_peak(const struct h5_reader *f, double *bytes, struct arena *a, struct err *e) {
     int ranks;
     const char *backend = h5_read_text(f, "backend", a, e);

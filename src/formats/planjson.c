@@ -31,7 +31,7 @@ static cJSON *stage_to_json(const struct stage *st, const struct site *s) {
     return o;
 }
 
-/* What a reader would not take to be so. */
+/* Only options that a reader would not assume. */
 static void options_to_json(cJSON *o, const struct plan_options *x, const struct model *m) {
     struct model_shape plain = {.recompute = RECOMPUTE_NONE};
     const struct model_shape *own = m->shape ? m->shape : &plain;
@@ -102,7 +102,7 @@ struct plan_reader {
     const struct site *site;
     const char **gpu; /* names of the site's GPU types */
     char gpu_what[100], zone_what[100];
-    long gpus; /* used so far: bounded, so that sums of counts stay far from overflow */
+    long gpus; /* used so far; bounded, so that sums of counts cannot overflow */
     struct arena *arena;
     struct err *e;
 };
@@ -178,7 +178,7 @@ static int read_options(const struct json_at *at, struct plan_options *o, struct
     return 0;
 }
 
-/* A model or site: its name or path, or the name of the one that stands here. */
+/* A model or site: its name or path, or the name in the object given here. */
 static int read_named(const struct json_at *at, const char **name, struct arena *a, struct err *e) {
     struct json_at own = json_member(at, "name");
     return json_string(cJSON_IsObject(at->node) ? &own : at, name, a, e);

@@ -32,7 +32,7 @@ static int read_named(const struct json_at *at, struct named_residual *r, struct
         struct json_at here = json_element(&names, i, x);
         if (json_string(&here, &r->name[i], a, e)) return -1;
     }
-    if (json_int(&runs, 1, 1000000000, &n, e)) return -1; /* for people */
+    if (json_int(&runs, 1, 1000000000, &n, e)) return -1; /* only people read it */
     return read_one(at, &r->of, e);
 }
 

@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-/* What may be infinite: bounds and values of work without a plan, and the figures of published planners. */
+/* What may be infinite: bounds and values of items without a plan, and what published planners estimate. */
 static bool may_be_infinite(const char *column) {
     static const char *const list[] = {"lower_bound", "value", "gap", "planner_time_s", "planner_cost_usd"};
     for (size_t i = 0; i < sizeof list / sizeof *list; i++)
@@ -11,7 +11,7 @@ static bool may_be_infinite(const char *column) {
     return false;
 }
 
-/* NaN is what is not known. */
+/* NaN means unknown. */
 static const char *quantity_of(const struct column *c, const char *record) {
     double x;
     memcpy(&x, record + c->at, sizeof x);
@@ -19,7 +19,7 @@ static const char *quantity_of(const struct column *c, const char *record) {
     return x < 0 ? "negative; expected 0 or more" : isinf(x) ? "infinite; expected a number" : NULL;
 }
 
-/* The first column of every table is the running number. */
+/* The first column of every table is the record's index. */
 static const char *number_of(const struct column *c, const char *record, int i) {
     int number;
     memcpy(&number, record + c->at, sizeof number);
@@ -43,7 +43,7 @@ static const char *check_columns(const struct rows *t, const struct table_def *d
 
 static bool near(double x, double y) { return !(fabs(x - y) > 1e-9 * fabs(y)); }
 
-/* Figures that repeat, for readers of the file alone, what other tables hold. */
+/* Figures that repeat what other tables hold, for people who read only the file. */
 static const char *check_derived(struct rows t[TABLES]) {
     int stage = 0, replica = 0;
     for (int p = 0; p < t[TABLE_PLAN].n; p++) {

@@ -31,7 +31,7 @@ static int need_number(struct reader *r, const char *name, double *out) {
     return h5_read_number(&r->file, name, out, r->e);
 }
 
-/* A quantity; infinite where it is a limit, and there is none. */
+/* A quantity; infinite only for a limit that is not set. */
 static int need_quantity(struct reader *r, const char *name, bool limit, double *out) {
     if (need_number(r, name, out)) return -1;
     return !(*out >= 0) || (isinf(*out) && !limit) ? bad(r, name, "not a number of 0 or more") : 0;
@@ -41,10 +41,10 @@ static int need_int(struct reader *r, const char *name, int lo, int hi, int *out
     return h5_read_int(&r->file, name, lo, hi, out, r->e);
 }
 
-/* More than any of these can be in a file that was not tampered with. */
+/* Larger values are found only in files that were tampered with. */
 enum { COUNT_MAX = 1000000, MICRO_BATCH_MAX = 65536, BATCH_MAX = 100000000 };
 
-/* A count that the file states, of `what`. */
+/* Checks a count that the file states; `what` names it. */
 static int need_count(struct reader *r, const char *what, int n, int least, int most) {
     char text[80];
     if (n >= least && n <= most) return 0;
@@ -59,7 +59,7 @@ static int find_name(const char *name, const struct site *s, bool zone) {
     return -1;
 }
 
-/* A job of names only, for printing and exporting. */
+/* A job with names only, for printing and exporting. */
 static int names_only_job(struct reader *r, struct rows t[TABLES], int n_row, struct job *job) {
     struct site *s = ARENA_NEW(r->a, struct site);
     struct model *m = ARENA_NEW(r->a, struct model);
@@ -127,7 +127,7 @@ static int read_options(struct reader *r, const char *what, int recompute, int s
     return 0;
 }
 
-/* Where the readers of stages, replicas and VMs stand: all three tables are in plan order. */
+/* The next records to read from the tables of stages, replicas and VMs; all three are in plan order. */
 struct rows_cursor {
     int stage, replica, vm;
 };
@@ -225,7 +225,7 @@ static int read_plan(struct reader *r, struct rows t[TABLES], const struct job *
     return 0;
 }
 
-/* "optimal" says that the best plan's value is known, and that its bound is that value. */
+/* "optimal" means that the best plan's value is known and equal to the bound. */
 static bool is_proven(const struct row_result *row, enum objective objective) {
     for (int i = 0; i < row->n_plan + row->n_frontier; i++) {
         const struct estimate *x = i < row->n_plan ? &row->plan[i].est : &row->frontier[i - row->n_plan].est;
@@ -398,14 +398,14 @@ static bool close_to(double x, double y) {
     return x == y || (isnan(x) && isnan(y)) || fabs(x - y) <= 1e-9 * fabs(y);
 }
 
-/* A stored plan must still mean what it meant: else the file was changed, or the estimator was. */
+/* A stored plan must still have the same estimate: else the file has changed, or the estimator has. */
 static int recheck(struct reader *r, const struct workload *w, const char *estimator,
                    const struct found_plan *f) {
     struct arena scratch = {0};
     struct estimate est = {.stage = ARENA_ARRAY(&scratch, struct stage_estimate, plan_stages(f->plan))};
     int which = 0, rc = 0;
     while (which < ESTIMATOR_N && strcmp(estimator, estimator_name[which])) which++;
-    if (which < ESTIMATOR_N) { /* baselines have estimators of their own */
+    if (which < ESTIMATOR_N) { /* other planners have their own estimators */
         rc = plan_check(f->plan, w, r->file.path, r->e) ||
                      estimate_plan(w, f->plan, (enum estimator)which, &est, r->e)
                  ? -1

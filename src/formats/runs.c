@@ -10,7 +10,7 @@
 
 enum { COLUMNS_MAX = 64 };
 
-/* Columns of our own header and of vTrain's. */
+/* The columns of our own format and of vTrain's. */
 enum column {
     SOURCE,
     MODEL,
@@ -107,7 +107,7 @@ static int whole(const struct table_row *r, enum column c, int lo, int hi, int *
     return 0;
 }
 
-/* A column that may be missing, or a cell that may be empty. */
+/* The column may be missing, the cell empty. */
 static int whole_or(const struct table_row *r, enum column c, int lo, int hi, int without, int *out) {
     *out = without;
     return r->cell[c] && *r->cell[c] ? whole(r, c, lo, hi, out) : 0;

@@ -86,7 +86,7 @@ double shape_active_params(const struct transformer *x) {
     idle.experts = 1;
     one = block_params(&idle, 1);
     idle.experts = 2;
-    one = block_params(&idle, 1) - one - x->hidden; /* an expert, without its row of the router */
+    one = block_params(&idle, 1) - one - x->hidden; /* an expert, without its row in the router */
     return shape_params(x) - x->layers * (x->experts - x->active_experts) * one;
 }
 
@@ -110,8 +110,8 @@ double shape_kept(const struct model_shape *s, enum recompute recompute, int tp)
     return block_kept_bytes(&f, &s->transformer, &shard) / 2;
 }
 
-/* What the final norm, the output matrix and the loss keep: their inputs, and logits once as they are and
- * once in fp32, which is two elements of 16 bit. */
+/* What the final norm, the output matrix and the loss keep: their inputs, and the logits twice, as they are
+ * and in fp32, which counts as two 16-bit elements. */
 static double head_kept(const struct transformer *x, int tp) {
     return x->sequence * (2.0 * x->hidden + 3 * ceil((double)x->vocabulary / tp));
 }
@@ -183,7 +183,7 @@ static const char *biases_of(const struct transformer *x) {
     return others ? "all but qkv" : "none";
 }
 
-/* What is as in GPT-2 is left out. */
+/* Leaves out what is as in GPT-2. */
 static void add_words(struct text *t, const struct shape_words *w, const struct transformer *x) {
     if (w->norm_epsilon > 0) add_word(t, "norm_epsilon", w->norm_epsilon);
     if (x->head_size * x->heads != x->hidden) add_word(t, "head_size", x->head_size);
@@ -241,15 +241,15 @@ void shape_write_model(struct text *t, const char *name, const struct shape_word
 
 /* ---- profiles ----------------------------------------------------------------------- */
 
-/* The units that a job in this dtype multiplies in; -1 if the GPU has none. */
+/* The units that multiply this dtype; -1 if the GPU has none. */
 static int element_of(const struct device *d, const char *dtype) {
     if (!strcmp(dtype, "fp32")) return isnan(d->peak_flops[ELEMENT_TF32]) ? ELEMENT_FP32 : ELEMENT_TF32;
     enum element t = !strcmp(dtype, "bf16") ? ELEMENT_BF16 : ELEMENT_FP16;
     return isnan(d->peak_flops[t]) ? -1 : (int)t;
 }
 
-/* Layers of a model file: the embedding, the blocks, the head; what some files have between the last block
- * and the head costs nothing. */
+/* The layers of a model file are the embedding, the blocks and the head; anything between the last block and
+ * the head costs nothing. */
 static void add_times(struct text *t, const char *key, const struct model *m, double first_s, double block_s,
                       double last_s) {
     text_add(t, "      \"%s\": [", key);

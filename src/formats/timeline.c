@@ -55,7 +55,7 @@ static const char *what(char text[40], const struct timeline_at *at) {
     return text;
 }
 
-/* Microseconds with three digits. */
+/* Microseconds with three decimals. */
 static void put_us(struct text *out, const char *key, long long ns) {
     text_add(out, ",\"%s\":%lld.%03lld", key, ns / 1000, ns % 1000);
 }
