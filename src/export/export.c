@@ -13,7 +13,7 @@ static const struct {
     [RUNNER_FLAGSCALE] = {export_refuse_flagscale, export_flagscale},
 };
 
-/* ---- what the trainers' files have in common ---- */
+/* ---- common to the trainers' files ---- */
 
 struct stage_parts export_part(const struct model *m, const struct stage *s) {
     return stage_parts(m, s->first, s->end);
@@ -39,7 +39,7 @@ struct export_architecture export_architecture(const struct model *m, struct are
     const cJSON *scaling = cJSON_GetObjectItemCaseSensitive(o, "rope_scaling");
     const char *head = text_of(o, "head", "", a);
     int heads = number_of(o, "heads", m->heads);
-    /* without a shape, by the words of the file: "final norm and the embedding", or "tied" */
+    /* without a shape, judge by the file's wording: "final norm and the embedding", or "tied" */
     bool tied = m->shape ? m->shape->transformer.tied
                          : strstr(head, "tied") != NULL || strstr(head, "the embedding") != NULL;
     const char *activation = text_of(o, "activation", "gelu", a);
@@ -97,7 +97,7 @@ static void rank_lines(struct text *t, const struct job *job, const struct plan 
     }
 }
 
-/* A name with a line end in it would go on outside the comment, where whoever sources the file runs it. */
+/* A line end in a name would end the comment, and sourcing the file would run the rest. */
 void export_header(struct text *t, const struct job *job, const struct plan *p, const char *usage,
                    struct arena *a) {
     const struct stage *first = &p->pipeline[0].stage[0];

@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-/* FlagScale: Megatron-LM with meshes of processes. A mesh is five numbers (tensor, context, expert, data,
- * pipeline degree), a device type, and so many consecutive stages; meshes may differ in degree and type, not
+/* FlagScale: Megatron-LM with meshes of processes. A mesh is a run of stages with five numbers (tensor,
+ * context, expert, data and pipeline degree) and a device type; meshes may differ in degree and type, but not
  * in the number of replicas. */
 
 const char *export_refuse_flagscale(const struct job *job, const struct plan *p, struct arena *a) {

@@ -12,7 +12,7 @@ const char *export_experts_in_parts(struct arena *a) {
            "only with \"sequence_parallel\": true");
 }
 
-/* Asked of a job, before it is planned: of its choices one must do. */
+/* Asked before a job is planned: at least one of its choices must work. */
 const char *export_megatron_lacks(const struct job *job, struct arena *a) {
     const struct workload *w = &job->workload;
     bool allowed = rules_allow_options(RULE_EXPERTS, w->model, &w->options);

@@ -3,7 +3,7 @@
 #include <string.h>
 
 /* TorchTitan 0.3: a Python module with a function that starts from one of its model configurations and sets
- * the degrees. Its models are built in, so that a model is known by its shape. */
+ * the degrees. Its models are built in, so a model is recognized by its shape. */
 
 static const struct flavor {
     const char *module, *config;
@@ -88,8 +88,8 @@ void export_torchtitan(struct text *t, const struct job *job, const struct plan 
                  strcmp(job->dtype, "fp32") ? "bfloat16" : "float32");
     text_add(t, "    config.activation_checkpoint.mode = \"%s\"\n", recompute_name[p->options.recompute]);
     text_add(t, "    parallelism = config.parallelism\n");
-    /* TorchTitan divides gradients and parameters with the optimizer's state; kept whole until the end of the
-     * iteration, the parameters travel as often as with zero 1. */
+    /* TorchTitan divides gradients and parameters with the optimizer's state; if parameters stay whole until
+     * the iteration ends, they travel as often as with zero 1. */
     text_add(t, "    parallelism.data_parallel_replicate_degree = %d\n", p->options.zero ? 1 : D);
     text_add(t, "    parallelism.data_parallel_shard_degree = %d\n", p->options.zero ? D : 1);
     if (p->options.zero) text_add(t, "    parallelism.fsdp_reshard_after_forward = \"never\"\n");

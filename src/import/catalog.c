@@ -8,12 +8,12 @@
 #include <string.h>
 #include <strings.h>
 
-/* Prices from the catalogs of others, on the user's disk: columns are found by their names, because every
- * cloud has an order of its own. A price is that of an instance; ours is that of one of its GPUs. */
+/* Prices from third-party catalogs on the user's disk. Columns are found by name, because every cloud orders
+ * them differently. Their prices are per instance, ours per GPU. */
 
 enum { COLUMNS_MAX = 64, LOCATIONS_MAX = 20000 };
 
-/* More than any GPU costs in an hour: what a catalog writes where it knows no price (SkyPilot: 700). */
+/* No GPU costs this much an hour: catalogs write such numbers for unknown prices (SkyPilot: 700). */
 static const double PLACEHOLDER_USD = 100;
 
 enum column { INSTANCE, GPU, COUNT, PRICE, SPOT_PRICE, REGION, ZONE, INFO, MEMORY, IS_SPOT, COLUMN_N };
@@ -22,7 +22,7 @@ struct offer {
     const char *region, *zone, *instance; /* instance: "" for the GPU without a host */
     const struct draft_alias *as;
     int count;
-    double usd; /* of one GPU and hour */
+    double usd; /* per GPU and hour */
 };
 
 struct catalog {
@@ -56,7 +56,7 @@ static int number(const struct catalog *c, const struct row *r, enum column col,
     return err_set(c->e, EXIT_INPUT, "%s:%d: %s: \"%.40s\"; expected a number", c->file, r->line, what, text);
 }
 
-/* {'Gpus': [{'Name': 'V100', ..., 'MemoryInfo': {'SizeInMiB': 16384}}], ...}: that of one GPU. */
+/* {'Gpus': [{'Name': 'V100', ..., 'MemoryInfo': {'SizeInMiB': 16384}}], ...}: the memory of one GPU. */
 static double info_bytes(const char *info) {
     static const char key[] = "SizeInMiB'";
     const char *at = strstr(info, key);
@@ -79,7 +79,7 @@ static bool wanted_type(const struct draft *d, const char *name) {
     return !d->n_gpu || draft_find_gpu(d, name) >= 0;
 }
 
-/* A price per GPU that can be believed, or NAN. */
+/* A credible price per GPU, or NAN. */
 static double believed(struct catalog *c, const struct row *r, double usd, double count) {
     if (isnan(usd) || usd <= 0) return c->no_price++, NAN;
     if (usd / count <= PLACEHOLDER_USD) return usd / count;
@@ -110,7 +110,7 @@ static void take_row(struct catalog *c, const struct row *r, const char *said, d
 /* ---- SkyPilot and gpuhunt ---- */
 
 struct kind {
-    const char *called, *const *name; /* [COLUMN_N] of columns, NULL where there is none */
+    const char *called, *const *name; /* [COLUMN_N] names of columns, NULL if absent */
     enum column needs[5];
     int n_needs;
     int (*take)(struct catalog *c, const struct row *r);
@@ -154,7 +154,7 @@ static int read_header(struct catalog *c, const struct kind *k, char *line, stru
     for (int i = 0; i < COLUMN_N; i++) {
         r->column[i] = -1;
         for (int j = 0; k->name[i] && j < *columns; j++)
-            if (!strcasecmp(r->cell[j], k->name[i])) r->column[i] = j; /* GpuInfo and GPUInfo */
+            if (!strcasecmp(r->cell[j], k->name[i])) r->column[i] = j; /* GpuInfo or GPUInfo */
     }
     for (int i = 0; i < k->n_needs; i++)
         if (r->column[k->needs[i]] < 0)
@@ -195,8 +195,8 @@ static bool in_zone(const struct offer *o, const char *zone) {
     return !strcmp(o->zone, zone) || !strcmp(o->region, zone);
 }
 
-/* Which places of the catalog become which zones: those of --zones, else those that the site has, else all.
- */
+/* Which places in the catalog become which zones: those in --zones, else the site's zones, else all
+ * places. */
 static int wishes(struct catalog *c, struct wish *w, int *n) {
     struct draft *d = c->d;
     *n = 0;
@@ -225,7 +225,7 @@ static int wishes(struct catalog *c, struct wish *w, int *n) {
     return 0;
 }
 
-/* Every place of the list is in the catalog. */
+/* Checks that every place listed is in the catalog. */
 static int check_wishes(const struct catalog *c, const struct wish *w, int n) {
     const char *names[64];
     int places = 0, found = 0;
@@ -247,7 +247,7 @@ static int check_wishes(const struct catalog *c, const struct wish *w, int n) {
 
 /* ---- prices ---- */
 
-/* The size of nodes that prices are taken of: the site's, or the largest that is offered. */
+/* The size of the nodes whose prices are used: the site's if it is offered, else the largest. */
 static int node_size(const struct catalog *c, const struct wish *w, int n, const char *type, int have) {
     int most = 0;
     bool same = false;

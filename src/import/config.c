@@ -4,9 +4,9 @@
 
 #include <string.h>
 
-/* Every family of transformers spells its figures in its own way and leaves some of them to the code: which
- * linears have biases, whether the output matrix is the embedding, what is the default of a key that is not
- * there. These are the classes of transformers 4.4x (configuration_*.py and modeling_*.py of each family). */
+/* Every family of models has its own keys and leaves some facts to the code: which linear layers have biases,
+ * whether the output matrix is the embedding, the defaults of absent keys. These are as in transformers 4.4x
+ * (configuration_*.py and modeling_*.py of each family). */
 
 struct config_reader {
     struct json_at root;
@@ -17,13 +17,13 @@ struct config_reader {
 
 enum { SIZE_MAX_OF_A_MODEL = 1000000000 };
 
-/* A figure that must be there. */
+/* A required number. */
 static int figure(struct config_reader *r, const char *key, int *out) {
     struct json_at at = json_member(&r->root, key);
     return json_int(&at, 1, SIZE_MAX_OF_A_MODEL, out, r->e);
 }
 
-/* One that may be missing, or null. */
+/* One that may be absent or null. */
 static int figure_or(struct config_reader *r, const char *key, int without, int *out) {
     struct json_at at = json_member(&r->root, key);
     *out = without;
@@ -48,13 +48,13 @@ static int real_or(struct config_reader *r, const char *key, double without, dou
     return at.node && !json_null(&at) ? json_real(&at, 0, 1e15, out, r->e) : 0;
 }
 
-/* llama3 is what the trainer builds; of another kind the name is kept, for it to refuse. */
+/* The trainer builds only llama3; keep the name of any other kind so that it can refuse it. */
 static int rope(struct config_reader *r) {
     struct shape_words *w = &r->c->words;
     struct json_at how = json_member(&r->root, "rope_scaling"), type = json_member(&how, "rope_type");
     if (real_or(r, "rope_theta", 10000, &w->rope_theta)) return -1;
     if (!how.node || json_null(&how)) return 0;
-    if (!type.node) type = json_member(&how, "type"); /* as it was called before Llama 3.1 */
+    if (!type.node) type = json_member(&how, "type"); /* its name before Llama 3.1 */
     if (json_string(&type, &w->rope_type, r->a, r->e)) return -1;
     if (!strcmp(w->rope_type, "default")) w->rope_type = NULL;
     if (!w->rope_type || strcmp(w->rope_type, "llama3")) return 0;
@@ -105,7 +105,7 @@ static int read_gpt2(struct config_reader *r) {
     return 0;
 }
 
-/* "attention_types": [[["global", "local"], 12]] is what the published models have, and the default. */
+/* The published models have the default, "attention_types": [[["global", "local"], 12]]. */
 static int local_blocks(struct config_reader *r) {
     struct json_at types = json_member(&r->root, "attention_types");
     const cJSON *pattern = cJSON_GetArrayItem(cJSON_GetArrayItem(cJSON_GetArrayItem(types.node, 0), 0), 0),
@@ -131,7 +131,7 @@ static int read_gpt_neo(struct config_reader *r) {
     return local_blocks(r);
 }
 
-/* The table of positions has two rows that no token uses. */
+/* The table of positions starts with two unused rows. */
 static int read_opt(struct config_reader *r) {
     struct transformer *x = &r->c->shape;
     bool before, biases, removed;
@@ -170,14 +170,14 @@ static int read_llama(struct config_reader *r) {
     return 0;
 }
 
-/* Without the key there is a window, with null there is none. */
+/* An absent key means the default window, null means none. */
 static int read_mistral(struct config_reader *r) {
     struct json_at window = json_member(&r->root, "sliding_window");
     if (!json_null(&window) && figure_or(r, "sliding_window", 4096, &r->c->words.window)) return -1;
     return read_gated(r, false, 0);
 }
 
-/* A window, where it is used, is that of the later blocks: the trainer has no such thing. */
+/* The window, if used, applies only to later blocks, which the trainer cannot do. */
 static int read_qwen2(struct config_reader *r) {
     bool window;
     if (flag_or(r, "use_sliding_window", false, &window)) return -1;
@@ -197,7 +197,7 @@ static int read_qwen3(struct config_reader *r) {
 
 static int read_gemma(struct config_reader *r) { return read_gated(r, true, 256); }
 
-/* Attention and feed-forward part see the same norm. */
+/* Attention and the feed-forward part share one norm. */
 static int read_phi(struct config_reader *r) {
     struct transformer *x = &r->c->shape;
     bool normed;

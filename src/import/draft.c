@@ -15,7 +15,7 @@ int draft_begin(struct draft *d, const struct draft_wishes *ask, const char *fil
     d->last_note = &d->note;
     for (int z = 0; z < ZONES_MAX; z++) {
         for (int g = 0; g < GPUS_MAX; g++) d->usd[z][g] = NAN, d->available[z][g] = -1;
-        for (int y = 0; y < ZONES_MAX; y++) d->egress[z][y] = z == y ? 0 : NAN; /* nothing leaves a zone */
+        for (int y = 0; y < ZONES_MAX; y++) d->egress[z][y] = z == y ? 0 : NAN; /* free within a zone */
     }
     if (devices_all(file, devices, &list, &d->n_device, a, e)) return -1;
     d->device = list;
@@ -127,7 +127,7 @@ void draft_set_link(struct draft *d, const int zone[2], const int gpu[2], const 
     if (at == d->n_link) d->n_link++;
 }
 
-/* ---- lists of the command line ---- */
+/* ---- lists on the command line ---- */
 
 bool draft_listed(const char *list, const char *name) {
     size_t n = strlen(name);
@@ -182,7 +182,7 @@ int draft_egress(struct draft *d, const char *text, struct err *e) {
 static void take_links(struct draft *d, const struct site *s) {
     size_t side = (size_t)s->n_zone * (size_t)s->n_gpu * TP_N;
     for (size_t i = 0; i < side * side; i++) {
-        if (!s->link[i].known || s->link[i].rate_Bps > 0) continue; /* the second by name */
+        if (!s->link[i].known || s->link[i].rate_Bps > 0) continue; /* links with a rate go by name */
         int from = (int)(i / side), to = (int)(i % side);
         const int zone[2] = {from / TP_N / s->n_gpu, to / TP_N / s->n_gpu},
                   gpu[2] = {from / TP_N % s->n_gpu, to / TP_N % s->n_gpu}, ti[2] = {from % TP_N, to % TP_N};
@@ -319,7 +319,7 @@ int draft_text(const struct draft *d, const char *name, struct text *t, struct e
     return 0;
 }
 
-/* ---- what is open ---- */
+/* ---- what is missing ---- */
 
 /* "H100-80 in a, L4-24 in b, and 3 more" */
 static const char *add_name(const char *list, int n, const struct draft *d, int z, int g) {
@@ -331,7 +331,7 @@ static const char *end_list(const char *list, int n, struct arena *a) {
     return n > 4 ? arena_printf(a, "%s and %d more", list, n - 4) : list;
 }
 
-/* A type in a zone that nobody mentions is no gap: a site is a table, and not all of it has to be filled. */
+/* A (zone, type) that nothing mentions is not a gap: a site need not have every type in every zone. */
 static bool mentioned(const struct draft *d, int z, int g) {
     if (d->available[z][g] > 0 || !isnan(d->usd[z][g])) return true;
     for (int i = 0; i < d->n_link; i++)

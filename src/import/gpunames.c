@@ -7,13 +7,13 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Everyone has names of their own for GPUs: "a100" (Slurm), "A100-80GB" (SkyPilot), "NVIDIA A100-SXM4-80GB"
- * (the driver). A name is taken apart into a family, a memory and a form, and compared with the names of
- * devices.json taken apart in the same way. */
+/* Everyone names GPUs differently: "a100" (Slurm), "A100-80GB" (SkyPilot), "NVIDIA A100-SXM4-80GB" (the
+ * driver). A name is split into family, memory and form factor, and compared with the names in devices.json,
+ * split the same way. */
 
 struct parts {
     char family[64];
-    double GB; /* NAN: not said */
+    double GB; /* NAN: not given */
     bool pcie;
 };
 
@@ -28,7 +28,7 @@ static bool among(const char *word, const char *const *list, size_t n) {
     return false;
 }
 
-/* "80gb", "80g", "80" behind the family. */
+/* "80gb", "80g" or "80" after the family. */
 static bool is_memory(const char *word, bool first, double *GB) {
     int v = 0, n = 0;
     if (sscanf(word, "%4d%n", &v, &n) != 1 || first) return false;
@@ -76,8 +76,8 @@ static bool has_form_pcie(const struct device_entry *x) {
     return false;
 }
 
-/* The devices of this family with about this memory; of several forms the one that was said, else the one
- * with NVLink. */
+/* The devices of this family with about this much memory; if they differ in form, those of the form given,
+ * else those with NVLink. */
 static struct candidates find(const struct draft *d, const struct parts *p, double bytes) {
     struct candidates all = {.n = 0}, c = {.n = 0};
     for (int i = 0; i < d->n_device; i++) {
@@ -93,7 +93,7 @@ static struct candidates find(const struct draft *d, const struct parts *p, doub
     return c.n || p->pcie ? c : all;
 }
 
-/* By a whole name, else by the beginning of one. */
+/* Compares whole names first, then beginnings of names. */
 static const struct device_entry *device_called(const struct draft *d, const char *name) {
     for (int pass = 0; pass < 2; pass++)
         for (int i = 0; i < d->n_device; i++)
@@ -111,7 +111,7 @@ static const char *nearest(const struct draft *d, const char *said) {
     return name_nearest(said, names, d->n_device);
 }
 
-/* A type of which no data sheet is known keeps its name. */
+/* A type without a data sheet keeps its name. */
 static void keep_name(struct draft *d, struct draft_alias *x, const char *name) {
     const char *near_name = nearest(d, name), *given = draft_value(d->ask->memory, name, d->a);
     const char *hint = near_name ? arena_printf(d->a, "did you mean %s? ", near_name) : "";

@@ -24,7 +24,7 @@ static bool put(struct names *l, const char *name) {
     return true;
 }
 
-/* "007" -> 7, and how many digits; -1: no number. */
+/* "007" -> 7, and the number of digits; -1: not a number. */
 static long number(const char **at, int *digits) {
     const char *from = *at;
     long v = 0;
@@ -35,7 +35,7 @@ static long number(const char **at, int *digits) {
 
 static bool spell(const char *head, const char *rest, struct names *l);
 
-/* One of the ranges between brackets, "01-03" or "7". */
+/* One range in brackets, "01-03" or "7". */
 static bool range(const char *head, const char **at, const char *rest, struct names *l) {
     int digits, other;
     long from = number(at, &digits), to = from;
@@ -50,7 +50,7 @@ static bool range(const char *head, const char **at, const char *rest, struct na
     return true;
 }
 
-/* All names that begin with `head` and go on as `rest` says. */
+/* Adds all names that start with `head` and continue as `rest` says. */
 static bool spell(const char *head, const char *rest, struct names *l) {
     const char *open = strchr(rest, '['), *close = open ? strchr(open, ']') : NULL;
     if (strlen(head) > NAME_MAX_BYTES) return false;

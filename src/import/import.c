@@ -9,8 +9,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* Reading collects trees of our own formats in a list of outputs; only when all input has been read are they
- * written. */
+/* Reading collects trees in our own formats in a list of outputs; they are written once all input has been
+ * read. */
 
 enum { PATH_TEXT = 4096 };
 

@@ -10,7 +10,7 @@
 
 /* Aceso's operator profiles: one table per (GPU type, microbatch, degree) ->
  * inputs/planners/aceso/MODEL/GPU.json, one per GPU type. The operators of a transformer block are listed
- * once. The published row of links between nodes is left out: it is the site's fit at those sizes. */
+ * once. The published row for links between nodes is omitted: it is the site's fit at those sizes. */
 
 enum { OPS_MAX = 64, COLUMNS = 8, LINK_SIZES = 11 };
 
@@ -29,7 +29,7 @@ static int table_fail(const char *path, int line, const char *what, struct impor
     return err_set(m->e, EXIT_INPUT, "%.250s: line %d: %s", path, line, what);
 }
 
-/** n numbers >= 0 separated by commas, and nothing behind them. */
+/** n numbers >= 0 separated by commas, and nothing after them. */
 static bool read_numbers(char *p, double *v, int n) {
     for (int i = 0; i < n; i++) {
         char *end;

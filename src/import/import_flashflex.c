@@ -5,7 +5,7 @@
 
 /* machine_amounts.json: what FlashFlex takes from data sheets -> planners/flashflex.json. */
 
-/* fp32 figures of the data sheets where the published ones are of another kind or wrong: the planner's
+/* fp32 figures from data sheets where the published ones are for another type or wrong, for the planner's
  * corrected mode. */
 static const struct {
     const char *gpu;

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-/* What Galvatron measured: a folder of three files per (model, GPU type), and the slow-downs of overlap by
+/* Galvatron's measurements: a folder of three files per (model, GPU type), and the slowdown of overlap per
  * GPU type. */
 
 enum { RING_MAX = 4096 };
@@ -27,8 +27,8 @@ static int read_compute(const struct json_at *at, cJSON *o, struct import *m) {
     return add_real(o, "forward_ms", at, "layertype_0", m->e);
 }
 
-/* weights_MiB, activation_MiB by degree, and what is beside the layers: the only, the first, the last stage
- */
+/* weights_MiB, activation_MiB by degree, and memory outside the layers: on the only, the first, the last
+ * stage */
 static int read_memory(const struct json_at *at, cJSON *o, struct import *m) {
     static const char *const other[] = {"other_memory_pp_off", "other_memory_pp_on_first",
                                         "other_memory_pp_on_last"};
@@ -66,7 +66,7 @@ static int read_hardware(const struct json_at *at, cJSON *o, struct import *m) {
     return 0;
 }
 
-/* overlap_by_gpus: for 1, 2, 4, ... GPUs of a node */
+/* overlap_by_gpus: for 1, 2, 4, ... GPUs in a node */
 static int read_overlaps(const struct json_at *at, cJSON *o, struct import *m) {
     cJSON *row = cJSON_AddArrayToObject(o, "overlap_by_gpus");
     for (int n = 1; n <= TP_MAX; n *= 2) {
@@ -85,7 +85,7 @@ static cJSON *open_file(const char *path, struct json_at *at, struct import *m) 
     return tree;
 }
 
-/* `folder` of one (model, GPU type), which the artifact has at `rel`. */
+/* The `folder` of one (model, GPU type), at `rel` in the artifact. */
 static int import_pair(const char *folder, const char *rel, const char *model, const char *gpu,
                        const struct json_at *overlaps, struct import *m) {
     static const char *const file[] = {"compute_profile", "memory_profile", "hw_prof"};
@@ -116,7 +116,7 @@ static int import_pair(const char *folder, const char *rel, const char *model, c
 }
 
 int import_galvatron(const char *dir, struct import *m) {
-    /* other folders are called profiles, too: this one lies beside a file that only Galvatron has */
+    /* other folders are called profiles too: this one is next to a file that only Galvatron has */
     const char *path =
         import_find_under(dir, "Planner/baselines/Galvatron/overlap_coe_dicts.json", &m->arena);
     if (!path) return 0;

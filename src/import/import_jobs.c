@@ -5,14 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Traces of available GPUs -> jobs. */
+/* Turns traces of available GPUs into jobs. */
 
 static int trace_fail(const char *file, int line, struct err *e, const char *what, const char *found) {
     return err_set(e, EXIT_INPUT, "%.250s: line %d: %s%s%.60s", file, line, what, *found ? ", not " : "",
                    found);
 }
 
-/** One field of a comma-separated line; advances *p behind the comma, or to NULL after the last field. */
+/** One field of a comma-separated line; moves *p past the comma, or to NULL after the last field. */
 static char *next_field(char **p) {
     char *start = *p, *comma = start ? strchr(start, ',') : NULL;
     if (comma) *comma = '\0';
@@ -37,7 +37,7 @@ struct trace_column {
 static int read_header(char *line, const char *file, struct trace_column col[], int max, struct import *m) {
     char *p = line, *field;
     int n = 0;
-    next_field(&p); /* running number */
+    next_field(&p); /* index */
     field = next_field(&p);
     if (!field || strcmp(field, "Timestamp") != 0)
         return trace_fail(file, 1, m->e, "expected the columns \"\", \"Timestamp\", \"GPU_zone\", ...",

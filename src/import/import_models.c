@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Models (llm_info.json: layer sizes) and what their layers were measured to take. */
+/* Models (llm_info.json: layer sizes) and the measured times of their layers. */
 
 enum { TIMES_MAX = 4096 };
 
@@ -141,7 +141,7 @@ static int by_micro_batch(const void *x, const void *y) {
     return a->ti - b->ti;
 }
 
-/** layer -> [forward, backward, update] to one row of a profile file. */
+/** Turns layer -> [forward, backward, update] into one row of a profile file. */
 static cJSON *read_times_row(const struct json_at *at, int micro_batch, int ti, int n_layer,
                              struct import *m) {
     const cJSON *node[LAYERS_MAX];
@@ -198,7 +198,7 @@ static int read_times(const struct json_at *at, const struct sizes *s, struct ti
     return 0;
 }
 
-/** microbatch -> tp -> layer -> times of one (model, GPU type). */
+/** microbatch -> tp -> layer -> times, for one (model, GPU type). */
 int import_read_profile(const struct json_at *at, const char *published, const char *gpu, const char *file,
                         struct import *m) {
     int known = name_index(m->published, m->n_model, published), n = 0;
@@ -244,7 +244,7 @@ static bool have_output(const struct import *m, const char *path) {
     return false;
 }
 
-/** profiles/MODEL/GPU/profile.json, for pairs that the common file does not have. */
+/** profiles/MODEL/GPU/profile.json, for pairs missing from the common file. */
 static int import_single_profiles(const char *dir, struct import *m) {
     const char *root = import_find_under(dir, "Planner/sailor_planner/profiles", &m->arena), **models, **gpus;
     int n_model = root ? import_list_dir(root, &models, &m->arena) : 0;

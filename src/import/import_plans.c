@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* Published plans, with what was measured of them. */
+/* Published plans and their measurements. */
 
 enum { VALIDATION_MAX = 10000 };
 
@@ -31,7 +31,7 @@ static int read_replica(const struct json_at *at, struct import *m, int *gpu, in
             *zone = z;
         }
     }
-    if (*n_vm == 1) *n_vm = 0; /* one entry is the usual case: a replica within a machine */
+    if (*n_vm == 1) *n_vm = 0; /* one entry is the default: a replica within one machine */
     return 0;
 }
 

@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-/* The site: measured bandwidths and what traffic costs; the facts say the rest. */
+/* The site: measured bandwidths and traffic prices; the facts hold the rest. */
 
 /** [[c2, c1, c0], peak] */
 static int read_fit(const struct json_at *at, struct link *l, struct err *e) {
@@ -25,7 +25,7 @@ static int read_fit(const struct json_at *at, struct link *l, struct err *e) {
     return 0;
 }
 
-/** Walks the six levels zone, gpu, n, zone, gpu, n of a bandwidth file. Cells that are known already stay. */
+/** Walks the six levels zone, gpu, n, zone, gpu, n of a bandwidth file. Known cells are kept. */
 static int read_links(const struct json_at *at, int level, int path[6], bool equal_types_only,
                       const struct site *s, struct link *table, struct import *m) {
     static const char *const what[] = {"zones of the facts file", "GPU types of the facts file",
@@ -126,7 +126,7 @@ static cJSON *prices_tree(const cJSON *usd, const struct import *m) {
     return o;
 }
 
-/** The site file; het, plain, intra, egress may each be missing (node NULL). */
+/** Writes the site file; het, plain, intra and egress may each be missing (node NULL). */
 int import_put_site(const struct json_at *het, const struct json_at *plain, const struct json_at *intra,
                     const struct json_at *egress, struct import *m) {
     struct json_at facts = json_member(&m->facts, "site"), name = json_member(&facts, "name"),

@@ -3,8 +3,8 @@
 
 #include <stdlib.h>
 
-/* Varuna's profiles: only the memory of single layers is more than what the common profile says. It was
- * measured at degree 4 and copied to the files of the other degrees. */
+/* Varuna's profiles add only the memory of single layers to the common profile. It was measured at degree 4
+ * and copied to the files of the other degrees. */
 
 struct size {
     int mb;

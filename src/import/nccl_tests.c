@@ -9,16 +9,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What nccl-tests measures becomes a link. A collective of size s over R ranks moves f(R) s bytes through the
- * slowest place of its ring, where f is that of their "bus bandwidth" (2 (R - 1) / R for all-reduce). With k
- * ranks on every node that place is the network of a node, which its k GPUs share: a link of n = k. On one
- * node it is the way out of one GPU. Times are taken, not the rounded bandwidths. */
+/* Turns what nccl-tests measured into a link. A collective of size s over R ranks moves f(R) s bytes through
+ * the bottleneck of its ring, where f is the factor of their "bus bandwidth" (2 (R - 1) / R for all-reduce).
+ * With k ranks on every node the bottleneck is a node's network, which its k GPUs share: a link of n = k. On
+ * one node it is the way out of one GPU. We use the times, as their bandwidths are rounded. */
 
 enum { HOSTS_MAX = 4096, POINTS_MAX = 4096, FIELDS_MAX = 32 };
 
 struct point {
     double size, time_s;
-    int n; /* measured so often */
+    int n; /* number of measurements */
 };
 
 struct output {
@@ -84,7 +84,7 @@ static int read_comment(struct output *o, const char *line, int number) {
     return !strncmp(at, "Rank ", 5) ? read_rank(o, line, number) : 0;
 }
 
-/* A number, "N/A" or "nan": NAN. */
+/* A number; NAN for "N/A" and "nan". */
 static bool figure(const char *text, double *v) {
     char *end;
     if (!strcasecmp(text, "N/A")) return *v = NAN, true;
@@ -92,8 +92,8 @@ static bool figure(const char *text, double *v) {
     return end > text && !*end;
 }
 
-/* size, count, type, redop, root, and twice (out of place, in place) time, algbw, busbw, #wrong, with four
- * more in a report of every iteration; at the end there may be a date and a time. */
+/* size, count, type, redop, root, then time, algbw, busbw and #wrong twice (out of place, in place), with
+ * four more if every iteration is reported; a date and time may follow. */
 static int read_row(struct output *o, char *line, int number) {
     enum { HEAD = 5, WRONG = 3 };
     char *field[FIELDS_MAX], *save = NULL;
@@ -102,7 +102,7 @@ static int read_row(struct output *o, char *line, int number) {
         if (n == FIELDS_MAX) return fail(o, number, "more than 32 fields; expected 13 or 21");
         field[n++] = s;
     }
-    if (!n || !isdigit((unsigned char)field[0][0])) return 0; /* what the program or a launcher says */
+    if (!n || !isdigit((unsigned char)field[0][0])) return 0; /* other output of the program or a launcher */
     if (n > HEAD && strchr(field[n - 1], ':')) n -= 2;
     if (n == HEAD + 16) group = 8;
     double size, v[2];
@@ -181,7 +181,7 @@ static int read_json(struct output *o, const char *text) {
         struct json_at here = json_element(&results, i, x);
         rc = read_result(o, &here);
     }
-    int threads, gpus; /* a program without MPI lists one device for all */
+    int threads, gpus; /* without MPI, one device is listed for all */
     struct json_at t = json_member(&config, "nthreads"), g = json_member(&config, "ngpus");
     if (!rc && o->n_host == 1 && o->n_rank == 1 && t.node && g.node) {
         rc = json_int(&t, 1, 1024, &threads, o->e) || json_int(&g, 1, 1024, &gpus, o->e) ? -1 : 0;
@@ -191,9 +191,9 @@ static int read_json(struct output *o, const char *text) {
     return rc;
 }
 
-/* ---- what it means ---- */
+/* ---- from times to links ---- */
 
-/* Bytes through the slowest place of the ring per byte of the size; NAN: no ring. */
+/* Bytes through the bottleneck of the ring per byte of size; NAN: not a ring. */
 static double ring_factor(const char *collective, int ranks) {
     double r = ranks;
     size_t n = strlen(collective);
@@ -209,8 +209,7 @@ static double ring_factor(const char *collective, int ranks) {
 
 static bool is_sendrecv(const char *collective) { return !strncmp(collective, "sendrecv", 8); }
 
-/* The curve through what was measured, at `share` of its bandwidth, which beyond the largest size stays what
- * it was. */
+/* The curve through the measured points at `share` of their bandwidth, constant beyond the largest size. */
 static int fit(const struct output *o, double factor, double share, struct link *l) {
     double bytes[LINKFIT_MOST], bw[LINKFIT_MOST], error[LINKFIT_MOST];
     int n = 0, inside = 0;
@@ -245,8 +244,8 @@ static int fit(const struct output *o, double factor, double share, struct link 
     if (!link_settle(l))
         return err_set(o->e, EXIT_INPUT, "%s: no bandwidth above 0 between 64 KiB and 1 GiB", o->file);
     if (l->c1 != 0 || l->c2 != 0) return 0;
-    /* Small messages are often so slow that no curve rises all the way: then one that can be believed for the
-     * larger ones, if it is closer than a constant. */
+    /* Small messages are often so slow that no curve rises throughout: then use one that holds for larger
+     * sizes, if it is closer than a constant. */
     struct link curve;
     double mean[2], most;
     linkfit_parabola(&curve, bytes, bw, error, n);
@@ -282,8 +281,8 @@ static int end_of(struct draft *d, const char *text, const char *option, int *zo
                    text);
 }
 
-/* The link of k to k GPUs, at `share` of the bandwidth that was measured. Ends that use fewer of a node get
- * their share of it, unless a measurement of their own is there. *shares says whether any do. */
+/* The link of k to k GPUs, at `share` of the measured bandwidth. Ends that use fewer GPUs of a node get their
+ * share, unless they have a measurement of their own. *shares says whether any got one. */
 static int put_rows(const struct output *o, double factor, double share, int top, const int zone[2],
                     const int gpu[2], bool *shares) {
     struct draft *d = o->d;
@@ -306,8 +305,8 @@ static int put_rows(const struct output *o, double factor, double share, int top
     return 0;
 }
 
-/* n to n GPUs of a node is also what 2 n of them have; where there is only this node, it is the link there
- * is. */
+/* The link of n to n GPUs in a node is also that among 2 n GPUs; if this is the only node, it is the only
+ * link. */
 static int put_inside(const struct output *o, double factor, int zone, int gpu) {
     struct draft *d = o->d;
     int ranks = is_sendrecv(o->collective) ? 2 : o->n_rank, ti = tp_index(ranks);

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* NCCL_TOPO_DUMP_FILE: the devices of one node as XML. It names GPUs by their PCI ids and counts NVLinks; it
- * has no bandwidth that was measured. */
+/* NCCL_TOPO_DUMP_FILE: the devices of one node as XML. It names GPUs by PCI id and counts NVLinks, but has no
+ * measured bandwidth. */
 
 enum { ATTRIBUTES_MAX = 40, DEPTH_MAX = 64, GPUS_OF_A_NODE = 64 };
 
@@ -113,7 +113,7 @@ static const char *attribute(const struct tag *t, const char *key) {
 
 static const char *without_0x(const char *id) { return !strncmp(id, "0x", 2) ? id + 2 : id; }
 
-/* What a GPU is called: by its PCI ids, else by what it can do. */
+/* The name of a GPU from its PCI ids, else from its compute capability. */
 static const char *gpu_name(struct draft *d, const char *vendor, const char *device, const char *sm) {
     for (size_t i = 0; vendor && device && i < sizeof ids / sizeof *ids; i++)
         if (!strcmp(ids[i].vendor, without_0x(vendor)) && !strcmp(ids[i].device, without_0x(device)))
@@ -133,7 +133,7 @@ static int count_gpu(struct reader *r, struct node *n, const char *sm) {
     return 0;
 }
 
-/* An element that begins; those inside it come later. */
+/* Handles an opening tag; elements inside it come later. */
 static int begin(struct reader *r, struct node *n, const struct tag *t) {
     if (n->depth == DEPTH_MAX) return fail(r, "more than 64 elements inside each other");
     if (n->depth == 0 && strcmp(t->name, "system") != 0)
@@ -178,7 +178,7 @@ static int read_tags(struct reader *r, struct node *n) {
     return 0;
 }
 
-/* The GPUs of one type become a type of the site, with so many to a node. */
+/* Adds the GPUs of one type as a type of the site; their number is the size of its nodes. */
 static int put_type(struct reader *r, const struct node *n, int first) {
     struct draft *d = r->d;
     int count = 0, links = n->gpu[first].links;

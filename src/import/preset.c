@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-/* Nodes by their data sheet: memory, GPUs of a node, and what the network gives each GPU by what is achieved
- * of it. Between zones a data sheet knows nothing. And links by the name of a kind of network. */
+/* Nodes by data sheet: memory, GPUs per node, and each GPU's network bandwidth as achieved; a data sheet says
+ * nothing about links between zones. And links by the name of a kind of network. */
 
 static const struct device *sheet_of(const struct draft *d, const char *name) {
     for (int i = 0; i < d->n_device; i++)
@@ -21,7 +21,7 @@ static struct link flat(double Bps) {
     return l;
 }
 
-/* The k-th entry of a list with commas, in the arena; NULL: there is none. */
+/* The k-th entry of a comma-separated list, in the arena; NULL: there is none. */
 static const char *entry(const char *list, int k, struct arena *a) {
     for (; list && k > 0; k--) {
         list = strchr(list, ',');
@@ -84,7 +84,7 @@ static void add_pair(struct draft *d, const char *zone, const char *gpu, const c
     cJSON_AddItemToArray(d->pairs, pair);
 }
 
-/* "sheet-H100-80": a link as the data sheet has it, defined in the file. */
+/* Defines the data sheet's link in the file and returns its name, "sheet-H100-80". */
 static const char *define(struct draft *d, const struct device *x) {
     const char *name = arena_printf(d->a, "sheet-%s", x->name);
     double achieved = fmin(x->network_efficiency, 1);
@@ -98,7 +98,7 @@ static const char *define(struct draft *d, const struct device *x) {
     return name;
 }
 
-/* Is the type among those of the list? */
+/* Is the type on the list? */
 static bool is_preset(struct draft *d, const char *list, const char *links, const char *type) {
     const char *name;
     for (int k = 0; (name = entry(list, k, d->a)); k++)
@@ -106,7 +106,7 @@ static bool is_preset(struct draft *d, const char *list, const char *links, cons
     return false;
 }
 
-/* Of two types the slower network counts. */
+/* Between two types, the slower network counts. */
 static void put_sheets(struct draft *d, const char *list, const char *links) {
     for (int g = 0; g < d->n_gpu; g++)
         for (int h = g; h < d->n_gpu; h++) {

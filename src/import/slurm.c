@@ -7,22 +7,22 @@
 #include <string.h>
 #include <strings.h>
 
-/* The nodes of a cluster as Slurm lists them. A node counts with all its GPUs, also those that a job has now:
- * what exists is planned for, but not what is down or drained. */
+/* The nodes of a cluster as Slurm lists them. All GPUs of a node count, even those that a job uses now; nodes
+ * that are down or drained do not. */
 
 enum { KINDS_MAX = 64, COUNT_TOP = 1024 };
 
-/* GPUs of one kind, over all nodes of a zone. */
+/* GPUs of one kind on all nodes of a zone. */
 struct kind {
     int zone;
     const struct draft_alias *as;
-    int gpus, nodes, least, most; /* of a node */
+    int gpus, nodes, least, most; /* per node */
 };
 
 struct cluster {
     struct draft *d;
     const char *file;
-    const char **seen; /* [room] names of nodes, to be counted once: a hash table */
+    const char **seen; /* [room] hash table of node names, to count each once */
     size_t n_seen, room;
     struct kind kind[KINDS_MAX];
     int n_kind;
@@ -33,8 +33,8 @@ struct cluster {
 
 struct node {
     int line;
-    const char *name, *gres, *state, *partitions; /* NULL: not said */
-    int times;                                    /* equal nodes without names */
+    const char *name, *gres, *state, *partitions; /* NULL: not given */
+    int times;                                    /* number of equal nodes, if they are not named */
 };
 
 static int fail(const struct cluster *c, int line, const char *what, const char *said) {
@@ -97,7 +97,7 @@ static int take_entry(struct cluster *c, const struct node *n, int zone, char *e
     return 0;
 }
 
-/* "gpu:a100:4(S:0-3),gpu:a40:2(S:4,5)": what stands in brackets is where, and is left out. */
+/* "gpu:a100:4(S:0-3),gpu:a40:2(S:4,5)": parentheses say where they are, and are ignored. */
 static int take_gres(struct cluster *c, const struct node *n, int zone) {
     char *copy = arena_strdup(c->d->a, n->gres), *out = copy;
     int depth = 0;
@@ -226,14 +226,14 @@ static size_t hash(const char *s) {
     return h;
 }
 
-/* Where a name stands, or would stand. */
+/* The slot where a name is, or would go. */
 static size_t slot_of(const char **seen, size_t room, const char *name) {
     size_t at = hash(name) & (room - 1);
     while (seen[at] && strcmp(seen[at], name) != 0) at = (at + 1) & (room - 1);
     return at;
 }
 
-/* A node stands in one line for each of its partitions. */
+/* A node has a line for each of its partitions. */
 static bool is_new(struct cluster *c, const char *name) {
     if (2 * c->n_seen >= c->room) {
         size_t room = c->room ? 2 * c->room : 1024;
@@ -310,7 +310,7 @@ static int take_table(struct cluster *c, const char *text) {
 
 /* ---- the whole ---- */
 
-/* What was counted becomes types and numbers of GPUs. */
+/* Turns the counts into types and numbers of GPUs. */
 static int settle(struct cluster *c) {
     struct draft *d = c->d;
     int n_gpu = d->n_gpu, known[ZONES_MAX][GPUS_MAX] = {{0}};

@@ -8,8 +8,8 @@
 #include <string.h>
 #include <strings.h>
 
-/* How Slurm groups nodes: switches of a tree, or blocks. Switches of one level become zones. Slurm knows no
- * bandwidth (LinkSpeed is a word of its own that nothing reads), so that links have to be measured. */
+/* How Slurm groups nodes: a tree of switches, or blocks. Switches of one level become zones. Slurm knows no
+ * bandwidths (LinkSpeed is free text that nothing reads), so links have to be measured. */
 
 enum { SWITCHES_MAX = 4096, DEPTH_MAX = 16 };
 
@@ -19,7 +19,7 @@ struct place {
 
 struct fabric_switch {
     const char *name, *nodes, *children; /* lists, NULL where there are none */
-    int line, parent, level, topology;   /* the last: of topology.yaml, from 1 */
+    int line, parent, level, topology;   /* topology: its index in topology.yaml, from 1 */
 };
 
 struct fabric {
@@ -61,8 +61,8 @@ static struct fabric_switch *new_switch(struct fabric *f, const char *name, int 
     return &f->sw[f->n++];
 }
 
-/* "SwitchName=s1 Level=0 LinkSpeed=1 Nodes=a[1-4]": a line of topology.conf, or of scontrol show topology.
- * 1: there is no switch in it. */
+/* "SwitchName=s1 Level=0 LinkSpeed=1 Nodes=a[1-4]": a line of topology.conf or scontrol show topology. 1: no
+ * switch in it. */
 static int read_line(struct fabric *f, char *line, int number) {
     struct fabric_switch s = {0};
     char *save = NULL;
@@ -87,16 +87,16 @@ static int read_line(struct fabric *f, char *line, int number) {
                     "a switch has a name, and nodes or switches; expected SwitchName=s0 Nodes=node[0-7]");
     struct fabric_switch *to = new_switch(f, s.name, 0, number);
     if (!to) return -1;
-    to->nodes = s.children ? NULL : s.nodes; /* of a switch of switches scontrol lists all nodes below it */
+    to->nodes =
+        s.children ? NULL : s.nodes; /* for a switch of switches, scontrol also lists all nodes below */
     to->children = s.children;
     return 0;
 }
 
-/* topology.yaml: a list of topologies, each with a list of switches or blocks. Only this form of YAML is
- * read.
- */
+/* topology.yaml: a list of topologies, each with a list of switches or blocks. Reads only this form of
+ * YAML. */
 struct yaml {
-    int topologies, chosen; /* the first, or the first that is the default of the cluster */
+    int topologies, chosen; /* the cluster's default, else the first */
     bool settled;
     bool open; /* the last item is a switch */
 };
@@ -162,7 +162,7 @@ static int read_text(struct fabric *f, const char *text, struct yaml *y) {
     char *at = arena_strdup(f->d->a, text), *line;
     for (int number = 1; (line = text_take_line(&at)); number++)
         if ((is_yaml ? yaml_line(f, y, line, number) : read_line(f, line, number)) < 0) return -1;
-    int kept = 0; /* of the chosen one */
+    int kept = 0; /* switches of the chosen topology */
     for (int i = 0; i < f->n; i++)
         if (f->sw[i].topology == y->chosen) f->sw[kept++] = f->sw[i];
     f->n = kept;
@@ -196,7 +196,7 @@ static int join(struct fabric *f) {
     return 0;
 }
 
-/* The switch that stands for this one among those of a level: the highest that is not above it. */
+/* The switch that stands for this one at a level: its highest ancestor that is not above that level. */
 static int at_level(const struct fabric *f, int i, int level) {
     while (f->sw[i].parent >= 0 && f->sw[f->sw[i].parent].level <= level) i = f->sw[i].parent;
     return i;

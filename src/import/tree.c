@@ -190,7 +190,7 @@ void import_write_value(struct text *t, const cJSON *node, int indent) {
     write_line(t, node);
     if (!cJSON_IsObject(node) && !cJSON_IsArray(node)) return;
     if (node->child && indent == 0)
-        t->n = start; /* the file itself: always one line per member */
+        t->n = start; /* the file's own object: always one line per member */
     else if (t->n - start + (size_t)indent <= WIDTH || !node->child ||
              (cJSON_IsArray(node) && all_numbers(node)))
         return;
