@@ -1,4 +1,4 @@
-/* Names of planners and estimators for options, estimates by name, and how far estimates are off. */
+/* Names of planners and estimators for options, estimates by name, and errors of estimates. */
 #include "base/stats.h"
 #include "cli/cli.h"
 #include "formats/devices.h"
@@ -40,7 +40,7 @@ const char *cli_estimator_name(int index) {
     return cli_events;
 }
 
-/* What a baseline reads beyond the profile is read once per model and site. */
+/* Loads what a planner's estimator needs beyond the profile, once per model and site. */
 static int load_extra(struct cli_estimator *k, const struct planner *pl, const struct workload *w,
                       struct err *e) {
     if (!pl->load || (k->model == w->model && k->site == w->site)) return 0;
@@ -54,7 +54,7 @@ static int load_extra(struct cli_estimator *k, const struct planner *pl, const s
     return 0;
 }
 
-/* What data sheets and the usual framework say of every GPU type of a site, read once per site and element
+/* Loads what data sheets and the usual framework say about a site's GPU types, once per site and element
  * type. */
 static int load_platform(struct cli_estimator *k, const struct workload *w, struct err *e) {
     if (k->extra && k->site == w->site && k->element_bytes == w->element_bytes) return 0;
@@ -125,7 +125,7 @@ int cli_estimate(struct cli_estimator *k, const struct workload *w, const struct
     arena_free(&scratch);
     if (rc) return -1;
     struct stage_estimate *stage = out->stage;
-    double room = INFINITY; /* of the smallest GPU in use */
+    double room = INFINITY; /* memory of the smallest GPU in use */
     for (int i = 0; i < p->n_pipeline; i++)
         for (int s = 0; s < p->pipeline[i].n_stage; s++)
             for (int g = 0; g < p->pipeline[i].stage[s].n_group; g++)

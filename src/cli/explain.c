@@ -5,12 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* By how much something is made faster to see what it is worth. */
+/* Something is made this much faster to see what that gains. */
 static const double SPEED = 1.1;
 
-/* ---- what would help: estimates made again ------------------------------------------ */
+/* ---- what would help: estimates with a change ------------------------------------------ */
 
-/* Time of an iteration; NAN where it cannot be estimated. */
+/* Time of an iteration; NAN if it cannot be estimated. */
 static double again_s(const struct explain_question *q, const struct workload *w, const struct plan *p,
                       struct arena *a) {
     struct estimate est = {.stage = ARENA_ARRAY(a, struct stage_estimate, plan_stages(p))};
@@ -74,7 +74,7 @@ static void find_helps(struct explanation *x, const struct explain_question *q, 
 
 static void add_limit(struct explanation *x, struct explain_limit l) { x->limit[x->n_limit++] = l; }
 
-/* The next larger microbatch that all GPU types of the plan know at their degrees; 0: none. */
+/* The next larger microbatch that was profiled for all GPU types of the plan at their degrees; 0: none. */
 static int next_microbatch(const struct workload *w, const struct plan *p) {
     const struct profile *f = w->profile[p->pipeline[0].stage[0].group[0].gpu];
     for (int i = 0; i < f->n_mb; i++) {
@@ -93,7 +93,7 @@ static int next_microbatch(const struct workload *w, const struct plan *p) {
     return 0;
 }
 
-/* Memory binds where the next microbatch does not fit. */
+/* Memory is a limit if the next microbatch does not fit. */
 static void limit_memory(struct explanation *x, const struct explain_question *q, struct arena *a) {
     const struct workload *w = workload_variant(q->entry->workload, &q->entry->plan->options);
     const struct plan *p = q->entry->plan;
@@ -139,7 +139,7 @@ static void limit_gpus(struct explanation *x, const int *offered, const struct e
                                           .why = used[k] == offered[k] ? "all are used" : "some are left"});
 }
 
-/* GPUs to choose from: the row's, else those that the site says it has; NULL where neither says. */
+/* GPUs to choose from: the row's, else the site's; NULL if neither is known. */
 static const int *offered_to(const struct explain_question *q, struct arena *a) {
     const struct site *s = q->entry->workload->site;
     if (q->job) return q->job->pool[q->row].count;

@@ -5,7 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-/* What was found, as tables and as JSON. */
+/* Prints an explanation as tables or JSON. */
 
 struct part {
     const char *key, *name;
@@ -22,8 +22,8 @@ static void parts_of(const struct breakdown *b, struct part part[PARTS]) {
     memcpy(part, list, sizeof list);
 }
 
-/* How often a stage's microbatch stands on the way from the first pass to the last: where the closed form
- * holds, once, and the slowest stage's M times. */
+/* How often a stage's microbatch is on the critical path: in the closed form once, and the slowest stage's M
+ * times. */
 static double on_path_s(const struct explanation *x, const struct estimate *est, const struct plan *p,
                         int pipeline, int stage) {
     const struct breakdown *b = &x->use.breakdown;
@@ -70,7 +70,7 @@ static void print_path(const struct explanation *x, const struct explain_questio
     table_print(t, out);
 }
 
-/* The replicas of the slowest stage, where they are of several kinds. */
+/* The replicas of the slowest stage, if there are several kinds. */
 static void print_kinds(const struct explanation *x, const struct explain_question *q, FILE *out,
                         struct arena *a) {
     const struct workload *w = workload_variant(q->entry->workload, &q->entry->plan->options);

@@ -19,7 +19,7 @@ static struct {
 } o;
 
 static const char *const formats[] = {"plan", "megatron", "torchtitan", "flagscale", NULL};
-enum { FORMAT_PLAN }; /* then enum runner */
+enum { FORMAT_PLAN }; /* the others are enum runner */
 
 static const struct opt options[] = {
     OPTION_CHOICE(0, "format", formats, &o.format,
@@ -72,15 +72,14 @@ static const struct found_plan *pick(const struct results *r, const char *path, 
     return NULL;
 }
 
-/* Does a name mean a file of the inputs? */
+/* Does the name belong to a file in inputs/? */
 static bool there_is(const char *folder, const char *name, struct arena *a) {
     struct err none;
     const char *dir = inputs_dir(NULL, a, &none), **names;
     return dir && name_index(names, inputs_names(dir, folder, &names, a), name) >= 0;
 }
 
-/* A job on the command line may have a site, and a model with sequences of another length, of which there is
- * no file. */
+/* The site of a job on the command line, and its model with another sequence length, may exist in no file. */
 static bool only_stored(const cJSON *all, const char *key, struct arena *a) {
     const cJSON *it = cJSON_GetObjectItemCaseSensitive(all, key),
                 *sequence = cJSON_GetObjectItemCaseSensitive(it, "sequence_length");
@@ -93,8 +92,8 @@ static bool only_stored(const cJSON *all, const char *key, struct arena *a) {
            !strcmp(tail + 1, arena_printf(a, "%.0f", sequence->valuedouble)) && !there_is("models", own, a);
 }
 
-/* A job that names its model or site by a path means that file, wherever the plan is read. What only the
- * result file has goes into the plan. */
+/* The plan names its model and site as the job did, so that a path stays valid wherever the plan is read.
+ * What exists only in the result file goes into the plan. */
 static void name_inputs(cJSON *plan, const char *inputs_json, struct arena *a) {
     static const char *const keys[] = {"model", "site"};
     cJSON *all = cJSON_Parse(inputs_json);
@@ -131,7 +130,7 @@ static bool too_long(void *ctx) {
     return now_s() - started_s > LONGEST_S;
 }
 
-/* A plan to be exported, and where another one may come from: a row of a job, with profiles. */
+/* A plan to be exported, and the row of a job, with profiles, from which another plan may come. */
 struct source {
     const char *path, *inputs_json;
     const struct plan *plan;
@@ -178,7 +177,7 @@ static const char *describe(const struct source *s, const struct found_plan *f, 
                         cost ? "USD" : "s", than);
 }
 
-/* The plan itself, or in place of one that is refused the nearest. NULL with *e set. */
+/* The plan itself, or the nearest one if it is refused. NULL with *e set. */
 static const struct plan *runnable(const struct source *s, enum runner t, struct arena *a, struct err *e) {
     const char *why = export_refusal(t, s->job, s->plan, a);
     if (!why) return s->plan;
@@ -197,7 +196,7 @@ static const struct plan *runnable(const struct source *s, enum runner t, struct
 
 static int write_plan(const struct source *s, struct arena *a, struct err *e) {
     const char *text;
-    bool edits = o.format == FORMAT_PLAN && !s->inputs_json; /* a plan file, as a plan file */
+    bool edits = o.format == FORMAT_PLAN && !s->inputs_json; /* from plan file to plan file */
     if (!edits && file_spare(o.out, s->path, e)) return -1;
     if (o.out && file_can_create(o.out, o.force, "-f overwrites it", e)) return -1;
     if (o.format == FORMAT_PLAN) {
@@ -230,7 +229,7 @@ static int export_stored(const char *path, struct arena *a, struct err *e) {
     return write_plan(&s, a, e);
 }
 
-/* The GPUs that a plan file uses, as the only row of a job; NULL: a profile is missing, or there are several
+/* The GPUs that a plan file uses, as the only row of a job; NULL if a profile is missing or there are several
  * plans. */
 static const struct job *row_of_file(const char *path, struct arena *a) {
     struct plan_entry *entry;

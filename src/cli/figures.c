@@ -1,6 +1,6 @@
-/* The published comparison, run again: every planner of each figure under one simulator, every estimator on
- * the measured runs, and the time/cost frontier that the exact search adds. One HDF5 file of flat tables,
- * which analysis/figures.py draws; the tables on stdout put the published numbers beside ours. */
+/* Repeats the published comparison: every planner of each figure under one simulator, every estimator on the
+ * measured runs, and the time/cost frontier that the exact search adds. Writes one HDF5 file of flat tables
+ * for analysis/figures.py to draw; the tables on stdout show published numbers beside ours. */
 #include "base/clock.h"
 #include "cli/cli.h"
 #include "formats/figures_schema.h"
@@ -49,7 +49,7 @@ const struct opt_command figures_command = {
     OPT_COMMAND("figures", options, 0, 0),
 };
 
-/* What the paper shows, and the exact search. */
+/* The planners that the paper shows, and the exact search. */
 static const struct figure {
     const char *name, *planner[12];
 } figures[] = {
@@ -60,7 +60,7 @@ static const struct figure {
     {"fig11", {"galvatron", "amp", "flashflex", "metis", "dtfm", "sailor", "exact", NULL}},
     {"fig12", {"galvatron", "amp", "flashflex", "metis", "dtfm", "sailor", "exact", NULL}},
 };
-/* Rows whose frontier is drawn: figures 11 and 12 share their pool. */
+/* Rows whose frontier is drawn; figures 11 and 12 share a pool. */
 static const struct {
     const char *figure;
     int row;

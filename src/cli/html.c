@@ -7,8 +7,8 @@
 #include <stdarg.h>
 #include <string.h>
 
-/* A report as one page: styles, script and pictures are in it, nothing is loaded. All text that comes from
- * files goes through escaped(); the script sees numbers alone. */
+/* A report as one self-contained page: styles, script and pictures are inline. All text from files goes
+ * through escaped(); the script sees only numbers. */
 
 struct page {
     const struct results *r;
@@ -29,7 +29,7 @@ static void put(struct page *p, const char *fmt, ...) {
     if (n > 0) text_add(p->t, "%.*s", n < (int)sizeof line ? n : (int)sizeof line - 1, line);
 }
 
-/* As text or as the value of an attribute. */
+/* Text, or the value of an attribute. */
 static void escaped(struct page *p, const char *s) {
     for (s = text_printable(s ? s : "", p->a); *s; s++) {
         if (*s == '&')
@@ -65,7 +65,7 @@ static const char *percent(double v, struct arena *a) {
     return v == 0 ? "0" : isfinite(v) ? table_number(100 * v, 3, a) : "-";
 }
 
-/* ---- how far estimates may be off: NAN where it is not known ---- */
+/* ---- how far estimates may be off: NAN if unknown ---- */
 
 static struct cli_interval interval_of(struct page *p, const struct found_plan *f) {
     struct cli_gauge *g = p->gauge;
@@ -87,7 +87,7 @@ static void interval_facts(struct page *p, const struct found_plan *f) {
          arena_printf(p->a, "%s to %s", show_GiB(x.low_bytes, p->a), show_GiB(x.high_bytes, p->a)));
 }
 
-/* ---- a plan as a picture: stages from left to right, as high as they have GPUs ---- */
+/* ---- a plan as a picture: stages from left to right, their height the number of GPUs ---- */
 
 enum { WIDTH = 900, HEIGHT = 190, FOOT = 44, COLORS = 8 };
 
@@ -346,7 +346,7 @@ static void write_row(struct page *p, int i, bool shown) {
     put(p, "</section>\n");
 }
 
-/* All rows side by side; a click on one shows it. */
+/* One line per row; a click shows the row. */
 static void write_overview(struct page *p, int only) {
     put(p,
         "<table id=\"rows\" "
@@ -394,7 +394,7 @@ static const char style[] =
     "h2 span{font-size:.7em;padding:.15em .6em;border-radius:1em;background:#eee;vertical-align:middle}"
     ".optimal{background:#cfe8cf!important}.infeasible{background:#f6cccc!important}";
 
-/* A row of the overview shows its section; what is said of a plan is its title. */
+/* A click on a line of the overview shows the row's section; a point's title describes its plan. */
 static const char script[] =
     "const all=(q,f)=>document.querySelectorAll(q).forEach(f);"
     "const row=i=>{all('section',s=>s.hidden=s.id!=='row-'+i);"

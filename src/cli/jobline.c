@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A job on the command line is the job file that one would write for it, read by the same reader. */
+/* A job on the command line becomes the text of a job file, read by the same reader. */
 
 const char *const job_line_dtypes[] = {"fp32", "bf16", "fp16", NULL};
 const char *const job_line_runners[] = {"megatron", "torchtitan", "flagscale", NULL};
@@ -22,7 +22,7 @@ bool job_line_given(const struct job_line *l) {
 /* ---- the entries of --gpus ---- */
 
 struct entry {
-    const char *zone, *gpu; /* zone NULL: not said */
+    const char *zone, *gpu; /* zone NULL: not given */
     int count;
 };
 
@@ -56,7 +56,7 @@ static int read_gpus(const char *list, struct entry **entries, int *n, struct ar
     }
 }
 
-/* ---- a site by data sheets ---- */
+/* ---- a site from data sheets ---- */
 
 static int read_devices(struct draft *d, const struct draft_wishes *ask, const char *inputs, struct arena *a,
                         struct err *e) {
@@ -65,7 +65,7 @@ static int read_devices(struct draft *d, const struct draft_wishes *ask, const c
     return text ? draft_begin(d, ask, file, text, a, e) : -1;
 }
 
-/* Zones and types of the entries, which get our names. */
+/* Makes a site of the entries' zones and types; the entries get its names. */
 static int sheets_site(struct entry *x, int n, const char *inputs, const char **text, struct arena *a,
                        struct err *e) {
     static const struct draft_wishes ask = {.level = -1};
@@ -82,7 +82,7 @@ static int sheets_site(struct entry *x, int n, const char *inputs, const char **
                      draft_text(&d, job_line_site, &t, e)
                  ? -1
                  : 0;
-    if (rc && !strncmp(e->text, "--preset ", 9)) { /* what sailor site could be told does not help here */
+    if (rc && !strncmp(e->text, "--preset ", 9)) { /* options of sailor site do not help here */
         struct err why = *e;
         const char *map = strstr(why.text, "--map");
         int len = (int)(map ? map - why.text : (long)strlen(why.text));
@@ -97,7 +97,7 @@ static int sheets_site(struct entry *x, int n, const char *inputs, const char **
     return rc;
 }
 
-/* The zone may be left out where the site has one. */
+/* The zone may be omitted if the site has only one. */
 static int site_zones(const char *site, struct entry *x, int n, const char *inputs, struct arena *a,
                       struct err *e) {
     struct workload w;
@@ -114,9 +114,9 @@ static int site_zones(const char *site, struct entry *x, int n, const char *inpu
     return 0;
 }
 
-/* ---- another length of sequences ---- */
+/* ---- another sequence length ---- */
 
-/* The text of a model file with the architecture of another model: what the trainer is told stays. */
+/* The text of a model file with another model's architecture: what the trainer reads is unchanged. */
 static const char *with_architecture(const char *text, const char *architecture, struct arena *a) {
     cJSON *tree = cJSON_Parse(text), *own = architecture ? cJSON_Parse(architecture) : NULL;
     if (own) cJSON_ReplaceItemInObjectCaseSensitive(tree, "architecture", own);
@@ -127,7 +127,8 @@ static const char *with_architecture(const char *text, const char *architecture,
     return copy;
 }
 
-/* The model file with sequences of that length, and its name; *text stays NULL where they are the model's. */
+/* The model file with that sequence length, and its name; *text stays NULL if it is the model's own
+ * length. */
 static int model_of_length(const char *ref, int sequence, const char *inputs, const char **own,
                            const char **text, struct arena *a, struct err *e) {
     struct workload w;

@@ -3,10 +3,10 @@
 
 #include <math.h>
 
-/* Limits asked of a stored frontier. What is proven there carries over: a frontier with gap g says of every
- * plan of the space (t, c) that some point (t', c') has t' <= t / (1 - g) and c' <= c / (1 - g). A plan of
- * at most X USD is therefore no faster than 1 - g times the fastest point of at most X / (1 - g) USD; and
- * likewise for the cheapest plan at a floor. */
+/* Applies limits to a stored frontier. Its proof carries over: if the frontier has gap g, then for every plan
+ * (t, c) in the space some point (t', c') has t' <= t / (1 - g) and c' <= c / (1 - g). So no plan of at most
+ * X USD is faster than 1 - g times the fastest point of at most X / (1 - g) USD; likewise for the cheapest
+ * plan above a floor. */
 
 static bool by_cost(const struct limits *l) { return !(l->max_usd < INFINITY); }
 
@@ -16,15 +16,15 @@ static bool meets(const struct limits *l, const struct found_plan *f) {
     return f->est.cost_usd <= l->max_usd && 1 / time_of(f) >= l->min_per_s;
 }
 
-/* The same with `slack` of either: could a plan that meets the limits be left out because of this one? */
+/* The same with `slack` in both: could this plan stand for one that meets the limits but was left out? */
 static bool stands_for_some(const struct limits *l, const struct found_plan *f, double slack) {
     return f->est.cost_usd * slack <= l->max_usd && 1 / (time_of(f) * slack) >= l->min_per_s;
 }
 
-/* The least of what the limits leave: of all plans of the space, INFINITY where none is left. */
+/* A lower bound on all plans in the space that meet the limits; INFINITY if none can. */
 static double bound_within(const struct row_result *row, const struct limits *l) {
     double slack = 1 - row->gap, least = INFINITY;
-    if (!(slack > 0)) return by_cost(l) ? 0 : row->lower_bound; /* nothing is known but the row's bound */
+    if (!(slack > 0)) return by_cost(l) ? 0 : row->lower_bound; /* only the row's bound is known */
     for (int k = 0; k < row->n_frontier; k++) {
         const struct found_plan *f = &row->frontier[k];
         if (!stands_for_some(l, f, slack)) continue;
@@ -77,7 +77,7 @@ int limits_answer(const char *path, const struct results *r, struct limits *l, s
                        "%s: holds no frontier, its objective is %s; expected a file that sailor plan "
                        "--objective frontier wrote",
                        path, objective_name[r->objective]);
-    /* beyond the limits of its job nothing is in the file */
+    /* the file has nothing beyond its job's own limits */
     l->max_usd = fmin(l->max_usd, r->job->max_usd_per_iteration);
     l->min_per_s = fmax(l->min_per_s, r->job->min_iterations_per_s);
     *out = *r;

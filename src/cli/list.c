@@ -10,8 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* What there is to plan with. Every list is a table of text and numbers, collected once and printed for
- * people or for programs. */
+/* Lists what there is to plan with. Every list is a table of text and numbers, collected once and printed for
+ * people or programs. */
 
 static struct {
     const char *inputs;
@@ -34,7 +34,7 @@ const struct opt_command list_command = {
     OPT_COMMAND("list", options, 1, 1),
 };
 
-/* ---- a listing: rows of cells with names, as a table or as JSON lines ---- */
+/* ---- a listing: rows of named cells, printed as a table or as JSON lines ---- */
 
 struct listing {
     struct table *table;
@@ -79,7 +79,7 @@ static void finish(const struct listing *l) {
     if (!o.json) table_print(l->table, stdout);
 }
 
-/* "1 2 4" of n numbers. */
+/* n numbers as "1 2 4". */
 static const char *join(const int *v, int n, struct arena *a) {
     const char *s = "";
     for (int i = 0; i < n; i++) s = arena_printf(a, "%s%s%d", s, i ? " " : "", v[i]);
@@ -157,7 +157,7 @@ static int gpu_rows(const struct site *s, struct listing *l) {
     return 0;
 }
 
-/* Types that every site may name, and a job without a site: those with a data sheet. */
+/* Types with a data sheet, which any site, and a job without a site, may name. */
 static int sheet_rows(const char *dir, struct listing *l, struct arena *a, struct err *e) {
     struct device_entry *known;
     int n;
@@ -215,7 +215,7 @@ static void profile_row(const struct profile *p, struct listing *l) {
     end(l);
 }
 
-/* A profile belongs to a model; which GPU types there are, the sites say. */
+/* Profiles belong to models; the GPU types come from the sites. */
 static int list_profiles(const char *dir, struct arena *a, struct err *e) {
     struct listing l = listing_new("<model|<gpu|<dtype|<microbatches|<tensor parallel", a);
     const char **model, **site;

@@ -15,9 +15,9 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The only command that may run on several ranks. Every rank does the same things in the same order; what can
- * go wrong on one rank alone (reading, writing) is followed by mpx_agree(), so that all of them leave with
- * the same status. */
+/* The only command that may run on several ranks. All ranks do the same things in the same order; whatever
+ * can fail on one rank alone (reading, writing) is followed by mpx_agree(), so that all leave with the same
+ * status. */
 
 struct plan_arguments plan_arguments;
 #define o plan_arguments /* as in every command */
@@ -70,10 +70,10 @@ const struct opt_command plan_command = {
     .about = "Find the best plan for every GPU pool of a job and prove it. The answer does not depend on the "
              "number of ranks or "
              "threads.",
-    OPT_COMMAND("plan", options, 0, 1), /* --resume knows its job */
+    OPT_COMMAND("plan", options, 0, 1), /* with --resume the job is known */
 };
 
-/* What stands after the options in the help. */
+/* The text after the options in the help. */
 static const char *details(struct arena *a) {
     const char *list = "";
     for (int i = 0; planners[i]; i++)
@@ -129,10 +129,10 @@ static void catch_signals(void) {
     for (size_t i = 0; i < sizeof which / sizeof *which; i++) sigaction(which[i], &act, NULL);
     struct sigaction was;
     if (!sigaction(SIGHUP, NULL, &was) && was.sa_handler != SIG_IGN)
-        sigaction(SIGHUP, &act, NULL); /* nohup */
+        sigaction(SIGHUP, &act, NULL); /* not under nohup */
 }
 
-/* ---- what the search calls while it runs ---- */
+/* ---- callbacks of the search ---- */
 
 enum { CHECKPOINT_S = 2, PROGRESS_S = 1 };
 
@@ -143,7 +143,7 @@ struct session {
     const struct plan_mode *mode;
     struct warm warm;
     struct cli_gauge gauge; /* on rank 0 */
-    const char *path;       /* file of results, NULL = none */
+    const char *path;       /* result file, NULL = none */
     double started_s, wall_before_s, checkpoint_s, progress_s;
     double rate_at_s, rate_plans; /* the last progress line's time and plans, for plans/s */
     int row;
@@ -195,7 +195,7 @@ static const struct planner *planner(void) { return planners[o.planner]; }
 
 static bool can(enum planner_can bit) { return planner()->can & bit; }
 
-/* "metis, aceso or dtfm": who has this bit. */
+/* "metis, aceso or dtfm": the planners with this bit. */
 static const char *who_can(enum planner_can bit, struct arena *a) {
     const char *text = "", *last = NULL;
     for (int i = 0; planners[i]; i++) {
@@ -206,7 +206,7 @@ static const char *who_can(enum planner_can bit, struct arena *a) {
     return *text ? arena_printf(a, "%s or %s", text, last) : last;
 }
 
-/* Options that the planner does not heed are refused. */
+/* Refuses options that the planner does not support. */
 static int check_options(struct arena *a, struct err *e) {
     const struct {
         const char *name;
@@ -228,7 +228,7 @@ static int check_options(struct arena *a, struct err *e) {
     return 0;
 }
 
-/* Do some nodes of the pool have another size than the nodes of their type? */
+/* Does the pool have nodes that differ in size from the usual nodes of their type? */
 static bool mixed_nodes(const struct pool *p, const struct site *s) {
     for (int k = 0; k < s->n_zone * s->n_gpu && p->nodes; k++) {
         struct nodes usual = nodes_of(p->count[k], s->gpu[k % s->n_gpu].gpus_per_node);
@@ -237,7 +237,7 @@ static bool mixed_nodes(const struct pool *p, const struct site *s) {
     return false;
 }
 
-/* An option that makes of the model what its file does not describe, or NULL. */
+/* An option that departs from the model file, or NULL. */
 static const char *chosen_option(const struct workload *w) {
     bool recompute = w->options.recompute != RECOMPUTE_NONE, sequence = w->options.sequence_parallel;
     if (!w->n_variant && !w->altered) return NULL;
@@ -248,7 +248,7 @@ static const char *chosen_option(const struct workload *w) {
     return recompute ? "recompute" : sequence ? "sequence_parallel" : "zero";
 }
 
-/* What a job may ask of the site and of the planner. */
+/* Checks what a job may ask of the site and the planner. */
 static int check_job(const struct job *j, const char *path, struct arena *a, struct err *e) {
     const struct site *site = j->workload.site;
     for (int i = 0; i < j->n_pool; i++)
@@ -303,8 +303,7 @@ static int differs(const char *what, const char *there, const char *here, struct
                    o.resume, what, there, here);
 }
 
-/* A search is continued with the options that it was started with (time limit, ranks and threads may change).
- */
+/* A search must be resumed with the options it was started with; time limit, ranks and threads may change. */
 static int same_options(const struct results *before, const struct results *now, struct err *e) {
     char there[16], here[16];
     snprintf(there, sizeof there, "%d", before->top_k);
@@ -357,7 +356,7 @@ static bool is_plan(const cJSON *x) {
     return format && !strncmp(format, "sailor-plan/", 12);
 }
 
-/* A file of plans is called what it is: its keys alone would only be unknown ones. */
+/* If the file holds plans, say so: errors about unknown keys would not help. */
 static int not_a_job(const char *path, const char *text, struct err *e) {
     cJSON *tree = cJSON_Parse(text);
     const char *where = is_plan(tree)                                 ? "/format"
@@ -390,7 +389,7 @@ static char *read_job(const char *path, size_t *size, struct arena *a, struct er
     return NULL;
 }
 
-/* Rank 0 reads, everyone parses the same bytes: of the file `path`, unless they are `stored`. */
+/* Rank 0 reads the file, all ranks parse the same bytes; `stored`, if given, replaces the file's text. */
 static int load_job(struct session *s, const char *path, const char *stored, struct arena *a, struct err *e) {
     size_t size = 0;
     const char *text = stored                    ? stored
@@ -418,7 +417,7 @@ struct earlier {
     const char *job; /* its inputs */
 };
 
-/* Options that are not given are those of the file. */
+/* Options not given are taken from the file. */
 static int read_earlier(struct session *s, struct earlier *f, struct err *e) {
     struct results r;
     f->bytes = mpx_read(&s->mpi, file_read_bytes, o.resume, &f->size, &f->arena, e);
@@ -444,7 +443,7 @@ static int continue_earlier(struct session *s, const struct earlier *f, struct a
     int rc = results_parse(o.resume, f->bytes, f->size, &s->job, &before, a, e);
     if (mpx_agree(&s->mpi, rc, e) || same_options(&before, &s->results, e)) return -1;
     s->results.row = before.row;
-    for (int i = 0; i < before.n_row; i++) /* stopped before its first round: it begins anew */
+    for (int i = 0; i < before.n_row; i++) /* stopped before its first round: start over */
         if (!before.row[i].n_unit && !finished(&before.row[i]))
             before.row[i] = (struct row_result){.status = ROW_TODO, .search_s = before.row[i].search_s};
     s->results.started_utc = before.started_utc;
@@ -453,7 +452,7 @@ static int continue_earlier(struct session *s, const struct earlier *f, struct a
     return 0;
 }
 
-/* Plans to begin with, on every rank. */
+/* Plans to start from, on every rank. */
 static int read_warm(struct session *s, struct arena *a, struct err *e) {
     struct results old;
     size_t size;
@@ -466,7 +465,7 @@ static int read_warm(struct session *s, struct arena *a, struct err *e) {
     return 0;
 }
 
-/* No file that was read is replaced, but for those that the results go on from. */
+/* Refuses to replace any file that was read, except the one being resumed. */
 static int spare_inputs(const struct session *s, struct err *e) {
     const char *own = o.warm && s->path && file_same(s->path, o.warm) ? o.warm : o.resume;
     return mpx_agree(&s->mpi, s->mpi.rank == 0 ? file_spare_read(s->path, own, e) : 0, e);
@@ -485,7 +484,7 @@ static int open_output(struct session *s, const char *job_path, struct err *e) {
     return mpx_agree(&s->mpi, rc, e) ? -1 : spare_inputs(s, e);
 }
 
-/* How far estimates may be off; with --risk every rank plans in a world where they are. */
+/* How far estimates may be off; with --risk every rank plans as if they were. */
 static int take_risk(struct session *s, struct arena *a, struct err *e) {
     struct cli_gauge *g = &s->gauge;
     struct workload *w = &s->job.workload;
@@ -528,7 +527,7 @@ static void show(struct session *s, int i, struct arena *a) {
         show_row(&s->results, i, &s->gauge, stdout);
 }
 
-/* What the planner reads beyond the job, on the ranks that solve. */
+/* Loads what the planner needs beyond the job, on the ranks that solve. */
 static int load_extra(const struct session *s, const void **extra, struct arena *a, struct err *e) {
     const struct planner *pl = planner();
     int rc = 0;
@@ -539,7 +538,7 @@ static int load_extra(const struct session *s, const void **extra, struct arena 
     return mpx_agree(&s->mpi, rc, e);
 }
 
-/* Row i on every rank that the planner has a use for. 1 on all of them = stopped early. */
+/* Solves row i on every rank that the planner can use. 1 on all of them = stopped early. */
 static int solve_row(struct session *s, int i, const void *extra, struct arena *a, struct err *e) {
     const struct planner *pl = planner();
     struct row_result *row = &s->results.row[i];
@@ -565,13 +564,13 @@ static int solve_row(struct session *s, int i, const void *extra, struct arena *
     return mpx_agree(&s->mpi, rc < 0 ? -1 : 0, e) ? -1 : mpx_same_int(&s->mpi, rc);
 }
 
-/* A row that earlier answers cover needs no search. Where it was begun it is continued. */
+/* A row covered by earlier answers needs no search, unless its own search was begun: that continues. */
 static bool answer_known(struct session *s, int i, struct arena *a) {
     struct row_result *row = &s->results.row[i];
     return can(CAN_WARM) && !row->n_unit && warm_answers(&s->warm, &s->job, i, o.gap, row, a);
 }
 
-/* All rows that are not finished. 1 = stopped early. */
+/* Solves all unfinished rows. 1 = stopped early. */
 static int run_rows(struct session *s, struct arena *a, struct err *e) {
     const void *extra = NULL;
     if (load_extra(s, &extra, a, e) || spare_inputs(s, e)) return -1;
@@ -606,8 +605,7 @@ static void say_stopped(const struct session *s, struct arena *a) {
         fprintf(stderr, "; without -o this cannot be continued\n");
 }
 
-/* If no row has a plan: EXIT_NOPLAN with the reason, or EXIT_STOPPED where the search gave up before it knew.
- */
+/* If no row has a plan: EXIT_NOPLAN with the reason, or EXIT_STOPPED if the search gave up undecided. */
 static int check_any_plan(const struct session *s, const char *job_path, struct err *e) {
     for (int i = 0; i < s->job.n_pool; i++)
         if (show_best(&s->results.row[i])) return 0;
@@ -619,7 +617,7 @@ static int check_any_plan(const struct session *s, const char *job_path, struct 
                    why);
 }
 
-/* What neither the command line nor a file to be resumed says. */
+/* Options set neither on the command line nor in the file being resumed. */
 static void default_options(void) {
     if (o.gap < 0) o.gap = 0.01;
     if (!o.top) o.top = 1;
@@ -658,7 +656,7 @@ static int plan(struct session *s, int argc, char **argv, const char *job_path, 
     if (m->rank == 0 && !o.json && !s->mode->end) show_rows(&s->results, &s->gauge, stdout);
     if (s->path && rewrite && mpx_agree(m, m->rank == 0 ? store(s, rc == 0, e) : 0, e)) return -1;
     if (m->rank == 0 && s->mode->end) s->mode->end(s->mode->ctx, &s->results, &s->gauge, a);
-    if (rc == 0) /* rank 0 is sure to have the rows */
+    if (rc == 0) /* only rank 0 is sure to have the rows */
         return mpx_agree(m, m->rank == 0 ? check_any_plan(s, job_path, e) : 0, e);
     if (m->rank == 0) say_stopped(s, a);
     e->code = EXIT_STOPPED;
@@ -673,7 +671,7 @@ int plan_main(const struct plan_mode *mode, int argc, char **argv) {
     const char **file;
     int n, status;
     for (int i = 0; i < OBJECTIVE_N; i++) objectives[i] = objective_name[i];
-    /* of a frontier no plan is the best, so rows cannot be compared */
+    /* a frontier has no best plan, so its rows cannot be compared */
     for (int i = 0; i < OBJECTIVE_FRONTIER; i++) objectives_of_rows[i] = objective_name[i];
     struct opt_command command = *mode->command;
     for (int i = 0; i < command.n_opt; i++) {
@@ -705,7 +703,7 @@ int plan_main(const struct plan_mode *mode, int argc, char **argv) {
     cli_estimator_free(&s.gauge.by);
     if (rc) status = e.code;
     if (rc < 0 && s.mpi.rank == 0) program_fail(&command, &e);
-    /* Under srun --kill-on-bad-exit the first rank to leave with 75 takes the others along: nothing may come
+    /* Under srun --kill-on-bad-exit, the first rank to leave with 75 takes down the others: nothing may come
      * after this. */
     fflush(stdout);
     if (status == EXIT_STOPPED && s.mpi.comm) mpx_leave(&s.mpi, status);

@@ -8,19 +8,19 @@ enum { PASSES_MAX = 1000000 };
 
 static long long ns(double s) { return llround(1e9 * s); }
 
-/* One stage: its slowest replica, in the order in which it works. */
+/* One stage: the work of its slowest replica, in order. */
 struct line {
     struct text *out;
     const struct events_played *x;
-    int stage, rank; /* its first rank is its track */
+    int stage, rank; /* the stage's first rank, which is its track */
     long long done_ns;
     int in_flight;
 };
 
-/* From where the last span ended; what lies between is waiting for other stages. */
+/* Adds a span; the gap since the last one is time spent waiting for other stages. */
 static void put(struct line *l, enum phase phase, int item, double from_s, double to_s) {
     struct timeline_at wait = {l->stage, l->rank, PHASE_WAIT, -1}, own = {l->stage, l->rank, phase, item};
-    long long from_ns = ns(from_s) > l->done_ns ? ns(from_s) : l->done_ns; /* rounded differently */
+    long long from_ns = ns(from_s) > l->done_ns ? ns(from_s) : l->done_ns; /* rounding may differ */
     timeline_span(l->out, &wait, l->done_ns, from_ns);
     timeline_span(l->out, &own, from_ns, ns(to_s));
     l->done_ns = ns(to_s);

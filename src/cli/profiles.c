@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-/* GPU types with a profile, of those that `used` counts (NULL: of all): does the type at g belong to them? */
+/* Does GPU type g have a profile, and does `used` count any of its GPUs (NULL: all types are used)? */
 static bool in_use(const struct workload *w, const int *used, int g) {
     const struct site *s = w->site;
     if (!w->profile || !w->profile[g]) return false;
@@ -23,7 +23,7 @@ cJSON *cli_profiles_json(const struct workload *w, const int *used) {
     return o;
 }
 
-/* Is a stored profile for the options of this plan? */
+/* Was this stored profile made for the plan's options? */
 static bool for_options(const cJSON *profile, const struct plan_options *o) {
     const char *mode = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(profile, "recompute"));
     bool sequence = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(profile, "sequence_parallel"));
@@ -35,7 +35,7 @@ cJSON *cli_stored_profiles_json(const char *inputs_json, const struct plan_optio
     struct err e;
     cJSON *o = cJSON_CreateObject(), *tree = json_parse("inputs", inputs_json, strlen(inputs_json), &e);
     const cJSON *x, *list = cJSON_GetObjectItemCaseSensitive(tree, "profiles");
-    for (int exact = 1; exact >= 0; exact--) /* what was stored for others is what these were made from */
+    for (int exact = 1; exact >= 0; exact--) /* this plan's may be made from those for other options */
         cJSON_ArrayForEach(x, list) {
             const char *gpu = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(x, "gpu"));
             bool estimated = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(x, "estimated"));
@@ -47,7 +47,7 @@ cJSON *cli_stored_profiles_json(const char *inputs_json, const struct plan_optio
     return o;
 }
 
-/* Does a profile serve that was not measured so? */
+/* Is any profile of this type estimated? */
 static bool estimated_somewhere(const struct workload *w, const int *used, int g) {
     if (in_use(w, used, g) && w->profile[g]->estimated) return true;
     for (int v = 0; v < w->n_variant; v++)

@@ -1,4 +1,4 @@
-/* What is not an error, but worth knowing before a plan is trusted: one line each on stderr. */
+/* Remarks: not errors, but worth knowing before trusting a plan. One line each on stderr. */
 #include "base/text.h"
 #include "cli/cli.h"
 
@@ -27,8 +27,8 @@ static bool offered(const struct job *job, int gpu) {
     return false;
 }
 
-/* Times of a profile that does not say its element type are taken as they are; of fp32, the default, that is
- * what one expects. */
+/* Times in a profile without an element type are taken as they are; for fp32, the default, that needs no
+ * remark. */
 static void remark_dtype(const struct workload *w, int gpu, const char *where) {
     if (w->element_bytes == 4 || !w->profile[gpu] || w->profile[gpu]->dtype) return;
     remark("%s: the profile of %s on %s has no \"dtype\": its times are taken to be measured in %s", where,
@@ -78,7 +78,7 @@ static void remark_links(const struct job *job, const char *path) {
            more);
 }
 
-/* Without a link to its own kind a type can only be used by replicas that lie alone in their stage. */
+/* Without a link to itself, a type can only serve stages of one replica. */
 static void remark_own_links(const struct job *job) {
     const struct site *s = job->workload.site;
     for (int k = 0; k < s->n_zone * s->n_gpu; k++) {
@@ -95,7 +95,7 @@ void remark_site(const struct site *s) {
     if (s->note) remark("%s", s->note);
 }
 
-/* One unknown price makes a whole cost unknown: said where it is that of egress, and the GPUs have theirs. */
+/* One unknown price makes the whole cost unknown; point it out if only the egress price is missing. */
 static void remark_egress(const struct job *job) {
     const struct site *s = job->workload.site;
     for (int row = 0; row < job->n_pool; row++) {
@@ -126,7 +126,7 @@ void remark_job(const struct job *job, const char *path) {
     remark_egress(job);
 }
 
-/* In the last round of microbatches some replicas have nothing to do. */
+/* In the last round of microbatches, some replicas are idle. */
 static void remark_batch(const struct plan *p, int row) {
     long round = 0;
     for (int i = 0; i < p->n_pipeline; i++)

@@ -8,7 +8,7 @@
 #include <math.h>
 #include <string.h>
 
-/* sailor replan: the rows of a job in their order, as what is available over time. */
+/* sailor replan: the rows of a job, in order, are the GPUs available over time. */
 
 static struct { double hysteresis, horizon_s, move_s; } p;
 
@@ -44,15 +44,15 @@ static const char *const action_name[] = {"none", "start", "same", "stay", "move
 
 struct step {
     enum action action;
-    double gain; /* of the row's best plan over the one before, NAN where that does not fit */
+    double gain; /* of the row's best plan over the one before; NAN if the latter no longer fits */
     struct moves moves;
 };
 
 struct trace {
     bool running;
-    struct found_plan now; /* the plan that runs, with `running` */
+    struct found_plan now; /* the running plan, if `running` */
     struct step *step;     /* [n_pool] */
-    const char *zone;      /* of all GPUs, or NULL */
+    const char *zone;      /* the only zone, or NULL */
     struct table *table;
 };
 
@@ -63,21 +63,20 @@ static double gain_of(enum objective objective, const struct estimate *best, con
     return best->cost_usd == now->cost_usd ? 0 : 1 - best->cost_usd / now->cost_usd;
 }
 
-/* More than rounding, and than is asked for: by the objective, or, where that is the same, by the other one.
- */
+/* Is the gain above rounding and the hysteresis? By the objective or, if that is equal, by the other one. */
 static bool gains(const struct results *r, const struct estimate *best, const struct estimate *now) {
     enum objective other = r->objective == OBJECTIVE_COST ? OBJECTIVE_THROUGHPUT : OBJECTIVE_COST;
     double least = fmax(p.hysteresis, PROOF_SLACK), gain = gain_of(r->objective, best, now);
     return gain > least || (fabs(gain) <= PROOF_SLACK && gain_of(other, best, now) > least);
 }
 
-/* Seconds from row i to the next, NAN where the trace does not tell. */
+/* Seconds from row i to the next, NAN if the trace does not say. */
 static double lasts_s(const struct job *job, int i) {
     return i + 1 < job->n_pool ? job->pool[i + 1].time_s - job->pool[i].time_s : NAN;
 }
 
-/* In the time that the pool lasts: more iterations, or the iterations of the running plan for less money, the
- * rent of the move included. A pool that lasts nobody knows how long is worth a move. */
+/* While the pool lasts, does moving give more iterations, or the running plan's iterations for less money
+ * including the rent during the move? If nobody knows how long the pool lasts, moving pays. */
 static bool move_pays(const struct results *r, int i, const struct estimate *best,
                       const struct estimate *now) {
     double lasts = p.horizon_s > 0 ? p.horizon_s : lasts_s(r->job, i);
@@ -92,7 +91,7 @@ static bool same_plan(const struct plan *a, const struct plan *b) {
     return a->micro_batch_size == b->micro_batch_size && plan_compare(a, b) == 0;
 }
 
-/* The running plan stands for the best one; what is proven stays. */
+/* Replaces the best plan with the running one; the proven bound stays. */
 static void keep_running(struct row_result *row, const struct trace *t, enum objective objective, double gain,
                          struct arena *a) {
     double value = objective == OBJECTIVE_COST ? t->now.est.cost_usd : t->now.est.iteration_time_s;
@@ -137,7 +136,7 @@ static void answered(void *ctx, struct results *r, int i, struct arena *a) {
     t->running = true;
 }
 
-/* ---- what is told ------------------------------------------------------------------- */
+/* ---- output ------------------------------------------------------------------- */
 
 static const char *derive(void *ctx, const struct job *job, const char *text, const char *path,
                           struct arena *a, struct err *e) {
@@ -208,7 +207,7 @@ static void show(void *ctx, const struct results *r, int i, struct cli_gauge *ga
     table_cell(t->table, "%s", f ? table_number(100 * r->row[i].gap, 3, a) : "-");
 }
 
-/* Iterations while the trace lasts, less the time of the moves. */
+/* Iterations during the trace, not counting the time of the moves. */
 static double iterations_done(const struct trace *t, const struct results *r) {
     double sum = 0;
     for (int i = 0; i < r->n_row; i++) {

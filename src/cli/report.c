@@ -62,12 +62,12 @@ static void show_head(const char *path, const struct results *r, const char *lim
     putchar('\n');
 }
 
-/* What the tables of the file leave out of the model, from the inputs that it keeps. */
+/* Completes the model: the inputs stored in the file have what its tables leave out. */
 static void complete_model(struct results *r, struct cli_gauge *g, struct arena *a) {
     struct job stored, *job = ARENA_NEW(a, struct job);
     struct model *m = ARENA_NEW(a, struct model);
     struct err none;
-    if (job_from_json(r->inputs_json, &stored, a, &none)) return; /* of another version */
+    if (job_from_json(r->inputs_json, &stored, a, &none)) return; /* from another version */
     *job = *r->job;
     *m = *job->workload.model;
     m->flops = stored.workload.model->flops;
@@ -93,7 +93,7 @@ static void show(const struct results *r, int i, struct cli_gauge *gauge) {
     json_line(row, stdout);
 }
 
-/* Error: none of the rows that were asked for has a plan within the limits. */
+/* It is an error if none of the rows asked for has a plan within the limits. */
 static int check_within(const char *path, const struct results *r, struct err *e) {
     const char *why = NULL;
     int code = EXIT_NOPLAN;

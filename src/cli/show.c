@@ -31,7 +31,7 @@ const char *show_only_zone(const struct job *job) {
             if (zone >= 0 && zone != k / s->n_gpu) return NULL;
             zone = k / s->n_gpu;
         }
-    return zone < 0 || strchr(s->zone[zone], '|') ? NULL : s->zone[zone]; /* a bar would end the heading */
+    return zone < 0 || strchr(s->zone[zone], '|') ? NULL : s->zone[zone]; /* '|' would end the heading */
 }
 
 const char *show_without_zone(const char *text, const char *zone, struct arena *a) {
@@ -54,7 +54,7 @@ const char *show_percent(double v, struct arena *a) { return isnan(v) ? "-" : ar
 
 static double iterations(const struct job *job) { return job_iterations(job, job->workload.model); }
 
-/* What is not none, 0 and false, behind `before`: ", recompute full, zero 1"; "" if nothing. */
+/* Options other than none, 0 and false, after `before`: ", recompute full, zero 1"; "" if none. */
 static const char *show_options(const struct plan_options *o, const char *before, struct arena *a) {
     const char *text = "";
     if (o->recompute != RECOMPUTE_NONE)
@@ -64,13 +64,13 @@ static const char *show_options(const struct plan_options *o, const char *before
     return text;
 }
 
-/* Were the rows proven, or proposed by a planner with estimates of its own? */
+/* Does the planner prove its rows, or only propose plans by its own estimates? */
 static bool proven(const struct results *r) {
     const struct planner *pl = planner_find(r->planner);
     return pl && pl->can & CAN_PROVE;
 }
 
-/* What the plan is up against; NULL: not known. */
+/* What limits the plan; NULL: unknown. */
 static const char *binding_of(const struct results *r, int i, const struct found_plan *f,
                               const struct cli_use *u, struct cli_gauge *g, struct arena *a) {
     struct plan_entry entry = {.plan = f->plan, .workload = &g->expected};
@@ -82,7 +82,7 @@ static struct cli_interval interval_of(struct cli_gauge *g, const struct found_p
     return cli_interval_of(&g->doubt, &g->by, &g->expected, f->plan);
 }
 
-/* Without the caution of --risk. */
+/* The time without the margin of --risk. */
 static double expected_s(struct cli_gauge *g, const struct found_plan *f) {
     return g->expected.profile ? cli_time_in(&g->expected, &g->by, &g->expected, f->plan) : NAN;
 }
@@ -174,8 +174,8 @@ void show_row_json(const struct results *r, int i, struct cli_gauge *gauge, FILE
 
 /* ---- tables ---- */
 
-/* Blocks of a stage, counted from 0, with E for the embedding before and H for the head behind them: "E
- * 0-11", "12-23 H". */
+/* Blocks of a stage, from 0, with E for the embedding before and H for the head after them: "E 0-11", "12-23
+ * H". */
 static const char *blocks_of(const struct stage *st, const struct model *m, struct arena *a) {
     int first = st->first > 1 ? st->first - 1 : 0, end = st->end - 1 < m->n_block ? st->end - 1 : m->n_block;
     const char *text = st->first == 0 ? "E" : "";
@@ -206,7 +206,7 @@ void show_stages(const struct plan *p, const struct estimate *est, const struct 
             int fullest = show_memory_at(st, e, s);
             for (int g = 0; g < st->n_group; g++) {
                 const struct replicas *q = &st->group[g];
-                bool head = g == 0; /* figures of the stage stand beside its first kind of replica */
+                bool head = g == 0; /* the stage's figures go beside its first kind of replica */
                 if (p->n_pipeline > 1) head ? table_cell(t, "%d", i) : table_cell(t, "%s", "");
                 head ? table_cell(t, "%d", k) : table_cell(t, "%s", "");
                 head ? table_cell(t, "%d-%d", st->first, st->end - 1) : table_cell(t, "%s", "");

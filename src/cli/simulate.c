@@ -52,7 +52,7 @@ const struct opt_command simulate_command = {
     OPT_COMMAND("simulate", options, 1, 1 << 20),
 };
 
-/* GPUs that exist, as a pool: what the site does not state is not limited. */
+/* Checks the plan against the GPUs that exist; a type whose number the site does not state is unlimited. */
 static int check_site(const struct plan_entry *x, struct arena *a, struct err *e) {
     const struct site *s = x->workload->site;
     int n = s->n_zone * s->n_gpu, *pool = ARENA_ARRAY(a, int, n);
@@ -68,7 +68,7 @@ static int check_job(const struct plan_entry *x, const struct job *job, struct e
     return plan_check_pool(x->plan, there, job->pool[o.row].count, job->pool[o.row].nodes, x->where, e);
 }
 
-/* Its own name, or where it is: "plan.json" if it is the whole file, "plans.json: /plans/2" in a list. */
+/* The plan's name, or its place: "plan.json" if it is the whole file, "plans.json: /plans/2" in a list. */
 static const char *name_of(const struct plan_entry *x, struct arena *a) {
     size_t n = strlen(x->where);
     if (x->plan->name) return x->plan->name;
@@ -117,7 +117,7 @@ static void add_row(struct table *t, const struct plan_entry *x, const struct es
 struct session {
     struct cli_estimator by;
     struct cli_doubt doubt;
-    struct workload *at_risk; /* of --risk, or NULL */
+    struct workload *at_risk; /* with --risk, else NULL */
     const struct site *site;
     const struct profile *const *profile;
     struct arena arena;
@@ -134,7 +134,7 @@ static int doubt_for(struct session *s, const struct workload *w, struct err *e)
     return o.risk > 0 && !s->at_risk ? -1 : 0;
 }
 
-/* The plan in the world of --risk. */
+/* The plan, with the site and profiles of --risk. */
 static struct plan_entry entry_at_risk(const struct session *s, const struct plan_entry *x,
                                        struct workload *w) {
     struct plan_entry then = *x;
@@ -168,8 +168,7 @@ static void show_doubt(struct session *s, const struct plan_entry *x, struct are
     if (text || o.risk > 0) putchar('\n');
 }
 
-/* Estimates one plan and prints it: an object, or tables and a row of t. `alone`: no other plan is asked for.
- */
+/* Estimates one plan and prints it: an object, or tables and a row of t. `alone`: it is the only plan. */
 static int one_plan(const struct plan_entry *expected, const struct job *job, bool alone, struct session *s,
                     struct table *t, struct err *e) {
     struct arena a = {0};
@@ -205,14 +204,14 @@ static int one_plan(const struct plan_entry *expected, const struct job *job, bo
     return rc;
 }
 
-/* Its place among the choices: behind the others. */
+/* The index of "events" among the choices: after the others. */
 static int events_index(void) {
     int n = 0;
     while (cli_estimators(true)[n]) n++;
     return n;
 }
 
-/* What the options ask of the estimator, and of the file to be written. */
+/* Checks the options against the estimator and the file to be written. */
 static int check_options(const char **file, int n_file, struct err *e) {
     if (o.estimator < 0) o.estimator = o.trace ? events_index() : ESTIMATOR_NATIVE;
     const char *name = cli_estimator_name(o.estimator);
@@ -263,7 +262,7 @@ static int simulate_all(const char **file, int n_file, struct arena *a, struct e
     return rc;
 }
 
-/* Who reads one object per plan finds there, too, why a plan has none. */
+/* With --json, print errors too as an object, for readers of one object per plan. */
 static int simulate(const char **file, int n_file, struct arena *a, struct err *e) {
     if (!simulate_all(file, n_file, a, e)) return 0;
     if (!o.json || e->code != EXIT_INPUT) return -1;
@@ -274,7 +273,7 @@ static int simulate(const char **file, int n_file, struct arena *a, struct err *
 }
 
 int cmd_simulate(int argc, char **argv) {
-    static const char *choices[64]; /* of cli_estimators(), and behind them: */
+    static const char *choices[64]; /* cli_estimators(), then "events" */
     int n = 0;
     for (const char *const *name = cli_estimators(true); *name; name++) choices[n++] = *name;
     choices[n] = cli_events;

@@ -88,7 +88,7 @@ const struct opt_command site_command = {
     OPT_COMMAND("site", options, 0, 0),
 };
 
-/* What a command prints. NULL with *e set. */
+/* The output of a command. NULL with *e set. */
 static const char *output_of(const char *command, struct arena *a, struct err *e) {
     FILE *p = popen(arena_printf(a, "%s 2>&1", command), "r");
     struct text t = {0};
@@ -115,7 +115,7 @@ static int read_file(struct draft *d, reader read, const char *path, struct aren
     return !path ? 0 : text ? read(d, path, text_after_mark(text), e) : -1;
 }
 
-/* A file, or what a command says. */
+/* Reads a file, or the output of a command. */
 static int read_slurm(struct draft *d, reader read, const char *path, const char *command, struct arena *a,
                       struct err *e) {
     if (!path || *path) return read_file(d, read, path, a, e);
@@ -144,7 +144,7 @@ static const char *stem(const char *path, struct arena *a) {
     return arena_printf(a, "%.*s", (int)n, base);
 }
 
-/* The text of the site, and everything worth saying. */
+/* Writes the text of the site, and notes everything worth saying. */
 static int make(struct draft *d, struct text *t, struct arena *a, struct err *e) {
     struct workload w = {0};
     const char *old = NULL, *dir = inputs_dir(o.inputs, a, e);
@@ -170,7 +170,7 @@ static int site(const char **file, int n, struct arena *a, struct err *e) {
     if (o.topology && !o.slurm)
         return err_set(e, EXIT_INPUT, "site: --topology groups the nodes of --slurm; expected --slurm, too");
     const char *in[] = {o.slurm, o.topology, o.nccl_tests, o.nccl_topology, o.skypilot, o.gpuhunt};
-    for (size_t i = 0; i < sizeof in / sizeof *in; i++) /* --merge may be replaced: it is what is edited */
+    for (size_t i = 0; i < sizeof in / sizeof *in; i++) /* --merge may be replaced: that edits it */
         if (file_spare(o.output, in[i], e)) return -1;
     if (o.output && file_can_create(o.output, o.force, "use -f to overwrite it", e)) return -1;
     int rc = make(&d, &t, a, e);

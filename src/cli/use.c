@@ -9,7 +9,7 @@
 
 #include <math.h>
 
-/* fp32 multiplies in tf32 where a device has it; of 16 bit it is bf16, or fp16 where there is no bf16. */
+/* fp32 multiplies in tf32 if the device has it, 16-bit types in bf16 or, without bf16, in fp16. */
 static int peak_of(const char *devices, const char *gpu, int element_bytes, double *peak, struct err *e) {
     const char *first = element_bytes == 4 ? "tf32" : "bf16";
     if (devices_peak("devices.json", devices, NULL, gpu, first, peak, e)) return -1;

@@ -37,7 +37,7 @@ const struct opt_command validate_command = {
     OPT_COMMAND("validate", options, 1, 1 << 20),
 };
 
-/* Errors in percent of what was measured; NAN where nothing was. */
+/* Errors in percent of the measured value; NAN if not measured. */
 struct compared_run {
     const struct plan_entry *entry;
     struct estimate est;
@@ -166,7 +166,7 @@ static int validate(const char **file, int n_file, struct arena *a, struct err *
     const char *const *names = cli_estimators(true), *left_out = "";
     int n_name = 0;
     while (names[n_name]) n_name++;
-    bool all = o.estimator == n_name; /* the choice behind the last one */
+    bool all = o.estimator == n_name; /* the choice after the last one */
     struct table *errors =
         table_new("<estimator|runs|time error mean %|median|max|memory error mean %|median|max", a);
     int able = 0;
@@ -177,7 +177,7 @@ static int validate(const char **file, int n_file, struct arena *a, struct err *
             rc = run_all(file[i], part[i], n_part[i], run + at, &k, a, e);
         cli_estimator_free(&k);
         if (rc && !all) return -1;
-        if (rc) { /* some know nothing of other models or GPUs than the published ones */
+        if (rc) { /* some know only the published models and GPUs */
             left_out =
                 arena_printf(a, "%ssailor: %s is left out: %s\n", left_out, cli_estimator_name(x), e->text);
             continue;
@@ -201,7 +201,7 @@ static int validate(const char **file, int n_file, struct arena *a, struct err *
 }
 
 int cmd_validate(int argc, char **argv) {
-    static const char *choices[64]; /* of cli_estimators(), and behind them: */
+    static const char *choices[64]; /* cli_estimators(), "all", cli_events */
     int n = 0;
     for (const char *const *name = cli_estimators(true); *name; name++) choices[n++] = *name;
     choices[n++] = "all";

@@ -17,7 +17,7 @@
 enum { WORST_SHOWN = 5 };
 static const double GiB = 1024.0 * 1024 * 1024;
 
-/* One measured run and what was estimated of it. Errors in percent, signed. */
+/* A measured run and its estimate. Errors in percent, signed. */
 struct judged {
     const struct measured_run *run;
     struct forecast forecast;
@@ -41,7 +41,7 @@ int validate_count_tables(const char **file, int n, struct err *e) {
     for (int i = 0; i < n; i++) {
         struct arena scratch = {0};
         size_t size = 0;
-        if (measured_is_hdf5(file[i])) continue; /* a measurement of the trainer */
+        if (measured_is_hdf5(file[i])) continue; /* the trainer's own measurement */
         const char *text = file_read_text(file[i], &size, &scratch, e);
         tables += text && runs_is_table(text, size);
         arena_free(&scratch);
@@ -52,10 +52,10 @@ int validate_count_tables(const char **file, int n, struct err *e) {
 
 /* ---- estimating --------------------------------------------------------------------- */
 
-/* The data sheets, and what was looked up in them last: rows of one machine stand together. */
+/* The data sheets and the last entries looked up: rows of one machine are usually adjacent. */
 struct sheets {
     const char *devices, *frameworks; /* texts */
-    struct residuals residuals;       /* zero: not known */
+    struct residuals residuals;       /* zero: unknown */
     bool doubted;
     struct device device;
     struct framework framework;
@@ -84,7 +84,7 @@ static int look_up(struct sheets *s, const struct measured_run *r, const char *f
         if (frameworks_find("frameworks.json", s->frameworks, r->framework, where, &s->framework, a, e))
             return -1;
     if (!isnan(s->device.peak_flops[r->setup.shard.element]) ||
-        r->setup.shard.element == ELEMENT_TF32) /* without such units fp32 takes their place */
+        r->setup.shard.element == ELEMENT_TF32) /* without TF32 units, fp32 is used */
         return 0;
     return err_set(e, EXIT_INPUT, "%s: %s has no units for %s; expected a type in which it can multiply",
                    where, r->gpu, element_name[r->setup.shard.element]);
@@ -201,7 +201,7 @@ static void summary_json(const struct judged_set *set, int n, struct arena *a) {
     json_line(x, stdout);
 }
 
-/* Where a row is judged by time and by memory, the larger error counts. */
+/* If a row has errors in time and memory, the larger counts. */
 static double worse_error(const struct judged *j) {
     return fmax(isnan(j->time_error) ? -1 : fabs(j->time_error),
                 isnan(j->memory_error) ? -1 : fabs(j->memory_error));

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NEAREST = 4, PLANS_OF_ONE = 64 }; /* pools that seeds are taken from, plans of one of them */
+enum { NEAREST = 4, PLANS_OF_ONE = 64 }; /* pools that seeds come from, plans from each */
 
 static struct warm_row *append(struct warm *w, struct arena *a) {
     if (w->n == w->room) {
@@ -31,7 +31,7 @@ void warm_add(struct warm *w, const struct results *r, int i, struct arena *a) {
 
 /* ---- another file's rows ------------------------------------------------------------ */
 
-/* Indices of one site for those of another, -1 where it lacks the name. */
+/* Maps indices of one site to those of another, -1 if the name is absent. */
 struct translation {
     int zone[ZONES_MAX], gpu[GPUS_MAX];
 };
@@ -49,8 +49,8 @@ static struct translation translate(const struct site *from, const struct site *
     return t;
 }
 
-/* NULL: the plan has no meaning here. Zones that are gone become zone 0, where the pool may have none: the
- * search moves what does not fit. */
+/* Translates a plan; NULL if it makes no sense here. Zones that are gone become zone 0, even if the pool has
+ * no GPUs there: the search moves what does not fit. */
 static struct plan *plan_here(const struct plan *p, const struct translation *t, const struct workload *w,
                               struct arena *a) {
     struct plan *q = plan_copy(p, a);
@@ -92,7 +92,7 @@ static bool same_but_for_pools(const char *there, const char *here) {
         cJSON_DeleteItemFromObjectCaseSensitive(of[i], "name");
         cJSON_DeleteItemFromObjectCaseSensitive(job, "name");
         cJSON_DeleteItemFromObjectCaseSensitive(job, "pools");
-        cJSON_DeleteItemFromObjectCaseSensitive(job, "objective"); /* an option may name another */
+        cJSON_DeleteItemFromObjectCaseSensitive(job, "objective"); /* an option may override it */
         cJSON_DeleteItemFromObjectCaseSensitive(of[i], "profiles");
     }
     bool same = x && y && cJSON_Compare(x, y, 1);
@@ -101,8 +101,8 @@ static bool same_but_for_pools(const char *there, const char *here) {
     return same;
 }
 
-/* Each file has the profiles of the GPU types in its pools: of those that both have, every one of the older.
- */
+/* Each file has profiles of the GPU types in its pools. For types in both, all profiles in the older file
+ * must be in the newer one. */
 static bool same_profiles(const char *there, const char *here) {
     cJSON *x = cJSON_Parse(there), *y = cJSON_Parse(here), *p, *q;
     bool same = true;
@@ -158,9 +158,9 @@ void warm_add_file(struct warm *w, const char *path, const struct results *old, 
     }
 }
 
-/* ---- what they are good for --------------------------------------------------------- */
+/* ---- their uses: seeds and answers --------------------------------------------------------- */
 
-/* GPUs that would have to come or go. */
+/* The number of GPUs that would have to be added or removed. */
 static long distance(const int *x, const int *y, int n) {
     long sum = 0;
     for (int k = 0; k < n; k++) sum += labs((long)x[k] - y[k]);
@@ -172,7 +172,7 @@ int warm_seeds(const struct warm *w, const struct job *job, int row, const struc
     const struct site *s = job->workload.site;
     int near[NEAREST + 1], n_near = 0, n = 0;
     long far[NEAREST + 1];
-    for (int i = w->n - 1; i >= 0; i--) { /* of equals the latest */
+    for (int i = w->n - 1; i >= 0; i--) { /* latest first among equals */
         long d = distance(w->row[i].count, job->pool[row].count, s->n_zone * s->n_gpu);
         int at = n_near;
         for (; at > 0 && far[at - 1] > d; at--) far[at] = far[at - 1], near[at] = near[at - 1];
@@ -190,7 +190,7 @@ int warm_seeds(const struct warm *w, const struct job *job, int row, const struc
     return n;
 }
 
-/* Everything that fits into y fits into x. */
+/* Does everything that fits into y fit into x? */
 static bool holds(const struct nodes *x, const struct nodes *y, int n) {
     for (int k = 0; k < n; k++)
         for (int ti = 0; ti < TP_N; ti++)

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* sailor whatif: a job of many rows, made of one of them, planned as every job and told as one table. */
+/* sailor whatif: makes a job of many rows from one row, plans it like any job and prints one table. */
 
 static struct {
     struct opt_list add;
@@ -44,9 +44,9 @@ const struct opt_command whatif_command = {
 
 /* ---- the rows ----------------------------------------------------------------------- */
 
-/* What the answers are compared by. */
+/* Labels for the comparison. */
 struct whatif {
-    const char **label; /* of each row; NULL: the rows of the job */
+    const char **label; /* one per row; NULL: the job's own rows */
 };
 
 static int no_such(const char *text, const char *what, const char *name, const char *const *names, int n,
@@ -56,7 +56,7 @@ static int no_such(const char *text, const char *what, const char *name, const c
                    near ? "\"" : "one of site ", near ? near : site, near ? "\"?" : "");
 }
 
-/* The zone of a type where none is named: the only one that the row has it in, or has at all. */
+/* The zone of a type if none is named: the only one where the row has it, or the row's only zone. */
 static int only_zone(const struct pool *p, const struct site *s, int gpu) {
     int of_type = -1, any = -1, n_type = 0, n_any = 0;
     for (int z = 0; z < s->n_zone; z++) {
@@ -117,7 +117,7 @@ static int add_row(const char *text, const struct job *job, struct pool_change *
     return 0;
 }
 
-/* One node more of each cell of the only row. */
+/* Adds a row with one more node for each (zone, type) of the only row. */
 static int add_nodes(const struct job *job, struct pool_change *row, const char **label, struct arena *a) {
     const struct site *s = job->workload.site;
     int n = 0;
@@ -164,7 +164,7 @@ static long gpus_of(const struct results *r, int i) {
 
 static long gpus_added(const struct results *r, int i) { return gpus_of(r, i) - gpus_of(r, 0); }
 
-/* By what fraction row i is faster than the first, or cheaper; NAN where one of them has no plan. */
+/* The fraction by which row i is faster or cheaper than the first; NAN if either has no plan. */
 static double gain(const struct results *r, int i) {
     const struct found_plan *x = show_best(&r->row[0]), *y = show_best(&r->row[i]);
     if (!x || !y) return NAN;
@@ -172,7 +172,7 @@ static double gain(const struct results *r, int i) {
     return x->est.cost_usd == y->est.cost_usd ? 0 : 1 - y->est.cost_usd / x->est.cost_usd;
 }
 
-/* NAN too where fewer GPUs are better, or more are worse. */
+/* Also NAN if fewer GPUs are better or more are worse. */
 static double gain_per_gpu(const struct results *r, int i) {
     long n = gpus_added(r, i);
     double each = n ? gain(r, i) / (double)n : NAN;
@@ -185,7 +185,7 @@ static double usd_per_tokens(const struct results *r, const struct found_plan *f
     return f && tokens > 0 ? f->est.cost_usd / tokens * 1e9 : NAN;
 }
 
-/* Where each of the added GPUs gains the same, the cheaper plan, or the faster one. */
+/* If the gain per added GPU is equal, the cheaper (or, for cost, faster) plan wins. */
 static bool worth_more(const struct results *r, int i, int than) {
     const struct estimate *x = &show_best(&r->row[i])->est, *y = &show_best(&r->row[than])->est;
     double one = gain_per_gpu(r, i), other = gain_per_gpu(r, than);
@@ -194,7 +194,7 @@ static bool worth_more(const struct results *r, int i, int than) {
                                           : x->cost_usd < y->cost_usd * (1 - PROOF_SLACK);
 }
 
-/* The added GPUs that are worth most each, -1 where none is worth anything. */
+/* The row with the highest gain per added GPU, -1 if none gains anything. */
 static int worth_most(const struct results *r) {
     int best = -1;
     for (int i = 1; i < r->n_row; i++)
@@ -273,7 +273,7 @@ static void end(void *ctx, const struct results *r, struct cli_gauge *gauge, str
         printf("none of the added GPUs is worth anything\n");
 }
 
-/* Everything is told at the end. */
+/* Everything is printed at the end. */
 static void no_show(void *ctx, const struct results *r, int i, struct cli_gauge *gauge, struct arena *a) {
     (void)ctx, (void)r, (void)i, (void)gauge, (void)a;
 }
