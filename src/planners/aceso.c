@@ -1,13 +1,13 @@
 #include "planners/aceso.h"
 
-/* Aceso: one GPU type in one zone; a model is a row of operators. For every number of stages a search of its
- * own goes from plan to plan: it takes the slowest stage (or the fullest, while memory is short), tries what
- * relieves it, and follows what it finds for a few steps.
+/* Aceso: one GPU type in one zone; a model is a row of operators. A separate search for every number of
+ * stages goes from plan to plan: it takes the slowest stage (or the fullest, while memory is short), tries
+ * what relieves it, and follows each find for a few steps.
  *
  * Faithful: stages are ranges of operators; the estimator knows neither gradient all-reduce nor update, and
  * its memory holds what the allocator reserved and dropout's masks. Corrected: stages are ranges of layers
- * with one degree of data parallelism, so that a plan is what it says; all-reduce and update count; memory
- * has all states of a parameter and no dropout, which the trainer does not run. */
+ * with one degree of data parallelism, so that a plan means what it says; all-reduce and update count; memory
+ * holds all states of a parameter, and no dropout, which the trainer does not run. */
 
 enum { LISTED_MAX = 5, DEFAULT_STATES = 10000 };
 
@@ -19,7 +19,7 @@ struct aceso_context {
     int zone, gpu;
 };
 
-/* In layers: the borders go to the nearest layer's, and every stage keeps a layer. */
+/* Converts operators to layers: each border moves to the nearest layer's, and every stage keeps a layer. */
 static const struct plan *make_plan(const struct workload *w, const struct aceso_costs *costs,
                                     const struct aceso_config *c, int zone, int gpu, struct arena *a) {
     struct plan *p = grid_plan(w, zone, gpu, 1, c->S, 1, 1 << (c->mb_log - c->dp[0]), a);
@@ -39,15 +39,14 @@ static const struct plan *make_plan(const struct workload *w, const struct aceso
 }
 
 static int aceso_propose(const struct question *q, struct answer *out, struct arena *a, struct err *e) {
-    const struct pool_entry *first =
-        q->pool->entry; /* it only looks at the first type of the row, in its zone */
+    const struct pool_entry *first = q->pool->entry; /* it looks only at the row's first type, in its zone */
     *out = (struct answer){0};
     if (!q->pool->n_entry || first->count < 1) return 0;
     const struct gpu_type *g = &q->w->site->gpu[first->gpu];
     struct aceso_costs *costs = ARENA_NEW(a, struct aceso_costs);
     if (aceso_costs_make(q->w, q->extra, first->zone, first->gpu, q->corrected, costs, a, e)) return -1;
     struct aceso_search *s = ARENA_NEW(a, struct aceso_search);
-    /* The original goes on to 128 stages; a plan has a layer for each, so those beyond could not be said. */
+    /* The original tries up to 128 stages; a plan cannot have more stages than layers. */
     int n_S = first->count < STAGES_MAX ? first->count : STAGES_MAX;
     if (n_S > costs->n_layer) n_S = costs->n_layer;
     long each = q->states > 0 ? (q->states + n_S - 1) / n_S : DEFAULT_STATES;
@@ -75,8 +74,8 @@ static int aceso_propose(const struct question *q, struct answer *out, struct ar
 
 /* ---- the simulator that judges the published plans ---- */
 
-/* On the ranges of operators themselves, which the layers of the plan only approximate. Sizes are those of
- * one sample, times those of the stage's own batch. */
+/* Works on the ranges of operators themselves, which the plan's layers only approximate. Sizes are for one
+ * sample, times for the stage's own batch. */
 static int judge(const struct question *q, const struct answer *x, const struct proposal *y,
                  const struct plan *plan, struct estimate *est, struct err *e) {
     const struct aceso_context *ctx = x->ctx;

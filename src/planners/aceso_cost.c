@@ -33,7 +33,7 @@ static double range_max(const double *const level[MAX_LEVELS], int from, int to)
     return fmax(level[k][from], level[k][to - (1 << k)]);
 }
 
-/* The operator listed that stands at place i of the model. */
+/* The index in the list of the model's i-th operator. */
 static int listed(const struct aceso_ops *o, int i) {
     int len = o->block_end - o->block, in_blocks = len * o->n_block;
     return i < o->block               ? i
@@ -144,7 +144,7 @@ struct aceso_cost aceso_stage_cost(const struct aceso_costs *c, const struct ace
                                    (c->corrected ? 0 : fmax(reserved, weights))};
 }
 
-/* Corrected: what the original leaves out of an iteration, gradient all-reduce and update of a stage. */
+/* Corrected: a stage's gradient all-reduce and update, which the original omits. */
 double aceso_sync_us(const struct aceso_costs *c, const struct aceso_place *p, int bi, int ti, int dp) {
     const struct aceso_table *t = c->table[bi][ti];
     if (!c->corrected || !c->link[ti]) return 0;
@@ -157,7 +157,7 @@ double aceso_sync_us(const struct aceso_costs *c, const struct aceso_place *p, i
 int aceso_estimate(const struct workload *w, const void *extra, const struct plan *p, bool corrected,
                    struct guess *out, struct arena *scratch, struct err *e) {
     struct aceso_costs c;
-    int zone = -1, type = -1; /* that c is for */
+    int zone = -1, type = -1; /* what c was set up for */
     *out = (struct guess){0, 0};
     for (int k = 0; k < p->n_pipeline; k++) {
         const struct pipeline *pipe = &p->pipeline[k];
@@ -194,6 +194,6 @@ int aceso_estimate(const struct workload *w, const void *extra, const struct pla
         out->time_s = fmax(out->time_s, (slowest * (rounds - 1) + sum + sync) * 1e-6);
     }
     if (!(out->peak_bytes < INFINITY))
-        *out = (struct guess){NAN, NAN}; /* a microbatch or degree without profile */
+        *out = (struct guess){NAN, NAN}; /* a microbatch or degree without a profile */
     return 0;
 }

@@ -72,7 +72,7 @@ static int read_ops(const struct json_at *at, const struct workload *w, int gpu,
     return 0;
 }
 
-/* Without operator profiles a layer of the common profile is an operator. */
+/* Without operator profiles, each layer of the common profile is an operator. */
 static const struct aceso_ops *layers_as_ops(const struct workload *w, int gpu, struct arena *a) {
     const struct model *m = w->model;
     struct aceso_ops *o = ARENA_NEW(a, struct aceso_ops);

@@ -33,8 +33,8 @@ static double rounds(const struct aceso_search *s, const struct aceso_config *c)
 static void evaluate(struct aceso_search *s, struct aceso_state *x) {
     const struct aceso_config *c = &x->c;
     double slowest = 0, sum = 0, sync = 0;
-    /* Corrected: one dp; and no stage of the head alone, whose logits the common simulator sends backwards.
-     */
+    /* Corrected: one dp for all, and no stage of the head alone: the common simulator would send its logits
+     * backwards. */
     bool sound = !s->costs->corrected || c->border[c->S - 1] < s->costs->n - 1;
     x->peak_MiB = 0;
     for (int i = 0, gpu = 0; i < c->S; gpu += 1 << gpus_log(c, i), i++) {
@@ -54,7 +54,7 @@ static void evaluate(struct aceso_search *s, struct aceso_state *x) {
     s->left--;
 }
 
-/* What fits before what does not; then time, or memory. */
+/* Plans that fit are better than those that do not; then time, or memory, decides. */
 static bool better(const struct aceso_state *x, const struct aceso_state *y) {
     if (x->fits != y->fits) return x->fits;
     return x->fits ? x->time_us < y->time_us : x->peak_MiB < y->peak_MiB;
@@ -70,7 +70,7 @@ static uint64_t hash_of(const struct aceso_config *c) {
     return (h & ~(uint64_t)1) + 2;
 }
 
-/* Was it there? Puts it there. A full table forgets: some states are then looked at twice. */
+/* Was the state seen before? Stores it with `put`. A full table forgets, so some states are visited twice. */
 static bool known(struct aceso_search *s, uint64_t h, bool put) {
     uint64_t i = h >> 1 & s->mask;
     while (s->known[i] && s->known[i] != h) i = (i + 1) & s->mask;
@@ -103,23 +103,23 @@ static int bottleneck(const struct aceso_search *s, const struct aceso_state *x,
     return b;
 }
 
-/* The time that the stage's work would take on its GPUs at tp 1, transfers included: GPUs * us. */
+/* The work of the stage at tp 1, transfers included, in GPU microseconds. */
 static double ideal_us(const struct aceso_search *s, const struct aceso_config *c, int i) {
     struct aceso_place p = place_of(s, c, i, first_gpu(c, i));
     double us = aceso_stage_cost(s->costs, &p, c->mb_log, 0).time_us;
     return us < INFINITY ? us : 0;
 }
 
-/* ---- actions: each makes a new state of x, not evaluated yet, or says that it is not possible ---- */
+/* ---- actions: each makes a new state from x, not yet evaluated, or reports that it cannot ---- */
 
 enum action { MOVE_OPS, MORE_DP, MORE_TP, LESS_DP, LESS_TP, MORE_MB, LESS_MB, ACTIONS };
 static const struct {
-    signed char time, memory, comm; /* what it does to them */
+    signed char time, memory, comm; /* its effect on each */
 } effect[ACTIONS] = {
     [MOVE_OPS] = {-1, -1, 0}, [MORE_DP] = {-1, -1, 1}, [MORE_TP] = {-1, -1, 1}, [LESS_DP] = {1, 1, -1},
     [LESS_TP] = {1, 1, -1},   [MORE_MB] = {-1, 1, 0},  [LESS_MB] = {1, -1, 0}};
 
-/* The stage that has the most room for other stages' work. */
+/* The stage with the most room for other stages' work. */
 static int partner_of(const struct aceso_search *s, const struct aceso_state *x, int b) {
     bool oom = short_of_memory(s, x);
     double n = rounds(s, &x->c) - 1, sum = 0, worst = 0, most = -INFINITY;
@@ -184,8 +184,7 @@ static bool change(struct aceso_config *c, int i, int dp, int tp, const struct a
     return true;
 }
 
-/* All GPUs used, and no node shared out across a stage's border the wrong way: every node ends where a stage
- * ends. */
+/* Are all GPUs used, and does every node end where a stage ends? */
 static bool placed_well(const struct aceso_search *s, const struct aceso_config *c) {
     int gpu = 0;
     for (int i = 0; i < c->S; i++) {
@@ -196,8 +195,8 @@ static bool placed_well(const struct aceso_search *s, const struct aceso_config 
     return gpu == s->gpus;
 }
 
-/* Doubles or halves a stage in one dimension; the GPUs come from, or go to, the stages that are fastest after
- * it. */
+/* Doubles or halves a stage in one dimension; the GPUs come from, or go to, the stages that are then
+ * fastest. */
 static bool resize(const struct aceso_search *s, const struct aceso_state *x, int b, int dp, int tp,
                    struct aceso_state *out) {
     struct aceso_config *c = &out->c;
@@ -227,8 +226,7 @@ static bool resize(const struct aceso_search *s, const struct aceso_state *x, in
     return placed_well(s, c);
 }
 
-/* Gives stage i the degrees that take least, its GPUs unchanged (dp < 0: any dp). INFINITY: there are none.
- */
+/* Gives stage i its fastest degrees on the same GPUs (dp < 0: any dp). INFINITY: there are none. */
 static double pick_degrees(const struct aceso_search *s, struct aceso_config *c, int i, int dp, bool oom) {
     int n = gpus_log(c, i), gpu = first_gpu(c, i), chosen = -1;
     double least = INFINITY;
@@ -265,7 +263,7 @@ static bool change_batch(const struct aceso_search *s, const struct aceso_state 
 /* The states that an action leads to, evaluated. */
 static int act(struct aceso_search *s, const struct aceso_state *x, int b, enum action what,
                struct aceso_state *out) {
-    static const double share[] = {0.4, 0.2, 0}; /* of the way to the partner's time */
+    static const double share[] = {0.4, 0.2, 0}; /* of the distance to the partner's time */
     int n = 0;
     if (what == MOVE_OPS) {
         for (int k = 0; k < (short_of_memory(s, x) ? 1 : 3); k++) n += move_ops(s, x, b, share[k], &out[n]);
@@ -294,8 +292,8 @@ static void add_group(struct policy *p, unsigned *left, unsigned want) {
     *left &= ~want;
 }
 
-/* While memory is short: what relieves it. Else first what lowers that in which the bottleneck has the larger
- * share of all stages: work, or what is lost on top of it. */
+/* While memory is short, actions that free some. Else, of work and overhead, first lower the one in which the
+ * bottleneck has the larger share of all stages. */
 static struct policy policy_of(const struct aceso_search *s, const struct aceso_state *x, int b) {
     struct policy p = {0};
     unsigned left = (1u << ACTIONS) - 1, less_time = 0, less_comm = 0, less_memory = 0, more_time = 0,
@@ -369,7 +367,7 @@ static bool expand(struct aceso_search *s, const struct aceso_state *x, int hop,
     return false;
 }
 
-/* The next state to start from: the best that was put aside, else one that was looked at before. */
+/* The next state to start from: the best one set aside, else one visited before. */
 static bool next_start(struct aceso_search *s, struct aceso_state *x) {
     int best = -1;
     for (;;) {
@@ -396,7 +394,7 @@ static bool next_start(struct aceso_search *s, struct aceso_state *x) {
     return true;
 }
 
-/* One GPU per stage, then passes that double what can be doubled, as tp. Nodes of one GPU: from the back, as
+/* Starts with one GPU per stage and doubles stages in passes, as tp; with nodes of one GPU from the back, as
  * dp. */
 static bool start_state(struct aceso_search *s, int S, struct aceso_state *x) {
     struct aceso_config *c = &x->c;

@@ -3,11 +3,11 @@
 #include <limits.h>
 
 /* AMP: every (microbatch, tensor, data, pipeline) degree for the pool as a whole, several GPU types in one
- * zone, filled in the order in which the row lists them. The four parts of a time are 32-bit floats and so
- * are their sums, as in the published program: with one stage, microbatches tie exactly and the order of the
- * list decides. */
+ * zone, filled in the order in which the row lists them. The four parts of a time and their sums are 32-bit
+ * floats, as in the published program: with one stage, microbatches tie exactly, and the order of the list
+ * decides. */
 
-/* A plan as its estimator sees it, and where the row's GPUs are. */
+/* A plan as the estimator sees it, and where the row's GPUs are. */
 struct amp_grid {
     const struct workload *w;
     bool corrected;
@@ -19,7 +19,7 @@ struct amp_grid {
     const int *first; /* [P + 1] first layer of each stage */
 };
 
-/* The slowest peak between nodes of a type; corrected: of any two types, which may be in two zones. */
+/* The slowest peak between nodes of one type; corrected: of any two types, which may be in two zones. */
 static int bandwidth(struct amp_grid *g, struct err *e) {
     const struct site *s = g->w->site;
     g->bw = INFINITY;
@@ -37,8 +37,8 @@ static int bandwidth(struct amp_grid *g, struct err *e) {
     return 0;
 }
 
-/* Time of a layer for a microbatch: the mean of the types that were profiled at this degree; corrected: all
- * must have been, and at this microbatch. */
+/* Time of a layer for a microbatch: the mean over types profiled at this degree; corrected: all must be
+ * profiled, and at this microbatch. */
 static double layer_s(const struct amp_grid *g, int l) {
     double sum = 0;
     int n = 0;
@@ -64,7 +64,7 @@ static int node_of(const struct amp_grid *g, int stage, int replica, int k) {
     return ((stage * g->D + replica) * g->tp + k) / g->per_node;
 }
 
-/* How many of the replicas have a GPU whose peer in the next stage is in another node. */
+/* How many replicas have a GPU whose peer in the next stage is in another node. */
 static int crossing(const struct amp_grid *g, int stage) {
     int n = 0;
     if (g->D * g->tp >= g->per_node) return g->D;
@@ -76,9 +76,9 @@ static int crossing(const struct amp_grid *g, int stage) {
     return n;
 }
 
-/* Is a data-parallel ring of the stage in more than one node? [Q1] The published program looks at the last
- * pair of a ring only, from the last GPU to the first; as they are numbered upwards, it says the same of all.
- */
+/* Does a data-parallel ring of the stage span nodes? [Q1] The published program looks only at the last pair
+ * of a ring, from the last GPU to the first; as GPUs are numbered upwards, the answer is the same for all
+ * pairs. */
 static bool ring_crosses(const struct amp_grid *g, int stage) {
     for (int k = 0; k < g->tp; k++)
         if (node_of(g, stage, 0, k) != node_of(g, stage, g->D - 1, k)) return true;
@@ -109,7 +109,8 @@ static float grid_s(const struct amp_grid *g) {
 
 /* ---- planner ------------------------------------------------------------------------------------------- */
 
-/* GPUs type by type, whole nodes. There are enough: no node is smaller than per_node, which tp divides. */
+/* Lays out whole nodes, type by type. There are enough GPUs: no node is smaller than per_node, which tp
+ * divides. */
 static struct pipeline *lay_out(const struct amp_grid *g, struct arena *a) {
     struct pipeline *pl = ARENA_NEW(a, struct pipeline);
     *pl = (struct pipeline){g->P, ARENA_ARRAY(a, struct stage, g->P)};
@@ -129,7 +130,7 @@ static struct pipeline *lay_out(const struct amp_grid *g, struct arena *a) {
     return pl;
 }
 
-/* The types it is shown that have a node. Returns how many GPUs it uses: whole nodes, as many as divide the
+/* Collects the types with a whole node. Returns the number of GPUs to use: whole nodes, as many as divide the
  * batch. */
 static int collect(struct amp_grid *g, const struct pool *pool) {
     struct shown all[GPUS_MAX];
@@ -165,14 +166,14 @@ static int amp_propose(const struct question *q, struct answer *out, struct aren
             if (g.per_node % g.tp || gpus / g.tp % g.D || g.P > L || !q->w->model->params[ti]) continue;
             if (question_stopped(q)) return 0;
             for (int i = 0; i < g.P; i++) first[i] = i * (L / g.P);
-            first[g.P] = L;                       /* the last stage has what is left over */
-            struct pipeline *pl = lay_out(&g, a); /* plans of one grid differ in their microbatch only */
+            first[g.P] = L;                       /* the last stage takes the rest */
+            struct pipeline *pl = lay_out(&g, a); /* plans of one grid differ only in their microbatch */
             for (int mi = 0; mi < n_micro; mi++) {
                 if (batch / g.D % micro[mi]) continue;
                 g.m = micro[mi];
                 out->states++;
                 double time_s = grid_s(&g);
-                if (isnan(time_s)) continue; /* no type has a profile */
+                if (isnan(time_s)) continue; /* no type is profiled */
                 struct plan *p = ARENA_NEW(a, struct plan);
                 *p = (struct plan){.model = q->w->model->name,
                                    .site = q->w->site->name,
@@ -194,7 +195,7 @@ static int amp_propose(const struct question *q, struct answer *out, struct aren
 
 /* ---- estimator ----------------------------------------------------------------------------------------- */
 
-/* Knows grids: one pipeline, one pair of degrees. */
+/* Estimates only grids: one pipeline, one pair of degrees. */
 static int estimate(const struct workload *w, const void *extra, const struct plan *p, bool corrected,
                     struct guess *out, struct arena *scratch, struct err *e) {
     (void)extra, (void)scratch;

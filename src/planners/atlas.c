@@ -2,9 +2,9 @@
 
 #include <string.h>
 
-/* Atlas, as the authors of the published comparison wrote it: one GPU type in many zones, a node for each
- * replica; stages go greedily into regions, the largest first, and a stage never leaves its region. The
- * common simulator ranks. */
+/* Atlas, as reimplemented by the authors of the published comparison: one GPU type in many zones, a node per
+ * replica; stages go greedily into regions, the largest first, and a stage stays within one region. The
+ * common simulator ranks the plans. */
 
 enum { MICRO_N = 4 };
 static const int micro[MICRO_N] = {1, 2, 4, 8};
@@ -22,7 +22,7 @@ struct atlas_space {
     struct region region[ZONES_MAX]; /* largest first */
     struct {
         int zone, nodes, region;
-    } zone[ZONES_MAX]; /* by region; in each of them as the file lists them */
+    } zone[ZONES_MAX]; /* by region, within one in file order */
     int stride;        /* an id is (P, index of m, D) in mixed radix: D below this */
 };
 
@@ -45,7 +45,7 @@ static void collect(struct atlas_space *x, const struct question *q) {
         if (k == x->n_region) found[x->n_region++] = (struct region){s->zone[pool->entry[i].zone], 0};
         found[k].nodes += pool->entry[i].count / x->tp;
     }
-    for (int i = 0; i < x->n_region; i++) { /* insertion: regions of one size stay in the order of the file */
+    for (int i = 0; i < x->n_region; i++) { /* insertion sort: regions of equal size stay in file order */
         int k = i;
         for (; k > 0 && x->region[k - 1].nodes < found[i].nodes; k--) x->region[k] = x->region[k - 1];
         x->region[k] = found[i];
@@ -60,14 +60,14 @@ static void collect(struct atlas_space *x, const struct question *q) {
         }
 }
 
-/* Stages of D replicas that the regions hold together. */
+/* How many stages of D replicas all regions hold. */
 static int stages_held(const struct atlas_space *x, int D) {
     int n = 0;
     for (int r = 0; r < x->n_region; r++) n += x->region[r].nodes / D;
     return n;
 }
 
-/* The planner's own memory test, of stages of equal degree. */
+/* The planner's own memory test; all stages have one degree. */
 static bool fits(const struct atlas_space *x, int P, int m) {
     const struct workload *w = x->q->w;
     const struct model *mo = w->model;
@@ -88,7 +88,7 @@ static const struct plan *lay_out(const struct atlas_space *x, int P, int m, int
     const struct workload *w = x->q->w;
     struct plan *p = plan_new(w, m, 1, P, a);
     struct pipeline *pl = p->pipeline;
-    int z = 0, used = 0; /* zone to take from, nodes taken of it */
+    int z = 0, used = 0; /* zone to take from, nodes taken from it */
     for (int i = 0, r = 0, stages = x->region[0].nodes / D; i < P; i++, stages--) {
         struct stage *st = &pl->stage[i];
         while (!stages) stages = x->region[++r].nodes / D;
@@ -146,7 +146,7 @@ static int atlas_propose(const struct question *q, struct answer *out, struct ar
                 if (rc) continue; /* no link */
                 struct proposal *y = &list[out->n++];
                 y->time_s = est.iteration_time_s;
-                y->cost_usd = q->corrected ? est.cost_usd : est.egress_usd; /* [Q1] the rent left out */
+                y->cost_usd = q->corrected ? est.cost_usd : est.egress_usd; /* [Q1] rent left out */
                 y->id = ((long)P * MICRO_N + mi) * x->stride + D;
             }
         }

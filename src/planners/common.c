@@ -69,7 +69,7 @@ int shown_types(const struct pool *pool, bool corrected, struct shown out[GPUS_M
     return n;
 }
 
-/* Links know 1, 2, 4 and 8 GPUs a side. */
+/* Links are known for 1, 2, 4 and 8 GPUs on a side. */
 static int talking(const struct gpu_type *g) {
     int n = TP_MAX;
     while (n > g->gpus_per_node) n /= 2;

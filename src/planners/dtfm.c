@@ -5,12 +5,12 @@
 
 /* DT-FM: every GPU is a replica of its own. A genetic algorithm deals the GPUs of all zones and types into P
  * groups of D, so that the all-reduces within the groups and the messages along a path through them are
- * cheap; the groups become the stages. GPUs of one type in one zone differ only by their node, so sums and
- * extrema go over classes and nodes, never over pairs of GPUs: a trial costs O(G), not O(G^3). */
+ * cheap; the groups become the stages. GPUs of one type in one zone differ only in their node, so sums and
+ * extrema run over classes and nodes, never over pairs of GPUs: a trial costs O(G), not O(G^3). */
 
 enum { POPULATION = 10, TRIALS = 40, SWAPPED = 5 };
 
-/* What a forbidden pair is given: 1e6 in the published unit of 1/64e9 s, meant to be more than anything. */
+/* The cost of a forbidden pair: 1e6 in the published unit of 1/64e9 s, meant to exceed everything else. */
 static const double FORBIDDEN_S = 1e6 / 64e9;
 
 /* ---- generator: splitmix64 -------------------------------------------------------------------------------
@@ -37,7 +37,7 @@ static void shuffle(int *v, int n, int k, uint64_t *state) {
 /* ---- the genetic algorithm -------------------------------------------------------------------------------
  */
 
-/* Groups of D again: GPUs of groups that have too many go to the first that has too few. */
+/* Restores groups of D: GPUs of groups that are too large go to the first that is too small. */
 static void rebalance(const struct dtfm_task *t, int *label) {
     for (int p = 0; p < t->P; p++) t->size[p] = 0;
     for (int v = 0; v < t->net->G; v++) t->size[label[v]]++;
@@ -51,13 +51,13 @@ static void rebalance(const struct dtfm_task *t, int *label) {
     }
 }
 
-/* A move of GPU v to its best other group, or back to the group where a cycle began. */
+/* A move of GPU v to the best other group, or back to the group where the cycle began. */
 struct move {
     int v, from, to;
     double gain, gain_home;
 };
 
-/* What v pays to its cheapest neighbour in its group. */
+/* The cost between v and its cheapest neighbour in its group. */
 static double own_cost(const struct dtfm_task *t, int v, int p) {
     const struct dtfm_net *x = t->net;
     int k = x->class[v];
@@ -68,7 +68,7 @@ static double own_cost(const struct dtfm_task *t, int v, int p) {
     return least;
 }
 
-/* The move that group p proposes: of its free GPU with the least own cost. v = -1: it has none. */
+/* The move that group p proposes: that of its free GPU with the least own cost. v = -1: it has none. */
 static struct move nominate(const struct dtfm_task *t, const int *label, const bool *locked, int p,
                             int home) {
     const struct dtfm_net *x = t->net;
@@ -101,9 +101,9 @@ static void move_to(struct dtfm_task *t, int *label, int v, int to) {
     label[v] = to;
 }
 
-/* A cycle of moves from the group with the best proposal: each group that gets a GPU passes one on. It is
- * closed where the sum of gains is best; those moved stay locked. Returns that sum, or -INFINITY if nothing
- * is free. */
+/* A cycle of moves, starting from the group with the best proposal: each group that gets a GPU passes one on.
+ * It closes where the sum of gains is best; moved GPUs stay locked. Returns that sum, or -INFINITY if none is
+ * free. */
 static double cycle(struct dtfm_task *t, int *label, bool *locked, struct move *moves) {
     const int G = t->net->G;
     struct move y = {.v = -1};
@@ -134,7 +134,8 @@ static double cycle(struct dtfm_task *t, int *label, bool *locked, struct move *
     return best;
 }
 
-/* Cycles as long as a group has free GPUs; what the best number of them gives, the last one never counted. */
+/* Runs cycles while a group has free GPUs, and keeps the number of cycles that gains most, never all of
+ * them. */
 static void improve(struct dtfm_task *t, int *label, struct arena *a) {
     const int G = t->net->G;
     struct arena_mark mark = arena_mark(a);
@@ -153,7 +154,7 @@ static void improve(struct dtfm_task *t, int *label, struct arena *a) {
     arena_release(a, mark);
 }
 
-/* A deal: the groups one after the other, their members in order. */
+/* A deal: the groups one after another, their members in order. */
 struct deal {
     int *member; /* [G] */
     double cost;
@@ -168,7 +169,7 @@ static void members_of(const struct dtfm_task *t, const int *label, int *member)
     for (int v = 0; v < t->net->G; v++) member[label[v] * t->D + t->size[label[v]]++] = v;
 }
 
-/* A child has the groups of its second parent but for a few GPUs, which have those of the first. */
+/* A child has the groups of its second parent, except for a few GPUs, which have those of the first. */
 static void breed(struct dtfm_task *t, const struct deal *first, const struct deal *second, int *label,
                   int *other, int *some, struct arena *a) {
     const int G = t->net->G;
@@ -181,8 +182,8 @@ static void breed(struct dtfm_task *t, const struct deal *first, const struct de
     improve(t, label, a);
 }
 
-/* The best deal after all trials. Those that a trial does not put among the first ten are worse than one of
- * them, so that they need not be remembered. */
+/* The best deal after all trials. A deal that does not make the first ten is worse than one of them, so it
+ * need not be kept. */
 static struct deal evolve(struct dtfm_task *t, long trials, uint64_t *states, struct arena *a) {
     const int G = t->net->G;
     struct deal all[POPULATION], best;
@@ -201,7 +202,7 @@ static struct deal evolve(struct dtfm_task *t, long trials, uint64_t *states, st
         struct deal *x = &all[pair[0]], *y = &all[pair[1]];
         breed(t, x, y, label, other, some, a);
         double c = dtfm_cost(t, label, a);
-        /* [Q4] a child must not be worse than the first parent; meant was: than both */
+        /* [Q4] a child must not be worse than the first parent; it was meant to be compared with both */
         if (c > x->cost && !(t->q->corrected && c <= y->cost)) continue;
         struct deal *out = x->cost > y->cost ? x : y;
         members_of(t, label, out->member);
@@ -222,7 +223,7 @@ static double pair_s(const struct dtfm_net *x, int v, int w) {
     return x->node[v] == x->node[w] ? x->near[k] : x->far[k * x->K + l];
 }
 
-/* Members of the next group in the order of their partners in `from`. */
+/* Orders the members of the next group like their partners in `from`. */
 static void align(const struct dtfm_task *t, const int *from, int p, int q, int *to, struct arena *a) {
     const int D = t->D;
     struct arena_mark mark = arena_mark(a);
@@ -234,7 +235,7 @@ static void align(const struct dtfm_task *t, const int *from, int p, int q, int 
             size_t k = (size_t)i * (size_t)D + (size_t)j;
             double s = pair_s(t->net, from[i], to[j]);
             c[k] = t->message_bytes * s;
-            if (t->q->corrected && s > limit) c[k] = 1e9; /* not needed, if both ways cost the same */
+            if (t->q->corrected && s > limit) c[k] = 1e9; /* not needed if both ways cost the same */
             if (c[k] > c[worst]) worst = k;
         }
     if (!t->q->corrected) c[worst] = FORBIDDEN_S; /* [Q1] so that the most expensive pair is taken */
@@ -244,7 +245,7 @@ static void align(const struct dtfm_task *t, const int *from, int p, int q, int 
     arena_release(a, mark);
 }
 
-/* The groups along the path as stages, equal replicas beside each other merged. */
+/* Turns the groups along the path into stages, merging adjacent equal replicas. */
 static struct plan *plan_of(struct dtfm_task *t, const struct deal *x, struct arena *a) {
     const struct workload *w = t->q->w;
     int *label = ARENA_ARRAY(a, int, t->net->G);
@@ -273,7 +274,7 @@ static struct plan *plan_of(struct dtfm_task *t, const struct deal *x, struct ar
 /* ---- search ----------------------------------------------------------------------------------------------
  */
 
-/* By C, then as found. */
+/* By C, then in the order found. */
 static int by_cost(const void *x, const void *y) {
     const struct proposal *a = x, *b = y;
     return a->time_s != b->time_s ? a->time_s < b->time_s ? -1 : 1 : a->id < b->id ? -1 : a->id > b->id;

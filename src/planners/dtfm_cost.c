@@ -8,13 +8,14 @@ enum { PATH_MAX_P = 17 };
 /* ---- assignment and path ---------------------------------------------------------------------------------
  */
 
-/* Rows to columns at the least sum of cost[n * n], by shortest augmenting paths: match[row] = column. */
+/* Assigns rows to columns at the least total of cost[n * n], by shortest augmenting paths: match[row] =
+ * column. */
 void dtfm_least_matching(int n, const double *cost, int *match, struct arena *a) {
     struct arena_mark mark = arena_mark(a);
     double *u = ARENA_ARRAY(a, double, n + 1), *v = ARENA_ARRAY(a, double, n + 1);
     double *dist = ARENA_ARRAY(a, double, n + 1);
     int *row = ARENA_ARRAY(a, int, n + 1),
-                           *via = ARENA_ARRAY(a, int, n + 1); /* of a column; n: that of the new row */
+                           *via = ARENA_ARRAY(a, int, n + 1); /* per column; n: the new row's */
     bool *done = ARENA_ARRAY(a, bool, n + 1);
     for (int j = 0; j <= n; j++) row[j] = -1;
     for (int i = 0; i < n; i++) {
@@ -45,7 +46,7 @@ void dtfm_least_matching(int n, const double *cost, int *match, struct arena *a)
     arena_release(a, mark);
 }
 
-/* The weight of a least spanning tree of d[P * P]: no path is shorter. */
+/* The weight of a minimum spanning tree of d[P * P]: no path is shorter. */
 static double tree_weight(int P, const double *d) {
     double near[LAYERS_MAX], sum = 0;
     for (int i = 1; i < P; i++) near[i] = d[i];
@@ -75,9 +76,9 @@ static double nearest_path(int P, const double *d, int start, int *path) {
     return sum;
 }
 
-/* The shortest path through all P groups. Nearly all distances are equal, and then the nearest neighbour is
- * as good as a spanning tree; else by sets of groups. Past PATH_MAX_P groups that table is too large: the
- * best nearest-neighbour path. */
+/* The shortest path through all P groups. Usually nearly all distances are equal, and a nearest-neighbour
+ * path matches the spanning tree; else use a table over sets of groups. Past PATH_MAX_P groups that table is
+ * too large: take the best nearest-neighbour path. */
 static double shortest_path(int P, const double *d, int *path, struct arena *a) {
     int try[LAYERS_MAX];
     unsigned n_group = (unsigned)P, sets = 1u << (P <= PATH_MAX_P ? P : 0);
@@ -133,7 +134,7 @@ void dtfm_count_groups(struct dtfm_task *t, const int *label) {
     }
 }
 
-/* Sum of s per byte from a GPU of class k to the members of group p, of which `mates` are in its node. */
+/* The sum of s per byte from a GPU of class k to the members of group p; `mates` of them are in its node. */
 double dtfm_sum_to(const struct dtfm_task *t, int k, int p, int mates) {
     const struct dtfm_net *x = t->net;
     double sum = mates * (x->near[k] - x->far[k * x->K + k]);
@@ -141,7 +142,7 @@ double dtfm_sum_to(const struct dtfm_task *t, int k, int p, int mates) {
     return sum;
 }
 
-/* The slowest member's messages to all others of its group. */
+/* The slowest member's messages to all others in its group. */
 static double group_cost(const struct dtfm_task *t, int p) {
     const struct dtfm_net *x = t->net;
     double worst = 0;
@@ -156,11 +157,11 @@ static double group_cost(const struct dtfm_task *t, int p) {
 struct flow {
     int *pairs;  /* [K * K] */
     int *within; /* [K] pairs that a class can form inside its nodes */
-    int *spare;  /* [K] GPUs of q without a partner */
+    int *spare;  /* [K] unmatched GPUs of q */
     bool *seen;  /* [K] */
 };
 
-/* One more GPU of class k of group p finds a partner in q, if need be by moving other pairs. */
+/* Finds a partner in q for one more GPU of class k of group p, moving other pairs if need be. */
 static bool pair_up(const struct dtfm_task *t, double limit, int q, int k, const struct flow *f) {
     const struct dtfm_net *x = t->net;
     f->seen[k] = true;
@@ -212,8 +213,7 @@ static double bottleneck(const struct dtfm_task *t, int p, int q, struct arena *
     return x->limit[lo];
 }
 
-/* [Q1] In the published code the bottleneck matching ends with its first step: the most expensive pair of
- * all. */
+/* [Q1] The published bottleneck matching stops at its first step: the most expensive pair of all. */
 static double costliest_pair(const struct dtfm_task *t, int p, int q) {
     const struct dtfm_net *x = t->net;
     double worst = 0;
@@ -227,8 +227,8 @@ static double costliest_pair(const struct dtfm_task *t, int p, int q) {
     return worst;
 }
 
-/* C, s of communication: the slowest all-reduce and both ways along the shortest path through the groups
- * (t->path). */
+/* C, seconds of communication: the slowest all-reduce, and both ways along the shortest path through the
+ * groups (t->path). */
 double dtfm_cost(struct dtfm_task *t, const int *label, struct arena *a) {
     double worst = 0;
     dtfm_count_groups(t, label);
@@ -303,7 +303,7 @@ static int microbatches(const struct dtfm_task *t) {
     return (t->q->w->global_batch_size + t->m * t->D - 1) / (t->m * t->D);
 }
 
-/* What C leaves out [Q3]: the computation of all microbatches, by the slowest GPU type. NAN: not measured. */
+/* What C omits [Q3]: the computation of all microbatches on the slowest GPU type. NAN: not measured. */
 double dtfm_compute_s(const struct dtfm_task *t) {
     const struct workload *w = t->q->w;
     double sum = 0, slowest = 0;
@@ -323,8 +323,8 @@ double dtfm_compute_s(const struct dtfm_task *t) {
     return sum + (microbatches(t) - 1) * slowest;
 }
 
-/* What goes over the net: the gradients of the largest stage, and [Q2] the retained activations of a
- * microbatch, where the output of a layer is meant; corrected for all microbatches [Q3]. */
+/* Sets the bytes sent: the gradients of the largest stage, and [Q2] a microbatch's retained activations
+ * instead of a layer's output; corrected: the output, for all microbatches [Q3]. */
 void dtfm_set_sizes(struct dtfm_task *t) {
     const struct workload *w = t->q->w;
     const struct model *m = w->model;

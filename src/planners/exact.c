@@ -15,13 +15,13 @@ static const struct plan *ask(const struct planner *pl, const struct question *q
                              .min_iterations_per_s = q->min_iterations_per_s,
                              .hooks = q->hooks};
     struct row_result row = {0};
-    struct err none; /* no seed is no error */
+    struct err none; /* it is no error to have no seed */
     if (pl->solve(pl, &quick, run, &row, a, &none) || !row.n_plan) return NULL;
     return row.plan[0].plan;
 }
 
-/* What the quick planners say: the search begins with the best of it. Plans that break a pin or lie outside
- * of its space are sorted out there. */
+/* Collects the plans of the quick planners: the search starts from the best of them. It discards those that
+ * break a pin or lie outside its space. */
 static int sow(const struct question *q, const struct planner_run *run, const struct plan **seed,
                struct arena *a) {
     int n = 0;
@@ -59,8 +59,8 @@ static int search(const struct question *q, const struct planner_run *run, const
 
 /* ---- ties: of plans equally good by the objective, the best by the other criterion ---- */
 
-/* Telling ties apart takes about as long as the proof did. After so many nodes of the search only plans of
- * the microbatch and the number of replicas that were found are looked at, and in the end it is left. */
+/* Breaking ties takes about as long as the proof did. Past NODES_FEW nodes of the search, only plans with the
+ * microbatch and number of replicas of the plan found are considered; past NODES_MAX, none. */
 enum { NODES_FEW = 100000, NODES_MAX = 10000000 };
 
 static uint64_t nodes_searched(const struct row_result *row) {
@@ -69,7 +69,7 @@ static uint64_t nodes_searched(const struct row_result *row) {
     return n;
 }
 
-/* Cost can only be compared where every price in the row is known. */
+/* Costs can be compared only if every price in the row is known. */
 static bool priced(const struct question *q) {
     const struct site *s = q->w->site;
     for (int k = 0; k < s->n_zone * s->n_gpu; k++) {
@@ -83,8 +83,8 @@ static bool priced(const struct question *q) {
     return true;
 }
 
-/* The same search for the other criterion, with the optimum as a limit. What it finds is no worse by the
- * objective, so the proof stays; the search needs no proof of its own. */
+/* The same search for the other criterion, with the optimum as a limit. Whatever it finds is no worse by the
+ * objective, so the proof stands; this search needs none of its own. */
 static int break_tie(const struct question *q, const struct planner_run *run, struct row_result *row,
                      struct arena *a, struct err *e) {
     bool cost = q->objective == OBJECTIVE_COST;
@@ -101,7 +101,7 @@ static int break_tie(const struct question *q, const struct planner_run *run, st
     other.warm = &only;
     struct pin unit = q->pin ? *q->pin : (struct pin){0};
     double value = cost ? best->est.cost_usd : best->est.iteration_time_s;
-    if (nodes_searched(row) > NODES_FEW && value > 0) { /* where all is free, everything ties */
+    if (nodes_searched(row) > NODES_FEW && value > 0) { /* if everything is free, everything ties */
         unit.micro_batch_size = best->plan->micro_batch_size;
         unit.data_parallel = stage_replicas(&best->plan->pipeline[0].stage[0]);
         other.pin = &unit;
@@ -114,7 +114,7 @@ static int break_tie(const struct question *q, const struct planner_run *run, st
     int rc = search(&other, run, by_time ? row : NULL, &tied, a, e);
     row->search_s += tied.search_s;
     row->plans_evaluated += tied.plans_evaluated;
-    if (rc || !tied.n_plan) return rc < 0 ? -1 : 0; /* stopped: the plan found is as good by the objective */
+    if (rc || !tied.n_plan) return rc < 0 ? -1 : 0; /* stopped: the plan found is as good */
     const struct found_plan *x = &tied.plan[0];
     bool better =
         cost ? x->est.iteration_time_s < best->est.iteration_time_s : x->est.cost_usd < best->est.cost_usd;

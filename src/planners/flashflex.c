@@ -12,13 +12,13 @@
 #include <metis.h>
 #endif
 
-/* FlashFlex: cuts the complete graph of the GPUs into n balanced pipelines, those into stages, and weighs the
- * plan by data-sheet figures alone: no measured times. One plan per n; microbatch 1, no replicas inside a
+/* FlashFlex cuts the complete graph of the GPUs into n balanced pipelines and those into stages, and rates
+ * the plan by data sheets alone, without measured times. One plan per n; microbatch 1, no replicas within a
  * pipeline. */
 
 enum { GPUS_LIMIT = 4096 /* the complete graph of more does not fit */ };
 
-/* ---- what it knows: data sheets and the slowest link --------------------------------- */
+/* ---- its inputs: data sheets and the slowest link --------------------------------- */
 
 struct sheet {
     double tflops, true_tflops, memory_GiB, intra_GiBps; /* tflops 0: type not listed */
@@ -35,7 +35,7 @@ struct flashflex_world {
     int n, n_machine, micro_batch;
     struct flashflex_device *device;
     double flops[GPUS_MAX], memory_bytes[GPUS_MAX], intra_Bps[GPUS_MAX];
-    double inter_Bps;       /* one for all: the least of all pairs of types */
+    double inter_Bps;       /* one for all: the lowest of all pairs of types */
     double act_bytes;       /* one activation: microbatch x sequence x hidden size */
     int *peer, *on_machine; /* [n], [n_machine] room for dp_s(); on_machine is zero between calls */
 };
@@ -78,7 +78,7 @@ static int load(const struct workload *w, const char *inputs, const void **extra
         s.true_tflops = s.tflops;
         if (!rc && fixed.node) rc = json_positive(&fixed, &s.true_tflops, e);
         for (int g = 0; g < w->site->n_gpu && !rc; g++)
-            if (!strcmp(w->site->gpu[g].name, gpu)) sheet[g] = s; /* types of other sites are passed over */
+            if (!strcmp(w->site->gpu[g].name, gpu)) sheet[g] = s; /* types of other sites are skipped */
     }
     cJSON_Delete(tree);
     *extra = sheet;
@@ -118,7 +118,7 @@ static int world_know(struct flashflex_world *x, const struct sheet *sheet, stru
                 return err_set(e, EXIT_INPUT,
                                "site %s: no link from %s in %s to %s in %s; the planner flashflex needs it",
                                s->name, s->gpu[gpu].name, s->zone[zone], s->gpu[gpu2].name, s->zone[zone2]);
-            double Bps = l->peak_Bps / 1e9 * 0x1p30; /* 1e9 and 2^30 taken for the same, as published */
+            double Bps = l->peak_Bps / 1e9 * 0x1p30; /* as published, confuses 1e9 and 2^30 */
             if (Bps < x->inter_Bps) x->inter_Bps = Bps;
         }
     }
@@ -147,7 +147,7 @@ static double stage_s(const struct flashflex_world *x, const struct team *t) {
     return t->layers * (flop / (x->flops[x->device[t->device[0]].gpu] * t->n) + 8 * worst);
 }
 
-/* From stage to stage, there and back: to the best placed receiver, which passes it on to its team. */
+/* From one stage to the next and back, via the best placed receiver, which passes it on to its team. */
 static double border_s(const struct flashflex_world *x, const struct team *from, const struct team *to) {
     double best = INFINITY;
     for (int b = 0; b < to->n; b++) {
@@ -190,7 +190,7 @@ static const struct team *team_of(const struct line *p, int layer) {
     return t;
 }
 
-/* Gradients, layer by layer between the pipelines. A rank speaks to all others in turn, fast within its
+/* Gradients, layer by layer, between the pipelines. A rank sends to all others in turn, fast within its
  * machine. */
 static double dp_s(const struct flashflex_world *x, const struct line *p, int D) {
     double H = x->w->model->hidden_size, bytes = 12 * H * H * x->w->element_bytes, sum = 0;
@@ -238,8 +238,8 @@ static double memory_bytes(const struct flashflex_world *x, int layers, int tp, 
     return 4 * x->w->element_bytes * params + layers * x->act_bytes / tp + 2 * x->act_bytes;
 }
 
-/* Any plan: replica j of each stage makes a pipeline with replica j of the others; nodes are filled in the
- * order of the plan. [V] As published, embedding and head count as blocks. */
+/* Estimates any plan: replicas j of all stages form a pipeline; nodes are filled in plan order. [V] As
+ * published, embedding and head count as blocks. */
 static int estimate(const struct workload *w, const void *extra, const struct plan *p, bool corrected,
                     struct guess *out, struct arena *a, struct err *e) {
     const struct site *s = w->site;
@@ -290,7 +290,7 @@ static int estimate(const struct workload *w, const void *extra, const struct pl
     if (world_know(&x, extra, e)) return -1;
     for (int j = 0; j < D; j++)
         for (int k = 0; k < line[j].n; k++) {
-            /* [Q6] the published simulator hands over the list of stages for that of a stage's GPUs */
+            /* [Q6] the published simulator passes the list of stages instead of that of a stage's GPUs */
             int tp = corrected ? line[j].team[k].n : line[j].n;
             double bytes = memory_bytes(&x, line[j].team[k].layers, tp, k == 0, k == line[j].n - 1);
             if (bytes > out->peak_bytes) out->peak_bytes = bytes;
@@ -308,16 +308,16 @@ struct graph {
 };
 
 enum {
-    SCALE = 1024, /* of vertex weights, where METIS has 32 bits */
-    FINE = 8192,  /* how the best AGAIN plans are cut once more, for its balance hangs on how they round */
+    SCALE = 1024, /* of vertex weights, if METIS has 32 bits */
+    FINE = 8192,  /* for cutting the best AGAIN plans once more: balance depends on how the weights round */
     AGAIN = 3
 };
 
-/** The complete graph of n GPUs. `apart`: an edge is dear where the link is slow, so that the cut goes inside
- * machines; else where it is fast. Weights are FLOPS, 1e10 / bandwidth and bandwidth where METIS has 64 bits,
- * as published; [Q7] products of them overflow in its k-way balancing, so that some parts become far too
- * heavy. With 32 bits: TFLOPS x `scale` and GiB/s x 100, both so that all sums stay below 2^30; nothing
- * overflows, and pools of several types are cut otherwise. */
+/** The complete graph of n GPUs. `apart`: edges over slow links are expensive, so that cuts go inside
+ * machines; else those over fast links. If METIS has 64 bits, weights are FLOPS, 1e10 / bandwidth and
+ * bandwidth, as published; [Q7] their products overflow in its k-way balancing, so that some parts become far
+ * too heavy. With 32 bits they are TFLOPS x `scale` and GiB/s x 100, such that all sums stay below 2^30;
+ * nothing overflows, and pools of several types are cut differently. */
 static struct graph graph_make(const struct flashflex_world *x, const int *d, int n, bool apart, double scale,
                                struct arena *a) {
     size_t edges = (size_t)n * (size_t)(n - 1), k = 0;
@@ -344,14 +344,14 @@ static struct graph graph_make(const struct flashflex_world *x, const int *d, in
     return g;
 }
 
-/** Balanced parts of least cut, into part[g->n]; some may be empty. The answer depends on the C library's
+/** Stores balanced parts of least cut in part[g->n]; some may be empty. The answer depends on the C library's
  * rand(), which METIS seeds itself at each call. */
 static int graph_cut(struct graph *g, int parts, idx_t *part, struct err *e) {
     if (parts > g->n) parts = g->n;
     memset(part, 0, sizeof *part * (size_t)g->n);
     if (parts <= 1) return 0;
     idx_t constraints = 1, n = parts, cut;
-    /* METIS takes SIGTERM for an error of its own: let it wait for who it is meant for. */
+    /* METIS takes SIGTERM for an error of its own, so hold it back. */
     sigset_t term, before;
     sigemptyset(&term);
     sigaddset(&term, SIGTERM);
@@ -366,7 +366,7 @@ static int graph_cut(struct graph *g, int parts, idx_t *part, struct err *e) {
 
 /* ---- from a set of GPUs to a pipeline ------------------------------------------------ */
 
-/* The stages that GPUs of one machine may make, as degrees. */
+/* The stages that the GPUs of one machine may form, as degrees. */
 static const signed char ways[TP_MAX + 1][3][4] = {
     [1] = {{1}},
     [2] = {{2}, {1, 1}},
@@ -378,8 +378,8 @@ static const signed char ways[TP_MAX + 1][3][4] = {
     [8] = {{8}, {4, 4}, {4, 2, 2}},
 };
 
-/* Appends the stages of d[0..n), GPUs of one machine: the way that would be fastest alone with the whole
- * model. */
+/* Appends the stages of d[0..n), GPUs of one machine, split the way that would run the whole model
+ * fastest. */
 static void add_machine(const struct flashflex_world *x, const int *d, int n, int n_micro, struct line *p) {
     struct team best[4] = {{0}};
     double least = INFINITY;
@@ -393,15 +393,15 @@ static void add_machine(const struct flashflex_world *x, const int *d, int n, in
             at += tp;
             left -= layers;
         }
-        double s = ways[n][1][0] ? line_s(x, &alone, n_micro) : 0; /* one way: nothing to weigh */
+        double s = ways[n][1][0] ? line_s(x, &alone, n_micro) : 0; /* only one way: no need */
         if (s < least) least = s, n_best = alone.n, memcpy(best, team, sizeof best);
     }
     memcpy(p->team + p->n, best, sizeof *best * (size_t)n_best);
     p->n += n_best;
 }
 
-/* The order of three groups, given the bandwidth between them (that of fewer makes no difference). Published
- * [Q2]: of the paths that start with 0 or 2 and go on from the highest number down, the slower one.
+/* The order of three groups, given the bandwidth between them (the order of fewer does not matter). Published
+ * [Q2]: of the paths that start with 0 or 2 and continue from the highest number down, the slower one.
  * Corrected: the fastest path. */
 static const int *order_groups(const double Bps[3][3], bool corrected) {
     static const int down[3] = {2, 1, 0}, via[3][3] = {{1, 0, 2}, {0, 1, 2}, {0, 2, 1}};
@@ -410,8 +410,8 @@ static const int *order_groups(const double Bps[3][3], bool corrected) {
     return s[1] >= s[0] && s[1] >= s[2] ? via[1] : s[0] >= s[2] ? via[0] : via[2];
 }
 
-/* Blocks by share of memory, rounded down; what is left over one each to the largest, of equal ones to the
- * last. */
+/* Deals blocks by share of memory, rounded down; the largest stages get one more each, the last ones first if
+ * equal. */
 static void share_layers(const struct flashflex_world *x, struct line *p) {
     int L = x->w->model->n_block, left = L;
     bool more[LAYERS_MAX] = {false};
@@ -444,7 +444,7 @@ static bool line_fits(const struct flashflex_world *x, const struct line *p) {
     return true;
 }
 
-/* Cuts d[0..n) into groups, puts these in order and d with them; the groups end at end[0..*some). */
+/* Cuts d[0..n) into groups and orders them, and d with them; the groups end at end[0..*some). */
 static int group(const struct flashflex_world *x, int *d, int n, int groups, int end[3], int *some,
                  struct arena *a, struct err *e) {
     static const int as_is[3] = {0, 1, 2};
@@ -455,7 +455,7 @@ static int group(const struct flashflex_world *x, int *d, int n, int groups, int
     if (graph_cut(&g, groups, part, e)) return -1;
     for (int i = 0; i < n; i++) size[part[i]]++, old[i] = d[i];
     *some = 0;
-    for (int i = 0; i < 3; i++) number[i] = *some, *some += size[i] > 0; /* empty ones are passed over */
+    for (int i = 0; i < 3; i++) number[i] = *some, *some += size[i] > 0; /* skip empty ones */
     for (int i = 0; i < n; i++)
         for (int j = 0; j < n; j++)
             if (part[i] != part[j]) Bps[number[part[i]]][number[part[j]]] += rint(link_Bps(x, d[i], d[j]));
@@ -473,10 +473,10 @@ static int *hash_slot(int *table, unsigned mask, int key) {
             if (!table[k] || table[k] == key) return &table[k];
 }
 
-/* [Q5] The GPUs of a group are counted by machine in the order of a hash set and dealt out in their own
- * order: with unequal counts a "machine" can get GPUs of two. This is that order: open addressing by machine
- * mod table size, runs of ten slots, growth at 3/5 to more than four times the number. Fills count[], returns
- * how many machines. */
+/* [Q5] The GPUs of a group are counted per machine in the order of a hash set, but dealt in their own order:
+ * with unequal counts a "machine" can get GPUs of two. This is that order: open addressing by machine mod
+ * table size, runs of ten slots, growth at 3/5 to more than four times the number. Fills count[], returns the
+ * number of machines. */
 static int count_hashed(const struct flashflex_world *x, const int *d, int n, int *count, struct arena *a) {
     unsigned mask = 7, some = 0;
     int *table = ARENA_ARRAY(a, int, mask + 1), *old; /* machine + 1; 0 = free */
@@ -522,7 +522,7 @@ static int line_make(const struct flashflex_world *x, int *d, int n, int groups,
         int machines = x->corrected ? count_runs(x, d + at, end[g] - at, count)
                                     : count_hashed(x, d + at, end[g] - at, count, a);
         for (int k = 0; k < machines; at += count[k++])
-            for (int i = 0; i < count[k]; i += TP_MAX) /* nodes of more than eight count as several */
+            for (int i = 0; i < count[k]; i += TP_MAX) /* nodes of more than eight GPUs count as several */
                 add_machine(x, d + at + i, count[k] - i < TP_MAX ? count[k] - i : TP_MAX, n_micro, p);
     }
     arena_release(a, mark);
@@ -533,18 +533,18 @@ static int line_make(const struct flashflex_world *x, int *d, int n, int groups,
 /* ---- the search ---------------------------------------------------------------------- */
 
 struct candidate {
-    int n, *groups; /* pipelines; groups of each of them */
+    int n, *groups; /* pipelines; groups in each */
     struct line *line;
     double time_s;
 };
 
-/* What a search hands to build(). */
+/* What the search passes to build(). */
 struct found {
     struct flashflex_world x;
     struct candidate *candidate; /* [G / 5], the id is the index */
 };
 
-/* The GPUs that the planner is shown: whole nodes, type after type. */
+/* The GPUs shown to the planner: whole nodes, type by type. */
 static void show(const struct question *q, struct flashflex_world *x, struct arena *a) {
     struct shown shown[GPUS_MAX];
     int n_type = shown_types(q->pool, q->corrected, shown), n = 0;
@@ -560,14 +560,14 @@ static void show(const struct question *q, struct flashflex_world *x, struct are
     x->on_machine = ARENA_ARRAY(a, int, n);
 }
 
-/* A stage of two types, which the counting of machines may make, is not a plan here. */
+/* Counting machines may give a stage of two types, which no plan here can express. */
 static bool one_type(const struct flashflex_world *x, const struct team *t) {
     for (int i = 1; i < t->n; i++)
         if (x->device[t->device[i]].gpu != x->device[t->device[0]].gpu) return false;
     return true;
 }
 
-enum verdict { GOOD, DROPPED, BROKEN }; /* BROKEN: where the published program ends without an answer */
+enum verdict { GOOD, DROPPED, BROKEN }; /* BROKEN: the published program ends without an answer */
 
 /* The plan of c->n pipelines. */
 static int candidate_make(const struct flashflex_world *x, struct graph *g, struct candidate *c,
@@ -595,12 +595,12 @@ static int candidate_make(const struct flashflex_world *x, struct graph *g, stru
             continue;
         }
         fits = fits && line_fits(x, p);
-        for (int i = 0; i < p->n; i++) /* embedding and head are layers, too */
+        for (int i = 0; i < p->n; i++) /* embedding and head are layers too */
             dropped = dropped ||
                       p->team[i].layers + (i == 0) + (i == p->n - 1 ? m->n_layer - m->n_block - 1 : 0) == 0 ||
                       !one_type(x, &p->team[i]);
     }
-    if (!fits) return 0; /* [Q3] the published program goes on with something that is not a pipeline */
+    if (!fits) return 0; /* [Q3] the published program carries on with something that is not a pipeline */
     *v = dropped ? DROPPED : GOOD;
     if (!dropped) c->time_s = time_s(x, c->line, c->n, n_micro);
     return 0;
@@ -638,7 +638,7 @@ static int by_time(const void *x, const void *y) {
     return a->time_s < b->time_s ? -1 : a->time_s > b->time_s ? 1 : a->id < b->id ? -1 : a->id > b->id;
 }
 
-/* The best plans once more with finer weights; the better one of the two stays. */
+/* Cuts the best plans again with finer weights, and keeps the better of each two. */
 static int cut_again(struct found *f, const int *all, struct proposal *list, int n, struct arena *a,
                      struct err *e) {
     const struct flashflex_world *x = &f->x;
@@ -655,7 +655,7 @@ static int cut_again(struct found *f, const int *all, struct proposal *list, int
     return 0;
 }
 
-/* Sorted by time for either objective: all plans use all GPUs, so the fastest is the cheapest. */
+/* Sorts by time for either objective: all plans use all GPUs, so the fastest is the cheapest. */
 static int flashflex_propose(const struct question *q, struct answer *out, struct arena *a, struct err *e) {
     struct found *f = ARENA_NEW(a, struct found);
     struct flashflex_world *x = &f->x;

@@ -4,16 +4,15 @@
 #include <string.h>
 
 /* Galvatron: one GPU type in one zone. For every number of chunks of the batch and every number of stages, a
- * dynamic program gives each transformer layer of a stage a pair (tensor-parallel, data-parallel) under the
- * memory of a GPU. */
+ * dynamic program gives each transformer layer of a stage a (tensor-parallel, data-parallel) pair within a
+ * GPU's memory. */
 
 enum { STRATEGIES_MAX = 2 * DEGREES, CHUNK_MAX = 4 };
 
 /* ---- the layers of one stage -----------------------------------------------------------------------------
  */
 
-/* A way to run the layers so far, of those with the same last strategy: none other is both faster and
- * smaller. */
+/* A way to run the layers so far; none with the same last strategy is both faster and smaller. */
 struct way {
     const struct way *before; /* NULL: the first layer */
     double time_s;
@@ -32,8 +31,8 @@ static int by_memory(const void *x, const void *y) {
     return a->before && b->before ? a->before->strategy - b->before->strategy : 0; /* the lower index wins */
 }
 
-/* The published table over all MiB of a budget has few steps, because all layers of a stage are alike: fronts
- * of its corners give the same answer. Returns the last layer, or NULL. */
+/* The published table over all MiB of a budget has few steps, as all layers of a stage are alike: the front
+ * of its corners gives the same answer. Returns the last layer, or NULL. */
 static const struct way *assign(int n_layer, int S, const struct galvatron_pace *pace, const int *need_MiB,
                                 double change_s[STRATEGIES_MAX][STRATEGIES_MAX], int budget_MiB,
                                 struct arena *a) {
@@ -92,8 +91,8 @@ static int strategies(const struct setting *x, int P, struct galvatron_strategy 
     return n;
 }
 
-/* Faithful: each layer has its strategy, and only the transformer layers are planned. INFINITY: does not fit.
- */
+/* Faithful: each layer has its own strategy, and only transformer layers are planned. INFINITY: does not
+ * fit. */
 static struct galvatron_choice mixed(const struct setting *x, int P, int chunks, struct galvatron_pace *stage,
                                      struct arena *a) {
     const struct workload *w = x->q->w;
@@ -136,7 +135,7 @@ static struct galvatron_choice mixed(const struct setting *x, int P, int chunks,
     return y;
 }
 
-/* Corrected, [Q2]: what is costed is what a plan can say, one strategy for all layers. */
+/* Corrected, [Q2]: costs only what a plan can express, one strategy for all layers. */
 static struct galvatron_choice uniform(const struct setting *x, int P, int chunks,
                                        struct galvatron_pace *stage) {
     const struct workload *w = x->q->w;
@@ -172,7 +171,7 @@ static struct galvatron_choice best_of(const struct setting *x, int chunks, stru
         if (!size_allowed(size)) {
             if (x->q->corrected) continue;
             return (struct galvatron_choice){.time_s =
-                                                 INFINITY}; /* [Q1] one P that cannot spoils the others */
+                                                 INFINITY}; /* [Q1] one impossible P spoils the others */
         }
         if (chunks != (share + size - 1) / size) continue;
         struct arena_mark mark = arena_mark(a);
@@ -190,10 +189,10 @@ static int by_time(const void *x, const void *y) {
     return a->time_s != b->time_s ? a->time_s < b->time_s ? -1 : 1 : a->id < b->id ? -1 : a->id > b->id;
 }
 
-/* Sorted by time: all plans have the same GPUs, so that is the order of their cost, too. */
+/* Sorts by time: all plans use the same GPUs, so that is also the order by cost. */
 static int galvatron_propose(const struct question *q, struct answer *out, struct arena *a, struct err *e) {
     const struct workload *w = q->w;
-    const struct pool_entry *pool = q->pool->entry; /* the first one is all that it is shown */
+    const struct pool_entry *pool = q->pool->entry; /* it is shown only the first entry */
     *out = (struct answer){0};
     if (!q->pool->n_entry) return 0;
     int per_node = w->site->gpu[pool->gpu].gpus_per_node, gpus = pool->count / per_node * per_node;

@@ -83,7 +83,7 @@ static int read_costs(const struct json_at *root, const struct workload *w, int 
     return 0;
 }
 
-/* *extra: a table of struct galvatron_costs per GPU type of the site, NULL where there is no file. */
+/* *extra: a table of struct galvatron_costs per GPU type of the site, NULL if it has no file. */
 int galvatron_load(const struct workload *w, const char *inputs, const void **extra, struct arena *a,
                    struct err *e) {
     struct galvatron_costs **all = ARENA_ARRAY(a, struct galvatron_costs *, w->site->n_gpu);
@@ -104,7 +104,7 @@ int galvatron_load(const struct workload *w, const char *inputs, const void **ex
     return 0;
 }
 
-/* Forward times of all layers for one sequence: from the smallest microbatch and degree measured. */
+/* Forward times of all layers for one sequence, from the smallest microbatch and degree measured. */
 static const double *forward_s(const struct workload *w, int gpu, int *mb) {
     const struct profile *p = w->profile[gpu];
     for (int i = 0; p && i < p->n_mb; i++)
@@ -113,7 +113,7 @@ static const double *forward_s(const struct workload *w, int gpu, int *mb) {
     return NULL;
 }
 
-/* The costs to work with: measured, else (and always in corrected mode: [Q7] files go stale) from the common
+/* Chooses the costs: measured, else (and always in corrected mode, as [Q7] files go stale) from the common
  * tables. */
 int galvatron_costs(const struct workload *w, const void *extra, int zone, int gpu, bool corrected,
                     struct galvatron_costs *c, struct err *e) {
@@ -154,20 +154,18 @@ double galvatron_ring_GiBps(const struct galvatron_costs *c, bool consecutive, i
 /* ---- times and memory ------------------------------------------------------------------------------------
  */
 
-/* Backward computation and `size` of communication beside each other, each slowed down while both run. */
+/* Backward computation and `size` of communication at the same time, each slowed down while both run. */
 static double overlapped_ms(double size, double ms_per_size, double work_ms, double slow) {
     double moved = size * ms_per_size * slow, worked = work_ms * slow;
     if (moved > worked) return worked + (size - worked / (ms_per_size * slow)) * ms_per_size;
     return moved + (work_ms - moved / slow);
 }
 
-/* A block of layers: forward time, weights on a GPU, activations that a GPU passes to its tensor-parallel
- * group. */
+/* A block of layers: forward time, weights on a GPU, activations exchanged in its tensor-parallel group. */
 struct galvatron_pace galvatron_pace(const struct galvatron_costs *c, const struct galvatron_strategy *s,
                                      int gpus_per_node, double forward_ms, double weights_MiB,
                                      double passed_MiB, bool corrected) {
-    /* [Q4] the bandwidths already have the factor 2(n-1)/n; corrected also minds that 1 GiB/s is not 1
-     * MiB/ms. */
+    /* [Q4] the bandwidths already include the factor 2(n-1)/n; corrected: nor is 1 GiB/s 1 MiB/ms. */
     double unit = corrected ? 1000.0 / 1024 : 1;
     double dp_MiB = corrected ? weights_MiB : 2.0 * (s->dp - 1) / s->dp * weights_MiB;
     double tp_MiB = corrected ? passed_MiB : 2.0 * (s->tp - 1) / s->tp * passed_MiB;
@@ -176,17 +174,17 @@ struct galvatron_pace galvatron_pace(const struct galvatron_costs *c, const stru
     double tp_ms = s->tp > 1 ? tp_MiB * unit / galvatron_ring_GiBps(c, tp_near, s->tp, gpus_per_node) : 0;
     double backward = 2 * forward_ms, compute = forward_ms + backward + tp_ms;
     double hidden =
-        both && s->tp >= s->tp * s->dp / 2 ? backward / 2 : backward; /* beside it run the gradients */
+        both && s->tp >= s->tp * s->dp / 2 ? backward / 2 : backward; /* gradients run alongside */
     double full = s->dp > 1 ? compute - hidden + overlapped_ms(dp_MiB, dp_ms, hidden, c->overlap) : compute;
     return (struct galvatron_pace){1e-3 * full, 1e-3 * compute};
 }
 
-/* MiB that a sequence passes in a transformer layer: two all-reduces each way of fp32. */
+/* MiB exchanged per sequence in a transformer layer: two fp32 all-reduces each way. */
 double galvatron_passed_MiB(const struct model *m) {
     return m->sequence_length * (double)m->hidden_size * 16 / MiB;
 }
 
-/* A stage of layers [first, end) as it will run: [Q3] with the layers at both ends and the messages between
+/* Layers [first, end) as they will run as a stage: [Q3] with the layers at both ends and the messages between
  * stages. */
 struct galvatron_pace galvatron_stage_pace(const struct workload *w, const struct galvatron_costs *c,
                                            int zone, int gpu, const struct galvatron_strategy *s,
@@ -211,8 +209,8 @@ struct galvatron_pace galvatron_stage_pace(const struct workload *w, const struc
     return (struct galvatron_pace){x.full_s + pass_s, x.compute_s + pass_s};
 }
 
-/* The same for its memory: [Q5] weights, gradients and optimizer, [Q6] activations of the sequences under way
- * once. */
+/* The same for its memory: [Q5] weights, gradients and optimizer, [Q6] activations of the sequences in
+ * flight, once. */
 double galvatron_stage_MiB(const struct workload *w, int tp, double sequences, int first, int end) {
     double bytes = 0;
     for (int l = first; l < end; l++)
@@ -221,13 +219,13 @@ double galvatron_stage_MiB(const struct workload *w, int tp, double sequences, i
     return bytes / MiB + RESERVED_MiB;
 }
 
-/* `n` sequences cut into at most `chunks` pieces of the same size, the last one smaller. */
+/* Cuts `n` sequences into at most `chunks` pieces of equal size, except that the last may be smaller. */
 int galvatron_pieces(int n, int chunks, int *size) {
     *size = (n + chunks - 1) / chunks;
     return (n + *size - 1) / *size;
 }
 
-/* One transformer layer of stage i of P: [Q5] of its states only the weights, [Q6] activations measured too
+/* One transformer layer of stage i of P: [Q5] only the weights of its states, [Q6] activations measured too
  * high. */
 double galvatron_layer_MiB(const struct workload *w, const struct galvatron_costs *c,
                            const struct galvatron_strategy *s, int chunks, int P, int i) {
@@ -243,7 +241,7 @@ double galvatron_other_MiB(const struct galvatron_costs *c, int P, int i) {
     return own + RESERVED_MiB;
 }
 
-/* All chunks through all stages; the all-reduces of gradients that the later stages do not hide. */
+/* All chunks through all stages, plus the gradient all-reduces that the later stages do not hide. */
 double galvatron_pipeline_s(const struct galvatron_pace *stage, int P, int chunks) {
     double slowest = 0, before = 0, exposed = 0;
     for (int i = 0; i < P; i++) {
@@ -254,7 +252,7 @@ double galvatron_pipeline_s(const struct galvatron_pace *stage, int P, int chunk
     return slowest * (chunks - 1 + P) + exposed;
 }
 
-/* ---- its estimate of any plan: taken as a grid of the first stage's first replica --- */
+/* ---- its estimate of any plan: a grid with the degrees of the first replica ---- */
 
 int galvatron_estimate(const struct workload *w, const void *extra, const struct plan *p, bool corrected,
                        struct guess *out, struct arena *scratch, struct err *e) {
@@ -267,7 +265,7 @@ int galvatron_estimate(const struct workload *w, const void *extra, const struct
     *out = (struct guess){0};
     if (r->tp > 4) return err_set(e, EXIT_INPUT, "galvatron: degree %d; expected 1, 2 or 4", r->tp);
     if (galvatron_costs(w, extra, r->zone, r->gpu, corrected, &costs, e)) return -1;
-    /* faithful: chunks of m sequences over all replicas, where the other planners mean m for each */
+    /* faithful: chunks of m sequences over all replicas, where the other planners mean m for each replica */
     int whole = corrected ? p->micro_batch_size * s.dp : p->micro_batch_size,
         chunks = (B + whole - 1) / whole;
     double sequences = (double)B / chunks / s.dp, other = 0;

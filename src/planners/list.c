@@ -5,7 +5,7 @@
 extern const struct planner exact_planner, varuna_planner, piper_planner, amp_planner, galvatron_planner,
     aceso_planner, metis_planner, flashflex_planner, dtfm_planner, atlas_planner, sailor_planner;
 
-/* The published ones in the order of the paper's figures. */
+/* The published planners in the order of the paper's figures. */
 const struct planner *const planners[] = {
     &exact_planner, &varuna_planner,    &piper_planner, &amp_planner,   &galvatron_planner, &aceso_planner,
     &metis_planner, &flashflex_planner, &dtfm_planner,  &atlas_planner, &sailor_planner,    NULL,

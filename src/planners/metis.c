@@ -4,29 +4,30 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-/* Metis: one pipeline over all GPUs of one zone, of any types, in the order of their ranks. It enumerates how
- * many GPUs each stage gets and how many batches an iteration has; for each such case it raises the tensor
- * parallelism of stages, one at a time, until layers can be cut so that they fit. Ranked by its own time.
+/* Metis: one pipeline over all GPUs of one zone, of any types, in the order of their ranks. It enumerates the
+ * GPUs of each stage and the number of batches per iteration; for each such case it raises the tensor
+ * parallelism of stages, one at a time, until layers can be cut so that they fit. It ranks plans by its own
+ * time.
  *
- * [Q6] (throughput in iterations per ms, an order by cost that is never switched on) has no mode: times are
- * in seconds here, and every plan uses all GPUs, so that the order by cost is the order by time. */
+ * [Q6] (throughput in iterations per ms, an order by cost that is never enabled) needs no mode: times here
+ * are in seconds, and every plan uses all GPUs, so the order by cost is the order by time. */
 
 enum {
-    SLICES = 7,          /* that a layer is cut into while the stages are filled */
-    UNITS_MAX = 10,      /* stages, or bundles of the smallest ones, that are permuted */
+    SLICES = 7,          /* of a layer, while the stages are filled */
+    UNITS_MAX = 10,      /* stages, or bundles of the smallest ones, to permute */
     TP_LIMIT = 4,        /* largest degree */
-    ATTEMPTS = 3,        /* at cutting the layers so that memory suffices */
+    ATTEMPTS = 3,        /* to cut the layers so that they fit into memory */
     MOVES = 3,           /* of layers across borders, in each attempt */
     DIVISORS_MAX = 1536, /* of any int */
     DEFAULT_STATES =
-        1000000 /* about what the published search visits in its 300 s: some 10^5 plans at 32 GPUs */
+        1000000 /* about as many as the published search visits in its 300 s: some 10^5 plans at 32 GPUs */
 };
 
-/* A GPU type among those asked about, and the ranks it has. */
+/* A GPU type that Metis is shown, and its ranks. */
 struct metis_kind {
     int gpu, zone, gpus, per_node;
     int first, end, node; /* ranks; node of the first */
-    double memory_MiB;    /* of one GPU, as the planner is told */
+    double memory_MiB;    /* per GPU, as the planner is told */
     double inter_Bps, intra_Bps;
     int m_max; /* largest microbatch measured */
     const double *
@@ -36,13 +37,13 @@ struct metis_kind {
 
 /* ---- the estimator ------------------------------------------------------------------ */
 
-/* A stage as the estimator sees it. */
+/* A stage, as the estimator sees it. */
 struct view {
     int first, end, dp, tp, m;
-    int node, last_node;         /* of its first and its last rank */
+    int node, last_node;         /* of its first and last rank */
     double len_ms;               /* forward and backward of a batch */
     double update_ms;            /* for the whole model */
-    double inter_Bps, intra_Bps; /* lowest of its types */
+    double inter_Bps, intra_Bps; /* lowest over its types */
 };
 
 static void see_kind(struct view *v, const struct metis_kind *k) {
@@ -65,13 +66,12 @@ static double iteration_ms(const struct workload *w, const struct view *v, int S
         sum += x->len_ms;
         update = fmax(update, x->update_ms * (x->end - x->first) / L);
         /* [Q9] The published "data-parallel groups" have tp members that are dp ranks apart, not dp that are
-         * tp apart. If a stage crosses nodes, so does one of its groups, if these have more than one member.
-         */
+         * tp apart. If a stage spans nodes, so does one of its groups, if they have more than one member. */
         bool crosses = x->node != x->last_node && (corrected ? x->dp : x->tp) > 1;
         sync = fmax(sync, 1000 * 2.0 * (x->dp - 1) / (x->dp * (crosses ? x->inter_Bps : x->intra_Bps)) *
                               (elements * w->element_bytes / x->tp));
         if (i == S - 1) break;
-        /* [Q8] elements, taken for bytes */
+        /* [Q8] elements, mistaken for bytes */
         double sent = x->end == L - 1 ? (double)x->m * mo->sequence_length * mo->vocabulary / x->tp
                                       : (double)x->m * mo->sequence_length * mo->hidden_size;
         if (corrected) sent = x->m * mo->act_out[x->end - 1] * w->element_bytes;
@@ -81,9 +81,9 @@ static double iteration_ms(const struct workload *w, const struct view *v, int S
     return (nb - 1) * longest + sum + update + sync + sending;
 }
 
-/* [Q7] The update of whatever profile the directory lists first (`gpu`, microbatch 2, degree 1) stands for
- * all types; [Q11] it is one number for the whole model, but summed as if it were a layer's, and doubled.
- * Where that is not measured: the first profile that there is. */
+/* [Q7] The update in whichever profile the directory lists first (`gpu`, microbatch 2, degree 1) stands for
+ * all types; [Q11] it is one number for the whole model, but summed as if it were a layer's, and doubled. If
+ * that was not measured, take the first profile there is. */
 static double published_update_ms(const struct workload *w, const char *gpu) {
     const struct layer_times *found = NULL;
     for (int g = 0; g < w->site->n_gpu; g++) {
@@ -132,8 +132,8 @@ static const double *measured(const struct metis_kind *k, int m, int ti) {
     return m <= k->m_max ? k->before_ms[m * TP_N + ti] : NULL;
 }
 
-/* Forward and backward of m sequences through layers [first, end), in the largest parts that were measured;
- * INFINITY if that cannot be. */
+/* Forward and backward of m sequences through layers [first, end), in the largest parts measured; INFINITY if
+ * impossible. */
 static double layers_ms(const struct metis_kind *k, int m, int ti, int first, int end) {
     double sum = 0;
     for (int part = m < k->m_max ? m : k->m_max; m > 0; m -= part) {
@@ -155,13 +155,13 @@ static int estimate(const struct workload *w, const void *extra, const struct pl
                     struct guess *out, struct arena *scratch, struct err *e) {
     (void)extra, (void)e;
     *out = (struct guess){NAN, NAN};
-    if (p->n_pipeline > 1) return 0; /* Metis knows one pipeline only */
+    if (p->n_pipeline > 1) return 0; /* Metis knows only one pipeline */
     const struct pipeline *line = p->pipeline;
     const struct replicas *last = NULL;
     long slots = (long)p->micro_batch_size * stage_replicas(line->stage);
     double update_ms = published_update_ms(w, "A100-80"), worst_MiB = 0;
     struct view *v = ARENA_ARRAY(scratch, struct view, line->n_stage);
-    for (int i = 0, node = 0, on_node = 0 /* GPUs taken */; i < line->n_stage; i++) {
+    for (int i = 0, node = 0, on_node = 0 /* GPUs used */; i < line->n_stage; i++) {
         const struct stage *s = &line->stage[i];
         int dp = stage_replicas(s), m = slots > dp ? (int)(slots / dp) : 1;
         v[i] = (struct view){
@@ -195,33 +195,33 @@ static int estimate(const struct workload *w, const void *extra, const struct pl
 
 /* ---- layers for stages -------------------------------------------------------------- */
 
-/* What the search knows throughout. */
+/* What stays fixed during the search. */
 struct metis_world {
     const struct question *q;
     int L, n_kind, gpus, S_max, m_limit;
     struct metis_kind *kind;                              /* [n_kind] in the order shown */
     double update_ms;                                     /* [Q7] */
-    const double *demand_before;                          /* [L + 1] share of the work of layers before l */
+    const double *demand_before;                          /* [L + 1] share of the work in layers before l */
     const double *slice;                                  /* [L * SLICES] share of each slice */
     const double *params_before[TP_N], *act_before[TP_N]; /* [L + 1] in MiB, per copy and per sequence */
 };
 
 /* One stage of a case. */
 struct metis_part {
-    int first_rank, gpus, kind, last_kind; /* kinds by their place in the sequence */
+    int first_rank, gpus, kind, last_kind; /* kinds by place in the sequence */
     int dp, ti, m;
-    double capacity;              /* share of the work it could do */
-    double memory_MiB, slack_MiB; /* of all its GPUs */
+    double capacity;              /* share of the work that it can do */
+    double memory_MiB, slack_MiB; /* over all its GPUs */
     int first, end;               /* layers */
 };
 
-/* A sequence of types, a split of its ranks into stages, and a number of batches: the strategies for it, one
- * by one. */
+/* A sequence of types, a split of its ranks into stages and a number of batches; goes through the strategies
+ * for it one by one. */
 struct trial {
     const struct metis_world *w;
     struct metis_kind seq[GPUS_MAX];
-    int S, nb, tried; /* strategies so far */
-    bool over, cut;   /* layers were cut at least once */
+    int S, nb, tried; /* strategies tried so far */
+    bool over, cut;   /* cut: layers were cut at least once */
     struct metis_part part[LAYERS_MAX];
 };
 
@@ -255,7 +255,7 @@ static void trial_stages(struct trial *t, const unsigned char *size, int S) {
         rank += x->gpus;
         while (rank > t->seq[k].end) k++;
         x->last_kind = k;
-        for (int j = x->kind; j <= k; j++) /* [Q4] all GPUs are taken for the type of rank 0 */
+        for (int j = x->kind; j <= k; j++) /* [Q4] all GPUs are assumed to be of rank 0's type */
             x->memory_MiB += part_gpus(t, x, j) * t->seq[t->w->q->corrected ? j : 0].memory_MiB;
     }
 }
@@ -269,12 +269,12 @@ static void trial_batches(struct trial *t, int nb) {
 
 enum verdict { HOPELESS, INVALID, VALID };
 
-/* May the degrees of the trial be? Sets m and the stages' capacities. */
+/* Are the trial's degrees possible? Sets m and the stages' capacities. */
 static enum verdict judge_degrees(struct trial *t) {
     const struct metis_world *w = t->w;
     enum verdict v = VALID;
     double sum = 0;
-    for (int i = 0; i < t->S; i++) { /* m and tp only grow */
+    for (int i = 0; i < t->S; i++) { /* m and tp never fall */
         struct metis_part *x = &t->part[i];
         x->m = w->q->w->global_batch_size / x->dp / t->nb;
         if (x->m > w->m_limit || 1 << x->ti > TP_LIMIT) return HOPELESS;
@@ -288,8 +288,8 @@ static enum verdict judge_degrees(struct trial *t) {
         for (int k = x->kind; k <= x->last_kind; k++) {
             const double *before = measured(&t->seq[k], x->m, x->ti);
             if (!before || !measured(&t->seq[k], t->part[0].m, x->ti))
-                return INVALID;                                    /* the plan has stage 0's m */
-            if (part_gpus(t, x, k) % (1 << x->ti)) return INVALID; /* a replica of two types */
+                return INVALID;                                    /* the plan has the m of stage 0 */
+            if (part_gpus(t, x, k) % (1 << x->ti)) return INVALID; /* a replica would mix types */
             slowest = fmax(slowest, before[w->L]);
         }
         sum += x->capacity = 1 / slowest;
@@ -302,14 +302,14 @@ static double work(const struct metis_world *w, const struct metis_part *x) {
     return w->demand_before[x->end] - w->demand_before[x->first];
 }
 
-/* Slices to stages: owner[] rises. */
+/* Deals slices to stages; owner[] ascends. */
 static void deal_slices(const struct trial *t, short *owner) {
     const double *slice = t->w->slice;
     int S = t->S, n = t->w->L * SLICES, x = 0, y = n - 1;
     double left[LAYERS_MAX];
     memset(owner, -1, sizeof *owner * (size_t)n);
     for (int i = 0; i < S; i++) left[i] = t->part[i].capacity;
-    for (int i = 0; i < S - 1; i++, x++) /* the slice that a stage cannot hold is set aside */
+    for (int i = 0; i < S - 1; i++, x++) /* the slice that exceeds a stage is set aside */
         for (; x < n - SLICES - 1 && left[i] > slice[x]; x++) owner[x] = (short)i, left[i] -= slice[x];
     for (; y >= 0 && owner[y] < 0 && (y >= n - SLICES || left[S - 1] > slice[y]); y--)
         owner[y] = (short)(S - 1), left[S - 1] -= slice[y];
@@ -325,7 +325,7 @@ static void deal_slices(const struct trial *t, short *owner) {
     }
 }
 
-/* Whole layers to stages, by who holds most slices. */
+/* Gives each layer to the stage that holds most of its slices. */
 static void keep_layers(struct trial *t, const short *owner) {
     int count[LAYERS_MAX] = {0};
     for (int l = 0; l < t->w->L; l++, owner += SLICES) {
@@ -349,7 +349,7 @@ static int idlest(const struct trial *t, double *slack) {
     return best;
 }
 
-/* The stage with most slack takes a layer of its busier neighbour, while that does not make things worse. */
+/* The stage with most slack takes a layer from its busier neighbour, as long as that makes nothing worse. */
 static void balance(struct trial *t) {
     double most, slack[2], now;
     for (int n = 0; n < MOVES && t->S > 1; n++) {
@@ -371,8 +371,8 @@ static void balance(struct trial *t) {
     }
 }
 
-/* Memory against need; sets the slacks. True if all fit; else moves capacity to where there is room, if there
- * is. */
+/* Compares memory with need and sets the slacks. True if all fit; else moves capacity to where there is room,
+ * if any. */
 static bool memory_suffices(struct trial *t, bool *no_room) {
     const struct metis_world *w = t->w;
     double need[LAYERS_MAX], freed = 0, room = 0;
@@ -397,7 +397,7 @@ static bool memory_suffices(struct trial *t, bool *no_room) {
     return false;
 }
 
-/* Cuts the layers. Returns the attempt that fits, or 0. */
+/* Cuts the layers. Returns the number of the attempt that fits, or 0. */
 static int cut_layers(struct trial *t) {
     bool no_room = false;
     t->cut = true;
@@ -411,7 +411,8 @@ static int cut_layers(struct trial *t) {
     return 0;
 }
 
-/* Twice the tensor parallelism where memory is tightest, or before it is known, where most replicas are. */
+/* Doubles the tensor parallelism where memory is tightest or, until that is known, where there are most
+ * replicas. */
 static bool raise_degree(struct trial *t) {
     struct metis_part *least = NULL;
     for (int i = 0; i < t->S; i++) {
@@ -431,7 +432,7 @@ static bool whole(const struct trial *t) {
     return t->part[t->S - 1].end == t->w->L; /* [Q3] a plan that lost a layer cannot be judged */
 }
 
-/* On to the next strategy that gives a plan; false: there is none. */
+/* Advances to the next strategy that gives a plan; false if there is none. */
 static bool trial_next(struct trial *t) {
     while (!t->over) {
         if (t->tried++ && !raise_degree(t)) break;
@@ -447,7 +448,7 @@ static bool trial_next(struct trial *t) {
 
 /* ---- time and form of a trial's plan ------------------------------------------------ */
 
-/* The slowest replica of a stage 0 of several types, its share of a batch being by speed, largest remainders
+/* The slowest replica of a stage 0 of several types; batches are shared by speed, largest remainders
  * first. */
 static double shared_ms(const struct trial *t, const struct metis_part *x) {
     const struct metis_world *w = t->w;
@@ -511,7 +512,7 @@ static const struct plan *trial_plan(const struct trial *t, struct arena *a) {
             *r =
                 (struct replicas){.gpu = y->gpu, .zone = y->zone, .tp = tp, .count = part_gpus(t, x, k) / tp};
             if (tp == 1 || t->w->q->corrected) continue;
-            int *vm = ARENA_ARRAY(a, int, tp); /* [Q5] every GPU is listed as a machine */
+            int *vm = ARENA_ARRAY(a, int, tp); /* [Q5] lists every GPU as a machine */
             for (int j = 0; j < tp; j++) vm[j] = r->gpu;
             r->n_vm = tp;
             r->vm_gpu = vm;
@@ -522,12 +523,12 @@ static const struct plan *trial_plan(const struct trial *t, struct arena *a) {
 
 /* ---- the search --------------------------------------------------------------------- */
 
-/* Where a plan of the list comes from: trial_next() again leads to it. */
+/* Where a plan on the list comes from; trial_next() leads to it again. */
 struct source {
     double ms;
-    const unsigned char *code; /* order of the types, number of stages (2 bytes), log2 of their GPUs */
+    const unsigned char *code; /* order of types, number of stages (2 bytes), log2 of their GPUs */
     int nb, tried;
-    long order; /* of finding */
+    long order; /* in which plans were found */
 };
 
 struct finder {
@@ -537,7 +538,7 @@ struct finder {
     long states, budget;
     int n_divisor, divisor[DIVISORS_MAX]; /* of the batch, descending */
     unsigned char order[GPUS_MAX];
-    unsigned char size[LAYERS_MAX]; /* log2 of the GPUs of each stage, as being enumerated */
+    unsigned char size[LAYERS_MAX]; /* log2 of each stage's GPUs, as enumerated */
     long n, room;
     struct source *found;
 };
@@ -553,7 +554,7 @@ static void keep(struct finder *f, const unsigned char *code, double ms) {
     f->n++;
 }
 
-/* One split of the ranks into stages. Returns true when the search is over. */
+/* Tries one split of the ranks into stages. Returns true when the search is over. */
 static bool try_split(struct finder *f, const unsigned char *size, int S) {
     int n_kind = f->world.n_kind;
     unsigned char *code = NULL;
@@ -579,7 +580,7 @@ static bool try_split(struct finder *f, const unsigned char *size, int S) {
     return question_stopped(q);
 }
 
-/* Stages that are permuted as one: `count` of 2^size GPUs each. */
+/* Stages permuted as one: `count` of 2^size GPUs each. */
 struct metis_unit {
     unsigned char size;
     short count;
@@ -590,8 +591,8 @@ static int unit_compare(struct metis_unit a, struct metis_unit b) {
     return x != y ? (x > y) - (x < y) : (a.count > b.count) - (a.count < b.count);
 }
 
-/* Bundles pairs of the smallest units until there are few enough. Units rise, and still do. Returns their
- * number. */
+/* Bundles pairs of the smallest units until they are few enough. Units ascend, before and after. Returns
+ * their number. */
 static int bundle(struct metis_unit *u, int n) {
     while (n > UNITS_MAX) {
         int pairs = n - UNITS_MAX, least = 1, m = 0;
@@ -614,14 +615,14 @@ static int bundle(struct metis_unit *u, int n) {
     return n;
 }
 
-/* All orders of the S stages of f->size (rising) by prefix shifts: the first one falls; for each next one,
- * what follows the longest falling prefix, or the element after that, goes to the front (Williams, "Loopless
- * generation of multiset permutations by prefix shifts", 2009). */
+/* All orders of the S stages of f->size (ascending) by prefix shifts: the first one descends; for each next
+ * one, the element after the longest descending prefix, or the one after that, moves to the front (Williams,
+ * "Loopless generation of multiset permutations by prefix shifts", 2009). */
 static bool try_orders(struct finder *f, int S) {
     struct metis_unit u[LAYERS_MAX], x;
     unsigned char size[LAYERS_MAX];
     for (int i = 0; i < S; i++) u[i] = (struct metis_unit){f->size[i], 1};
-    int n = bundle(u, S), prefix = n - 1; /* length of the falling prefix; at first without the last */
+    int n = bundle(u, S), prefix = n - 1; /* length of the descending prefix, initially without the last */
     for (int i = 0; i < n / 2; i++) x = u[i], u[i] = u[n - 1 - i], u[n - 1 - i] = x;
     for (;;) {
         for (int i = 0, k = 0; i < n; i++)
@@ -636,7 +637,7 @@ static bool try_orders(struct finder *f, int S) {
     }
 }
 
-/* GPUs of stages i.. of S: powers of two that rise from 2^least and sum to `left`. */
+/* Tries GPUs for stages i.. of S: powers of two that ascend from 2^least and sum to `left`. */
 static bool try_sizes(struct finder *f, int S, int i, int least, int left) {
     if (left % (1 << least)) return false;
     if (i == S) return left == 0 && try_orders(f, S);
@@ -679,11 +680,11 @@ static const struct plan *build(const struct answer *x, long id, struct arena *a
     return trial_plan(t, a);
 }
 
-/* The GPU types that Metis is shown, in whole nodes. */
+/* Lists the GPU types that Metis is shown, in whole nodes. */
 static int list_kinds(const struct question *q, struct metis_kind *kind, struct arena *a) {
     struct shown shown[GPUS_MAX];
     int n_shown = shown_types(q->pool, q->corrected, shown), n = 0;
-    bool twenty = false; /* [Q1] with exactly 20 nodes of A100, all types are given 16 */
+    bool twenty = false; /* [Q1] with exactly 20 A100 nodes, all types are given 16 */
     for (int i = 0; i < n_shown; i++) {
         const struct gpu_type *t = &q->w->site->gpu[shown[i].gpu];
         if (!strcmp(t->name, "A100-40") && shown[i].gpus / t->gpus_per_node == 20) twenty = !q->corrected;
@@ -696,7 +697,7 @@ static int list_kinds(const struct question *q, struct metis_kind *kind, struct 
     return n;
 }
 
-/* Does the planner look at this type's profile? The published one at these two, whatever the pool. */
+/* Does the planner look at this type's profile? The published one looks at these two, whatever the pool. */
 static bool looks_at(const struct metis_world *w, int gpu) {
     const char *name = w->q->w->site->gpu[gpu].name;
     if (!w->q->corrected) return !strcmp(name, "A100-40") || !strcmp(name, "V100-16");
@@ -728,8 +729,7 @@ static int set_up(struct metis_world *w, const struct question *q, struct arena 
         for (int i = 0; i < p->n_mb; i++)
             if (p->times[i * TP_N].fwd_s) m = p->mb[i];
         if (m < w->m_limit) w->m_limit = m;
-        if (!times)
-            times = profile_times(p, 1, 1); /* the layers' shares of the work are those of the first type */
+        if (!times) times = profile_times(p, 1, 1); /* layers' shares of the work are as on the first type */
     }
     if (!times)
         return err_set(e, EXIT_INPUT, "metis: no profile of %s at microbatch 1, degree 1; expected one of %s",
@@ -748,13 +748,13 @@ static int set_up(struct metis_world *w, const struct question *q, struct arena 
     return 0;
 }
 
-/* All splits for one order of the types. Returns true when the search is over. */
+/* Tries all splits for one order of the types. Returns true when the search is over. */
 static bool try_sequence(struct finder *f, bool first) {
     const struct metis_world *w = &f->world;
     trial_sequence(&f->trial, f->order);
-    /* [Q2] The second sequence and later ones start with the splits for two stages. */
+    /* [Q2] Later sequences than the first start with splits into two stages. */
     for (int S = first || w->q->corrected ? 1 : 2; S <= w->S_max; S++) {
-        int least = 0; /* from half of what a stage would get on */
+        int least = 0; /* start at half of an equal share */
         while (2L << least < w->gpus / S) least++;
         if (try_sizes(f, S, 0, least, w->gpus)) return true;
     }

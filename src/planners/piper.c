@@ -5,14 +5,14 @@
 
 /* Piper: microbatches of one sequence, no tensor parallelism, a data-parallel degree for each stage. A
  * dynamic program over the last j layers finds the least bottleneck, the time per sequence of the slowest
- * stage. The published table has two more axes: GPUs k and the sum s of the degrees. Without tensor
- * parallelism a stage takes as many of the one as of the other, and the table is monotone, so X[j][k][s] =
- * X[j][v][v], v = min(k, s): one axis gives the same answers. */
+ * stage. The published table has two more axes, GPUs k and the sum s of the degrees. Without tensor
+ * parallelism a stage takes the same number of both, and the table is monotone, so X[j][k][s] = X[j][v][v], v
+ * = min(k, s): one axis gives the same answers. */
 
-/* Answers closer than this are equal to the published program: a time per sequence, in seconds. */
+/* The published program treats answers closer than this, in seconds per sequence, as equal. */
 static const double SAME_S = 1e-9;
 
-/* The model as one kind of GPU sees it: sums over the layers before each, so that a stage is a difference. */
+/* The model on one kind of GPU: prefix sums over layers, so that a stage is a difference. */
 struct chain {
     const struct workload *w;
     double m, n; /* sequences of a microbatch; microbatches of the batch */
@@ -21,7 +21,7 @@ struct chain {
     double *time_s, *act_bytes, *params; /* [layers + 1] */
 };
 
-/* Returns 0; 1 if these GPUs were not profiled; -1 with *e set if their bandwidth is not known. */
+/* Returns 0; 1 if these GPUs were not profiled; -1 with *e set if their bandwidth is unknown. */
 static int chain_make(struct chain *c, const struct workload *w, const struct replicas *r, int m,
                       bool corrected, struct arena *a, struct err *e) {
     const struct site *s = w->site;
@@ -51,7 +51,7 @@ static int chain_make(struct chain *c, const struct workload *w, const struct re
     return 0;
 }
 
-/* Memory of layers [first, end) when the degrees from this stage on add up to s: it keeps ceil(s/d)
+/* Memory of layers [first, end) if the degrees from this stage on add up to s: it keeps ceil(s/d)
  * microbatches. The 20 bytes per parameter are the planner's own figure. */
 static double stage_bytes(const struct chain *c, int first, int end, int d, int s) {
     return (c->act_bytes[end] - c->act_bytes[first]) * ((s + d - 1) / d) +
@@ -63,7 +63,7 @@ static double stage_s(const struct chain *c, int first, int end, int d) {
     const double *out = c->w->model->act_out;
     double edges = (first ? out[first - 1] : 0) + (end < c->w->model->n_layer ? out[end - 1] : 0);
     double sync = d - 1.;            /* per parameter, times 2/d per batch: a ring */
-    if (c->corrected) edges *= c->m; /* [Q1] the edges of one sequence whatever the microbatch */
+    if (c->corrected) edges *= c->m; /* [Q1] the edges of one sequence, whatever the microbatch */
     if (!c->corrected) sync *= 2;    /* [Q3] the volume of a parameter server */
     double elements = 2 * edges / d + 2 * sync * (c->params[end] - c->params[first]) / (d * c->n);
     return c->w->element_bytes * elements / c->bw_Bps + (c->time_s[end] - c->time_s[first]) / d;
@@ -74,7 +74,7 @@ static double stage_s(const struct chain *c, int first, int end, int d) {
 struct piper_search {
     struct chain chain;
     int L, gpus;       /* the sum of degrees is at most gpus */
-    const int *degree; /* [n_degree], ascending: what a stage may have; all are multiples of the first */
+    const int *degree; /* [n_degree], ascending: allowed for a stage; all are multiples of the first */
     int n_degree;
     double *best; /* [(L + 1) * (gpus + 1)]: the last j layers with degrees that add up to at most s */
     uint64_t states;
@@ -84,7 +84,7 @@ static double *best_of(const struct piper_search *x, int j) {
     return x->best + (size_t)j * (size_t)(x->gpus + 1);
 }
 
-/* Stages grow from the shortest; both tests that end the growing are of quantities that grow with it. */
+/* Stages grow from the shortest; both tests that stop this are monotone in the length. */
 static void fill(struct piper_search *x, int j) {
     const struct chain *c = &x->chain;
     double *row = best_of(x, j);
@@ -105,8 +105,8 @@ static void fill(struct piper_search *x, int j) {
 }
 
 /* The first stage of a best plan for the last j layers and at most *s GPUs, in the order of the published
- * program: shortest first, then by degree. Where the best is one of fewer GPUs, *s goes down to it. Returns
- * the degree; *i: layers left. */
+ * program: shortest first, then by degree. If the best uses fewer GPUs, *s falls to that. Returns the degree;
+ * *i: layers left. */
 static int first_stage(const struct piper_search *x, int j, int *s, int *i) {
     for (;; *s -= x->degree[0])
         for (*i = j - 1; *i >= 0; --*i)
@@ -154,7 +154,7 @@ static int piper_propose(const struct question *q, struct answer *out, struct ar
     struct piper_search x = {.L = q->w->model->n_layer};
     const int *degree;
     *out = (struct answer){0};
-    if (!q->pool->n_entry || !q->pool->entry[0].count) return 0; /* it looks at the first entry alone */
+    if (!q->pool->n_entry || !q->pool->entry[0].count) return 0; /* it looks only at the first entry */
     const struct pool_entry *pool = &q->pool->entry[0];
     int rc = chain_make(&x.chain, q->w, &(struct replicas){.gpu = pool->gpu, .zone = pool->zone, .tp = 1}, 1,
                         q->corrected, a, e);
@@ -164,8 +164,8 @@ static int piper_propose(const struct question *q, struct answer *out, struct ar
     x.best = ARENA_ARRAY(a, double, (size_t)(x.L + 1) * (size_t)(x.gpus + 1));
     struct proposal *list = ARENA_ARRAY(a, struct proposal, n);
     if (q->corrected) {
-        /* [Q4] stages of different degrees, where what runs the plan takes the first stage's for all: a list
-         * of the best plan of each degree, all stages alike */
+        /* [Q4] stages differ in degree, but whatever runs the plan takes the first stage's for all;
+         * corrected: a list of the best plan for each degree, all stages alike */
         for (x.degree = degree, x.n_degree = 1; x.degree < degree + n; x.degree++)
             if (solve(&x, q, &list[out->n], a)) list[out->n].id = out->n, out->n++;
     } else {
@@ -181,14 +181,14 @@ static int piper_propose(const struct question *q, struct answer *out, struct ar
 
 /* ---- estimator ----------------------------------------------------------------------------------------- */
 
-/* What the published program prints is what its caller reads. */
+/* The caller of the published program reads its printed numbers. */
 static double printed(double x) {
     char text[32];
     snprintf(text, sizeof text, "%.6g", x);
     return strtod(text, NULL);
 }
 
-/* Takes one pipeline; a stage of several kinds of GPUs is as slow, and as full, as its worst kind. */
+/* Handles one pipeline; a stage of several kinds of GPUs is as slow, and as full, as its worst kind. */
 static int estimate(const struct workload *w, const void *extra, const struct plan *p, bool corrected,
                     struct guess *out, struct arena *scratch, struct err *e) {
     (void)extra;
@@ -210,7 +210,7 @@ static int estimate(const struct workload *w, const void *extra, const struct pl
             slowest_s = fmax(slowest_s, stage_s(&c, st->first, st->end, d));
         }
     }
-    if (!fits && !corrected) return 0; /* [Q2] a plan that does not fit ends the program */
+    if (!fits && !corrected) return 0; /* [Q2] the program stops at a plan that does not fit */
     out->time_s = printed(slowest_s) * (w->global_batch_size / p->micro_batch_size);
     out->peak_bytes = printed(fullest);
     return 0;

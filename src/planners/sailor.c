@@ -3,10 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The published heuristic of Sailor. For every number of stages P (even layers), microbatch m and replicas D:
- * a recursion over the stages that splits the D replicas of each among the GPU types and keeps, for what is
- * then left of the pool, only the rest with the least time. Zones are grouped into regions; a stage stays
- * within one. [Q1] to [Q6] mark the defects that question.corrected fixes. */
+/* The published heuristic of Sailor. For every number of stages P (layers dealt evenly), microbatch m and
+ * replicas D, a recursion over the stages splits the D replicas of each among the GPU types and keeps, for
+ * each remainder of the pool, only the fastest rest. Zones are grouped into regions; a stage stays within
+ * one. [Q1] to [Q6] mark the defects that question.corrected fixes. */
 
 enum {
     DEGREES = 3,
@@ -14,8 +14,7 @@ enum {
     SLOTS_MAX = ZONES_MAX * GPUS_MAX
 };
 
-/* GPUs of one type in one zone. Those of a region lie together, within it those of a type, in the order of
- * filling. */
+/* GPUs of one type in one zone. Slots are grouped by region, within it by type, in the order of filling. */
 struct sailor_slot {
     int region, kind, zone, count;
     double usd_per_s; /* of one GPU */
@@ -26,14 +25,14 @@ struct sailor_run {
     short slot, count;
 };
 
-/* Regions in the order in which a pipeline moves through them. */
+/* Regions in the order in which a pipeline crosses them. */
 struct tour {
     int n, region[REGIONS_MAX];
-    double peak_Bps; /* of its narrowest link */
+    double peak_Bps; /* of its slowest link */
     int gpus, gpus_of[GPUS_MAX];
 };
 
-/* What stage i of P is on one GPU type. */
+/* Stage i of P on one GPU type. */
 struct use {
     int tp;
     double comp_s, update_s;
@@ -44,15 +43,15 @@ struct layers {
     double params_bytes, out_bytes; /* out: of one microbatch */
 };
 
-/* Stages i .. P-1 in the best way found for what is left of the pool and of the budget: an entry of the memo.
- */
+/* The best way found to run stages i .. P-1 with what is left of the pool and budget: an entry of the
+ * memo. */
 struct rest {
     struct rest *chain;
     const struct tour *tour;
     int stage, place; /* in region tour->region[place] */
     long cents;
     uint16_t *left; /* GPUs in each slot of the region */
-    double T_s;     /* INFINITY: there is no way */
+    double T_s;     /* INFINITY: impossible */
     double comp_s, comm_s, sync_s, first_s,
         straggler_s; /* sums; max; first and slowest stage with their transfers */
     double usd_per_s, egress_usd;
@@ -61,7 +60,7 @@ struct rest {
     struct sailor_run *run;
 };
 
-/* A time between two slots that a stage asked for before. */
+/* A time between two slots that was computed before for a stage. */
 struct sailor_known {
     long epoch;
     int stage, from, to;
@@ -77,18 +76,18 @@ struct bucket {
 struct sailor_search {
     const struct question *q;
     const struct workload *w;
-    int K, gpu[GPUS_MAX]; /* types available, by name */
+    int K, gpu[GPUS_MAX]; /* available types, by name */
     int n_slot, n_region, n_tour, gpus;
     struct sailor_slot *slot;
     uint16_t *full;                       /* [n_slot] */
     int begin[REGIONS_MAX][GPUS_MAX + 1]; /* first slot of (region, kind) */
     struct tour *tour;
     int P, m, D, M;
-    bool frugal;                          /* the first type has to do with the least degree that fits */
+    bool frugal;                          /* the first type must use the least degree that fits */
     struct layers *layers;                /* [P] */
     struct use *use;                      /* [P * K] */
-    bool out[GPUS_MAX];                   /* a stage does not fit into this type */
-    long epoch;                           /* (P, m, D) that the memo and the times are about */
+    bool out[GPUS_MAX];                   /* some stage does not fit on this type */
+    long epoch;                           /* the (P, m, D) of the memo and the times */
     struct bucket *bucket;                /* [BUCKETS] */
     struct sailor_known *ring, *transfer; /* [KNOWN] */
     struct arena memo;
@@ -96,19 +95,19 @@ struct sailor_search {
     struct proposal *list;
     uint64_t states;
     bool stopped;
-    long splits; /* looked at: of many types a single state has more than can be waited for */
+    long splits; /* considered; with many types a single state can have too many */
 };
 
 /* ---- the pool ----------------------------------------------------------------------- */
 
-/* "us-central1-a" lies in "us-central1": what stands before the second dash. */
+/* "us-central1-a" is in "us-central1": the part before the second dash. */
 static size_t region_length(const char *zone) {
     const char *dash = strchr(zone, '-');
     dash = dash ? strchr(dash + 1, '-') : NULL;
     return dash ? (size_t)(dash - zone) : strlen(zone);
 }
 
-/* USD per second of a GPU. [Q2] The published planner has prices of its own. */
+/* USD per second of a GPU. [Q2] The published planner has its own prices. */
 static double price(const struct sailor_search *x, int zone, int gpu) {
     static const struct {
         const char *gpu;
@@ -172,7 +171,7 @@ static const struct link *slot_link(const struct sailor_search *x, int a, int tp
     return site_link(x->w->site, p->zone, x->gpu[p->kind], tp, q->zone, x->gpu[q->kind], tp2);
 }
 
-/* Peak bandwidth between the first zones of two regions, of the first type that both have. */
+/* Peak bandwidth between the first zones of two regions, for the first type that both have. */
 static double region_peak_Bps(const struct sailor_search *x, int from, int to) {
     for (int k = 0; k < x->K; k++) {
         int a = x->begin[from][k], b = x->begin[to][k];
@@ -183,8 +182,9 @@ static double region_peak_Bps(const struct sailor_search *x, int from, int to) {
     return 0;
 }
 
-/* Every subset of the regions once, in the order whose narrowest link is widest; the widest subsets first,
- * single regions before all. peak[set][first] is the best of the orders that begin with `first`. */
+/* Lists every subset of the regions once, in the order with the fastest bottleneck link; single regions
+ * first, then subsets by bottleneck, fastest first. peak[set][first] is the best over orders that begin with
+ * `first`. */
 static void list_tours(struct sailor_search *x, struct arena *a) {
     int R = x->n_region, sets = 1 << R;
     double *peak = ARENA_ARRAY(a, double, sets * R);
@@ -220,7 +220,7 @@ static void list_tours(struct sailor_search *x, struct arena *a) {
 
 /* ---- stages alone ------------------------------------------------------------------- */
 
-/* The degree of stage i on kind k: the highest to which each doubling still gains 1.5 times, or the least
+/* The degree of stage i on kind k: the highest reached by doublings that each gain 1.5 times, or the least
  * that fits. */
 static bool choose_degree(const struct sailor_search *x, int k, int i, struct use *u) {
     const struct model *mo = x->w->model;
@@ -276,7 +276,7 @@ static double ring_s(const struct link *l, double bytes, int D) {
     return 2 * (D - 1) * (n * each + link_time_s(l, floor((bytes - n * BUCKET_BYTES) / D), ESTIMATOR_SAILOR));
 }
 
-/* Where the time between slots a and b for stage i stands or is to be put (then NAN). */
+/* The place of the time between slots a and b for stage i; NAN if it is yet to be computed. */
 static double *look_up(const struct sailor_search *x, struct sailor_known *table, int i, int a, int b) {
     struct sailor_known *y = &table[(unsigned)((i * x->n_slot + a) * x->n_slot + b) % KNOWN];
     if (y->epoch != x->epoch || y->stage != i || y->from != a || y->to != b)
@@ -290,7 +290,7 @@ static double own_peak_Bps(const struct sailor_search *x, int i, int a) {
     return l ? l->peak_Bps : 0;
 }
 
-/* All-reduce of stage i over all replicas if every link were that from slot a to slot b. */
+/* All-reduce of stage i over all replicas as if every link were that from slot a to slot b. */
 static double slot_ring_s(const struct sailor_search *x, int i, int a, int b) {
     const struct use *u = &x->use[i * x->K];
     double *t = look_up(x, x->ring, i, a, b);
@@ -309,7 +309,7 @@ static double sync_s(const struct sailor_search *x, int i, const struct sailor_r
             if (run[r].count > 1) t = fmax(t, slot_ring_s(x, i, a, a));
             if (r + 1 < n) t = fmax(t, slot_ring_s(x, i, a, run[r + 1].slot));
         } else if (r == 0 || x->slot[run[r - 1].slot].kind != kind) {
-            /* [Q3] the first zone of each type stands for all its zones; of the types the slowest counts */
+            /* [Q3] the first zone of each type stands for all its zones; the slowest type counts */
             if (slowest < 0 || own_peak_Bps(x, i, a) < own_peak_Bps(x, i, slowest)) slowest = a;
         }
     }
@@ -334,7 +334,7 @@ static double sync_usd(const struct sailor_search *x, int i, const struct sailor
 
 /* ---- splits ------------------------------------------------------------------------- */
 
-/* Replicas of stage i that each type can hold: room[k]. Returns their number. */
+/* Sets room[k], the replicas of stage i that each type can hold. Returns their sum. */
 static int count_room(const struct sailor_search *x, int i, int region, const uint16_t *left, int *room) {
     int sum = 0, slot = x->begin[region][0];
     for (int k = 0; k < x->K; sum += room[k++]) {
@@ -360,8 +360,8 @@ static bool next_split(int *n, const int *room, int K) {
     return false;
 }
 
-/* Lay n[k] replicas of each type into its zones in order: runs, and what is left. [Q4] In the last stage only
- * one exhausted zone is skipped per replica; behind two of them it is put where nothing is left. */
+/* Puts n[k] replicas of each type into its zones in order; gives runs, and what is left. [Q4] In the last
+ * stage only one exhausted zone is skipped per replica; after two of them it goes where nothing is left. */
 static int place(const struct sailor_search *x, int i, int region, const int *n, uint16_t *left,
                  struct sailor_run *run) {
     int n_run = 0, base = x->begin[region][0];
@@ -382,7 +382,7 @@ static int place(const struct sailor_search *x, int i, int region, const int *n,
     return n_run;
 }
 
-/* Activations from a stage to the next: the slowest pair of replicas, and the price of all. */
+/* Activations from one stage to the next: the slowest pair of replicas, and the price of all. */
 static double transfer_s(const struct sailor_search *x, int i, const struct sailor_run *a,
                          const struct sailor_run *b, double *usd_per_GB) {
     const struct site *s = x->w->site;
@@ -409,7 +409,7 @@ static double transfer_s(const struct sailor_search *x, int i, const struct sail
 
 static long to_cents(double usd) { return isinf(usd) ? -1 : lround(100 * usd); }
 
-/* The entry for this state; *fresh if it is new. The published memo rounds the budget to cents, so do we. */
+/* The entry for this state; *fresh if it is new. Like the published memo, it rounds the budget to cents. */
 static struct rest *recall(struct sailor_search *x, int i, const struct tour *t, int at, const uint16_t *left,
                            long cents, bool *fresh) {
     int n = x->begin[t->region[at]][x->K] - x->begin[t->region[at]][0];
@@ -443,11 +443,11 @@ static bool affordable(double usd, double budget_usd) { return isinf(budget_usd)
 static const struct rest *solve(struct sailor_search *x, int i, const struct tour *t, int at,
                                 const uint16_t *left, double budget_usd);
 
-/* A stage and the best rest behind it, if the budget allows one. */
+/* Joins a stage to the best rest after it, if the budget allows one. */
 static bool merge(struct sailor_search *x, const struct rest *own, const struct sailor_run *run,
                   const uint16_t *left, double budget_usd, struct rest *out) {
     int i = own->stage;
-    double keep = own->T_s * own->usd_per_s + own->egress_usd; /* of the budget, for this stage */
+    double keep = own->T_s * own->usd_per_s + own->egress_usd; /* budget to keep for this stage */
     while (affordable(keep, budget_usd)) {
         double others = isinf(budget_usd) ? budget_usd : budget_usd - keep;
         const struct rest *r = solve(x, i + 1, own->tour, own->place, left, others);
@@ -466,7 +466,7 @@ static bool merge(struct sailor_search *x, const struct rest *own, const struct 
         if (x->q->corrected)
             out->egress_usd += own->egress_usd; /* [Q6] only the last stage pays for its all-reduce */
         if (affordable(out->T_s * out->usd_per_s + out->egress_usd, budget_usd)) return true;
-        /* A rest so slow that this stage costs more than thought: again, with less for the rest. */
+        /* The rest is so slow that this stage costs more than assumed: try again with less for the rest. */
         double more = out->T_s * own->usd_per_s + own->egress_usd;
         if (out->straggler_s > r->straggler_s || !(more > keep)) return false;
         keep = more;
@@ -474,8 +474,8 @@ static bool merge(struct sailor_search *x, const struct rest *own, const struct 
     return false;
 }
 
-/* One way to run a stage; the better replaces what *best holds. *alone_s: its time alone in the split before.
- */
+/* Tries one way to run a stage, and keeps it in *best if better. *alone_s: its time alone in the split
+ * before. */
 static void try_split(struct sailor_search *x, struct rest *best, const int *n, double budget_usd,
                       double *alone_s) {
     struct sailor_run run[SLOTS_MAX];
@@ -518,7 +518,7 @@ static const struct rest *solve(struct sailor_search *x, int i, const struct tou
         if (++at == t->n) return NULL;
         left = &x->full[x->begin[t->region[at]][0]];
     }
-    if (x->q->corrected && !isinf(budget_usd)) { /* without limit, if it does not matter: far fewer states */
+    if (x->q->corrected && !isinf(budget_usd)) { /* first without the limit: if that fits, far fewer states */
         const struct rest *r = solve(x, i, t, at, left, INFINITY);
         if (!r || affordable(r->T_s * r->usd_per_s + r->egress_usd, budget_usd)) return r;
     }
@@ -535,7 +535,7 @@ static const struct rest *solve(struct sailor_search *x, int i, const struct tou
         for (int k = 0; k < x->K; k++) types |= (unsigned)(n[k] > 0) << k;
         if (!x->stopped && ++x->splits % 1024 == 0) x->stopped = question_stopped(x->q);
         if (x->stopped) return NULL;
-        /* faithful: a stage alone takes the same time with the same types, however many of each */
+        /* faithful: a stage's own time depends on the types used, not on how many of each */
         if (x->q->corrected || types != types_before) try_split(x, best, n, budget_usd, &alone_s);
     } while (next_split(n, room, x->K));
     return best->T_s < INFINITY ? best : NULL;
@@ -562,7 +562,7 @@ static const struct plan *make_plan(const struct sailor_search *x, const struct 
 /* The best of all tours for this P, m and D. */
 static const struct rest *solve_tours(struct sailor_search *x) {
     const struct rest *best = NULL;
-    int least = 0, of[GPUS_MAX] = {0}; /* GPUs of one pipeline: the fewest of all, and of each type alone */
+    int least = 0, of[GPUS_MAX] = {0}; /* fewest GPUs of one pipeline: of any types, and of each type alone */
     for (int i = 0; i < x->P; i++) {
         int fewest = TP_MAX;
         for (int k = 0; k < x->K; k++) {
@@ -574,7 +574,7 @@ static const struct rest *solve_tours(struct sailor_search *x) {
     }
     x->epoch++;
     for (const struct tour *t = x->tour; t < x->tour + x->n_tour; t++) {
-        bool fills = false; /* some type alone has a pipeline */
+        bool fills = false; /* some type alone can hold a pipeline */
         for (int k = 0; k < x->K; k++) fills |= !x->out[k] && t->gpus_of[k] >= of[k];
         if (!fills || (long)least * x->D > t->gpus) continue;
         const struct rest *r =
@@ -606,7 +606,7 @@ static int by_cost(const void *pa, const void *pb) {
     return a->cost_usd != b->cost_usd ? (a->cost_usd < b->cost_usd ? -1 : 1) : by_time(pa, pb);
 }
 
-/* Where the number of microbatches changes with D: ascending. */
+/* The D at which the number of microbatches changes, ascending. */
 static int replica_counts(const struct sailor_search *x, int *d) {
     int n = 0, B = x->w->global_batch_size;
     d[n++] = 1;
@@ -617,7 +617,7 @@ static int replica_counts(const struct sailor_search *x, int *d) {
     return n;
 }
 
-/* Microbatches that any of the types was measured with, ascending. */
+/* The next larger microbatch that any type was measured with. */
 static int next_micro_batch(const struct sailor_search *x, int after) {
     int best = 0;
     for (int k = 0; k < x->K; k++) {
@@ -640,10 +640,10 @@ static int sailor_propose(const struct question *q, struct answer *out, struct a
     x.bucket = ARENA_ARRAY(a, struct bucket, BUCKETS);
     x.ring = ARENA_ARRAY(a, struct sailor_known, KNOWN);
     x.transfer = ARENA_ARRAY(a, struct sailor_known, KNOWN);
-    arena_alloc(&x.memo, 1); /* a block that stays */
+    arena_alloc(&x.memo, 1); /* so that one block stays */
     const struct arena_mark empty = arena_mark(&x.memo);
-    /* [Q1] For cost the published planner takes no plan of several stages. [Q5] Of several types the first
-     * has always to be frugal, so that more GPUs can make a plan slower; corrected: it is tried both ways. */
+    /* [Q1] For cost, the published planner rejects plans of several stages. [Q5] With several types the first
+     * must always be frugal, so that more GPUs can make a plan slower; corrected: try it both ways. */
     int deepest = cheap && !q->corrected ? 1 : L, ways = x.K > 1 && q->corrected ? 2 : 1;
     for (x.P = 1; x.P <= deepest; x.P++)
         for (x.m = 0; (x.m = next_micro_batch(&x, x.m));)
@@ -653,7 +653,7 @@ static int sailor_propose(const struct question *q, struct answer *out, struct a
                 int n = replica_counts(&x, d);
                 double best = INFINITY;
                 for (int i = 0; i < n && !x.stopped;
-                     i++) { /* up for cost, down for time, until it gets no better */
+                     i++) { /* up for cost, down for time, until there is no gain */
                     x.D = d[cheap ? i : n - 1 - i],
                     x.M = (q->w->global_batch_size + x.m * x.D - 1) / (x.m * x.D);
                     arena_release(&x.memo, empty);

@@ -1,17 +1,17 @@
 #include "planners/varuna.h"
 
 /* Varuna: one GPU type in one zone, every number of stages that divides the layers, the largest microbatch
- * that its memory model lets through, and a simulation of the pipeline event by event, noise included. Quirks
- * of the published code are numbered as [Q1], [Q2], ...; corrected mode fixes them. */
+ * that its memory model allows, and a simulation of the pipeline event by event, including noise. [Q1], [Q2],
+ * ... mark quirks of the published code; corrected mode fixes them. */
 
-/* Does the grid fit? [Q2]: the whole model as one stage, divided by the number of stages. */
+/* Does the grid fit? [Q2]: checks the whole model as one stage, divided by the number of stages. */
 static bool fits(const struct varuna_grid *g) {
     double bytes =
         g->corrected ? varuna_peak_bytes(g) : floor(varuna_stage_bytes(g, 0, g->w->model->n_layer, 0) / g->P);
     return bytes <= g->w->site->gpu[g->gpu].planner_memory_bytes;
 }
 
-/* The largest microbatch that fits, 0 if none. [Q3] (a microbatch of type float once halved) has no
+/* The largest microbatch that fits, 0 if none. [Q3] (a microbatch that becomes a float when halved) has no
  * counterpart here. */
 static int largest_microbatch(struct varuna_grid *g) {
     const struct profile *x = g->w->profile[g->gpu];
@@ -24,7 +24,7 @@ static int largest_microbatch(struct varuna_grid *g) {
     }
     for (g->m = g->peaks ? g->peaks->mb[g->peaks->n - 1] : x->mb[x->n_mb - 1]; g->m && !fits(g); g->m /= 2)
         if (isnan(varuna_layer_peak(g, 0)))
-            return 0; /* [Q4]: the published code fails where a size was not measured */
+            return 0; /* [Q4]: the published code fails if a size was not measured */
     return g->m > 1 ? g->m / 2 * 2 : g->m;
 }
 
@@ -35,7 +35,7 @@ static double rank(const struct question *q, const struct proposal *y) {
 static int varuna_propose(const struct question *q, struct answer *out, struct arena *a, struct err *e) {
     (void)e;
     const struct workload *w = q->w;
-    const struct pool_entry *x = q->pool->entry; /* the first alone */
+    const struct pool_entry *x = q->pool->entry; /* only the first */
     *out = (struct answer){0};
     if (!q->pool->n_entry || !w->profile[x->gpu]) return 0;
     int node = w->site->gpu[x->gpu].gpus_per_node, nodes = x->count / node, L = w->model->n_layer, n = 0;
@@ -53,7 +53,7 @@ static int varuna_propose(const struct question *q, struct answer *out, struct a
         for (int i = 0; i <= P; i++) first[i] = i * (L / P);
         if (!(g.m = largest_microbatch(&g))) {
             if (q->corrected) continue;
-            return 0; /* [Q4]: and where not even 1 fits; nothing is proposed then */
+            return 0; /* [Q4]: or if not even 1 fits; then propose nothing */
         }
         double time_s = varuna_iteration_s(&g, a);
         out->states++;

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* ---- inputs: the peak of each layer when it trains alone ---------------------------- */
+/* ---- inputs: the peak of each layer when trained alone ---------------------------- */
 
 static int read_row(const struct json_at *at, int n_layer, int *mb, const double **bytes, struct arena *a,
                     struct err *e) {
@@ -70,7 +70,7 @@ int varuna_load(const struct workload *w, const char *inputs, const void **extra
 
 /* ---- the estimate ------------------------------------------------------------------- */
 
-/* False: nothing is known at that degree. */
+/* False if nothing is known at that degree. */
 bool varuna_grid_start(struct varuna_grid *g, const struct workload *w, const struct varuna_peaks_of *x,
                        int zone, int gpu, int tp, bool corrected) {
     *g = (struct varuna_grid){
@@ -80,7 +80,7 @@ bool varuna_grid_start(struct varuna_grid *g, const struct workload *w, const st
     return g->ti >= 0 && w->model->params[g->ti];
 }
 
-/* Bytes of a microbatch that one GPU sends on after layer l. */
+/* Bytes per microbatch that one GPU sends on after layer l. */
 static double out_bytes(const struct varuna_grid *g, int l) {
     return (double)g->w->element_bytes * g->w->model->act_out[l] * g->m / g->t;
 }
@@ -93,7 +93,7 @@ double varuna_layer_peak(const struct varuna_grid *g, int l) {
     } fit[] = {{"gpt-neo", 6, 1.9, 3}, {"", 6, 3, 2}};
     const struct model *x = g->w->model;
     const struct varuna_peaks *k = g->peaks;
-    /* [Q5]: the measurement at one degree (4) is taken for all */
+    /* [Q5]: the measurement at one degree (4) serves for all */
     if (k && (!g->corrected || k->tp == g->t)) {
         for (int i = 0; i < k->n; i++)
             if (k->mb[i] == g->m && k->bytes[i]) return k->bytes[i][l];
@@ -114,7 +114,7 @@ double varuna_stage_bytes(const struct varuna_grid *g, int first, int end, int b
         if (g->corrected) kept += x->act_mem[g->ti][l];
     }
     bytes += out_bytes(g, end - 1);
-    /* [Q5]: divided by the degree that it was measured at, and only one microbatch in flight */
+    /* [Q5]: divided by the degree at which it was measured, and with only one microbatch in flight */
     return g->corrected ? bytes + (double)behind * g->w->element_bytes * g->m * kept : floor(bytes / g->tp);
 }
 
@@ -141,8 +141,8 @@ static double gradient_bytes(const struct varuna_grid *g) {
     return most;
 }
 
-/* Seconds per iteration; 0 = the simulated pipeline got stuck, NAN = an input is missing, or too long to
- * simulate. */
+/* Seconds per iteration; 0 = the simulated pipeline got stuck, NAN = an input is missing, or the simulation
+ * would be too long. */
 double varuna_iteration_s(const struct varuna_grid *g, struct arena *a) {
     enum { STAGES_X_MICROBATCHES_MAX = 1 << 22 };
     const struct site *s = g->w->site;
@@ -150,7 +150,7 @@ double varuna_iteration_s(const struct varuna_grid *g, struct arena *a) {
     const struct link *net = site_link(s, g->zone, g->gpu, g->t, g->zone, g->gpu, g->t), *own = net;
     int node = s->gpu[g->gpu].gpus_per_node, M = (g->B / g->D + g->m - 1) / g->m;
     if (!lt || !net || (int64_t)M * g->P > STAGES_X_MICROBATCHES_MAX) return NAN;
-    int per_node = node; /* stages. [Q1]: as if they had one GPU each, so most of them seem to share a node */
+    int per_node = node; /* stages per node. [Q1]: as if each had one GPU, so most seem to share a node */
     if (g->corrected) {
         const struct link *intra = &s->intra[g->gpu * TP_N + g->ti];
         per_node = node / g->t > 0 ? node / g->t : 1;
@@ -163,8 +163,8 @@ double varuna_iteration_s(const struct varuna_grid *g, struct arena *a) {
         us[i].fwd = (float)(fwd * 1e6);
         us[i].bwd = (float)(bwd * 1e6);
         if (i == g->P - 1) break;
-        /* [Q6]: always the same layer, not that of the cut. [Q10]: within a node a message takes no time but
-         * its noise */
+        /* [Q6]: always the same layer, not the one at the cut. [Q10]: within a node a message takes no time
+         * except its noise */
         double bytes = out_bytes(g, g->corrected ? g->first[i + 1] - 1 : g->first[g->P] / g->P);
         if (!link_usable(net, bytes, ESTIMATOR_SAILOR)) return NAN; /* drawing the noise would never end */
         bool near = i / per_node == (i + 1) / per_node;
@@ -183,7 +183,7 @@ int varuna_estimate(const struct workload *w, const void *extra, const struct pl
     const struct pipeline *x = p->pipeline;
     const struct replicas *r = x->stage->group;
     int *first = ARENA_ARRAY(scratch, int, x->n_stage + 1);
-    for (int i = 0; i < x->n_stage; i++) { /* anything but a grid is beyond Varuna */
+    for (int i = 0; i < x->n_stage; i++) { /* Varuna knows only grids */
         const struct replicas *y = x->stage[i].group;
         if (p->n_pipeline > 1 || x->stage[i].n_group > 1 || y->gpu != r->gpu || y->zone != r->zone ||
             y->tp != r->tp || y->count != r->count)

@@ -5,11 +5,11 @@
 
 /* ---- the order of work in each stage ------------------------------------------------ */
 
-/* One forward, one backward, made in lock-step: what a stage does in one round its neighbours see in the
- * next. Microbatches come in ascending order everywhere, so counts are enough. order[stage * 2M ...]:
- * microbatch, or its complement if backward. */
+/* One forward, one backward, in lockstep: neighbours see in the next round what a stage does in this one.
+ * Microbatches ascend everywhere, so counts suffice. order[stage * 2M ...]: microbatch, or its complement if
+ * backward. */
 static void make_order(int P, int M, bool corrected, int *order, int *n_order, struct arena *a) {
-    enum { ROUNDS_MAX = 20000 }; /* of the published code */
+    enum { ROUNDS_MAX = 20000 }; /* as in the published code */
     int *fwd = ARENA_ARRAY(a, int, 4 * P), *bwd = fwd + P, *fwd_seen = bwd + P, *bwd_seen = fwd_seen + P;
     bool busy = true;
     for (int round = 0; busy && (corrected || round < ROUNDS_MAX); round++) {
@@ -32,11 +32,11 @@ static void make_order(int P, int M, bool corrected, int *order, int *n_order, s
 
 /* ---- the pipeline, event by event --------------------------------------------------- */
 
-enum { START, DONE, SEND, SENT, RECEIVE }; /* of computing, of sending */
+enum { START, DONE, SEND, SENT, RECEIVE }; /* computing; sending and receiving */
 enum { SENDS_MAX = 4, JITTER_COMPUTE_US = 2000, JITTER_NETWORK_US = 10000 };
 
 struct event {
-    int64_t key; /* ns; two events of one microsecond differ by noise below it */
+    int64_t key; /* ns; noise orders events within one microsecond */
     int kind, stage, mb;
     bool backward;
 };
@@ -60,12 +60,12 @@ struct sim {
     int64_t clock_us;
     struct event *event; /* pending, last first */
     int n_event, room;
-    struct arena *arena; /* when there are more than room */
+    struct arena *arena; /* for growing beyond room */
     uint32_t minstd, ring[31];
     int ring_at;
 };
 
-/* The additive generator behind libc's random(), with the seed that it starts from. */
+/* The additive generator behind libc's random(), with its default seed. */
 static int random_next(struct sim *s) {
     uint32_t v = s->ring[s->ring_at] += s->ring[(s->ring_at + 28) % 31];
     s->ring_at = (s->ring_at + 1) % 31;
@@ -79,7 +79,7 @@ static void random_start(struct sim *s) {
     for (int i = 0; i < 310; i++) random_next(s);
 }
 
-/* Uniform in [0, 1) from two draws of minstd, as the C++ library makes a double of them. */
+/* Uniform in [0, 1) from two draws of minstd, as the C++ library makes a double. */
 static double uniform(struct sim *s) {
     const double range = 2147483646;
     double v[2];
@@ -90,7 +90,7 @@ static double uniform(struct sim *s) {
     return (v[0] + v[1] * range) / (range * range);
 }
 
-/* base plus normal noise (polar method), never below 0; messages are never early. */
+/* base plus normal noise (polar method), never below 0; for messages never below base. */
 static int64_t jitter(struct sim *s, int64_t base, double sd, bool network) {
     double saved = 0;
     if (s->corrected) return base; /* [Q10]: the noise of a message outweighs the message */
@@ -130,14 +130,14 @@ static void post(struct sim *s, int64_t at_us, struct event x) {
     s->n_event++;
 }
 
-/* Into its place from the front: ascending, or descending. */
+/* Inserts in ascending or descending order, searching from the front. */
 static void insert(struct queue *q, int mb, bool descending) {
     int i = q->end++;
     for (; i > q->head && (q->mb[i - 1] < mb) == descending; i--) q->mb[i] = q->mb[i - 1];
     q->mb[i] = mb;
 }
 
-/* What a stage can start now. */
+/* Starts what a stage can do now. */
 static void serve(struct sim *s, int i) {
     struct stage_state *x = &s->stage[i];
     if (!x->busy && x->next < x->n_order) {
@@ -189,8 +189,8 @@ static void handle(struct sim *s, struct event x) {
     case SENT:
         own->sending--;
         break;
-    default: /* [Q9]: gradients queue up largest first, so one that overtakes another can block its stage for
-                good */
+    default: /* [Q9]: gradients queue up largest first, so one that overtakes another can block its stage
+              * forever */
         insert(&own->ready[x.backward], x.mb, x.backward && !s->corrected);
     }
 }

@@ -10,11 +10,11 @@ struct walk {
     const struct planner *planner;
     const struct question *q;
     enum estimator common;
-    bool cost; /* the planner was asked for cost: then the floor holds, else the budget */
+    bool cost; /* the planner was asked for cost: then the floor applies, else the budget */
     int n[VERDICTS];
 };
 
-/* Why nothing on the list will do, for people. */
+/* Why no plan on the list will do, in words. */
 static const char *why_none(const struct walk *w, const struct answer *x, struct arena *a) {
     if (!x->n) return "the planner proposes nothing";
     return arena_printf(a,
@@ -23,7 +23,7 @@ static const char *why_none(const struct walk *w, const struct answer *x, struct
                         x->n, w->n[OUT_OF_MEMORY], w->n[OVER_BUDGET], w->n[BELOW_FLOOR], w->n[BROKEN]);
 }
 
-/* Estimates a proposed plan. Memory comes first: what does not fit need not be profiled. */
+/* Estimates a proposed plan. Memory comes first: a plan that does not fit needs no profile. */
 static enum verdict judge(const struct walk *w, const struct answer *x, const struct proposal *y,
                           const struct plan *p, struct estimate *est) {
     const struct planner *pl = w->planner;
@@ -55,12 +55,12 @@ static void keep(const struct walk *w, const struct proposal *y, const struct pl
     row->plan = f;
     row->n_plan = 1;
     row->status = ROW_FEASIBLE;
-    /* Such a plan is judged like any other: the published comparison took them too. */
+    /* Such a plan is judged like any other: the published comparison accepted them too. */
     if (plan_check_pool(p, q->w->site, q->pool->count, q->pool->nodes, w->planner->name, &why))
         row->note = arena_strdup(a, why.text);
 }
 
-/* Is the plan at this place of the list good? Then the row has it. */
+/* If the plan at this place on the list is good, the row gets it. */
 static bool try_plan(struct walk *w, const struct answer *x, int place, struct row_result *row,
                      struct arena *a) {
     const struct proposal *y = &x->proposal[place];
@@ -74,7 +74,7 @@ static bool try_plan(struct walk *w, const struct answer *x, int place, struct r
     return v == GOOD;
 }
 
-/* 0, 1 when told to stop. */
+/* 0, or 1 if told to stop. */
 static int walk_list(struct walk *w, const struct answer *x, struct row_result *row, struct arena *a) {
     for (int i = 0; i < x->n; i++) {
         if (question_stopped(w->q)) return 1;
