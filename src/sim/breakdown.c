@@ -36,7 +36,7 @@ static void find_fullest(const struct plan *p, const struct estimate *est, const
         for (int k = 0; k < p->pipeline[i].n_stage; k++, e++) {
             const struct stage *st = &p->pipeline[i].stage[k];
             double bytes = e->tight_bytes, room = e->tight_room_bytes;
-            if (!(room > 0)) { /* of an older file: the fullest GPU, and the smallest */
+            if (!(room > 0)) { /* from an older file: take the fullest GPU and the smallest memory */
                 bytes = e->memory_bytes, room = INFINITY;
                 for (int g = 0; g < st->n_group; g++)
                     room = fmin(room, s->gpu[st->group[g].gpu].memory_bytes);
@@ -71,7 +71,7 @@ bool breakdown_of(const struct plan *p, const struct estimate *est, const struct
     double stages_s = est->played ? est->pipeline_time_s - est->update_s : longest;
     b->bubble_s = fmax(0, stages_s - b->compute_s - b->transfer_s);
     if (p->pipeline[b->slowest.pipeline].n_stage == 1)
-        b->bubble_s = 0; /* not the last digit of a difference */
+        b->bubble_s = 0; /* without the rounding of a difference */
     find_fullest(p, est, s, b);
     return true;
 }

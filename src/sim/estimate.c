@@ -16,13 +16,13 @@ static inline double within(double x, double lo, double hi) {
     return x < hi ? x : hi;
 }
 
-/* The argument of the fits, for links that were measured over the usual sizes. */
+/* The argument of the fits, for links measured over the usual sizes. */
 static double size_log(double bytes, enum estimator est) {
     if (est == ESTIMATOR_NATIVE) bytes = within(bytes, MEASURED_MIN_BYTES, MEASURED_MAX_BYTES);
     return log2(bytes / 1e6);
 }
 
-/* That of a link that was measured over other sizes; `y`: of the usual ones. */
+/* The same for a link measured over other sizes; `y`: for the usual ones. */
 static inline double own_log(const struct link *l, double bytes, double y, enum estimator est) {
     if (est != ESTIMATOR_NATIVE) return y;
     if (bytes < l->min_bytes) return l->min_log;
@@ -49,8 +49,8 @@ bool link_usable(const struct link *l, double bytes, enum estimator est) {
     return bytes <= 0 || bandwidth_GBps(l, bytes, est) > 0;
 }
 
-/* One loop over the buckets of an all-reduce: full ones cost the same, the last is what is left. The full
- * ones of `like`, of as many workers, if there are any, are those of this one. */
+/* The buckets of an all-reduce: full ones cost the same, the last holds the rest. If `like`, with as many
+ * workers, has full ones, they are copied. */
 static struct allreduce allreduce_like(const struct allreduce *like, double bytes, int k,
                                        enum estimator est) {
     double n = floor(bytes / BUCKET_BYTES), rest = bytes - n * BUCKET_BYTES;
@@ -82,7 +82,7 @@ static inline double moved_s(const struct link *l, double bytes, double log, enu
     return bytes > 0 ? bytes / 1e9 / bandwidth_at(l, bytes, log, est) : 0;
 }
 
-/* What each of the 2 (k - 1) steps takes: k is the same on every link, and may be multiplied by later. */
+/* The time of each of the 2 (k - 1) steps; k is the same on every link, so callers multiply later. */
 static inline double step_on(const struct link *l, const struct allreduce *r) {
     double t = r->n_full > 0 ? r->n_full * moved_s(l, r->full_bytes, r->full_log, r->est) : 0;
     return t + moved_s(l, r->rest_bytes, r->rest_log, r->est);
@@ -97,12 +97,12 @@ static double top_GBps(const struct link *l, double least, double least_log, dou
                        enum estimator est) {
     double top = fmax(bandwidth_at(l, least, least_log, est), bandwidth_at(l, most, most_log, est));
     if (l->rate_Bps > 0 || !(l->c2 < 0)) return top;
-    double y = -l->c1 / (2 * l->c2); /* where the parabola has its top */
+    double y = -l->c1 / (2 * l->c2); /* the top of the parabola */
     bool inside = own_log(l, least, least_log, est) < y && y < own_log(l, most, most_log, est);
     return inside ? fmax(top, fit_at(l, y)) : top;
 }
 
-/* 2 (k - 1) / k grows with k, and the bytes that all messages of one worker have together are the same. */
+/* 2 (k - 1) / k grows with k, while the total size of one worker's messages stays the same. */
 double allreduce_least_s(const struct link *l, const struct allreduce *fewest, const struct allreduce *most) {
     double t = 0, full = most->full_bytes, rest = most->rest_bytes;
     if (full > 0) {
@@ -151,12 +151,12 @@ struct context {
     const struct workload *w;
     enum estimator est;
     int m, P, M, parts;
-    struct sized *last;     /* the message that was asked for last: most of a plan are of one size */
-    struct allreduce *ring; /* the same of rings: most stages have equally many replicas */
+    struct sized *last;     /* the last message asked for: most in a plan are of one size */
+    struct allreduce *ring; /* the same for rings: most stages have equally many replicas */
     struct err *e;
 };
 
-/* A message and where the fit is evaluated for it: the logarithm costs more than the rest. */
+/* A message and the argument of its fit: the logarithm costs more than the rest. */
 struct sized {
     double bytes, log;
 };
@@ -179,9 +179,9 @@ struct hop {
     double time_s, usd_per_GB;
 };
 
-/* Slowest transfer of `bytes` from each of the D replicas of `a` to the one it is paired with in `b`; the
- * money of all. With `back`, for stages of equally many replicas, whose pairs are the same both ways, also
- * from `b` to `a`; where there is no way back, that is not known, and left to the stage that needs it. */
+/* Slowest transfer of `bytes` from each of the D replicas of `a` to its partner in `b`, and the money for
+ * all. With `back`, for stages of equally many replicas, whose pairs are the same both ways, also from `b` to
+ * `a`; without a link back, that is unknown, and left to the stage that needs it. */
 static int transfer(const struct context *c, const struct stage *a, int D, const struct stage *b,
                     double bytes, struct hop *out, struct hop *back) {
     const struct site *s = c->w->site;
@@ -231,7 +231,7 @@ static int sync(const struct context *c, const struct stage *st, int D, double p
             usd_per_GB += (p->count - 1) * s->egress_usd_per_GB[p->zone * s->n_zone + p->zone];
             slowest = larger(slowest, step_on(l, &messages));
         }
-        int next_end = last ? first_end : site_end(s, q->zone, q->gpu, 1); /* then over to the next one */
+        int next_end = last ? first_end : site_end(s, q->zone, q->gpu, 1); /* then on to the next one */
         usd_per_GB += s->egress_usd_per_GB[p->zone * s->n_zone + q->zone];
         if (last) break; /* time: the ring is not closed */
         const struct link *l = site_link_between(s, end, next_end);
@@ -278,7 +278,7 @@ double replica_compute_s(const struct workload *w, const struct stage *st, const
     return passes_s(profile_times(w->profile[r->gpu], micro_batch_size, r->tp), st);
 }
 
-/* With the same layer times and sizes on each GPU. */
+/* Do both have the same layer times and sizes on each GPU? */
 static bool same_kind(const struct replicas *a, const struct replicas *b) {
     return a->gpu == b->gpu && a->tp == b->tp && !a->n_vm && !b->n_vm;
 }
@@ -290,7 +290,7 @@ static int compute(const struct context *c, const struct stage *st, int D, doubl
         if (g > 0 && same_kind(&st->group[g - 1], r)) continue;
         const struct layer_times *t = profile_times(c->w->profile[r->gpu], c->m, r->tp);
         double sum = 0, update = 0;
-        int from = t->update_by_layer ? st->first : st->end - 1; /* one number is a stage's */
+        int from = t->update_by_layer ? st->first : st->end - 1; /* one number is for the stage */
         for (int l = from; l < st->end; l++) update = update_up_to(t, st->first, l, update, c->est);
         if (r->n_vm > 1 && c->est == ESTIMATOR_SAILOR) {
             if (vm_compute(c, st, r, &sum)) return -1;
@@ -318,7 +318,7 @@ static void memory(const struct context *c, const struct stage *st, int D, int i
     const struct workload *w = c->w;
     double in_flight = c->parts > 1 ? parts_in_flight(c->P, index, c->parts, c->M)
                                     : microbatches_in_flight(c->est, c->P - index, c->M);
-    double params = 0, act = 0; /* of the last degree */
+    double params = 0, act = 0; /* for the last degree */
     double most = out->memory_bytes, tight = 0, tight_room = 0, top = *peak;
     for (int g = 0; g < st->n_group; g++) {
         const struct replicas *r = &st->group[g];
@@ -345,8 +345,9 @@ static void memory(const struct context *c, const struct stage *st, int D, int i
 
 /* ---- a plan ------------------------------------------------------------------------- */
 
-/* What a stage of several parts sends for one microbatch: every part its own, the last stage's but one on to
- * the first, whose gradients go back the same way. The layers at the ends of a part are blocks, all alike. */
+/* What a stage of several parts sends per microbatch: one message per part; from the last stage all but the
+ * last part's go to the first stage, whose gradients return the same way. The layers at the ends of a part
+ * are blocks, all alike. */
 static int parts_transfer(const struct context *c, const struct pipeline *pl, int i, double *comm_s,
                           double *gb_usd) {
     const struct stage *st = &pl->stage[i];
@@ -363,8 +364,8 @@ static int parts_transfer(const struct context *c, const struct pipeline *pl, in
     return 0;
 }
 
-/* Its messages of one microbatch, in time and money. *grad is what it sends back, if that is known; becomes
- * that of the next stage. */
+/* The stage's messages per microbatch, in time and money. *grad is the gradient it sends back, if known;
+ * becomes that of the next stage. */
 static int stage_transfer(const struct context *c, const struct pipeline *pl, int i, int D, int next_D,
                           struct hop *grad, double *comm_s, double *gb_usd) {
     const struct workload *w = c->w;

@@ -4,8 +4,8 @@
 
 #include <math.h>
 
-/* Most of the constants of a message come from DeepSpeed's pipeline engine, which published runs were made
- * with: a tensor-parallel rank sends its part, the receiver gathers the whole. */
+/* Most constants for messages come from DeepSpeed's pipeline engine, which made the published runs: a
+ * tensor-parallel rank sends its part, the receiver gathers the whole. */
 
 struct events {
     const struct workload *w;
@@ -22,7 +22,7 @@ static const struct replicas *replica_at(const struct stage *st, int j) {
     return &st->group[g];
 }
 
-/* Bandwidth of a fit, within the sizes that were measured and never past the parabola's top. */
+/* Bandwidth of a fit, within the measured sizes and never past the parabola's top. */
 static double bandwidth_Bps(const struct link *l, double bytes) {
     if (l->rate_Bps > 0) return link_rated_Bps(l, bytes);
     double y = log2(fmin(fmax(bytes, MEASURED_MIN_BYTES), MEASURED_MAX_BYTES) / 1e6);
@@ -41,8 +41,8 @@ static int find_link(const struct events *v, const struct replicas *a, const str
 
 /* ---- messages ----------------------------------------------------------------------- */
 
-/* What a receiver does to a message of `bytes`: gathers the parts of its ranks, copies, works on the host.
- * With sequence parallelism a rank keeps its part as it has come. */
+/* What a receiver does with a message of `bytes`: gathers the parts of its ranks, copies, works on the host.
+ * With sequence parallelism a rank keeps its part as received. */
 static double receive_s(const struct events *v, const struct replicas *to, double bytes) {
     bool whole = !v->w->options.sequence_parallel;
     if (!whole) bytes /= to->tp;
@@ -78,8 +78,9 @@ static int message(const struct events *v, const struct stage *from, const struc
 
 /* ---- stages ------------------------------------------------------------------------- */
 
-/* A pass of one microbatch through a layer. Where it takes longer per sequence than at the largest microbatch
- * by a tenth, launches bound it: a layer timed alone waits for its own, in training the host runs ahead. */
+/* A pass of one microbatch through a layer. If it takes a tenth longer per sequence than at the largest
+ * microbatch, launches bound it: a layer timed alone waits for its own launches; in training, the host runs
+ * ahead. */
 static double layer_s(const struct events *v, const struct replicas *r, int layer, bool forward) {
     const struct profile *f = v->w->profile[r->gpu];
     const struct layer_times *t = profile_times(f, v->m, r->tp), *most = NULL;
@@ -143,8 +144,8 @@ static double update_s(const struct events *v, const struct stage *st) {
     return v->terms & EVENTS_UPDATE ? worst : 0;
 }
 
-/* Elements per sequence that are there while a block goes back: gradients inside of it, of attention's scores
- * where it has them. What a trainer holds as it says itself has them already. */
+/* Elements per sequence alive during a block's backward pass: gradients inside it, including those of
+ * attention scores if kept. A trainer's own measurement includes them already. */
 static double inside_block(const struct events *v, int tp) {
     const struct model *x = v->w->model;
     double s = x->sequence_length;
@@ -159,8 +160,8 @@ static double in_flight(const struct events *v, int index) {
     return microbatches_in_flight(ESTIMATOR_NATIVE, v->P - index, v->M);
 }
 
-/* State, activations in flight, what there is in the backward pass of one block besides, logits, context.
- * With one microbatch its gradients are the accumulated ones. */
+/* State, activations in flight, extra memory of one block's backward pass, logits, context. With one
+ * microbatch, its gradients are the accumulated ones. */
 static struct events_memory memory_of(const struct events *v, const struct stage *st, int index,
                                       const struct replicas *r) {
     const struct workload *w = v->w;
@@ -221,7 +222,7 @@ static int exchange(const struct events *v, const struct stage *a, const struct 
     return message(v, a, b, bytes, &out->activation) || message(v, b, a, bytes, &out->gradient) ? -1 : 0;
 }
 
-/* What the receiver does is on the way, too, where messages travel beside the computation. */
+/* If messages travel alongside computation, the receiver's work counts as travel too. */
 static void travel(struct schedule_hop *h) {
     h->activation.transit_s += h->activation.receive_s;
     h->gradient.transit_s += h->gradient.receive_s;
@@ -229,8 +230,7 @@ static void travel(struct schedule_hop *h) {
 
 enum { PASSES_MAX = 20000000 };
 
-/* Virtual stages: the framework that has them interleaves parts, and messages travel beside the computation.
- */
+/* Virtual stages: the framework interleaves parts, and messages travel alongside computation. */
 static int play_parts(const struct events *v, struct schedule *s, struct schedule_hop *hop, double *end_s,
                       double *last_s) {
     const struct pipeline *pl = &v->p->pipeline[0];
@@ -302,7 +302,7 @@ static int play(const struct events *v, struct estimate *out, struct events_play
         if (!out->stage) continue;
         double comm = i < v->P - 1 ? hop[i].activation.hold_s + hop[i].gradient.receive_s : 0;
         if (v->parts > 1)
-            comm = 0; /* beside the computation */
+            comm = 0; /* alongside computation */
         else if (i > 0)
             comm += hop[i - 1].activation.receive_s + hop[i - 1].gradient.hold_s;
         own.compute_s = stage[i].forward_s + stage[i].backward_s;
@@ -339,7 +339,7 @@ static int estimate(const struct workload *w, const struct plan *p, const struct
     if (played && v.parts > 1)
         return err_set(e, EXIT_INPUT, "virtual_stages: %d; expected none, for a timeline", v.parts);
     if (check(&v) || estimate_plan(w, p, ESTIMATOR_NATIVE, &formula, e))
-        return -1; /* M, and the money of egress */
+        return -1; /* M, and the egress cost */
     v.M = formula.n_microbatch;
     *out = (struct estimate){.fits = true,
                              .unfit_pipeline = -1,

@@ -12,14 +12,14 @@ const char *run_setup_fault(const struct run_setup *r) {
     return NULL;
 }
 
-/* A last microbatch that is not full is counted like one. */
+/* A last microbatch that is not full counts as a full one. */
 int run_microbatches(const struct run_setup *r) {
     int per_step = r->shard.micro_batch * r->dp;
     return (r->global_batch + per_step - 1) / per_step;
 }
 
 int run_stage_blocks(const struct run_setup *r, int stage) {
-    int rest = r->model.layers % r->pp; /* one more for some of those that hold neither embedding nor head */
+    int rest = r->model.layers % r->pp; /* one more on some stages that hold neither embedding nor head */
     int from = (r->pp - rest + 1) / 2;
     return r->model.layers / r->pp + (stage >= from && stage < from + rest ? 1 : 0);
 }
@@ -52,8 +52,8 @@ static double stage_tokens(const struct run_setup *r) {
     return (double)r->shard.micro_batch * r->model.sequence / r->shard.cp;
 }
 
-/* At the height of a block's backward pass: the gradients of its activations, and that of its widest matrix
- * once as it is worked out and once in fp32. */
+/* At the peak of a block's backward pass: the gradients of its activations, and that of its widest matrix
+ * both as computed and in fp32. */
 static double backward_bytes(const struct framework *f, const struct run_setup *r) {
     const struct transformer *x = &r->model;
     double n = stage_tokens(r), width = element_bytes_of(r->shard.element);
@@ -72,7 +72,7 @@ struct memory_parts run_stage_memory(const struct framework *f, const struct run
     double width = element_bytes_of(r->shard.element);
     m.activations =
         in_flight(r, stage) * run_stage_blocks(r, stage) * block_kept_bytes(f, &r->model, &r->shard);
-    /* The loss comes before the backward pass of the blocks: of the two heights the higher one counts. */
+    /* The loss comes before the backward pass of the blocks: the higher of the two peaks counts. */
     double logits = stage == r->pp - 1 ? (width + 4) * n * r->model.vocabulary / r->shard.tp : 0;
     double backward = backward_bytes(f, r);
     if (logits > backward)
@@ -124,8 +124,8 @@ static double hop_s(const struct device *d, const struct run_setup *r, int stage
            (r->shard.sequence_parallel ? 0 : sheet_allreduce_s(d, bytes, r->shard.tp, r->shard.tp) / 2);
 }
 
-/* The slowest stage sets the pace of M microbatches; the others show once, while the pipeline fills and
- * empties, and v virtual stages divide that wait. */
+/* The slowest stage sets the pace of M microbatches; the others count once, while the pipeline fills and
+ * empties, and v virtual stages divide that wait by v. */
 static void pipeline_time(const struct device *d, const struct framework *f, const struct run_setup *r,
                           struct forecast *out, double *pass_s) {
     int P = r->pp, M = run_microbatches(r);
@@ -149,10 +149,10 @@ static int replicas_per_node(const struct run_setup *r) {
     return n < 1 ? 1 : n;
 }
 
-/* Gradients are reduced once per iteration. A framework that sheds them starts as soon as a part of the model
+/* Gradients are reduced once per iteration. A framework that overlaps this starts once a part of the model
  * has seen its last microbatch, and gathers updated parameters while the first ones go forward: with v
- * virtual stages v - 1 parts are done P microbatches before the end, else only the last pass is left to hide
- * behind. What comes last, about a block's share, always shows. */
+ * virtual stages, v - 1 parts are done P microbatches before the end; else only the last pass is left to hide
+ * behind. The last share, about a block's, is never hidden. */
 static double sync_time(const struct device *d, const struct framework *f, const struct run_setup *r,
                         double pass_s) {
     int n = r->dp * r->shard.cp, per_node = min_int(n, replicas_per_node(r));

@@ -16,7 +16,7 @@ static bool is_sound(const struct link *l, double y) {
     return fit(l, y) > 0 && fit(l, y) > slope(l, y) / M_LN2;
 }
 
-/* The places between lo and hi where a y^2 + b y + c is 0, behind the *n there are. */
+/* Appends the zeros of a y^2 + b y + c between lo and hi to the *n in y. */
 static void add_roots(double a, double b, double c, double lo, double hi, double *y, int *n) {
     double root[2] = {-c / b, NAN};
     if (a != 0) {
@@ -37,13 +37,13 @@ static void sort(double *y, int n) {
         }
 }
 
-/* Where in [from, to] the fit is largest. */
+/* Where the fit is largest in [from, to]. */
 static double top(const struct link *l, double from, double to) {
     double best = fit(l, from) > fit(l, to) ? from : to, vertex = -l->c1 / (2 * l->c2);
     return l->c2 < 0 && vertex > from && vertex < to ? vertex : best;
 }
 
-/* The place right of the top where the fit has fallen to half of it, or `to`. */
+/* Where the fit has fallen to half its top, right of it; or `to`. */
 static double half_way_down(const struct link *l, double from, double to) {
     double peak = top(l, from, to), half = fit(l, peak) / 2;
     if (fit(l, to) >= half) return to;

@@ -5,16 +5,15 @@
 #include <math.h>
 #include <string.h>
 
-/* No link is a parabola to better than this: certainty beyond it must not make one point outweigh the others.
- */
+/* No link follows a parabola more closely than this: greater certainty must not let one point outweigh the
+ * others. */
 static const double LEAST_ERROR = 0.1;
 
-/* The curve is its own scale, found in some rounds; where it falls below this share of the median, the share.
- */
+/* The curve is its own scale, found iteratively; below this share of the median, that share is the scale. */
 enum { ROUNDS = 5 };
 static const double LEAST_SHARE = 0.1;
 
-/* Least squares; a residual of sigma[i] counts as one of 1. */
+/* Least squares, with residuals in units of sigma[i]. */
 static void parabola(struct link *l, const double *bytes, const double *bw_Bps, const double *sigma, int n) {
     double a[3][4] = {{0}};
     for (int i = 0; i < n; i++) {
@@ -32,7 +31,7 @@ static void parabola(struct link *l, const double *bytes, const double *bw_Bps, 
     l->c2 = a[2][3] / a[2][2];
 }
 
-/* Of c2 y^2 + c1 y + c0 over the sizes that the planner uses. */
+/* The minimum of c2 y^2 + c1 y + c0 over the sizes that the planner uses. */
 static double lowest(double c2, double c1, double c0) {
     double from = log2(MEASURED_MIN_BYTES / 1e6), to = log2(MEASURED_MAX_BYTES / 1e6), flat = -c1 / (2 * c2),
            least = fmin((c2 * from + c1) * from + c0, (c2 * to + c1) * to + c0);
@@ -51,8 +50,8 @@ static double middle_of(const double *bw_Bps, int n) {
     return median(sorted, n) / 1e9;
 }
 
-/* Residuals are relative to the curve, which is not known before: relative to what was measured, a slow point
- * would pull the harder the slower it is. */
+/* Residuals are relative to the curve, which is not yet known: relative to the measurements, a point would
+ * pull harder the slower it is. */
 void linkfit_parabola(struct link *l, const double *bytes, const double *bw_Bps, const double *error, int n) {
     double sigma[LINKFIT_MOST], middle = middle_of(bw_Bps, n);
     *l = (struct link){.c0 = middle, .known = true};

@@ -84,7 +84,7 @@ struct moves moves_between(const struct workload *w, const struct plan *from, co
         if (pair[i].same) out.changed -= both;
     }
     out.bytes *= bytes_per_param;
-    if (!out.changed) out.bytes = 0; /* to the last digit */
+    if (!out.changed) out.bytes = 0; /* exactly, without rounding */
     arena_free(&a);
     return out;
 }

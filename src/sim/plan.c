@@ -52,7 +52,7 @@ double rent_usd_per_hour(const struct site *s, const int *used) {
         cell[n_cell++] = k;
     }
     int left = n_cell;
-    for (double sum = 0, done = -INFINITY;;) { /* from the lowest price up, equal ones together */
+    for (double sum = 0, done = -INFINITY;;) { /* by ascending price, equal ones together */
         double price = INFINITY;
         int n = 0, cells = 0;
         for (int i = 0; i < n_cell; i++) {
@@ -159,7 +159,7 @@ void nodes_add(struct nodes *n, struct nodes more) {
 }
 
 bool nodes_fit(const struct nodes *n, const int count[TP_N]) {
-    long need = 0; /* GPUs wanted by degrees >= 2^ti: they fill whole slots of 2^ti */
+    long need = 0; /* GPUs needed for degrees >= 2^ti: they fill whole slots of 2^ti */
     for (int ti = TP_N - 1; ti >= 0; ti--) {
         need += (long)count[ti] << ti;
         if (need > n->room[ti]) return false;

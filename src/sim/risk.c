@@ -26,7 +26,7 @@ double risk_both(double one, double other) { return sqrt(one * one + other * oth
 
 double risk_factor(double deviation, double q) { return exp(deviation * normal_quantile(q)); }
 
-/* Every slot of the table of links, by the types at its ends. */
+/* Slows every slot of the table of links by the types at its ends. */
 static const struct link *slower_links(const struct site *s, const double *deviation, double q,
                                        struct arena *a) {
     size_t side = (size_t)s->n_zone * (size_t)s->n_gpu * TP_N;

@@ -18,7 +18,7 @@ unsigned runner_rules(enum runner t) {
 struct stage_parts stage_parts(const struct model *m, int first, int end) {
     int head = m->n_block + 1, last = m->n_layer - 1;
     struct stage_parts part = {.embedding = first == 0, .output = end > last};
-    /* where the final norm is a layer of its own it comes right after the blocks */
+    /* a final norm that is its own layer comes right after the blocks */
     part.norm = first <= head && end > head;
     part.first_block = (first > 1 ? first : 1) - 1;
     part.end_block = (end < head ? end : head) - 1;
@@ -34,8 +34,8 @@ bool rules_allow_layers(unsigned rules, const struct model *m, int first, int en
 
 static bool has_experts(const struct model *m) { return m->shape && m->shape->transformer.experts > 1; }
 
-/* Without tensor parallelism, sequence parallelism changes nothing: of a model of experts all plans may be
- * asked for it, and none is lost. */
+/* Without tensor parallelism, sequence parallelism changes nothing: it can be required of all plans for a
+ * model with experts, and none is lost. */
 bool rules_allow_options(unsigned rules, const struct model *m, const struct plan_options *o) {
     if (rules & RULE_EXPERTS && has_experts(m) && !o->sequence_parallel) return false;
     return !(rules & RULE_NOT_SELECTIVE) || o->recompute != RECOMPUTE_SELECTIVE;

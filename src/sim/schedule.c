@@ -17,8 +17,8 @@ static double latest(const double *end_s, int n) {
 
 /* ---- one part a stage --------------------------------------------------------------- */
 
-/* A message is under way from when its sender starts it; the receiver takes it when it has come and it is
- * ready. */
+/* A message is under way once its sender starts it; the receiver takes it when it has arrived and the
+ * receiver is ready. */
 static inline void deliver(const struct schedule_message *m, double *from_s, double *to_s) {
     double arrives_s = *from_s + m->transit_s;
     *from_s += m->hold_s;
@@ -27,8 +27,7 @@ static inline void deliver(const struct schedule_message *m, double *from_s, dou
 
 /* In step t stage i works forward on microbatch (t - i) / 2, or backward on (t - (2 P - 1 - i)) / 2,
  * whichever is whole: of two neighbours one goes forward while the other goes backward, and in that step they
- * exchange what the step before has made. The stages that have something to do in a direction are those in
- * between. */
+ * exchange what the previous step made. A span holds the stages at work in one direction. */
 struct schedule_span {
     int from, to; /* [from, to) */
 };
@@ -106,8 +105,8 @@ static double crossing_s(const struct schedule_hop *h) {
     return h->activation.transit_s + h->activation.receive_s + h->gradient.transit_s + h->gradient.receive_s;
 }
 
-/* From when stage k sends an activation over hop k to when the gradient that comes in turn is there, and the
- * next stage has done with its other side. */
+/* From when stage k sends an activation over hop k until the gradient for it arrives, including the next
+ * stage's exchange on its other side. */
 static double round_trip_s(const struct schedule *s, int k) {
     double trip = crossing_s(&s->hop[k]) + pass_s(&s->stage[k + 1]);
     if (k + 1 == s->stages - 1) return trip;
@@ -129,8 +128,7 @@ double schedule_upper_bound_s(const struct schedule *s) {
     return one_microbatch_s(s) + (s->microbatches - 1) * period;
 }
 
-/* The last stage goes forward and backward by turns, so that the one before it waits for a round trip each
- * time. */
+/* The last stage alternates forward and backward, so the one before it waits for a round trip each time. */
 static double last_pair_s(const struct schedule *s) {
     int P = s->stages;
     double period = own_s(s, P - 1);
@@ -154,8 +152,8 @@ double schedule_lower_bound_s(const struct schedule *s) {
 
 /* ---- several parts a stage ---------------------------------------------------------- */
 
-/* The n-th forward pass of a stage is of part `part` and microbatch `micro`: P microbatches pass through the
- * first part, then the same through the next; backward passes take the parts from the last one on. */
+/* Part and microbatch of a stage's n-th forward pass: P microbatches go through the first part, then the same
+ * ones through the next; backward passes start with the last part. */
 static void nth_pass(int n, int P, int parts, int *part, int *micro) {
     int group = n / (P * parts), in_group = n % (P * parts);
     *part = in_group / P;
@@ -173,7 +171,7 @@ static double *end_of(const struct interleaved *v, double *ends, int part, int s
     return &ends[((long)part * v->s->stages + stage) * v->s->microbatches + micro];
 }
 
-/* When what a forward pass needs has come; -1 = it is not there yet. */
+/* When a forward pass's input arrives; -1 = not yet known. */
 static double forward_ready_s(const struct interleaved *v, int part, int stage, int micro) {
     if (stage == 0 && part == 0) return 0;
     int P = v->s->stages;
@@ -192,13 +190,13 @@ static double backward_ready_s(const struct interleaved *v, int part, int stage,
     return end < 0 ? -1 : end + h->gradient.transit_s;
 }
 
-/* Where a stage stands in its list of passes. */
+/* A stage's position in its list of passes. */
 struct progress {
     int forward, backward; /* passes done */
     double now_s;
 };
 
-/* The next pass of a stage, if what it needs is there: warm-up forward passes first, then by turns. */
+/* Does the next pass of a stage if its input is there: warm-up forward passes first, then alternating. */
 static bool advance(const struct interleaved *v, int stage, struct progress *at) {
     int P = v->s->stages, M = v->s->microbatches, total = M * v->parts, part, micro;
     int warm_up = smaller(total, 2 * (P - stage - 1) + (v->parts - 1) * P);
@@ -249,8 +247,7 @@ double schedule_interleaved_bound_s(const struct schedule *s, int parts, const s
     for (int k = 0; k < P; k++)
         whole += pass_s(&s->stage[k]) + (k < P - 1 ? parts * both_ways_s(&s->hop[k]) : 0);
     bound = whole;
-    for (int k = 0; k < P;
-         k++) { /* the first part of the stages before must be passed, and again at the end */
+    for (int k = 0; k < P; k++) { /* through the first part of the stages before, and again at the end */
         bound = later(bound, before + M * pass_s(&s->stage[k]));
         if (k < P - 1) before += pass_s(&s->stage[k]) / parts + both_ways_s(&s->hop[k]);
     }

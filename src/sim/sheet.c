@@ -41,8 +41,8 @@ double sheet_allreduce_s(const struct device *d, double bytes, int n, int per_no
     double volume = 2.0 * (n - 1) / n * bytes;
     double inside_Bps = d->node_efficiency * d->node_Bps;
     if (n <= per_node) return d->collective_s + (n - 2) * d->collective_step_s + volume / inside_Bps;
-    /* A ring through several nodes enters and leaves each of them over as many network cards as it has GPUs
-     * there, and takes its latency once per node and direction. */
+    /* A ring through several nodes enters and leaves each over as many network cards as it has GPUs there,
+     * with latency once per node and direction. */
     double outside_Bps = d->network_efficiency * d->network_Bps * per_node;
     double nodes = ceil((double)n / per_node);
     return d->collective_s + (per_node - 1) * d->collective_step_s + 2 * log2(nodes) * d->network_s +
@@ -62,7 +62,7 @@ static double tokens(const struct transformer *x, const struct shard *s) {
 
 static double query_width(const struct transformer *x) { return (double)x->heads * x->head_size; }
 
-/* Of keys, or values, on one of tp GPUs: each has one head at least. */
+/* Width of keys (or values) on one of tp GPUs, which has at least one head. */
 static double kv_width_of(const struct transformer *x, int tp) {
     return (double)((x->kv_heads + tp - 1) / tp) * x->head_size;
 }
@@ -84,7 +84,7 @@ static double linear_products_s(const struct device *d, const struct transformer
            product_time_s(d, s->element, n, h, ffn);
 }
 
-/* The two batched products of attention. With context parallelism each GPU has its part of the queries, and
+/* The two batched products of attention. With context parallelism each GPU has its share of the queries, but
  * sees all keys. */
 static double attention_s(const struct device *d, const struct framework *f, const struct transformer *x,
                           const struct shard *s) {
@@ -99,14 +99,15 @@ static double scores_s(const struct device *d, const struct framework *f, const 
     return move_s(d, f->score_bytes * scores * element_bytes_of(s->element) / 2);
 }
 
-/* A tensor that the cache holds, beside the one it is made from, need not come from memory. */
+/* A tensor that fits in the cache together with its source need not come from memory. */
 static double cached_speedup(const struct device *d, double tensor_bytes) {
     return 1 + (d->cache_speedup - 1) * fmin(1, d->cache_bytes / (2 * tensor_bytes));
 }
 
 static double elementwise_s(const struct device *d, const struct framework *f, const struct transformer *x,
                             const struct shard *s) {
-    double wide = (x->gated ? 6.0 : 4.0) * active_ffn(x) / s->tp; /* in and out of the activation function */
+    double wide =
+        (x->gated ? 6.0 : 4.0) * active_ffn(x) / s->tp; /* into and out of the activation function */
     double bytes = f->whole_bytes * x->hidden / (s->sequence_parallel ? s->tp : 1) +
                    f->split_bytes * x->hidden / s->tp + wide;
     double width = element_bytes_of(s->element), tensor = tokens(x, s) * x->hidden * width;
@@ -119,7 +120,7 @@ static double tensor_s(const struct device *d, const struct transformer *x, cons
     return 2 * sheet_allreduce_s(d, bytes, s->tp, in_node(s, s->tp)) * (1 - d->hidden_collectives);
 }
 
-/* Keys and values go round the context-parallel ring while attention works on those that are there. */
+/* Keys and values go round the context-parallel ring while attention works on those already there. */
 static double ring_s(const struct device *d, const struct transformer *x, const struct shard *s,
                      double attention) {
     if (s->cp == 1) return 0;
@@ -149,7 +150,7 @@ void block_time(const struct device *d, const struct framework *f, const struct 
                       .bytes_s = elementwise_s(d, f, x, s) + scores,
                       .collectives_s = tensor + ring,
                       .host_s = (f->block_launches + more) * d->launch_s};
-    /* Flash attention works out the scores once more on its way back, and sequence parallelism gathers the
+    /* In the backward pass, flash attention recomputes the scores, and sequence parallelism gathers the
      * inputs of its products again. Gradients of keys and values go round the ring with them. */
     struct pass bw = {.products_s = 2 * fw.products_s,
                       .attention_s = (f->flash_attention ? 2.5 : 2) * attention,
@@ -181,8 +182,8 @@ void embedding_time(const struct device *d, const struct framework *f, const str
     backward->host_s = f->backward_launches / 2 * d->launch_s;
 }
 
-/* The loss works on logits in fp32: copied, their largest one taken off, exponentials, sum, and as many times
- * back. */
+/* The loss works on logits in fp32: copy, subtract the maximum, exponentials, sum, and as many passes
+ * backward. */
 void head_time(const struct device *d, const struct framework *f, const struct transformer *x,
                const struct shard *s, struct pass *forward, struct pass *backward) {
     double n = tokens(x, s), logits = n * x->vocabulary / s->tp, h = x->hidden;
@@ -210,13 +211,14 @@ double block_params(const struct transformer *x, int tp) {
     double h = x->hidden, q = query_width(x) / tp, kv = kv_width_of(x, tp), ffn = (double)x->ffn / tp;
     double experts = x->experts ? x->experts : 1, wide = x->gated ? 2 : 1;
     double params = h * (q + 2 * kv) + q * h + experts * (wide + 1) * h * ffn;
-    params += x->experts * h; /* what routes tokens to experts */
+    params += x->experts * h; /* the router */
     params += (x->one_norm ? 1 : 2) * norm_params(x) + (x->qk_norm ? 2 * x->head_size : 0);
     params += (x->qkv_biases ? q + 2 * kv : 0) + (x->out_biases ? h : 0);
     return params + (x->ffn_biases ? experts * (wide * ffn + h) : 0);
 }
 
-/* A width of its own takes a product into that of the blocks, and one back before the output matrix. */
+/* An embedding of another width takes one product into the width of the blocks, and one back before the
+ * output matrix. */
 double embedding_params(const struct transformer *x, int tp) {
     double width = embedding_width(x), into = x->embedding_size ? width * x->hidden : 0;
     return ceil((double)x->vocabulary / tp) * width + into + (double)x->positions * x->hidden;
@@ -240,17 +242,16 @@ double head_flops(const struct transformer *x) {
 }
 
 /* arXiv 2205.05198, section 4, for attention that keeps its scores and dropout masks; with flash attention
- * and no dropout what the products, norms and activation functions need again. */
+ * and no dropout, what products, norms and activation functions need for the backward pass. */
 double block_kept_bytes(const struct framework *f, const struct transformer *x, const struct shard *s) {
     double n = tokens(x, s), h = x->hidden, t = s->tp, width = element_bytes_of(s->element);
-    double whole =
-        s->sequence_parallel ? t : 1; /* divisor of what tensor parallelism alone does not divide */
+    double whole = s->sequence_parallel ? t : 1; /* divides what tensor parallelism alone does not */
     if (s->recompute == RECOMPUTE_FULL) return width * n * h / whole;
     if (f->flash_attention) {
         double wide = (x->gated ? 3.0 : 2.0) * active_ffn(x);
         return width * n * (4 * h / whole + (2 * query_width(x) + wide) / t + 2 * kv_width_of(x, s->tp));
     }
-    double unit = width / 2; /* the paper counts 16 bit elements and masks of one byte */
+    double unit = width / 2; /* the paper counts 16-bit elements and one-byte masks */
     double kept = unit * n * (8 * h / whole + (8 * h + 4 * active_ffn(x)) / t) + n * h * 2 / whole;
     double scores = n * x->sequence * x->heads / t;
     return kept + (s->recompute == RECOMPUTE_NONE ? (4 * unit + 1) * scores : 0);
