@@ -69,7 +69,8 @@ static struct tensor vector(const char *name, size_t n, double start) {
     return (struct tensor){.name = name, .rows = n > 0, .row = n, .pad = 1, .start = start};
 }
 
-/* GPT-2's initial values: deviation 0.02, products that add to the residual stream less, by their number. */
+/* GPT-2's initial values: deviation 0.02, less for products that add to the residual stream, by their
+ * number. */
 static void list_tensors(struct arch *a) {
     size_t H = (size_t)a->hidden, V = (size_t)a->vocabulary, F = (size_t)a->ffn;
     size_t A = (size_t)a->heads, K = (size_t)a->kv_heads, D = (size_t)a->head_size;
@@ -162,7 +163,7 @@ void arch_init(const struct arch *a, int layer, int tensor, unsigned long long s
                double *value) {
     const struct tensor *t = &a->tensor[arch_kind(a, layer)][tensor];
     if (t->tied) layer = 0, tensor = EMBEDDING_TOKENS;
-    /* GPT's tensors keep the numbers that they had before there were others */
+    /* GPT's tensors keep the numbers from before there were others */
     enum { FIRST = BLOCK_FC2_BIAS + 1, OTHERS = 1 << 20 };
     int number = tensor < FIRST ? layer * FIRST + tensor : OTHERS + layer * TENSORS_MAX + tensor;
     unsigned long long stream = arch_hash(seed ^ arch_hash((unsigned long long)number));

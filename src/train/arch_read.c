@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* What a model file says of its parts. What it does not say is as in GPT. Where the file also has the object
- * "transformer", from which the planner knows sizes, that one decides what both say. */
+/* Reads what a model file says about its parts; the rest is as in GPT. If the file also has the object
+ * "transformer", which the planner uses, that wins for keys in both. */
 
 static const char *const keys[] = {
     "family",       "activation",       "ffn_size", "norm",       "norm_first", "norm_epsilon",
@@ -14,7 +14,7 @@ static const char *const keys[] = {
     "biases_added", "window",           "head",     "vocabulary", "dropout",    "rope_theta",
     "rope_scaling", "window_of_blocks", NULL};
 
-/* Families with parts of their own that are not built here would otherwise be built without them. */
+/* Other families have parts that are not built here, and would be built without them. */
 static const char *const families[] = {"gpt", "gpt2", "gpt_neo", "opt", "llama", "mistral", "qwen2"};
 static const char *const activations[] = {"relu", "gelu", "gelu_new", "gelu_pytorch_tanh", "swiglu", "silu"};
 static const char *const norms[] = {"layernorm", "rmsnorm"};
@@ -41,7 +41,7 @@ static int real(const struct json_at *at, const char *key, double lo, double hi,
     return here.node ? json_real(&here, lo, hi, out, e) : 0;
 }
 
-/* That it is built is no choice. */
+/* This part is always built, so the key cannot be false. */
 static int must_be_true(const struct json_at *at, const char *key, struct err *e) {
     struct json_at here = json_member(at, key);
     if (!here.node || cJSON_IsTrue(here.node)) return 0;

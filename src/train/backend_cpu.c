@@ -109,7 +109,7 @@ struct product { /* scale * a b, [m][k] times [k][n] */
     real scale;
     struct matrix a, b;
 };
-enum { ALL = -1 }; /* in place of a thread's number: all of them share the work */
+enum { ALL = -1 }; /* in place of a thread's number: all share the work */
 
 static void gemm(struct product p, const void *a, int lda, const void *b, int ldb, real beta, real *to,
                  int ld) {
@@ -118,7 +118,7 @@ static void gemm(struct product p, const void *a, int lda, const void *b, int ld
 }
 
 #ifdef BACKEND_STORES_BF16
-/* Tile by tile: stored elements become floats just before BLAS needs them, so that little room, the same for
+/* Tile by tile: stored elements become floats just before BLAS needs them, so a little room, the same for
  * every model, is enough. The sum over k stays in float and is rounded once. */
 enum { TILE = 128 };
 
@@ -128,7 +128,7 @@ static struct matrix corner(struct matrix x, int row, int column) {
     return x;
 }
 
-/* The first rows and columns into [TILE][TILE], transposed if x is. */
+/* Copies the first rows and columns into [TILE][TILE], transposed if x is. */
 static void load(real *to, struct matrix x, int rows, int columns) {
     int n = x.transposed ? columns : rows, width = x.transposed ? rows : columns;
     for (int i = 0; i < n; i++)
@@ -337,7 +337,7 @@ static inline real exp_real(real x) {
     union {
         uint32_t bits;
         float f;
-    } two = {.bits = (uint32_t)((int32_t)n + 127) << 23}; /* of a NaN any: p is one */
+    } two = {.bits = (uint32_t)((int32_t)n + 127) << 23}; /* any value if NaN: p is NaN */
     return p * two.f;
 }
 #endif

@@ -15,7 +15,7 @@ extern "C" {
 #include "train/cuda.h"
 }
 
-/* SCRATCH is for cuBLASLt, column sums and sorting, one after another; RESERVE stays free on the device. */
+/* SCRATCH serves cuBLASLt, column sums and sorting in turn; RESERVE stays free on the device. */
 enum {
     SCRATCH = 32 << 20,
     RESERVE = 256 << 20,
@@ -29,7 +29,7 @@ struct gpu {
     cudaStream_t stream;
     struct matmuls matmuls;
     void *scratch;
-    /* what is uploaded passes through pinned memory, so that nobody waits */
+    /* uploads pass through pinned memory, so that nobody waits */
     char *upload; /* [UPLOADS][UPLOAD] */
     cudaEvent_t uploaded[UPLOADS];
     unsigned turn;
@@ -52,7 +52,7 @@ static void run_with(const struct backend *b, size_t shared, const char *name, v
 
 static unsigned ceil_div(size_t n, size_t by) { return (unsigned)((n + by - 1) / by); }
 
-/* Threads walk on where there are more elements than that. */
+/* If there are more elements, threads walk on. */
 static dim3 packs(size_t n, int width) {
     size_t blocks = (n / (size_t)width + ROW_THREADS - 1) / ROW_THREADS;
     return dim3((unsigned)(blocks < 1 ? 1 : blocks < 1 << 16 ? blocks : 1 << 16));
@@ -328,7 +328,7 @@ static struct heads heads_of(struct attention a) {
     return x;
 }
 
-/* Where queries, keys and values, or their gradients, begin in what the operation takes. */
+/* Where queries, keys and values, or their gradients, begin in the operands. */
 template <class T> struct begins { T *q, *k, *v; };
 template <class T, class P> static struct begins<T> begins_of(P *q, P *kv, struct attention a) {
     T *k = kv ? (T *)kv : (T *)q + a.size;
@@ -680,8 +680,8 @@ int backend_cuda_open(struct backend *b, enum elem elem, int place, struct err *
     int devices = 0;
     cudaDeviceProp device;
     char bus[32] = "";
-    /* a stream that waits for a peer must not hold up the others, as it would in one queue with them: as many
-     * queues as there may be, whatever the environment says */
+    /* a stream that waits for a peer must not hold up others in the same queue: use as many queues as
+     * possible, whatever the environment says */
     setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", 1);
     cudaError_t status = cudaGetDeviceCount(&devices);
     if (status == cudaErrorInsufficientDriver)

@@ -65,9 +65,9 @@ static void product(int n, const float *a, const float *b, float *c) {
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, n, n, n, 1, a, n, b, n, 0, c, n);
 }
 
-/* OpenBLAS starts threads when it is loaded, and each keeps a work space from its start on. One that starts
- * late would take what a product has left, which is then missing in the middle of a step: it has started when
- * it has had a share of a product. */
+/* OpenBLAS starts threads when it is loaded, and each keeps a work space from its start on. A late starter
+ * would take what a product needs, in the middle of a step; a thread has started once it has had a share of a
+ * product. */
 static void first_shares(struct arena *a) {
     enum { N = 512 };
     struct rlimit space;
@@ -76,7 +76,7 @@ static void first_shares(struct arena *a) {
     product(N, x, x, x + N * N);
 }
 
-/* Large enough for the work space: where there are kernels for small products, these do without. */
+/* Large enough to use the work space: kernels for small products, if any, do without. */
 static void first_products(int threads, struct arena *arena) {
     enum { N = 160 };
     float *x = arena_alloc(arena, sizeof *x * N * N * (size_t)(threads + 1)); /* too much for a small stack */
@@ -87,7 +87,7 @@ static void first_products(int threads, struct arena *arena) {
     }
 }
 
-/* One product may end before the next begins, and leave it its work space. */
+/* A product that ends before the next begins would leave it its work space. */
 static void first_work_spaces(int threads) {
     enum { MOST = 128 }; /* OpenBLAS has a list of fixed length */
     void *space[MOST];

@@ -43,8 +43,8 @@ int cadence_read(struct cadence *c, const char *every, const char *mtbf, struct 
     return 0;
 }
 
-/* From one checkpoint to the next: Young's sqrt(2 write_s mtbf_s) with CADENCE_AUTO, and at once where it is
- * not known yet how long one takes. */
+/* From one checkpoint to the next: Young's sqrt(2 write_s mtbf_s) with CADENCE_AUTO, and at once if it is not
+ * yet known how long one takes. */
 static double interval_s(const struct cadence *c, double write_s) {
     if (c->kind == CADENCE_TIME) return c->interval_s;
     return write_s < 0 ? 0 : sqrt(2 * write_s * c->mtbf_s);

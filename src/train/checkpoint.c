@@ -12,7 +12,7 @@
 static const char schema[] = "sailor-checkpoint/1";
 enum { FINGERPRINT = 700 };
 
-/* The three buffers of a parameter, all in acc; the weights are those that the optimizer works on. */
+/* The three buffers of a parameter, all in acc; the weights are the optimizer's. */
 enum { WEIGHT, ADAM_M, ADAM_V, BUFFERS };
 static const char *const buffer_name[BUFFERS] = {"weight", "adam_m", "adam_v"};
 static const char *const buffer_about[BUFFERS] = {"parameters", "AdamW: mean of the gradients",
@@ -23,7 +23,7 @@ static void *buffer_of(const struct net *n, int which) {
     return which == WEIGHT ? weight : which == ADAM_M ? n->adam_m : n->adam_v;
 }
 
-/* Optimizer state, of which a rank may have a part only. */
+/* Is it optimizer state, of which a rank may have only a part? */
 static bool is_state(const struct net *n, int which) { return which != WEIGHT || n->master; }
 
 static hid_t native(enum elem t) { return t == ELEM_F64 ? H5T_NATIVE_DOUBLE : H5T_NATIVE_FLOAT; }
@@ -37,7 +37,7 @@ static void path_of(char path[CHECKPOINT_PATH], const struct arch *a, int layer,
         snprintf(path, CHECKPOINT_PATH, "layer%d/%s/%s", layer, t->name, buffer_name[which]);
 }
 
-/* A model in words, in two parts: what GPT has, and what is beyond it. */
+/* A model in words, in two parts: what GPT has, and everything else. */
 struct words {
     char first[200], rest[400];
 };
@@ -93,7 +93,7 @@ static bool is_stored(const struct tensor *t) { return t->rows > 0 && !t->tied; 
 
 /* ---- writing ---- */
 
-/* Nobody could continue from a checkpoint with an infinite weight in it, and it would replace a good one. */
+/* A checkpoint with an infinite weight would be useless, and would replace a good one. */
 static int only_finite(const struct trainer *t, const char *path, const char *what, const void *host,
                        enum elem type, size_t n, struct err *e) {
     const double *wide = host;
@@ -107,8 +107,8 @@ static int only_finite(const struct trainer *t, const char *path, const char *wh
     return 0;
 }
 
-/* One rank's part of one buffer goes to rank 0, and there into the file. -1 with *e set on the rank that
- * holds the part if it is not finite; the others do not know. */
+/* Sends one rank's part of one buffer to rank 0, which writes it. -1 with *e set on the rank that holds the
+ * part if it is not finite; the others do not know. */
 static int give(const struct trainer *t, const struct mpx *m, struct h5file *f, int layer, int tensor,
                 int which, const struct grid_cell *from, int k, void *host, struct err *e) {
     enum { TAG = 2 };
@@ -205,7 +205,7 @@ static void receive_handed(const struct trainer *t, const struct mpx *m, struct 
 }
 
 /* Bytes of the largest part that a rank of tp holds of any tensor of a layer. No rank holds more than the
- * first one. */
+ * first. */
 static size_t largest_part(const struct trainer *t, int layer, int tp) {
     enum layer_kind kind = arch_kind(t->arch, layer);
     size_t most = 0;
@@ -217,7 +217,7 @@ static size_t largest_part(const struct trainer *t, int layer, int tp) {
     return most * elem_bytes(t->backend->acc);
 }
 
-/* Room for what passes through this rank: its own parts if it hands over any, on rank 0 those of all. */
+/* Room for what passes through this rank: its own parts if it hands over any; on rank 0 everyone's. */
 static size_t room_to_give(const struct trainer *t, int rank) {
     size_t most = 0;
     for (int l = 0; l < t->arch->layers; l++) {
@@ -263,7 +263,7 @@ static void describe(const struct trainer *t, struct h5file *f, const char *vers
 static int write_state(const struct trainer *t, const struct mpx *m, const char *path, const char *version,
                        char **bytes, size_t *size, struct err *e) {
     struct h5file f = {.failed = true, .path = path};
-    struct err later; /* the first error is the one that is told */
+    struct err later; /* the first error is the one reported */
     bool in_parts = t->grid->plan->options.zero;
     size_t room = room_to_give(t, m->rank), piece = HANDED_MOST * elem_bytes(t->backend->acc);
     if (in_parts && room < piece) room = piece;
@@ -362,7 +362,7 @@ int checkpoint_read(struct trainer *t, const struct mpx *m, const char *path, st
         size_t bytes = largest_part(t, l, t->net.tp);
         room = bytes > room ? bytes : room;
     }
-    int rc = m->rank == 0 ? h5_check(path, e) : 0; /* by one for all: it reads the whole file */
+    int rc = m->rank == 0 ? h5_check(path, e) : 0; /* one rank for all, as it reads the whole file */
     if (mpx_agree(m, rc, e)) return -1;
     void *host = malloc(room);
     rc = host ? take_all(t, path, host, e) : err_set(e, EXIT_INTERNAL, "%s: out of memory", path);

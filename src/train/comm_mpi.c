@@ -79,7 +79,8 @@ static void mpi_spread(struct comm *c, struct group *g, void *buffer, size_t n, 
         MPI_Bcast(elem_at(buffer, at, t), n - at > PIECE ? PIECE : (int)(n - at), type_of(t), from, g->comm);
 }
 
-/* A request is an int or a pointer, by the library, and never zero: it is kept in the pending itself. */
+/* Depending on the library, a request is an int or a pointer, and never zero: it fits into the pending
+ * itself. */
 static void keep(struct pending *p, MPI_Request request) {
     _Static_assert(sizeof request <= sizeof p->request, "a request does not fit into a pointer");
     p->request = NULL;
@@ -95,7 +96,7 @@ static void mpi_sum_start(struct comm *c, struct group *g, void *buffer, size_t 
     assert(n <= INT_MAX);
     MPI_Iallreduce(MPI_IN_PLACE, buffer, (int)n, type_of(t), op, g->comm, &request);
     keep(p, request);
-    /* most libraries move data within calls only: this one is for the sums that are under way already */
+    /* most libraries move data only within calls: this call keeps pending sums moving */
     MPI_Iprobe(MPI_ANY_SOURCE, TAG, m->comm, &there, MPI_STATUS_IGNORE);
 }
 

@@ -1,9 +1,8 @@
-/* The communicator over NCCL. Groups have a communicator of NCCL each, whose id is told by MPI. Sums and
- * receptions are queued among the backend's work, but for sums that are started and waited for: those have a
- * stream of their own. What is sent does not wait there either: a stage may send forwards and only
- * then receive backwards what its neighbour sends before it receives, and NCCL holds a sender until the
- * receiver is there. So each direction between two ranks has a communicator, and at the sender a stream, of
- * its own. */
+/* The communicator over NCCL. Each group has an NCCL communicator, whose id travels by MPI. Sums and receives
+ * are queued among the backend's work, but sums that are started and waited for have their own stream. Sends
+ * must not wait there either: a stage may send forwards and only then receive backwards what its neighbour
+ * sends before it receives, and NCCL holds a sender until the receiver is there. So each direction between
+ * two ranks has a communicator and, at the sender, a stream of its own. */
 #include "train/cuda.h"
 #include "io/mpx_comm.h"
 #include "train/cuda_check.h"
@@ -42,7 +41,7 @@ struct nccl {
     cudaStream_t stream, sums; /* the backend's; that of sums beside its work */
     cudaEvent_t ready;
     void *probe;    /* one float, for the first message and the first sum */
-    struct err why; /* code other than 0: what could not be made; nothing is made any more */
+    struct err why; /* code other than 0: the first failure; nothing more is made */
     struct group *groups;
     struct nccl_wire *links;
     struct done *idle;
@@ -110,15 +109,15 @@ static bool made_cuda(struct nccl *x, cudaError_t r, const char *what) {
     return made(x, r == cudaSuccess, r == cudaErrorMemoryAllocation, what, cudaGetErrorString(r));
 }
 
-/* NCCL has no status of its own for a device that is full. */
+/* NCCL has no separate status for a full device. */
 static bool made_nccl(struct nccl *x, ncclResult_t r, const char *what) {
     const char *last = r == ncclSuccess ? "" : ncclGetLastError(NULL);
     return made(x, r == ncclSuccess, strstr(last, "out of memory"), what,
                 *last ? last : ncclGetErrorString(r));
 }
 
-/* Is every member well? Otherwise all get the error of one that is not, preferably a cause and not what came
- * of it. */
+/* Is every member well? Otherwise all get the error of one that is not, preferably a cause, not a
+ * consequence. */
 static bool all_well(struct nccl *x, MPI_Comm members) {
     int rank, n, who, first;
     MPI_Comm_rank(members, &rank);
@@ -173,7 +172,7 @@ static struct group *nccl_group(struct comm *c, const int *ranks, int n, struct 
     if ((g->nccl = join(x, members, rank))) {
         g->next = x->groups;
         x->groups = g;
-        /* what the first sum needs beyond this is taken now */
+        /* memory that the first sum would need is taken now */
         if (made_nccl(x, ncclAllReduce(x->probe, x->probe, 1, ncclFloat, ncclSum, g->nccl, x->stream),
                       "the first sum"))
             x->backend->sync(x->backend);
@@ -210,7 +209,7 @@ static void nccl_sum_start(struct comm *c, struct group *g, void *buffer, size_t
 /* ---- messages ---- */
 
 /* One direction; `rank` 0 sends, 1 receives. NCCL connects two ranks at their first message, and both hosts
- * wait until that is done: later, in the midst of a step, two of them could wait for each other. */
+ * wait for it: later, in the middle of a step, two of them could wait for each other. */
 static void direction(struct nccl *x, ncclComm_t *c, MPI_Comm members, int rank) {
     if (!(*c = join(x, members, rank))) return;
     if (made_nccl(x,
@@ -221,8 +220,8 @@ static void direction(struct nccl *x, ncclComm_t *c, MPI_Comm members, int rank)
     all_well(x, members);
 }
 
-/* Peers ascend: of all pairs that are not yet connected, the first by lower and then by higher rank has both
- * its ranks at it, so no rank waits forever. */
+/* Peers ascend: both ranks of the first pair not yet connected, by lower and then by higher rank, are working
+ * on it, so no rank waits forever. */
 static void nccl_connect(struct comm *c, const int *peers, int n) {
     struct nccl *x = c->own;
     if (n > WIRES && !x->why.code)
@@ -334,7 +333,7 @@ int comm_nccl_open(struct comm *c, const struct mpx_comm *world, struct backend 
         MPI_Comm_rank(x->mpi, &c->rank);
         MPI_Comm_size(x->mpi, &c->size);
     }
-    /* all connections of a group when it is made: memory is taken before the ledger looks at the device */
+    /* make all connections with the group: they take memory before the ledger looks at the device */
     setenv("NCCL_RUNTIME_CONNECT", "0", 0);
     if (made_cuda(x, cudaEventCreateWithFlags(&x->ready, cudaEventDisableTiming), "an event") &&
         made_cuda(x, cudaStreamCreateWithFlags(&x->sums, cudaStreamNonBlocking), "a stream") &&

@@ -1,5 +1,5 @@
-/* A communicator whose buffers must be memory of the host, used for those of a device: everything passes
- * through pinned memory. Slow, but it lets several ranks share one GPU. */
+/* Uses a communicator for host memory with device buffers: everything passes through pinned memory. Slow, but
+ * it lets several ranks share one GPU. */
 #include "train/comm.h"
 #include "base/oom.h"
 #include "train/die.h"
@@ -9,7 +9,7 @@
 
 enum { PIECE = 64 << 20 };
 
-struct message { /* memory of one that is sent; kept for the next one */
+struct message { /* memory of one being sent, kept for the next */
     void *p;
     size_t bytes;
     bool busy;

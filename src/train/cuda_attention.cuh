@@ -2,9 +2,9 @@
 #define SAILOR_TRAIN_CUDA_ATTENTION_CUH
 #include "train/cuda_kernels.cuh"
 /* Attention in bf16 without ever storing the scores, after FlashAttention-2 (Dao 2023): a block holds a tile
- * of rows and walks over the other side tile by tile; of each row's probabilities only the logarithm of their
- * sum is kept, and the backward pass computes them again. dK, dV and dQ have a kernel each, at the price of
- * two more products, for sums in a fixed order and no atomics.
+ * of rows and walks over the other side tile by tile; per row, only the logarithm of the sum of its
+ * probabilities is kept, and the backward pass computes them again. dK, dV and dQ have a kernel each, at the
+ * price of two more products, for sums in a fixed order and no atomics.
  *
  * A tile is [rows][D] in shared memory, D the head size rounded up to 64 or 128 and filled with zeros. A warp
  * holds 16 of its rows; accumulators c[n][4] are as multiply_add() has them, one for each 8 columns. */
@@ -127,25 +127,25 @@ static __device__ inline struct place place_of(const struct heads &a, int head) 
 
 /* The walk over the keys and values that the rows from `first` on, before `end`, see, in tiles of C: calls
  * work(key, keys, values) with the tile that begins with `key` in shared memory. Two tiles of each take
- * turns: one is fetched while the block works on the other. k and v are where the head begins. What was being
- * fetched before is there, too. */
+ * turns: one is fetched while the block works on the other. k and v are where the head begins. Earlier
+ * fetches are complete by then too. */
 template <int D, int C, class F>
 static __device__ inline void walk_keys(bfloat *keys, bfloat *values, const bfloat *k, const bfloat *v,
                                         int first, int end, const struct heads &a, F work) {
     int begin = first < a.window ? 0 : (first - a.window + 1) / C, tiles = (end + C - 1) / C;
-    for (int j = begin - 1; j < tiles; j++) { /* one ahead: fetches a tile before it works on the last one */
+    for (int j = begin - 1; j < tiles; j++) { /* one ahead: fetch a tile before working on the previous one */
         if (j + 1 < tiles) {
             size_t next = (size_t)(j + 1) * C * a.kv_row;
             int there = a.length - (j + 1) * C, other = (j + 1) % 2 * C * D;
             fetch<D, C>(keys + other, k + next, a.kv_row, there, a.size);
             fetch<D, C>(values + other, v + next, a.kv_row, there, a.size);
         }
-        copy_end(); /* empty after the last tile, so that one group more than that of tile j is always open */
+        copy_end(); /* empty after the last tile, so that one group after tile j's is always open */
         if (j < begin) continue;
         copy_wait<1>();
         __syncthreads();
         work(j * C, keys + j % 2 * C * D, values + j % 2 * C * D);
-        __syncthreads(); /* before the next but one overwrites it */
+        __syncthreads(); /* before the next tile but one overwrites it */
     }
 }
 
@@ -156,7 +156,7 @@ template <int D, int WARPS, int C> static constexpr size_t flash_back_bytes() {
     return sizeof(bfloat) * D * (2 * 16 * WARPS + 4 * C) + sizeof(float) * 4 * C;
 }
 
-/* How many blocks an SM is to hold at once, for its registers to be shared out that way. */
+/* How many blocks an SM should hold at once; its registers are shared out accordingly. */
 #define BLOCKS(D, WARPS) ((D) == 64 ? ((WARPS) == 8 ? 2 : 3) : ((WARPS) == 8 ? 1 : 2))
 
 /* Blocks: (tiles of 16 WARPS rows, heads, sequences). log_sum: of the exponentials of a row's scores, to base
@@ -171,7 +171,7 @@ __global__ void __launch_bounds__(WARPS *WARP, BLOCKS(D, WARPS))
     int warp = (int)threadIdx.x / WARP, lane = (int)threadIdx.x % WARP, t = lane % 4 * 2;
     int first = (int)(gridDim.x - 1 - blockIdx.x) * R, row = first + 16 * warp + lane / 4;
     int end = first + R < a.length ? first + R : a.length;
-    /* finite: of the first tile a row may see nothing */
+    /* finite: a row may see nothing of the first tile */
     float o[D / 8][4] = {{0}}, most[2] = {-1e30f, -1e30f}, sum[2] = {0, 0};
     fetch<D, R>(rows, q + at.q + (size_t)first * a.q_row, a.q_row, a.length - first, a.size);
     walk_keys<D, C>(keys, values, k + at.kv, v + at.kv, first, end, a, [&](int key, bfloat *kj, bfloat *vj) {

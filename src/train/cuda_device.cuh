@@ -3,9 +3,9 @@
 #include <cuda_bf16.h>
 #include <cuda_runtime.h>
 #include <stdint.h>
-/* What the kernels need below CUDA C++: shared memory of a size that the launch decides, and the instructions
- * of sm_80 that have no function. tests/train/emulated has the same on the host, so that everything else of
- * the backend is tested without a GPU. */
+/* What the kernels need below CUDA C++: shared memory of a size set at launch, and the instructions of sm_80
+ * that have no function. tests/train/emulated has the same on the host, so that everything else of the
+ * backend is tested without a GPU. */
 
 /* 128-byte aligned */
 static __device__ inline char *shared_memory() {
@@ -16,7 +16,7 @@ static __device__ inline char *shared_memory() {
 template <class... P, class... A>
 static inline cudaError_t launch(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes,
                                  cudaStream_t stream, A... argument) {
-    if (shared_bytes > 48 << 10) { /* more has to be asked for */
+    if (shared_bytes > 48 << 10) { /* more must be requested */
         cudaError_t bad =
             cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared_bytes);
         if (bad != cudaSuccess) return bad;

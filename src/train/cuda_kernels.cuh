@@ -43,7 +43,7 @@ template <int W, class T> static __device__ inline void store(T *to, const pack<
     for (int i = 0; i < N; i++) ((typename word<BYTES>::type *)to)[i] = raw[i];
 }
 
-/* Of a tensor that a model may lack. */
+/* Loads from a tensor that a model may lack. */
 template <int W, class T> static __device__ inline pack<T, W> load_or_zero(const T *from, size_t at) {
     if (from) return load<W>(from + at);
     pack<T, W> x;
@@ -73,7 +73,7 @@ static __device__ inline float warp_max(float x) {
 template <bool MAX> static __device__ inline float block_reduce(float x) {
     __shared__ float part[ROW_THREADS / WARP];
     x = MAX ? warp_max(x) : warp_sum(x);
-    __syncthreads(); /* who still reads the part of the last call */
+    __syncthreads(); /* some may still read the previous call's part */
     if (threadIdx.x % WARP == 0) part[threadIdx.x / WARP] = x;
     __syncthreads();
     float all = part[0];
@@ -331,7 +331,7 @@ __global__ void positions_back_kernel(float *dpositions, const T *dy, size_t n, 
     }
 }
 
-/* The row of the table that token i takes; `rows` where it is not here. To be sorted, i along with it. */
+/* The row of the table for token i, `rows` if not on this rank; to be sorted together with i. */
 static __global__ void table_rows_kernel(unsigned *key, int *index, const int *token, int first, int rows,
                                          int n) {
     enum { W = 1 };
@@ -467,7 +467,7 @@ __global__ void adamw_kernel(T *p, float *master, const float *g, float *m, floa
     }
 }
 
-/* All threads that find something write the same. */
+/* All threads that find something write the same value. */
 template <int W> __global__ void find_bad_kernel(float *bad, const float *x, size_t n) {
     bool found = false;
     FOR_PACKS(i, n) {

@@ -111,7 +111,7 @@ static struct matmul *matmul_new(struct matmuls *all, const struct matmul_kind &
         {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, (uint32_t)x.align_b},
         {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, (uint32_t)x.align_a},
         {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, (uint32_t)x.align_c},
-        /* where the bias begins counts as where d does */
+        /* the bias's alignment counts as d's */
         {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES,
          (uint32_t)(x.align_bias < x.align_c ? x.align_bias : x.align_c)},
     };
@@ -136,7 +136,7 @@ static struct matmul *matmul_new(struct matmuls *all, const struct matmul_kind &
 template <class T, class C>
 static struct matmul_kind kind_of(const struct product &p, const void *bias, const void *to, int ld) {
     struct matmul_kind x;
-    memset(&x, 0, sizeof x); /* padding is compared, too */
+    memset(&x, 0, sizeof x); /* padding is compared too */
     x.m = p.m;
     x.n = p.n;
     x.k = p.k;

@@ -39,7 +39,7 @@ static int parse_bin(struct data *d, const char *path, const char *bytes, size_t
     return 0;
 }
 
-/* Both parts hold a sequence, and the model has all tokens. */
+/* Checks that both parts hold a sequence, and that the model has all tokens. */
 static int check_tokens(const struct data *d, int vocabulary, struct err *e) {
     for (size_t i = 0; i < d->n; i++)
         if (data_token(d, i) >= (uint32_t)vocabulary)
@@ -75,8 +75,8 @@ static uint64_t long_at(const char *bytes, size_t i) {
     return (uint64_t)int_at(bytes + i, 0) | (uint64_t)int_at(bytes + i, 1) << 32;
 }
 
-/* Bytes of a token, by the number that Megatron gives its type: uint8, int8, int16, int32, int64 (too many
- * ids for any model), two floats, uint16. */
+/* Bytes of a token by Megatron's code for its type: uint8, int8, int16, int32, int64 (too many ids for any
+ * model), two floats, uint16. */
 static int width_of(int type) {
     static const int width[] = {0, 1, 1, 2, 4, 0, 0, 0, 2};
     return type > 0 && type < (int)(sizeof width / sizeof *width) ? width[type] : 0;
@@ -103,7 +103,7 @@ static int walk(struct data *d, const char *path, const char *sizes, const char 
                    (unsigned long long)at, d->n);
 }
 
-/* The first document that begins in the last tenth begins what is held out. */
+/* The held-out part begins with the first document that begins in the last tenth. */
 static int split(struct data *d, const char *path, const char *starts, const char *documents,
                  uint64_t boundaries, uint64_t sequences, struct err *e) {
     uint64_t before = 0;
@@ -119,7 +119,7 @@ static int split(struct data *d, const char *path, const char *starts, const cha
         size_t at = sequence < sequences ? (size_t)long_at(starts, 8 * sequence) / (size_t)d->width : d->n;
         if (at >= d->train && d->n - at > (size_t)d->length) return d->train = at, 0;
     }
-    return 0; /* the last document is too long, or what begins later too short: it is cut */
+    return 0; /* the last document is too long, or the part too short: cut it */
 }
 
 int data_parse_indexed(struct data *d, const char *path, const char *index, size_t index_size,
@@ -151,7 +151,7 @@ int data_parse_indexed(struct data *d, const char *path, const char *index, size
     return check_tokens(d, vocabulary, e);
 }
 
-/* ---- documents in an order of their own ---- */
+/* ---- documents in shuffled order ---- */
 
 struct epoch {
     unsigned long long number; /* from 1; 0: none yet */
@@ -188,7 +188,7 @@ void data_by_documents(struct data *d, const char *index, struct arena *a) {
 static void draw_epoch(const struct documents *x, struct epoch *e, unsigned long long number,
                        unsigned long long seed) {
     unsigned long long h = arch_hash(seed + 2) + arch_hash(number);
-    for (uint32_t i = 0; i < x->n; i++) { /* each is put to a place drawn from those so far */
+    for (uint32_t i = 0; i < x->n; i++) { /* swap each into a place drawn from those so far */
         uint32_t k = (uint32_t)(arch_hash(h + i) % (i + 1));
         e->document[i] = e->document[k];
         e->document[k] = i;
@@ -201,8 +201,8 @@ static void draw_epoch(const struct documents *x, struct epoch *e, unsigned long
     e->number = number;
 }
 
-/* A permutation of 0 to n - 1 without a table: four rounds of Feistel on as few bits as hold them, again
- * while the result is none of them. */
+/* A permutation of 0 to n - 1 without a table: four Feistel rounds on as few bits as hold n - 1, repeated
+ * while the result is out of range. */
 static unsigned long long shuffled(unsigned long long k, unsigned long long n, unsigned long long seed) {
     int half = 1;
     while (half < 31 && n > 1ull << 2 * half) half++;

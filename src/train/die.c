@@ -28,5 +28,5 @@ void die(const char *format, ...) {
     fflush(NULL);
     watch_end();
     mpx_abort();
-    _exit(EXIT_INTERNAL); /* no handlers: those of a device that failed might wait for it */
+    _exit(EXIT_INTERNAL); /* no handlers: those of a failed device might wait for it */
 }

@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 /* Tensors are ordered by when a step computes them; the earliest one that is not finite is the cause, all
- * others may be what came of it. */
+ * others may be consequences. */
 struct finding {
     int order; /* INT_MAX: none */
     int layer;
@@ -24,7 +24,7 @@ static void look_at_kept(struct net *n, int layer, const struct kept *k, struct 
     size_t N = (size_t)n->tokens, H = (size_t)n->arch->hidden;
     struct net_widths w = net_widths(n);
     bool head = arch_kind(n->arch, layer) == LAYER_HEAD;
-    /* what blocks share is that of another one */
+    /* shared memory holds another block's data */
     int known = arch_kind(n->arch, layer) == LAYER_BLOCK && n->recompute == RECOMPUTE_FULL ? 1 : INT_MAX;
     const struct {
         const char *name;
@@ -76,10 +76,10 @@ int finite_explain(struct trainer *t, const struct mpx *world, struct err *e) {
     struct finding f = look(&t->net);
     int first = f.order, rc = 0;
     if (world->comm) MPI_Allreduce(&f.order, &first, 1, MPI_INT, MPI_MIN, world->comm->mpi);
-    if (first == INT_MAX) /* it belonged to a microbatch that has made room for another one */
+    if (first == INT_MAX) /* its microbatch has been overwritten by another */
         return err_set(e, EXIT_INTERNAL,
                        "none of the tensors that are still held in step %ld has such an element", t->step);
-    if (f.order == first) /* the line of the lowest of the ranks that found it */
+    if (f.order == first) /* the line from the lowest rank that found it */
         rc = err_set(e, EXIT_INTERNAL,
                      "layer%d/%s (%s) is the first tensor that is not finite, in step %ld on rank %d",
                      f.layer, f.name, f.what, t->step, world->rank);

@@ -42,8 +42,8 @@ static cJSON *samples_of(const struct link_samples *x, int sizes) {
     return s;
 }
 
-/* Links are those between machines or, where there is one machine only, within it. n to n within a machine
- * is also the link of 2 n devices of a node. What was measured stays beside them, as a comment. */
+/* Links are those between machines or, if there is only one machine, within it. n to n within a machine is
+ * also the link among 2 n devices of a node. The measurements are kept beside them as a comment. */
 static void add_links(cJSON *site, const char *zone, const char *gpu, const struct link_samples *x, int n,
                       int sizes, struct arena *a) {
     bool alone = n == 0 || x[n - 1].inside;
@@ -60,7 +60,7 @@ static void add_links(cJSON *site, const char *zone, const char *gpu, const stru
         cJSON_AddItemToArray(seen, samples_of(&x[i], sizes));
     }
     cJSON_AddItemToObject(site, "links", links);
-    if (!inside->child) { /* one rank per machine: what the site knows stays */
+    if (!inside->child) { /* one rank per machine: keep what the site has */
         cJSON_Delete(inside);
         return;
     }

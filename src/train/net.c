@@ -4,11 +4,11 @@
 #include <math.h>
 #include <string.h>
 
-/* Elements on their way from the host to the device: those that one thread makes at a time, and room for in
+/* Elements on their way from the host to the device: how many one thread makes at a time, and how many fit in
  * n->host. */
 enum { PIECE = 4096, ROOM = 16 * PIECE };
 
-/* ---- what passes through the host on its way to the device ---- */
+/* ---- from the host to the device ---- */
 
 static void store(void *to, enum elem type, const double *value, size_t count) {
     float *single = to;
@@ -64,7 +64,7 @@ struct net_widths net_widths(const struct net *n) {
                                .gated = ffn};
 }
 
-/* What a block computes before its second linear map of the feed-forward net, in three parts. */
+/* What a block computes before the second linear map of its feed-forward part, in three parts. */
 enum { INPUT = 1, SAVED = 2, OTHERS = 4 };
 
 static void place_block(const struct net *n, struct kept *k, unsigned parts, struct carver *c) {
@@ -338,7 +338,7 @@ void net_round(struct net *n, const struct param *p, const float *master) {
     }
 }
 
-/* Of one piece on the host. */
+/* Checks one piece on the host. */
 static bool all_finite(const void *at, enum elem type, size_t count) {
     const double *wide = at;
     const float *single = at;
@@ -368,7 +368,7 @@ void net_tokens(struct net *n, struct slot *s, const int *token, const int *targ
 
 /* ---- passes ---- */
 
-/* Of a tensor of a layer, NULL where the model has it not. */
+/* The weights of a layer's tensor, NULL if the model lacks it. */
 static void *weight(const struct net *n, const struct layer *l, int t) {
     return l->param[t].n ? elem_at(n->weight, l->param[t].offset, n->backend->elem) : NULL;
 }
@@ -406,7 +406,7 @@ static void embedding_backward(struct net *n, const struct layer *l, const struc
                   n->tokens, a->sequence, a->hidden);
 }
 
-/* Queries and keys, as they lie in q and kv, turned by their positions; or their gradients, turned back. */
+/* Turns the queries and keys in q and kv by their positions; or their gradients back. */
 static void turn(struct net *n, void *q, void *kv, bool back) {
     struct backend *b = n->backend;
     struct attention a = attention_of(n, 1);
@@ -421,7 +421,7 @@ static void turn(struct net *n, void *q, void *kv, bool back) {
                   back);
 }
 
-/* Where query and key/value are tensors of their own, their numbers; else those of both together. */
+/* The indices of the query and key/value tensors, or of the one that holds both. */
 static int query(const struct net *n) { return arch_grouped(n->arch) ? BLOCK_Q : BLOCK_QKV; }
 
 static void block_attention(struct net *n, const struct layer *l, struct kept *k) {
@@ -464,7 +464,7 @@ static void block_forward(struct net *n, const struct layer *l, struct kept *k, 
     b->residual(b, y, k->x2, y, weight(n, l, BLOCK_FC2_BIAS), N, H);
 }
 
-/* n->dnorm becomes the gradient of norm1's output, from those of query, key and value. */
+/* Sets n->dnorm to the gradient of norm1's output, from those of query, key and value. */
 static void projections_backward(struct net *n, const struct layer *l, const struct kept *k) {
     struct backend *b = n->backend;
     struct net_widths w = net_widths(n);

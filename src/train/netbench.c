@@ -76,7 +76,7 @@ struct bench {
 struct ends { /* the two sides, as seen by a rank that takes part */
     MPI_Comm comm;
     struct group *all;
-    int other;  /* the rank opposite */
+    int other;  /* the partner rank */
     bool first; /* on the side that sends first */
 };
 
@@ -115,7 +115,7 @@ static double transfer(struct bench *b, const struct ends *ends, size_t bytes, b
         c->wait(c, &sent);
         if (ends->first) c->recv(c, b->buffer, n, ELEM_F32, ends->other);
     }
-    b->backend.sync(&b->backend); /* so far, all of it may only have been queued */
+    b->backend.sync(&b->backend); /* it may all be only queued so far */
     double s = MPI_Wtime() - began;
     MPI_Allreduce(MPI_IN_PLACE, &s, 1, MPI_DOUBLE, MPI_MAX, ends->comm);
     return s;
@@ -182,9 +182,8 @@ static void connect_sides(struct bench *b, struct arena *a) {
     if (b->comm.connect) b->comm.connect(&b->comm, peers, n);
 }
 
-/* Rank 0 always takes part. Sizes take turns, so that other work on the machine or the network affects all of
- * them alike; those with an uncertain median get more turns. All ranks see the same times and decide alike.
- */
+/* Rank 0 always takes part. Sizes take turns, so that other work on the machine or network affects all alike;
+ * those with an uncertain median get more turns. All ranks see the same times and make the same decisions. */
 static void measure_sides(struct bench *b, struct link_samples *x, struct arena *a) {
     int ranks[2 * TP_MAX], members = 0, sizes = o.largest - SMALLEST + 1, at = place(x, b->mpx.rank);
     struct ends ends = {.other = opposite(x, b->mpx.rank), .first = at < x->n};
@@ -231,7 +230,7 @@ static int agree_ready(const struct bench *b, struct err *e) {
 
 static int bench(struct bench *b, struct arena *a, struct err *e) {
     size_t bytes = (size_t)1 << o.largest;
-    struct train_choice choice = {o.backend, o.comm, 1, ELEM_F32}; /* nothing is computed but sums */
+    struct train_choice choice = {o.backend, o.comm, 1, ELEM_F32}; /* only sums are computed */
     if (mpx_agree(&b->mpx, train_open(&b->mpx, choice, &b->backend, &b->comm, e), e)) return -1;
     b->buffer = b->backend.alloc(&b->backend, bytes);
     int rc =
@@ -281,7 +280,7 @@ static void warn(const struct link_samples *x) {
             x->n, x->n, where(x), 100 * x->off, 100 * FIT_BOUND);
 }
 
-/* Who measured, and what. */
+/* Who measured what. */
 static const char *source_of(const struct bench *b, struct arena *a) {
     char host[64] = "";
     gethostname(host, sizeof host - 1);

@@ -1,6 +1,6 @@
-/* sailor-train profile: what the planner needs to know of a model on this device. The embedding, one block
- * and the head are timed by themselves; all blocks are alike. As many replicas as the ranks make up work at
- * the same time, as they do in training: neighbours share memory and caches. */
+/* sailor-train profile: what the planner needs to know about a model on this device. The embedding, one block
+ * and the head are timed separately; all blocks are alike. As many replicas as fit on the ranks work at the
+ * same time, as in training: neighbours share memory and caches. */
 #include "base/stats.h"
 #include "io/file.h"
 #include "formats/inputs.h"
@@ -57,10 +57,10 @@ const struct opt_command profile_command = {
 };
 
 enum { TIMED = 3, PASSES_MAX = 1000 }; /* forward, backward, update */
-static const double LEAST_S = 0.02;    /* of a timed run */
+static const double LEAST_S = 0.02;    /* for a timed run */
 
-struct row { /* of one microbatch and degree: median and spread, by kind of layer; what it took of the ledger
-              */
+struct row { /* of one microbatch and degree: median and spread, by kind of layer; memory taken from the
+              * ledger */
     int micro_batch, tp;
     double held[LAYER_KINDS][MEMORY_N];
     double median[LAYER_KINDS][TIMED], spread[LAYER_KINDS][TIMED];
@@ -75,8 +75,8 @@ struct profiler {
     const char *model;
     int rows;
     struct row row[17 * TP_N];
-    double driver_bytes;  /* what libraries and the driver take of a device beside the blocks */
-    double process_bytes; /* the same of the process, on a CPU */
+    double driver_bytes;  /* device memory of libraries and the driver, beside the blocks */
+    double process_bytes; /* the same for the process, on a CPU */
 };
 
 /* The slowest rank's time: what the others would wait for. */
@@ -100,8 +100,8 @@ static void pass(struct net *n, int what) {
     }
 }
 
-/* Seconds of one of `passes`, which all ranks begin at once. A block adds to the gradient that it is given,
- * which therefore grows, and begins anew with every run. */
+/* Seconds of one of `passes`, which all ranks begin at once. A block adds to the gradient it is given, so
+ * that grows, and is reset for every run. */
 static double time_passes(struct profiler *p, struct net *n, int what, int passes) {
     double phase_s[PHASE_N];
     if (what == 1) net_random_gradient(n, n->dy[0]);
@@ -112,7 +112,7 @@ static double time_passes(struct profiler *p, struct net *n, int what, int passe
     return clock_stop(n->clock, phase_s) / passes;
 }
 
-/* Every replica's time, which is that of its slowest rank: s[ranks / tp]. */
+/* The time of every replica, that is, of its slowest rank: s[ranks / tp]. */
 static void of_replicas(const struct profiler *p, double mine, int tp, double *s) {
     double rank_s[p->mpx.size];
     if (p->mpx.comm)
@@ -122,8 +122,8 @@ static void of_replicas(const struct profiler *p, double mine, int tp, double *s
     for (int r = 0; r < p->mpx.size; r++) s[r / tp] = r % tp ? fmax(s[r / tp], rank_s[r]) : rank_s[r];
 }
 
-/* What a rank may take. Not all of a GPU: kernels are loaded and libraries take work space when they are
- * first used, and would end the process where there is no room. Ranks that share it get equal parts. */
+/* What a rank may take. Not all of a GPU: kernels are loaded and libraries take work space on first use,
+ * which would end the process if there were no room. Ranks that share it get equal parts. */
 static double limit_bytes(struct profiler *p) {
     size_t used, total;
     p->backend.device_bytes(&p->backend, &used, &total);
@@ -132,7 +132,7 @@ static double limit_bytes(struct profiler *p) {
     return 15.0 / 16 * (double)total / (p->backend.shared ? p->mpx.node_ranks : 1);
 }
 
-/* HDF5 takes its part when it is first used, and MPI some with the first large messages: a run does both. */
+/* HDF5 takes memory on first use, and MPI with the first large messages: a run does both. */
 static void warm_up(const struct profiler *p) {
     enum { SOME = 1 << 19 };
     double *sum = p->mpx.comm ? calloc(SOME, sizeof *sum) : NULL;
@@ -142,8 +142,8 @@ static void warm_up(const struct profiler *p) {
     free(sum);
 }
 
-/* What the process has in memory now, 0 if the system does not say: with the blocks of a ledger the program,
- * libraries and their buffers. */
+/* The process's resident memory, 0 if unknown: blocks of a ledger, the program, libraries and their
+ * buffers. */
 static double resident_bytes(void) {
     double pages[2];
 #ifdef __GLIBC__
@@ -173,7 +173,7 @@ static int time_layer(struct profiler *p, int layer, int micro_batch, int tp, st
     if (!rc) net_random(&n);
     for (int i = 0; i < MEMORY_N; i++) row->held[kind][i] = (double)l.held[i];
     for (int what = 0; what < TIMED && !rc; what++) {
-        double once_s = INFINITY; /* the fastest of some: one that was held up would ask for too few passes */
+        double once_s = INFINITY; /* the fastest of several: a delayed one would ask for too few passes */
         for (int r = 0; r < 4; r++) once_s = fmin(once_s, slowest(p, time_passes(p, &n, what, 1)));
         int passes = once_s * PASSES_MAX < LEAST_S ? PASSES_MAX : (int)ceil(LEAST_S / once_s);
         for (int r = 0; r < o.repeat; r++)
@@ -226,7 +226,7 @@ static void add_times(struct text *t, const struct arch *a, const char *key, dou
     text_add(t, "]");
 }
 
-/* Elements per sequence, and what there is whatever the microbatch: two rows of a degree tell them apart. */
+/* Elements per sequence, and elements whatever the microbatch: two rows of one degree tell them apart. */
 static double per_sequence(const struct row *r, const struct row *more, enum layer_kind kind,
                            enum memory what, double *fixed_bytes) {
     double bytes = r->held[kind][what] / r->micro_batch;
@@ -235,8 +235,8 @@ static double per_sequence(const struct row *r, const struct row *more, enum lay
     return bytes / (o.dtype ? 2 : 4);
 }
 
-/* What a rank of a plan holds, from the ledgers of single layers (docs/trainer.md, How a plan is run).
- * Nothing where the system does not say what it has given. */
+/* What a rank of a plan holds, from the ledgers of single layers (docs/trainer.md, How a plan is run). Adds
+ * nothing if the system does not report memory. */
 static void add_memory(const struct profiler *p, struct text *t) {
     static const enum layer_kind kinds[] = {LAYER_EMBEDDING, LAYER_BLOCK, LAYER_HEAD};
     double process = p->process_bytes + p->driver_bytes, most_fixed = 0, fixed, message = 0;

@@ -22,7 +22,8 @@ enum public_part {
     PART_N
 };
 
-/* What families call the parts of a model, and those of a block after its number; NULL: they have none. */
+/* The families' names for the parts of a model, and for those of a block after its number; NULL: no such
+ * part. */
 static const char *const part_name[PART_N][FAMILIES] = {
     [PART_TOKENS] = {"wte", "wte", "embed_tokens", "embed_tokens"},
     [PART_POSITIONS] = {"wpe", "wpe", "embed_positions", "embed_positions"},
@@ -38,11 +39,11 @@ static const char *const part_name[PART_N][FAMILIES] = {
     [PART_GATE] = {NULL, NULL, NULL, "mlp.gate_proj"},
     [PART_FC1] = {"mlp.c_fc", "mlp.c_fc", "fc1", "mlp.up_proj"},
     [PART_FC2] = {"mlp.c_proj", "mlp.c_proj", "fc2", "mlp.down_proj"}};
-/* What all names but the head's begin with, which some files leave out; and those of a block behind that. */
+/* The prefix of all names but the head's, which some files omit; and that of a block's after it. */
 static const char *const first[FAMILIES] = {"transformer.", "transformer.", "model.decoder.", "model."};
 static const char *const block_name[FAMILIES] = {"h.", "h.", "layers.", "layers."};
 
-/* The family is a label, the parts decide: names follow from both. */
+/* The family is a label; names follow from it and the parts. */
 static enum family family_of(const struct arch *a) {
     if (a->activation == ACTIVATION_SWIGLU) return LLAMA;
     if (!strcmp(a->family, "opt")) return OPT;
@@ -56,12 +57,12 @@ struct list {
     int n, layer;
 };
 
-/* One tensor: `bias` or matrix of the part that is called so. */
+/* Adds one tensor: the bias or matrix of the part. */
 static void add(struct list *l, enum public_part part, bool bias, int tensor, struct public_tensor p) {
     const struct tensor *ours = &l->a->tensor[arch_kind(l->a, l->layer)][tensor];
     bool block = arch_kind(l->a, l->layer) == LAYER_BLOCK;
     const char *start = part == PART_HEAD ? "" : first[l->family], *name = part_name[part][l->family];
-    if (ours->tied) return; /* some files have it, too: the same once more */
+    if (ours->tied) return; /* some files have it too, as a copy */
     p.layer = l->layer;
     p.tensor = tensor;
     p.dims = p.columns == 1 ? 1 : 2;
@@ -79,7 +80,7 @@ static void add_vector(struct list *l, enum public_part part, bool bias, int ten
     add(l, part, bias, tensor, (struct public_tensor){.rows = (size_t)n, .columns = 1});
 }
 
-/* A linear of `out` x `in` and its bias, which is stored here by outputs, or by inputs where `turned`. */
+/* A linear of `out` x `in` and its bias, stored here by outputs, or by inputs if `turned`. */
 static void add_linear(struct list *l, enum public_part part, int tensor, size_t out, size_t in,
                        bool turned) {
     struct public_tensor p = {.rows = out, .columns = in};
@@ -90,7 +91,7 @@ static void add_linear(struct list *l, enum public_part part, int tensor, size_t
     add(l, part, true, tensor + 1, (struct public_tensor){.rows = out, .columns = 1});
 }
 
-/* The same of one of several parts that take turns here, `group` outputs at a time. */
+/* The same for one of several parts that are interleaved here, `group` outputs at a time. */
 static void add_part(struct list *l, enum public_part part, int tensor, size_t out, size_t in, size_t group,
                      size_t k, size_t parts) {
     struct public_tensor p = {
@@ -160,7 +161,7 @@ size_t public_place(const struct public_tensor *p, size_t row, size_t column) {
         return column * p->rows + row;
     case PUBLIC_PART:
         break;
-    case PUBLIC_CONV: { /* outputs are columns, of the bias rows */
+    case PUBLIC_CONV: { /* outputs are columns, but rows of the bias */
         bool bias = p->columns == 1;
         size_t out = bias ? row : column, width = (bias ? p->rows : p->columns) / p->parts;
         inputs = bias ? 1 : p->rows;

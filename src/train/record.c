@@ -10,7 +10,7 @@
 
 enum { TIMES = 1 + PHASE_N }; /* all of the step, then by phase */
 
-/* n bytes of every rank, one after another, on rank 0. */
+/* Gathers n bytes of every rank, in order, on rank 0. */
 static void gather(const struct mpx *world, const void *mine, void *all, size_t n) {
     if (world->comm)
         MPI_Gather(mine, (int)n, MPI_BYTE, all, (int)n, MPI_BYTE, 0, world->comm->mpi);
@@ -43,7 +43,7 @@ int record_ranks(struct measure *m, struct trainer *t, const struct mpx *world, 
     return 0;
 }
 
-/* What a rank tells of a step; of doubles only, so that it travels as bytes. */
+/* What a rank reports about a step; only doubles, so that it can travel as bytes. */
 struct told {
     double loss, times_s[TIMES], stop, bad, peak_bytes;
 };

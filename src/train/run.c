@@ -123,8 +123,8 @@ const struct opt_command run_command = {
     TRAIN_COMMAND("run", options, 1, 1),
 };
 
-/* A signal asks for an end after the current step; a second one ends the process. A terminal that is closed
- * tells so twice, by itself and through the shell. */
+/* A signal asks to end after the current step; a second one ends the process. A closing terminal sends SIGHUP
+ * twice, itself and through the shell. */
 static volatile sig_atomic_t stop_asked;
 static void on_signal(int number) {
     stop_asked = 1;
@@ -146,7 +146,7 @@ struct run_session {
     struct cadence cadence;
     struct saver saver;       /* of rank 0 */
     double lap_s;             /* when the last part of the start ended */
-    double saved_s, gather_s; /* when the last checkpoint was begun, or the run; how long all waited for it */
+    double saved_s, gather_s; /* when the last checkpoint, or the run, began; how long all waited for it */
     struct err overflow;      /* the first tensor that was not finite; code 0: none so far */
     struct mpx mpx;
     struct arena *arena;
@@ -224,7 +224,7 @@ static const char *command_line(int argc, char **argv, struct arena *a) {
     return line;
 }
 
-/* The file of what vendors promise; nothing if there is none. */
+/* The file of data sheets; empty if there is none. */
 static char *read_devices(const char *inputs, size_t *size, struct arena *a, struct err *e) {
     const char *dir = inputs_dir(inputs, a, e), *path = dir ? arena_printf(a, "%s/devices.json", dir) : NULL;
     *size = 0;
@@ -247,7 +247,7 @@ static int find_peak(struct run_session *j, double *flops_per_s, struct err *e) 
 
 /* ---- measuring ---- */
 
-/* What the numbers depend on, beside this program. */
+/* What the results depend on besides this program. */
 static const char *versions(const struct run_session *j) {
     unsigned major = 0, minor = 0, release = 0;
     char mpi[120];
@@ -290,7 +290,7 @@ static int write_measurement(struct run_session *j, struct err *e) {
     return mpx_agree(&j->mpx, rc, e);
 }
 
-/* Keep each step until it is the one asked for: which is the last one is not known before a signal. */
+/* Keep each step's trace up to the one asked for: a signal may make any step the last. */
 static void keep_trace(struct run_session *j) {
     long step = j->trainer.step;
     if (o.trace && (!o.trace_step || step <= o.trace_step)) trace_take(&j->trace, &j->trainer.clock, step);
@@ -319,7 +319,7 @@ static bool checkpoint_due(struct run_session *j, int done) {
     return due;
 }
 
-/* Wait for the file that is being written, and hear of it if it could not be. */
+/* Waits for the file being written, and reports failure. */
 static int wait_for_checkpoint(struct run_session *j, struct err *e) {
     return mpx_agree(&j->mpx, saver_wait(&j->saver, e), e);
 }
@@ -345,8 +345,8 @@ static int write_checkpoint(struct run_session *j, int done, bool last, struct e
     return checkpoint_write(&j->trainer, &j->mpx, o.checkpoint, j->measure.version, e);
 }
 
-/* A gradient that is not finite spoils the weights: the loss of this step is still sound, that of the next
- * one is not, and by then everything else is spoilt, too. So the cause is looked for at the first sign. */
+/* A gradient that is not finite spoils the weights: this step's loss is still sound, but not the next one's,
+ * and by then everything else is spoiled too. So look for the cause at the first sign. */
 static int one_step(struct run_session *j, int done, bool *stop, struct err *e) {
     struct step_result r;
     struct verdict v;
@@ -364,7 +364,7 @@ static int one_step(struct run_session *j, int done, bool *stop, struct err *e) 
                    isnan(v.loss) ? "not a number" : "infinite", j->overflow.text);
 }
 
-/* What was measured until then is kept, with the reason. */
+/* Keeps what was measured so far, with the reason. */
 static int end_early(struct run_session *j, const char *status, struct err *e) {
     struct err why = *e;
     j->measure.status = status;
@@ -385,8 +385,7 @@ static int train(struct run_session *j, struct err *e) {
         if (one_step(j, done, &stop, e)) return end_early(j, "loss not finite", e);
         done++;
         bool last = stop || done == o.steps;
-        /* first what is to be kept, then what is to be read: writing to a pipe may take as long as its reader
-         * likes */
+        /* first files, then output to be read: writing to a pipe may take as long as its reader likes */
         int rc = write_trace(j, last, e) || write_checkpoint(j, done, last, e) ? -1 : 0;
         show(j);
         if (rc) return -1;
@@ -399,7 +398,7 @@ static int train(struct run_session *j, struct err *e) {
     return 0;
 }
 
-/* Everything that can be said about the options and the files to write, before any work. */
+/* Checks everything possible about options and output files before any work. */
 static int check_options(struct run_session *j, struct err *e) {
     int rc = 0;
     if (o.every && !o.checkpoint)
@@ -425,7 +424,7 @@ static int check_options(struct run_session *j, struct err *e) {
                          to[i]);
     const char *in[] = {j->path, o.data, o.weights, o.resume};
     for (int i = 0; i < 3; i++)
-        for (int k = 0; k < 4; k++) /* a run that goes on may replace the file it started from */
+        for (int k = 0; k < 4; k++) /* a continued run may replace the file it started from */
             if (j->mpx.rank == 0 && !rc && !(to[i] == o.checkpoint && in[k] == o.resume))
                 rc = file_spare(to[i], in[k], e);
     bool same = o.checkpoint && o.resume && file_same(o.checkpoint, o.resume);
@@ -435,7 +434,7 @@ static int check_options(struct run_session *j, struct err *e) {
     return mpx_agree(&j->mpx, rc, e);
 }
 
-/* Nor is what only the plan or the data name replaced. */
+/* Nor may files named only by the plan or the data be replaced. */
 static int spare_inputs(const struct run_session *j, struct err *e) {
     const char *to[] = {o.output, o.checkpoint, o.trace};
     int rc = 0;
@@ -443,7 +442,7 @@ static int spare_inputs(const struct run_session *j, struct err *e) {
     return mpx_agree(&j->mpx, rc, e);
 }
 
-/* What the measurement says of the run as a whole. */
+/* What the measurement records about the run as a whole. */
 static void describe(struct run_session *j) {
     struct measure *m = &j->measure;
     double batch = j->training.plan->global_batch_size;
@@ -476,7 +475,7 @@ static int set_rate(struct run_session *j, struct err *e) {
     return rate_check(r, e);
 }
 
-/* How many steps this run has; none where the checkpoint is that far already. */
+/* The number of steps of this run; none if the checkpoint is already past them. */
 static void count_steps(struct run_session *j) {
     long step = j->trainer.step;
     if (o.until)
@@ -516,7 +515,7 @@ static int run(void *ctx, struct arena *a, struct err *e) {
     describe(j);
     int rc = arch_check_parts(&j->arch, j->backend.parts, j->backend.name, e); /* the same on all ranks */
     if (!rc) rc = work(j, e);
-    struct err none; /* of a run that failed; one that did not has waited */
+    struct err none; /* of a failed run; others have waited already */
     saver_wait(&j->saver, &none);
     trainer_free(&j->trainer);
     trace_free(&j->trace);

@@ -25,7 +25,7 @@ static int known_type(const cJSON *x) {
     return -1;
 }
 
-/* One member of the header. 1: another kind of tensor than is read here. */
+/* One member of the header. 1: a kind of tensor that is not read here. */
 static int read_tensor(const struct json_at *at, struct st_tensor *t, const unsigned char *data, size_t size,
                        struct arena *a, struct err *e) {
     t->path = at->up->file;
@@ -84,9 +84,9 @@ static int by_name(const void *x, const void *y) {
     return strcmp(((const struct st_place *)x)->name, ((const struct st_place *)y)->name);
 }
 
-/* The number of a file of this name; a new one gets the next. */
+/* The number of the file of this name; a new file gets the next one. */
 static int file_number(const char **file, int *files, const char *name) {
-    for (int i = *files; i-- > 0;) /* tensors of one file stand together */
+    for (int i = *files; i-- > 0;) /* tensors of one file are adjacent */
         if (!strcmp(file[i], name)) return i;
     file[*files] = name;
     return (*files)++;

@@ -44,7 +44,7 @@ int saver_start(struct saver *s, const char *path, char *bytes, size_t size, str
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     s->started = !bad;
     if (!bad) return 0;
-    save(s); /* without a thread it takes its time */
+    save(s); /* without a thread, do it now */
     free(s->bytes);
     s->bytes = NULL;
     if (s->status) *e = s->e;

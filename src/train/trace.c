@@ -36,8 +36,8 @@ void trace_free(struct trace *t) {
 
 /* ---- one clock for all ---- */
 
-/* What to add to another rank's clock: it was read at some moment between two readings of this one, the
- * closer together the better. */
+/* What to add to another rank's clock, which was read between two readings of this one, the closer together
+ * the better. */
 static double ask(MPI_Comm world, int rank, double *error_s) {
     double offset = 0, theirs;
     *error_s = INFINITY;
@@ -62,7 +62,7 @@ static void answer(MPI_Comm world) {
 }
 
 /* What to add to this rank's host clock to have that of rank 0, and on rank 0 how far that may be off on any
- * rank. Ranks of one machine share a clock; one of each other machine is asked for the time. */
+ * rank. Ranks of one machine share a clock; one on every other machine is asked for the time. */
 static double clock_offset_s(const struct mpx *m, double *error_s, struct arena *a) {
     double offset_s = 0;
     *error_s = 0;
@@ -91,13 +91,13 @@ static double clock_offset_s(const struct mpx *m, double *error_s, struct arena 
 
 /* ---- the file ---- */
 
-struct head { /* what rank 0 has to know of a rank */
+struct head { /* what rank 0 must know about a rank */
     double began_s, time_s;
     int n;
     char host[64];
 };
 
-struct track { /* where the events of a rank go */
+struct track { /* where a rank's events go */
     struct text *out;
     int process, rank, ranks;
     double base_s;
@@ -131,7 +131,7 @@ static void put_under_way(const struct track *t, const struct trace_mark *mark, 
     timeline_beside(t->out, &here, 'e', t->rank, ns(t, &mark[end]));
 }
 
-/* The whole pass of a microbatch is one span, the sums in it stand on a track beside it. */
+/* The whole pass of a microbatch is one span, its sums are on a track beside it. */
 static void put_rank(const struct track *t, const struct trace_mark *mark, int n) {
     for (int i = 0, end; i < n; i = end) {
         bool pass = is_pass(mark[i].phase);
@@ -161,7 +161,7 @@ static void put_names(const struct track *t, const struct grid *g, const char *h
     timeline_track(t->out, t->process, t->ranks + t->rank, 2 * t->rank + 1, name);
 }
 
-/* Rank 0 takes the ranks in turn: it never holds more than one. */
+/* Rank 0 takes the ranks one at a time, so it never holds more than one. */
 static void put_all(struct text *out, const struct trace *t, const struct grid *g, const struct mpx *m,
                     const struct head *head, struct arena *a) {
     double origin = INFINITY;

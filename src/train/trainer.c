@@ -5,7 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- who adds up gradients with whom ---- */
+/* ---- which ranks sum gradients together ---- */
 
 static bool same_ranks(const struct grid_span *x, const struct grid_span *y) {
     return x->n_rank == y->n_rank && !memcmp(x->rank, y->rank, sizeof(int) * (size_t)x->n_rank);
@@ -18,9 +18,9 @@ static int place_in(const struct grid_span *s, int rank) {
 }
 
 /* Groups are made in the order of the spans, on which all ranks agree. Spans of a layer that follow each
- * other in memory become one sum; where degrees differ they need not follow each other on the other ranks, so
- * there they stay apart. Layers stay apart because each is summed when it is ready; with and without overlap
- * the sums are the same ones, so that they give the same bits. */
+ * other in memory become one sum; if degrees differ, they may not be adjacent on the other ranks, so they
+ * stay apart. Layers stay apart because each is summed when ready; with and without overlap the sums are the
+ * same ones, so they give the same bits. */
 static void share(struct trainer *t, struct arena *a) {
     enum { MOST = 1 << 28 }; /* elements of one sum */
     struct grid_span *span;
@@ -75,9 +75,8 @@ static void wait_for_sums(struct trainer *t, int layer) {
         t->comm->wait(t->comm, &t->shared[i].pending);
 }
 
-/* The sums of all layers, the last one first: those that are not under way are started, each when the one
- * before it is there. That of a tied embedding, to which its first layer and its last one add, comes at the
- * end. */
+/* The sums of all layers, the last one first: those not under way are started, each when the one before it is
+ * done. That of a tied embedding, to which the first layer and the last add, comes at the end. */
 static void sum_gradients(struct trainer *t) {
     int layers = t->net.end - t->net.first;
     for (int i = layers; i >= 0; i--) {
@@ -91,8 +90,8 @@ static void sum_gradients(struct trainer *t) {
     t->clock.item = -1;
 }
 
-/* The norm of all gradients of the model, once they are summed: the same on every rank, and by every plan
- * within rounding, for each element counts once. */
+/* The norm of all gradients of the model, once they are summed: the same on every rank and, within rounding,
+ * under every plan, as each element counts once. */
 static double gradient_norm(struct trainer *t) {
     struct net *n = &t->net;
     struct backend *b = t->backend;
@@ -135,7 +134,7 @@ static void receive_from(struct trainer *t, int stage, int w, void *buffer) {
                   other->first_rank + t->net.tp_rank % other->tp);
 }
 
-/* Tell the communicator with whom this rank exchanges messages, whoever sends. */
+/* Tells the communicator which ranks this one exchanges messages with, in either direction. */
 static void introduce(struct trainer *t, struct arena *a) {
     const struct grid_cell *me = t->cell;
     bool *with = ARENA_ARRAY(a, bool, t->comm->size);
@@ -159,7 +158,7 @@ static void introduce(struct trainer *t, struct arena *a) {
 static bool is_first(const struct trainer *t) { return t->net.first == 0; }
 static bool is_last(const struct trainer *t) { return t->net.end == t->arch->layers; }
 
-/* The tokens of microbatch w; places beyond the batch have none and do not count. Returns how many tokens
+/* The tokens of microbatch w; places beyond the batch are empty and do not count. Returns how many tokens
  * count. */
 static int load_tokens(struct trainer *t, struct slot *s, int w, bool held_out) {
     int S = t->arch->sequence, count, first = grid_sequences(t->grid, t->cell->pipeline, w, &count);
@@ -320,7 +319,7 @@ int trainer_make(struct trainer *t, const struct grid *g, const struct data *d, 
         t->all = c->group(c, rank, c->size, a);
     }
     introduce(t, a);
-    /* what communicators take of the device is there now, and counts */
+    /* communicators have their device memory by now, so it counts */
     ledger_open(&t->ledger, b, o.memory_limit_bytes);
     if (c->ready && c->ready(c, e)) return -1;
     if (net_take(&t->net, &t->ledger, e)) return -1;

@@ -12,8 +12,8 @@
 
 static int farewell = -1; /* where the watcher listens */
 
-/* The first on this machine to find its rank dead reports it: `claim` is the same for all ranks that one
- * launcher started here. It is removed once they must all be gone. */
+/* The first on this machine to find its rank dead reports it: `claim` is common to all ranks that one
+ * launcher started here, and is removed once they must all be gone. */
 static void watch(int from, const char *claim, int rank) {
     char c, host[64] = "";
     ssize_t n;
@@ -40,15 +40,15 @@ void watch_begin(void) {
     int ends[2];
     char claim[80];
     if (!getenv("PMI_RANK") && !getenv("PMIX_RANK") && !getenv("OMPI_COMM_WORLD_RANK")) return;
-    if (pipe2(ends, O_CLOEXEC)) return; /* then it is just not said */
+    if (pipe2(ends, O_CLOEXEC)) return; /* then it is not reported */
     snprintf(claim, sizeof claim, "/dev/shm/sailor-train.%ld.%ld", (long)getuid(), (long)getppid());
-    int rank = mpx_launch_rank(); /* the watcher, a child of the rank, would not get it */
+    int rank = mpx_launch_rank(); /* the watcher, as a child of the rank, could not find out */
     fflush(NULL);
     pid_t child = fork();
     if (child == 0) {
-        setsid(); /* out of reach of what ends the job */
+        setsid(); /* out of reach of whatever kills the job */
         signal(SIGPIPE, SIG_IGN);
-        /* the launcher sees that a rank is gone when its sockets close: none may stay open here */
+        /* the launcher notices that a rank is gone when its sockets close: keep none open here */
         for (int fd = 0; fd < 1024; fd++)
             if (fd != ends[0] && fd != STDERR_FILENO) close(fd);
         watch(ends[0], claim, rank);

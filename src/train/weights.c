@@ -33,7 +33,7 @@ static const struct public_tensor *list(const struct arch *a, int *n, struct are
 
 /* ---- in ---- */
 
-/* What a rank holds of one of our tensors, on the host. */
+/* A rank's part of one of our tensors, on the host. */
 struct piece {
     float *value;
     size_t first, n; /* elements of the whole tensor */
@@ -187,7 +187,7 @@ static int put(int fd, const char *path, const void *bytes, size_t n, struct err
     return 0;
 }
 
-/* One of our tensors, whole; `have` says which one is there already. */
+/* One of our tensors, whole; `have` says which one is loaded. */
 struct whole {
     int layer, tensor;
     float *value;
@@ -251,7 +251,7 @@ static int make_list(struct output *out, const struct arch *arch, struct arena *
     return 0;
 }
 
-/* One file, or as few as hold the tensors in their order. */
+/* Plans one file, or as few as hold the tensors in order. */
 static int deal(struct output *out, bool pieces, struct arena *a, struct err *e) {
     static const char end[] = ".safetensors.index.json";
     double room = 0;

@@ -18,7 +18,7 @@ static void add(struct net *n, size_t from, size_t end, bool decay) {
     n->states += end - from;
 }
 
-/* Parameters lie one after another, sums too, without overlap; what is in no sum nobody else has. */
+/* Parameters are contiguous, and so are sums, without overlap; no other rank has what is in no sum. */
 void zero_deal(struct trainer *t, struct arena *a) {
     struct net *n = &t->net;
     int layers = n->end - n->first, next = 0;
