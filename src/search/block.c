@@ -1,5 +1,5 @@
-/* Most units of a large pool are far from the optimum, and their neighbours are as far. What is true of them
- * all takes no longer to see than of one. */
+/* Most units of a large pool are far from the optimum, and so are their neighbours. Bounding them all
+ * together takes no longer than bounding one. */
 #include "search/block.h"
 
 #include <omp.h>

@@ -28,7 +28,7 @@ struct resolver {
     const struct goal *goal;
     int P, n_var;
     int orders;
-    bool few;                     /* counts: so few that all are tried */
+    bool few;                     /* so few counts that all are tried */
     double usd_per_s, egress_usd; /* at least */
     int (*pack)[TP_N]; /* [cell] replicas of each degree taken by the stages in front, when all are tried */
     unsigned tried;
@@ -71,8 +71,8 @@ static double forced_sync(const struct resolver *r) {
     return y;
 }
 
-/* Can nothing come of it? With the transfers known so far, and the least that the GPUs and the traffic
- * cost. */
+/* Can the candidate no longer be useful, given the transfers known so far and the least cost of GPUs and
+ * traffic? */
 static bool hopeless(const struct resolver *r) {
     double T = time_without_sync(r) + forced_sync(r);
     return goal_excludes(r->goal, T, r->s->money ? T * r->usd_per_s + r->egress_usd : 0);
@@ -82,8 +82,7 @@ static double ring(const struct resolver *r, const struct staged *x, int a, int 
     return unit_ring(r->u, x->cell[a], x->cell[b], r->u->mb->cls[x->p->cls].min_ti, x->c.first, x->c.end);
 }
 
-/* Traffic of the hop between the stage that ends in front of `layer` and the next one, each way, per
- * replica. */
+/* Traffic of the hop between the stage that ends before `layer` and the next one, each way, per replica. */
 static double hop_GB(const struct resolver *r, int layer) {
     return activation_bytes(r->s->p->w, layer - 1, r->u->mb->m) / 1e9 * r->u->M;
 }
@@ -161,7 +160,7 @@ static void add_capacity(const struct resolver *r, struct ilp *p) {
             bool any = false;
             for (int i = 0; i < r->P && !any; i++)
                 for (int k = 0; k < r->st[i].n; k++) any |= r->st[i].cell[k] == c && r->st[i].ti[k] == ti;
-            if (!any) continue; /* the next larger degree in use says it all */
+            if (!any) continue; /* the row of the next larger degree in use implies this one */
             row = ilp_row(p, false, 0);
             for (int i = 0; i < r->P; i++)
                 for (int k = 0; k < r->st[i].n; k++)
@@ -198,7 +197,7 @@ static void emit(const struct resolver *r, const long *x) {
     r->offer(r->ctx, &p);
 }
 
-/* Rows of the program below: capacities, and of each stage its sum, its cells and its staircase. */
+/* Rows of the program below: capacities and, for each stage, its sum, its cells and its staircase. */
 static int most_rows(const struct resolver *r) {
     int n = r->s->n_cell * TP_N;
     for (int i = 0; i < r->P; i++) n += 1 + 2 * r->st[i].n + (i > 0 ? r->st[i - 1].n : 0);
@@ -344,7 +343,7 @@ static void resolve_pairs(struct resolver *r, int i) {
 
 enum { FEW_MAX = 100000, FEW_PER_STAIRCASE = 100, FEW_PER_PROGRAM = 128 };
 
-/* Ways to share D replicas among n cells, one at least in each. */
+/* Ways to share D replicas among n cells, at least one in each. */
 static double shares(int D, int n) {
     double x = 1;
     for (int k = 1; k < n; k++) x = x * (D - k) / k;
@@ -506,7 +505,7 @@ static void permute(struct resolver *r, int *zone, int n, int at, int *rank) {
     }
 }
 
-/* Is there room at all, whatever the order and the pairing? And if so, for what least rate? */
+/* Is there room at all, whatever the order and the pairing? If so, what is the least rate? */
 static bool has_room(struct resolver *r) {
     struct arena_mark mark = arena_mark(r->scratch);
     double usd_per_s = 0;
@@ -536,7 +535,7 @@ static bool has_room(struct resolver *r) {
     return room;
 }
 
-/* The stages of a candidate; returns the zones of those that lie in several. */
+/* Sets up the stages of a candidate; returns the zones of those that lie in several. */
 static unsigned begin_stages(struct resolver *r, const struct choice *stage) {
     const struct unit *u = r->u;
     unsigned zones = 0;

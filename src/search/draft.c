@@ -105,8 +105,8 @@ bool draft_add(struct draft *d, int i, int zone, int gpu, int tp, int count) {
     return true;
 }
 
-/* The order of zones that the lists of a plan follow: of the stages' orders the first that they allow. False:
- * they contradict each other. */
+/* The order of zones that all lists of a plan follow: the first that the stages' orders allow. False: they
+ * contradict each other. */
 static bool zone_ranks(const struct plan *p, int n_zone, int *rank) {
     unsigned before[ZONES_MAX] = {0}, done = 0;
     for (int i = 0; i < p->pipeline[0].n_stage; i++) {

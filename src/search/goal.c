@@ -1,6 +1,6 @@
 #include "search/goal.h"
 
-/* Among the points that are not slower the last is the cheapest. */
+/* Of the points that are not slower, the last is the cheapest. */
 bool goal_front_covers(const struct goal *g, double t, double c) {
     int lo = 0, hi = g->n_front;
     while (lo < hi) {
@@ -13,7 +13,7 @@ bool goal_front_covers(const struct goal *g, double t, double c) {
     return lo > 0 && g->front[lo - 1].cost_usd <= c;
 }
 
-/* A point of the front covers what takes its time, or longer, and costs as much as it, or more. */
+/* A point of the front covers whatever takes at least its time and costs at least as much. */
 static double front_longest_useful(const struct goal *g, double usd_per_s) {
     double longest = INFINITY;
     for (int i = 0; i < g->n_front; i++) {

@@ -60,8 +60,8 @@ static double cells_with(const struct grid *g, const long *gpus, int n, int Q) {
     return cells;
 }
 
-/* An axis per cell of the scope; those of the most similar speed are joined until the table is small enough.
- * Then the finest levels for which it is. */
+/* One axis per cell of the scope; those most similar in speed are joined until the table is small enough.
+ * Then the finest levels for which it still is. */
 static bool choose_axes(struct grid *g) {
     const struct space *s = g->t->s;
     const double *worth = g->t->surrogate[0].weight;
@@ -140,8 +140,9 @@ static void add_vector(struct grid *g, const int level[GRID_AXES]) {
     for (int a = 0; a < GRID_AXES; a++) v->level[a] = (unsigned char)(a < g->n_axis ? level[a] : 0);
 }
 
-/* All vectors of levels, rounded down, of a stage with `left` replicas on the axes from `axis` on; of those
- * with the same level on an axis that with the most replicas there, which leaves least for the others. */
+/* Lists all vectors of levels, rounded down, of a stage with `left` replicas on the axes from `axis` on; of
+ * several with the same level on an axis only the one with the most replicas there, which leaves least for
+ * the others. */
 static void split(struct grid *g, const struct shape *s, int axis, int left, int *level) {
     int later = 0;
     for (int a = axis + 1; a < g->n_axis; a++) later += s->gpus[a] > 0;
@@ -176,7 +177,7 @@ static bool no_more(const struct grid *g, const struct grid_vector *x, const str
     return true;
 }
 
-/* Of the vectors from `from` on, only those that no other one is below. */
+/* Of the vectors from `from` on, keeps only those with no other one below. */
 static void thin(struct grid *g, int from) {
     int keep = from;
     for (int k = from; k < g->n_vector; k++) {
@@ -343,8 +344,7 @@ static void fill(double *x, size_t n, double value) {
     for (size_t k = 0; k < n; k++) x[k] = value;
 }
 
-/* What two stages pay at least for sending over the cut in front of layer l to another region, over the
- * least that they pay anyway. */
+/* The least extra time that two stages pay for sending across the cut before layer l to another region. */
 static double crossing(const struct grid *g, int l) {
     const struct mb_space *mb = g->t->mb;
     double send = INFINITY, receive = INFINITY;
@@ -355,8 +355,7 @@ static double crossing(const struct grid *g, int l) {
     return send + receive;
 }
 
-/* Of what covers the layers in front of l, with a last stage of each tag, what a stage of each tag has to
- * expect that comes next. */
+/* From the tables for layers before l by tag of the last stage, makes those by tag of the next stage. */
 static void join_tags(struct grid *g, int l) {
     if (g->n_tag == 1) return;
     double charge = crossing(g, l), *any = oom_malloc(sizeof *any * (size_t)g->n * (size_t)g->n_tag);
@@ -409,7 +408,7 @@ static double build_table(struct grid *g, struct window_tables *t, struct option
     return sum - g->price * g->budget;
 }
 
-/* What a weighted GPU more saves, by the table of the first surrogate. */
+/* What one more weighted GPU saves, by the table of the first surrogate. */
 static double price_of(const struct window_tables *t) {
     const struct surrogate *q = &t->surrogate[0];
     const double *sum = q->sum + t->s->L * (LEVELS + 1);
@@ -489,8 +488,8 @@ static bool add(const struct grid *g, const struct grid_vector *x, const struct 
     return true;
 }
 
-/* Put a vector into a list, without those that others make useless. A full list takes what two have in
- * common. */
+/* Puts a vector into a list, dropping those that others make useless. If the list is full, two are replaced
+ * by what they have in common. */
 static void put(const struct grid *g, struct grid_list *list, struct grid_vector v) {
     for (;;) {
         int n = 0;

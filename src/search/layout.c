@@ -1,5 +1,5 @@
 /* A merged plan says which types a stage has in which regions; here its zones are chosen, from the last stage
- * to the first. What is not chosen yet counts as in the merged plan. */
+ * to the first. Stages not chosen yet count as in the merged plan. */
 #include "search/layout.h"
 
 #include <math.h>
@@ -20,7 +20,7 @@ struct laying {
     int P;
     struct choice real_stage[LAYERS_MAX];
     double act[LAYERS_MAX], grad[LAYERS_MAX]; /* of each stage: to the next, to the one before */
-    double sync[LAYERS_MAX + 1];              /* [stage] of it and those behind it */
+    double sync[LAYERS_MAX + 1];              /* [stage] of it and the later ones */
     int *need;                                /* [stages chosen][set] */
     int *pack;                                /* [stages chosen][cell][TP_N] */
 };

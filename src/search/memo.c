@@ -40,8 +40,8 @@ void memo_free(struct memo *m) {
 }
 
 /* Is a, at worst, no worse than b at best, times f? Both hold the same patterns, so whatever completes b
- * completes a, with the same counts. The rate needs no comparing: the same patterns with the same counts cost
- * the same per second. */
+ * completes a, with the same counts. The rate need not be compared: the same patterns with the same counts
+ * cost the same per second. */
 static bool dominates(const struct memo_entry *a, const struct memo_entry *b, double f) {
     return a->S <= b->S * f && a->X <= b->X * f && a->pend <= b->pend * f && a->act <= b->act * f &&
            a->y <= b->y * f && a->u <= b->u * f && a->egress <= b->egress;

@@ -4,7 +4,7 @@
 
 #include "sim/terms.h"
 
-/* How a stage of some layers can be had: the cheapest way first, and each faster than the one before. */
+/* The ways to run a stage of some layers: the cheapest first, each faster than the one before. */
 struct menu {
     int n;
     struct choice {

@@ -5,7 +5,7 @@
 enum { ORDERS_MAX = 24, PERMUTED = 4 };
 enum way { FIRST_FIT, BEST_FIT, EVENLY, WAYS };
 
-/* Room for replicas beside what is taken so far, and replicas of each degree taken. */
+/* Room for replicas besides those taken so far, and replicas of each degree taken. */
 struct stock {
     const struct climb *c;
     int used[CELLS_ALL][TP_N];

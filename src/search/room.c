@@ -43,8 +43,8 @@ static const uint64_t *masks(struct room *m, const struct choice *c) {
     return mask;
 }
 
-/* The cells in which a stage lies but for one replica in each of the others, and the GPUs that it takes of
- * them at least. */
+/* The cells that hold a stage except for one replica in each other cell, and the least number of GPUs it
+ * takes from them. */
 static uint64_t home(struct room *m, const struct choice *c, int level, long *need) {
     const struct unit *u = m->t->u;
     const struct pattern *p = &u->mb->pattern[c->pattern];
@@ -61,8 +61,8 @@ static long gpus_of(const struct room *m, uint64_t cells) {
     return sum;
 }
 
-/* Do the stages whose home lies in that of one of them need no more than it has? Only the sets that hold the
- * last stage's if `last_only`: the others are known to suffice. */
+/* For the home of every stage: do the stages whose homes lie in it need no more than it has? With
+ * `last_only`, checks only homes that contain the last stage's: the others are known to suffice. */
 static bool fits(struct room *m, const struct choice *stage, int n, int level, bool last_only) {
     uint64_t in[LAYERS_MAX];
     long need[LAYERS_MAX];

@@ -164,8 +164,8 @@ static void list_units(struct engine *x) {
     for (int k = 0; k < x->n_part; k++) list_units_of(x, k);
 }
 
-/* What was proven of units that were pruned by their bounds; of the others no more is known than the best.
- * Both lists have one order. */
+/* What was proven about units that were pruned by their bounds; the others are only known to be no
+ * better than the best. Both lists have one order. */
 static void recall_bounds(struct engine *x) {
     const struct row_result *known = x->p->known;
     for (int i = 0, k = 0; known && i < x->n_unit && k < known->n_unit; k++) {
@@ -235,7 +235,7 @@ static void set_goal(struct engine *x) {
     x->goal = best_goal(x->p, x->row, x->a);
 }
 
-/* What every rank has written, one after the other. */
+/* Concatenates what every rank has written. */
 static void gather(const struct engine *x, struct wire *b) {
     if (x->size == 1) return;
     int *count = oom_calloc((size_t)x->size * 2, sizeof *count), *at = count + x->size, n = (int)b->n,
@@ -273,7 +273,7 @@ static void merge_answer(struct engine *x, struct unit_result *r, const struct u
     r->attempts += !probe;
 }
 
-/* What rank 0 has, to all. */
+/* Sends rank 0's bytes to all. */
 static void broadcast(const struct engine *x, struct wire *b) {
     if (x->size == 1) return;
     int n = (int)b->n;
@@ -355,7 +355,7 @@ static void report_progress(struct engine *x, int running_done) {
 
 /* ---- rounds ------------------------------------------------------------------------- */
 
-/* Is what the last attempt left open within the gap that will do? */
+/* Is what the last attempt left open within the gap asked for? */
 static bool close_enough(const struct engine *x, const struct unit_result *r) {
     if (x->p->objective == OBJECTIVE_FRONTIER) return r->gap <= x->p->gap;
     return r->lower_bound >= x->goal.best * (1 - x->p->gap);
@@ -376,8 +376,7 @@ static int next_round(struct engine *x, int *round, int most, int attempts) {
     return n;
 }
 
-/* Units left open come in the order of what was proven of them: that is in the file, the bounds of their
- * tables are not. */
+/* Sorts open units by what was proven about them: that is in the file, the bounds of their tables are not. */
 static void sort_open(struct engine *x) {
     for (int i = 0; i < x->n_unit; i++) {
         struct ranked *u = &x->unit[i];
@@ -600,7 +599,7 @@ static int next_relaxed(struct engine *x, int part, const struct goal *goal, int
     return n;
 }
 
-/* What merged zones say of a unit, and the real plans that were found there. */
+/* Takes over a unit's bound with merged zones, and the real plans found there. */
 static void take_relaxed(struct engine *x, struct ranked *u, const struct unit_answer *answer,
                          const struct goal *goal) {
     double *mine = bound_of(x, u), lb = answer->status == UNIT_OPEN ? answer->lower_bound : goal->best;
@@ -650,7 +649,7 @@ static bool relax_round(struct engine *x, struct relax *r, const struct goal *go
     return stopped;
 }
 
-/* What is within the gap will do. */
+/* Anything within the gap will do. */
 static struct goal relaxed_goal(const struct engine *x) {
     struct goal goal = x->goal;
     goal.best *= 1 - 0.9 * x->p->gap;
@@ -710,8 +709,8 @@ static int checkpoint(struct engine *x, struct err *e) {
     return rc;
 }
 
-/* The most promising of the units that are within the gap, once more with little tolerance. Only the plans
- * count, and what is proven to the end; if this is stopped, the answer is what it was. */
+/* Searches the most promising units within the gap once more, with little tolerance. Only plans count, and
+ * units proven to the end; if it is stopped, the answer stays as it was. */
 static void polish(struct engine *x) {
     enum { POLISHED = 4 };
     int round[POLISHED], n = 0;
@@ -1008,7 +1007,7 @@ int search_row(const struct search_problem *p, struct row_result *row, const str
         row->reason = why_infeasible(p, all, hooks, world, threads, a);
         row->lower_bound = INFINITY;
         row->gap = 0;
-        if (stop_wanted(&x.stop)) { /* the reason may be half found */
+        if (stop_wanted(&x.stop)) { /* the reason may be incomplete */
             row->status = ROW_TODO;
             row->reason = NULL;
             return 1;

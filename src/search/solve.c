@@ -111,7 +111,7 @@ static int deepest(const struct space *s, const struct mb_space *mb, int D) {
     return P < 1 ? 1 : P > s->L ? s->L : P;
 }
 
-/* The front as it is now, in room of its own. False: there is not enough. */
+/* Copies the front into its own room. False: there is not enough. */
 static bool copy_goal(struct workspace *v, const struct goal *goal) {
     v->goal = *goal;
     v->goal.n_front = goal->n_front > FRONT_MAX ? FRONT_MAX : goal->n_front;
@@ -254,7 +254,7 @@ static void search_window(struct workspace *v, struct window w) {
     consider(v, half[1]);
 }
 
-/* What the proof has to show for itself. */
+/* Turns the proof into the unit's answer. */
 static void conclude(struct workspace *v) {
     struct unit_answer *out = v->out;
     const struct proof *q = &v->proof;

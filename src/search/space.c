@@ -7,8 +7,8 @@
 #include "search/outline.h"
 #include "sim/terms.h"
 
-/* Patterns of all classes, and of one class at least and at most; kinds of a class are limited by
- * CLASSES_MAX. */
+/* Most patterns of all classes, and the least and most of one class; CLASSES_MAX limits the kinds in a
+ * class. */
 enum {
     PATTERNS_MAX = 20000,
     CLASS_PATTERNS_MIN = 32,
@@ -165,7 +165,7 @@ static double count_classes(const int *n_choice, int n_gpu, int most) {
     return sum;
 }
 
-/* How many kinds a class may have, for the tables to remain bearable. */
+/* How many kinds a class may have if the tables are to stay small enough. */
 static int most_kinds(const struct space *s, const int *n_choice, int n_mb) {
     int n_gpu = s->p->w->site->n_gpu, most = n_gpu;
     double square = (double)(s->L + 1) * (s->L + 1), per_class = 3 * sizeof(double) + sizeof(int);
@@ -174,8 +174,8 @@ static int most_kinds(const struct space *s, const int *n_choice, int n_mb) {
     return most;
 }
 
-/* The next class, digit 0 fastest; false: that was the last. Of too many kinds, all that differ in the lowest
- * digits alone have too many as well. */
+/* The next class, digit 0 fastest; false: that was the last. If one has too many kinds, so do all that differ
+ * only in the lowest digits. */
 static bool next_digits(int *digit, const int *n_choice, int n_gpu, int most) {
     for (int at = 0;;) {
         for (; at < n_gpu && ++digit[at] == n_choice[at]; at++) digit[at] = 0;
@@ -297,8 +297,8 @@ static void pick_cells(struct pattern_builder *b, int at, int end) {
     }
 }
 
-/* Patterns class by class, those on few cells first. Of a class with too many, those on many cells are left
- * out. */
+/* Builds patterns class by class, those on few cells first. If a class has too many, those on many cells are
+ * left out. */
 static void build_patterns(struct space *s, struct mb_space *mb, struct arena *a) {
     mb->n_pattern = 0;
     int most = PATTERNS_MAX / mb->n_class;
@@ -350,8 +350,8 @@ static double nth_smallest(const double *x, int n_gpu, int n) {
     return n <= n_gpu ? sorted[n - 1] : INFINITY;
 }
 
-/* A class of n_kind kinds or more is at least as slow as the n_kind-th fastest of the types, each by its
- * fastest degree; it fits no more than the n_kind-th roomiest of them; the same for updates. */
+/* A class of n_kind kinds or more is at least as slow as the n_kind-th fastest type, each at its fastest
+ * degree; it fits no more than the n_kind-th roomiest; the same for updates. */
 static void build_rest_tables(struct space *s, struct mb_space *mb, int k) {
     int L = s->L, n_gpu = s->p->w->site->n_gpu, n = mb->cls[k].n_kind;
     for (int i = 0; i < L; i++)
@@ -685,7 +685,7 @@ static void build_microbatch(struct space *s, struct mb_space *mb, int n_mb, str
     build_work(s, mb, a);
 }
 
-/* The outlines are what takes time here, and each is for itself. */
+/* The outlines are what takes time here, and they are independent. */
 static void build_outlines(struct space *s, int threads, struct arena *a) {
     double usd[GPUS_MAX];
     space_least_prices(s, usd);
@@ -702,7 +702,7 @@ static void build_outlines(struct space *s, int threads, struct arena *a) {
     stopped(s);
 }
 
-/* All profiled microbatches of the types in the pool, ascending; 0 behind the last. */
+/* All profiled microbatches of the types in the pool, ascending; 0 after the last. */
 static int next_microbatch(const struct space *s, int last) {
     int next = 0;
     for (int c = 0; c < s->n_cell; c++) {

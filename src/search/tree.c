@@ -23,15 +23,15 @@ struct tree_node {
     double comp, act, pend; /* the first stage: its gradient transfer is still open */
     double y, u, egress, usd_per_s;
     double top, sum; /* largest stage time and sum of stage times, at least */
-    double lb, rank; /* iteration time at least; what the objective says of it */
+    double lb, rank; /* iteration time at least; its value by the objective */
     int level;       /* of all-reduces in which its stages do not find room (room.h) */
     bool crossed;    /* neighbours so far lie in different regions, or may */
     uint64_t key[2];
     struct choice choice;
 };
 
-/* The same stages and the same first of them, reached with numbers that are no better? Otherwise
- * remembered. */
+/* Were the same stages, with the same first one, reached with numbers that are no worse? If not, remembers
+ * this node. */
 static bool known_no_worse(struct tree *v, const struct tree_node *n) {
     uint64_t k0 =
         n->key[0] + memo_mix((uint64_t)n->l << 33 | (uint64_t)n->crossed << 32 | (uint64_t)n->pattern);
@@ -73,7 +73,7 @@ static struct span pair_egress(const struct tree *v, const struct pattern *a, co
     return (struct span){least, v->s->merged_from ? least : v->u->D * hi};
 }
 
-/* Of the closed ring of a stage over merged zones: each region is left once at least. */
+/* The same for the closed ring of a stage over merged zones: each region is left at least once. */
 static struct span merged_ring_egress(const struct tree *v, const struct pattern *p) {
     double lo = 0, any = INFINITY;
     int n = 0;
@@ -149,7 +149,7 @@ static double cost_within(const struct tree *v, const struct tree_node *n, doubl
 
 static double node_cost(const struct tree *v, const struct tree_node *n) { return cost_within(v, n, n->lb); }
 
-/* Does the grid leave nothing in front of n? */
+/* Does the grid rule out everything in front of n? */
 static bool grid_cuts(struct tree *v, const struct tree_node *n) {
     if (!v->grid.on) return false;
     double used = v->surr_stack[n->depth * SURROGATES_MAX],
@@ -205,7 +205,7 @@ static void lay_out(struct tree *v, const struct tree_node *n, const struct choi
     v->bounds.laid++;
     if (!layout_all(&x)) proof_leave_open(v->proof, n->lb, node_cost(v, n));
     v->examined += v->layouts_max - x.left;
-    v->batch_end += v->layouts_max - x.left; /* halves of the window would do it all again */
+    v->batch_end += v->layouts_max - x.left; /* halves of the window would repeat it all */
 }
 
 /* The path as a candidate: first stage first. */
@@ -419,7 +419,7 @@ static void descend(struct tree *v, const struct tree_node *n) {
     window_stopped(v->t);
     if (v->examined > v->batch_end) v->over = true;
     struct tree_node *children = v->children[depth];
-    for (int k = 0; k < count && !n; k++) { /* plans of one stage first: whole plans at the price of a look */
+    for (int k = 0; k < count && !n; k++) { /* plans of one stage first: they are complete */
         if (children[k].l > 0 || proof_cut(v->proof, children[k].lb, node_cost(v, &children[k]))) continue;
         v->path[0] = children[k].choice;
         leaf(v, &children[k]);

@@ -15,9 +15,9 @@ double unit_ring(const struct unit *u, int ca, int cb, int min_ti, int first, in
     return u->ring[(id * RING_TI_N + ring_ti(min_ti)) * s->n_range + s->range_of[first * (s->L + 1) + end]];
 }
 
-/* The same where zones are merged: a list may leave a region and come back, and its order inside a region is
- * open. But each region is entered from another or left for one, all but one are entered, and all but one
- * left. What goes on inside a region is in unit_sync_min(). */
+/* The same with merged zones: a list may leave a region and come back, and its order inside a region is open.
+ * But each region is entered from another or left for one, all but one are entered, and all but one left.
+ * unit_sync_min() covers steps inside a region. */
 static struct span merged_sync_span(const struct unit *u, int pattern, int first, int end) {
     const struct space *s = u->s;
     const struct pattern *p = &u->mb->pattern[pattern];
@@ -295,7 +295,7 @@ static void merge_rings(struct unit *u, const struct unit *real, struct arena *a
     u->sync_min = real->sync_min;
 }
 
-/* Of what is worked out pattern by pattern when it is asked for. */
+/* Makes the rows that are filled in per pattern, on demand. */
 static void make_rows(struct unit *u) {
     u->sync = ARENA_ARRAY(u->a, struct span *, u->mb->n_pattern + 1);
     u->need = ARENA_ARRAY(u->a, int *, u->mb->n_pattern + 1);
@@ -305,7 +305,7 @@ bool unit_build(struct unit *u, const struct space *s, const struct mb_space *mb
                 struct arena *a) {
     assert(most == D || (most > D && D > 1));
     *u = (struct unit){.s = s, .mb = mb, .D = D, .most = most, .M = unit_microbatches(s, mb, most), .a = a};
-    bool own = mb->w->shared_bytes_per_param > 0 && most == D; /* else that of endless D will do */
+    bool own = mb->w->shared_bytes_per_param > 0 && most == D; /* else that for unlimited D will do */
     u->depth = own ? space_depths(s, mb, D, a) : mb->depth;
     if (s->merged_from) {
         struct unit *real = u->real = ARENA_NEW(a, struct unit);
@@ -387,8 +387,8 @@ void unit_least_rings(const struct space *s, int D, double *ring) {
     }
 }
 
-/* What the pool gives to one of D replicas, and where in the table of sizes the largest stage of a plan lies
- * at least: one of its at most `deepest` stages holds that part of the model. */
+/* What the pool gives to one of D replicas, and the lowest place in the table of sizes for a plan's largest
+ * stage: one of its at most `deepest` stages holds that part of the model. */
 struct outline_share {
     double capacity, usd;
     int deepest, range;

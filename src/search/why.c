@@ -48,7 +48,7 @@ static const char *no_stage(const struct space *s, struct arena *a) {
     return NULL;
 }
 
-/* The memory of all layers, each on the degree that takes least, against all the pool has. */
+/* The memory of all layers, each at the degree that takes least, against that of the whole pool. */
 static const char *too_large(const struct space *s, struct arena *a) {
     const struct workload *w = s->p->w;
     double need = 0, have = 0;

@@ -78,7 +78,8 @@ static int by_weight_for_money(const void *a, const void *b) {
     return (one < other) - (one > other);
 }
 
-/* The most weight that a rent pays for: whole GPUs of each kind, and as if the last kind came in parts. */
+/* The most weight that a rent pays for: whole GPUs of each kind, except that the last kind counts in
+ * fractions. */
 static double most_for_rent(struct offer *o, int n, double rent) {
     double weight = 0, left = rent;
     qsort(o, (size_t)n, sizeof *o, by_weight_for_money);
