@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 ME = "elastic.sbatch"
@@ -74,20 +75,39 @@ def write(path, text):
 # ---- nodes ------------------------------------------------------------------------------------------------------------------
 
 
+class Types:
+    """The types of GPU that nodes may have, each as (zone, GPU, ranks on a node)."""
+
+    def __init__(self, zone, gpu, per_node):
+        self.usual, self.by_word = (zone, gpu, per_node), {}
+        for word in (os.environ.get("SAILOR_TYPES") or "").split():
+            found = re.match(r"(?:([^/:=]+)/)?([^/:=]+)(?::([1-9]\d{0,3}))?=([^/:=]+)$", word)
+            if not found:
+                fail("SAILOR_TYPES: %s: expected [ZONE/]GPU[:RANKS]=WORD, with a feature or GRES type of its nodes" % word)
+            self.by_word[found.group(4)] = (found.group(1) or zone, found.group(2), int(found.group(3) or per_node))
+
+    def of(self, features, gres):
+        """Of a node with these features and this GRES, as Slurm prints them: "gpu:a100:4(S:0-1)"."""
+        words = set(re.split(r"[,:()]", features + "," + gres))
+        return next((kind for word, kind in self.by_word.items() if word in words), self.usual)
+
+
 class Nodes:
     """The nodes of this job as Slurm has them, and which of them answer: Slurm itself may take minutes to notice."""
 
-    def __init__(self, job_id, partition):
-        self.job_id, self.partition = job_id, partition
-        self.held, self.address = [], {}
+    def __init__(self, job_id, partition, types):
+        self.job_id, self.partition, self.types = job_id, partition, types
+        self.held, self.address, self.kinds = [], {}, {}
         port = re.search(r"^SlurmdPort\s*=\s*(\d+)", ask("scontrol", "show", "config") or "", re.M)
         self.port = int(port.group(1)) if port else 6818
 
     def learn(self, names):
         for line in (ask("scontrol", "show", "node", "-o", names) or "").splitlines():
-            name, at, port = (re.search(r"\b%s=(\S+)" % key, line) for key in ("NodeName", "NodeAddr", "Port"))
-            if name and at:
-                self.address[name.group(1)] = (at.group(1), int(port.group(1)) if port else self.port)
+            said = dict(re.findall(r"\b(NodeName|NodeAddr|Port|ActiveFeatures|Gres)=(\S+)", line))
+            if "NodeName" in said and "NodeAddr" in said:
+                name = said["NodeName"]
+                self.address[name] = (said["NodeAddr"], int(said.get("Port", self.port)))
+                self.kinds[name] = self.types.of(said.get("ActiveFeatures", ""), said.get("Gres", ""))
 
     def allocated(self):
         names = (ask("squeue", "--noheader", "--jobs=" + self.job_id, "--format=%N") or "").strip()
@@ -114,9 +134,13 @@ class Nodes:
         with ThreadPoolExecutor(max_workers=64) as pool:
             return [name for name, is_there in zip(names, pool.map(self.answers, names)) if is_there]
 
+    def kinds_of(self, names):
+        return [self.kinds.get(name, self.types.usual) for name in names]
+
     def idle(self):
-        text = ask("sinfo", "--noheader", "--partition=" + self.partition, "--states=idle", "--format=%D") or ""
-        return sum(int(word) for word in text.split() if word.isdigit())
+        """The types of the idle nodes."""
+        text = ask("sinfo", "--noheader", "--Node", "--partition=" + self.partition, "--states=idle", "--format=%b|%G") or ""
+        return [self.types.of(*line.split("|")) for line in text.splitlines() if line.count("|") == 1]
 
 
 # ---- plans ----------------------------------------------------------------------------------------------------------------
@@ -136,11 +160,11 @@ def read_job(path):
 
 
 def replicas_of(path):
-    """The degree of each replica, in the order of the ranks."""
+    """(zone, GPU, degree) of each replica, in the order of the ranks."""
     with open(path, encoding="utf-8") as file:
         plan = json.load(file)
     return [
-        group["tp"]
+        (group["zone"], group["gpu"], group["tp"])
         for pipeline in plan["pipelines"]
         for stage in pipeline["stages"]
         for group in stage["replicas"]
@@ -148,32 +172,36 @@ def replicas_of(path):
     ]
 
 
-def hosts_of(degrees, names, per_node):
-    """The node of each rank: a replica stays within one, and the largest are placed first. None: there is no room."""
-    free = {name: per_node for name in names}
+def hosts_of(replicas, names, kinds):
+    """The node of each rank: a replica stays within one of its type, and the largest are placed first. None: there is no room."""
+    type_of = dict(zip(names, kinds))
+    free = {name: kind[2] for name, kind in type_of.items()}
     place = {}
-    for number in sorted(range(len(degrees)), key=lambda i: (-degrees[i], i)):
-        fit = [name for name in names if free[name] >= degrees[number]]
+    for number in sorted(range(len(replicas)), key=lambda i: (-replicas[i][2], i)):
+        zone, gpu, degree = replicas[number]
+        fit = [name for name in names if type_of[name][:2] == (zone, gpu) and free[name] >= degree]
         if not fit:
             return None
-        free[fit[0]] -= degrees[number]
+        free[fit[0]] -= degree
         place[number] = fit[0]
-    return [place[number] for number, degree in enumerate(degrees) for _ in range(degree)]
+    return [place[number] for number, replica in enumerate(replicas) for _ in range(replica[2])]
 
 
 class Planner:
-    def __init__(self, directory, alone, job, place, per_node):
-        self.dir, self.alone, self.job, self.per_node = directory, alone, job, per_node
-        self.zone, self.gpu = place
+    def __init__(self, directory, alone, job):
+        self.dir, self.alone, self.job = directory, alone, job
         self.program = os.environ["SAILOR"]
         self.options = (os.environ.get("SAILOR_PLAN_OPTIONS") or "--time-limit 30").split()
 
     def path(self, name):
         return os.path.join(self.dir, name)
 
-    def begin(self, name, nodes, before=()):
-        """Search for a plan for as many nodes, beginning with the one that runs. `before`: words before the command."""
-        gpus = [{"zone": self.zone, "gpu": self.gpu, "count": nodes * self.per_node}]
+    def begin(self, name, kinds, before=()):
+        """Search for a plan for nodes of these types, beginning with the one that runs. `before`: words before the command."""
+        counts = Counter()
+        for zone, gpu, ranks in kinds:
+            counts[zone, gpu] += ranks
+        gpus = [{"zone": zone, "gpu": gpu, "count": counts[zone, gpu]} for zone, gpu in sorted(counts)]
         job = dict(self.job, pools=[{"gpus": gpus}])
         write(self.path(name + ".job.json"), json.dumps(job, indent=1) + "\n")
         command = self.alone + list(before) + [self.program, "plan", self.path(name + ".job.json"), "-q", "--json"]

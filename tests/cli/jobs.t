@@ -146,27 +146,34 @@ ok $? "the rows are the 15 published plans, and site clariden has the links they
 
 # ---- elastic: where ranks go, and the table ----
 cat >"$tmp/elastic.py" <<'EOT'
-import random, sys
+import os, random, sys
 sys.dont_write_bytecode = True
 sys.path.insert(0, "jobs")
 import elastic_parts as e
-for seed in range(300):  # whatever fits is placed, each replica within a node
+big, small = ("z", "big", 8), ("z", "small", 4)
+for seed in range(300):  # whatever fits is placed, each replica within a node of its type
     draw = random.Random(seed)
-    nodes = ["n%d" % i for i in range(draw.randrange(1, 6))]
-    degrees = []
-    for _ in nodes:
-        left = 8
+    nodes = {"n%d" % i: draw.choice([big, small]) for i in range(draw.randrange(1, 6))}
+    replicas = []
+    for zone, gpu, left in nodes.values():
         while left and draw.random() < 0.9:
-            degrees.append(draw.choice([d for d in (1, 2, 4, 8) if d <= left]))
-            left -= degrees[-1]
-    draw.shuffle(degrees)
-    hosts = e.hosts_of(degrees, nodes, 8)
-    assert hosts is not None and len(hosts) == sum(degrees) and all(hosts.count(n) <= 8 for n in nodes), (seed, degrees)
+            replicas.append((zone, gpu, draw.choice([d for d in (1, 2, 4, 8) if d <= left])))
+            left -= replicas[-1][2]
+    draw.shuffle(replicas)
+    hosts = e.hosts_of(replicas, list(nodes), list(nodes.values()))
+    assert hosts is not None and len(hosts) == sum(r[2] for r in replicas), (seed, replicas)
+    assert all(hosts.count(n) <= kind[2] for n, kind in nodes.items()), (seed, replicas)
     at = 0
-    for degree in degrees:
-        assert len(set(hosts[at:at + degree])) == 1, (seed, degrees)
+    for zone, gpu, degree in replicas:
+        assert len(set(hosts[at:at + degree])) == 1 and nodes[hosts[at]][:2] == (zone, gpu), (seed, replicas)
         at += degree
-assert e.hosts_of([8, 1], ["a"], 8) is None and e.hosts_of([4, 4], ["a", "b"], 4) == ["a"] * 4 + ["b"] * 4
+eight, four = ("z", "big", 8), ("z", "big", 4)
+assert e.hosts_of([eight, ("z", "big", 1)], ["a"], [big]) is None and e.hosts_of([four, four], ["a"], [small]) is None
+assert e.hosts_of([four, four], ["a", "b"], [four, four]) == ["a"] * 4 + ["b"] * 4
+os.environ["SAILOR_TYPES"] = "small:4=v100 far/big=east"
+types = e.Types(*big)
+found = [types.of(*x) for x in (("", ""), ("(null)", "gpu:v100:4(S:0-1)"), ("ib,east", "gpu:a100:8"), ("v1000", "gpu:8"))]
+assert found == [big, small, ("far", "big", 8), big], found
 lines = e.table([{"start": 1, "how": "start", "nodes": 2, "ranks": 8, "first_step": 1, "redone": 0, "total_s": 1.234}]).splitlines()
 assert len(lines) == 3 and lines[1].split() == ["1", "start", "2", "8", "1", "0", "1.23"] and lines[2].split()[-1] == "11.35", lines
 published = [v for k, v in e.PUBLISHED.items() if k.endswith("_s") and k != "total_s"]

@@ -15,17 +15,20 @@ import json, os, sys
 at = sys.argv[1]
 site = json.load(open("inputs/sites/local.json"))
 site["gpus"][0]["gpus_per_node"] = 2
-site["links"] = {"fits": [[0, 0, 1, 1e9]], "rows": [["local", "cpu", n, "local", "cpu", n, 0] for n in (1, 2)]}
+site["gpus"].append(dict(site["gpus"][0], name="slow"))
+site["links"] = {"fits": [[0, 0, 1, 1e9]], "rows": [["local", a, n, "local", b, n, 0]
+                                                    for a in ("cpu", "slow") for b in ("cpu", "slow") for n in (1, 2)]}
 json.dump(site, open(at + "/inputs/sites/local.json", "w"))
 os.makedirs(at + "/inputs/profiles/gpt-tiny")
-json.dump({"format": "sailor-profile/1", "model": "gpt-tiny", "gpu": "cpu", "times": [
-    {"micro_batch_size": m, "tp": 1, "forward_s": [0.01 * m] * 6, "backward_s": [0.02 * m] * 6, "update_s": 0.01}
-    for m in (1, 2)]}, open(at + "/inputs/profiles/gpt-tiny/cpu.json", "w"))
+for gpu, s in (("cpu", 0.01), ("slow", 0.012)):
+    json.dump({"format": "sailor-profile/1", "model": "gpt-tiny", "gpu": gpu, "times": [
+        {"micro_batch_size": m, "tp": 1, "forward_s": [s * m] * 6, "backward_s": [2 * s * m] * 6, "update_s": s}
+        for m in (1, 2)]}, open(at + "/inputs/profiles/gpt-tiny/%s.json" % gpu, "w"))
 row = {"gpus": [{"zone": "local", "gpu": "cpu", "count": 2}]}
-job = {"format": "sailor-job/1", "model": "gpt-tiny", "site": "local", "global_batch_size": 6, "pools": [row]}
+job = {"format": "sailor-job/1", "model": "gpt-tiny", "site": "local", "global_batch_size": 12, "pools": [row]}
 json.dump(job, open(at + "/job.json", "w"))
 json.dump(dict(job, model="gpt-none"), open(at + "/none.json", "w"))
-json.dump({"format": "sailor-plan/1", "model": "gpt-tiny", "site": "local", "global_batch_size": 6, "micro_batch_size": 6,
+json.dump({"format": "sailor-plan/1", "model": "gpt-tiny", "site": "local", "global_batch_size": 12, "micro_batch_size": 6,
            "pipelines": [{"stages": [{"layers": [0, 6], "replicas": [{"gpu": "cpu", "tp": 1, "zone": "local"}]}]}]},
           open(at + "/one.json", "w"))
 EOF
@@ -55,7 +58,7 @@ settled() { [ "$(rows)" -gt "$1" ] && [ "$(nodes_now)" = "$2" ]; } # rows before
 wait_for 120 settled 0 3
 ok $? "it starts on the three nodes" <"$work/elastic.log"
 
-state_of_things() { sinfo; squeue; squeue -s; tail -n 9 "$slurm/slurmctld.log"; tail -n 9 "$work/elastic.log"; }
+state_of_things() { sinfo; squeue; squeue -s; tail -n 9 "$slurm/slurmctld.log"; tail -n 9 "$work"/*.log; }
 declare -A up=([nid000001]=1 [nid000002]=1 [nid000003]=1) told=()
 that_are() { local name; for name in "${!up[@]}"; do [ "${up[$name]}" != "$1" ] || echo "$name"; done | sort; }
 is_up() { that_are 1; }
@@ -106,6 +109,37 @@ grep -qE '^ +published .* 11\.35$' "$run/elastic.txt" && [ "$(wc -l <"$run/elast
 ok $? "the table has every start, and the published one" <"$run/elastic.txt"
 sed 's/^/# /' "$run/elastic.txt"
 
+# ---- nodes of two types: two ranks on one of them, and one on each of the others ---------------------------------------
+scontrol update nodename="nid00000[2-3]" availablefeatures=old,slow activefeatures=old,slow
+id=$(SAILOR_TYPES='slow:1=slow' elastic "$work/mixed.log" jobs/elastic.sbatch "$work/job.json" 1000000)
+run=$SAILOR_OUT/$id
+wait_for 120 settled 0 3
+ok $? "it starts on nodes of two types" <"$work/mixed.log"
+ranks_of() { # their types and nodes, as the plan and the file of hosts have them
+    "$python" - "$run/plan.json" "$run/hosts" <<'EOF'
+import collections, json, sys
+plan = json.load(open(sys.argv[1]))
+gpus = [g["gpu"] for p in plan["pipelines"] for s in p["stages"] for g in s["replicas"] for _ in range(g["tp"] * g.get("count", 1))]
+count = collections.Counter(zip(gpus, open(sys.argv[2]).read().split()))
+print(*("%s on %s: %d" % (*key, count[key]) for key in sorted(count)), sep=", ")
+EOF
+}
+is "$(ranks_of)" "cpu on nid000001: 2, slow on nid000002: 1, slow on nid000003: 1" "every rank is on a node of its type" "$work/mixed.log"
+before=$(rows)
+tests/slurm-local.sh lose "$slurm" nid000002
+wait_for 90 settled "$before" 2
+ok $? "without one of the slow ones it goes on" < <(state_of_things)
+is "$(ranks_of)" "cpu on nid000001: 2, slow on nid000003: 1" "under a plan for what is left" "$work/mixed.log"
+before=$(rows)
+tests/slurm-local.sh gain "$slurm" nid000002
+wait_for 90 settled "$before" 3
+ok $? "it takes the node back" < <(state_of_things)
+wait_for 60 reached $(($(tail -n 1 "$run/starts.jsonl" | sed -nE 's/.*"first_step": ([0-9]+).*/\1/p') + 3))
+scancel "$id"
+wait_for 60 is_gone "$id"
+said=$(compare "$run/steps.jsonl" 2>&1)
+ok $? "the losses are those of one rank: $said" <<<"$said"
+
 # ---- an installed tree; the time limit; the end ------------------------------------------------------------------------
 place="$work/my tools"
 make --no-print-directory -o all "PREFIX=$place" NVCC= "BIN=${BIN:-build}" install >"$work/log" 2>&1
@@ -139,6 +173,7 @@ whole=("${script[@]}" "$work/job.json" 9)
 SAILOR_LOOK_EVERY=often refused "a setting that is no number" "SAILOR_LOOK_EVERY=often: expected a number" "${whole[@]}"
 SAILOR_RANKS_PER_NODE=0 refused "no ranks" "SAILOR_RANKS_PER_NODE=0: expected a count" "${whole[@]}"
 SAILOR_LAUNCH="mpirun -n 2" refused "a launcher that is not told the nodes" "expected srun" "${whole[@]}"
+SAILOR_TYPES=slow refused "a type without the word for its nodes" "SAILOR_TYPES: slow: expected [ZONE/]GPU[:RANKS]=WORD" "${whole[@]}"
 SAILOR_PLACE=local refused "a place without GPU type" "SAILOR_PLACE=local: expected SITE/ZONE/GPU" "${whole[@]}"
 id=$(submit "$work/log" "${script[@]}" "$work/none.json" 9)
 wait_for 60 state_is "$id" "$ended"
