@@ -19,9 +19,11 @@
 /* Sequences x tokens of the attention of one rank. */
 struct attention {
     int sequences, length, heads, size; /* microbatch, tokens, heads on this rank, size of a head */
-    int kv_heads;  /* on this rank, each for heads / kv_heads heads; 0: every head has its own */
-    int window;    /* tokens that a token sees, including itself; 0: all before it */
-    bool unscaled; /* scores are not divided by the root of the head's size */
+    int kv_heads;     /* on this rank, each for heads / kv_heads heads; 0: every head has its own */
+    int window;       /* tokens that a token sees, including itself; 0: all before it */
+    bool unscaled;    /* scores are not divided by the root of the head's size */
+    const int *begin; /* [sequences * length] on the device: the first token of its sequence that a token
+                         sees; NULL: the first one of all */
 };
 
 /* The optimizer's constants for one step, bias corrections included. */
@@ -110,6 +112,13 @@ struct backend {
                   int first, int rows, int n, int length, int h);
     void (*embed_back)(struct backend *b, void *dtable, void *dpositions, const void *dy, const int *token,
                        int first, int rows, int n, int length, int h);
+
+    /* ---- positions that count from begin[n], each a place in its sequence: y[n][h] += positions[place -
+     * begin], and back; both NULL where attention knows no `begin` ---- */
+    void (*place)(struct backend *b, void *y, const void *positions, const int *begin, int n, int length,
+                  int h);
+    void (*place_back)(struct backend *b, void *dpositions, const void *dy, const int *begin, int n,
+                       int length, int h);
 
     /* ---- cross entropy over a vocabulary of which columns [first, first + rows) are here, the first `rows`
      * of `room` columns of logits [n][room]; the others are padding. Between the calls the ranks take the

@@ -380,10 +380,11 @@ static void end_heads(const struct backend *b) {
     if (!MIXED && threads_of(b) > 1) blas_threads(threads_of(b));
 }
 
-/* p may be the scores themselves */
-static void softmax_rows(stored *p, real *scores, int length, int window) {
+/* p may be the scores themselves; begin is that of this sequence, or NULL */
+static void softmax_rows(stored *p, real *scores, int length, int window, const int *begin) {
     for (int i = 0; i < length; i++) {
         int from = window && i >= window ? i - window + 1 : 0;
+        if (begin && begin[i] > from) from = begin[i];
         real *row = scores + (size_t)i * (size_t)length, max = row[from], sum = 0;
         stored *to = p + (size_t)i * (size_t)length;
         for (int j = from + 1; j <= i; j++) max = row[j] > max ? row[j] : max;
@@ -413,7 +414,7 @@ static void cpu_attention(struct backend *b, void *out, void *saved, void *work,
         multiply_add(b, thread,
                      (struct product){L, L, d, scale_of(a), {h.q, h.q_row, false}, {h.k, h.kv_row, true}}, 0,
                      scores, L);
-        softmax_rows(p, scores, L, a.window);
+        softmax_rows(p, scores, L, a.window, a.begin ? a.begin + token : NULL);
         multiply(b, thread, (struct product){L, d, L, 1, {p, L, false}, {h.v, h.kv_row, false}}, NULL, o,
                  d * a.heads);
     }
@@ -577,6 +578,33 @@ static void cpu_activate_back(struct backend *b, void *dx, void *y, const void *
 
 /* ---- embedding ---- */
 
+/* begin NULL: 0 for all */
+static void cpu_place(struct backend *b, void *y, const void *positions, const int *begin, int n, int length,
+                      int h) {
+    size_t H = (size_t)h;
+#pragma omp parallel for num_threads(threads_of(b))
+    for (int i = 0; i < n; i++) {
+        stored *to = (stored *)y + (size_t)i * H;
+        const stored *at = (const stored *)positions + (size_t)(i % length - (begin ? begin[i] : 0)) * H;
+        for (size_t j = 0; j < H; j++) to[j] = put(get(to[j]) + get(at[j]));
+    }
+}
+
+static void cpu_place_back(struct backend *b, void *dpositions, const void *dy, const int *begin, int n,
+                           int length, int h) {
+    enum { COLUMNS = 64 };
+    size_t H = (size_t)h;
+#pragma omp parallel for num_threads(threads_of(b)) /* columns: a place may occur in many rows */
+    for (int from = 0; from < h; from += COLUMNS) {
+        int end = from + COLUMNS < h ? from + COLUMNS : h;
+        for (int i = 0; i < n; i++) {
+            const stored *d = (const stored *)dy + (size_t)i * H;
+            real *at = (real *)dpositions + (size_t)(i % length - (begin ? begin[i] : 0)) * H;
+            for (int j = from; j < end; j++) at[j] += get(d[j]);
+        }
+    }
+}
+
 static void cpu_embed(struct backend *b, void *y, const void *table, const void *positions, const int *token,
                       int first, int rows, int n, int length, int h) {
     size_t H = (size_t)h;
@@ -588,10 +616,8 @@ static void cpu_embed(struct backend *b, void *y, const void *table, const void 
             memcpy(to, (const stored *)table + (size_t)row * H, sizeof *to * H);
         else
             memset(to, 0, sizeof *to * H);
-        if (!positions) continue;
-        const stored *at = (const stored *)positions + (size_t)(i % length) * H;
-        for (size_t j = 0; j < H; j++) to[j] = put(get(to[j]) + get(at[j]));
     }
+    if (positions) cpu_place(b, y, positions, NULL, n, length, h);
 }
 
 static void cpu_embed_back(struct backend *b, void *dtable, void *dpositions, const void *dy,
@@ -603,14 +629,13 @@ static void cpu_embed_back(struct backend *b, void *dtable, void *dpositions, co
         int end = from + COLUMNS < h ? from + COLUMNS : h;
         for (int i = 0; i < n; i++) {
             const stored *d = (const stored *)dy + (size_t)i * H;
-            real *at = dpositions ? (real *)dpositions + (size_t)(i % length) * H : NULL;
-            for (int j = from; j < end && at; j++) at[j] += get(d[j]);
             int row = token[i] - first;
             if (row < 0 || row >= rows) continue;
             real *to = (real *)dtable + (size_t)row * H;
             for (int j = from; j < end; j++) to[j] += get(d[j]);
         }
     }
+    if (dpositions) cpu_place_back(b, dpositions, dy, NULL, n, length, h);
 }
 
 /* ---- cross entropy ---- */
@@ -784,6 +809,8 @@ int backend_cpu_open(struct backend *b, int threads, struct err *e) {
                           .activate_back = cpu_activate_back,
                           .embed = cpu_embed,
                           .embed_back = cpu_embed_back,
+                          .place = cpu_place,
+                          .place_back = cpu_place_back,
                           .loss_max = cpu_loss_max,
                           .loss_sums = cpu_loss_sums,
                           .loss_back = cpu_loss_back,

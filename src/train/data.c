@@ -165,21 +165,34 @@ struct documents {
     struct epoch epoch[2];        /* by the lowest bit of the number: a step may have parts of two */
 };
 
-void data_by_documents(struct data *d, const char *index, struct arena *a) {
+/* Where the documents of tokens [0, end) begin, [*n], and then `end`; empty ones are left out. */
+static uint64_t *starts_of_documents(const struct data *d, const char *index, uint64_t end, size_t *n,
+                                     struct arena *a) {
     uint64_t sequences = long_at(index, MAGIC + 9), boundaries = long_at(index, MAGIC + 17);
     const char *starts = index + INDEX_HEADER + 4 * sequences, *documents = starts + 8 * sequences;
-    struct documents *x = ARENA_NEW(a, struct documents);
-    *x = (struct documents){.n = 1, .sequences = (d->train - 1) / (size_t)d->length};
-    x->start = ARENA_ARRAY(a, uint64_t, boundaries + 2);
-    x->start[0] = 0;
+    uint64_t *start = ARENA_ARRAY(a, uint64_t, boundaries + 2);
+    start[0] = 0;
+    *n = 1;
     for (uint64_t i = 0; i < boundaries; i++) {
         uint64_t sequence = long_at(documents, 8 * i);
         if (sequence == sequences) break;
         uint64_t at = long_at(starts, 8 * sequence) / (uint64_t)d->width;
-        if (at > x->start[x->n - 1] && at < d->train)
-            x->start[x->n++] = at; /* else it is empty, or held out */
+        if (at > start[*n - 1] && at < end) start[(*n)++] = at;
     }
-    x->start[x->n] = d->train;
+    start[*n] = end;
+    return start;
+}
+
+void data_keep_apart(struct data *d, const char *index, struct arena *a) {
+    d->border = starts_of_documents(d, index, d->n, &d->borders, a);
+}
+
+void data_by_documents(struct data *d, const char *index, struct arena *a) {
+    struct documents *x = ARENA_NEW(a, struct documents);
+    size_t n;
+    *x = (struct documents){.sequences = (d->train - 1) / (size_t)d->length};
+    x->start = starts_of_documents(d, index, d->train, &n, a);
+    x->n = (uint32_t)n;
     for (int i = 0; i < 2; i++)
         x->epoch[i] = (struct epoch){0, ARENA_ARRAY(a, uint32_t, x->n), ARENA_ARRAY(a, uint64_t, x->n)};
     d->documents = x;
@@ -215,20 +228,34 @@ static unsigned long long shuffled(unsigned long long k, unsigned long long n, u
     return k;
 }
 
-static void sequence_of_documents(const struct data *d, unsigned long long q, int *token, int *target) {
-    struct documents *x = d->documents;
-    unsigned long long number = q / x->sequences + 1, seed = arch_hash(d->seed + 3) + arch_hash(number);
-    struct epoch *e = &x->epoch[number & 1];
-    if (e->number != number) draw_epoch(x, e, number, d->seed);
-    uint64_t at = shuffled(q % x->sequences, x->sequences, seed) * (uint64_t)d->length;
-    uint32_t low = 0, high = x->n; /* the document there */
+/* Which of [n] ascending places, the first of them no later than `at`, is the last one up to there. */
+static size_t last_up_to(const uint64_t *place, size_t n, uint64_t at) {
+    size_t low = 0, high = n;
     while (high - low > 1) {
-        uint32_t middle = low + (high - low) / 2;
-        if (e->begin[middle] <= at)
+        size_t middle = low + (high - low) / 2;
+        if (place[middle] <= at)
             low = middle;
         else
             high = middle;
     }
+    return low;
+}
+
+/* The epoch of sequence q, and where in it the sequence begins. */
+static const struct epoch *epoch_of(const struct data *d, unsigned long long q, uint64_t *at) {
+    struct documents *x = d->documents;
+    unsigned long long number = q / x->sequences + 1, seed = arch_hash(d->seed + 3) + arch_hash(number);
+    struct epoch *e = &x->epoch[number & 1];
+    if (e->number != number) draw_epoch(x, e, number, d->seed);
+    *at = shuffled(q % x->sequences, x->sequences, seed) * (uint64_t)d->length;
+    return e;
+}
+
+static void sequence_of_documents(const struct data *d, unsigned long long q, int *token, int *target) {
+    const struct documents *x = d->documents;
+    uint64_t at;
+    const struct epoch *e = epoch_of(d, q, &at);
+    size_t low = last_up_to(e->begin, x->n, at);
     for (int i = 0; i <= d->length; i++, at++) {
         if (low + 1 < x->n && at == e->begin[low + 1]) low++;
         int t = (int)data_token(d, x->start[e->document[low]] + at - e->begin[low]);
@@ -255,10 +282,17 @@ void data_synthetic(struct data *d, int vocabulary, int length, unsigned long lo
 unsigned long long data_hash(const struct data *d) {
     unsigned long long h = d->seed ^ d->n;
     for (size_t i = 0; i < d->n; i++) h = (h ^ data_token(d, i)) * 0x100000001b3ull; /* FNV-1a, by token */
+    if (d->border) h = (h ^ d->borders) * 0x100000001b3ull + 2;
     if (d->documents) /* other sequences of the same tokens */
         for (uint32_t i = 0; i < d->documents->n; i++)
             h = (h ^ d->documents->start[i]) * 0x100000001b3ull + 1;
     return arch_hash(h);
+}
+
+/* Where sequence q begins among the tokens. */
+static size_t place_of(const struct data *d, bool held_out, unsigned long long q) {
+    size_t from = held_out ? d->train : 0, room = (held_out ? d->n - d->train : d->train) - (size_t)d->length;
+    return from + arch_hash(arch_hash(d->seed + 1) + q) % room;
 }
 
 void data_sequence(const struct data *d, bool held_out, unsigned long long q, int *token, int *target) {
@@ -266,10 +300,23 @@ void data_sequence(const struct data *d, bool held_out, unsigned long long q, in
         sequence_of_documents(d, q, token, target);
         return;
     }
-    size_t from = held_out ? d->train : 0, room = (held_out ? d->n - d->train : d->train) - (size_t)d->length;
-    size_t at = from + arch_hash(arch_hash(d->seed + 1) + q) % room;
+    size_t at = place_of(d, held_out, q);
     for (int i = 0; i < d->length; i++) {
         token[i] = (int)data_token(d, at + (size_t)i);
         target[i] = (int)data_token(d, at + (size_t)i + 1);
+    }
+}
+
+void data_begins(const struct data *d, bool held_out, unsigned long long q, int *begin) {
+    bool drawn = d->documents && !held_out;
+    uint64_t at = 0;
+    const struct epoch *e = drawn ? epoch_of(d, q, &at) : NULL;
+    const uint64_t *border = drawn ? e->begin : d->border;
+    size_t n = drawn ? d->documents->n : d->borders, k;
+    if (!drawn) at = place_of(d, held_out, q);
+    k = last_up_to(border, n, at);
+    for (int i = 0, first = 0; i < d->length; i++) {
+        if (k + 1 < n && at + (uint64_t)i == border[k + 1]) k++, first = i;
+        begin[i] = first;
     }
 }

@@ -29,6 +29,9 @@ struct data {
     unsigned long long seed;
     int length;                  /* S */
     struct documents *documents; /* sequences are drawn by document; NULL: each at a place of its own */
+    const uint64_t *border; /* [borders] where the documents of the file begin, and where the last one ends;
+                               NULL: they are not kept apart */
+    size_t borders;
 };
 
 /** Token i of all n. */
@@ -56,6 +59,9 @@ int data_parse_indexed(struct data *d, const char *path, const char *index, size
  * per document each. */
 void data_by_documents(struct data *d, const char *index, struct arena *a);
 
+/** From now on data_begins() says where documents begin. `index` is as above. */
+void data_keep_apart(struct data *d, const char *index, struct arena *a);
+
 void data_synthetic(struct data *d, int vocabulary, int length, unsigned long long seed, struct arena *a);
 
 /** A fingerprint of the tokens and the seed. */
@@ -63,4 +69,8 @@ unsigned long long data_hash(const struct data *d);
 
 /** Inputs and targets of sequence q, [S] each; held_out: from the last tenth. */
 void data_sequence(const struct data *d, bool held_out, unsigned long long q, int *token, int *target);
+
+/** For each token of sequence q, [S], the place in it where the token's document begins; 0 where that is
+ * before the sequence. After data_keep_apart() only. */
+void data_begins(const struct data *d, bool held_out, unsigned long long q, int *begin);
 #endif

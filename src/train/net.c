@@ -126,6 +126,7 @@ static void place_slots(const struct net *n, struct carver *c) {
         struct slot *s = &n->slot[i];
         s->token = n->first == 0 ? carve(c, (size_t)n->tokens, sizeof(int)) : NULL;
         s->target = n->end == n->arch->layers ? carve(c, (size_t)n->tokens, sizeof(int)) : NULL;
+        s->begin = n->apart ? carve(c, (size_t)n->tokens, sizeof(int)) : NULL;
         for (int l = 0; l < n->end - n->first; l++) place_kept(n, n->layer[l].kind, &s->kept[l], c);
     }
 }
@@ -187,6 +188,7 @@ void net_place(struct net *n, const struct arch *arch, struct net_shape shape, s
                       .micro_batch = shape.micro_batch,
                       .slots = shape.slots,
                       .recompute = shape.recompute,
+                      .apart = shape.apart,
                       .tokens = shape.micro_batch * arch->sequence};
     n->layer = ARENA_ARRAY(arena, struct layer, n->end - n->first);
     n->slot = ARENA_ARRAY(arena, struct slot, n->slots);
@@ -366,6 +368,10 @@ void net_tokens(struct net *n, struct slot *s, const int *token, const int *targ
     if (s->target && target) n->backend->upload(n->backend, s->target, target, bytes);
 }
 
+void net_begins(struct net *n, struct slot *s, const int *begin) {
+    n->backend->upload(n->backend, s->begin, begin, (size_t)n->tokens * sizeof(int));
+}
+
 /* ---- passes ---- */
 
 /* The weights of a layer's tensor, NULL if the model lacks it. */
@@ -391,8 +397,9 @@ static void embedding_forward(struct net *n, const struct layer *l, const struct
     /* one rank adds the positions: they are not split */
     void *positions = n->tp_rank == 0 ? weight(n, l, EMBEDDING_POSITIONS) : NULL;
     if (positions) positions = elem_at(positions, (size_t)a->position_first * (size_t)a->hidden, b->elem);
-    b->embed(b, out, weight(n, l, EMBEDDING_TOKENS), positions, s->token, (int)rows->first, (int)rows->rows,
-             n->tokens, a->sequence, a->hidden);
+    b->embed(b, out, weight(n, l, EMBEDDING_TOKENS), n->apart ? NULL : positions, s->token, (int)rows->first,
+             (int)rows->rows, n->tokens, a->sequence, a->hidden);
+    if (n->apart && positions) b->place(b, out, positions, s->begin, n->tokens, a->sequence, a->hidden);
     replica_sum(n, out);
 }
 
@@ -402,8 +409,9 @@ static void embedding_backward(struct net *n, const struct layer *l, const struc
     const struct part *rows = &l->param[EMBEDDING_TOKENS].part;
     void *positions = grad(n, l, EMBEDDING_POSITIONS);
     if (positions) positions = elem_at(positions, (size_t)a->position_first * (size_t)a->hidden, b->acc);
-    b->embed_back(b, grad(n, l, EMBEDDING_TOKENS), positions, dy, s->token, (int)rows->first, (int)rows->rows,
-                  n->tokens, a->sequence, a->hidden);
+    b->embed_back(b, grad(n, l, EMBEDDING_TOKENS), n->apart ? NULL : positions, dy, s->token,
+                  (int)rows->first, (int)rows->rows, n->tokens, a->sequence, a->hidden);
+    if (n->apart && positions) b->place_back(b, positions, dy, s->begin, n->tokens, a->sequence, a->hidden);
 }
 
 /* Turns the queries and keys in q and kv by their positions; or their gradients back. */
@@ -424,13 +432,14 @@ static void turn(struct net *n, void *q, void *kv, bool back) {
 /* The indices of the query and key/value tensors, or of the one that holds both. */
 static int query(const struct net *n) { return arch_grouped(n->arch) ? BLOCK_Q : BLOCK_QKV; }
 
-static void block_attention(struct net *n, const struct layer *l, struct kept *k) {
-    n->backend->attention(n->backend, k->attention, k->saved, n->attention_work, k->q, k->kv,
-                          attention_of(n, l->index));
+static void block_attention(struct net *n, const struct layer *l, const struct slot *s, struct kept *k) {
+    struct attention a = attention_of(n, l->index);
+    a.begin = s->begin;
+    n->backend->attention(n->backend, k->attention, k->saved, n->attention_work, k->q, k->kv, a);
 }
 
 /* All that is kept: x2 = x + out(attention(qkv(norm1(x)))), and fc1(norm2(x2)). */
-static void block_begin(struct net *n, const struct layer *l, struct kept *k) {
+static void block_begin(struct net *n, const struct layer *l, const struct slot *s, struct kept *k) {
     struct backend *b = n->backend;
     struct net_widths w = net_widths(n);
     int N = n->tokens, H = n->arch->hidden, q = query(n);
@@ -442,7 +451,7 @@ static void block_begin(struct net *n, const struct layer *l, struct kept *k) {
         b->linear(b, k->kv, k->norm1, weight(n, l, BLOCK_KV), weight(n, l, BLOCK_KV_BIAS), N, H, (int)w.kv,
                   false);
     turn(n, k->q, k->kv, false);
-    block_attention(n, l, k);
+    block_attention(n, l, s, k);
     b->linear(b, k->x2, k->attention, weight(n, l, BLOCK_OUT), NULL, N, (int)w.attention, H, true);
     replica_sum(n, k->x2);
     b->residual(b, k->x2, k->x, k->x2, weight(n, l, BLOCK_OUT_BIAS), N, H);
@@ -453,11 +462,12 @@ static void block_begin(struct net *n, const struct layer *l, struct kept *k) {
 }
 
 /* y = x2 + fc2(f(fc1(norm2(x2)))) */
-static void block_forward(struct net *n, const struct layer *l, struct kept *k, void *y) {
+static void block_forward(struct net *n, const struct layer *l, const struct slot *s, struct kept *k,
+                          void *y) {
     struct backend *b = n->backend;
     struct net_widths w = net_widths(n);
     int N = n->tokens, H = n->arch->hidden;
-    block_begin(n, l, k);
+    block_begin(n, l, s, k);
     b->activate(b, n->fc2_in, k->fc1, n->arch->activation, (size_t)N * w.gated);
     b->linear(b, y, n->fc2_in, weight(n, l, BLOCK_FC2), NULL, N, (int)w.gated, H, true);
     replica_sum(n, y);
@@ -478,10 +488,11 @@ static void projections_backward(struct net *n, const struct layer *l, const str
 }
 
 /* dy is the gradient of the block's output, and of its input when this returns. */
-static void block_backward(struct net *n, const struct layer *l, struct kept *k, void *dy) {
+static void block_backward(struct net *n, const struct layer *l, const struct slot *s, struct kept *k,
+                           void *dy) {
     struct backend *b = n->backend;
-    if (n->recompute == RECOMPUTE_FULL) block_begin(n, l, k);
-    if (n->recompute == RECOMPUTE_SELECTIVE) block_attention(n, l, k);
+    if (n->recompute == RECOMPUTE_FULL) block_begin(n, l, s, k);
+    if (n->recompute == RECOMPUTE_SELECTIVE) block_attention(n, l, s, k);
     struct net_widths w = net_widths(n);
     int N = n->tokens, H = n->arch->hidden, F = (int)w.gated;
     void *dgated = n->dgated ? n->dgated : n->dfc;
@@ -557,7 +568,7 @@ void net_forward(struct net *n, struct slot *s) {
     for (int i = 0; i < n->end - n->first; i++) {
         const struct layer *l = &n->layer[i];
         if (l->kind == LAYER_EMBEDDING) embedding_forward(n, l, s, output_of(n, s, i));
-        if (l->kind == LAYER_BLOCK) block_forward(n, l, &s->kept[i], output_of(n, s, i));
+        if (l->kind == LAYER_BLOCK) block_forward(n, l, s, &s->kept[i], output_of(n, s, i));
         if (l->kind == LAYER_HEAD) head_forward(n, l, &s->kept[i]);
         if (l->kind == LAYER_NOTHING)
             n->backend->copy(n->backend, output_of(n, s, i), s->kept[i].x,
@@ -568,7 +579,7 @@ void net_forward(struct net *n, struct slot *s) {
 void net_backward_layer(struct net *n, struct slot *s, int i, void *dy) {
     const struct layer *l = &n->layer[i];
     if (l->kind == LAYER_EMBEDDING) embedding_backward(n, l, s, dy);
-    if (l->kind == LAYER_BLOCK) block_backward(n, l, &s->kept[i], dy);
+    if (l->kind == LAYER_BLOCK) block_backward(n, l, s, &s->kept[i], dy);
     if (l->kind == LAYER_HEAD) head_backward(n, l, &s->kept[i], dy);
 }
 

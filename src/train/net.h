@@ -37,6 +37,7 @@ struct kept {
 
 struct slot {            /* one microbatch in flight */
     int *token, *target; /* [N] on the device: of the first stage; of the last one */
+    int *begin;          /* [N] on the device, where documents are apart: as in struct attention */
     struct kept *kept;   /* [layers] */
     void *out;           /* [N][H] what goes to the next stage; NULL in the last one */
 };
@@ -57,6 +58,7 @@ struct net {
     int tp, tp_rank, first, end, micro_batch, slots;
     int tokens; /* N */
     enum recompute recompute;
+    bool apart; /* no token sees another document */
 
     struct layer *layer; /* [end - first] */
     size_t params;       /* elements in each flat buffer */
@@ -84,6 +86,7 @@ struct net_shape {
     int first, end, tp, tp_rank, micro_batch, slots;
     enum recompute
         recompute; /* what blocks do not keep: the attention's probabilities, or all but the input */
+    bool apart;    /* no token sees another document: net_begins() before each net_forward() */
 };
 
 /** Elements of one token in the tensors of a block. */
@@ -146,4 +149,6 @@ void net_update(struct net *n, struct adam_options o, long step);
 
 /** Tokens of a slot: host arrays [N]; NULL is skipped. */
 void net_tokens(struct net *n, struct slot *s, const int *token, const int *target);
+/** The place in its sequence where the document of each of a slot's tokens begins, host array [N]. */
+void net_begins(struct net *n, struct slot *s, const int *begin);
 #endif

@@ -164,7 +164,7 @@ static int time_layer(struct profiler *p, int layer, int micro_batch, int tp, st
     struct ledger l;
     struct net n;
     struct clock clock = {.backend = &p->backend};
-    struct net_shape shape = {layer, layer + 1, tp, p->mpx.rank % tp, micro_batch, 1, RECOMPUTE_NONE};
+    struct net_shape shape = {layer, layer + 1, tp, p->mpx.rank % tp, micro_batch, 1, RECOMPUTE_NONE, false};
     int kind = (int)arch_kind(&p->arch, layer), replicas = p->mpx.size / tp, samples = replicas * o.repeat;
     double *s = ARENA_ARRAY(&a, double, samples);
     ledger_open(&l, &p->backend, limit_bytes(p));

@@ -29,7 +29,7 @@ static struct {
     int backend, comm, steps, until, warmup, threads, seed, evaluate, trace_step;
     int order, schedule, rate_warmup, rate_steps, rate_decay;
     double rate, rate_end, clip, decay, memory_gib, peak_tflops;
-    bool json, force, quiet, overlap;
+    bool json, force, quiet, overlap, apart;
 } o = {.warmup = 3, .comm = COMM_DEFAULT, .seed = 1, .rate = 1e-3, .rate_end = 0.1, .decay = 0.1};
 
 static const char *const orders[] = {"places", "documents", NULL};
@@ -52,6 +52,9 @@ static struct opt options[] = {
                   "where sequences come from: places drawn one by one (the default), or, for a Megatron "
                   "dataset, the documents in an order drawn for each epoch, so that an epoch has every "
                   "token once"),
+    OPTION_FLAG(0, "separate-documents", &o.apart,
+                "for a Megatron dataset: attention does not go beyond a token's document, and learned "
+                "positions count from its beginning (--backend cpu only)"),
     OPTION_FLAG(0, "overlap", &o.overlap,
                 "sum a layer's gradients while the backward pass of the others goes on; default: after it. "
                 "No use with --backend cuda --comm mpi, where the host waits for each sum"),
@@ -195,9 +198,9 @@ static int load_plan(struct run_session *j, struct err *e) {
 static int load_data(struct run_session *j, struct err *e) {
     size_t size = 0, ids = 0, n = o.data ? strlen(o.data) : 0;
     bool indexed = n > 4 && !strcmp(o.data + n - 4, ".idx");
-    if (o.order && !indexed)
-        return err_set(e, EXIT_INPUT, "run: --order documents: --data %s has none; expected Megatron's .idx",
-                       o.data ? o.data : "made up");
+    if ((o.order || o.apart) && !indexed)
+        return err_set(e, EXIT_INPUT, "run: --%s: --data %s has none; expected Megatron's .idx",
+                       o.order ? "order documents" : "separate-documents", o.data ? o.data : "made up");
     if (!o.data) {
         data_synthetic(&j->data, j->arch.vocabulary, j->arch.sequence, (unsigned long long)o.seed, j->arena);
         return 0;
@@ -215,6 +218,7 @@ static int load_data(struct run_session *j, struct err *e) {
                            seed, j->arena, e))
         return -1;
     if (o.order) data_by_documents(&j->data, bytes, j->arena);
+    if (o.apart) data_keep_apart(&j->data, bytes, j->arena);
     return 0;
 }
 
@@ -514,6 +518,9 @@ static int run(void *ctx, struct arena *a, struct err *e) {
     lap(j, START_DEVICES);
     describe(j);
     int rc = arch_check_parts(&j->arch, j->backend.parts, j->backend.name, e); /* the same on all ranks */
+    if (!rc && o.apart && !j->backend.place)
+        rc = err_set(e, EXIT_INPUT, "run: --separate-documents: not built for --backend %s; expected cpu",
+                     j->backend.name);
     if (!rc) rc = work(j, e);
     struct err none; /* of a failed run; others have waited already */
     saver_wait(&j->saver, &none);

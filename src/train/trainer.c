@@ -163,13 +163,18 @@ static bool is_last(const struct trainer *t) { return t->net.end == t->arch->lay
 static int load_tokens(struct trainer *t, struct slot *s, int w, bool held_out) {
     int S = t->arch->sequence, count, first = grid_sequences(t->grid, t->cell->pipeline, w, &count);
     unsigned long long q = (unsigned long long)first;
-    if (!is_first(t) && !is_last(t)) return 0;
+    if (!is_first(t) && !is_last(t) && !t->begin) return 0;
     if (!held_out) q += (unsigned long long)t->step * (unsigned long long)t->grid->plan->global_batch_size;
     clock_enter(&t->clock, PHASE_OTHER);
     for (int i = 0; i < t->net.tokens; i++) t->token[i] = t->target[i] = -1;
     for (int i = 0; i < count; i++)
         data_sequence(t->data, held_out, q + (unsigned long long)i, t->token + i * S, t->target + i * S);
     net_tokens(&t->net, s, t->token, t->target);
+    if (!t->begin) return count * S;
+    memset(t->begin, 0, sizeof *t->begin * (size_t)t->net.tokens);
+    for (int i = 0; i < count; i++)
+        data_begins(t->data, held_out, q + (unsigned long long)i, t->begin + i * S);
+    net_begins(&t->net, s, t->begin);
     return count * S;
 }
 
@@ -292,7 +297,8 @@ int trainer_make(struct trainer *t, const struct grid *g, const struct data *d, 
                               .tp = cell->tp,
                               .tp_rank = c->rank - cell->first_rank,
                               .micro_batch = g->plan->micro_batch_size,
-                              .recompute = g->plan->options.recompute};
+                              .recompute = g->plan->options.recompute,
+                              .apart = d->border != NULL};
     struct group *replica = NULL;
     *t = (struct trainer){.arch = g->arch,
                           .grid = g,
@@ -326,6 +332,7 @@ int trainer_make(struct trainer *t, const struct grid *g, const struct data *d, 
     t->out = ARENA_ARRAY(a, struct sends, shape.slots);
     t->token = ARENA_ARRAY(a, int, t->net.tokens);
     t->target = ARENA_ARRAY(a, int, t->net.tokens);
+    t->begin = d->border ? ARENA_ARRAY(a, int, t->net.tokens) : NULL;
     net_init(&t->net, o.seed, o.threads > 0 ? o.threads : 1);
     return 0;
 }

@@ -48,6 +48,7 @@ struct trainer {
     struct sends *out, dy[2]; /* out: [slots] */
     struct group *all;        /* every rank, where there are several and gradients are clipped; else NULL */
     int *token, *target;      /* [N] on the host */
+    int *begin;               /* [N] on the host, where documents are apart; else NULL */
     long step;                /* steps done; the data position is step * global batch */
 };
 

@@ -140,8 +140,8 @@ static bool layer_times(const struct arch *arch, int layer, int micro_batch, str
     double took[TIMED][REPEAT];
     ledger_open(&l, b, 0);
     bool fits =
-        !net_make(&n, arch, (struct net_shape){layer, layer + 1, 1, 0, micro_batch, 1, RECOMPUTE_NONE}, b,
-                  &comm, NULL, &clock, &l, &a, &e);
+        !net_make(&n, arch, (struct net_shape){layer, layer + 1, 1, 0, micro_batch, 1, RECOMPUTE_NONE, false},
+                  b, &comm, NULL, &clock, &l, &a, &e);
     for (int r = -1; r < REPEAT && fits; r++) {
         if (r < 0) net_random(&n);
         net_random_gradient(&n, n.dy[0]);

@@ -199,6 +199,20 @@ run "$train" run "$tmp/one.json" --steps 1 -q --data "$tmp/m.idx" --resume "$tmp
 expect 2 "its checkpoint is not that of a run by places"
 run "$train" run "$tmp/one.json" --steps 1 -q --data "$tmp/m.idx" --order documents --resume "$tmp/order.h5"
 expect 0 "but of one by documents"
+run "$train" run "$tmp/one.json" --steps 2 -q --json --evaluate 1 --data "$tmp/m.idx" --order documents --separate-documents
+apart=$(losses)
+[ "$rc" = 0 ] && [ "$apart" != "$documents" ]
+ok $? "--separate-documents: other losses"
+for p in tensor pipe; do
+    two run "$tmp/$p.json" --steps 2 -q --json --evaluate 1 --data "$tmp/m.idx" --order documents --separate-documents
+    "$python" -c "import sys; a, b = $apart, $(losses); sys.exit(max(abs(x - y) / y for x, y in zip(a, b)) > 1e-5)"
+    ok $? "the same by another plan ($p)"
+done
+run "$train" run "$tmp/one.json" --steps 1 -q --data "$tmp/m.idx" --order documents --separate-documents --resume "$tmp/order.h5"
+expect 2 "a checkpoint of documents that see each other"
+run "$train" run "$tmp/one.json" --steps 1 -q --data "$tmp/text.raw" --separate-documents
+expect 2 "documents that no index tells apart"
+has err "run: --separate-documents: --data $tmp/text.raw has none; expected Megatron's .idx" "it says so"
 run "$train" run "$tmp/one.json" --steps 1 -q --data "$tmp/text.raw" --order documents
 expect 2 "documents of a file without an index"
 has err "text.raw has none; expected Megatron's .idx" "it says so"

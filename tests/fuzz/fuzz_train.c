@@ -49,8 +49,12 @@ static void indexed(const uint8_t *bytes, size_t size, struct arena *a) {
             data_sequence(&d, q % 2, (unsigned long long)q, token, target);
             for (int i = 0; i < LENGTH; i++) REQUIRE(token[i] >= 0 && token[i] < VOCABULARY);
         }
+        data_keep_apart(&d, index, a);
         data_by_documents(&d, index, a);
         for (unsigned long long q = 0; q < 40; q++) {
+            int begin[LENGTH];
+            data_begins(&d, q % 2, q * q, begin);
+            for (int i = 0; i < LENGTH; i++) REQUIRE(begin[i] >= (i ? begin[i - 1] : 0) && begin[i] <= i);
             data_sequence(&d, false, q * q, token, target);
             for (int i = 0; i < LENGTH; i++) REQUIRE(token[i] >= 0 && token[i] < VOCABULARY);
             for (int i = 1; i < LENGTH; i++) REQUIRE(token[i] == target[i - 1]);

@@ -485,7 +485,7 @@ static void begin(struct whole *x, const struct arch *a, struct backend *b) {
     *x = (struct whole){.clock = {.backend = b}};
     comm_mpi_open(&x->comm, NULL);
     ledger_open(&x->ledger, b, 0);
-    if (net_make(&x->net, a, (struct net_shape){0, a->layers, 1, 0, SEQUENCES, 1, RECOMPUTE_NONE}, b,
+    if (net_make(&x->net, a, (struct net_shape){0, a->layers, 1, 0, SEQUENCES, 1, RECOMPUTE_NONE, false}, b,
                  &x->comm, NULL, &x->clock, &x->ledger, &arena, &e))
         fprintf(stderr, "%s\n", e.text), exit(1);
     net_init(&x->net, 5, 1); /* moments of zero */

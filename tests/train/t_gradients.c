@@ -60,8 +60,8 @@ static void network(struct arch arch, const char *name, bool family, int valid) 
     comm_mpi_open(&c, NULL);
     ledger_open(&l, &b, 0);
     data_synthetic(&d, arch.vocabulary, arch.sequence, 1, &a);
-    net_make(&n, &arch, (struct net_shape){0, 4, 1, 0, BATCH, 1, RECOMPUTE_NONE}, &b, &c, NULL, &clock, &l,
-             &a, &e);
+    net_make(&n, &arch, (struct net_shape){0, 4, 1, 0, BATCH, 1, RECOMPUTE_NONE, false}, &b, &c, NULL, &clock,
+             &l, &a, &e);
     net_init(&n, 5, 1);
     set_weights(&n, family);
     int token[BATCH * 8], target[BATCH * 8];

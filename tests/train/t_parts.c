@@ -378,6 +378,19 @@ static void make_index(char *x) {
     for (int i = 0; i <= DOCUMENTS; i++) number(x + 34 + 12 * DOCUMENTS + 8 * i, 8, (unsigned)i);
 }
 
+/* Of sequences whose ids say where they stand in the file. */
+static bool begins_are_right(const struct data *d, bool held_out, unsigned long long q) {
+    int x[EACH], y[EACH], begin[EACH], first = 0;
+    bool good = true;
+    data_sequence(d, held_out, q, x, y);
+    data_begins(d, held_out, q, begin);
+    for (int i = 0; i < d->length; i++) {
+        if (i && x[i] % EACH == 0) first = i;
+        good = good && begin[i] == first;
+    }
+    return good;
+}
+
 /* Each id says where it stands in the file. */
 static void by_documents(void) {
     enum { N = DOCUMENTS * EACH, S = 8, TRAIN = 90 * EACH, SEQUENCES = (TRAIN - 1) / S };
@@ -415,6 +428,13 @@ static void by_documents(void) {
     data_sequence(&plain, true, 5, x2, y2);
     ok(!memcmp(x, x2, sizeof x) && x[0] >= TRAIN, "what is held out stays as it is");
     ok(data_hash(&d) != data_hash(&plain), "a run in another order is another run");
+    struct data apart = plain;
+    data_keep_apart(&apart, index, &arena);
+    data_keep_apart(&d, index, &arena);
+    good = data_hash(&apart) != data_hash(&plain);
+    for (unsigned long long q = 0; q < 3 * SEQUENCES; q++) /* the id says where its document begins */
+        good = good && begins_are_right(&apart, q % 2, q) && begins_are_right(&d, q % 2, q);
+    ok(good, "documents that are kept apart begin where they do, in either order, held out or not");
 }
 
 static void indexed(void) {
@@ -558,8 +578,8 @@ static void alone(int (*open)(struct backend *, int, struct err *), const char *
         struct ledger l;
         struct net n;
         ledger_open(&l, &b, 0);
-        net_make(&n, &a, (struct net_shape){layer, layer + 1, 1, 0, 2, 1, RECOMPUTE_NONE}, &b, &c, NULL,
-                 &clock, &l, &arena, &e);
+        net_make(&n, &a, (struct net_shape){layer, layer + 1, 1, 0, 2, 1, RECOMPUTE_NONE, false}, &b, &c,
+                 NULL, &clock, &l, &arena, &e);
         net_random(&n);
         net_random_gradient(&n, n.dy[0]);
         bool some = true, finite = true;

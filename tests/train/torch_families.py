@@ -3,6 +3,7 @@
 handed over as a checkpoint, and the same tokens give the same gradient of every tensor and the same losses of five steps of AdamW.
     torch_families.py SAILOR-TRAIN DIRECTORY"""
 import math
+import struct
 import sys
 
 import h5py
@@ -38,6 +39,7 @@ class Family:
         self.d = self.a.get("head_size", self.H // self.A)
         self.ffn = self.a["ffn_size"]
         self.rms = self.a.get("norm") == "rmsnorm"
+        self.begin = None  # [batch, S] where the document of each token begins, where documents are apart
 
     def norm(self, x, at):
         eps = self.a.get("norm_epsilon", 1e-5)
@@ -82,9 +84,11 @@ class Family:
             q, k = self.rotate(q), self.rotate(k)
         k, v = k.repeat_interleave(A // K, 1), v.repeat_interleave(A // K, 1)
         far = torch.arange(S)[:, None] - torch.arange(S)[None, :]
-        hidden = far < 0
+        hidden = (far < 0)[None, None]
+        if self.begin is not None:
+            hidden = hidden | (torch.arange(S)[None, None, None, :] < self.begin[:, None, :, None])
         if "window" in self.a and not (self.a.get("window_of_blocks") == "odd" and layer % 2):
-            hidden |= far >= self.a["window"]
+            hidden = hidden | (far >= self.a["window"])
         scores = q @ k.transpose(-1, -2) * (1 if self.a.get("attention_scaled") is False else d ** -0.5)
         p = scores.masked_fill(hidden, -torch.inf).softmax(-1)
         return self.back((p @ v).transpose(1, 2).reshape(B, S, A * d), at + "out", A * d)
@@ -103,7 +107,8 @@ class Family:
         x = table[token]
         if "layer0/positions" in self.w:
             first = self.a.get("position_offset", 0)
-            x = x + self.w["layer0/positions"].reshape(-1, self.H)[first:first + self.S]
+            place = torch.arange(self.S) - (0 if self.begin is None else self.begin)
+            x = x + self.w["layer0/positions"].reshape(-1, self.H)[first + place]
         last = self.model["num_layers"] - 1
         for layer in range(1, last):
             at = f"layer{layer}/"
@@ -149,6 +154,51 @@ def compare(name, parts):
         check(off < ref.LOSS_TOLERANCE, f"{name}: loss of step {step + 1}: {loss:.7f} ({off:.0e})")
 
 
+def write_documents(random, tokens):
+    """The same tokens as a dataset of Megatron's, of documents of 1 to 39 tokens. Where they begin, and how many tokens are
+    trained on."""
+    sizes = []
+    while sum(sizes) < len(tokens):
+        sizes.append(min(int(random.integers(1, 40)), len(tokens) - sum(sizes)))
+    n, starts = len(sizes), np.cumsum([0] + sizes)
+    with open(f"{DIR}/documents.bin", "wb") as f:
+        f.write(tokens.astype("<u2").tobytes())
+    with open(f"{DIR}/documents.idx", "wb") as f:
+        f.write(b"MMIDIDX\0\0" + struct.pack("<QBQQ", 1, 8, n, n + 1) + np.array(sizes, "<i4").tobytes()
+                + (2 * starts[:-1]).astype("<i8").tobytes() + np.arange(n + 1, dtype="<i8").tobytes())
+    return starts, next(int(s) for s in starts if s >= len(tokens) - len(tokens) // 10)
+
+
+def apart(name, parts):
+    """Sequences of several documents, none of which sees another one."""
+    random = np.random.default_rng(9)
+    model = ref.write_inputs("gelu", {"family": name, "ffn_size": 96} | parts)
+    starts, known = write_documents(random, ref.write_tokens(random, model))
+    tokens, start, after = np.fromfile(f"{DIR}/documents.bin", "<u2"), f"{DIR}/start.h5", f"{DIR}/after.h5"
+    data = ("--data", f"{DIR}/documents.idx", "--separate-documents")
+    ref.train("--steps", "1", "--checkpoint", start, *data)
+    weights = set_weights(random, start, 0.05 if parts.get("attention_scaled") is False else 0.1)
+    r = Family(model, weights)
+
+    def loss(step):
+        first = ref.places(known, step, r.S)
+        begin = [[max(int(starts[np.searchsorted(starts, p + i, "right") - 1]) - p, 0) for i in range(r.S)] for p in first]
+        r.begin = torch.tensor(begin)
+        return r.loss(*ref.batch(tokens, step, r.S, known))
+
+    ref.train("--steps", "1", "--learning-rate", "0", "--resume", start, "--checkpoint", after, *data)
+    loss(0).backward()
+    with h5py.File(after) as f:
+        for key, weight in weights.items():
+            want = weight.grad.numpy()
+            off = abs(f[key + "/adam_m"][:].astype("f8") / 0.1 - want).max() / abs(want).max()
+            check(off < ref.GRADIENT_TOLERANCE, f"{name}, documents apart: gradient of {key} ({off:.0e})")
+    got = ref.train("--steps", str(ref.STEPS), "--learning-rate", str(ref.RATE), "--resume", start, *data)
+    for step, (value, want) in enumerate(zip(got, ref.adamw_losses(weights.items(), loss))):
+        off = abs(value / want - 1)
+        check(off < ref.LOSS_TOLERANCE, f"{name}, documents apart: loss of step {step + 1}: {value:.7f} ({off:.0e})")
+
+
 def clipped():
     """Gradients of a norm above the limit, at a rate that rises and falls."""
     random = np.random.default_rng(7)
@@ -180,6 +230,8 @@ def clipped():
 torch.set_num_threads(2)
 for family, its_parts in FAMILIES.items():
     compare(family, its_parts)
+for family in ("llama", "gpt2", "gpt_neo"):
+    apart(family, FAMILIES[family])
 clipped()
 print(f"1..{check.n}")
 sys.exit(check.failed)

@@ -38,10 +38,14 @@ def splitmix64(x):
     return x ^ x >> 31
 
 
-def batch(tokens, step, S):
-    """Inputs and targets of a step: docs/trainer.md, Data."""
-    room = len(tokens) - len(tokens) // 10 - S
-    first = [splitmix64((splitmix64(SEED + 1) + step * BATCH + i) % 2**64) % room for i in range(BATCH)]
+def places(train, step, S):
+    """Where the sequences of a step begin, of `train` tokens to train on: docs/trainer.md, Data."""
+    return [splitmix64((splitmix64(SEED + 1) + step * BATCH + i) % 2**64) % (train - S) for i in range(BATCH)]
+
+
+def batch(tokens, step, S, train=None):
+    """Inputs and targets of a step."""
+    first = places(train or len(tokens) - len(tokens) // 10, step, S)
     rows = torch.tensor(np.array([tokens[f:f + S + 1] for f in first], dtype=np.int64))
     return rows[:, :-1], rows[:, 1:]
 
@@ -91,7 +95,8 @@ def named(r, model):
 # ---- the trainer ----
 
 def train_rows(*args):
-    run = subprocess.run([TRAIN, "run", f"{DIR}/plan.json", "--inputs", f"{DIR}/inputs", "--data", f"{DIR}/tokens.bin",
+    data = [] if "--data" in args else ["--data", f"{DIR}/tokens.bin"]
+    run = subprocess.run([TRAIN, "run", f"{DIR}/plan.json", "--inputs", f"{DIR}/inputs", *data,
                           "--seed", str(SEED), "--weight-decay", str(DECAY), "-q", "--json", "-f", *args],
                          stdout=subprocess.PIPE, text=True, check=True)
     return [json.loads(line) for line in run.stdout.splitlines()]
