@@ -22,8 +22,15 @@ const char *export_refuse_flagscale(const struct job *job, const struct plan *p,
     case RULE_EXPERTS:
         return export_experts_in_parts(a);
     default:
-        return NULL;
+        break;
     }
+    const struct pipeline *pl = &p->pipeline[0];
+    int first = export_degree(&pl->stage[0]), last = export_degree(&pl->stage[pl->n_stage - 1]);
+    if (first == last || !export_architecture(job->workload.model, a).tied_head) return NULL;
+    return arena_printf(a,
+                        "the output matrix is the embedding, and FlagScale wants both at one degree; "
+                        "they have %d and %d",
+                        first, last);
 }
 
 /* Does stage i begin a mesh? */
@@ -50,7 +57,9 @@ void export_flagscale(struct text *t, const struct job *job, const struct plan *
     export_megatron_start(
         t, job, p,
         "# Use: source this file, then on every node, with the type of its GPUs:\n"
-        "#   torchrun ... train_gpt.py \"${SAILOR_ARGS[@]}\" --hetero-current-device-type TYPE ...\n",
+        "#   export CUDA_DEVICE_MAX_CONNECTIONS=1 # Megatron wants it where ranks are tensor-parallel\n"
+        "#   torchrun ... train_gpt.py \"${SAILOR_ARGS[@]}\" "
+        "--hetero-current-device-type TYPE ...\n",
         a);
     text_add(t, "    --enable-hetero\n    --hetero-device-types");
     for (int i = 0; i < pl->n_stage; i++)

@@ -117,7 +117,9 @@ void export_megatron(struct text *t, const struct job *job, const struct plan *p
     export_megatron_start(
         t, job, p,
         "# Use: source this file, then on every node, with its tokenizer and data arguments:\n"
-        "#   torchrun ... pretrain_gpt.py \"${SAILOR_ARGS[@]}\" --tokenizer-type ... --data-path ...\n",
+        "#   export CUDA_DEVICE_MAX_CONNECTIONS=1 # Megatron wants it where ranks are tensor-parallel\n"
+        "#   torchrun ... pretrain_gpt.py \"${SAILOR_ARGS[@]}\" "
+        "--tokenizer-type ... --data-path ...\n",
         a);
     if (pl->n_stage > 1) {
         text_add(t, "    --pipeline-model-parallel-layout '");

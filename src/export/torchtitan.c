@@ -3,7 +3,8 @@
 #include <string.h>
 
 /* TorchTitan 0.3: a Python module with a function that starts from one of its model configurations and sets
- * the degrees. Its models are built in, so a model is recognized by its shape. */
+ * the degrees. Its models are built in, so a model is recognized by its shape. Its configurations have slots:
+ * a name that it does not know is an error there. */
 
 static const struct flavor {
     const char *module, *config;
@@ -76,6 +77,8 @@ void export_torchtitan(struct text *t, const struct job *job, const struct plan 
                   "# Use: save it as sailor_plan.py where Python finds it, then on every node\n"
                   "#   torchrun ... -m torchtitan.train --module sailor_plan --config planned\n",
                   a);
+    bool again = p->options.recompute == RECOMPUTE_FULL;
+    if (again) text_add(t, "from torchtitan.distributed.activation_checkpoint import FullAC\n");
     text_add(t, "from torchtitan.models.%s.config_registry import %s\n\n\ndef planned():\n", f->module,
              f->config);
     text_add(t, "    config = %s()\n", f->config);
@@ -86,7 +89,9 @@ void export_torchtitan(struct text *t, const struct job *job, const struct plan 
     if (job->dtype)
         text_add(t, "    config.training.mixed_precision_param = \"%s\"\n",
                  strcmp(job->dtype, "fp32") ? "bfloat16" : "float32");
-    text_add(t, "    config.activation_checkpoint.mode = \"%s\"\n", recompute_name[p->options.recompute]);
+    if (pl->n_stage > 1)
+        text_add(t, "    config.training.disable_cuda_graphs = True\n"); /* refused with pipelines */
+    text_add(t, "    config.activation_checkpoint = %s\n", again ? "FullAC.Config()" : "None");
     text_add(t, "    parallelism = config.parallelism\n");
     /* TorchTitan divides gradients and parameters with the optimizer's state; if parameters stay whole until
      * the iteration ends, they travel as often as with zero 1. */

@@ -192,7 +192,8 @@ static bool allowed(const struct climb *c, const struct draft *d) {
     struct pipeline pipe = d->pipe;
     int stage;
     plan.pipeline = &pipe;
-    if (plan_breaks(&plan, c->w->model, runner_rules(pin->runnable_by), &stage)) return false;
+    if (plan_breaks(&plan, c->w->model, runner_search_rules(pin->runnable_by, c->w->model), &stage))
+        return false;
     for (int i = 0; i < d->pipe.n_stage; i++) {
         const struct stage *st = &d->pipe.stage[i];
         if (st->end <= st->first) return false;

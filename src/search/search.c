@@ -791,7 +791,7 @@ static int solve_all(struct engine *x, int *stopped, struct err *e) {
 static struct ladder climb_of(struct engine *x, const struct search_problem *problem, uint64_t work) {
     struct ladder all = {0}, one;
     const struct pin *pin = problem->pin;
-    if (!(runner_rules(pin->runnable_by) & RULE_ONE_DEGREE)) {
+    if (!(runner_search_rules(pin->runnable_by, problem->w->model) & RULE_ONE_DEGREE)) {
         ladder_climb(problem, work, &x->stop, &all, x->a);
         return all;
     }

@@ -460,7 +460,7 @@ static void build_class_tables(struct space *s, struct mb_space *mb, struct aren
 }
 
 bool space_stage_allowed(const struct space *s, const struct mb_space *mb, int cls, int first, int end) {
-    unsigned rules = runner_rules(s->p->pin->runnable_by);
+    unsigned rules = runner_search_rules(s->p->pin->runnable_by, s->p->w->model);
     const struct stage_class *c = &mb->cls[cls];
     if (!rules) return true;
     if (rules & RULE_ONE_KIND && c->n_kind > 1) return false;
@@ -470,7 +470,7 @@ bool space_stage_allowed(const struct space *s, const struct mb_space *mb, int c
 }
 
 bool space_neighbours_allowed(const struct space *s, const struct mb_space *mb, int cls, int next) {
-    if (!(runner_rules(s->p->pin->runnable_by) & RULE_ONE_DEGREE)) return true;
+    if (!(runner_search_rules(s->p->pin->runnable_by, s->p->w->model) & RULE_ONE_DEGREE)) return true;
     const struct stage_class *a = &mb->cls[cls], *b = &mb->cls[next];
     return a->rest || b->rest || a->min_ti == b->min_ti;
 }

@@ -15,6 +15,11 @@ unsigned runner_rules(enum runner t) {
     }
 }
 
+unsigned runner_search_rules(enum runner t, const struct model *m) {
+    bool tied = m->shape && m->shape->transformer.tied;
+    return runner_rules(t) | (tied && t == RUNNER_FLAGSCALE ? RULE_ONE_DEGREE : 0u);
+}
+
 struct stage_parts stage_parts(const struct model *m, int first, int end) {
     int head = m->n_block + 1, last = m->n_layer - 1;
     struct stage_parts part = {.embedding = first == 0, .output = end > last};

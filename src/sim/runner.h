@@ -19,6 +19,9 @@ enum plan_rule {
 
 /** The rules of a trainer, as bits. */
 unsigned runner_rules(enum runner t);
+/** Those that a search for the trainer keeps to. FlagScale wants a tied model's first and last stage at one
+ * degree; the search then has one degree in all stages. */
+unsigned runner_search_rules(enum runner t, const struct model *m);
 
 /** Which layers a stage [first, end) has, in the trainers' words: the embedding, transformer blocks
  * [first_block, end_block), the final norm and the output matrix. */

@@ -155,7 +155,7 @@ static int walk_stage(struct walk *w, int i) {
         if (order_seen(w)) return 0;
         make_plan(w);
         int stage;
-        unsigned rules = w->p->pin ? runner_rules(w->p->pin->runnable_by) : 0;
+        unsigned rules = w->p->pin ? runner_search_rules(w->p->pin->runnable_by, w->p->w->model) : 0;
         return plan_breaks(&w->plan, w->p->w->model, rules, &stage) ? 0 : w->visit(w, w->ctx);
     }
     for (int k = 0; k < w->n_option; k++) {

@@ -84,7 +84,7 @@ static const char *plan_fault(const struct search_problem *p, const struct found
     if (p->pin->stages && p->pin->stages != pl->n_stage) return "stages are not the pinned number";
     if (p->pin->data_parallel && p->pin->data_parallel != D) return "data_parallel is not the pinned one";
     int stage_at;
-    if (plan_breaks(f->plan, p->w->model, runner_rules(p->pin->runnable_by), &stage_at))
+    if (plan_breaks(f->plan, p->w->model, runner_search_rules(p->pin->runnable_by, p->w->model), &stage_at))
         return "breaks a rule of its trainer";
     if (p->exact_batch && G % (m * D)) return "m*D does not divide the batch";
     if (!brute_links_usable(p->w, f->plan, p->estimator)) return "uses a link at bw <= 0";

@@ -39,7 +39,7 @@ static void check_plan(const struct search_problem *p, const struct found_plan *
              (pin->data_parallel && pin->data_parallel != D) ||
              (pin->micro_batch_size && pin->micro_batch_size != m))
         fault = "a plan breaks a pin";
-    else if (plan_breaks(f->plan, p->w->model, runner_rules(pin->runnable_by), &stage))
+    else if (plan_breaks(f->plan, p->w->model, runner_search_rules(pin->runnable_by, p->w->model), &stage))
         fault = "a plan breaks a rule of its trainer";
     else if (p->exact_batch && p->w->global_batch_size % ((long)m * D))
         fault = "a plan does not divide the batch";
