@@ -335,7 +335,8 @@ struct span unit_sync(const struct unit *u, int pattern, int first, int end) {
     return row[r];
 }
 
-const int *unit_need(const struct unit *u, int pattern) {
+/* GPUs of each set of cells that a stage of the pattern takes at least: [set]. */
+static const int *needs_of(const struct unit *u, int pattern) {
     if (u->need[pattern]) return u->need[pattern];
     const struct space *s = u->s;
     const struct pattern *q = &u->mb->pattern[pattern];
@@ -355,7 +356,7 @@ const int *unit_need(const struct unit *u, int pattern) {
 bool unit_take(const struct unit *u, int depth, int pattern, int *need, int *pack) {
     const struct space *s = u->s;
     const struct pattern *p = &u->mb->pattern[pattern];
-    const int *add = unit_need(u, pattern);
+    const int *add = needs_of(u, pattern);
     size_t row = (size_t)s->n_cell * TP_N;
     int *next = (need += (size_t)depth * (size_t)s->n_set) + s->n_set;
     for (int k = 0; k < s->n_set; k++) {

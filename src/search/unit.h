@@ -17,7 +17,7 @@ struct unit {
     double *sync_min;    /* [scope][class][range]: least all-reduce of a stage */
     struct unit *real;   /* where zones are merged: the same in the pool itself */
     struct span **sync; /* [pattern] -> [range], filled by unit_sync(); lo is NAN where it is not known yet */
-    int **need;         /* [pattern] -> [set], filled by unit_need() */
+    int **need;         /* [pattern] -> [set], filled by unit_take() */
     struct arena *a;
 };
 
@@ -48,9 +48,6 @@ static inline double unit_sync_min(const struct unit *u, int scope, int cls, int
 /** The gradient all-reduce of a pattern (of at most D cells) over [first, end): bounds over counts and zone
  * orders. Computed when it is first asked for, like all tables by pattern. */
 struct span unit_sync(const struct unit *u, int pattern, int first, int end);
-
-/** GPUs of each set of cells that a stage of the pattern takes at least: [set]. */
-const int *unit_need(const struct unit *u, int pattern);
 
 /** Put a stage of the pattern on top of a path of `depth` stages (rule 13): the next level of two stacks, of
  * the GPUs that each set of cells gives, need[depth][set], and of the replicas per cell and degree,
