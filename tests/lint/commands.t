@@ -51,7 +51,8 @@ INSTALLED = {
     "slurm-wlm": "sbatch scancel scontrol sinfo slurmctld slurmd squeue srun",
 }
 # What a machine may have, and scripts ask for before they use it
-ASKED_FOR = "chromium chromium-browser compute-sanitizer debootstrap google-chrome megatron nvidia-smi spack spack_repo sudo uenv yaml zsh"
+ASKED_FOR = ("chromium chromium-browser compute-sanitizer debootstrap google-chrome megatron nvidia-smi spack spack_repo sudo torchtitan"
+             " transformers uenv yaml zsh")
 MODULES = {"h5py": "python3-h5py", "matplotlib": "python3-matplotlib", "numpy": "python3-h5py", "torch": "python3-torch"}
 
 SCRIPTS = sorted(
