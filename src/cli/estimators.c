@@ -155,7 +155,10 @@ struct error_summary error_summary(const double *error, int n, struct arena *scr
     double *v = ARENA_ARRAY(scratch, double, n + 1), sum = 0;
     int known = 0;
     for (int i = 0; i < n; i++)
-        if (!isnan(error[i])) v[known++] = error[i], sum += error[i];
+        if (!isnan(error[i])) {
+            v[known++] = error[i];
+            sum += error[i];
+        }
     if (!known) return (struct error_summary){NAN, NAN, NAN};
     double middle = median(v, known); /* sorts */
     return (struct error_summary){sum / known, middle, v[known - 1]};

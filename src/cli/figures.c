@@ -274,8 +274,8 @@ static void show_walks(const struct figures *f) {
         table_cell(t, "%d", w->oom_plans);
         table_cell(t, "%s",
                    w->published_oom_plans < 0 ? "-" : arena_printf(f->a, "%d", w->published_oom_plans));
-        table_cell(t, "%s", table_number(w->search_s, 3, f->a)),
-            table_cell(t, "%s", table_number(w->published_search_s, 3, f->a));
+        table_cell(t, "%s", table_number(w->search_s, 3, f->a));
+        table_cell(t, "%s", table_number(w->published_search_s, 3, f->a));
         table_cell(t, "%s", isnan(w->gap) ? "" : w->gap == 0 ? "0" : table_number(100 * w->gap, 2, f->a));
         table_cell(t, "%s", w->note);
     }
@@ -314,7 +314,10 @@ static void show_estimates(const struct figures *f) {
         }
         i = end;
     }
-    if (n) putchar('\n'), table_print(t, stdout);
+    if (n) {
+        putchar('\n');
+        table_print(t, stdout);
+    }
 }
 
 static int store(const struct figures *f, double wall_s) {
@@ -343,7 +346,8 @@ static int store(const struct figures *f, double wall_s) {
 }
 
 static int run(const char **file, int n, struct arena *a, struct err *e) {
-    (void)file, (void)n;
+    (void)file;
+    (void)n;
     struct figures f = {.a = a, .e = e};
     double from_s = now_s();
     bool any = false;

@@ -272,7 +272,10 @@ static void search_numbers(struct page *p, const struct row_result *row) {
     static const char *const name[] = {"to do", "solved", "pruned", "open"};
     int count[4] = {0};
     uint64_t nodes = 0;
-    for (int i = 0; i < row->n_unit; i++) count[row->unit[i].status]++, nodes += row->unit[i].nodes;
+    for (int i = 0; i < row->n_unit; i++) {
+        count[row->unit[i].status]++;
+        nodes += row->unit[i].nodes;
+    }
     put(p, "<h3>Search</h3>\n<div class=\"facts\">\n");
     fact(p, "s of search", table_number(row->search_s, 3, p->a));
     fact(p, "plans evaluated", arena_printf(p->a, "%llu", (unsigned long long)row->plans_evaluated));

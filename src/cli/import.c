@@ -20,7 +20,8 @@ const struct opt_command import_command = {
 };
 
 static int import(const char **dir, int n, struct arena *a, struct err *e) {
-    (void)n, (void)a;
+    (void)n;
+    (void)a;
     if (!o.out) return err_set(e, EXIT_INPUT, "import: missing -o DIR: the directory of inputs to write");
     return import_run(dir[0], o.facts, o.out, e);
 }

@@ -67,7 +67,10 @@ static void remark_links(const struct job *job, const char *path) {
     for (int k = 0; k < s->n_zone * n; k++)
         for (int l = k + 1; l < s->n_zone * n; l++) {
             if (!together(job, k, l) || linked(s, k / n, k % n, l / n, l % n)) continue;
-            if (!missing++) first[0] = k, first[1] = l;
+            if (!missing++) {
+                first[0] = k;
+                first[1] = l;
+            }
         }
     if (!missing) return;
     char more[60] = "";

@@ -162,7 +162,8 @@ static int make(struct draft *d, struct text *t, struct arena *a, struct err *e)
 }
 
 static int site(const char **file, int n, struct arena *a, struct err *e) {
-    (void)file, (void)n;
+    (void)file;
+    (void)n;
     struct draft d = {0};
     struct text t = {0};
     if (!o.merge && !o.slurm && !o.nccl_topology && !o.skypilot && !o.gpuhunt && !o.preset)

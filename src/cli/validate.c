@@ -183,7 +183,10 @@ static int validate(const char **file, int n_file, struct arena *a, struct err *
             continue;
         }
         able++;
-        for (int i = 0; i < n; i++) time[i] = run[i].time_error, memory[i] = run[i].memory_error;
+        for (int i = 0; i < n; i++) {
+            time[i] = run[i].time_error;
+            memory[i] = run[i].memory_error;
+        }
         struct error_summary t = error_summary(time, n, a), m = error_summary(memory, n, a);
         if (o.json && !all) runs_json(run, n);
         struct cli_coverage c = coverage_of(run, n);

@@ -175,7 +175,10 @@ int warm_seeds(const struct warm *w, const struct job *job, int row, const struc
     for (int i = w->n - 1; i >= 0; i--) { /* latest first among equals */
         long d = distance(w->row[i].count, job->pool[row].count, s->n_zone * s->n_gpu);
         int at = n_near;
-        for (; at > 0 && far[at - 1] > d; at--) far[at] = far[at - 1], near[at] = near[at - 1];
+        for (; at > 0 && far[at - 1] > d; at--) {
+            far[at] = far[at - 1];
+            near[at] = near[at - 1];
+        }
         far[at] = d;
         near[at] = i;
         if (n_near < NEAREST) n_near++;

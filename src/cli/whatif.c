@@ -66,8 +66,14 @@ static int only_zone(const struct pool *p, const struct site *s, int gpu) {
             listed = true;
             here |= p->entry[i].gpu == gpu;
         }
-        if (here) of_type = z, n_type++;
-        if (listed) any = z, n_any++;
+        if (here) {
+            of_type = z;
+            n_type++;
+        }
+        if (listed) {
+            any = z;
+            n_any++;
+        }
     }
     return n_type == 1 ? of_type : n_type == 0 && n_any == 1 ? any : -1;
 }
@@ -275,7 +281,11 @@ static void end(void *ctx, const struct results *r, struct cli_gauge *gauge, str
 
 /* Everything is printed at the end. */
 static void no_show(void *ctx, const struct results *r, int i, struct cli_gauge *gauge, struct arena *a) {
-    (void)ctx, (void)r, (void)i, (void)gauge, (void)a;
+    (void)ctx;
+    (void)r;
+    (void)i;
+    (void)gauge;
+    (void)a;
 }
 
 int cmd_whatif(int argc, char **argv) {
