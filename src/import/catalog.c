@@ -83,7 +83,10 @@ static bool wanted_type(const struct draft *d, const char *name) {
 static double believed(struct catalog *c, const struct row *r, double usd, double count) {
     if (isnan(usd) || usd <= 0) return c->no_price++, NAN;
     if (usd / count <= PLACEHOLDER_USD) return usd / count;
-    if (!c->placeholder++) c->placeholder_line = r->line, c->placeholder_usd = usd;
+    if (!c->placeholder++) {
+        c->placeholder_line = r->line;
+        c->placeholder_usd = usd;
+    }
     return NAN;
 }
 

@@ -14,7 +14,10 @@ int draft_begin(struct draft *d, const struct draft_wishes *ask, const char *fil
     *d = (struct draft){.a = a, .ask = ask, .source = ""};
     d->last_note = &d->note;
     for (int z = 0; z < ZONES_MAX; z++) {
-        for (int g = 0; g < GPUS_MAX; g++) d->usd[z][g] = NAN, d->available[z][g] = -1;
+        for (int g = 0; g < GPUS_MAX; g++) {
+            d->usd[z][g] = NAN;
+            d->available[z][g] = -1;
+        }
         for (int y = 0; y < ZONES_MAX; y++) d->egress[z][y] = z == y ? 0 : NAN; /* free within a zone */
     }
     if (devices_all(file, devices, &list, &d->n_device, a, e)) return -1;
@@ -122,7 +125,11 @@ void draft_set_link(struct draft *d, const int zone[2], const int gpu[2], const 
         d->link = more;
     }
     struct draft_link *l = &d->link[at];
-    for (int i = 0; i < 2; i++) l->zone[i] = zone[i], l->gpu[i] = gpu[i], l->ti[i] = ti[i];
+    for (int i = 0; i < 2; i++) {
+        l->zone[i] = zone[i];
+        l->gpu[i] = gpu[i];
+        l->ti[i] = ti[i];
+    }
     l->fit = *fit;
     if (at == d->n_link) d->n_link++;
 }
@@ -193,7 +200,11 @@ static void take_links(struct draft *d, const struct site *s) {
             d->link = more;
         }
         l = &d->link[d->n_link++];
-        for (int k = 0; k < 2; k++) l->zone[k] = zone[k], l->gpu[k] = gpu[k], l->ti[k] = ti[k];
+        for (int k = 0; k < 2; k++) {
+            l->zone[k] = zone[k];
+            l->gpu[k] = gpu[k];
+            l->ti[k] = ti[k];
+        }
         l->fit = s->link[i];
     }
 }

@@ -46,7 +46,7 @@ static int read_header(char *line, const char *file, struct trace_column col[], 
         char *cut = strchr(field, '_');
         if (!cut || n == max) return trace_fail(file, 1, m->e, "expected a column named GPU_zone", field);
         *cut = '\0';
-        col[n].gpu = name_index(m->gpu, m->n_gpu, field),
+        col[n].gpu = name_index(m->gpu, m->n_gpu, field);
         col[n].zone = name_index(m->zone, m->n_zone, cut + 1);
         if (col[n].gpu < 0) return trace_fail(file, 1, m->e, "expected a GPU type of the facts file", field);
         if (col[n].zone < 0) return trace_fail(file, 1, m->e, "expected a zone of the facts file", cut + 1);
