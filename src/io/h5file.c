@@ -75,12 +75,14 @@ int h5_finish(struct h5file *f, struct err *e) {
  * do: its superblock says it is open ---- */
 
 static void *image_malloc(size_t n, H5FD_file_image_op_t op, void *own) {
-    (void)op, (void)own;
+    (void)op;
+    (void)own;
     return malloc(n);
 }
 
 static void *image_memcpy(void *to, const void *from, size_t n, H5FD_file_image_op_t op, void *own) {
-    (void)op, (void)own;
+    (void)op;
+    (void)own;
     return memcpy(to, from, n);
 }
 
