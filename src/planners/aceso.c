@@ -102,8 +102,11 @@ static int judge(const struct question *q, const struct answer *x, const struct 
         slowest = fmax(slowest, v.compute_s + v.comm_s);
         est->sync_time_s = fmax(est->sync_time_s, v.sync_s);
         est->peak_memory_bytes = fmax(est->peak_memory_bytes, v.memory_bytes);
-        if (est->fits && v.memory_bytes > g->memory_bytes)
-            est->fits = false, est->unfit_pipeline = 0, est->unfit_stage = i;
+        if (est->fits && v.memory_bytes > g->memory_bytes) {
+            est->fits = false;
+            est->unfit_pipeline = 0;
+            est->unfit_stage = i;
+        }
         if (stage) stage[i] = v;
     }
     int mb = 1 << c->mb_log;

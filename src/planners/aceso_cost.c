@@ -63,7 +63,7 @@ static struct aceso_table *make_table(const struct aceso_ops *o, const double *c
             reserved[0][u] = fmax(reserved[0][u], column[FWD_RESERVED][i]);
             reserved[1][u] = fmax(reserved[1][u], column[BWD_RESERVED][i]);
         }
-        end[0][u] = column[INPUT][listed(o, first[u])],
+        end[0][u] = column[INPUT][listed(o, first[u])];
         end[1][u] = column[OUTPUT][listed(o, first[u + 1] - 1)];
         for (int k = 0; k < 4; k++) us[k / 2][k % 2][u] = transfer_us(end[k / 2][u], GBps[k % 2], corrected);
     }
@@ -180,7 +180,7 @@ int aceso_estimate(const struct workload *w, const void *extra, const struct pla
                 struct aceso_place at = {c.layer[stage->first], c.layer[stage->end], pipe->n_stage - 1 - i,
                                          gpu > 0 && gpu % per_node == 0, (gpu + gpus) % per_node == 0};
                 struct aceso_cost v = aceso_stage_cost(&c, &at, bi, tp_index(y->tp));
-                worst.time_us = fmax(worst.time_us, v.time_us),
+                worst.time_us = fmax(worst.time_us, v.time_us);
                 worst.memory_MiB = fmax(worst.memory_MiB, v.memory_MiB);
                 if (corrected && v.time_us < INFINITY)
                     sync = fmax(sync, aceso_sync_us(&c, &at, bi, tp_index(y->tp), D));

@@ -75,7 +75,10 @@ static bool known(struct aceso_search *s, uint64_t h, bool put) {
     uint64_t i = h >> 1 & s->mask;
     while (s->known[i] && s->known[i] != h) i = (i + 1) & s->mask;
     if (s->known[i] == h) return true;
-    if (put && s->n_known < s->mask - s->mask / 4) s->known[i] = h, s->n_known++;
+    if (put && s->n_known < s->mask - s->mask / 4) {
+        s->known[i] = h;
+        s->n_known++;
+    }
     return false;
 }
 
@@ -124,7 +127,10 @@ static int partner_of(const struct aceso_search *s, const struct aceso_state *x,
     bool oom = short_of_memory(s, x);
     double n = rounds(s, &x->c) - 1, sum = 0, worst = 0, most = -INFINITY;
     int best = -1;
-    for (int i = 0; i < x->c.S; i++) sum += x->stage[i].time_us, worst = fmax(worst, x->stage[i].time_us);
+    for (int i = 0; i < x->c.S; i++) {
+        sum += x->stage[i].time_us;
+        worst = fmax(worst, x->stage[i].time_us);
+    }
     for (int i = 0; i < x->c.S; i++) {
         const struct aceso_cost *v = &x->stage[i];
         if (i == b) continue;
@@ -132,7 +138,10 @@ static int partner_of(const struct aceso_search *s, const struct aceso_state *x,
                room = (s->limit_MiB / v->memory_MiB - 1) * own;
         double idle = room > gap ? gap : (room + gap) / 2;
         double score = oom ? -v->memory_MiB : idle * ideal_us(s, &x->c, i) / v->time_us;
-        if (score > most) most = score, best = i;
+        if (score > most) {
+            most = score;
+            best = i;
+        }
     }
     return best;
 }
@@ -218,10 +227,17 @@ static bool resize(const struct aceso_search *s, const struct aceso_state *x, in
                     continue;
                 struct aceso_place p = place_of(s, &y, i, first_gpu(&y, i));
                 double us = aceso_stage_cost(s->costs, &p, y.mb_log - y.dp[i], y.tp[i]).time_us;
-                if (us < least) least = us, best = y, which = i, moved = delta;
+                if (us < least) {
+                    least = us;
+                    best = y;
+                    which = i;
+                    moved = delta;
+                }
             }
         if (which < 0) return false;
-        *c = best, changed[which] = true, open -= moved;
+        *c = best;
+        changed[which] = true;
+        open -= moved;
     }
     return placed_well(s, c);
 }
@@ -235,9 +251,15 @@ static double pick_degrees(const struct aceso_search *s, struct aceso_config *c,
         struct aceso_place p = place_of(s, c, i, gpu);
         struct aceso_cost v = aceso_stage_cost(s->costs, &p, c->mb_log - d, n - d);
         double score = v.time_us * (1 << n) + (oom ? 10 * v.memory_MiB : 0);
-        if (score < least) least = score, chosen = d;
+        if (score < least) {
+            least = score;
+            chosen = d;
+        }
     }
-    if (chosen >= 0) c->dp[i] = (uint8_t)chosen, c->tp[i] = (uint8_t)(n - chosen);
+    if (chosen >= 0) {
+        c->dp[i] = (uint8_t)chosen;
+        c->tp[i] = (uint8_t)(n - chosen);
+    }
     return least;
 }
 
@@ -255,7 +277,10 @@ static bool change_batch(const struct aceso_search *s, const struct aceso_state 
         struct aceso_config y = best;
         double sum = 0;
         for (int i = 0; i < y.S; i++) sum += pick_degrees(s, &y, i, s->costs->corrected ? dp : -1, oom);
-        if (sum < least) least = sum, *c = y;
+        if (sum < least) {
+            least = sum;
+            *c = y;
+        }
     }
     return least < INFINITY;
 }
@@ -314,7 +339,10 @@ static struct policy policy_of(const struct aceso_search *s, const struct aceso_
         double lost = x->stage[i].time_us - ideal;
         work += ideal;
         loss += lost;
-        if (i == b) own_work = ideal, own_loss = lost;
+        if (i == b) {
+            own_work = ideal;
+            own_loss = lost;
+        }
     }
     bool work_first = own_work * loss >= own_loss * work;
     bool much_work = own_work * x->c.S > work, much_loss = own_loss * x->c.S > loss;
@@ -342,7 +370,10 @@ static void note(struct aceso_search *s, const struct aceso_state *x) {
 /* True: s->seen is faster than the best. */
 static bool expand(struct aceso_search *s, const struct aceso_state *x, int hop, bool *tried) {
     if (hop == HOPS || s->left <= 0) return false;
-    if ((s->states & 255) == 0 && question_stopped(s->q)) s->stopped = true, s->left = 0;
+    if ((s->states & 255) == 0 && question_stopped(s->q)) {
+        s->stopped = true;
+        s->left = 0;
+    }
     if (!visited(s, &x->c, true)) keep(s->explored, &s->n_explored, x);
     int b = bottleneck(s, x, tried);
     if (b < 0) return false;
@@ -414,7 +445,7 @@ static bool start_state(struct aceso_search *s, int S, struct aceso_state *x) {
         }
     }
     for (int i = 0; i < S; i++) {
-        c->tp[i] = (uint8_t)(log_n[i] < s->max_tp ? log_n[i] : s->max_tp),
+        c->tp[i] = (uint8_t)(log_n[i] < s->max_tp ? log_n[i] : s->max_tp);
         c->dp[i] = (uint8_t)(log_n[i] - c->tp[i]);
         if (c->mb_log < c->dp[i]) c->mb_log = c->dp[i]; /* a sample per replica */
     }

@@ -46,7 +46,10 @@ static double layer_s(const struct amp_grid *g, int l) {
         /* [Q2] backward taken as twice forward, a microbatch of m as m times one */
         const struct layer_times *t =
             profile_times(g->w->profile[g->type[i].gpu], g->corrected ? g->m : 1, g->tp);
-        if (t) sum += g->corrected ? t->fwd_s[l] + t->bwd_s[l] : 3 * t->fwd_s[l] * g->m, n++;
+        if (t) {
+            sum += g->corrected ? t->fwd_s[l] + t->bwd_s[l] : 3 * t->fwd_s[l] * g->m;
+            n++;
+        }
     }
     return n && (n == g->n_type || !g->corrected) ? sum / n : NAN;
 }
@@ -102,7 +105,10 @@ static float grid_s(const struct amp_grid *g) {
         if (i + 1 < g->P) cuts += g->m * mo->act_out[g->first[i + 1] - 1] / g->bw * crossing(g, i) / g->D;
         if (ring_crosses(g, i)) sync = fmax(sync, 2. * (g->D - 1) / (g->D * g->bw) * elements);
     }
-    if (g->corrected) cuts *= 2, sync += update_s(g); /* [Q2] no gradients over the cuts, no update */
+    if (g->corrected) { /* [Q2] no gradients over the cuts, no update */
+        cuts *= 2;
+        sync += update_s(g);
+    }
     float more = (float)((double)g->w->global_batch_size / (g->D * (double)g->m) - 1);
     return more * (float)slowest + (float)cuts + (float)all + (float)sync; /* unknown layers make `all` NAN */
 }
@@ -198,7 +204,8 @@ static int amp_propose(const struct question *q, struct answer *out, struct aren
 /* Estimates only grids: one pipeline, one pair of degrees. */
 static int estimate(const struct workload *w, const void *extra, const struct plan *p, bool corrected,
                     struct guess *out, struct arena *scratch, struct err *e) {
-    (void)extra, (void)scratch;
+    (void)extra;
+    (void)scratch;
     const struct pipeline *pl = p->pipeline;
     int first[LAYERS_MAX + 1] = {0};
     struct amp_grid g = {.w = w,

@@ -76,7 +76,10 @@ static bool fits(const struct atlas_space *x, int P, int m) {
         double params = 0, act = 0;
         int first, end;
         even_layers(mo->n_layer, P, true, i, &first, &end);
-        for (int l = first; l < end; l++) params += mo->params[ti][l], act += mo->act_mem[ti][l];
+        for (int l = first; l < end; l++) {
+            params += mo->params[ti][l];
+            act += mo->act_mem[ti][l];
+        }
         if (w->state_bytes_per_param * params + w->element_bytes * act * m * (P - i) + 5.06e9 >
             w->site->gpu[x->gpu].memory_bytes)
             return false;
@@ -94,7 +97,10 @@ static const struct plan *lay_out(const struct atlas_space *x, int P, int m, int
         while (!stages) stages = x->region[++r].nodes / D;
         even_layers(w->model->n_layer, P, true, i, &st->first, &st->end);
         st->group = ARENA_ARRAY(a, struct replicas, x->n_zone);
-        while (x->zone[z].region != r) z++, used = 0;
+        while (x->zone[z].region != r) {
+            z++;
+            used = 0;
+        }
         for (int left = D; left > 0;) {
             int take = x->zone[z].nodes - used < left ? x->zone[z].nodes - used : left;
             if (take)
@@ -102,7 +108,10 @@ static const struct plan *lay_out(const struct atlas_space *x, int P, int m, int
                     (struct replicas){.gpu = x->gpu, .zone = x->zone[z].zone, .tp = x->tp, .count = take};
             left -= take;
             used += take;
-            if (left > 0) z++, used = 0;
+            if (left > 0) {
+                z++;
+                used = 0;
+            }
         }
     }
     return p;
@@ -157,7 +166,9 @@ static int atlas_propose(const struct question *q, struct answer *out, struct ar
 
 static int estimate(const struct workload *w, const void *extra, const struct plan *p, bool corrected,
                     struct guess *out, struct arena *scratch, struct err *e) {
-    (void)extra, (void)corrected, (void)scratch;
+    (void)extra;
+    (void)corrected;
+    (void)scratch;
     struct estimate est = {0};
     if (estimate_plan(w, p, ESTIMATOR_SAILOR, &est, e)) return -1;
     *out = (struct guess){est.iteration_time_s, est.peak_memory_bytes};

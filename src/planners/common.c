@@ -59,10 +59,12 @@ int shown_types(const struct pool *pool, bool corrected, struct shown out[GPUS_M
         const struct pool_entry *x = &pool->entry[i];
         int k = 0;
         while (k < n && out[k].gpu != x->gpu) k++;
-        if (k == n)
+        if (k == n) {
             out[n++] = (struct shown){x->gpu, x->zone, x->count};
-        else if (!corrected || x->count > out[k].gpus)
-            out[k].gpus = x->count, out[k].zone = x->zone;
+        } else if (!corrected || x->count > out[k].gpus) {
+            out[k].gpus = x->count;
+            out[k].zone = x->zone;
+        }
     }
     if (!corrected && pool->n_entry)
         for (int k = 0; k < n; k++) out[k].zone = pool->entry[pool->n_entry - 1].zone;

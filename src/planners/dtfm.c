@@ -77,13 +77,19 @@ static struct move nominate(const struct dtfm_task *t, const int *label, const b
     for (int v = 0; v < x->G; v++) {
         if (label[v] != p || locked[v]) continue;
         double c = own_cost(t, v, p);
-        if (y.v < 0 || c < own) y.v = v, own = c;
+        if (y.v < 0 || c < own) {
+            y.v = v;
+            own = c;
+        }
     }
     for (int q = 0; q < t->P && y.v >= 0; q++) {
         if (q == p) continue;
         int mates = t->mates[q * x->N + x->node[y.v]];
         double gain = dtfm_sum_to(t, x->class[y.v], q, mates) / t->size[q] - own;
-        if (y.to < 0 || gain > y.gain) y.gain = gain, y.to = q;
+        if (y.to < 0 || gain > y.gain) {
+            y.gain = gain;
+            y.to = q;
+        }
         if (q == home) y.gain_home = gain;
     }
     return y;
@@ -122,10 +128,17 @@ static double cycle(struct dtfm_task *t, int *label, bool *locked, struct move *
         if (y.to == home) break;
         struct move z = nominate(t, label, locked, y.to, home);
         if (z.v < 0) break;
-        if (sum + z.gain_home > best) best = sum + z.gain_home, close = n, moves[n] = z;
+        if (sum + z.gain_home > best) {
+            best = sum + z.gain_home;
+            close = n;
+            moves[n] = z;
+        }
         y = z;
     }
-    for (int i = n - 1; i >= 0; i--) move_to(t, label, moves[i].v, moves[i].from), locked[moves[i].v] = false;
+    for (int i = n - 1; i >= 0; i--) {
+        move_to(t, label, moves[i].v, moves[i].from);
+        locked[moves[i].v] = false;
+    }
     if (!close) return -INFINITY;
     for (int i = 0; i <= close; i++) {
         move_to(t, label, moves[i].v, i == close ? home : moves[i].to);
@@ -149,7 +162,10 @@ static void improve(struct dtfm_task *t, int *label, struct arena *a) {
         double gain = cycle(t, now, locked, moves);
         if (gain == -INFINITY) break;
         sum += gain;
-        if (sum > best) best = sum, memcpy(label, now, sizeof *now * (size_t)G);
+        if (sum > best) {
+            best = sum;
+            memcpy(label, now, sizeof *now * (size_t)G);
+        }
     }
     arena_release(a, mark);
 }

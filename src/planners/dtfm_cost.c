@@ -21,7 +21,10 @@ void dtfm_least_matching(int n, const double *cost, int *match, struct arena *a)
     for (int i = 0; i < n; i++) {
         int j = n;
         row[n] = i;
-        for (int k = 0; k < n; k++) dist[k] = INFINITY, done[k] = false;
+        for (int k = 0; k < n; k++) {
+            dist[k] = INFINITY;
+            done[k] = false;
+        }
         while (row[j] >= 0) {
             int r = row[j], next = -1;
             double step = INFINITY;
@@ -29,14 +32,22 @@ void dtfm_least_matching(int n, const double *cost, int *match, struct arena *a)
             for (int k = 0; k < n; k++) {
                 if (done[k]) continue;
                 double d = cost[(size_t)r * (size_t)n + (size_t)k] - u[r] - v[k];
-                if (d < dist[k]) dist[k] = d, via[k] = j;
-                if (dist[k] < step) step = dist[k], next = k;
+                if (d < dist[k]) {
+                    dist[k] = d;
+                    via[k] = j;
+                }
+                if (dist[k] < step) {
+                    step = dist[k];
+                    next = k;
+                }
             }
             for (int k = 0; k <= n; k++)
-                if (k < n && !done[k])
+                if (k < n && !done[k]) {
                     dist[k] -= step;
-                else if (done[k])
-                    u[row[k]] += step, v[k] -= step;
+                } else if (done[k]) {
+                    u[row[k]] += step;
+                    v[k] -= step;
+                }
             j = next;
         }
         for (; j != n; j = via[j]) row[j] = row[via[j]];
@@ -85,7 +96,10 @@ static double shortest_path(int P, const double *d, int *path, struct arena *a) 
     double best = INFINITY;
     for (int i = 0; i < P; i++) {
         double sum = nearest_path(P, d, i, try);
-        if (sum < best) best = sum, memcpy(path, try, sizeof *path * (size_t)P);
+        if (sum < best) {
+            best = sum;
+            memcpy(path, try, sizeof *path * (size_t)P);
+        }
     }
     if (P > PATH_MAX_P || best <= tree_weight(P, d) * (1 + 1e-12)) return best;
     struct arena_mark mark = arena_mark(a);
@@ -108,7 +122,10 @@ static double shortest_path(int P, const double *d, int *path, struct arena *a) 
         for (int i = 0; i < P; i++) {
             if (!(s >> i & 1)) continue;
             double x = length[s * n_group + (unsigned)i] + (j < 0 ? 0 : d[i * P + j]);
-            if (x < least) least = x, k = i;
+            if (x < least) {
+                least = x;
+                k = i;
+            }
         }
         if (j < 0) best = least;
         path[n] = j = k;

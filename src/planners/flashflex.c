@@ -268,20 +268,25 @@ static int estimate(const struct workload *w, const void *extra, const struct pl
         for (int k = 0; k < q->n_stage; k++) {
             const struct stage *st = &q->stage[k];
             int end = st->end, first = st->first, replicas = stage_replicas(st), j = 0;
-            if (corrected)
-                first = first > 1 ? first : 1, end = end <= w->model->n_block ? end : w->model->n_block + 1;
+            if (corrected) {
+                first = first > 1 ? first : 1;
+                end = end <= w->model->n_block ? end : w->model->n_block + 1;
+            }
             struct team *team = ARENA_ARRAY(a, struct team, replicas);
             for (int g = 0; g < st->n_group; g++)
                 for (int c = 0; c < st->group[g].count; c++, j++) {
                     const struct replicas *r = &st->group[g];
                     int slot = r->zone * s->n_gpu + r->gpu;
-                    if (room[slot] < r->tp)
-                        machine[slot] = x.n_machine++, room[slot] = s->gpu[r->gpu].gpus_per_node;
+                    if (room[slot] < r->tp) {
+                        machine[slot] = x.n_machine++;
+                        room[slot] = s->gpu[r->gpu].gpus_per_node;
+                    }
                     room[slot] -= r->tp;
                     team[j] = (struct team){number + next, r->tp, end > first ? end - first : 0};
-                    for (int d = 0; d < r->tp; d++, next++)
-                        x.device[next] = (struct flashflex_device){r->gpu, r->zone, machine[slot]},
+                    for (int d = 0; d < r->tp; d++, next++) {
+                        x.device[next] = (struct flashflex_device){r->gpu, r->zone, machine[slot]};
                         number[next] = next;
+                    }
                 }
             for (j = 0; j < here; j++) line[done + j].team[k] = team[j % replicas];
         }
@@ -334,10 +339,8 @@ static struct graph graph_make(const struct flashflex_world *x, const int *d, in
         for (int j = 0; j < n; j++)
             if (j != i) {
                 double Bps = link_Bps(x, d[i], d[j]);
-                g.to[k] = j, g.edge[k++] = (idx_t)fmin(rint(apart  ? 1e10 / Bps
-                                                            : wide ? Bps
-                                                                   : 100 * Bps / 0x1p30),
-                                                       most);
+                g.to[k] = j;
+                g.edge[k++] = (idx_t)fmin(rint(apart ? 1e10 / Bps : wide ? Bps : 100 * Bps / 0x1p30), most);
             }
         g.start[i + 1] = (idx_t)k;
     }
@@ -394,7 +397,11 @@ static void add_machine(const struct flashflex_world *x, const int *d, int n, in
             left -= layers;
         }
         double s = ways[n][1][0] ? line_s(x, &alone, n_micro) : 0; /* only one way: no need */
-        if (s < least) least = s, n_best = alone.n, memcpy(best, team, sizeof best);
+        if (s < least) {
+            least = s;
+            n_best = alone.n;
+            memcpy(best, team, sizeof best);
+        }
     }
     memcpy(p->team + p->n, best, sizeof *best * (size_t)n_best);
     p->n += n_best;
@@ -429,7 +436,10 @@ static void share_layers(const struct flashflex_world *x, struct line *p) {
         double most = 0;
         for (int i = 0; i < p->n; i++) {
             double m = x->memory_bytes[x->device[p->team[i].device[0]].gpu] * p->team[i].n;
-            if (!more[i] && m >= most) to = i, most = m;
+            if (!more[i] && m >= most) {
+                to = i;
+                most = m;
+            }
         }
         more[to] = true;
         p->team[to].layers++;
@@ -453,9 +463,15 @@ static int group(const struct flashflex_world *x, int *d, int n, int groups, int
     int *old = ARENA_ARRAY(a, int, n), size[3] = {0}, number[3], k = 0;
     double Bps[3][3] = {{0}};
     if (graph_cut(&g, groups, part, e)) return -1;
-    for (int i = 0; i < n; i++) size[part[i]]++, old[i] = d[i];
+    for (int i = 0; i < n; i++) {
+        size[part[i]]++;
+        old[i] = d[i];
+    }
     *some = 0;
-    for (int i = 0; i < 3; i++) number[i] = *some, *some += size[i] > 0; /* skip empty ones */
+    for (int i = 0; i < 3; i++) {
+        number[i] = *some;
+        *some += size[i] > 0; /* skip empty ones */
+    }
     for (int i = 0; i < n; i++)
         for (int j = 0; j < n; j++)
             if (part[i] != part[j]) Bps[number[part[i]]][number[part[j]]] += rint(link_Bps(x, d[i], d[j]));

@@ -153,7 +153,10 @@ static struct galvatron_choice uniform(const struct setting *x, int P, int chunk
             stage[i] = galvatron_stage_pace(w, x->costs, x->zone, x->gpu, &s[k], m, first, end);
         }
         double time_s = i == P ? galvatron_pipeline_s(stage, P, chunks) : INFINITY;
-        if (time_s < y.time_s) y.time_s = time_s, y.s = s[k];
+        if (time_s < y.time_s) {
+            y.time_s = time_s;
+            y.s = s[k];
+        }
     }
     return y;
 }

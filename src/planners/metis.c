@@ -147,13 +147,17 @@ static double layers_ms(const struct metis_kind *k, int m, int ti, int first, in
 
 static double layers_MiB(const struct workload *w, int m, int ti, int first, int end, int in_flight) {
     double params = 0, act = 0;
-    for (int l = first; l < end; l++) params += w->model->params[ti][l], act += w->model->act_mem[ti][l];
+    for (int l = first; l < end; l++) {
+        params += w->model->params[ti][l];
+        act += w->model->act_mem[ti][l];
+    }
     return (20 * params + (double)in_flight * m * w->element_bytes * act) / (1 << 20);
 }
 
 static int estimate(const struct workload *w, const void *extra, const struct plan *p, bool corrected,
                     struct guess *out, struct arena *scratch, struct err *e) {
-    (void)extra, (void)e;
+    (void)extra;
+    (void)e;
     *out = (struct guess){NAN, NAN};
     if (p->n_pipeline > 1) return 0; /* Metis knows only one pipeline */
     const struct pipeline *line = p->pipeline;
@@ -171,7 +175,10 @@ static int estimate(const struct workload *w, const void *extra, const struct pl
             struct metis_kind k = kind_of(w, r->gpu, r->zone, 0, scratch);
             int ti = tp_index(r->tp);
             bool other = last && (last->gpu != r->gpu || last->zone != r->zone);
-            if (on_node && (other || on_node == k.per_node)) node++, on_node = 0;
+            if (on_node && (other || on_node == k.per_node)) {
+                node++;
+                on_node = 0;
+            }
             if (g == 0) v[i].node = node;
             int end = on_node + r->count * r->tp - 1;
             v[i].last_node = node += end / k.per_node;
@@ -264,7 +271,10 @@ static void trial_batches(struct trial *t, int nb) {
     t->nb = nb;
     t->tried = 0;
     t->over = t->cut = false;
-    for (int i = 0; i < t->S; i++) t->part[i].dp = t->part[i].gpus, t->part[i].ti = 0;
+    for (int i = 0; i < t->S; i++) {
+        t->part[i].dp = t->part[i].gpus;
+        t->part[i].ti = 0;
+    }
 }
 
 enum verdict { HOPELESS, INVALID, VALID };
@@ -310,9 +320,14 @@ static void deal_slices(const struct trial *t, short *owner) {
     memset(owner, -1, sizeof *owner * (size_t)n);
     for (int i = 0; i < S; i++) left[i] = t->part[i].capacity;
     for (int i = 0; i < S - 1; i++, x++) /* the slice that exceeds a stage is set aside */
-        for (; x < n - SLICES - 1 && left[i] > slice[x]; x++) owner[x] = (short)i, left[i] -= slice[x];
-    for (; y >= 0 && owner[y] < 0 && (y >= n - SLICES || left[S - 1] > slice[y]); y--)
-        owner[y] = (short)(S - 1), left[S - 1] -= slice[y];
+        for (; x < n - SLICES - 1 && left[i] > slice[x]; x++) {
+            owner[x] = (short)i;
+            left[i] -= slice[x];
+        }
+    for (; y >= 0 && owner[y] < 0 && (y >= n - SLICES || left[S - 1] > slice[y]); y--) {
+        owner[y] = (short)(S - 1);
+        left[S - 1] -= slice[y];
+    }
     for (x = 0, y = 0; x < n; x++) {
         if (owner[x] >= 0) continue;
         if (y < x) y = x;
@@ -332,19 +347,28 @@ static void keep_layers(struct trial *t, const short *owner) {
         int best = 0, keeper = -1;
         for (int k = 0, run = 0; k < SLICES; k++) {
             run = k && owner[k] == owner[k - 1] ? run + 1 : 1;
-            if (run > best) best = run, keeper = owner[k];
+            if (run > best) {
+                best = run;
+                keeper = owner[k];
+            }
         }
         /* [Q3] a layer without a majority is lost, and those after it move up */
         if (best > SLICES / 2 || t->w->q->corrected) count[keeper]++;
     }
-    for (int i = 0, l = 0; i < t->S; i++) t->part[i].first = l, t->part[i].end = l += count[i];
+    for (int i = 0, l = 0; i < t->S; i++) {
+        t->part[i].first = l;
+        t->part[i].end = l += count[i];
+    }
 }
 
 static int idlest(const struct trial *t, double *slack) {
     int best = 0;
     for (int i = 0; i < t->S; i++) {
         double s = t->part[i].capacity - work(t->w, &t->part[i]);
-        if (!i || s > *slack) *slack = s, best = i;
+        if (!i || s > *slack) {
+            *slack = s;
+            best = i;
+        }
     }
     return best;
 }
@@ -600,7 +624,10 @@ static int bundle(struct metis_unit *u, int n) {
         if ((least + (least < n)) / 2 > pairs) pairs = (least + (least < n)) / 2;
         for (int i = 0; i < n; i++) {
             u[m] = u[i];
-            if (i % 2 == 0 && i / 2 < pairs && i + 1 < least) u[m].count *= 2, i++;
+            if (i % 2 == 0 && i / 2 < pairs && i + 1 < least) {
+                u[m].count *= 2;
+                i++;
+            }
             m++;
         }
         if (m == n) break;
@@ -623,7 +650,11 @@ static bool try_orders(struct finder *f, int S) {
     unsigned char size[LAYERS_MAX];
     for (int i = 0; i < S; i++) u[i] = (struct metis_unit){f->size[i], 1};
     int n = bundle(u, S), prefix = n - 1; /* length of the descending prefix, initially without the last */
-    for (int i = 0; i < n / 2; i++) x = u[i], u[i] = u[n - 1 - i], u[n - 1 - i] = x;
+    for (int i = 0; i < n / 2; i++) {
+        x = u[i];
+        u[i] = u[n - 1 - i];
+        u[n - 1 - i] = x;
+    }
     for (;;) {
         for (int i = 0, k = 0; i < n; i++)
             for (int c = 0; c < u[i].count; c++) size[k++] = u[i].size;
@@ -657,7 +688,11 @@ static bool next_order(unsigned char *x, int n) {
     unsigned char y = x[i - 1];
     x[i - 1] = x[j];
     x[j] = y;
-    for (j = n - 1; i < j; i++, j--) y = x[i], x[i] = x[j], x[j] = y;
+    for (j = n - 1; i < j; i++, j--) {
+        y = x[i];
+        x[i] = x[j];
+        x[j] = y;
+    }
     return true;
 }
 
@@ -771,7 +806,10 @@ static int metis_propose(const struct question *q, struct answer *out, struct ar
     int n_kind = f->world.n_kind, B = q->w->global_batch_size;
     for (int i = 1; i <= B / i; i++) f->n_divisor += B % i ? 0 : i == B / i ? 1 : 2;
     for (int i = 1, k = 0; i <= B / i; i++)
-        if (B % i == 0) f->divisor[k] = B / i, f->divisor[f->n_divisor - 1 - k++] = i;
+        if (B % i == 0) {
+            f->divisor[k] = B / i;
+            f->divisor[f->n_divisor - 1 - k++] = i;
+        }
     for (int i = 0; i < n_kind; i++) f->order[i] = (unsigned char)i;
     for (bool first = true; n_kind && !try_sequence(f, first) && next_order(f->order, n_kind);
          first = false) {

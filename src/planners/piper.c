@@ -167,7 +167,10 @@ static int piper_propose(const struct question *q, struct answer *out, struct ar
         /* [Q4] stages differ in degree, but whatever runs the plan takes the first stage's for all;
          * corrected: a list of the best plan for each degree, all stages alike */
         for (x.degree = degree, x.n_degree = 1; x.degree < degree + n; x.degree++)
-            if (solve(&x, q, &list[out->n], a)) list[out->n].id = out->n, out->n++;
+            if (solve(&x, q, &list[out->n], a)) {
+                list[out->n].id = out->n;
+                out->n++;
+            }
     } else {
         x.degree = degree;
         x.n_degree = n;

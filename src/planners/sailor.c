@@ -200,7 +200,10 @@ static void list_tours(struct sailor_search *x, struct arena *a) {
             for (int o = 0; o < R; o++) {
                 if (!(others >> o & 1)) continue;
                 double v = fmin(region_peak_Bps(x, r, o), peak[others * R + o]);
-                if (v > *p) *p = v, then[set * R + r] = o;
+                if (v > *p) {
+                    *p = v;
+                    then[set * R + r] = o;
+                }
             }
             if (first < 0 || *p > peak[set * R + first]) first = r;
         }
@@ -209,8 +212,10 @@ static void list_tours(struct sailor_search *x, struct arena *a) {
             t.region[t.n++] = r;
             o = then[left * R + r];
             left &= ~(1 << r);
-            for (int i = x->begin[r][0]; i < x->begin[r][x->K]; i++)
-                t.gpus += x->slot[i].count, t.gpus_of[x->slot[i].kind] += x->slot[i].count;
+            for (int i = x->begin[r][0]; i < x->begin[r][x->K]; i++) {
+                t.gpus += x->slot[i].count;
+                t.gpus_of[x->slot[i].kind] += x->slot[i].count;
+            }
         }
         int i = x->n_tour++;
         for (; i > 0 && x->tour[i - 1].peak_Bps < t.peak_Bps; i--) x->tour[i] = x->tour[i - 1];
@@ -235,15 +240,20 @@ static bool choose_degree(const struct sailor_search *x, int k, int i, struct us
         const struct layer_times *t = profile_times(x->w->profile[x->gpu[k]], x->m, tp);
         if (!t || !mo->params[ti] || !mo->act_mem[ti] || tp > g->gpus_per_node) continue;
         double comp = 0, params = 0, act = 0;
-        for (int l = y->first; l < y->end; l++)
-            comp += t->fwd_s[l] + t->bwd_s[l], params += mo->params[ti][l], act += mo->act_mem[ti][l];
+        for (int l = y->first; l < y->end; l++) {
+            comp += t->fwd_s[l] + t->bwd_s[l];
+            params += mo->params[ti][l];
+            act += mo->act_mem[ti][l];
+        }
         double bytes = x->w->state_bytes_per_param * params +
                        (double)(x->P - i) * x->m * x->w->element_bytes * act + (tp == 1 ? 2e9 : 3e9);
         if (!least && bytes <= g->memory_bytes) least = tp;
-        if (gains && before / comp >= 1.5)
-            fastest = tp, before = comp;
-        else
+        if (gains && before / comp >= 1.5) {
+            fastest = tp;
+            before = comp;
+        } else {
             gains = false;
+        }
         at[tp] = (struct use){tp, comp, (y->end - y->first) * t->update_s[y->first]};
     }
     if (!least) return false;
@@ -414,7 +424,10 @@ static struct rest *recall(struct sailor_search *x, int i, const struct tour *t,
                            long cents, bool *fresh) {
     int n = x->begin[t->region[at]][x->K] - x->begin[t->region[at]][0];
     uint64_t h = (uint64_t)i * 31 + (uint64_t)at + (uint64_t)(t - x->tour) * 977 + (uint64_t)cents * 65537;
-    for (int s = 0; s < n; s++) h = (h ^ left[s]) * UINT64_C(0x9e3779b97f4a7c15), h ^= h >> 29;
+    for (int s = 0; s < n; s++) {
+        h = (h ^ left[s]) * UINT64_C(0x9e3779b97f4a7c15);
+        h ^= h >> 29;
+    }
     struct bucket *b = &x->bucket[h % BUCKETS];
     if (b->epoch != x->epoch) *b = (struct bucket){x->epoch, NULL};
     for (struct rest *y = b->head; y; y = y->chain)
@@ -612,7 +625,10 @@ static int replica_counts(const struct sailor_search *x, int *d) {
     d[n++] = 1;
     for (int D = 2, M = (B + x->m - 1) / x->m; D < x->gpus && M > 1; D++) {
         int fewer = (B + x->m * D - 1) / (x->m * D);
-        if (fewer != M) d[n++] = D, M = fewer;
+        if (fewer != M) {
+            d[n++] = D;
+            M = fewer;
+        }
     }
     return n;
 }
@@ -654,7 +670,7 @@ static int sailor_propose(const struct question *q, struct answer *out, struct a
                 double best = INFINITY;
                 for (int i = 0; i < n && !x.stopped;
                      i++) { /* up for cost, down for time, until there is no gain */
-                    x.D = d[cheap ? i : n - 1 - i],
+                    x.D = d[cheap ? i : n - 1 - i];
                     x.M = (q->w->global_batch_size + x.m * x.D - 1) / (x.m * x.D);
                     arena_release(&x.memo, empty);
                     const struct rest *r = solve_tours(&x);

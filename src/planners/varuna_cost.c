@@ -159,7 +159,10 @@ double varuna_iteration_s(const struct varuna_grid *g, struct arena *a) {
     struct varuna_stage_us *us = ARENA_ARRAY(a, struct varuna_stage_us, g->P);
     for (int i = 0; i < g->P; i++) {
         double fwd = 0, bwd = 0;
-        for (int l = g->first[i]; l < g->first[i + 1]; l++) fwd += lt->fwd_s[l], bwd += lt->bwd_s[l];
+        for (int l = g->first[i]; l < g->first[i + 1]; l++) {
+            fwd += lt->fwd_s[l];
+            bwd += lt->bwd_s[l];
+        }
         us[i].fwd = (float)(fwd * 1e6);
         us[i].bwd = (float)(bwd * 1e6);
         if (i == g->P - 1) break;

@@ -97,8 +97,11 @@ static int64_t jitter(struct sim *s, int64_t base, double sd, bool network) {
     for (bool have = false;; have = !have) {
         double z = saved, x, y, r2;
         if (!have) {
-            do x = 2 * uniform(s) - 1, y = 2 * uniform(s) - 1, r2 = x * x + y * y;
-            while (r2 > 1 || r2 == 0);
+            do {
+                x = 2 * uniform(s) - 1;
+                y = 2 * uniform(s) - 1;
+                r2 = x * x + y * y;
+            } while (r2 > 1 || r2 == 0);
             double scale = sqrt(-2 * log(r2) / r2);
             saved = x * scale;
             z = y * scale;
@@ -204,8 +207,10 @@ int64_t varuna_simulate_us(int P, int M, const struct varuna_stage_us *us, bool 
     make_order(P, M, corrected, order, n_order, a);
     for (int i = 0; i < P; i++) {
         s.stage[i] = (struct stage_state){.order = &order[i * 2 * M], .n_order = n_order[i]};
-        for (int k = 0; k < 2; k++, room += 2 * M)
-            s.stage[i].ready[k].mb = room, s.stage[i].out[k].mb = room + M;
+        for (int k = 0; k < 2; k++, room += 2 * M) {
+            s.stage[i].ready[k].mb = room;
+            s.stage[i].out[k].mb = room + M;
+        }
     }
     for (int mb = 0; mb < M; mb++) insert(&s.stage[0].ready[0], mb, false);
     random_start(&s);
