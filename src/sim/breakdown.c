@@ -37,7 +37,8 @@ static void find_fullest(const struct plan *p, const struct estimate *est, const
             const struct stage *st = &p->pipeline[i].stage[k];
             double bytes = e->tight_bytes, room = e->tight_room_bytes;
             if (!(room > 0)) { /* from an older file: take the fullest GPU and the smallest memory */
-                bytes = e->memory_bytes, room = INFINITY;
+                bytes = e->memory_bytes;
+                room = INFINITY;
                 for (int g = 0; g < st->n_group; g++)
                     room = fmin(room, s->gpu[st->group[g].gpu].memory_bytes);
             }

@@ -259,7 +259,10 @@ static int vm_compute(const struct context *c, const struct stage *st, const str
         const struct link *l = site_link(s, r->zone, g, n, r->zone, g, n);
         if (!l) return no_link(c, r, r);
         double bw = bandwidth_GBps(l, bytes, c->est);
-        if (!slowest || bw < worst) worst = bw, slowest = l;
+        if (!slowest || bw < worst) {
+            worst = bw;
+            slowest = l;
+        }
     }
     double allreduce = 2.0 * (r->tp - 1) * link_time_s(slowest, bytes / r->tp, c->est), n = 0;
     for (int l = st->first; l < st->end; l++) n += l == 0 ? 1 : l <= mo->n_block - 2 ? 2 : 0;
@@ -327,14 +330,20 @@ static void memory(const struct context *c, const struct stage *st, int D, int i
         if (g == 0 || r->tp != st->group[g - 1].tp) {
             const double *layer_params = w->model->params[ti], *layer_act = w->model->act_mem[ti];
             params = act = 0;
-            for (int l = st->first; l < st->end; l++) params += layer_params[l], act += layer_act[l];
+            for (int l = st->first; l < st->end; l++) {
+                params += layer_params[l];
+                act += layer_act[l];
+            }
         }
         double bytes = model_bytes(w, ti, D, params, act, in_flight, c->m);
         double checked = held_bytes(w, c->est, type, ti, bytes);
         double room = w->site->gpu[type].memory_bytes;
         if (checked > room) *fits = false;
         most = larger(most, checked);
-        if (g == 0 || checked * tight_room > tight * room) tight = checked, tight_room = room;
+        if (g == 0 || checked * tight_room > tight * room) {
+            tight = checked;
+            tight_room = room;
+        }
         top = larger(top, predicted_peak_bytes(w, c->est, type, ti, bytes));
     }
     out->memory_bytes = most;
@@ -406,7 +415,11 @@ static int estimate_pipeline(const struct context *c, const struct pipeline *pl,
         *gb_usd += ring_usd;
         bool fits = true;
         memory(c, st, D, i, &s, &out->peak_memory_bytes, &fits);
-        if (!fits && out->fits) out->fits = false, out->unfit_pipeline = index, out->unfit_stage = i;
+        if (!fits && out->fits) {
+            out->fits = false;
+            out->unfit_pipeline = index;
+            out->unfit_stage = i;
+        }
         slowest = larger(slowest, s.compute_s + s.comm_s);
         comp_sum += s.compute_s;
         comm_sum += s.comm_s;

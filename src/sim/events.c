@@ -192,8 +192,10 @@ static double memory_bytes(const struct events *v, const struct stage *st, int i
         if (bytes > room) *fits = false;
         if (bytes > out->memory_bytes) *fullest = m;
         out->memory_bytes = fmax(out->memory_bytes, bytes);
-        if (g == 0 || bytes * out->tight_room_bytes > out->tight_bytes * room)
-            out->tight_bytes = bytes, out->tight_room_bytes = room;
+        if (g == 0 || bytes * out->tight_room_bytes > out->tight_bytes * room) {
+            out->tight_bytes = bytes;
+            out->tight_room_bytes = room;
+        }
     }
     return out->memory_bytes;
 }

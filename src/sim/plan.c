@@ -58,7 +58,10 @@ double rent_usd_per_hour(const struct site *s, const int *used) {
         for (int i = 0; i < n_cell; i++) {
             double usd = s->usd_per_gpu_hour[cell[i]];
             if (usd <= done || usd > price) continue;
-            if (usd < price) price = usd, n = cells = 0;
+            if (usd < price) {
+                price = usd;
+                n = cells = 0;
+            }
             n += used[cell[i]];
             cells++;
         }
@@ -243,7 +246,8 @@ int plan_compare(const struct plan *a, const struct plan *b) {
 struct plan *plan_copy(const struct plan *p, struct arena *a) {
     struct plan *q = ARENA_NEW(a, struct plan);
     *q = *p;
-    q->name = arena_strdup(a, p->name), q->model = arena_strdup(a, p->model),
+    q->name = arena_strdup(a, p->name);
+    q->model = arena_strdup(a, p->model);
     q->site = arena_strdup(a, p->site);
     q->pipeline = ARENA_ARRAY(a, struct pipeline, p->n_pipeline);
     for (int i = 0; i < p->n_pipeline; i++) {
