@@ -1,8 +1,9 @@
 /* Full evaluations of complete plans per second on one core: estimate_plan() on random plans of OPT-350M on
- * the gcp site, P 1..8, D 1..64, 1..3 replica groups per stage, two GPU types, five zones, microbatch 1. It
- * counts the processor time of this process, so that its neighbours on the machine matter little. bench_eval
- * [RUNS [SECONDS]]      5 runs of at least 0.5 s each; run it from where inputs/ is found One line per
- * estimator: median, minimum and maximum of the runs. */
+ * the gcp site, P 1..8, D 1..64, 1..3 replica groups per stage, two GPU types, five zones, microbatch 1.
+ * Counts the processor time of this process, so that other load on the machine matters little. Prints a line
+ * per estimator: median, minimum and maximum of the runs.
+ *
+ *   bench_eval [RUNS [SECONDS]]      5 runs of at least 0.5 s each, where inputs/ can be found */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -116,7 +117,7 @@ int main(int argc, char **argv) {
         if (!strcmp(b.w.site->gpu[g].name, "V100-16")) gpu[1] = g;
     }
     if (gpu[0] < 0 || gpu[1] < 0) return 1;
-    for (int n = 0; n < N;) { /* plans that need a missing link are over sooner: they are left out */
+    for (int n = 0; n < N;) { /* skip plans that need a missing link: they end sooner */
         struct arena_mark mark = arena_mark(&a);
         struct plan *p = draw_plan(&b.w, gpu, &a);
         struct estimate r = {0};

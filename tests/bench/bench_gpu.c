@@ -36,7 +36,7 @@ static const struct job {
              {"gpt2-774m", "bf16", 16, 64, 8},   {"gpt2-1.5b", "bf16", 16, 64, 8},
              {"opt-350m", "bf16", 16, 64, 8},    {"opt-350m", "fp32", 8, 32, 6}};
 
-/* Without MPI there is nobody to tell. */
+/* Without MPI there are no other ranks to tell. */
 void die(const char *format, ...) {
     va_list list;
     va_start(list, format);
@@ -46,7 +46,7 @@ void die(const char *format, ...) {
     exit(EXIT_INTERNAL);
 }
 
-/* Of the device, from inputs/devices.json; NAN without. */
+/* The device's peak from inputs/devices.json; NAN without the file. */
 static double peak_of(const struct backend *b) {
     static char text[1 << 16];
     double peak = NAN;
@@ -128,7 +128,7 @@ static int train(const struct job *job, const struct shape *s, const struct arch
 
 enum { TIMED = 3 }; /* forward, backward, update */
 
-/* One layer by itself, medians in seconds; false: it does not fit. */
+/* Times of one layer by itself, medians in seconds; false: it does not fit. */
 static bool layer_times(const struct arch *arch, int layer, int micro_batch, struct backend *b,
                         double s[TIMED]) {
     struct comm comm = {.name = "none", .size = 1};

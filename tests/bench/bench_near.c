@@ -1,4 +1,4 @@
-/* When was a plan within 1 % of the answer there? bench_near JOB.json ESTIMATOR: seconds of the search of row
+/* When was a plan within 1 % of the answer found? bench_near JOB.json ESTIMATOR: seconds of the search of row
  * 0 on two threads. */
 #include "formats/inputs.h"
 #include "search/search.h"

@@ -1,10 +1,9 @@
-/* For LD_PRELOAD: the n-th call of one kind fails, once, as it would on a machine that has run out of
- * something.
+/* For LD_PRELOAD: the n-th call of one kind fails, once, as if the machine had run out of something.
  *
  * FAIL=KIND:N says which; KIND is open, write, fsync, rename, close, truncate, mmap or malloc, and N counts
  * from 1 in each process.
  *
- * FAIL_MARK=FILE is made when the call has failed: a run that made fewer calls tells nothing.
+ * FAIL_MARK=FILE is created when the call has failed: a run with fewer calls proves nothing.
  *
  * Only calls of the program itself count, of cJSON, and, but for malloc, of HDF5, which writes its files: how
  * HDF5, MPI and the C library fare without memory is not ours to test (HDF5 reports an error of its first
@@ -43,7 +42,7 @@ static int add_object(struct dl_phdr_info *info, size_t size, void *first) {
     const char *name = strrchr(info->dlpi_name, '/');
     bool program = *(bool *)first;
     (void)size;
-    *(bool *)first = false; /* the program comes first */
+    *(bool *)first = false; /* the program itself comes first */
     if (!program && (!name || (strncmp(name, "/libhdf5", 8) && strncmp(name, "/libcjson", 9)))) return 0;
     for (int i = 0; i < info->dlpi_phnum && n_ours < 16; i++) {
         const ElfW(Phdr) *p = &info->dlpi_phdr[i];
@@ -75,7 +74,7 @@ static bool is_ours(const void *caller, enum kind kind) {
     return false;
 }
 
-/* Is this the call that is to fail? Then errno says why. */
+/* Is this the call to fail? Then sets errno. */
 static bool fails(enum kind kind, const void *caller) {
     if ((int)kind != chosen || !is_ours(caller, kind)) return false;
     if (atomic_fetch_add(&calls, 1) + 1 != which_call) return false;
@@ -136,7 +135,7 @@ int rename(const char *from, const char *to) {
     REAL(rename);
     return FAILS(RENAME) ? -1 : real(from, to);
 }
-int close(int fd) { /* it is closed all the same, as the kernel does */
+int close(int fd) { /* it is closed all the same, as in the kernel */
     REAL(close);
     int rc = real(fd);
     return FAILS(CLOSE) ? -1 : rc;

@@ -1,4 +1,4 @@
-/* What every harness needs. Harnesses run in the project's root: names are looked up in tests/fuzz/inputs. */
+/* Common to all harnesses. They run in the project's root and look up names in tests/fuzz/inputs. */
 #ifndef SAILOR_TESTS_FUZZ_H
 #define SAILOR_TESTS_FUZZ_H
 #include "base/arena.h"
@@ -18,7 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
         if (!(cond)) abort();                                                                                \
     } while (0)
 
-/** The bytes as text with a NUL behind them. */
+/** The bytes as text, followed by a NUL. */
 static inline char *fuzz_text(const uint8_t *data, size_t size, struct arena *a) {
     char *s = arena_alloc(a, size + 1);
     if (size) memcpy(s, data, size);

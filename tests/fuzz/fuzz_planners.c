@@ -1,6 +1,6 @@
 /* The files that published planners read beyond the profile, and the file of their published answers. The
- * first byte says which; the rest is the file. What loads must then serve the planner: it answers a small
- * pool, or refuses it in one line. */
+ * first byte says which; the rest is the file. With what loads, the planner must answer for a small pool, or
+ * refuse it in one line. */
 #include <sys/stat.h>
 #include <unistd.h>
 #include <stdio.h>

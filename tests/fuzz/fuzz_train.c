@@ -1,6 +1,6 @@
-/* What only the trainer reads. The first byte says which the rest is: t(okens to train on), d(evices and what
- * their vendors promise), w(eights): safetensors, x: the index of weights in pieces, i(ndexed
- * tokens): the size of the index, the index, ids, or r(un): a stored plan with its model and site. */
+/* Files that only the trainer reads. The first byte says what the rest is: t(okens to train on), d(evices and
+ * their data sheets), w(eights): safetensors, x: the index of weights in pieces, i(ndexed tokens): the size
+ * of the index, the index, ids, or r(un): a stored plan with its model and site. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -76,7 +76,7 @@ static void devices(const char *text) {
     }
 }
 
-/* Exactly as many bytes as there are: the sanitizer sees who reads on. */
+/* A copy of exact size: the sanitizer sees reads past its end. */
 static void weights(const uint8_t *bytes, size_t size, struct arena *a) {
     struct st_file f;
     struct err e = {0};

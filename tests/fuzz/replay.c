@@ -33,7 +33,7 @@ static int replay(const char *path) {
         fprintf(stderr, "%s: out of memory\n", path);
         return 1;
     }
-    /* an exact copy, so that reading one byte too far is seen */
+    /* an exact copy, so that reading one byte too far is noticed */
     uint8_t *exact = malloc(size ? size : 1);
     if (exact) memcpy(exact, data, size);
     free(data);

@@ -1,7 +1,6 @@
-/* What the planner needs of MPI: agreeing on an error, reading once for all, one number for all. Under mpirun
- * -n 2 (any number works). Nothing is asserted between two collective calls on one rank alone: a rank that
- * jumps out of its test leaves the others hanging. What a rank saw is made the same everywhere first, by
- * everywhere(). */
+/* What the planner needs from MPI: agreeing on an error, reading once for all, one number for all. Under
+ * mpirun -n 2 (any number works). Between collective calls, no rank asserts anything alone: a rank that jumps
+ * out of its test leaves the others hanging. everywhere() first makes the verdict the same on all ranks. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -123,7 +122,7 @@ static void reads_once_for_all(void **state) {
         char *bytes = mpx_read(&m, reader, "there", &n, &arena, &e);
         bool ok = bytes && n == size[i] && source.calls == (m.rank == 0);
         for (size_t k = 0; ok && k < n; k++) ok = bytes[k] == byte_at(k);
-        ok = ok && bytes[n] == 0; /* texts are read like this, too */
+        ok = ok && bytes[n] == 0; /* texts are read this way too */
         assert_true(everywhere(ok && !strcmp(e.text, "untouched")));
     }
 }

@@ -1,5 +1,5 @@
 /* The search over all ranks gives what each rank finds alone: the same plans, bounds, frontier and work
- * units, bit for bit; also when it was stopped by one rank and resumed. Under mpirun -n 2, in the project's
+ * units, bit for bit; even if one rank stopped it and it was resumed. Under mpirun -n 2, in the project's
  * root. As in t_mpx.c, nothing is asserted between collective calls: a rank's verdict is made the same
  * everywhere first. */
 #include <setjmp.h>
@@ -18,7 +18,7 @@
 static struct mpx m;
 static struct arena arena;
 
-/* NULL if no rank has a complaint, else one of the complaints, the same on every rank. */
+/* NULL if no rank has a complaint, else one of them, the same on every rank. */
 static const char *everywhere(const char *complaint) {
     static char text[200];
     int who = complaint ? m.rank : m.size, first = who;
@@ -51,7 +51,7 @@ static bool same_plans(const struct found_plan *a, const struct found_plan *b, i
     return true;
 }
 
-/* What differs, or NULL. `work`: also what was done to get there. */
+/* What differs, or NULL. `work`: compare the work done too. */
 static const char *difference(const struct row_result *a, const struct row_result *b, bool work) {
     if (a->status != b->status) return "status differs";
     if ((a->reason != NULL) != (b->reason != NULL) || (a->reason && strcmp(a->reason, b->reason)))
@@ -87,7 +87,7 @@ static const char *const pools[] = {
 };
 enum { N_POOL = sizeof pools / sizeof *pools };
 
-/* A job of all pools. The same bytes on every rank: that it loads, or not, is the same everywhere. */
+/* A job of all pools. All ranks load the same bytes, so it loads on all or on none. */
 static struct job *load(const char *objective, const char *limits) {
     struct err e = {0};
     struct job *job = ARENA_NEW(&arena, struct job);
@@ -110,7 +110,7 @@ static struct search_problem problem(const struct job *job, int row, double gap)
     return p;
 }
 
-/* Every pool, alone on each rank and then together. */
+/* Searches every pool alone on each rank and then together. */
 static void together_as_alone(const char *objective, const char *limits, int threads) {
     const struct job *job = load(objective, limits);
     static const struct search_hooks none = {0};

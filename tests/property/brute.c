@@ -5,7 +5,7 @@
 
 enum { STAGES_MAX = 16, CELLS_MAX = 32, ORDERS_MAX = 24, ZONES = 4, TYPES = 4 };
 
-/* How the D replicas of one stage may lie: one degree per GPU type, a count per (zone, type). */
+/* A placement of a stage's D replicas: one degree per GPU type, a count per (zone, type). */
 struct option {
     int tp[TYPES];        /* 0 = type not used */
     int count[CELLS_MAX]; /* [zone * n_gpu + gpu], sums to D */
@@ -17,7 +17,7 @@ struct walk {
     /* the current choices, outermost first */
     int m, D, P, cut[STAGES_MAX + 1];
     int n_option;
-    struct option *option; /* for (m, D) */
+    struct option *option; /* options for (m, D) */
     int order;             /* index into orders */
     int n_order, orders[ORDERS_MAX][ZONES];
     const struct option *chosen[STAGES_MAX];
@@ -103,7 +103,7 @@ static bool before(const struct walk *w, int order, int x, int y) {
     return false;
 }
 
-/* Would an earlier order give the very same lists? Only the order of zones that share a stage matters. */
+/* Would an earlier order give exactly the same lists? Only the order of zones that share a stage matters. */
 static bool order_seen(const struct walk *w) {
     bool together[ZONES][ZONES] = {{false}};
     for (int i = 0; i < w->P; i++)
@@ -301,7 +301,7 @@ bool brute_links_usable(const struct workload *w, const struct plan *p, enum est
     return all;
 }
 
-/* ---- what is asked of the walk ------------------------------------------------------ */
+/* ---- questions answered by the walk ------------------------------------------------------ */
 
 struct counting {
     long n, stop;

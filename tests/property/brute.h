@@ -2,9 +2,9 @@
 #define SAILOR_TESTS_BRUTE_H
 #include "search/search.h"
 /* The judge of the exact search: walks every plan of the declared plan space (docs/search.md) one by one and
- * asks estimate_plan() for its numbers. Nothing is bounded or pruned but plans that need more GPUs than the
- * pool has. Limits and the objective are applied afterwards to the list of all plans, so one walk answers
- * many questions. */
+ * asks estimate_plan() for its numbers. Nothing is bounded, and only plans that need more GPUs than the pool
+ * has are pruned. Limits and the objective are applied afterwards to the list of all plans, so one walk
+ * answers many questions. */
 
 struct brute_point {
     long id; /* number of the plan in the walk */
@@ -13,12 +13,12 @@ struct brute_point {
 
 struct brute {
     long n_plan; /* plans walked: they fit the pool */
-    long n;      /* of these in the declared space: memory fits, links there and usable */
+    long n;      /* of these, in the declared space: memory fits, links exist and are usable */
     struct brute_point *point;
-    long no_memory, no_link; /* why the others are not */
+    long no_memory, no_link; /* why the others are not in it */
 };
 
-/** Plans of the space by count of the walk alone (no estimate), at most `stop` + 1. */
+/** The number of plans in the space, from the walk alone (no estimates), at most `stop` + 1. */
 long brute_count(const struct search_problem *p, long stop);
 
 /** Walk and estimate all plans; objective and limits of p are ignored. -1 with *e set if a plan fails
@@ -37,7 +37,7 @@ long brute_frontier(const struct brute *b, double max_usd, double min_per_s, str
 /** Walk again and return plan number `id`. */
 struct plan *brute_plan(const struct search_problem *p, long id, struct arena *a);
 
-/** Are all links that the plan uses there and bw > 0 at the size of each message? (One pipeline.) */
+/** Do all links that the plan uses exist, with bw > 0 at the size of each message? (One pipeline.) */
 bool brute_links_usable(const struct workload *w, const struct plan *p, enum estimator est);
 
 #endif

@@ -22,7 +22,7 @@ static void draw_model(struct instance *in, const struct shape *shape, struct rn
     struct model *m = &in->model;
     m->name = "random";
     m->n_layer = rng_int(r, shape->layers_min, shape->layers_max);
-    int norm = m->n_layer > 3 && m->n_layer % 2; /* a layer of its own */
+    int norm = m->n_layer > 3 && m->n_layer % 2; /* the norm is a layer of its own */
     m->n_block = m->n_layer > 2 ? m->n_layer - 2 - norm : 0;
     m->hidden_size = 256 << rng_int(r, 0, 3);
     m->sequence_length = 256 << rng_int(r, 0, 3);
@@ -30,7 +30,7 @@ static void draw_model(struct instance *in, const struct shape *shape, struct rn
     m->vocabulary = 50000;
     int n = m->n_layer;
     double *out = ARENA_ARRAY(a, double, n), *p1 = ARENA_ARRAY(a, double, n), *a1 = ARENA_ARRAY(a, double, n);
-    bool uniform = rng_chance(r, 0.4); /* equal blocks between embedding and head, else every layer its own */
+    bool uniform = rng_chance(r, 0.4); /* equal blocks between embedding and head, else all layers differ */
     double block_p = rng_log(r, 1e6, 1e8), block_a = rng_log(r, 1e6, 5e7), block_o = rng_log(r, 2e5, 4e6);
     for (int l = 0; l < n; l++) {
         bool edge = l == 0 || l == n - 1;
@@ -199,7 +199,7 @@ static void draw_prices(struct instance *in, bool symmetric, bool plain, struct 
                                  : symmetric          ? across
                                  : rng_chance(r, 0.1) ? 0
                                                       : across * rng_log(r, 0.3, 3);
-    if (rng_chance(r, 0.05)) /* traffic inside a zone is charged, too */
+    if (rng_chance(r, 0.05)) /* traffic inside a zone is charged too */
         for (int z = 0; z < nz; z++) egress[z * nz + z] = across * 0.1;
     s->usd_per_gpu_hour = usd;
     s->egress_usd_per_GB = egress;
@@ -293,7 +293,7 @@ struct instance *instance_random(uint64_t seed, const struct shape *shape, struc
         gpu[g].memory_bytes = gpu[g].planner_memory_bytes =
             floor((tight ? 2.5e9 : 3e9) + whole * (tight ? rng_log(r, 0.2, 1.5) : rng_log(r, 2, 50)));
 
-    if (rng_chance(r, 0.2)) { /* profiles that say what their trainer holds */
+    if (rng_chance(r, 0.2)) { /* profiles with their trainer's memory */
         w->process_bytes = rng_log(r, 1e9, 2.5e9);
         w->message = in->model.act_out[0] * rng_log(r, 0.5, 50);
         for (int ti = 0; ti < TP_N; ti++) w->again[ti] = in->model.act_out[0] * rng_log(r, 1, 100);
@@ -310,7 +310,7 @@ struct instance *instance_random(uint64_t seed, const struct shape *shape, struc
     if (pinned) draw_pin(in, mb, n_mb, r);
     in->exact_batch = rng_chance(r, 0.15) || in->pin.runnable_by;
     in->estimator = rng_chance(r, 0.5) ? ESTIMATOR_SAILOR : ESTIMATOR_NATIVE;
-    for (int g = 0; g < s->n_gpu; g++) /* a site that says what there is beside the model */
+    for (int g = 0; g < s->n_gpu; g++) /* a site with memory taken beside the model */
         if (rng_chance(r, 0.3)) gpu[g].context_bytes = rng_log(r, 2e8, 6e9);
     in->traits =
         arena_printf(a, "%s, links %s, memory %s%s%s%s", estimator_name[in->estimator],
@@ -337,7 +337,7 @@ static const struct profile *slower_profile(const struct profile *p, int n_layer
     return q;
 }
 
-/* Less memory, a longer way back. */
+/* Less memory, a longer backward pass. */
 static struct workload recomputing(const struct workload *w, enum recompute mode, struct rng *r,
                                    struct arena *a) {
     struct workload x = *w;

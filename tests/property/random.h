@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include "search/search.h"
 /* Random instances of the search problem, and random plans, built in memory. Everything follows from a seed
- * by a counter-based generator, so that a failure is reproduced by its seed alone. */
+ * through a counter-based generator, so the seed alone reproduces a failure. */
 
 struct rng {
     uint64_t seed, counter;
@@ -21,7 +21,7 @@ bool rng_chance(struct rng *r, double p);
 struct shape {
     int gpu_types, zones;
     int layers_min, layers_max;
-    int gpus_min, gpus_max; /* of the whole pool */
+    int gpus_min, gpus_max; /* in the whole pool */
     bool plain;             /* every profile complete, every link there and usable, all prices known */
 };
 
@@ -56,7 +56,7 @@ void instance_cut_links(struct instance *in, struct arena *a);
 struct search_problem instance_problem(const struct instance *in, enum objective objective);
 
 /** Any plan of the instance that passes plan_check(): several pipelines, any replica order, degrees mixed in
- * a stage, VM lists if `vms`; the pool is not looked at. NULL if the draw failed (no profiled degree). */
+ * a stage, VM lists if `vms`; it may exceed the pool. NULL if the draw failed (no profiled degree). */
 struct plan *plan_random(const struct instance *in, bool vms, struct rng *r, struct arena *a);
 
 /** Multi-line description, each line starting with "# ". */

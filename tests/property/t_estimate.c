@@ -1,7 +1,7 @@
 /* The published simulator a second time, written from its formulas alone (docs/estimator.md), against
  * estimate_plan() on random plans: several pipelines, unequal data-parallel degrees, degrees mixed in a
- * stage, groups with counts, VM lists. The native estimator is the same with the differences marked NATIVE.
- * Usage: t_estimate [PLANS [SEED]] */
+ * stage, groups with counts, VM lists. The native estimator is the same except for the differences marked
+ * NATIVE. Usage: t_estimate [PLANS [SEED]] */
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,7 +20,7 @@ struct judge {
     const struct plan *p;
     enum estimator est;
     int M, F, m;
-    bool missing; /* a link the site does not have was asked for */
+    bool missing; /* a link that the site lacks was asked for */
 };
 
 static int expand(const struct stage *s, struct one *out) {
@@ -93,7 +93,7 @@ static double layers_time(struct judge *J, const struct stage *s, const struct o
         double ar = 2.0 * (r->tp - 1) * seconds(J, worst, x / r->tp);
         for (int l = s->first; l < s->end; l++) {
             int times = l == 0 ? 1 : l <= mo->n_block - 2 ? 2 : 0;
-            sum += 2 * times * ar; /* forward, and again backward */
+            sum += 2 * times * ar; /* forward, and backward */
         }
         return sum;
     }
@@ -106,7 +106,7 @@ static double max2(double a, double b) { return a > b ? a : b; }
 
 struct answer {
     double time, pipeline, sync, compute_usd, egress_usd, peak, stage[3 * STAGES_MAX][4];
-    bool fits, above; /* its memory; peak above that of its card */
+    bool fits, above; /* fits in memory; peak above the card's */
     int unfit_pipeline, unfit_stage, n_stage;
 };
 
@@ -119,7 +119,7 @@ static void judge_plan(struct judge *J, struct answer *A) {
     J->m = p->micro_batch_size;
     J->F = J->w->element_bytes;
     J->M = (int)ceil(G / ((double)J->m * stage_replicas(&last->stage[0]) * p->n_pipeline));
-    if (J->est == ESTIMATOR_NATIVE) { /* NATIVE: every pipeline takes its share */
+    if (J->est == ESTIMATOR_NATIVE) { /* NATIVE: every pipeline has its share */
         int slots = 0;
         for (int k = 0; k < p->n_pipeline; k++) slots += stage_replicas(&p->pipeline[k].stage[0]);
         J->M = (int)ceil(G / ((double)J->m * slots));
@@ -178,12 +178,12 @@ static void judge_plan(struct judge *J, struct answer *A) {
                 for (int l = s->first; l < s->end; l++) par += mo->params[ti][l], keep += mo->act_mem[ti][l];
                 int flight = P - i;
                 if (J->est == ESTIMATOR_NATIVE && J->M < flight)
-                    flight = J->M; /* NATIVE: not more than there are */
+                    flight = J->M; /* NATIVE: no more than there are */
                 double shared = J->w->shared_bytes_per_param, K = J->w->state_bytes_per_param;
                 double bytes = (K - shared) * par + shared * par / D;
                 bytes += (double)flight * J->m * J->F * keep + (double)J->m * J->F * J->w->again[ti];
                 if (flight > 1) bytes += (double)flight * J->m * J->F * J->w->message;
-                double process = J->w->process_bytes;           /* as profiles say, or what was published */
+                double process = J->w->process_bytes;           /* as in the profiles, or as published */
                 if (J->est == ESTIMATOR_NATIVE && process == 0) /* NATIVE: as the site says of the type */
                     process = site->gpu[r->gpu].context_bytes;
                 double checked = bytes + (process > 0 ? process : r->tp == 1 ? 2.0e9 : 3.0e9);
@@ -226,7 +226,7 @@ static void judge_plan(struct judge *J, struct answer *A) {
             for (int j = 0; j < D; j++)
                 inter = max2(inter, ring(J, find_link(J, me[j].zone, me[j].gpu, 1, me[j].zone, me[j].gpu, 1),
                                          params_1(J, s) * J->F / (J->est == ESTIMATOR_NATIVE ? me[j].tp : 1),
-                                         p->n_pipeline)); /* NATIVE: each GPU holds its part only */
+                                         p->n_pipeline)); /* NATIVE: each GPU holds only its part */
         }
     else
         inter = 0;

@@ -23,7 +23,7 @@ static struct {
     long blocks;
 } total;
 
-/* A search that does not end is a fault, not a hang. */
+/* A search that does not end is reported as a fault instead of hanging. */
 static bool stop(void *ctx) { return now_s() > *(double *)ctx; }
 
 static bool near(double a, double b) { return a == b || fabs(a - b) <= EPS * fmax(fabs(a), fabs(b)); }
@@ -56,7 +56,7 @@ static bool frontier_ends(uint64_t seed) {
     return false;
 }
 
-/* Everything that must hold of a plan the search returns, whatever its value. NULL if it holds. */
+/* What is wrong with a plan that the search returned, whatever its value; NULL if nothing. */
 static const char *plan_fault(const struct search_problem *p, const struct found_plan *f, struct arena *a) {
     struct err e = {0};
     if (!f->plan) return "plan is NULL";
@@ -111,7 +111,7 @@ static const char *plan_fault(const struct search_problem *p, const struct found
     return NULL;
 }
 
-/* No block of units that holds the unit of a plan is bounded above it, or closed by a goal that the plan
+/* No block that contains a plan's unit may have a bound above the plan, or be closed by a goal that the plan
  * beats. */
 static const char *block_fault(const struct search_problem *p, const struct found_plan *f, uint64_t seed,
                                struct arena *a) {
@@ -146,7 +146,7 @@ static const char *block_fault(const struct search_problem *p, const struct foun
     return ok ? NULL : "a block is bounded above a plan of it";
 }
 
-/* NULL, or what is wrong with the frontier. *at is a point to show. */
+/* What is wrong with the frontier, or NULL. *at is a point to show. */
 static const char *frontier_fault(const struct brute_point *want, long n, const struct row_result *row,
                                   const struct brute_point **at) {
     for (int i = 0; i < row->n_frontier; i++) {
@@ -283,7 +283,7 @@ static bool ask(const struct instance *in, const struct search_problem *p, const
     return !fault;
 }
 
-/* Within a gap the value and the bound must enclose what brute force says. */
+/* Within a gap, the value and the bound must enclose brute force's answer. */
 static bool ask_bound(const struct search_problem *p, const struct brute *b, uint64_t seed) {
     struct arena a = {0};
     struct row_result row = {0};
@@ -306,7 +306,7 @@ static bool ask_bound(const struct search_problem *p, const struct brute *b, uin
     return ok;
 }
 
-/* A limit on cost (or, by `time`, on time): exactly a frontier point's, between two, or out of reach. */
+/* Draws a limit on cost (with `time`, on time): exactly a frontier point's, between two, or out of reach. */
 static double draw_limit(const struct brute_point *front, long n, bool time, struct rng *r) {
     long i = rng_int(r, 0, (int)n - 1), k = rng_int(r, 0, (int)n - 1);
     double x = time ? front[i].time_s : front[i].cost_usd, y = time ? front[k].time_s : front[k].cost_usd;
@@ -324,7 +324,7 @@ static double draw_limit(const struct brute_point *front, long n, bool time, str
     }
 }
 
-/* In every third instance the nodes of a type are of several sizes. */
+/* In every third instance, nodes of a type have several sizes. */
 static const struct nodes *draw_nodes(const struct instance *in, struct arena *a) {
     struct rng r = {.seed = in->seed ^ 0x0dd};
     int n = in->site.n_zone * in->site.n_gpu;
@@ -396,7 +396,7 @@ static bool one_instance(uint64_t seed, bool verbose) {
     return ok;
 }
 
-/* The judge judged: numbers of plans that can be told by hand. */
+/* Tests the judge: numbers of plans that can be counted by hand. */
 static long count_simple(int zones, int types, int layers, const int *pool, int per_node, int degrees) {
     struct arena a = {0};
     struct shape shape = {types, zones, layers, layers, 1, 1, true};

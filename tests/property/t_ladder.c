@@ -1,8 +1,8 @@
 /* The plans that the search begins with (ladder_climb), on random pools of up to 5 zones and 7 GPU types, 1
- * to 512 GPUs in each, for all objectives, with limits, pins and missing links: every one is a plan of the
- * space within the limits; no plan of a planner that is asked for a seed is better; and of twenty pools one
- * at most is clearly behind what a part of it gives by the same means. Usage: t_ladder [INSTANCES [SEED]];
- * SAILOR_LONG=1 in the environment: 200 instances. */
+ * to 512 GPUs in each, for all objectives, with limits, pins and missing links: every one is in the space and
+ * within the limits; no planner asked for a seed has a better plan; and at most one pool in twenty is clearly
+ * behind what a part of it gives by the same means. Usage: t_ladder [INSTANCES [SEED]]; SAILOR_LONG=1 in the
+ * environment: 200 instances. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,11 +11,11 @@
 #include "random.h"
 #include "search/ladder.h"
 
-enum { LESS = 4 };               /* than the search gives it: the tests are many */
-static const double NEAR = 1.25; /* heuristics are compared, at a fraction of their work: ... */
-enum { LAG_ONE_IN = 20 };        /* ... and now and then a part of a pool is more lucky than the whole */
-static const char *fault;        /* of the present instance */
-static bool lags;                /* so does a part of it beat it by more than NEAR */
+enum { LESS = 4 };               /* less work than in a search: there are many tests */
+static const double NEAR = 1.25; /* compares heuristics at a fraction of their work: ... */
+enum { LAG_ONE_IN = 20 };        /* ... and now and then a part of a pool is luckier than the whole */
+static const char *fault;        /* in the current instance */
+static bool lags;                /* a part of it beats it by more than NEAR */
 static double worst;
 static long climbs, planned;
 
@@ -53,7 +53,7 @@ static struct ladder climb(const struct search_problem *p, struct arena *a) {
     return out;
 }
 
-/* How much worse than f is the best that stands against it? 1: not at all. */
+/* By what factor is the best rival worse than f? 1: not at all. */
 static double behind(const struct search_problem *p, const struct ladder *x, const struct found_plan *f) {
     double least = INFINITY;
     for (int i = 0; i < x->n_plan; i++) {
@@ -110,7 +110,8 @@ static int ask_planners(const struct instance *in, const struct search_problem *
     return n;
 }
 
-/* Those that lie in the space, by what the ladder takes as a seed when it may do nothing else. */
+/* Checks the planners' plans that are in the space: those that the ladder takes as seeds when it may do
+ * nothing else. */
 static void against_planners(const struct instance *in, const struct search_problem *p,
                              const struct ladder *whole, struct arena *a) {
     const struct plan *plan[16];
@@ -136,7 +137,7 @@ static void check(const struct instance *in, struct search_problem *p, struct ar
     if (p->objective != OBJECTIVE_FRONTIER) against_planners(in, p, &whole, a);
 }
 
-/* A limit between what is best and what that costs. */
+/* Adds a limit between the best value and what that costs. */
 static void add_limits(struct search_problem *p, struct rng *r, struct arena *a) {
     struct ladder free_of = climb(p, a);
     if (!free_of.n_plan || p->objective == OBJECTIVE_FRONTIER) return;

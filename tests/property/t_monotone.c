@@ -1,6 +1,7 @@
 /* The search alone, on pools too large to enumerate: more GPUs, more zones, a larger budget or a lower floor
  * never make the answer worse; the frontier answers every budget as the budgeted search does; no random plan
- * of the space beats the answer; nothing is used beyond its count. Usage: t_monotone [INSTANCES [SEED]] */
+ * of the space beats the answer; nothing is used more often than it exists. Usage: t_monotone [INSTANCES
+ * [SEED]] */
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,7 +11,7 @@
 
 static const double EPS = 1e-9;
 
-/* A search that does not end is a fault, not a hang. */
+/* A search that does not end is reported as a fault instead of hanging. */
 static bool stop(void *ctx) { return now_s() > *(double *)ctx; }
 
 static struct {
@@ -19,7 +20,7 @@ static struct {
     uint64_t slowest_seed;
 } total;
 
-static const char *fault; /* of the current instance: the first thing that was wrong */
+static const char *fault; /* the first fault of the current instance */
 
 static void wrong(struct arena *a, const char *what, double x, double y) {
     if (!fault) fault = arena_printf(a, "%s: %.17g, %.17g", what, x, y);
@@ -62,7 +63,7 @@ static double answer(const struct instance *in, const struct search_problem *p, 
 }
 
 static void not_worse(struct arena *a, const char *what, double more, double less) {
-    if (less == INFINITY) return; /* from no answer to any, or to none: not worse */
+    if (less == INFINITY) return; /* after no answer, nothing is worse */
     if (!(more <= less * (1 + EPS))) wrong(a, what, more, less);
 }
 
@@ -202,7 +203,7 @@ static void one_instance(struct instance *in, struct rng *r, struct arena *a) {
                           cost_p = instance_problem(in, OBJECTIVE_COST);
     double time = answer(in, &time_p, &row, a), cost = answer(in, &cost_p, &row, a);
 
-    /* fewer GPUs, here and there */
+    /* fewer GPUs in some cells */
     int *less = ARENA_ARRAY(a, int, cells);
     for (int step = 0; step < 2; step++) {
         for (int c = 0; c < cells; c++) less[c] = full[c] - (rng_chance(r, 0.6) ? rng_int(r, 0, full[c]) : 0);

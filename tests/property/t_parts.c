@@ -1,7 +1,7 @@
-/* A pool and its parts (each zone, each GPU type, a random half), each searched for as long: so many
- * questions whether to stop, no seconds. Hardly any part may be better than the whole, none by much; and a
- * plan of a part that the whole is given is never lost, however soon the search is stopped. Usage: t_parts
- * [INSTANCES [SEED]]; SAILOR_LONG=1 in the environment: 60 instances. */
+/* A pool and its parts (each zone, each GPU type, a random half), each searched equally long, measured by the
+ * number of polls for a stop, not by time. Hardly any part may be better than the whole, and none by much;
+ * and a part's plan given to the search of the whole is never lost, however soon that is stopped. Usage:
+ * t_parts [INSTANCES [SEED]]; SAILOR_LONG=1 in the environment: 60 instances. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,7 +18,7 @@ static bool enough(void *ctx) {
     return --asked < 0;
 }
 
-/* The best value that is known when the questions are used up. */
+/* The best value known when the polls are used up. */
 static double answer(const struct search_problem *p, long questions, struct row_result *row,
                      struct arena *a) {
     struct search_hooks hooks = {.stop = enough};
@@ -29,7 +29,7 @@ static double answer(const struct search_problem *p, long questions, struct row_
     return row->n_plan ? problem_value(p, &row->plan[0].est) : INFINITY;
 }
 
-/* False: a plan that was given is lost. */
+/* False: a given plan was lost. */
 static bool check_part(const struct instance *in, const struct search_problem *p, double whole,
                        const bool *use, struct arena *a) {
     int n = in->site.n_zone * in->site.n_gpu, *pool = ARENA_ARRAY(a, int, n), here = 0, all = 0;

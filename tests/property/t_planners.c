@@ -1,7 +1,6 @@
 /* The published planners against the exact search, on random small pools of the site gcp: every plan on their
- * lists is valid and uses no more GPUs than there are, and none that lies in the declared plan space beats
- * the proven optimum under the same estimator. Usage: t_planners [INSTANCES [SEED]]; SAILOR_LONG=1: 200
- * instances. */
+ * lists is valid and uses no more GPUs than there are, and none in the declared plan space beats the proven
+ * optimum under the same estimator. Usage: t_planners [INSTANCES [SEED]]; SAILOR_LONG=1: 200 instances. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,9 +10,9 @@
 #include "planners/planner.h"
 #include "random.h"
 
-enum { LOOKED_AT = 300, ENTRIES = 4 }; /* plans of a list; (zone, type) pairs of a pool */
+enum { LOOKED_AT = 300, ENTRIES = 4 }; /* plans per list; (zone, type) pairs per pool */
 
-static const char *fault; /* of the current instance: the first thing that was wrong */
+static const char *fault; /* the first fault of the current instance */
 static struct { long lists, plans, in_space, refused; } total;
 
 static void wrong(struct arena *a, const char *planner, bool corrected, const char *what) {
@@ -102,7 +101,7 @@ static void look(const struct planner *pl, const struct question *q, double time
         const struct plan *p = x.proposal[i].plan ? x.proposal[i].plan : x.build(&x, x.proposal[i].id, a);
         struct estimate est = {0};
         total.plans++;
-        if (!plan_fits(w, p, ESTIMATOR_SAILOR)) continue; /* what does not fit need not be profiled either */
+        if (!plan_fits(w, p, ESTIMATOR_SAILOR)) continue; /* a plan that does not fit may lack a profile */
         if (plan_check(p, w, "plan", &e)) {
             if (!strstr(e.text, "profile")) wrong(a, pl->name, q->corrected, arena_printf(a, "%s", e.text));
             continue;

@@ -1,6 +1,6 @@
-/* Worlds in which estimates are off: a plan's time lies between that of the least and the most doubtful type,
- * grows with the quantile, and is the estimate times a factor where all types are equally doubtful. The
- * search in such a world finds what a walk over all plans finds there. Usage: t_risk [INSTANCES [SEED]] */
+/* Planning as if estimates were off: a plan's time lies between those of the least and the most doubtful
+ * type, grows with the quantile, and is the estimate times a factor if all types are equally doubtful. The
+ * search then finds what a walk over all plans finds. Usage: t_risk [INSTANCES [SEED]] */
 #include <math.h>
 #include <stdlib.h>
 

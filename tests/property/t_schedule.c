@@ -1,5 +1,5 @@
-/* Pipelines played through: closed bounds hold on random ones, schedules that can be worked out by hand
- * agree, and one takes microseconds. */
+/* Simulated pipelines: closed bounds hold on random ones, schedules worked out by hand agree, and one takes
+ * microseconds. */
 #include "sim/schedule.h"
 #include "random.h"
 
@@ -25,7 +25,7 @@ struct drawn {
     struct schedule_hop hop[STAGES];
 };
 
-/* Transfers from nothing to several times a pass; a sender is never held for longer than its message is under
+/* Transfers take from nothing to several passes; a sender is never held longer than its message is under
  * way. */
 static struct schedule_message draw_message(struct rng *r, double scale) {
     struct schedule_message m = {.transit_s = scale * uniform(r)};
@@ -70,8 +70,7 @@ static double by_definition(const struct schedule *s) {
     return last;
 }
 
-/* What is noted of a schedule is that schedule: passes of a stage one after another, each after what it
- * needs. */
+/* Does the log match the schedule: passes of a stage one after another, each after its inputs? */
 static bool log_fits(const struct schedule *s) {
     enum { MOST = 64 };
     static double f[STAGES * MOST], b[STAGES * MOST];
@@ -124,7 +123,7 @@ static void bounds_hold(struct rng *r) {
     check(!defined, "1F1B by its definition");
 }
 
-/* Virtual stages: the bound, and parts that cost nothing to send wait for less. */
+/* Virtual stages: the bound holds, and with free messages more parts mean less waiting. */
 static void interleaved_bounds_hold(struct rng *r) {
     static double work[2 * 4 * STAGES * STAGES * 4];
     int below = 0, equal = 0, late = 0;
@@ -199,7 +198,7 @@ static void it_is_fast(struct rng *r) {
     }
     double s = (double)(clock() - start) / CLOCKS_PER_SEC;
     printf("# %.3g schedules of 8 stages and 128 microbatches per second%s\n", n / s, sum > 0 ? "" : " ");
-    check(s < 5, "twenty thousand within five seconds"); /* also under the sanitizers */
+    check(s < 5, "twenty thousand within five seconds"); /* even under the sanitizers */
 }
 
 int main(void) {

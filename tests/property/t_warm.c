@@ -1,5 +1,5 @@
-/* A search that begins with the answers of a question before (struct search_problem: warm) against one that
- * begins with nothing, on random pools: GPUs come and go, prices and links change, a type or a zone
+/* A search that starts from the answers to an earlier question (struct search_problem: warm) against one that
+ * starts from nothing, on random pools: GPUs come and go, prices and links change, a type or a zone
  * disappears. Status, value, bound and every point of a frontier are the same. Usage: t_warm [INSTANCES
  * [SEED]]; SAILOR_LONG=1 in the environment: 1500 instances. */
 #include <stdlib.h>
@@ -26,7 +26,7 @@ static struct row_result solve(const struct search_problem *p, struct arena *a) 
 static void change(struct instance *in, struct rng *r, struct arena *a) {
     int n = in->site.n_zone * in->site.n_gpu;
     switch (rng_int(r, 0, 6)) {
-    case 0: { /* a type or a zone is gone */
+    case 0: { /* a type or a zone disappears */
         bool zone = rng_chance(r, 0.5);
         int k = rng_int(r, 0, (zone ? in->site.n_zone : in->site.n_gpu) - 1);
         for (int c = 0; c < n; c++)

@@ -25,8 +25,8 @@ struct arch small_arch(enum activation f) {
                                            : "{\"family\":\"gpt\",\"activation\":\"gelu\",\"ffn_size\":32}");
 }
 
-/* Quotes are ' here. Two key/value heads: four ranks share them. Positions turn fast, so that a sequence of 8
- * shows it. */
+/* With ' for quotes. Two key/value heads, so four ranks share them. Positions turn fast enough to show in a
+ * sequence of 8. */
 #define TIED "'head':'final norm and the embedding'"
 #define KIN "'activation':'silu','ffn_size':32,'norm':'rmsnorm','positions':'rotary','kv_heads':2,"
 static const char *const described[] = {
@@ -90,8 +90,8 @@ static unsigned long long hash_of(struct net *n) {
     return h;
 }
 
-/* MPI needs no connections. Here it does, as NCCL: two ranks meet, each waiting for the other, in the order
- * in which they are told of each other; later messages between those that have not met are an error. */
+/* MPI needs no connections. Here it does, like NCCL: two ranks meet, each waiting for the other, in the order
+ * in which they were introduced; later messages between ranks that have not met are an error. */
 enum { RANKS = 16, MEET = 77 };
 static bool met[RANKS];
 static struct comm under;
@@ -137,7 +137,7 @@ int small_train(const struct arch *arch, const struct plan *p, const struct mpx_
     struct comm c;
     struct data d;
     struct trainer t;
-    /* so large an epsilon that a gradient which is wrong by a factor shows: Adam alone would hide it */
+    /* an epsilon so large that a gradient wrong by a factor shows: Adam alone would hide it */
     struct train_options o = {
         .adam = {3e-2, 0.9, 0.95, 1e-4, 0.1, 0}, .clip = small_clip, .seed = 7, .overlap = overlap};
     *r = (struct small_run){.steps = steps};

@@ -1,7 +1,7 @@
 /* bf16: the rounding itself, for every upper half of a float; and every operation of the CPU backend in bf16
- * against the same in double precision, on numbers that both hold exactly. What is stored as bf16 may differ
- * by its rounding, what is summed in floats by a little more than nothing. Sizes are beyond a tile of the
- * products, and no multiple of it. Speaks TAP. */
+ * against the same in double precision, on numbers that both represent exactly. Values stored as bf16 may
+ * differ by its rounding, sums in floats by next to nothing. Sizes exceed a tile of the products, and are no
+ * multiples of it. Prints TAP. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -20,13 +20,13 @@ static float float_of(uint32_t bits) {
     return f;
 }
 
-/* The value of bf16 bits without a sign, in exact arithmetic; infinity is where the next number would be. */
+/* The value of bf16 bits without a sign, in exact arithmetic; infinity counts as the next number. */
 static double magnitude(unsigned bits) {
     unsigned exponent = bits >> 7, fraction = bits & 127;
     return exponent ? ldexp(128 + fraction, (int)exponent - 134) : ldexp(fraction, -133);
 }
 
-/* By definition: the nearer neighbour, and of two that are equally near the even one. */
+/* By definition: the nearer neighbour, or the even one of two that are equally near. */
 static unsigned nearest(unsigned upper, double x) {
     double below = x - magnitude(upper), above = magnitude(upper + 1) - x;
     return below < above || (below == above && upper % 2 == 0) ? upper : upper + 1;
@@ -64,7 +64,7 @@ static struct arena arena;
 
 struct buffer {
     size_t n;
-    bf16 *half;    /* [n]; NULL where it is in acc: then */
+    bf16 *half;    /* [n]; NULL if it is in acc: then */
     float *single; /* [n] */
     double *whole; /* [n] */
 };
@@ -73,7 +73,7 @@ static double random_of(size_t i, unsigned long long stream) {
     return (double)(arch_hash(stream << 32 ^ i) >> 40) / (1 << 23) - 1;
 }
 
-/* Random numbers from middle - size to middle + size, that bf16 holds exactly. */
+/* Random numbers from middle - size to middle + size that bf16 represents exactly. */
 static struct buffer elements(size_t n, double size, double middle) {
     static unsigned long long stream;
     struct buffer b = {n, ARENA_ARRAY(&arena, bf16, n), NULL, ARENA_ARRAY(&arena, double, n)};
@@ -205,7 +205,7 @@ static void embedding_and_loss(void) {
     near(max, 0, "loss: maxima");
     near(sum, 0.001, "loss: sums");
     near(loss, 0.001, "loss");
-    near(logits, 2.02, "loss: gradient"); /* rounded as exponentials, and once more */
+    near(logits, 2.02, "loss: gradient"); /* rounded as exponentials and again */
 }
 
 static void optimizer(void) {
@@ -222,7 +222,7 @@ static void optimizer(void) {
     ok(same, "AdamW: the weights are the masters, rounded");
 }
 
-/* Tiles are shared out among threads, sums are not. */
+/* Threads share tiles, but not sums. */
 static void threads(void) {
     struct backend other;
     struct err e;

@@ -1,6 +1,6 @@
 /* The CUDA backend against the CPU's, operation by operation on random numbers and by training: emulated on
- * the host (tests/train/emulated), and where there is a GPU on that. Under mpirun: plans of several ranks
- * against one rank, messages by way of the host. Speaks TAP. */
+ * the host (tests/train/emulated) and, if there is a GPU, on that. Under mpirun: plans of several ranks
+ * against one rank, with messages through the host. Prints TAP. */
 #include <math.h>
 #include <mpi.h>
 #include <stdio.h>
@@ -30,7 +30,7 @@ static void ok(bool good, const char *what) {
     fflush(stdout);
 }
 
-/* ---- the same buffer on both ---- */
+/* ---- one buffer on both backends ---- */
 
 struct buffer {
     void *cpu, *gpu;
@@ -77,7 +77,7 @@ static struct buffer integers(size_t n, int below) {
     return x;
 }
 
-static const struct buffer nothing; /* of a tensor that a model lacks */
+static const struct buffer nothing; /* for a tensor that a model lacks */
 
 static void release(struct buffer x) {
     if (!x.n) return;
@@ -89,8 +89,8 @@ static float element(const void *host, size_t i, enum elem type) {
     return type == ELEM_BF16 ? bf16_value(((const bf16 *)host)[i]) : ((const float *)host)[i];
 }
 
-/* Of a buffer of `parts` parts that take turns, `run` elements at a time, one: its largest difference, in
- * parts of its largest number. */
+/* The largest difference, relative to the largest number, of one part of a buffer in which `parts` parts
+ * alternate, `run` elements at a time. */
 static double off(struct buffer x, size_t run, size_t parts, size_t part) {
     size_t bytes = x.n * elem_bytes(x.type);
     void *a = calloc(1, bytes), *b = calloc(1, bytes);
@@ -109,7 +109,7 @@ static double off(struct buffer x, size_t run, size_t parts, size_t part) {
     return most / size;
 }
 
-/* Rounding of what is stored in `type`, and of products: TF32 has the 10 bits of half precision, bf16 has 7;
+/* Rounding of values stored in `type`, and of products: TF32 has the 10 bits of half precision, bf16 has 7;
  * the products of bf16 are added up in single precision. */
 static double rounding(enum elem type, bool product) {
     return type == ELEM_BF16 ? 1.5e-2 : product && !exact && elem == ELEM_F32 ? 3e-3 : 2e-5;
@@ -190,7 +190,7 @@ static void norm(int n, int h, bool rms) {
     release(db);
 }
 
-/* The middle one of three parts of each head: the others stay as they are. */
+/* Rotates the middle one of three parts of each head: the others must not change. */
 static void rotation(int sequences, int length, int heads, int size) {
     int n = sequences * length, half = size / 2, ld = 3 * heads * size, step = 3 * size;
     size_t bytes = elem_bytes(elem) * (size_t)size;
@@ -217,11 +217,11 @@ static void rotation(int sequences, int length, int heads, int size) {
     release(table);
 }
 
-/* Each keeps what it likes from forward to backward. */
+/* Each backend keeps what it likes from forward to backward. */
 static void attention_of(struct attention a) {
     size_t tokens = (size_t)a.sequences * (size_t)a.length, size = (size_t)a.size, saved, work;
     size_t n = tokens * (size_t)a.heads * size, n_kv = 2 * tokens * (size_t)a.kv_heads * size;
-    double spread = a.unscaled ? 0.7 : 2; /* TF32 rounds what it multiplies: no larger scores than 1 or so */
+    double spread = a.unscaled ? 0.7 : 2; /* TF32 rounds its factors: no scores much above 1 */
     struct buffer q = filled(n_kv ? n : 3 * n, elem, 0, spread), dq = buffer(q.n, elem);
     struct buffer kv = n_kv ? filled(n_kv, elem, 0, spread) : nothing,
                   dkv = n_kv ? buffer(n_kv, elem) : nothing;
@@ -257,7 +257,7 @@ static void attention(int sequences, int length, int heads, int size) {
     attention_of((struct attention){.sequences = sequences, .length = length, .heads = heads, .size = size});
 }
 
-/* Keys and values in a tensor of their own, shared by heads or not. */
+/* Keys and values in their own tensor, shared by heads or not. */
 static void attention_shared(int sequences, int length, int heads, int kv_heads, int size, int window) {
     attention_of((struct attention){.sequences = sequences,
                                     .length = length,
@@ -267,7 +267,7 @@ static void attention_shared(int sequences, int length, int heads, int kv_heads,
                                     .window = window});
 }
 
-/* A window, and scores that are not divided by the root of the head's size. */
+/* A window, and scores not divided by the root of the head size. */
 static void attention_local(int sequences, int length, int heads, int size, int window) {
     attention_of((struct attention){.sequences = sequences,
                                     .length = length,
@@ -278,7 +278,7 @@ static void attention_local(int sequences, int length, int heads, int size, int 
 }
 
 static void activation(size_t n, enum activation f, const char *name) {
-    bool gated = f == ACTIVATION_SWIGLU; /* whose gradient does not fit in place */
+    bool gated = f == ACTIVATION_SWIGLU; /* its gradient does not fit in place */
     struct buffer x = filled(gated ? 2 * n : n, elem, 0, 5), y = buffer(n, elem), dy = filled(n, elem, 0, 1),
                   dx = gated ? buffer(2 * n, elem) : dy, again = buffer(n, elem);
     cpu.activate(&cpu, y.cpu, x.cpu, f, n);
@@ -333,7 +333,7 @@ static void loss(int n, int n_valid, int vocabulary, int first, int rows, int ro
     cpu.loss_max(&cpu, max.cpu, logits.cpu, n, rows, room);
     gpu.loss_max(&gpu, max.gpu, logits.gpu, n, rows, room);
     if (rows) check(max, false, arena_printf(&arena, "loss_max %s", of));
-    if (!rows) { /* nothing but padding: another rank has the largest */
+    if (!rows) { /* only padding: another rank has the largest */
         float *host = calloc(N, sizeof *host);
         set(max, host);
         free(host);
@@ -357,8 +357,7 @@ static void loss(int n, int n_valid, int vocabulary, int first, int rows, int ro
     release(total);
 }
 
-/* Infinity or NaN at any place: the first element, the last one, in the middle; and large numbers are fine.
- */
+/* Infinity or NaN anywhere: in the first element, the last one, or between; large numbers are fine. */
 static void bad_numbers(size_t n) {
     float host[1000], value[] = {3e38f, INFINITY, -INFINITY, NAN};
     bool found = true;
@@ -528,8 +527,8 @@ static double pass(struct whole *x) {
     return (double)loss;
 }
 
-/* How far apart the same elements of both are: the norm of the difference, in parts of the norm. A ReLU whose
- * argument is nearly 0 may differ, and with it a few elements by much. */
+/* The distance between both: the norm of the difference relative to the norm. A ReLU whose argument is nearly
+ * 0 may differ, and with it a few elements by a lot. */
 static double distance(const struct net *x, const void *of_x, const struct net *y, const void *of_y,
                        const struct param *p) {
     float *a = calloc(p->n, sizeof *a), *b = calloc(p->n, sizeof *b);
@@ -546,7 +545,7 @@ static double distance(const struct net *x, const void *of_x, const struct net *
     return sqrt(off / size);
 }
 
-/* The largest distance of any tensor, and which it is. */
+/* The largest distance of any tensor, and which one it is. */
 static double farthest(const struct net *x, const void *of_x, const struct net *y, const void *of_y,
                        const char **which) {
     double most = -1;
@@ -565,8 +564,7 @@ static double farthest(const struct net *x, const void *of_x, const struct net *
 /* Loss, gradients and the weights after a few steps. */
 static void network(const char *name) {
     const struct arch arch = small_family(name);
-    /* the bias of the keys has no gradient but the error of rounding, which a small epsilon would make large
-     */
+    /* the gradient of the keys' bias is only rounding error, which a small epsilon would amplify */
     const struct adam_options adam = {0.1, 0.9, 0.95, 0.1, 0.1, 0.5};
     double most = elem == ELEM_BF16 ? 5e-2 : exact ? 1e-5 : 1e-2;
     int token[SEQUENCES * 8], target[SEQUENCES * 8];
@@ -615,16 +613,14 @@ static int gpu_open(struct backend *b, int threads, struct err *e) {
 static double apart(const struct small_run *x, const struct small_run *y) {
     double d = fabs(x->held_out - y->held_out) / y->held_out;
     for (int i = 0; i < x->steps; i++) d = fmax(d, fabs(x->loss[i] - y->loss[i]) / y->loss[i]);
-    for (int i = 0; i < x->steps && small_clip > 0;
-         i++) /* an error of 3e-3 in the loss is one of 1e-2 here */
+    for (int i = 0; i < x->steps && small_clip > 0; i++) /* 3e-3 in the loss is 1e-2 here */
         d = fmax(d, 0.3 * fabs(x->norm[i] - y->norm[i]) / y->norm[i]);
     return d;
 }
 
-/* name NULL: GPT, with activation f; else a family, whose second run recomputes and shares out the optimizer.
- */
+/* name NULL: GPT, with activation f; else a family, whose second run recomputes and shards the optimizer. */
 static void training(const char *plan, int batch, int micro_batch, enum activation f, const char *name) {
-    int steps = m.size > 2 || name ? 2 : 3; /* more ranks than cores wait for each other most of the time */
+    int steps = m.size > 2 || name ? 2 : 3; /* more ranks than cores mostly wait for each other */
     struct small_run alone, x, again;
     struct arch a = name ? small_family(name) : small_arch(f);
     struct plan *second = small_plan(plan, batch, micro_batch, &arena);
@@ -643,7 +639,7 @@ static void training(const char *plan, int batch, int micro_batch, enum activati
        name ? "the same bits with recomputation and ZeRO" : "the same bits twice");
 }
 
-/* ranks, plan, batch, microbatch, and a family that is trained by it beside GPT */
+/* ranks, plan, batch, microbatch, and a family to train with it besides GPT */
 static const struct {
     int ranks;
     const char *plan;
@@ -667,7 +663,7 @@ static void everything(const char *path, const char *name, bool in_full) {
         (t ? backend_cpu_bf16_open : backend_cpu_open)(&cpu, 1, &e);
         if (m.size == 1) operations();
         for (int i = 0; small_families[i] && m.size == 1; i++) network(small_families[i]);
-        if (m.size == 1 && in_full) { /* threads in another order, and copies as late as they may be */
+        if (m.size == 1 && in_full) { /* threads in another order, and copies as late as allowed */
             setenv("EMULATED", "backwards late", 1);
             device = "emulated the other way round";
             operations();
@@ -687,7 +683,7 @@ static void everything(const char *path, const char *name, bool in_full) {
     }
 }
 
-/* What a user is told where there is no GPU; true where there is one. */
+/* True if there is a GPU; else the message for the user must be right. */
 static bool there_is_one(const char *path, char *why, size_t size) {
     struct err e = {0};
     struct backend b;

@@ -1,7 +1,7 @@
-/* The gradient of every tensor against central differences of the loss, in double precision: whole tensors
- * where they are small, otherwise elements spread over them. The loss is that of the whole network, so each
- * layer's backward pass is checked together with what it hands on. Differences are taken relative to the
- * tensor's own largest gradient, so that none can hide behind the others. */
+/* The gradient of every tensor against central differences of the loss, in double precision: whole tensors if
+ * small, otherwise elements spread over them. The loss is that of the whole network, so each layer's backward
+ * pass is checked together with what it passes on. Differences are taken relative to the tensor's own largest
+ * gradient, so that none can hide behind the others. */
 #include <math.h>
 #include <stdio.h>
 
@@ -35,7 +35,7 @@ static double worst(struct net *n, struct slot *s, int valid, const struct param
         w[i] = keep;
         off = fmax(off, fabs((up - down) / (2 * h) - g[i]));
     }
-    return most > 0 ? off / most : INFINITY; /* a tensor without any gradient is not connected */
+    return most > 0 ? off / most : INFINITY; /* a tensor without a gradient is not connected */
 }
 
 /* Biases and gains away from 0 and 1, weights large enough to matter. */
@@ -46,7 +46,7 @@ static void set_weights(struct net *n, bool family) {
         w[i] = (w[i] == 1) + 0.25 * arch_deviate(arch_hash(i + n->params));
 }
 
-/* A step across the bend of a ReLU gives another difference: the smaller, the rarer. */
+/* A step across the bend of a ReLU gives a wrong difference; the smaller the step, the rarer. */
 static void network(struct arch arch, const char *name, bool family, int valid) {
     struct arena a = {0};
     struct err e;

@@ -1,6 +1,6 @@
 /* comm nccl above a NCCL of shared memory (tests/train/nccl): plans train as one rank does, though two ranks
- * meet at their first message; where a device has no memory for a communicator, all ranks learn of it. Under
- * mpirun -n 2, 4 or 5. Speaks TAP. */
+ * meet at their first message; if a device has no memory for a communicator, all ranks learn of it. Under
+ * mpirun -n 2, 4 or 5. Prints TAP. */
 #include <math.h>
 #include <mpi.h>
 #include <nccl.h>

@@ -1,7 +1,6 @@
 /* Every form of parallelism gives the losses of a single rank: under mpirun -n 1, 2, 4, 5 or 8, all plans
- * below that need so many ranks. So they do in bf16, but where tensors are split the sums of the parts are
- * rounded, too. Each rank also trains the reference, alone. Speaks TAP; what a rank saw is made the same
- * everywhere first. */
+ * below for that many ranks. The same holds in bf16, except that sums over split tensors are rounded too.
+ * Each rank also trains the reference alone. Prints TAP; all ranks first agree on each verdict. */
 #include <math.h>
 #include <mpi.h>
 #include <stdio.h>
@@ -50,8 +49,8 @@ static bool splits(const struct plan *p) {
     return false;
 }
 
-/* MPI knows no bf16: sums and maxima over all ranks, of messages short and long, are those of the numbers,
- * and the same bits everywhere. */
+/* MPI knows no bf16: sums and maxima over all ranks, of short and long messages, are right, and the same bits
+ * everywhere. */
 static void sums_of_bf16(int n, struct arena *a) {
     struct comm c;
     bf16 *sum = ARENA_ARRAY(a, bf16, n), *max = ARENA_ARRAY(a, bf16, n), *first = ARENA_ARRAY(a, bf16, n);
@@ -70,7 +69,7 @@ static void sums_of_bf16(int n, struct arena *a) {
             total += x;
             most = fmax(most, x);
         }
-        /* one rounding per addition, of what is no larger than the number of ranks */
+        /* one rounding per addition, of sums no larger than the number of ranks */
         good = good && fabs((double)bf16_value(sum[i]) - total) <= (m.size - 1) * m.size * 0x1p-9;
         good = good && (double)bf16_value(max[i]) == most;
     }
@@ -113,7 +112,7 @@ static const struct {
     {8, "0-2:2,2;2-4:2,2", 4, 1},         /* data, tensor and pipeline */
 };
 
-/* What the backward pass computes again has the bits that were not kept, and takes less memory. */
+/* Values recomputed in the backward pass have the same bits, and take less memory. */
 static void recomputed(const struct arch *arch, const char *text, int batch, int micro,
                        const struct small_run *x, struct arena *a) {
     struct plan *plan = small_plan(text, batch, micro, a);
@@ -131,7 +130,7 @@ static void recomputed(const struct arch *arch, const char *text, int batch, int
     }
 }
 
-/* ZeRO has the bits of a run without, and no more optimizer state: less where a stage has replicas. */
+/* ZeRO gives the same bits as without it, and no more optimizer state: less if a stage has replicas. */
 static void sharded(const struct arch *arch, const char *text, int batch, int micro,
                     const struct small_run *x, int (*open)(struct backend *, int, struct err *),
                     struct arena *a) {
@@ -143,16 +142,16 @@ static void sharded(const struct arch *arch, const char *text, int batch, int mi
     ok(same(x, &y) && less, "the same bits with ZeRO", text, batch, micro);
 }
 
-/* The parts of other families, in double precision, where no error of rounding can hide one. */
+/* The parts of other families in double precision, so that rounding cannot hide an error. */
 static void families(int number, const char *text, int batch, int micro, struct arena *a) {
     const struct plan *plan = small_plan(text, batch, micro, a), *one = small_plan("0-4:1", batch, batch, a);
     struct plan *again = small_plan(text, batch, micro, a);
     bool replicas = strpbrk(text, ",|");
-    small_clip = 0.25; /* the norm is larger on every step: all plans find the same one */
+    small_clip = 0.25; /* below the norm on every step: all plans compute the same norm */
     for (int i = 0; small_families[i]; i++) {
         struct arch arch = small_family(small_families[i]);
         struct small_run alone, x, y;
-        if (m.size > 2 && (i + number) % 3) continue; /* four ranks on two cores wait for each other */
+        if (m.size > 2 && (i + number) % 3) continue; /* four ranks on two cores are slow */
         small_train(&arch, one, NULL, 1, 2, false, backend_f64_open, &alone);
         small_train(&arch, plan, m.comm, m.size, 2, false, backend_f64_open, &x);
         ok(near(&x, &alone, 1e-9), arena_printf(a, "%s, as one rank", small_families[i]), text, batch, micro);
@@ -184,12 +183,12 @@ int main(void) {
         bool replicas = strpbrk(cases[i].plan, ",|");
         const char *again = replicas ? "the same bits with overlap" : "the same bits twice";
         struct small_run alone, x, y, whole, half_alone, half, half_again;
-        /* the reference takes the whole batch as one microbatch: nothing is masked, nothing divided */
+        /* the reference takes the batch as one microbatch: nothing is masked or divided */
         small_train(&arch, one, NULL, 1, steps, false, backend_cpu_open, &alone);
         small_train(&arch, plan, m.comm, m.size, steps, false, backend_cpu_open, &x);
         ok(near(&x, &alone, 1e-5), "as one rank", cases[i].plan, batch, micro);
         if (m.size <= 4 && (m.size > 1 || !i)) families((int)i, cases[i].plan, batch, micro, &a);
-        if (m.size > 4) continue; /* more ranks than cores wait for each other most of the time */
+        if (m.size > 4) continue; /* more ranks than cores mostly wait for each other */
         small_train(&arch, plan, m.comm, m.size, steps, replicas, backend_cpu_open, &y);
         ok(same(&x, &y), again, cases[i].plan, batch, micro);
         if (m.size <= 2 || i % 3 == 0) recomputed(&arch, cases[i].plan, batch, micro, &x, &a);

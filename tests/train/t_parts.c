@@ -1,4 +1,4 @@
-/* The parts that need no training: sizes, the layout of a plan, the order of work, tokens, the ledger. Speaks
+/* Parts that need no training: sizes, the layout of a plan, the order of work, tokens, the ledger. Prints
  * TAP. */
 #include <math.h>
 #include <stdio.h>
@@ -20,7 +20,7 @@ static struct arena arena;
 
 static void ok(bool good, const char *what) { printf("%sok %d - %s\n", good ? "" : "not ", ++tests, what); }
 
-/* ---- sizes: to the parameter those of the model files, which are those of the published runs ---- */
+/* ---- sizes: exactly those of the model files, which are those of the published runs ---- */
 
 static void sizes(const char *name) {
     struct workload w;
@@ -33,7 +33,7 @@ static void sizes(const char *name) {
     ok(good, arena_printf(&arena, "%s has the parameters of its file, for every degree", name));
 }
 
-/* Of others the planner does not count what the vocabulary is padded with. */
+/* For other models, the planner does not count the padding of the vocabulary. */
 static void block_sizes(const char *name) {
     struct workload w;
     struct arch a;
@@ -61,7 +61,7 @@ static void refused(const char *architecture, int layers, const char *word) {
     ok(arch_make(&a, &m, &e) == -1 && e.code == EXIT_INPUT && strstr(e.text, word), e.text);
 }
 
-/* Quotes are ' here. */
+/* With ' for quotes. */
 static void described(void) {
     static const struct {
         const char *more, *word;
@@ -96,7 +96,7 @@ static void described(void) {
     }
 }
 
-/* What the planner is told of the same model decides, and what it has beside these parts is refused. */
+/* The planner's description of the same model wins, and anything in it besides these parts is refused. */
 static void shapes(void) {
     struct transformer x = {.layers = 2,
                             .hidden = 16,
@@ -140,7 +140,8 @@ static void shapes(void) {
     ok(arch_make(&a, &m, &e) == -1 && strstr(e.text, "qk_norm"), e.text);
 }
 
-/* Key/value heads that are fewer than the ranks are held by several of them, all others by one. */
+/* If there are fewer key/value heads than ranks, several ranks hold each of them; other parts have one
+ * holder. */
 static void repeats(void) {
     struct arch a = small_family("llama");
     struct err e = {0};
@@ -195,7 +196,8 @@ static struct grid *grid(const struct arch *a, const char *plan, int batch, int 
     return g;
 }
 
-/* Play all cells against each other: does everything get done, with no more in flight than slots? */
+/* Plays all cells against each other: does everything get done, with no more in flight than there are
+ * slots? */
 static bool plays(const struct grid *g) {
     struct grid_work **work = ARENA_ARRAY(&arena, struct grid_work *, g->cells);
     int *n = ARENA_ARRAY(&arena, int, g->cells), *at = ARENA_ARRAY(&arena, int, g->cells), all = 0, done = 0;
@@ -378,7 +380,7 @@ static void make_index(char *x) {
     for (int i = 0; i <= DOCUMENTS; i++) number(x + 34 + 12 * DOCUMENTS + 8 * i, 8, (unsigned)i);
 }
 
-/* Of sequences whose ids say where they stand in the file. */
+/* For sequences whose ids are their positions in the file. */
 static bool begins_are_right(const struct data *d, bool held_out, unsigned long long q) {
     int x[EACH], y[EACH], begin[EACH], first = 0;
     bool good = true;
@@ -391,7 +393,7 @@ static bool begins_are_right(const struct data *d, bool held_out, unsigned long 
     return good;
 }
 
-/* Each id says where it stands in the file. */
+/* Each id is its position in the file. */
 static void by_documents(void) {
     enum { N = DOCUMENTS * EACH, S = 8, TRAIN = 90 * EACH, SEQUENCES = (TRAIN - 1) / S };
     char index[INDEX], ids[2 * N];
@@ -563,8 +565,7 @@ static void ledger(void) {
     b.close(&b);
 }
 
-/* ---- layers by themselves, as they are timed: real numbers everywhere, and still so after many passes ----
- */
+/* ---- layers by themselves, as they are timed: all numbers finite, even after many passes ---- */
 
 static void alone(int (*open)(struct backend *, int, struct err *), const char *name) {
     static const char *const kind[] = {"embedding", "block", "head"};
@@ -597,7 +598,7 @@ static void alone(int (*open)(struct backend *, int, struct err *), const char *
                     finite = finite && isfinite(grad[p->offset + i]);
                     zeros += grad[p->offset + i] == 0;
                 }
-                /* most rows of the table of tokens are of others */
+                /* most rows of the table belong to other tokens */
                 some = some && (!size || zeros < size / 10 || (layer == 0 && zeros < size));
             }
             free(grad);
@@ -700,7 +701,7 @@ static void samples(void) {
     ok(interquartile_range(x, 4) == 9 - 2, "the distance of the quartiles");
 }
 
-/* ---- links: a parabola comes back as it is, and nothing wild comes out of noise ---- */
+/* ---- links: a parabola is recovered exactly, and noise gives nothing wild ---- */
 
 static bool rises(const struct link *l) {
     bool good = true;

@@ -11,7 +11,7 @@
 /* The published experiments for tests of planners: jobs of inputs/, and the 15 measured runs. Failures end
  * the test. */
 
-/** inputs/NAME.json with every profile; `row` of it and `corrected` as a question with the planner's own
+/** inputs/NAME.json with every profile; its `row`, with `corrected`, as a question with the planner's own
  * inputs loaded. */
 struct job *fig_job(const char *name, struct arena *a);
 struct question fig_question(const struct planner *pl, const struct job *j, int row, bool corrected,
@@ -25,6 +25,6 @@ struct row_result fig_walk(const struct planner *pl, const char *job, int row, b
  * "N1_D1_M4_G32"). */
 struct guess fig_measured(const struct planner *pl, const char *run, bool corrected, struct arena *a);
 
-/** |a - b| <= relative * |b|, or the test fails and says both. */
+/** Fails, showing both, unless |a - b| <= relative * |b|. */
 void fig_near(double a, double b, double relative, const char *what, int i);
 #endif

@@ -67,7 +67,7 @@ struct pool *list_pool(const struct site *s, unsigned seed, struct arena *a) {
         count[z * s->n_gpu + g] = (int)(x >> 8) % 5 ? (int)(x >> 12) % 40 : 0;
         entry[p->n_entry++] = (struct pool_entry){z, g, count[z * s->n_gpu + g]};
     }
-    if (seed % 2 && p->n_entry > 1) { /* not always in this order */
+    if (seed % 2 && p->n_entry > 1) { /* in either order */
         struct pool_entry first = entry[0];
         entry[0] = entry[p->n_entry - 1];
         entry[p->n_entry - 1] = first;

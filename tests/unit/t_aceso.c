@@ -1,5 +1,5 @@
-/* Aceso: its published estimates and judged plans on the ranges of operators themselves, hence its source
- * here; then what every plan, list and search has to be. */
+/* Aceso: its published estimates and plans, judged on the ranges of operators themselves, which is why its
+ * source is included; then what must hold for every plan, list and search. */
 #define aceso_planner aceso
 #define aceso_search_init own_search_init
 #define aceso_search_stages own_search_stages
@@ -25,9 +25,8 @@ static int forget(void **state) {
 
 /* ---- the estimator ---- */
 
-/* Published estimates of Aceso's own measured runs on GH-96, tp 4; six and three decimals. Where its stages
- * ended is not published: these are the ends at which time and memory of all rows of a shape come out
- * together. */
+/* Published estimates of Aceso's own measured runs on GH-96, tp 4; six and three decimals. The ends of its
+ * stages are not published: with these, time and memory of all rows of a shape come out right together. */
 static const struct published_run {
     int D, P, m, B, end[4];
     double time_s, GB;
@@ -82,7 +81,7 @@ static void test_published_estimates(void **state) {
     }
 }
 
-/* Plans in layers: worked out apart from this program, from the published tables. */
+/* Plans in layers, computed independently of this program from the published tables. */
 static void test_layers(void **state) {
     (void)state;
     static const struct {
@@ -100,7 +99,8 @@ static void test_layers(void **state) {
     }
 }
 
-/* Corrected: nearer to what the 15 runs took, in memory; and more time, as more of an iteration is in it. */
+/* Corrected: memory is closer to that of the 15 runs, and time is longer, as it covers more of an
+ * iteration. */
 static void test_corrected_estimates(void **state) {
     (void)state;
     struct plan_entry *all;
@@ -224,7 +224,7 @@ static void test_fig7(void **state) {
         assert_true(1 / r.plan->est.iteration_time_s > 0.9 * published_plan[k].throughput);
         fig_near(1 / r.plan->est.iteration_time_s, ours[k], 5e-6, "throughput", k);
         assert_true(r.search_s < published_plan[k].search_s / 10);
-        /* the walk was told by judge(), not by the common simulator */
+        /* the walk asked judge(), not the common simulator */
         struct estimate common = {0};
         struct err e;
         assert_int_equal(
@@ -268,7 +268,7 @@ static void check_list(const struct question *q) {
             assert_true(c->mb_log - c->dp[i] >= 0 && c->mb_log <= 3 && c->dp[i] + c->tp[i] <= 3);
             assert_int_equal(stage->group->count, 1 << c->dp[i]);
             assert_int_equal(stage->group->tp, 1 << c->tp[i]);
-            /* the layer's border nearest to the operator's, or as near as the neighbours' layers let it be */
+            /* the layer border nearest to the operator's, or as near as the neighbours' layers allow */
             if (in_layers)
                 assert_int_equal(ctx->costs->layer[stage->end], c->border[i + 1]);
             else if (i < c->S - 1 && stage->end - stage->first > 1 &&
@@ -288,7 +288,7 @@ static void check_list(const struct question *q) {
             assert_int_equal(est.fits, est.peak_memory_bytes <= q->w->site->gpu[first->gpu].memory_bytes);
             assert_int_equal(est.n_microbatch, M);
         }
-        /* where stages are layers the list says what the estimator says */
+        /* if stages are layers, the list agrees with the estimator */
         if (!in_layers) continue;
         assert_int_equal(aceso_estimate(q->w, q->extra, p, q->corrected, &own, &arena, &e), 0);
         fig_near(y->time_s, own.time_s, 1e-9, "time", k);

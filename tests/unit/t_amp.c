@@ -22,7 +22,7 @@ static void test_published(void **state) {
     (void)state;
     static const struct {
         const char *job;
-        int row, before; /* plans ranked better, all out of memory */
+        int row, before; /* better-ranked plans, all out of memory */
         double own_throughput, own_usd, throughput, usd;
         int tp;
         const char *zone, *plan;
@@ -65,7 +65,7 @@ static void test_published(void **state) {
         int rank = 0;
         while (rank < x.n && plan_compare(x.proposal[rank].plan, p)) rank++;
         assert_int_equal(rank, published[i].before);
-        for (int k = 0; k < rank; k++) { /* one stage, which the microbatches tie: their order stands */
+        for (int k = 0; k < rank; k++) { /* with one stage microbatches tie, and keep their order */
             assert_int_equal(x.proposal[k].plan->pipeline->n_stage, 1);
             assert_int_equal(x.proposal[k].plan->micro_batch_size, 1 << k);
             assert_true(x.proposal[k].time_s == x.proposal[0].time_s);
@@ -163,7 +163,7 @@ static void see(const struct question *q, const struct answer *x) {
         }
         for (int k = 0; k < i; k++)
             assert_true(plan_compare(x->proposal[k].plan, y->plan)); /* no plan twice */
-        /* the estimator says the same of the plan; it sees only the types that a plan uses */
+        /* the estimator agrees about the plan; it sees only the types that a plan uses */
         if (kinds || q->pool->n_entry == 1) {
             struct guess g;
             struct err e;
@@ -182,7 +182,7 @@ static void test_lists(void **state) {
     assert_true(seen > 2000);
 }
 
-/* Every grid of 32 GPUs once: tp 1, 2, 4; D divides the rest; P <= 26; m divides what a replica gets. */
+/* Every grid of 32 GPUs once: tp 1, 2, 4; D divides the rest; P <= 26; m divides a replica's share. */
 static void test_complete(void **state) {
     (void)state;
     struct arena a = {0};
@@ -209,7 +209,7 @@ static void test_nothing(void **state) {
     arena_free(&a);
 }
 
-/* Ties keep the order of the ids; what is not known comes last. */
+/* Ties keep the order of ids; unknown values come last. */
 static void test_rank(void **state) {
     (void)state;
     struct proposal x[] = {{.time_s = 2, .cost_usd = 1, .id = 4},

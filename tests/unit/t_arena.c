@@ -15,7 +15,7 @@
 #include "base/err.h"
 #include "base/oom.h"
 
-/* Under a sanitizer, too, an allocation that cannot be is refused, and the program has the last word. */
+/* Under a sanitizer too, an impossible allocation returns NULL, and the program decides what follows. */
 const char *__asan_default_options(void);
 const char *__asan_default_options(void) { return "allocator_may_return_null=1"; }
 
@@ -35,7 +35,7 @@ static void memory_is_zeroed_and_aligned(void **state) {
         assert_non_null(p);
         assert_int_equal((uintptr_t)p % 64, 0);
         assert_true(is_zero(p, n));
-        memset(p, 'x', n); /* what is forgotten and given out again is zeroed again */
+        memset(p, 'x', n); /* released memory is zeroed before reuse */
     }
     char *large = arena_alloc(&a, (size_t)3 << 20); /* more than a block */
     assert_true(is_zero(large, (size_t)3 << 20));
@@ -90,7 +90,7 @@ static void from_arena_rounded(void) {
     arena_alloc(&a, SIZE_MAX);
 }
 static void from_malloc(void) { oom_malloc(SIZE_MAX / 4); }
-static void from_calloc(void) { oom_calloc(SIZE_MAX / 4, 8); } /* the product is no size_t */
+static void from_calloc(void) { oom_calloc(SIZE_MAX / 4, 8); } /* the product overflows size_t */
 static void from_realloc(void) { oom_realloc(NULL, SIZE_MAX / 4, 8); }
 static void from_aligned(void) { oom_aligned(64, SIZE_MAX / 4); }
 static void from_handler(void) {
@@ -103,7 +103,7 @@ static void from_end_of_job(void) {
     oom(42);
 }
 
-/* Runs f in a process of its own; its exit status, and what it says on stderr. */
+/* Runs f in a process of its own; returns its exit status, and its stderr in `said`. */
 static int run_apart(void (*f)(void), char *said, size_t size) {
     int ends[2], status;
     assert_int_equal(pipe(ends), 0);
@@ -150,7 +150,7 @@ static void what_is_there_is_given(void **state) {
     strcpy(z, "0123456789");
     z = oom_realloc(z, 1000, 10);
     assert_string_equal(z, "0123456789");
-    z = oom_realloc(z, 0, 10); /* nothing, but not NULL */
+    z = oom_realloc(z, 0, 10); /* no bytes, but not NULL */
     assert_non_null(z);
     free(p);
     free(z);

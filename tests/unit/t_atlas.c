@@ -1,6 +1,6 @@
-/* Atlas: no answers of it were published. Its lists against its rules, its figures against the common
- * simulator, its plans against what the published Sailor planner (which looks at more) and the exact search
- * found for the same rows. */
+/* Atlas, of which no answers were published: its lists against its rules, its figures against the common
+ * simulator, its plans against those of the published Sailor planner (which considers more) and the exact
+ * search for the same rows. */
 #include "lists.h"
 
 #include <math.h>
@@ -8,8 +8,8 @@
 
 extern const struct planner atlas_planner;
 
-/* One zone: the best grid of nodes is what the published Sailor planner found, too. Five zones: between 97 %
- * of the best plan there is (the exact search's) and all of it. */
+/* One zone: the best grid of nodes is the published Sailor planner's plan. Five zones: 97 to 100 % of the
+ * best plan (the exact search's). */
 static void test_figures(void **state) {
     (void)state;
     static const struct {
@@ -24,13 +24,13 @@ static void test_figures(void **state) {
     for (int i = 0; i < 7; i++) {
         struct row_result r = fig_walk(&atlas_planner, rows[i].job, rows[i].row, false, &a);
         assert_int_equal(r.n_plan, 1);
-        assert_int_equal(r.oom_plans, 0); /* its own memory test is the stricter */
+        assert_int_equal(r.oom_plans, 0); /* its own memory test is stricter */
         double throughput = 1 / r.plan->est.iteration_time_s;
         assert_true(r.plan->planner_time_s == r.plan->est.iteration_time_s);
         if (!(throughput >= rows[i].least && throughput <= rows[i].most))
             fail_msg("row %d: %.6f", i, throughput);
     }
-    /* [Q1] cheapest by egress alone: the first plan that meets the floor; in full, near the exact search's
+    /* [Q1] cheapest by egress alone: the first plan that meets the floor; with rent, near the exact search's
      * 0.27733 */
     struct row_result r = fig_walk(&atlas_planner, "fig11", 0, false, &a);
     assert_int_equal(r.n_plan, 1);
@@ -110,7 +110,7 @@ static void test_lists(void **state) {
 }
 
 /* One zone of 8 nodes of several memory sizes: every P, every m up to the first that does not fit, every D
- * that there is room for. */
+ * with room. */
 static void test_complete(void **state) {
     (void)state;
     struct arena a = {0};

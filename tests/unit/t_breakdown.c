@@ -1,4 +1,4 @@
-/* Where the time of an iteration goes, and what is worth to be faster. */
+/* Where the time of an iteration goes, and what would be worth speeding up. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -92,12 +92,12 @@ static void test_parts(void **state) {
     NEAR(b.sync_s, 2 * 1 * .004); /* 8 MB in a ring of two */
     NEAR(b.compute_s + b.transfer_s + b.bubble_s + b.update_s + b.sync_s, est.iteration_time_s);
     NEAR(bubble_share(&b), .404 / est.iteration_time_s);
-    assert_int_equal(b.fullest.stage, 1); /* less is kept there, of less memory */
+    assert_int_equal(b.fullest.stage, 1); /* it keeps less, but has less memory */
     NEAR(b.memory_bytes, 3e9);
     NEAR(b.needs_bytes, est.stage[1].memory_bytes);
 }
 
-/* An estimate that was played through keeps its waiting. */
+/* A simulated estimate keeps its waiting time. */
 static void test_played(void **state) {
     (void)state;
     struct stage_estimate room[2];

@@ -1,5 +1,5 @@
-/* config.json of Hugging Face's transformers: parameters are those that the models are published with, and
- * what cannot be is refused. Runs in the project's root. */
+/* config.json of Hugging Face's transformers: parameters are as published with the models, and impossible
+ * values are refused. Runs in the project's root. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -126,7 +126,7 @@ static void a_token_passes_two_of_eight_experts(void **state) {
     arena_free(&a);
 }
 
-/* The shipped files: layers add up to the model, at every degree within what is not divided. */
+/* The shipped files: layers add up to the model, at every degree, up to what is not divided. */
 static void shipped_models_add_up(void **state) {
     (void)state;
     static const struct {
@@ -227,7 +227,7 @@ static void bad_configs_are_refused(void **state) {
     arena_free(&a);
 }
 
-/* What the trainer needs to know beside sizes goes into the model file. */
+/* What the trainer needs to know besides sizes goes into the model file. */
 static void words_for_the_trainer(void **state) {
     (void)state;
     static const char sizes[] = "\"hidden_size\": 64, \"intermediate_size\": 128, \"ffn_dim\": 128, "

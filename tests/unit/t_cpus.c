@@ -52,11 +52,10 @@ static void version_2(void **state) {
     put("job/cpu.max", "150000 100000\n");
     put("job/step/cpu.max", "max 100000\n");
     put("job/step/task/cpu.max", "400000 100000\n");
-    assert_true(fabs(quota("0::/job/step/task\n").cpus - 1.5) < 1e-12); /* the least, wherever it is */
+    assert_true(fabs(quota("0::/job/step/task\n").cpus - 1.5) < 1e-12); /* the lowest, wherever it is */
     assert_true(fabs(quota("0::/job/step\n").cpus - 1.5) < 1e-12);
     assert_true(isinf(quota("0::/other\n").cpus));
-    put("cpu.max",
-        "30000 100000\n"); /* what a container sees: its own limit at the root, another one's path */
+    put("cpu.max", "30000 100000\n"); /* a container sees its limit at the root, but a path from outside */
     assert_true(fabs(quota("0::/of/the/host\n").cpus - 0.3) < 1e-12);
     put("cpu.max", "max 100000\n");
 }

@@ -25,17 +25,17 @@ static void peaks_are_those_of_the_device(void **state) {
     assert_true(promised("Tesla V100-SXM2-16GB", NULL, "fp16") == 125e12);
     assert_true(promised("NVIDIA H200 (0000:18:00.0)", NULL, "tf32") == 494.5e12);
     assert_true(promised(NULL, "A100-40", "tf32") == 156e12);
-    assert_true(promised("a new one", "A100-40", "fp32") == 19.5e12);       /* the plan's word for it */
+    assert_true(promised("a new one", "A100-40", "fp32") == 19.5e12);       /* by the plan's type */
     assert_true(promised("NVIDIA L4", "A100-40", "fp32") == 30.3e12);       /* the device knows better, ... */
     assert_true(promised("NVIDIA H100 PCIe", "H100-80", "tf32") == 378e12); /* ... before and behind it */
     assert_true(promised(NULL, "V100-16", "tf32") == 15.7e12);              /* no such cores: fp32 */
-    assert_true(isnan(promised(NULL, "V100-16", "bf16"))); /* nothing that takes their place */
+    assert_true(isnan(promised(NULL, "V100-16", "bf16")));                  /* and nothing to replace them */
     assert_true(isnan(promised("NVIDIA GeForce RTX 3090 Ti", NULL, "fp32"))); /* not the 3090 */
     assert_true(isnan(promised("Intel(R) Xeon(R)", "cpu", "fp32")));
     assert_true(isnan(promised(NULL, "A100-40", "fp8")));
 }
 
-/* What the corrected FlashFlex takes from data sheets is the same here. */
+/* The corrected FlashFlex has the same figures from data sheets. */
 static void peaks_agree_with_flashflex(void **state) {
     (void)state;
     const char *text = slurp("inputs/planners/flashflex.json");

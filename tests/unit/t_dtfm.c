@@ -1,4 +1,4 @@
-/* DT-FM: its parts against plain definitions, the published results, and what every plan must be. */
+/* DT-FM: its parts against plain definitions, the published results, and what must hold for every plan. */
 #define dtfm_planner dtfm_inside /* its functions are looked at, too */
 #define dtfm_cost own_cost_s
 #define dtfm_sum_to own_sum_to
@@ -80,7 +80,7 @@ static void path_is_shortest(void **state) {
         for (int i = 0; i < P; i++) taken |= 1u << path[i], sum += i ? d[path[i - 1] * P + path[i]] : 0;
         assert_true(sum == best && taken == (1u << P) - 1);
     }
-    assert_true(greedy_fails > 20); /* else the table was never asked */
+    assert_true(greedy_fails > 20); /* else the table was never needed */
     arena_free(&a);
 }
 
@@ -138,7 +138,7 @@ static double plain_cross(const struct sample *s, int p, int q) {
     return s->q.corrected ? best : worst;
 }
 
-/* Classes and nodes give what pairs of GPUs give. */
+/* Sums over classes and nodes equal sums over pairs of GPUs. */
 static void cost_is_that_of_pairs(void **state) {
     struct arena all = {0};
     const struct job *j = fig_job("fig11", &all);
@@ -208,7 +208,7 @@ static struct answer ask(const struct question *q, struct arena *a) {
     return x;
 }
 
-/* The published runs are not seeded; where all links are alike that does not matter. */
+/* The published runs are not seeded; that does not matter if all links are alike. */
 static void published_results(void **state) {
     static const struct {
         const char *job;
@@ -229,7 +229,7 @@ static void published_results(void **state) {
         assert_int_equal(r.oom_plans, 0);
         assert_int_equal(r.plan->plan->micro_batch_size, 1); /* [Q3] */
         assert_true(isnan(r.plan->planner_time_s));
-        if (1 / r.plan->est.iteration_time_s < want[i].iterations_per_s) /* better is good, too */
+        if (1 / r.plan->est.iteration_time_s < want[i].iterations_per_s) /* better is fine too */
             fig_near(1 / r.plan->est.iteration_time_s, want[i].iterations_per_s, want[i].tolerance,
                      "iterations/s", i);
         if (r.plan->est.cost_usd > want[i].usd)
@@ -314,7 +314,7 @@ static void plans_of_other_pools(void **state) {
         }
         q.pool = &pool;
         struct answer x = ask(&q, &a);
-        if (c < 3) assert_int_equal(x.n, 0); /* it knows neither one stage nor as many stages as GPUs */
+        if (c < 3) assert_int_equal(x.n, 0); /* it plans neither one stage nor as many as there are GPUs */
         check_list(&q, &x, &a);
         some += x.n > 0;
         for (int i = 0; i < x.n; i++) deep += x.proposal[i].plan->pipeline[0].n_stage == 13;

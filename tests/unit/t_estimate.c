@@ -1,5 +1,5 @@
-/* Every formula of the estimators on cases small enough to be worked out by hand: the expected values are
- * written as the sums that docs/estimator.md makes of them. */
+/* Every formula of the estimators on cases small enough to be worked out by hand: expected values are written
+ * as the sums in docs/estimator.md. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -205,7 +205,7 @@ static void test_one_stage(void **state) {
     NEAR(r.iteration_time_s, r.pipeline_time_s + r.sync_time_s);
     NEAR(r.compute_usd, r.iteration_time_s * .002);
 
-    /* the slowest replica counts; update is a maximum, too; 3 replicas: M = ceil(8 / 3) */
+    /* the slowest replica counts; update is a maximum too; 3 replicas: M = ceil(8 / 3) */
     r = run(PLAN(1, STAGE(0, 5, R(X, 1, A, 2), R(Y, 1, A, 1))), ESTIMATOR_SAILOR);
     assert_int_equal(r.n_microbatch, 3);
     NEAR(r.pipeline_time_s, 3 * .60 + .01);
@@ -285,15 +285,14 @@ static void test_two_stages(void **state) {
     NEAR(stages[1].comm_s, .006);
     NEAR(r.iteration_time_s, 7 * (.21 + .006) + (.004 + .006) + .30 + .003);
 
-    /* updates that were measured by layer add up over a stage; the published simulator takes the first one's
-     */
+    /* updates measured per layer add up over a stage; the published simulator takes the first layer's */
     times[X][0].update_by_layer = true;
     NEAR(run(p, ESTIMATOR_NATIVE).iteration_time_s,
          7 * (.21 + .006) + (.004 + .006) + .30 + (.003 + .004 + .005));
     NEAR(run(p, ESTIMATOR_SAILOR).iteration_time_s, 7 * (.21 + .012) + (.004 + .012) + .30 + .003);
     times[X][0].update_by_layer = false;
 
-    /* across zones: a->b forward at .5 GB/s, b->a back at .25; money by what the layer before puts out */
+    /* across zones: a->b forward at .5 GB/s, b->a back at .25; money by the previous layer's output */
     r = run(PLAN(1, STAGE(0, 2, R(X, 1, A, 1)), STAGE(2, 5, R(X, 1, B, 1))), ESTIMATOR_SAILOR);
     NEAR(stages[0].comm_s, .008 / .5);
     NEAR(stages[1].comm_s, 2 * .012 / .25);
@@ -308,7 +307,7 @@ static void test_two_stages(void **state) {
     NEAR(stages[1].comm_s, 2 * .012 / 1);
     NEAR(stages[0].memory_bytes, 24 * 17e6 + 2 * 4 * 4e6 + 3e9); /* degree above 1: 3e9 */
 
-    /* replica j with j: (X, X), (X, Y); the slowest pair counts */
+    /* replica j pairs with j: (X, X), (X, Y); the slowest pair counts */
     r = run(PLAN(1, STAGE(0, 2, R(X, 1, A, 2)), STAGE(2, 5, R(X, 1, A, 1), R(Y, 1, A, 1))), ESTIMATOR_SAILOR);
     NEAR(stages[0].comm_s, .008 / 1);
     NEAR(stages[1].comm_s, 2 * .012 / .5);
@@ -382,7 +381,7 @@ static void test_memory_limit(void **state) {
     assert_int_equal(r.unfit_pipeline, 0);
     assert_int_equal(r.unfit_stage, 0);
     gpus[X].memory_bytes = 10e9;
-    gpus[X].planner_memory_bytes = 1; /* only baseline planners look at this one */
+    gpus[X].planner_memory_bytes = 1; /* only published planners use this one */
     assert_true(run(p, ESTIMATOR_SAILOR).fits);
     work.state_bytes_per_param = 20; /* SGD */
     r = run(p, ESTIMATOR_SAILOR);
@@ -393,7 +392,7 @@ static void test_memory_limit(void **state) {
     r = run(PLAN(1, STAGE(0, 1, R(Y, 1, A, 2)), STAGE(1, 5, R(X, 1, A, 1), R(Y, 1, A, 1))), ESTIMATOR_SAILOR);
     assert_false(r.fits);
     assert_int_equal(r.unfit_stage, 1);
-    /* degrees of a stage each have their own need; the largest is reported */
+    /* each degree in a stage has its own need; the largest is reported */
     r = run(PLAN(1, STAGE(0, 5, R(X, 4, A, 1), R(X, 1, A, 1))), ESTIMATOR_SAILOR);
     NEAR(stages[0].memory_bytes, need);
     r = run(PLAN(1, STAGE(0, 5, R(X, 4, A, 1), R(X, 2, A, 1))), ESTIMATOR_SAILOR);
@@ -421,7 +420,7 @@ static void test_parts(void **state) {
     double own[2];
     for (int i = 0; i < 2; i++) {
         assert_true(stages[i].compute_s == one[i].compute_s);
-        NEAR(stages[i].comm_s, 3 * one[i].comm_s); /* two messages to the neighbour, one round the end */
+        NEAR(stages[i].comm_s, 3 * one[i].comm_s); /* two messages to the neighbour, one around the end */
         own[i] = stages[i].compute_s + stages[i].comm_s;
     }
     double most = fmax(own[0], own[1]), least = fmin(own[0], own[1]);
@@ -433,8 +432,8 @@ static void test_parts(void **state) {
     assert_true(stages[1].memory_bytes > one[1].memory_bytes);
 }
 
-/* What a site says there is beside the model on a type is checked and shown by native; the published
- * simulator does not know it. */
+/* Native checks and shows memory that a site states is taken beside the model; the published simulator does
+ * not know it. */
 static void test_stated_context(void **state) {
     (void)state;
     const struct plan *one = PLAN(1, STAGE(0, 5, R(X, 1, A, 1))), *wide = PLAN(1, STAGE(0, 5, R(X, 2, A, 1)));
@@ -451,11 +450,11 @@ static void test_stated_context(void **state) {
     assert_false(run(one, ESTIMATOR_NATIVE).fits);
     assert_true(run(one, ESTIMATOR_SAILOR).fits);
     NEAR(stages[0].memory_bytes, need + 2e9);
-    work.process_bytes = 1e9; /* what the trainer itself holds counts more */
+    work.process_bytes = 1e9; /* the trainer's own figure wins */
     NEAR(run(one, ESTIMATOR_NATIVE).peak_memory_bytes, need + 1e9);
 }
 
-/* The GPU with the least to spare need not be the fullest one. */
+/* The GPU with the least to spare need not be the fullest. */
 static void test_tight(void **state) {
     (void)state;
     gpus[Y].memory_bytes = 4.5e9;
@@ -465,7 +464,7 @@ static void test_tight(void **state) {
     assert_true(stages[0].tight_room_bytes == 4.5e9);
 }
 
-/* What profiles say of memory takes the place of the overheads; messages count where a stage follows. */
+/* Memory stated in profiles replaces the overheads; messages count if a stage follows. */
 static void test_measured_memory(void **state) {
     (void)state;
     work.process_bytes = 3e7;
@@ -605,7 +604,7 @@ static void test_unknown_price(void **state) {
 
 static void test_negative_bandwidth(void **state) {
     (void)state;
-    /* a fit below zero at this size: the published simulator goes on with a negative time */
+    /* a fit below zero at this size: the published simulator continues with a negative time */
     *the_link(A, X, 1, A, X, 1) = (struct link){.c0 = -4, .known = true};
     struct estimate r =
         run(PLAN(1, STAGE(0, 2, R(X, 1, A, 1)), STAGE(2, 5, R(X, 1, A, 1))), ESTIMATOR_SAILOR);

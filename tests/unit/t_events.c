@@ -1,5 +1,5 @@
-/* The estimator that plays schedules through, on the 15 measured runs: how far off it is, and what each of
- * its terms is worth (docs/estimator.md, "Events"). Runs in the project's root. */
+/* The estimator that simulates schedules, on the 15 measured runs: its error, and the contribution of each of
+ * its terms (docs/estimator.md, "Events"). Runs in the project's root. */
 #include <math.h>
 #include <string.h>
 
@@ -37,7 +37,7 @@ static int setup(void **state) {
 }
 
 struct errors {
-    double mean, max, mean8, max8, memory, memory_max; /* percent; 8: of the nine runs at microbatch 8 */
+    double mean, max, mean8, max8, memory, memory_max; /* percent; 8: over the nine runs at microbatch 8 */
 };
 
 static struct errors errors_of(unsigned terms) {

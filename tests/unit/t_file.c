@@ -1,4 +1,4 @@
-/* Files: read whole, written whole or not at all, and what their names lead to. */
+/* Files: read whole, written whole or not at all, and where links lead. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -37,7 +37,7 @@ static void bytes_come_from_regular_files_only(void **state) {
     write_text(in_tmp("bytes"), "a\0b", 3);
     char *bytes = file_read_bytes(in_tmp("bytes"), &n, &texts, &e);
     assert_int_equal(n, 3);
-    assert_memory_equal(bytes, "a\0b", 4); /* with a NUL behind it */
+    assert_memory_equal(bytes, "a\0b", 4); /* followed by a NUL */
     put("empty", "");
     assert_non_null(file_read_bytes(in_tmp("empty"), &n, &texts, &e));
     assert_int_equal(n, 0);
@@ -56,7 +56,7 @@ static void bytes_come_from_regular_files_only(void **state) {
     assert_true(fd >= 0);
     close(fd);
     assert_int_equal(truncate(in_tmp("empty"), (off_t)FILE_BYTES_MAX + 1), 0);
-    assert_null(file_read_bytes(in_tmp("empty"), &n, &texts, &e)); /* and not by reading it to its end */
+    assert_null(file_read_bytes(in_tmp("empty"), &n, &texts, &e)); /* not after reading it to its end */
     check_error(&e, in_tmp("empty"), "more than 2147483647 bytes");
 }
 
@@ -66,7 +66,7 @@ static void a_text_has_no_nul(void **state) {
     write_text(in_tmp("nul"), "{}\n {\0}", 7);
     assert_null(file_read_text(in_tmp("nul"), &n, &texts, &e));
     check_error(&e, in_tmp("nul"), "line 2, column 3: a NUL byte; expected text");
-    write_text(in_tmp("nul"), "{}\0", 3); /* at its end, too */
+    write_text(in_tmp("nul"), "{}\0", 3); /* even at its end */
     assert_null(file_read_text(in_tmp("nul"), NULL, &texts, &e));
     assert_string_equal(file_read_text("inputs/devices.json", &n, &texts, &e), slurp("inputs/devices.json"));
     assert_int_equal(n, strlen(slurp("inputs/devices.json")));

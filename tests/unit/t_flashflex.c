@@ -19,7 +19,7 @@ static void test_twister(void **state) {
     mt19937_seed(&t, 5489);
     assert_true(mt19937_next(&t) == 3499211612u);
     for (int i = 1; i < 10000; i++) x = mt19937_next(&t);
-    assert_true(x == 4123659995u); /* the 10000th, as the C++ standard states it */
+    assert_true(x == 4123659995u); /* the 10000th, as in the C++ standard */
 
     static const int groups[] = {1, /* before the loop */ 1, /* n = 1 */ 2, 2, 1, 2, 1, 1, 3, 1,
                                  1 /* n = 4 */};
@@ -46,14 +46,14 @@ static void test_estimator(void **state) {
         fig_near(g.time_s, golden[i].time_s, 2e-5, "time", i);
         fig_near(g.peak_bytes / 1e9, golden[i].memory_GB, 5e-4, "memory", i);
         struct guess c = fig_measured(&flashflex_planner, golden[i].run, true, &a);
-        assert_true(c.time_s > 0 && c.time_s < g.time_s); /* embedding and head are no blocks */
+        assert_true(c.time_s > 0 && c.time_s < g.time_s); /* embedding and head are not blocks */
         assert_true(c.peak_bytes > 0);
         arena_free(&a);
     }
 }
 
 #ifdef HAVE_METIS
-/* Plans that are whole and within the pool, sorted, with times. Returns the number of plans. */
+/* Checks that plans are complete, within the pool, sorted, and have times. Returns their number. */
 static int check_all(const struct question *q, const struct answer *x) {
     const struct site *s = q->w->site;
     double before = 0;
@@ -90,8 +90,8 @@ static int check_all(const struct question *q, const struct answer *x) {
     return x->n;
 }
 
-/* With 64-bit METIS the published partitions, and so the published plans, come out. Debian's has 32 bits:
- * other cuts, and plans within 10 % of the published ones. */
+/* 64-bit METIS gives the published partitions, and so the published plans. Debian's has 32 bits: other cuts,
+ * and plans within 10 % of the published ones. */
 static void test_figures(void **state) {
     (void)state;
     bool wide = sizeof(idx_t) == 8;
@@ -139,7 +139,7 @@ static void test_lists(void **state) {
     }
 }
 
-/* A pool of the site's types in its first zone, and what the planner makes of it. */
+/* Runs the planner on a pool of the site's types in its first zone. */
 static int try_pool(const struct job *j, const int *gpus, bool corrected, struct arena *a) {
     const struct site *s = j->workload.site;
     int *count = ARENA_ARRAY(a, int, s->n_zone * s->n_gpu), n = 0;
@@ -166,7 +166,7 @@ static void test_pools(void **state) {
     assert_int_equal(try_pool(j, four, false, &a), 0); /* five GPUs make the first pipeline */
     mt19937_seed(&random, 1);
     for (int i = 0; i < 24; i++) {
-        int gpus[GPUS_MAX] = {0}; /* parts of nodes, too: they are not used */
+        int gpus[GPUS_MAX] = {0}; /* partial nodes, which are not used */
         for (int g = 0; g < 2; g++) gpus[g] = (int)(mt19937_real(&random) * 50);
         plans += try_pool(j, gpus, i % 2, &a);
     }
@@ -174,7 +174,7 @@ static void test_pools(void **state) {
     arena_free(&a);
 }
 
-/* Published runs ask this planner for throughput: a floor holds in corrected mode only. */
+/* Published runs ask this planner for throughput: a floor applies only in corrected mode. */
 static void test_floor(void **state) {
     (void)state;
     for (int corrected = 0; corrected < 2; corrected++) {

@@ -1,4 +1,4 @@
-/* Galvatron: the published answers, its table over a memory budget, and what every plan must be. */
+/* Galvatron: the published answers, its table over a memory budget, and what must hold for every plan. */
 #define galvatron_planner galvatron_inside /* its functions are looked at, too */
 #include "planners/galvatron.c"
 #undef galvatron_planner
@@ -73,7 +73,7 @@ static void published_results(void **state) {
     }
 }
 
-/* As the published program has it: stage 0 of 4, 32 GPUs, 128 chunks: 6 layers of 2841 MiB and 1387 beside
+/* As in the published program: stage 0 of 4, 32 GPUs, 128 chunks: 6 layers of 2841 MiB and 1387 outside
  * them. */
 static void memory_of_a_stage(void **state) {
     struct arena a = {0};
@@ -108,8 +108,8 @@ static void rings_follow_from_links(void **state) {
     arena_free(&a);
 }
 
-/* Worked out by hand, as no figure is published: one iteration of one sequence, 24 layers of degree 4 one
- * after the other. */
+/* Worked out by hand, as no figure is published: one iteration of one sequence, 24 layers of degree 4 in
+ * sequence. */
 static void measured_run(void **state) {
     struct arena a = {0};
     struct guess g = fig_measured(&galvatron_planner, "N1_D1_M4_G1", false, &a);
@@ -178,7 +178,7 @@ static void fronts_give_the_table(void **state) {
     assert_true(none > 100 && tight > 100); /* the cases are not all easy */
 }
 
-/* A GPU without a file: everything from the common tables, and a plan all the same. */
+/* A GPU without a file: everything comes from the common tables, and there is still a plan. */
 static void without_a_file(void **state) {
     struct arena a = {0};
     struct question q;
@@ -245,7 +245,7 @@ static void check_list(const struct question *q, const struct answer *x, struct 
         if (i) assert_true(x->proposal[i].time_s >= x->proposal[i - 1].time_s);
         fig_near(x->proposal[i].cost_usd, rental_usd(q->w, p, x->proposal[i].time_s), 1e-12, "cost", i);
         if (!q->corrected) continue;
-        struct guess g; /* what it ranks by is what it says of the plan */
+        struct guess g; /* it ranks by its own estimate of the plan */
         if (galvatron_planner.estimate(q->w, q->extra, p, true, &g, a, &e)) fail_msg("%s", e.text);
         fig_near(x->proposal[i].time_s, g.time_s, 1e-9, "estimate of plan", i);
     }

@@ -1,5 +1,5 @@
-/* What plans have to beat: limits, the best value, a frontier; and what a proof notes when something is left
- * out. */
+/* What plans have to beat: limits, the best value, a frontier; and what a proof records when something is
+ * left out. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -93,7 +93,7 @@ static void a_proof_notes_what_it_gives_up(void **unused) {
     assert_int_equal(proof_worth(&q, 101, 0), WORTH_NOTHING);
     assert_int_equal(proof_worth(&q, 95, 0), WORTH_LITTLE);
     assert_int_equal(proof_worth(&q, 80, 0), WORTH_SEARCHING);
-    assert_true(q.open_lb == INFINITY); /* a look changes nothing */
+    assert_true(q.open_lb == INFINITY); /* looking changes nothing */
     assert_true(proof_cut(&q, 101, 0));
     assert_true(q.open_lb == INFINITY);
     assert_true(proof_cut(&q, 95, 0));

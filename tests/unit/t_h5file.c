@@ -21,7 +21,7 @@ static const char schema[] = "sailor-test/1";
 static struct err e;
 enum { N = 100000 };
 
-/* A file with all that can be in one. */
+/* A file with everything that can be in one. */
 static void make(const char *path) {
     struct h5file f;
     static double value[N];
@@ -71,7 +71,7 @@ static void what_was_written_is_read(void **state) {
     check_error(&e, in_tmp("a.h5"), "schema sailor-test/1; expected sailor-other/1");
 }
 
-/* No bit can be flipped and no byte cut off without notice, before HDF5 looks at the file. */
+/* A flipped bit or a missing byte is noticed before HDF5 looks at the file. */
 static void damage_is_seen_before_hdf5_looks(void **state) {
     (void)state;
     const char *good = in_tmp("good.h5"), *bad = in_tmp("bad.h5");
@@ -131,7 +131,7 @@ static void only_regular_files_are_read(void **state) {
     assert_int_equal(e.code, EXIT_INTERNAL);
 }
 
-/* The first failure is what is reported; what stood there stays. */
+/* The first failure is reported; the earlier file stays. */
 static void a_failure_leaves_the_earlier_file(void **state) {
     struct h5file f;
     (void)state;

@@ -1,5 +1,5 @@
-/* The small integer programs against trying every point, and the cases that a plan meets: nothing to choose,
- * no solution, equal rows, ties. */
+/* The small integer programs against trying every point, and cases that occur in plans: nothing to choose, no
+ * solution, equal rows, ties. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -37,7 +37,7 @@ static void no_solution(void **unused) {
     long x[3];
     double cost, *row = ilp_row(p, true, 5);
     row[0] = 2;
-    row[1] = 2; /* 2 (x + y) == 5 has fractional solutions only */
+    row[1] = 2; /* 2 (x + y) == 5 has only fractional solutions */
     row = ilp_row(p, false, 9);
     row[0] = 1;
     p->cost[0] = 1;

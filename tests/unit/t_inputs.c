@@ -196,7 +196,7 @@ static void profiles_have_the_published_times(void **state) {
     assert_null(profile_times(gh, 128, 1));
     assert_null(profile_times(p, 3, 1));
     assert_null(profile_times(p, 1, 8));
-    /* a degree whose layer sizes are unknown is left out */
+    /* a degree with unknown layer sizes is omitted */
     struct workload v = load("opt-30b", "gcp");
     const struct profile *v100 = v.profile[gpu_of(v.site, "V100-16")];
     assert_non_null(profile_times(v100, 1, 4));
@@ -380,8 +380,8 @@ static void bad_jobs_are_refused(void **state) {
     }
 }
 
-/* Every choice is a workload of its own, with the model's sizes and the profiles that go with it; the stored
- * text alone gives the same. */
+/* Every choice is a workload of its own, with the model's sizes and matching profiles; the stored text alone
+ * gives the same. */
 static void options_are_variants(void **state) {
     const char *base = with(with(base_job, "opt-350m", "llama-3.1-8b"), "64,", "64, \"dtype\": \"bf16\",");
     const char *text = with(base, "64,", "64, \"recompute\": [\"full\", \"none\"], \"zero\": \"auto\",");
@@ -441,7 +441,7 @@ static void money_needs_prices(void **state) {
     (void)state;
     const char *rtx = with(base_job, "A100-40", "RTX-3090");
     assert_int_equal(job_load("FILE", rtx, NULL, false, &j, &texts, &e), 0);
-    j.objective = OBJECTIVE_COST; /* as a program does that overrides it */
+    j.objective = OBJECTIVE_COST; /* as a program that overrides it does */
     assert_int_equal(job_check_prices(&j, "FILE", &e), -1);
     for (size_t i = 0; i < sizeof money / sizeof *money; i++) {
         const char *text = with(rtx, "64,", arena_printf(&texts, "64, %s,", money[i]));
@@ -451,7 +451,7 @@ static void money_needs_prices(void **state) {
     }
 }
 
-/* A model of one's own is named by its path; its profiles lie beside it. */
+/* A user's model is named by its path; its profiles are beside it. */
 static void a_path_names_a_model(void **state) {
     struct err e = {0};
     struct job j;
@@ -478,8 +478,8 @@ static void a_path_names_a_model(void **state) {
     check_error(&e, tmp, "profiles/mine/A100-40.json: /gpu: \"V100-16\"; expected \"A100-40\"");
 }
 
-/* A profile says what its trainer holds: that counts instead of the model's sizes, recomputed where the plan
- * recomputes. Where another GPU type's does not say it, none of it counts. */
+/* A profile's trainer memory replaces the model's sizes, recomputed if the plan recomputes. If another GPU
+ * type's profile lacks it, it is ignored. */
 static void a_profile_may_say_its_memory(void **state) {
     static const char memory[] =
         "\"memory\": {\"process_bytes\": 3e7, \"state_bytes_per_param\": 16, \"message\": 9, "
@@ -529,7 +529,7 @@ static void a_profile_may_say_its_memory(void **state) {
     assert_true(j.workload.model->act_mem[0][1] == 311552);
 }
 
-/* GPU.DTYPE.json wins over GPU.json, and what says another type is not taken for this one. */
+/* GPU.DTYPE.json wins over GPU.json, and a profile that states another type is not used. */
 static void a_profile_has_an_element_type(void **state) {
     struct err e = {0};
     struct job j;
@@ -548,7 +548,7 @@ static void a_profile_has_an_element_type(void **state) {
     write_text(in_tmp("typed/mine.json"), model, strlen(model));
     write_text(in_tmp("typed/j.json"), job, strlen(job));
     write_text(in_tmp("typed/j16.json"), job16, strlen(job16));
-    /* a type that is not stated serves for all */
+    /* a profile without a type serves for all */
     write_text(in_tmp("typed/profiles/mine/A100-40.json"), profile, strlen(profile));
     if (job_load(in_tmp("typed/j16.json"), NULL, NULL, false, &j, &texts, &e)) fail_msg("%s", e.text);
     assert_null(j.workload.profile[gpu_of(j.workload.site, "A100-40")]->dtype);
@@ -615,7 +615,7 @@ static const struct link *between(const struct site *s, int z, const char *g, in
 }
 
 /* Memory and nodes from data sheets, links from links.json or the site itself: a row comes before a pair, a
- * later pair before an earlier one. What is stored needs no other file. */
+ * later pair before an earlier one. A stored site needs no other file. */
 static void sites_name_what_is_known(void **state) {
     struct job j, k;
     struct err e;
@@ -769,7 +769,7 @@ static void a_pool_may_have_nodes_of_several_sizes(void **state) {
     check_error(&e, "FILE: /pools/0/gpus/1/count: ", "at most 1000000");
 }
 
-/* A range stands for a row for each of its counts; of several the last changes fastest. */
+/* A range stands for one row per count; the last of several changes fastest. */
 static void ranges_of_counts_are_rows(void **state) {
     static const char text[] =
         "{\"format\":\"sailor-job/1\",\"model\":\"opt-350m\",\"site\":\"gcp\",\"global_batch_size\":32,"
@@ -794,7 +794,7 @@ static void ranges_of_counts_are_rows(void **state) {
     }
     if (job_from_json(j.json, &again, &texts, &e)) fail_msg("%s", e.text);
     assert_int_equal(again.n_pool, 7);
-    /* what is wrong with a row is said of the entry of the file */
+    /* an error in a row names the entry in the file */
     const char *two = with(text, "us-central1-b\",\"gpu\":\"V100-16", "us-central1-a\",\"gpu\":\"RTX-3090");
     if (job_load("FILE", with(two, "\"pools\"", "\"objective\":\"cost\",\"pools\""), NULL, false, &j, &texts,
                  &e) == 0)
@@ -807,7 +807,7 @@ static void ranges_of_counts_are_rows(void **state) {
     many = with(with(text, "\"count\":8", "\"count\":[1,9999,1]"), "[2,3,1]", "[2,9,1]");
     assert_int_equal(job_load("FILE", many, NULL, false, &j, &texts, &e), -1);
     check_error(&e, "FILE: /pools/1: ", "ranges make 10023 rows");
-    /* the largest counts have to add up */
+    /* the largest counts must not overflow when added */
     const char *sum = with(text, "us-central1-b\",\"gpu\":\"V100-16\",",
                            "us-central1-a\",\"gpu\":\"A100-40\",\"gpus_per_node\":1,");
     assert_int_equal(job_load("FILE", with(sum, "[2,3,1]", "[2,999999,999997]"), NULL, false, &j, &texts, &e),

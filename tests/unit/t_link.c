@@ -1,6 +1,4 @@
-/* Fits of links: what native makes of those that cannot be believed at every size. Runs in the project's
- * root.
- */
+/* Fits of links: how native treats those that are wrong at some sizes. Runs in the project's root. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -23,7 +21,7 @@ static struct link as_read(double c2, double c1, double c0) {
 
 static double native(const struct link *l, double bytes) { return link_time_s(l, bytes, ESTIMATOR_NATIVE); }
 
-/* Positive, and no message takes longer than a larger one: from 1 byte to 64 GiB in small steps. */
+/* Times are positive, and no message takes longer than a larger one: from 1 byte to 64 GiB in small steps. */
 static void check_times(const struct link *l) {
     double before = 0;
     for (double bytes = 1; bytes < 6.9e10; bytes *= 1.03) {
@@ -99,7 +97,7 @@ static void a_constant_is_itself(void **state) {
     assert_true(link_top_Bps(&ten) == 1e10);
     assert_false(link_settle(&none));
     assert_false(link_settle(&less));
-    /* a pole within the measured sizes: from where half of the top is left, it is half of the top */
+    /* a pole within the measured sizes: past the point where it falls to half its top, it stays there */
     struct link falls = as_read(-0.2, 0, 10);
     assert_true(link_settle(&falls));
     check_times(&falls);
@@ -168,8 +166,8 @@ static void a_rate_and_a_latency(void **state) {
     check_times(&l);
 }
 
-/* Of any number of workers in a range no all-reduce takes less than the least, and some take hardly more:
- * links of a fit, that the estimators use as it is or within what was measured, and of a rate. */
+/* No all-reduce with any number of workers in a range takes less than the bound, and some take hardly more:
+ * for links with a fit, which estimators use as it is or within the measured sizes, and with a rate. */
 static void least_all_reduce_of_a_range(void **state) {
     (void)state;
     srand(5);

@@ -1,4 +1,4 @@
-/* Metis: its estimates of the measured runs, its published answers, and what every list must hold. */
+/* Metis: its estimates of the measured runs, its published answers, and what must hold for every list. */
 #include "fig.h"
 
 #include <math.h>
@@ -34,14 +34,14 @@ static void test_measured_runs(void **state) {
         struct guess fixed = fig_measured(&metis_planner, gold[i].run, true, &a);
         if (!(fixed.time_s > 0 && fixed.time_s < g.time_s * 1.2))
             fail_msg("%s: fixed %g s", gold[i].run, fixed.time_s);
-        /* [Q10] microbatches in flight: more memory where there are several stages */
+        /* [Q10] microbatches in flight: more memory with several stages */
         assert_true(gold[i].stages > 1 ? fixed.peak_bytes > 1.2 * g.peak_bytes
                                        : fixed.peak_bytes == g.peak_bytes);
     }
     arena_free(&a);
 }
 
-/* Published answers, all found again to the last digit; figure 12 in the next test. */
+/* Published answers, all reproduced to the last digit; figure 12 is in test_other_order. */
 static void test_published_answers(void **state) {
     (void)state;
     static const struct {
@@ -127,8 +127,8 @@ static struct answer ask(const struct question *q, struct arena *a) {
     return x;
 }
 
-/* The whole list of a row, by its length and the sum of its times: of this program, so that a change of any
- * cut of layers is seen; the published lists are not known. */
+/* The whole list of a row, by its length and the sum of its times. The values are this program's own, to
+ * notice a change in any cut of layers; the published lists are unknown. */
 static void test_whole_lists(void **state) {
     (void)state;
     static const struct {
@@ -147,7 +147,7 @@ static void test_whole_lists(void **state) {
     arena_free(&a);
 }
 
-/* The published answer of figure 12 came from the other order of the types (there a hash set's, here the
+/* The published answer of figure 12 came from the other order of types (there a hash set's, here the
  * pool's). */
 static void test_other_order(void **state) {
     (void)state;
@@ -173,9 +173,9 @@ static void test_other_order(void **state) {
     arena_free(&a);
 }
 
-/* Every plan of the list: valid, within the pool, using all GPUs of the types shown, the batch covered,
- * ranked. Where estimator and search should agree (corrected, one GPU type in stage 0), they do. Returns the
- * number of plans. */
+/* Checks that every plan on the list is valid, within the pool, ranked, uses all GPUs of the types shown and
+ * covers the batch, and that estimator and search agree where they should (corrected, one GPU type in stage
+ * 0). Returns the number of plans. */
 static int check_list(const struct question *q, bool may_overuse, struct arena *a) {
     struct answer x = ask(q, a);
     int used_first = -1, compared = 0;
@@ -337,7 +337,7 @@ static void test_reproducible(void **state) {
     arena_free(&a);
 }
 
-/* [Q1] 20 nodes of A100: every type is given 16, also one that has fewer. */
+/* [Q1] 20 nodes of A100: every type is given 16, even one that has fewer. */
 static void test_twenty_nodes(void **state) {
     (void)state;
     struct arena a = {0};
@@ -373,7 +373,7 @@ static void test_nothing_to_plan(void **state) {
         q.pool = &crumbs;
         assert_int_equal(ask(&q, &a).n, 0);
     }
-    /* GPUs, but no profile that tells how long layers take relative to each other */
+    /* GPUs, but no profile for the relative times of layers */
     const struct profile **none = ARENA_ARRAY(&a, const struct profile *, j->workload.site->n_gpu);
     none[GH] = j->workload.profile[GH];
     j->workload.profile = none;

@@ -1,4 +1,4 @@
-/* What changes place between two plans, counted by hand. */
+/* What moves between two plans, counted by hand. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -56,12 +56,12 @@ static void what_is_there_stays(void **state) {
     (void)state;
     /* the cut moves by a layer: layer 1 (20) goes to the 3 GPUs that have 2 and 3 */
     check(make(&a, 2, 3, 1, 0), make(&b, 1, 3, 1, 0), 6, 6, 3 * 20);
-    /* from one stage to two: all is there */
+    /* from one stage to two: everything is there */
     check(make(&a, 4, 6, 1, 0), make(&b, 2, 3, 1, 0), 6, 6, 0);
     /* two stages to one: 3 of the 6 had layers 0 and 1 (30), 3 had 2 and 3 (70); 3 are used, those with most
      */
     check(make(&a, 2, 3, 1, 0), make(&b, 4, 3, 1, 0), 3, 3, 3 * 30);
-    /* another degree: a half is in the whole, not the other way round */
+    /* another degree: a whole contains the half, not the other way round */
     check(make(&a, 4, 2, 1, 0), make(&b, 4, 1, 2, 0), 2, 2, 0);
     check(make(&a, 4, 1, 2, 0), make(&b, 4, 2, 1, 0), 2, 2, 2 * 50);
 }

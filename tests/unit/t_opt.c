@@ -106,7 +106,7 @@ static void misuse_is_one_line(void **state) {
         {{"a", "--thread", "1"},
          "plan: unknown option '--thread' (did you mean --threads?); see 'sailor plan --help'"},
         {{"a", "--zzz"}, "plan: unknown option '--zzz'; see 'sailor plan --help'"},
-        {{"a", "--Search"}, "unknown option '--Search'"}, /* a heading is no option */
+        {{"a", "--Search"}, "unknown option '--Search'"}, /* a heading is not an option */
         {{"a", "-x"}, "unknown option '-x'"},
         {{"a", "--threads"}, "missing argument of '--threads'"},
         {{"a", "-o"}, "missing argument of '-o'"},

@@ -6,8 +6,7 @@
 
 extern const struct planner piper_planner;
 
-/* Seconds and bytes that the published program gave for the measured runs: six digits times the microbatches.
- */
+/* The published program's seconds and bytes for the measured runs: six digits times the microbatches. */
 static void test_measured(void **state) {
     (void)state;
     static const struct {
@@ -59,7 +58,7 @@ static void test_fig7(void **state) {
     arena_free(&a);
 }
 
-/* ---- all plans of a small case, told from the planner's words alone ---- */
+/* ---- all plans of a small case, from the planner's description alone ---- */
 
 struct small {
     const struct question *q;
@@ -135,16 +134,16 @@ static void test_all_plans(void **state) {
             q.w = &w;
             q.pool = &pool;
             struct small x = {.q = &q, .L = 5, .best_s = INFINITY};
-            /* the degrees of all stages add up to the batch at most */
+            /* the degrees of all stages add up to at most the batch */
             all_plans(&x, entry.count < w.global_batch_size ? entry.count : w.global_batch_size);
             struct answer got = list_of(&piper_planner, &q, true, &a);
             assert_int_equal(got.n > 0, x.feasible > 0);
             none += !got.n;
             if (!got.n) continue;
-            /* fewer GPUs are taken for what is less than 1e-9 worse */
+            /* it takes fewer GPUs if that is less than 1e-9 worse */
             double found_s = got.proposal->time_s / w.global_batch_size;
             assert_true(found_s >= x.best_s * (1 - 1e-12) && found_s <= x.best_s + 1e-9);
-            /* and the plan is as good as its figure says */
+            /* and the plan is as good as it claims */
             struct guess g;
             struct err e;
             assert_int_equal(piper_planner.estimate(&w, NULL, got.proposal->plan, corrected, &g, &a, &e), 0);
@@ -159,11 +158,11 @@ static void test_all_plans(void **state) {
                 }
         }
     }
-    assert_true(none > 0 && several > 0 && mixed > 0); /* the cases were worth their while */
+    assert_true(none > 0 && several > 0 && mixed > 0); /* the cases were varied enough */
     arena_free(&a);
 }
 
-/* ---- the table as it was published, with an axis for GPUs (k) and one for degrees (s) ---- */
+/* ---- the table as published, with axes for GPUs (k) and degrees (s) ---- */
 
 enum { K = 40 };
 static double table[27][K + 1][K + 1];
@@ -220,8 +219,7 @@ static void test_one_axis(void **state) {
         struct pool pool = {.n_entry = 1, .entry = &entry, .count = count};
         struct question q = fig_question(&piper_planner, j, 0, false, &a);
         count[entry.zone * site.n_gpu + entry.gpu] = entry.count;
-        gpu[entry.gpu].memory_bytes =
-            i % 2 ? 13.3e9 : 42949672960; /* the least that has a plan is near 10e9 */
+        gpu[entry.gpu].memory_bytes = i % 2 ? 13.3e9 : 42949672960; /* the least with a plan is near 10e9 */
         w.site = &site;
         w.global_batch_size = batches[i / 2];
         q.w = &w;
@@ -278,7 +276,7 @@ static void test_nothing(void **state) {
     arena_free(&a);
 }
 
-/* [Q2] a plan that does not fit has no estimate; corrected it has. Neither has one of two pipelines. */
+/* [Q2] a plan that does not fit has an estimate only if corrected; one of two pipelines never has. */
 static void test_estimate(void **state) {
     (void)state;
     struct arena a = {0};

@@ -144,7 +144,7 @@ static void test_check(void **state) {
     }
 }
 
-/* Brute force: put one replica after the other into every node that has room. */
+/* Brute force: puts one replica after another into every node with room. */
 static bool pack(int *node, int n_node, const int *size, int n) {
     if (n == 0) return true;
     for (int k = 0; k < n_node; k++)
@@ -161,7 +161,7 @@ static bool pack_all(const int n[TP_N], int gpus, int per_node) {
     int node[32], n_node = 0, size[32], k = 0;
     for (int left = gpus; left > 0; left -= per_node) node[n_node++] = left < per_node ? left : per_node;
     for (int ti = 0; ti < TP_N;
-         ti++) /* small ones first: the worst order for a greedy packer, the same for this one */
+         ti++) /* small ones first: the worst order for a greedy packer, irrelevant here */
         for (int i = 0; i < n[ti]; i++) size[k++] = 1 << ti;
     return pack(node, n_node, size, k);
 }

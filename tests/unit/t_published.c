@@ -1,5 +1,4 @@
-/* The file of published answers: what is in it, and how a wrong one is refused. Runs in the project's root.
- */
+/* The file of published answers: its contents, and how a bad one is refused. Runs in the project's root. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -132,8 +131,7 @@ static void refuses_a_missing_file(void **state) {
     assert_non_null(strstr(e.text, "/nonexistent/figures.json: "));
 }
 
-/* The file that comes with the program: every row of every figure, no entry twice, plans that cost something.
- */
+/* The shipped file: every row of every figure, no entry twice, plans that cost something. */
 static void the_shipped_file_is_whole(void **state) {
     static const struct {
         const char *figure;

@@ -1,4 +1,4 @@
-/* How far estimates have been off: the file, and what is wrong with bad ones. Runs in the project's root. */
+/* How far estimates have been off: the file, and errors in bad ones. Runs in the project's root. */
 #include "formats/residuals.h"
 #include "texts.h"
 
@@ -19,7 +19,7 @@ static void what_is_there_is_found(void **state) {
     assert_true(residuals_sheet(&r, "C")->time == 0.26);
 }
 
-/* Those that the program can give intervals for are in the file that comes with it. */
+/* The shipped file covers everything that the program gives intervals for. */
 static void the_own_file_is_whole(void **state) {
     (void)state;
     struct residuals r;

@@ -17,7 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* The file of results: what goes in comes out, bit by bit; what is damaged or foreign gives one line. */
+/* Result files: what goes in comes out, bit for bit; damaged or foreign files give one line. */
 
 enum { ZONES = 2, GPUS = 2, LAYERS = 6 };
 static const char *const zones[ZONES] = {"here", "there"};
@@ -292,7 +292,7 @@ static void test_round_trip(void **state) {
     write_ok(in_dir("a.h5"), &r);
     if (results_read(in_dir("a.h5"), job, &back, &arena, &e)) fail_msg("%s", e.text);
     same_results(&r, &back);
-    write_ok(in_dir("b.h5"), &back); /* what was read can be written */
+    write_ok(in_dir("b.h5"), &back); /* what was read can be written again */
     if (results_read(in_dir("b.h5"), job, &back, &arena, &e)) fail_msg("%s", e.text);
     same_results(&r, &back);
 }
@@ -367,7 +367,7 @@ static void test_other_inputs(void **state) {
     }
 }
 
-/* A file that says another time than its plan takes now was not written by this estimator. */
+/* If a file's time differs from the plan's time now, another estimator wrote it. */
 static void test_other_estimate(void **state) {
     struct job *job = make_job();
     struct results r = make_results(job), back;
@@ -512,7 +512,7 @@ static void set_real(const char *path, const char *dataset, int index, double va
     H5Fclose(f);
 }
 
-/* What is said to be optimal has a plan whose value is known and equal to its bound. */
+/* A row stored as optimal must have a plan whose value is known and equal to its bound. */
 static void test_false_proof(void **state) {
     static const struct {
         const char *dataset;
@@ -589,7 +589,7 @@ static void test_can_create(void **state) {
     (void)state;
     write_file(in_dir("there.h5"), "x");
     assert_int_equal(results_can_create(in_dir("new.h5"), false, &e), 0);
-    assert_int_equal(access(in_dir("new.h5"), F_OK), -1); /* only asked */
+    assert_int_equal(access(in_dir("new.h5"), F_OK), -1); /* it only checked */
     assert_int_equal(results_can_create(in_dir("there.h5"), false, &e), -1);
     one_line(&e, EXIT_INPUT);
     assert_int_equal(results_can_create(in_dir("there.h5"), true, &e), 0);

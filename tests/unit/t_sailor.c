@@ -1,5 +1,5 @@
-/* The published heuristic: its answers to the published experiments, its own estimate re-computed from the
- * plan alone, the shape of everything it proposes, and its defects with and without. */
+/* The published heuristic: its answers to the published experiments, its own estimate recomputed from the
+ * plan alone, the shape of everything it proposes, and its modes with and without the defects. */
 #include "fig.h"
 
 #include <math.h>
@@ -21,7 +21,7 @@ static const char *text_of(const struct plan *p, const struct site *s, struct ar
     return t;
 }
 
-/* What the original answered, never with a plan out of memory. Its own cost is a 32-bit float. */
+/* The original's answers, none with a plan out of memory. Its own cost is a 32-bit float. */
 static const struct {
     const char *job;
     int row;
@@ -141,7 +141,7 @@ static struct answer ask(const struct question *q, struct arena *a) {
     return x;
 }
 
-/* How far a plan goes beyond the GPUs of a zone, GPUs of all zones together. */
+/* By how many GPUs a plan exceeds its zones, summed over zones. */
 static int over_used(const struct plan *p, const struct site *s, const int *pool, struct arena *a) {
     int *used = ARENA_ARRAY(a, int, s->n_zone * s->n_gpu), over = 0;
     plan_gpus(p, s, used);
@@ -161,8 +161,8 @@ static void check_all(const struct question *q, bool may_over_use) {
         struct estimate est = {0};
         struct err e;
         if (plan_check(p, w, "plan", &e)) fail_msg("%s", e.text);
-        /* the simulator asks for links between single GPUs of two zones, the planner does not: some types
-         * have none */
+        /* the simulator needs links between single GPUs of two zones, the planner does not: some types have
+         * none */
         bool judged = !estimate_plan(w, p, ESTIMATOR_SAILOR, &est, &e);
         if (judged)
             assert_true(est.fits);
@@ -284,7 +284,7 @@ static void a_second_type_does_no_harm_when_corrected(void **state) {
     arena_free(&a);
 }
 
-/* [Q1] For cost the faithful planner looks at one stage only (check_all), the corrected at more. */
+/* [Q1] For cost, the faithful planner considers only one stage (check_all), the corrected one more. */
 static void cheap_plans_may_have_stages_when_corrected(void **state) {
     (void)state;
     struct arena a = {0};
@@ -320,7 +320,7 @@ static void prices_are_the_site_s_when_corrected(void **state) {
     arena_free(&a);
 }
 
-/* A type without a price: pipelines all the same, at an unknown cost; none within a budget. */
+/* A type without a price still gives pipelines, at an unknown cost; but none within a budget. */
 static void an_unknown_price_limits_only_budgets(void **state) {
     (void)state;
     struct arena a = {0};

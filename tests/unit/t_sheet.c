@@ -1,5 +1,5 @@
-/* Block times, memory and whole runs from data sheets: figures worked out by hand, and published ones. Runs
- * in the project's root. */
+/* Block times, memory and whole runs from data sheets: worked out by hand, and published. Runs in the
+ * project's root. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -77,7 +77,7 @@ static void a_collective_has_latency_and_volume(void **state) {
     assert_true(sheet_allreduce_s(&round_gpu, 1e9, 1, 1) == 0);
     near(sheet_allreduce_s(&round_gpu, 1e9, 2, 4), 1e-5 + 1e9 / 100e9, 1e-12);
     near(sheet_allreduce_s(&round_gpu, 1e9, 4, 4), 1e-5 + 2e-6 + 1.5e9 / 100e9, 1e-12);
-    /* two nodes, one GPU of each: its own network card; all four: four cards */
+    /* two nodes, one GPU each: its own network card; all four: four cards */
     near(sheet_allreduce_s(&round_gpu, 1e9, 2, 1), 1e-5 + 4e-5 + 1e9 / 10e9, 1e-12);
     near(sheet_allreduce_s(&round_gpu, 1e9, 8, 4), 1e-5 + 3e-6 + 4e-5 + 1.75e9 / 40e9, 1e-12);
     near(sheet_transfer_s(&round_gpu, 1e8, true), 1e-5 + 1e-3, 1e-12);
@@ -109,7 +109,7 @@ static void a_block_adds_up(void **state) {
     struct pass forward, backward;
     block_time(&round_gpu, &plain, &x, &s, &forward, &backward);
     double moved = 2.0 * (8 * 12 + 12 * 4 + 8 * 4 + 8 * 4 + 4 * 4 + 8 * 4 + 8 * 16 + 16 * 4 + 8 * 4 + 8 * 4 +
-                          4 * 16 + 8 * 16); /* so small that memory decides */
+                          4 * 16 + 8 * 16); /* so small that memory is the bottleneck */
     near(forward.products_s, moved / 1e12, 1e-12);
     near(forward.attention_s, 4.0 * 8 * 8 * 4 / 50e12, 1e-12);
     near(forward.bytes_s, (8.0 * (20 * 4 + 8 * 4 + 4 * 16) + 9.0 * 8 * 8 * 2) / 1e12, 1e-12);
@@ -166,7 +166,7 @@ static struct run_setup gpt3_run(int pp, int dp, int vp, int batch) {
 
 static void blocks_are_dealt_out(void **state) {
     (void)state;
-    struct run_setup r = gpt3_run(10, 1, 1, 8); /* 96 = 10 x 9 + 6: the middle ones hold one more */
+    struct run_setup r = gpt3_run(10, 1, 1, 8); /* 96 = 10 x 9 + 6: the middle stages hold one more */
     int sum = 0;
     for (int i = 0; i < 10; i++) sum += run_stage_blocks(&r, i);
     assert_int_equal(sum, 96);
@@ -256,7 +256,7 @@ static void a_table_of_runs_is_read(void **state) {
     assert_int_equal(s->shard.element, ELEMENT_BF16);
     assert_int_equal(s->pp * 1000 + s->dp * 100 + s->shard.cp * 10 + s->vp, 4822);
     assert_true(r[0].time_s == 13 && isnan(r[0].peak_bytes));
-    /* vTrain's own columns say less */
+    /* vTrain's own columns say less than ours */
     text = "gpus,global_batch,micro_batch,hidden,heads,layers,sequence,tp,dp,pp,iteration_ms\n"
            "4,16,4,2048,16,24,1024,1,2,2,410.5\n";
     assert_true(runs_is_table(text, strlen(text)));

@@ -1,4 +1,5 @@
-/* Site files from what others say: names of GPUs, lists of nodes, bandwidths. Runs in the project's root. */
+/* Site files from other programs' output: names of GPUs, lists of nodes, bandwidths. Runs in the project's
+ * root. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -50,10 +51,10 @@ static void names_of_gpus_are_ours(void **state) {
         {"geforce_rtx_3090", NAN, "RTX-3090"},
         {"RTX 2080 Ti", NAN, "RTX-2080"},
         {"MI300X", 192, "MI300X-192"},
-        {"a40", NAN, NULL},    /* not known, nor is its memory */
-        {"A40", 48, "A40"},    /* not known, and keeps its name */
-        {"H100", 94, NULL},    /* the one with 94 GB has no data sheet; a name for it is not made up */
-        {"../../x", 48, NULL}, /* no name */
+        {"a40", NAN, NULL},    /* unknown, and so is its memory */
+        {"A40", 48, "A40"},    /* unknown, so it keeps its name */
+        {"H100", 94, NULL},    /* the one with 94 GB has no data sheet, and no name is made up */
+        {"../../x", 48, NULL}, /* not a name */
     };
     static const struct draft_wishes ask = {.level = -1};
     struct draft d;
@@ -82,7 +83,7 @@ static void names_may_be_mapped(void **state) {
 
 static void lists_of_nodes_are_spelled_out(void **state) {
     static const struct {
-        const char *list, *names; /* NULL: no list */
+        const char *list, *names; /* NULL: not a list */
     } lists[] = {
         {"a", "a "},
         {"a,b", "a b "},
@@ -140,7 +141,7 @@ static void bandwidths_become_links(void **state) {
     assert_int_equal(draft_nccl_tests(&d, "eight", all_reduce(2, 8, 80e9), &e), 0);
     assert_true(equal(at(&d, 3, 3), 80e9));
     assert_true(equal(at(&d, 0, 0), 10e9) && equal(at(&d, 2, 2), 40e9)); /* shares */
-    assert_true(equal(at(&d, 1, 3), 20e9) && equal(at(&d, 3, 1), 20e9)); /* of the end with fewer */
+    assert_true(equal(at(&d, 1, 3), 20e9) && equal(at(&d, 3, 1), 20e9)); /* for the end with fewer GPUs */
     assert_int_equal(draft_nccl_tests(&d, "one", all_reduce(4, 1, 25e9), &e), 0);
     assert_true(equal(at(&d, 0, 0), 25e9) && equal(at(&d, 0, 3), 25e9)); /* measured: better than a share */
     assert_true(equal(at(&d, 1, 1), 20e9) && equal(at(&d, 3, 3), 80e9));

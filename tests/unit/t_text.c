@@ -1,4 +1,4 @@
-/* What is printed of text that others wrote: escapes, widths, words of the shell. */
+/* Printing other people's text: escapes, widths, shell words. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -100,7 +100,7 @@ static void test_table(void **state) {
     arena_free(&a);
 }
 
-/* Every line once, with or without an end of line behind the last one; empty lines count. */
+/* Every line once, with or without an end of line after the last one; empty lines count. */
 static void lines_are_taken_one_by_one(void **state) {
     (void)state;
     char whole[] = "a\n\nb c\n", part[] = "\nx", *at = whole;

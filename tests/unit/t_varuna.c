@@ -1,6 +1,4 @@
-/* Varuna: the published estimates to the microsecond, its plans on the figures' pools, and what corrected
- * mode fixes.
- */
+/* Varuna: the published estimates to the microsecond, its plans on the figures' pools, and corrected mode. */
 #include "fig.h"
 
 #include <math.h>
@@ -23,7 +21,7 @@ static int forget(void **state) {
 
 static uint64_t counter;
 
-/* splitmix64: what is drawn follows from the counter alone */
+/* splitmix64: the numbers depend only on the counter */
 static int draw(int lo, int hi) {
     uint64_t x = ++counter * 0x9e3779b97f4a7c15u;
     x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
@@ -56,7 +54,7 @@ static const struct stage *stage_of(const struct proposal *y) { return y->plan->
 /* ---- what the original says
  * -------------------------------------------------------------------------------------- */
 
-/* Measured runs: the seconds hang on every draw of the noise and on the order of all events. */
+/* Measured runs: the seconds depend on every draw of the noise and on the order of all events. */
 static const struct {
     const char *run;
     double time_s, peak_GB;
@@ -73,7 +71,7 @@ static void test_measured(void **state) {
     (void)state;
     for (int i = 0; i < MEASURED; i++) {
         struct guess g = fig_measured(varuna, measured[i].run, false, &arena);
-        assert_true(fabs(g.time_s - measured[i].time_s) < 5e-7); /* all digits that are known */
+        assert_true(fabs(g.time_s - measured[i].time_s) < 5e-7); /* all known digits */
         assert_true(fabs(g.peak_bytes / 1e9 - measured[i].peak_GB) < 5.1e-4);
     }
 }
@@ -111,10 +109,10 @@ static void test_fig7(void **state) {
     }
 }
 
-/* Longer runs: with 2048 sequences in 13 stages the order of events within a microsecond matters, which hangs
- * on libc's random(); after 16.7 s the clock of 32-bit floats is coarser than a microsecond; in the 26 stages
- * on GH-96 more than four messages of a stage would be under way if they could. The values are those of a
- * separate replay of the published rules, whose generators were compared with the libraries'. */
+/* Longer runs: with 2048 sequences in 13 stages the order of events within a microsecond matters, which
+ * depends on libc's random(); after 16.7 s the clock of 32-bit floats is coarser than a microsecond; in the
+ * 26 stages on GH-96 more than four messages of a stage would be under way if they could. The values are
+ * those of a separate replay of the published rules, whose generators were compared with the libraries'. */
 static void test_long(void **state) {
     (void)state;
     static const struct {
@@ -250,7 +248,7 @@ static void test_nothing(void **state) {
         few.count = 3; /* less than a node */
         one_pool(&q, &pool, &few);
         assert_int_equal(ask(&q).n, 0);
-        /* the published code stops at sizes of GH-96 that it has no figures for */
+        /* the published code fails at sizes of GH-96 that were not measured */
         few = (struct pool_entry){.zone = few.zone, .gpu = gpu_named(q.w->site, "GH-96"), .count = 32};
         assert_int_equal(ask(&q).n > 0, c);
     }
@@ -259,9 +257,9 @@ static void test_nothing(void **state) {
 /* ---- the estimator
  * ----------------------------------------------------------------------------------------------- */
 
-/* Without noise: a stage alone takes M microbatches one after the other, a pipeline of one microbatch takes
- * each stage and each message once there and once back. The published order forgets the way back when there
- * are fewer microbatches than stages. */
+/* Without noise: a single stage takes M microbatches in sequence; with one microbatch, a pipeline goes
+ * through each stage and message once forward and once back. The published order forgets the way back if
+ * there are fewer microbatches than stages. */
 static void test_small(void **state) {
     (void)state;
     const struct job *j = fig_job("fig7", &arena);
@@ -312,7 +310,7 @@ static void test_pipeline_bounds(void **state) {
     }
 }
 
-/* The workload with another site: what a test changes is its own. */
+/* The workload with its own copy of the site, for a test to change. */
 static struct site *own_site(struct question *q) {
     struct workload *w = ARENA_NEW(&arena, struct workload);
     struct site *s = ARENA_NEW(&arena, struct site);
@@ -320,7 +318,7 @@ static struct site *own_site(struct question *q) {
     return s;
 }
 
-/* Two stages in one node of four GPUs talk inside it. */
+/* Two stages in one node of four GPUs communicate inside it. */
 static void test_inside_node(void **state) {
     (void)state;
     const struct job *j = fig_job("fig7", &arena);
@@ -336,7 +334,7 @@ static void test_inside_node(void **state) {
     assert_true(fabs(estimate(&q, p).time_s - all_s) < 1e-5);
 }
 
-/* A slow first stage: gradients wait for it in a queue, and it takes them in order. */
+/* A slow first stage: gradients queue up for it, and it takes them in order. */
 static void test_uneven(void **state) {
     (void)state;
     const struct job *j = fig_job("fig7", &arena);
@@ -353,7 +351,7 @@ static void test_uneven(void **state) {
     assert_true(time_s > 39.99 * slowest_s && time_s < 40.5 * slowest_s);
 }
 
-/* The largest microbatch follows the memory that the planner is told. */
+/* The largest microbatch depends on the memory that the planner is given. */
 static void test_memory_limit(void **state) {
     (void)state;
     const struct job *j = fig_job("fig7", &arena);
@@ -369,12 +367,12 @@ static void test_memory_limit(void **state) {
         own->planner_memory_bytes = 20e9;
         struct answer x = ask(&q);
         assert_int_equal(x.n, 2);
-        for (int i = 0; i < 2; i++) { /* Q2: divided by the stages; fixed: what is in flight counts */
+        for (int i = 0; i < 2; i++) { /* Q2: divided by the stages; corrected: microbatches in flight count */
             const struct plan *p = x.proposal[i].plan;
             assert_int_equal(p->micro_batch_size, p->pipeline->n_stage == 1 || c ? 2 : 4);
         }
         own->planner_memory_bytes =
-            9e9; /* too little for one stage: the published code stops, the other looks on */
+            9e9; /* too little for one stage: the published code stops, the corrected one continues */
         x = ask(&q);
         assert_int_equal(x.n, c);
     }
@@ -392,7 +390,7 @@ static void test_corrected_memory(void **state) {
     }
 }
 
-/* As many microbatches in flight as there are stages from here on. */
+/* There are as many microbatches in flight as stages from here on. */
 static void test_in_flight(void **state) {
     (void)state;
     const struct job *j = fig_job("fig7", &arena);
@@ -427,7 +425,7 @@ static void test_not_a_grid(void **state) {
 /* ---- inputs
  * ------------------------------------------------------------------------------------------------------ */
 
-/* Without the measured file the fit stands in, close to it. */
+/* Without the measured file the fit replaces it, and is close. */
 static void test_fit(void **state) {
     (void)state;
     const struct job *j = fig_job("fig7", &arena);

@@ -1,5 +1,6 @@
-/* Windows of a unit: the first holds the best plan, its bounds hold for it, halves cover the whole, and a
- * window in which nothing can lie does not open. On the first pool of the published two-type experiment. */
+/* Windows of a unit: the first contains the best plan, its bounds hold for that plan, halves cover the whole,
+ * and a window that cannot contain a plan does not open. On the first pool of the published two-type
+ * experiment. */
 #include "fig.h"
 
 #include <math.h>
@@ -13,7 +14,7 @@ struct fixture {
     struct search_problem p;
     struct space *s;
     const struct mb_space *mb;
-    struct found_plan best; /* of the whole job */
+    struct found_plan best; /* best plan of the whole job */
     int D;
     struct unit unit;
     struct goal goal;
@@ -107,8 +108,7 @@ static void nothing_opens_below_the_fastest_stage(void **unused) {
     assert_false(open);
 }
 
-/* With what a search has proven, and its optimum as a limit on the time, microbatches drop out, but not that
- * of the optimum. */
+/* With a search's proof, and its optimum as a limit on time, microbatches drop out, but not the optimum's. */
 static void slow_microbatches_are_left_out(void **unused) {
     (void)unused;
     struct err e;

@@ -10,12 +10,12 @@
 #include "base/err.h"
 /* Texts and small files for tests of readers. Failures end the test. */
 
-/** What they live in. */
+/** Holds the texts. */
 extern struct arena texts;
 /** The directory. */
 extern char tmp[];
 
-/** Set-up and tear-down of a group: a directory for the files, $SAILOR_INPUTS; and away with them. */
+/** Set-up and tear-down of a group: a directory for the files, and $SAILOR_INPUTS. */
 int texts_begin(void **state);
 int texts_end(void **state);
 
@@ -23,7 +23,7 @@ int texts_end(void **state);
 char *in_tmp(const char *name);
 void write_text(const char *path, const char *text, size_t n);
 char *slurp(const char *path);
-/** One line, exit code 2, starts with the file, contains the word. */
+/** Checks for one line and exit code 2, starting with the file and containing the word. */
 void check_error(const struct err *e, const char *file, const char *word);
 /** text with its first `from` replaced */
 char *with(const char *text, const char *from, const char *to);

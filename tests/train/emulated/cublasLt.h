@@ -1,7 +1,7 @@
 #ifndef EMULATED_CUBLASLT_H
 #define EMULATED_CUBLASLT_H
 #include <cuda_runtime.h>
-/* As much of cuBLASLt as the backend uses: D = alpha op(A) op(B) + beta C (+ bias), by columns. */
+/* The part of cuBLASLt that the backend uses: D = alpha op(A) op(B) + beta C (+ bias), by columns. */
 enum cublasStatus_t { CUBLAS_STATUS_SUCCESS, CUBLAS_STATUS_INVALID_VALUE };
 enum cudaDataType_t { CUDA_R_32F, CUDA_R_16BF };
 enum cublasOperation_t { CUBLAS_OP_N, CUBLAS_OP_T };

@@ -3,7 +3,7 @@
 extern "C" {
 #include "train/elem.h"
 }
-/* bf16 as CUDA names it. */
+/* bf16 under CUDA's names. */
 struct __nv_bfloat16 {
     bf16 value;
 };

@@ -1,9 +1,9 @@
 #ifndef EMULATED_CUDA_RUNTIME_H
 #define EMULATED_CUDA_RUNTIME_H
-/* As much of CUDA's runtime as the backend uses, on the host: one GPU whose memory is the host's and whose
- * streams do their work at once. Threads of a block are fibers that take turns at barriers and shuffles;
- * which of them goes first, and when asynchronous copies arrive, is chosen by $EMULATED: what needs a barrier
- * and has none gives other numbers in one of the orders. */
+/* The part of CUDA's runtime that the backend uses, on the host: one GPU whose memory is the host's and whose
+ * streams work at once. Threads of a block are fibers that take turns at barriers and shuffles; $EMULATED
+ * chooses which goes first and when asynchronous copies arrive: code that lacks a barrier gives different
+ * numbers in one of the orders. */
 #include <functional>
 #include <math.h>
 #include <stddef.h>
@@ -28,13 +28,13 @@ struct alignas(16) uint4 {
 };
 
 namespace emulated {
-extern dim3 thread, block, block_size, grid_size; /* of the fiber that runs */
+extern dim3 thread, block, block_size, grid_size; /* of the running fiber */
 extern char *room;                                /* shared memory of the launch */
 void run(dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()> &kernel);
 void barrier();      /* of the block */
 void warp_barrier(); /* of the warp */
 unsigned lane();
-/* What every lane of the warp has given, to be read by all until the next exchange. */
+/* The values given by all lanes of the warp, readable by all until the next exchange. */
 void *exchange(const void *mine, size_t bytes); /* [32][64 bytes] */
 /* Asynchronous copies of this thread. */
 void copy(void *to, const void *from, size_t bytes, bool zero);

@@ -25,7 +25,7 @@ struct copying {
     int group;
 };
 struct fiber {
-    ucontext_t context; /* to begin with; afterwards, and for all later blocks, jumps, which are faster */
+    ucontext_t context; /* only for the start; later, and for all later blocks, jumps: they are faster */
     jmp_buf here;
     bool begun;
     char *stack;
@@ -41,7 +41,7 @@ static fiber *current;
 static ucontext_t start;
 static jmp_buf scheduler;
 static const std::function<void()> *kernel_of_launch;
-static char given[32][WARP_ROOM]; /* by warp: what its lanes have given */
+static char given[32][WARP_ROOM]; /* by warp: values given by its lanes */
 
 static bool backwards() { return getenv("EMULATED") && strstr(getenv("EMULATED"), "backwards"); }
 static bool broken() { return getenv("EMULATED") && strstr(getenv("EMULATED"), "broken"); }
@@ -111,7 +111,7 @@ static void go(fiber &f) {
     swapcontext(&start, &f.context);
 }
 
-/* Let those at a barrier go on where all that still run have come to it. Returns whether any did. */
+/* Lets fibers at a barrier go on if all that still run have reached it. Returns whether any did. */
 static bool release(unsigned first, unsigned end, state barrier) {
     bool any = false;
     for (unsigned i = first; i < end; i++)
@@ -156,7 +156,7 @@ void run(dim3 grid, dim3 size, size_t shared_bytes, const std::function<void()> 
         fibers.back().stack = (char *)malloc(STACK);
     }
     room = shared.data() + (128 - (uintptr_t)shared.data() % 128) % 128;
-    memset(shared.data(), 0xff, shared.size()); /* no number, as float and as bf16 */
+    memset(shared.data(), 0xff, shared.size()); /* NaN, as float and as bf16 */
     block_size = size;
     grid_size = grid;
     kernel_of_launch = &kernel;
@@ -296,7 +296,7 @@ cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t, 
     return CUBLAS_STATUS_SUCCESS;
 }
 
-/* What the library checks, too: sizes that fit together and leading dimensions that hold a column. */
+/* The library's own checks: matching sizes, and leading dimensions that hold a column. */
 static bool fits(cublasLtMatmulDesc_t d, cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b,
                  cublasLtMatrixLayout_t c) {
     uint64_t m = d->a == CUBLAS_OP_N ? a->rows : a->columns, k = d->a == CUBLAS_OP_N ? a->columns : a->rows;

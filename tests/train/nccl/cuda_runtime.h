@@ -2,7 +2,7 @@
 #define TESTS_NCCL_CUDA_RUNTIME_H
 #include <stdlib.h>
 #include <string.h>
-/* As much of CUDA as src/train/comm_nccl.c uses, on the host: everything is done at once. */
+/* The part of CUDA that src/train/comm_nccl.c uses, on the host: everything is done at once. */
 
 typedef enum { cudaSuccess, cudaErrorMemoryAllocation = 2 } cudaError_t;
 typedef void *cudaStream_t, *cudaEvent_t;

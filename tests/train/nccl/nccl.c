@@ -13,7 +13,7 @@ enum { RANKS = 8, PIECE = 8192, RING = 32 }; /* floats of a message; messages un
 struct shared {
     atomic_int joined, failed;   /* ranks */
     atomic_int waiting, round;   /* of sums */
-    atomic_int sender, receiver; /* have come to their first message */
+    atomic_int sender, receiver; /* have reached their first message */
     atomic_int sent, received;   /* messages of rank 0 to rank 1 */
     float part[RANKS][PIECE], ring[RING][PIECE];
 };

@@ -2,9 +2,9 @@
 #define TESTS_NCCL_NCCL_H
 #include <cuda_runtime.h>
 #include <stdbool.h>
-/* As much of NCCL as src/train/comm_nccl.c uses, for floats, between processes of one machine. As in NCCL,
- * two ranks meet at their first message: either waits until the other is there. Later ones are only queued.
- */
+/* The part of NCCL that src/train/comm_nccl.c uses, for floats, between processes of one machine. As in NCCL,
+ * two ranks meet at their first message: either waits until the other is there. Later ones are only
+ * queued. */
 
 typedef struct {
     char name[128];
