@@ -27,7 +27,7 @@ FIGURES_FLAGS ?=#     of sailor figures: --frontier-limit 600, --corrected, ...
 mode := $(strip $(MODE))
 comma := ,
 sh = '$(subst ','\'',$(1))'# one word of the shell, whatever is in it: paths may have spaces
-# A path with a dollar would be another one here, and one of two lines no word of the shell. $$ is a dollar.
+# make would expand a dollar in a path, and the shell would split a path of two lines. $$ is a dollar.
 define newline
 
 
@@ -38,7 +38,7 @@ odd = $(or $(findstring $(newline),$(value $(1))),$(if $(call given,$(1)),$(find
 $(foreach v,$(paths),$(if $(call odd,$(v)),$(error $(v)=$(value $(v)): a $$ or a new line; expected a path, $$ as $$$$)))
 Q    := $(if $(filter 1,$(V)),,@)
 B    := build/$(mode)
-# release programs lie in build/ itself, those of the other modes beside their objects
+# release programs are in build/ itself, those of other modes beside their objects
 BIN  := $(if $(filter release,$(mode)),build,$(B))
 
 # ---- version: the tag, or VERSION and the commit, or VERSION alone outside of a checkout -----------------------
@@ -98,7 +98,7 @@ CPPFLAGS   += $(if $(strip $(METIS_LIBS)),-DHAVE_METIS)
 ALL_CFLAGS := -std=c11 $(OPT) -fopenmp $(WARN) $(CFLAGS)
 LDLIBS     += $(HDF5_LIBS) $(CJSON_LIBS) $(METIS_LIBS) -lm
 
-# ---- sources; tests/cli/layers.t watches over who may include whom
+# ---- sources; tests/cli/layers.t checks who may include whom
 src_of   = $(sort $(foreach d,$(1),$(wildcard src/$(d)/*.c)))
 planner := $(call src_of,base sim io search formats import export planners cli)
 nccl_c  := src/train/comm_nccl.c
@@ -138,7 +138,7 @@ $(BIN)/sailor-train: $(trainer:%.c=$(B)/%.o)
 	@mkdir -p $(@D); echo "  LINK  $@$(if $(cuda),, (backend cpu; CUDA: not built, no nvcc))"
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -rdynamic -o $@ $(filter %.o,$^) $(BLAS_LIBS) $(LDLIBS)
 
-# nvcc has the host compiler of its own choice: NVCC_FLAGS=-ccbin ...
+# nvcc chooses its own host compiler: NVCC_FLAGS=-ccbin ... changes it
 nvcc_flags = -std=c++17 -O3 -lineinfo -Isrc $(foreach a,$(CUDA_ARCHS),-gencode arch=compute_$(a),code=sm_$(a)) \
              -gencode arch=compute_$(lastword $(CUDA_ARCHS)),code=compute_$(lastword $(CUDA_ARCHS)) \
              -Xcompiler -Wall,-Wextra,-fPIC $(if $(filter 1,$(WERROR)),-Werror all-warnings -Xcompiler -Werror) \
@@ -153,7 +153,7 @@ $(B)/%.o: %.cu $(B)/flags
 	@mkdir -p $(@D); echo "  NVCC  $<"
 	$(Q)$(NVCC) $(nvcc_flags) -MMD -MP -c -o $@ $<
 $(plugin_c:%.c=$(B)/%.o): private ALL_CFLAGS += -fPIC
-# its loops with a choice in them become vectors; values are the same
+# lets loops with a condition be vectorised; values stay the same
 $(B)/src/train/backend_cpu.o $(B)/src/train/backend_cpu_bf16.o: private ALL_CFLAGS += -fno-trapping-math
 $(nccl_c:%.c=$(B)/%.o): private CPPFLAGS += -isystem $(CUDA_HOME)/include \
     $(if $(filter-out /usr,$(nccl)),-isystem $(nccl)/include)
@@ -188,7 +188,7 @@ $(eval $(call test_rule,property,))
 $(B)/tests/train/t_%: tests/train/t_%.c $(call helpers_of,train) $(train_o)
 	@mkdir -p $(@D); echo "  TEST  $@"
 	$(test_link) $(BLAS_LIBS) -rdynamic
-# comm nccl on the host, above a NCCL of shared memory
+# comm nccl on the host, with an NCCL over shared memory
 nccl_o := $(B)/tests/train/nccl/comm_nccl.o $(B)/tests/train/nccl/nccl.o
 $(B)/tests/train/t_nccl: $(nccl_o)
 $(B)/tests/train/t_nccl $(nccl_o): private CPPFLAGS := -Itests/train/nccl $(CPPFLAGS)
@@ -200,7 +200,7 @@ shim := $(B)/tests/faults/shim.so
 $(shim): tests/faults/shim.c $(B)/flags
 	@mkdir -p $(@D); echo "  LINK  $@"
 	$(Q)$(CC) -std=c11 -D_GNU_SOURCE -O1 -Wall -Wextra $(if $(filter 1,$(WERROR)),-Werror) -shared -fPIC -o $@ $< -ldl
-# the CUDA backend on the host: its own kernels, above a GPU of fibers
+# the CUDA backend on the host: its own kernels on a GPU made of fibers
 emulated := tests/train/emulated
 $(B)/tests/train/t_cuda: | $(B)/tests/train/emulated.so $(plugin)
 $(B)/tests/train/emulated.so: $(B)/tests/train/emulated/backend_cuda.o $(B)/tests/train/emulated/device.o \
@@ -312,7 +312,7 @@ fuzz:
 	else echo "fuzz: skipped: clang with libFuzzer and OpenMP not found (Debian: clang libclang-rt-dev libomp-dev)"; fi
 
 # ---- measurements --------------------------------------------------------------------------------------------
-# One GPU without MPI and HDF5, and the same program on the CPU, to try it
+# One GPU without MPI and HDF5, and the same program on the CPU, for testing
 bench_o := $(patsubst src/%.c,$(B)/src/%.o,$(wildcard src/base/*.c)) $(patsubst %,$(B)/src/%.o,sim/plan sim/runner sim/sheet sim/tables \
            formats/devices formats/timeline io/json formats/planjson train/arch train/arch_read train/clock train/data train/grid \
            train/ledger train/net train/rate train/trainer train/zero)

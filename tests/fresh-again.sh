@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# On a machine where ./quickstart has run: it runs again without a network, in a path with spaces, on a terminal that can do nothing;
-# and what is installed serves a user who is not root and owns nothing of it. tests/fresh.sh runs this in its Debian; root can
-# anywhere. From the top of the tree; what is committed is tried.
+# On a machine where ./quickstart has run: it runs again without a network, in a path with spaces, on a dumb terminal; and what it
+# installed works for a user who is not root and owns none of it. tests/fresh.sh runs this in its Debian; root can run it anywhere,
+# from the top of the tree. It tests what is committed.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.."
 [ "$(id -u)" = 0 ] || { echo "tests/fresh-again.sh: needs root, for a network of its own and another user" >&2; exit 2; }
@@ -19,7 +19,7 @@ passed() { printf '== ok: %s\n' "$1"; }
 git clone --quiet --no-hardlinks . "$work/a tree"
 cat >"$work/offline" <<'EOF_OFFLINE'
 #!/bin/sh
-# a machine without network has a loopback all the same
+# even a machine without a network has a loopback
 python3 -c 'import fcntl, socket, struct
 fcntl.ioctl(socket.socket(), 0x8914, struct.pack("16sh14x", b"lo", 0x49))'
 exec ./quickstart

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# quickstart on a machine that has nothing yet: a bare Debian 12 in a directory of its own, a clone of the last commit in it,
+# quickstart on a fresh machine: a bare Debian 12 in a directory of its own, a clone of the last commit in it,
 # ./quickstart and ./quickstart check inside (chroot). Needs root, debootstrap and some 4 GB; takes as long as the continuous
 # integration, and a few minutes more.
 #   tests/fresh.sh               FRESH_DIR=build/fresh: where; a Debian that an earlier run left there is replaced
 #                                FRESH_MIRROR=URL: the mirror of apt's sources unless told otherwise
-#                                FRESH_GOALS="plan again check": what is done, one after the other: quickstart, quickstart
-#                                check, and in between tests/fresh-again.sh: once more without network, in a path with
-#                                spaces, on a dumb terminal, and then as another user
+#                                FRESH_GOALS="plan again check": the steps, in order: quickstart; tests/fresh-again.sh, that
+#                                is, again without a network, in a path with spaces, on a dumb terminal, and as another
+#                                user; quickstart check
 # Everything is mounted in a mount namespace of its own: whatever happens, nothing stays mounted, and the machine's own mounts
 # are not touched.
 set -euo pipefail

@@ -2,9 +2,9 @@
 # A throw-away Slurm on this machine: munged, slurmctld and one slurmd per virtual node (4 x 72 cores and 4 made-up GPUs
 # each, whatever the machine has), so that the scripts in jobs/ can really be submitted. Needs the packages slurm-wlm and munge; runs as
 # root or as a plain user; nothing of an installed Slurm is touched.
-#   tests/slurm-local.sh start DIR [NODES]    everything lies in DIR, a short path; then: export SLURM_CONF=DIR/slurm.conf
-#   tests/slurm-local.sh lose DIR NODE        kill everything that runs on a node, as if it had lost power; Slurm takes
-#                                             SlurmdTimeout to notice, or is told with scontrol update
+#   tests/slurm-local.sh start DIR [NODES]    everything is in DIR, a short path; then: export SLURM_CONF=DIR/slurm.conf
+#   tests/slurm-local.sh lose DIR NODE        kill everything that runs on a node, as if it had lost power; Slurm notices
+#                                             after SlurmdTimeout, or by scontrol update
 #   tests/slurm-local.sh gain DIR NODE        start it again
 #   tests/slurm-local.sh stop DIR             end the daemons (by their pid files) and delete DIR
 #   tests/slurm-local.sh logs DIR             the last lines of every log
@@ -24,7 +24,7 @@ configure() {
     done
     me=$(id -un)
     names="nid[000001-$(printf %06d "$nodes")]"
-    # cred_expire: also how long a job that was requeued waits before it may start again (120 s unless told otherwise)
+    # cred_expire: also how long a requeued job waits before it may start again (default 120 s)
     cat >"$dir/slurm.conf" <<EOF
 ClusterName=throwaway
 SlurmctldHost=$(hostname -s)(127.0.0.1)
@@ -57,11 +57,11 @@ NodeName=$names NodeHostname=$(hostname -s) NodeAddr=127.0.0.1 Port=[$((base + 1
     Sockets=4 CoresPerSocket=72 ThreadsPerCore=1 RealMemory=800000 Gres=gpu:4 State=UNKNOWN
 PartitionName=normal Nodes=ALL Default=YES MaxTime=12:00:00 State=UP
 EOF
-    # CUDA_VISIBLE_DEVICES is the minor number of a device; who may not make one gets a file, and no number
+    # CUDA_VISIBLE_DEVICES is the minor number of a device; without the right to make one there is a file, and no number
     for g in 0 1 2 3; do mknod "$dir/gpu$g" c 240 "$g" 2>/dev/null || : >"$dir/gpu$g"; done
     echo "NodeName=$names Name=gpu File=$dir/gpu[0-3]" >"$dir/gres.conf"
-    # nothing here uses cgroups, but slurmd loads a plugin and stops where it finds no mounted hierarchy; newer ones can be
-    # told to do without, in the older ones v1 is the plugin that looks at nothing until it is used
+    # nothing here uses cgroups, but slurmd loads a plugin and stops if it finds no mounted hierarchy; newer ones can do
+    # without, and in older ones the v1 plugin looks at nothing until it is used
     case $(slurmd -V) in
     *' 2'[0-3].*) echo 'CgroupPlugin=cgroup/v1' ;;
     *) echo 'CgroupPlugin=disabled' ;;
@@ -92,7 +92,7 @@ start() {
     return 1
 }
 
-lose() { # daemons have its log open, what they started has its name
+lose() { # daemons have the node's log open, their children have its name
     local p pids=()
     for p in $(pgrep -u "$(id -u)"); do
         if [ -n "$(find "/proc/$p/fd" -lname "$dir/slurmd-$1.log" 2>/dev/null)" ]; then
@@ -102,7 +102,7 @@ lose() { # daemons have its log open, what they started has its name
         fi
     done
     [ ${#pids[@]} = 0 ] && return 0
-    kill -STOP "${pids[@]}" 2>/dev/null # at once: what watches over an srun would cancel its step
+    kill -STOP "${pids[@]}" 2>/dev/null # all at once: otherwise whatever watches an srun would cancel its step
     kill -KILL "${pids[@]}" 2>/dev/null
 }
 

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Whole-process measurements: every row of the published experiments planned by a process of its own, start and reading
-# of the inputs included, RUNS times (5) on at most two cores; then the estimator alone, on one core.
+# Whole-process measurements: plans every row of the published experiments in a process of its own, including start-up
+# and reading of the inputs, RUNS times (5) on at most two cores; then the estimator alone, on one core.
 #   make bench        or: BIN=build RUNS=9 tests/bench/bench.sh [JOB.json...]
 # One line per row: median, minimum and maximum of the wall time, the largest peak memory of any run, and when the first
-# plan within 1 % of the answer was there (seconds of the search, without start and reading, of one more run). The runs go round by round
-# over all rows, so that a busy spell of the machine is spread over them. Lines with # are not data.
+# plan within 1 % of the answer was found (seconds of the search, without start-up and reading, of one more run). Each round runs all
+# rows once, so that a busy spell of the machine is spread over them. Lines with # are not data.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 bin=${BIN:-build} runs=${RUNS:-5} python=${PYTHON:-python3}

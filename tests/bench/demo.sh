@@ -7,7 +7,7 @@ cd "$(dirname "$0")/../.."
 bin=${BIN:-build} steps=${STEPS:-1000} texts=${TEXTS:-/usr/share/common-licenses} python=${PYTHON:-/usr/bin/python3} out=build/demo
 read -ra mpirun <<<"${MPIEXEC:-mpirun}"
 mkdir -p "$out"
-find "$texts" -type f -print0 | LC_ALL=C sort -z | xargs -0 cat >"$out/licences.txt" # not the links, which say the same again
+find "$texts" -type f -print0 | LC_ALL=C sort -z | xargs -0 cat >"$out/licences.txt" # not the links, which are duplicates
 cat >"$out/plan.json" <<EOF
 {"format": "sailor-plan/1", "model": "gpt-tiny", "site": "local", "global_batch_size": 16, "micro_batch_size": 8,
  "pipelines": [{"stages": [{"layers": [0, 6], "replicas": [{"gpu": "cpu", "tp": 1, "zone": "local", "count": 2}]}]}]}

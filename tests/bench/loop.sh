@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # The closed loop on this machine, for a small model of each family: measure the layers and the links of its CPU ranks, plan
-# with them, train by the plan and by some fixed ones, and compare what was measured with what was estimated. Everything
-# goes through the files that a cluster would use; they are left in build/loop/MODEL. Layers are measured again right before
-# each run, and all is done ROUNDS times, so that what else the machine does meets measurements and training alike; loop.py
-# makes one table of the rounds.
+# with them, train by the plan and by some fixed ones, and compare measurements with estimates. Everything goes through the
+# files that a cluster would use; they are left in build/loop/MODEL. Layers are measured again right before each run, and
+# everything is done ROUNDS times, so that other load on the machine affects measurements and training alike; loop.py makes
+# one table of the rounds.
 #   MODELS='gpt-tiny llama-tiny opt-tiny' RANKS=2 ROUNDS=3 STEPS=12 tests/bench/loop.sh
 set -euo pipefail
 cd "$(dirname "$0")/../.."

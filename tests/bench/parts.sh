@@ -3,8 +3,7 @@
 # type, two random halves), or any published planner in the same space, better after LIMIT (2) seconds than the whole pool is?
 #   BIN=build LIMIT=2 tests/bench/parts.sh [POOLS [SEED]]
 # One line per pool: the value, its gap, and by how much the best part and the best planner are better (0 %: none is; a
-# planner that takes 20 times LIMIT has no plan). With KNOWN=FILE the answers of parts and planners are kept there, and taken from
-# there the next time.
+# planner that takes 20 times LIMIT has no plan). KNOWN=FILE keeps the answers of parts and planners for the next run.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 export OMP_WAIT_POLICY=passive HDF5_USE_FILE_LOCKING=FALSE
@@ -29,7 +28,7 @@ with open("inputs/sites/gcp.json") as f:
 for prices in gcp["usd_per_gpu_hour"].values():
     prices.update({g: usd for g, usd in USD_PER_HOUR.items() if prices[g] is None})
 fit = {tuple(x[:6]): x[6] for x in gcp["links"]["rows"]}
-for z in ZONES:  # pairs without a link: as two A100-40 in their place
+for z in ZONES:  # pairs without a link get that of two A100-40
     for y in ZONES:
         for g in USED:
             for h in USED:

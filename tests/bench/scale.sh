@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Large pools: what the exact search answers after 1 s, 2 s and LIMIT (60) seconds, beside the planners atlas and sailor.
 #   make bench-scale        or: BIN=build LIMIT=20 tests/bench/scale.sh [NAME...]
-# One line per pool: iterations per second after each limit, the gap that is proven at the last one, its wall time and peak memory,
-# and the figures of the two planners under the same estimator ("-": no plan).
+# One line per pool: iterations per second after each limit, the gap proven at the last one, its wall time and peak memory,
+# and the two planners' figures under the same estimator ("-": no plan).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 export OMP_WAIT_POLICY=passive HDF5_USE_FILE_LOCKING=FALSE

@@ -35,7 +35,7 @@ while IFS='|' read -r command file args named path word; do
     check "$command $file" "$named" "$path" "$word" "$sailor" "$command" "tests/bad/$file" $args
 done <tests/bad/cases
 
-# things that are no files of ours
+# things that are not our files
 check "plan: no such file" none.json "" "" "$sailor" plan none.json
 check "plan: a directory" tests "" "a directory" "$sailor" plan tests
 check "plan: a device" /dev/zero "" "a device" "$sailor" plan /dev/zero
@@ -47,7 +47,7 @@ check "import: nothing there" tests/bad "" "nothing to import" "$sailor" import 
 check "import: bad facts" tests/bad/plan/array.json "/" "expected an object" \
     "$sailor" import tests --facts tests/bad/plan/array.json -o "$tmp/out-dir"
 
-# a pipe whose other end never opens ends by itself; one that is slow is waited for
+# waiting for a pipe whose other end never opens ends by itself; a slow one is waited for
 mkfifo "$tmp/pipe"
 for command in plan simulate validate export model; do
     check "$command: a pipe without a writer" "$tmp/pipe" "" "nobody writes" "$sailor" $command "$tmp/pipe"
@@ -57,7 +57,7 @@ check "run: a pipe without a writer" "$tmp/pipe" "" "nobody writes" "${BIN:-buil
 check "plan: a slow pipe" "$tmp/pipe" "/" "unknown key" "$sailor" plan "$tmp/pipe"
 wait
 
-# simulate --json: the reason is where the answer would have been, too
+# simulate --json: the reason is also where the answer would have been
 "$sailor" simulate "$tmp/none \"1\".json" --json >"$tmp/out" 2>"$tmp/err"
 rc=$?
 said=$("${PYTHON:-python3}" -c 'import json, sys; print(json.load(sys.stdin)["error"])' <"$tmp/out")

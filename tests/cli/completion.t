@@ -65,7 +65,7 @@ if [ -x "$train" ]; then
     ok $? "sailor-train has its own"
 fi
 
-# sailor-plot's scripts are files; what they offer is what --help has
+# sailor-plot's scripts are files; they must offer what --help lists
 plot=analysis/sailor-plot
 run "$plot" completion bash
 [ "$rc" = 0 ] && bash -n "$tmp/out" && shellcheck -s bash "$tmp/out" >"$tmp/err"
@@ -123,7 +123,7 @@ EOF
     has out "site:Make or edit a site file" "commands with what they do"
     has out ":objective:(throughput cost frontier)" "choices"
     has out ":planner:(exact varuna" "those of run time"
-    # as zsh loads them: files in $fpath, of which the first call must complete
+    # as zsh loads them: files in $fpath, whose first call must already complete
     mkdir "$tmp/functions"
     "$sailor" completion zsh >"$tmp/functions/_sailor"
     "$plot" completion zsh >"$tmp/functions/_sailor-plot"

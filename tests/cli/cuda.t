@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# TAP. `sailor-train --backend cuda` from outside: what it says where there is no GPU, and that it trains as the CPU does: on the emulated
-# GPU of the tests, and on a real one where there is one. Ranks share the GPU; with one rank, NCCL too.
+# TAP. `sailor-train --backend cuda` from outside: its message without a GPU, and that it trains as the CPU does, on the tests' emulated
+# GPU and on a real one if there is one. Ranks share the GPU; with one rank, NCCL too.
 # shellcheck disable=SC1091,SC2154
 . "$(dirname "$0")/tap.sh"
 export OMP_NUM_THREADS=1
@@ -20,7 +20,7 @@ print(json.dumps({"format": "sailor-plan/1", "model": model, "site": "local", "g
 EOF
 }
 losses() { "$python" -c "import json,sys; print([json.loads(l)['loss'] for l in open('$tmp/out')])"; }
-# near TITLE: the losses of the last run are those of the reference, within what TF32 does to them
+# near TITLE: the losses of the last run are those of the reference, within the rounding of TF32
 near() {
     "$python" -c "
 import sys

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# TAP. Disks that fail late: an error of fsync() or close() is an error of the program, and what stood under the name stays.
-# File systems without locks do. The system's calls are replaced by a small library of the test's own.
+# TAP. Disks that fail late: an error of fsync() or close() is an error of the program, and the earlier file stays.
+# File systems without locks work. A small library of the test replaces the system calls.
 # shellcheck disable=SC1091,SC2154
 . "$(dirname "$0")/tap.sh"
 export OMP_NUM_THREADS=1 ASAN_OPTIONS=verify_asan_link_order=0:${ASAN_OPTIONS-}
@@ -79,7 +79,7 @@ if [ -x "$train" ]; then
     expect 0 "without locks: run"
     bad flock "$train" run "$tmp/one.json" --steps 1 -q --resume "$tmp/c.h5"
     expect 0 "without locks: run --resume"
-    # what is damaged is refused before HDF5 looks at it
+    # damaged files are refused before HDF5 looks at them
     "$python" - "$tmp/m.h5" "$tmp/c.h5" <<'EOF'
 import sys
 for path in sys.argv[1:]:
@@ -111,7 +111,7 @@ if [ -x "$train" ]; then
     expect 0 "a run may replace the file that it goes on from, by whatever name"
 fi
 
-# ---- what is no regular file is not waited for ----
+# ---- no waiting for anything but a regular file ----
 mkfifo "$tmp/pipe"
 export LIMIT=20
 for at in "$tmp/pipe" /dev/zero; do

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# TAP. `sailor export --format`: what other trainers are given, read back by their grammar.
+# TAP. `sailor export --format`: the files for other trainers, read back by their grammar.
 # shellcheck disable=SC1091,SC2154
 . "$(dirname "$0")/tap.sh"
 
@@ -19,7 +19,7 @@ print(json.dumps({"format": "sailor-plan/1", "model": model, "site": "gcp", "dty
 EOF
 }
 
-# the arguments as the shell hands them on, one a line
+# the arguments as the shell passes them on, one a line
 arguments() { bash -c 'set -eu; source "$1"; printf "%s\n" "${SAILOR_ARGS[@]}"' _ "$1"; }
 
 # Megatron Core's own reader of a layout, written down from its description: commas are cosmetic, (x)*n and x*n repeat
@@ -118,7 +118,7 @@ has args "--group-query-attention --num-query-groups 8 --swiglu --normalization 
 --norm-epsilon 1e-05 --position-embedding-type rope --rotary-base 500000 --disable-bias-linear" \
     "a Llama's architecture in Megatron's words"
 
-# an output matrix that is the embedding's, by the model's shape and, of a model without one, by its words
+# an output matrix tied to the embedding: by the model's shape or, without one, by its wording
 plan tied opt-tiny 64 1 0:3:A100-40*2*1 3:6:A100-40*2*1
 run "$sailor" export "$tmp/tied.json" --format megatron
 expect 0 "a tied model"
@@ -137,7 +137,7 @@ expect 0 "a tied model without a shape"
 ! grep -q untie "$tmp/out"
 ok $? "is one by the words of its file"
 
-# what a model has beyond GPT-2's parts, and options of a plan, one by one
+# parts of a model beyond GPT-2's, and options of a plan, one by one
 has_args() { # title, arguments wanted, one with its value a line; an argument that may not be there
     local missing
     arguments "$tmp/out" | sed ':a; N; $!ba; s/\n\([^-]\)/ \1/g' >"$tmp/args" &&
@@ -199,7 +199,7 @@ run "$sailor" plan "$tmp/moe.json" -q
 expect 2 "without the choice"
 has err "/runnable_by: its model has experts" "there are none"
 
-# searches that keep to what a trainer can run: each of the best plans is taken
+# searches restricted to what a trainer can run: it accepts each of the best plans
 for trainer in megatron flagscale; do
     cat >"$tmp/by.json" <<EOF
 {"format": "sailor-job/1", "model": "opt-350m", "site": "gcp", "global_batch_size": 256, "runnable_by": "$trainer",
@@ -217,7 +217,7 @@ free=$("$python" -c 'import json,sys; print(json.loads(open(sys.argv[1]).readlin
 run "$sailor" report "$tmp/by.h5" --json
 json "o[0]['iteration_time_s'] >= $free" "no faster than without the restriction"
 
-# a plan that is refused: the nearest is named, and written where it is asked for
+# a refused plan: the nearest is named, and written if asked for
 run "$sailor" plan fig8b -q -o "$tmp/mixed.h5"
 run "$sailor" export "$tmp/mixed.h5" --row 2 --format megatron
 expect 2 "a stored plan of two degrees"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# TAP. Help, version, misuse: what a user meets first. Also: every option of --help is in the man page.
+# TAP. Help, version, misuse: what a user sees first. Also: every option of --help is in the man page.
 # shellcheck disable=SC1091,SC2154
 . "$(dirname "$0")/tap.sh"
 

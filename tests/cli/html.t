@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# TAP. `sailor report --html`: one page that loads nothing, read by a parser, and opened and clicked where Chromium is.
+# TAP. `sailor report --html`: one page that loads nothing, read by a parser, and opened and clicked if there is Chromium.
 # shellcheck disable=SC1091,SC2154
 . "$(dirname "$0")/tap.sh"
 

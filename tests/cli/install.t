@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# TAP. `make install` and `make uninstall` where a path has spaces: they touch what is theirs and nothing else.
+# TAP. `make install` and `make uninstall` with spaces in a path: they touch their own files and nothing else.
 # shellcheck source-path=SCRIPTDIR source=tap.sh
 . "$(dirname "$0")/tap.sh"
-# what is built is installed: -o all
+# install what is built: -o all
 make=(make --no-print-directory -o all "PREFIX=$tmp/my tools" "DESTDIR=$tmp/a root")
 place="$tmp/a root$tmp/my tools"
 mkdir -p "$tmp/a root$tmp"

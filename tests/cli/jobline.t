@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# TAP. A job on the command line: it is the job file that one would write, and errors name the option.
+# TAP. A job on the command line: it equals the job file that one would write, and errors name the option.
 # shellcheck disable=SC1091,SC2154
 . "$(dirname "$0")/tap.sh"
 
@@ -51,7 +51,7 @@ ok $? "--seq-len of the model itself changes nothing"
 plan --model opt-350m --site gcp --gpus us-central1-a/A100-40:4 --batch 16 --seq-len 2048
 expect 0 "of a model that does not say what it is made of as well"
 
-# without --site, and with another length, there are no files of site and model: a plan that is taken out has them
+# without --site, and with another length, site and model have no files: an exported plan contains them
 args=(--model llama-3.1-8b --gpus H100-80:8 --batch 64 --dtype bf16 --seq-len 4096)
 run "$sailor" plan "${args[@]}" -q --json -o "$tmp/own.h5"
 cp "$tmp/out" "$tmp/planned"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# TAP. What of jobs/ needs no Slurm: the plans of the published measurements, and the commands that submit them.
+# TAP. The parts of jobs/ that need no Slurm: the plans of the published measurements, and the commands that submit them.
 # shellcheck disable=SC1091,SC2016,SC2154
 . "$(dirname "$0")/tap.sh"
 unset "${!SAILOR_@}" "${!SBATCH_@}"
@@ -66,7 +66,7 @@ has err "14 jobs to submit, 1 results are there already" "and counted"
 echo '2 8 1 2 1' >"$tmp/one"
 run jobs/submit-validation -n --rows "$tmp/one" --model gpt-tiny --splits "6 3,3" --place local/local/cpu --tp 2 --ranks-per-node 2 \
     --backend cpu --comm mpi --results "$tmp/r r" --time 5
-mkdir "$tmp/bin" # a stand-in that says what it was called with: the line must be read as it is meant
+mkdir "$tmp/bin" # a stand-in that prints its arguments: the line must be read as intended
 printf '%s\n' '#!/bin/sh' 'echo "$SAILOR_SPLITS $SAILOR_BACKEND" "$@"' >"$tmp/bin/sbatch"
 chmod +x "$tmp/bin/sbatch"
 [ "$(PATH=$tmp/bin:$PATH bash "$tmp/out")" = "6 3,3 cpu --nodes=2 --ntasks-per-node=2 --time=5 \
@@ -151,7 +151,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, "jobs")
 import elastic_parts as e
 big, small = ("z", "big", 8), ("z", "small", 4)
-for seed in range(300):  # whatever fits is placed, each replica within a node of its type
+for seed in range(300):  # all that fits is placed, each replica within a node of its type
     draw = random.Random(seed)
     nodes = {"n%d" % i: draw.choice([big, small]) for i in range(draw.randrange(1, 6))}
     replicas = []

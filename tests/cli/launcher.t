@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# TAP. `sailor plan` under mpirun: one voice, one status, and no hang when one rank has a reason to stop.
+# TAP. `sailor plan` under mpirun: one output, one status, and no hang when one rank has a reason to stop.
 # shellcheck disable=SC1091,SC2154
 . "$(dirname "$0")/tap.sh"
 export OMP_NUM_THREADS=1

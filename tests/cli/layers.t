@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# TAP. The layers of src/ know only what lies below them; base, sim and import see neither MPI nor HDF5. Every header compiles
-# alone. Every test program is named t_*.c, so that the Makefile runs it.
+# TAP. The layers of src/ include only what is below them; base, sim and import know neither MPI nor HDF5. Every header
+# compiles alone. Every test program is named t_*.c, so that the Makefile runs it.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 n=0 failed=0
@@ -28,7 +28,7 @@ for layer in base sim import; do
     bad=$(includes "$layer" 'mpi\.h|hdf5|H5|hdf5_hl')
     ok $((${#bad} > 0)) "$layer knows neither MPI nor HDF5" <<<"$bad"
 done
-# the lowest two layers hold functions: they neither print nor end the process (but for oom.c, when memory is out)
+# the lowest two layers neither print nor end the process (except oom.c, when out of memory)
 bad=$(grep -nE '(^|[^[:alnum:]_])(_?exit|abort|[vf]*printf|f?puts|f?putc|putchar|fwrite|perror)[[:space:]]*\(' \
           src/base/*.[ch] src/sim/*.[ch] |
       grep -vE '^src/base/oom\.c:|^[^:]*:[0-9]+:[[:space:]]*(/?\*|//)')
@@ -42,7 +42,7 @@ bad=$(for layer in "${!below[@]}"; do # the table's last column
 done)
 ok $((${#bad} > 0)) "the table of CONTRIBUTING.md says who includes whom" <<<"$bad"
 
-read -ra flags <<<"${CPPFLAGS:--Isrc} -idirafter tests/train/nccl" # where there is no CUDA: its header for the host
+read -ra flags <<<"${CPPFLAGS:--Isrc} -idirafter tests/train/nccl" # without CUDA: the tests' header for the host
 while read -r header; do
     out=$("${CC:-mpicc}" "${flags[@]}" -std=c11 -D_GNU_SOURCE -fopenmp -Wall -Wextra -Werror -fsyntax-only -x c - \
         <<<"#include \"${header#src/}\"" 2>&1)

@@ -8,7 +8,7 @@ run "$sailor" plan "$tmp/job.json" -o "$tmp/a.h5" --json -q
 expect 0 "a frontier"
 cp "$tmp/out" "$tmp/front"
 
-# ask OBJECTIVE LIMIT VALUE...: what the exact search says with that limit in the job, in $tmp/want
+# ask OBJECTIVE LIMIT VALUE...: the exact search's answer with that limit in the job, in $tmp/want
 ask() {
     "$python" - "$tmp" "$@" <<'PY'
 import json, sys
@@ -20,7 +20,7 @@ json.dump(job, open(f"{tmp}/limited.json", "w"))
 PY
     "$sailor" plan "$tmp/limited.json" --json -q --gap 0 >"$tmp/want" 2>/dev/null
 }
-# same TITLE: the last report gives the value and the proof of $tmp/want (the plan may be another one, equally good)
+# same TITLE: the last report gives the value and the proof of $tmp/want (the plan may be a different, equally good one)
 same() {
     "$python" - "$tmp" <<'PY'
 import json, sys
@@ -77,7 +77,7 @@ expect 2 "--max-usd 0"
 run "$sailor" report "$tmp/a.h5" --min-iterations-per-s x
 expect 2 "--min-iterations-per-s x"
 
-# a frontier that was found within a budget knows nothing beyond it
+# a frontier found within a budget knows nothing beyond it
 "$python" - "$tmp" "$between" <<'PY'
 import json, sys
 tmp, limit = sys.argv[1], float(sys.argv[2])

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# TAP. What goes wrong under mpirun -n 2 goes wrong once: one line on stderr, the same status for all ranks, no rank left
-# hanging. The disk that is full is a small tmpfs of the test's own, for which it has to be root.
+# TAP. A failure under mpirun -n 2 is reported once: one line on stderr, the same status on all ranks, no rank left hanging.
+# The full disk is a small tmpfs of the test's own, which takes root.
 # shellcheck disable=SC1091,SC2154
 . "$(dirname "$0")/tap.sh"
 export OMP_NUM_THREADS=1
@@ -8,7 +8,7 @@ export LIMIT=30
 job "$tmp/job.json" throughput
 two() { run "$mpiexec" -n 2 "$sailor" plan "$@"; }
 
-# Every rank leaves with the status that is reported: each writes down its own.
+# Every rank exits with the status reported: each records its own.
 # shellcheck disable=SC2016 # for the ranks' shell
 each() { # status, plan arguments...
     local want=$1
@@ -81,7 +81,7 @@ if [ "$(id -u)" = 0 ] && mount -t tmpfs -o size=64k tmpfs "$tmp/disk" 2>/dev/nul
     done
     each 1 "$tmp/job.json" -o "$tmp/disk/old.h5" -f --json --quiet
     ok $? "both ranks leave with 1"
-    # a search that was stopped there: the file is still good, and goes on where there is room
+    # a search stopped by a full disk: the file is still good, and the search continues where there is room
     rm "$tmp/disk/filler" "$tmp/disk/old.h5"
     mount -o remount,size=1m "$tmp/disk"
     two "$tmp/job.json" -o "$tmp/disk/s.h5" --time-limit 0 --quiet

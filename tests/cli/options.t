@@ -3,7 +3,7 @@
 # shellcheck disable=SC1091,SC2154
 . "$(dirname "$0")/tap.sh"
 
-# site FILE GIB: one zone of L40S-48 with so much memory
+# site FILE GIB: one zone of L40S-48 with that much memory
 site() {
     cat >"$1" <<EOF
 {"format": "sailor-site/1", "name": "place", "zones": ["a"],
@@ -60,7 +60,7 @@ expect 0 "--explain of it"
 run "$sailor" simulate "$tmp/plan.json" --trace "$tmp/trace.json"
 expect 0 "a trace of it, by the events"
 cat >"$tmp/played.py" <<'EOF'
-# The events of the same plan with each set of options: what they are worth has the sign that it must have.
+# Events of the same plan with each set of options: every effect must have the right sign.
 import json, subprocess, sys
 tmp, sailor = sys.argv[1:]
 base = {"format": "sailor-plan/1", "model": tmp + "/scores.json", "site": tmp + "/wide.json", "global_batch_size": 32,
@@ -114,7 +114,7 @@ fi
 # ---- virtual stages of a plan
 
 cat >"$tmp/parts.py" <<'EOF'
-# What interleaving is worth, by both estimators that know it: less waiting, more messages, more in flight.
+# The effect of interleaving in both estimators that know it: less waiting, more messages, more in flight.
 import json, subprocess, sys
 tmp, sailor = sys.argv[1:]
 def plan(v, batch, cut=(0, 13, 26)):
@@ -165,7 +165,7 @@ else
     n=$((n + 1)); echo "ok $n - the trainer # SKIP not built"
 fi
 
-# ---- what they are worth
+# ---- their effects
 
 # values FILE KEYS: the plan of one stage on two GPUs, tp 1
 values() {

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# TAP. `sailor plan`: objects of --json, tables, the file and what may happen to it, stopping and resuming.
+# TAP. `sailor plan`: objects of --json, tables, the file and its failures, stopping and resuming.
 # shellcheck disable=SC1091,SC2154
 . "$(dirname "$0")/tap.sh"
 export OMP_NUM_THREADS=1
@@ -62,7 +62,7 @@ run "$sailor" plan "$tmp/job.json" -o /dev/full --json
 [ "$rc" = 1 ] && grep -q 'No space left' "$tmp/err"
 ok $? "a full device"
 
-# what a planner does not heed is refused, and who does is named
+# options that a planner does not support are refused, naming the planners that do
 refused() { # option and value, planner, expected
     # shellcheck disable=SC2086 # an option with its value
     run "$sailor" plan "$tmp/job.json" --planner "$2" $1
@@ -143,7 +143,7 @@ expect 2 "--resume of something else"
 head -c 3000 "$tmp/a.h5" >"$tmp/cut.h5"
 run "$sailor" plan "$tmp/job.json" --resume "$tmp/cut.h5"
 expect 2 "--resume of half a file"
-# ties: of plans that are equally good, the one that is better by the other criterion
+# ties: among equally good plans, the one that is better by the other criterion
 "$python" - "$tmp" <<'EOF'
 import json, sys
 tmp = sys.argv[1]
@@ -190,7 +190,7 @@ ok $? "report has the same rows"
 run "$sailor" report "$tmp/range.h5"
 has out "row 3: 2 A100-40 us-central1-a + 1 A100-40 us-central1-b" "and their counts in the headings"
 
-# files of another kind, and GPUs that are not there
+# files of another kind, and GPUs that do not exist
 run "$sailor" export "$tmp/a.h5" -o "$tmp/plan.json"
 run "$sailor" plan "$tmp/plan.json"
 [ "$rc" = 2 ] && grep -q '/format: a plan; expected a job' "$tmp/err"
@@ -237,7 +237,7 @@ run "$sailor" plan "$tmp/have4.json" -o "$tmp/have4.h5"
 "$sailor" export "$tmp/have4.h5" -o "$tmp/have4-plan.json" && run "$sailor" simulate "$tmp/have4-plan.json"
 expect 0 "and what plan takes, simulate takes"
 
-# what is worth a line
+# remarks
 remarks() { # file, lines on stderr, pattern
     run "$sailor" plan "$tmp/$1.json" -q
     [ "$rc" = 0 ] && [ "$(wc -l <"$tmp/err")" = "$2" ] && { [ "$2" = 0 ] || grep -q "$3" "$tmp/err"; }

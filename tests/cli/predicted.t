@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# TAP. `sailor simulate --trace`: the timeline of the predicted iteration is whole, in order, as long as the iteration, and its
-# memory is what the estimate says; names are those of sailor-train's timelines.
+# TAP. `sailor simulate --trace`: the timeline of the predicted iteration is complete, in order, as long as the iteration, and
+# its memory agrees with the estimate; names are those of sailor-train's timelines.
 # shellcheck disable=SC1091,SC2154
 . "$(dirname "$0")/tap.sh"
 export OMP_NUM_THREADS=1

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # TAP. The answer of `sailor plan` does not depend on the number of MPI ranks or threads: the --json output is the same
-# byte for byte, but for the seconds it took, and so is what `sailor report --json` reads from the file.
+# byte for byte, except for the seconds it took, and so is what `sailor report --json` reads from the file.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 sailor=${BIN:-build}/sailor

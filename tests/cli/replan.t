@@ -3,7 +3,7 @@
 # shellcheck disable=SC1091,SC2154
 . "$(dirname "$0")/tap.sh"
 export OMP_NUM_THREADS=1
-# a few GPUs of one type, that come and go
+# a few GPUs of one type that come and go
 "$python" - "$tmp" <<'PY'
 import json, sys
 tmp = sys.argv[1]
@@ -112,7 +112,7 @@ expect 2 "--horizon alone"
 run "$sailor" replan "$tmp/trace.json" -q --hysteresis -1
 expect 2 "--hysteresis -1"
 
-# ---- of equal speed the cheaper, and of equal price the faster ----
+# ---- at equal speed the cheaper, at equal price the faster ----
 cat >"$tmp/tie.json" <<'EOF'
 {"format": "sailor-site/1", "name": "tie", "zones": ["dear", "cheap"], "gpus": ["A100-40"],
  "usd_per_gpu_hour": {"dear": {"A100-40": 5}, "cheap": {"A100-40": 2}},

@@ -37,7 +37,7 @@ run "$sailor" simulate "$tmp/known.json" "$tmp/other.json" --json
 json "1.2 < o[0]['iteration_time_high_s'] / o[0]['iteration_time_s'] < o[1]['iteration_time_high_s'] / o[1]['iteration_time_s'] < 1.4" \
     "layers from data sheets: wider, and wider still for a type that was not measured"
 
-# a profile that says how far its measurements spread
+# a profile with the spread of its measurements
 mkdir "$tmp/in" && cp -R inputs/models inputs/sites inputs/profiles inputs/*.json "$tmp/in"
 spread() { # of the passes, relative
     "$python" - "$1" "$tmp/in/profiles/opt-350m/V100-16.json" <<'EOF'
@@ -92,13 +92,13 @@ run "$sailor" plan "$tmp/job.json" --risk 0.9 --resume "$tmp/s.h5"
 has err "--risk 0.95" "--resume with another risk names it"
 run "$sailor" plan --resume "$tmp/s.h5" --json
 json "[x['iteration_time_s'] for x in o] == [json.loads(l)['iteration_time_s'] for l in open('$tmp/want')]" "--resume alone keeps it"
-# 2.13 s are expected to be kept, not in 95 % of cases
+# 2.13 s are met on average, but not in 95 % of cases
 sed 's/"train_tokens"/"min_iterations_per_s": 0.45, &/' "$tmp/job.json" >"$tmp/limit.json"
 run "$sailor" plan "$tmp/limit.json" --json
 json "o[0]['status'] == 'optimal'" "a limit that is expected to be kept"
 run "$sailor" plan "$tmp/limit.json" --json --risk 0.95
 expect 3 "--risk holds plans to limits by the ends of their intervals"
-# the options that are chosen are in doubt as well
+# the chosen options are uncertain as well
 cat >"$tmp/options.json" <<'EOF'
 {"format": "sailor-job/1", "model": "llama-3.1-8b", "site": "gcp", "global_batch_size": 32, "dtype": "bf16", "zero": [0, 1],
  "pools": [{"gpus": [{"zone": "us-central1-a", "gpu": "A100-80", "count": 16}]}]}
@@ -112,7 +112,7 @@ json "o[0]['iteration_time_s'] == json.load(open('$tmp/chosen'))['iteration_time
       0.05 < o[0]['explain']['helps'][0]['gain'] < 0.0910" "and simulate says the same, and what would help"
 run "$sailor" plan "$tmp/job.json" --planner metis --risk 0.95
 expect 2 "--risk of a published planner"
-# where one type is far more doubtful, caution moves work away from it
+# if one type is far more uncertain, caution moves work away from it
 run "$sailor" plan "$tmp/job.json" --json --inputs "$tmp/in"
 cp "$tmp/out" "$tmp/plain"
 spread 0.8

@@ -18,7 +18,7 @@ seven=A100-40,V100-16,A100-80,GH-96,Titan-RTX,RTX-2080,RTX-3090
 us="us-central1"
 five=$us-a,$us-b,$us-c,$us-f,us-west1-b
 
-# within SECONDS TITLE CMD...: ended by itself, stopped, in that time
+# within SECONDS TITLE CMD...: it stopped by itself within that time
 within() {
     local most=$1 title=$2 began ended
     shift 2
@@ -38,7 +38,7 @@ within 4 "a million GPUs: kept while the units are listed" "$sailor" plan "$tmp/
 # shellcheck disable=SC2016 # for the other shell
 within 6 "so is a signal" timeout --preserve-status -s TERM 2 "$BASH" -c 'exec "$0" "$@"' "$sailor" plan "$tmp/seven.json" -q
 
-# One replica in each of five zones: a pattern on five of fifteen cells, more than are searched.
+# One replica in each of five zones: a pattern on five of fifteen cells, more than the search covers.
 pool "$tmp/spread.json" opt-350m 1024 '{"pin": {"micro_batch_size": 1, "stages": 1, "data_parallel": 5}}' \
     A100-40,V100-16,GH-96 $five 1
 run "$sailor" plan "$tmp/spread.json" --gap 0 --time-limit 30 -q --json
@@ -46,7 +46,7 @@ run "$sailor" plan "$tmp/spread.json" --gap 0 --time-limit 30 -q --json
 ok $? "a pool is infeasible only if nothing was left out"
 json "o[0]['status'] != 'infeasible'" "nor does the row say so"
 
-# Two zones of equal GPUs without a link between them: what their hours cost decides, or the time where they cost nothing.
+# Two zones of equal GPUs without a link between them: their price decides or, if they are free, the time.
 twins() {
     "$python" - "$@" <<'PY'
 import json, sys

@@ -77,7 +77,7 @@ run "$sailor" validate inputs/validation/opt-350m-gh200.json --estimator all --i
 expect 2 "none that can"
 run "$sailor" validate "$tmp/p2.json"
 expect 2 "a plan without measurements"
-# a stage of two types: its memory stands beside one that has as much, and what is binding is a GPU within its own
+# a stage of two types: its memory is shown beside the type that has it, and what binds is a GPU against its own memory
 cat >"$tmp/types.json" <<'EOF'
 {"format": "sailor-plan/1", "model": "opt-350m", "site": "gcp", "global_batch_size": 64, "micro_batch_size": 2,
  "pipelines": [{"stages": [{"layers": [0, 26], "replicas": [

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# TAP. `sailor site`: a golden file and its remarks for every source, sources put together, and malformed ones.
+# TAP. `sailor site`: a golden file and its remarks for every source, combined sources, and malformed ones.
 # shellcheck disable=SC1091,SC2154
 . "$(dirname "$0")/tap.sh"
 dir=tests/site
@@ -33,7 +33,7 @@ golden skypilot-regions --skypilot $dir/skypilot-regions.csv --map A6000=A6000-4
 golden gpuhunt --gpuhunt $dir/gpuhunt.csv --egress us-1:eu-1=0.02,eu-1:us-1=0.02
 golden gpuhunt-spot --gpuhunt $dir/gpuhunt.csv --spot
 
-# forms of the same
+# other forms of the same input
 cmp -s <("$sailor" site --slurm $dir/nodes-o.txt 2>/dev/null | grep -v source) <(grep -v source $dir/slurm.json | sed 's/"slurm"/"site"/')
 ok $? "scontrol show node -o says the same"
 cmp -s <("$sailor" site --slurm /dev/stdin 2>/dev/null <$dir/nodes.txt | grep -v source) \
@@ -60,7 +60,7 @@ run "$sailor" site -m $dir/skypilot.json --preset eth-100g --from H100-80 --to m
 expect 2 "an end that is no zone"
 has err "expected a zone of the site or ZONE/GPU" "says what is expected"
 
-# put together, step by step or at once: a pool of two types in two zones, without a number written by hand
+# combined, step by step or at once: a pool of two types in two zones, without a number written by hand
 run "$sailor" site --preset H100-80,L4-24 --skypilot $dir/skypilot-zones.csv --zones a=mid-east1-a,b=mid-east1-b --nccl-tests \
     $dir/allreduce-2.17.txt --from a/H100-80 -o "$tmp/mine.json"
 expect 0 "-o"
@@ -79,7 +79,7 @@ run "$sailor" plan "$tmp/job.json" -q --json
 expect 0 "the site is planned on"
 json "o[0]['plan']" "and there is a plan"
 
-# malformed: one line that names the file, the line where there is one, and what is expected
+# malformed: one line that names the file, the line if there is one, and what is expected
 bad() { # title, option, part of the message; stdin: the file
     cat >"$tmp/bad"
     run "$sailor" site --preset H100-80 "--$2" "$tmp/bad"

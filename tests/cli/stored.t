@@ -45,7 +45,7 @@ run "$sailor" simulate "$tmp/f1.json" --json
 want = json.loads(open(sys.argv[1]).readline())["frontier"][1]; got = json.loads(open(sys.argv[2]).read())
 sys.exit(any(want[key] != got[key] for key in ("iteration_time_s", "cost_usd_per_iteration")))' "$tmp/want" "$tmp/out"
 ok $? "export --frontier to stdout"
-# a site of one's own that is called like one of ours, with other prices
+# a user's site named like one of ours, with other prices
 "$python" - "$tmp" <<'EOF'
 import json, sys
 tmp = sys.argv[1]

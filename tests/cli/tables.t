@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# TAP. Tables for people are at most 100 columns wide, whatever zones and GPU types are called and however many there are.
+# TAP. Tables are at most 100 columns wide, whatever the names and number of zones and GPU types.
 # shellcheck disable=SC1091,SC2154
 . "$(dirname "$0")/tap.sh"
 export OMP_NUM_THREADS=1
@@ -21,7 +21,7 @@ narrow() { # title, the command
     ok $? "$title${wide:+: $wide}"
 }
 
-# the names of the world, made long; one with characters that are two columns wide
+# the site's names made long; one with characters two columns wide
 mkdir -p "$tmp/world/sites"
 cp -r inputs/{profiles,models,devices.json,frameworks.json,links.json,residuals.json} "$tmp/world"
 a100=A100-SXM4-40GB-of-the-older-partition-in-hall-2 v100=V100-SXM2-16GB-of-the-oldest-partition-in-hall-1
@@ -80,7 +80,7 @@ narrow "validate of a table of runs" "$sailor" validate inputs/validation/megatr
 sed 's/gpt3-175b/gpt3-175b-with-a-very-long-name-of-the-model/' inputs/validation/dgxc-h100.csv >"$tmp/runs.csv"
 narrow "validate of runs of a long name" "$sailor" validate "$tmp/runs.csv"
 
-# what machines read is not broken
+# output for programs is not wrapped
 run "$sailor" list sites "${in[@]}" --json
 [ "$(wc -l <"$tmp/out")" = 1 ]
 ok $? "an object of JSON is one line"

@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # Shell helpers of the TAP scripts: source it, run cases, end with `finish`.
 #   run CMD...            keeps stdout, stderr and the exit status in $tmp/out, $tmp/err, $rc
-#   expect RC TITLE       the last run left with RC; an error is one line "sailor: error: ..." (or sailor-train) on stderr, stdout empty
-#   has FILE TEXT TITLE   $tmp/FILE holds TEXT;  ok STATUS TITLE
+#   expect RC TITLE       the last run exited with RC; an error is one line "sailor: error: ..." (or sailor-train) on stderr, stdout empty
+#   has FILE TEXT TITLE   $tmp/FILE contains TEXT;  ok STATUS TITLE
 set -u
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
 # shellcheck disable=SC2034 # used by the scripts

@@ -221,7 +221,7 @@ run "$train" run "$tmp/one.json" --steps 2 -q --data "$tmp/m.idx"
 expect 2 "an index without its ids"
 has err "m.bin" "it says which file"
 
-# ---- a schedule is that of the whole training, in one run or two ----
+# ---- a schedule spans the whole training, in one run or two ----
 shape=(--schedule wsd --rate-warmup 2 --rate-steps 6 --rate-decay 2 --learning-rate 0.01 --clip 0.1)
 run "$train" run "$tmp/one.json" --until 4 -q --json --resume "$tmp/c.h5" --schedule linear --learning-rate 0.01
 json "[round(x['learning_rate'] / 0.01, 6) for x in o] == [0.325, 0.1]" "a schedule ends with --until"
@@ -385,7 +385,7 @@ start() {
     job=$!
     for _ in $(seq 100); do grep -q '^step' "$tmp/err" && return; sleep 0.1; done
 }
-# all ranks killed at once, at any moment: what stands there is the last checkpoint that was whole
+# all ranks killed at once, at any moment: the file is the last complete checkpoint
 for pause in 0 0.3; do
     start timeout 60 "$mpiexec" -n 2 "$train" run "$tmp/pipe.json" --steps 99998 --checkpoint "$tmp/k.h5" -f --checkpoint-every 0.001s
     for _ in $(seq 200); do [ ! -e "$tmp/k.h5" ] || break; sleep 0.1; done
@@ -418,7 +418,7 @@ wait "$job"
 expect 0 "a signal ends the run after a step, with a checkpoint that can be resumed"
 start timeout 60 "$mpiexec" -n 2 "$train" run "$tmp/pipe.json" --steps 99999
 victim=
-# ranks of the run before may still be on their way out
+# ranks of the previous run may still be exiting
 for p in $(pgrep -f "^$train run $tmp/pipe.json --steps 99999"); do
     # a rank, not the process that watches over it
     tr '\0' '\n' <"/proc/$p/environ" 2>/dev/null | grep -q '^PMI_RANK=1$' || continue

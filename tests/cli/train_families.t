@@ -49,7 +49,7 @@ run "$train" run "$tmp/one.json" --steps 1 -q --resume "$tmp/opt-tiny.h5"
 expect 2 "the checkpoint of another model"
 has err "positions 130 after 2" "both are described"
 
-# ---- what is recomputed has the same bits, and is not held ----
+# ---- recomputed values have the same bits, and are not kept ----
 held() { "$python" -c "import h5py; f = h5py.File('$1')['rank']; print(int(f['peak_bytes'][:, 3].max()))"; }
 plan "$tmp/pipe.json" llama-tiny "0,3:1;3,6:1"
 for mode in none selective full; do
@@ -62,7 +62,7 @@ ok $? "the losses of what is kept"
 [ "$(held "$tmp/full.h5")" -lt "$(held "$tmp/selective.h5")" ] && [ "$(held "$tmp/selective.h5")" -lt "$(held "$tmp/none.h5")" ]
 ok $? "activations take $(held "$tmp/none.h5"), $(held "$tmp/selective.h5"), $(held "$tmp/full.h5") bytes"
 
-# ---- ZeRO: the same bits, half of the optimizer state; a checkpoint does not tell ----
+# ---- ZeRO: the same bits, half of the optimizer state; checkpoints do not differ ----
 same() {
     "$python" - "$1" "$2" <<'EOF'
 import sys, h5py

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# TAP. `sailor-train run` with --trace and --overlap: the timeline is whole and in order, sums beside the backward pass
-# change nothing.
+# TAP. `sailor-train run` with --trace and --overlap: the timeline is complete and in order, and sums during the backward
+# pass change nothing.
 # shellcheck disable=SC1091,SC2154
 . "$(dirname "$0")/tap.sh"
 export OMP_NUM_THREADS=1
@@ -40,7 +40,7 @@ for e in events:
             assert e["name"] == f"{e['cat']} {w}"
             passes[e["pid"], e["cat"], w] += 1
             first[e["pid"], e["cat"], w] = e["ts"], e["ts"] + e["dur"]
-# every rank: one span after another without a hole, as long as its step was; the slowest one's is the step
+# every rank: contiguous spans, as long as its step; the slowest rank's is the step
 own = []
 for rank in range(ranks):
     s = sorted(spans[rank])
@@ -59,7 +59,7 @@ assert set(range(ranks)) <= threads
 for stage in names:
     of = [n for (pid, cat, w), n in sorted(passes.items()) if pid == stage]
     assert len(of) == 2 * microbatches and set(of) == {degree}, (stage, passes)
-# a stage begins with what the one before it has done, whoever's clock says so
+# a stage starts after the stage before it, by any rank's clock
 if "causal" in say:
     slack = 2e6 * about["clock_error_s"] + 1
     for w in range(microbatches):
@@ -102,7 +102,7 @@ has err "expected a step of this run, 1 to 3" "it says which are"
 two run "$tmp/pipe.json" --steps 1 -q --trace "$tmp/no/such/x.trace"
 expect 1 "a directory that is not there, found before training"
 
-# A rank that lives in another hour, on what it takes for another machine: with MPICH, where time namespaces are allowed.
+# A rank whose clock is an hour off, on what it takes for another machine: with MPICH, if time namespaces are allowed.
 # shellcheck disable=SC2016
 shift_clock='[ "${PMI_RANK:-0}" = 0 ] && exec "$@"; exec unshare -T --monotonic 3600 "$@"'
 if unshare -T --monotonic 3600 true 2>/dev/null && "$train" --version | grep -q 'MPI  .*MPICH'; then

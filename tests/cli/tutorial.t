@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# TAP. docs/tutorial.md does what it says: its commands are run one after the other, and every line shown under a command is one
-# that it prints, in this order. Lines that hold a time of the search are not in the page.
+# TAP. docs/tutorial.md is right: its commands run in sequence, and every line shown under a command is one that it prints, in
+# this order. The page has no lines with a time of the search.
 # shellcheck disable=SC1091,SC2154
 . "$(dirname "$0")/tap.sh"
 

@@ -3,7 +3,7 @@
 # shellcheck disable=SC1091,SC2154
 . "$(dirname "$0")/tap.sh"
 
-# within FILE TIME_MEAN MEMORY_MEAN MEMORY_MAX: what the estimate must keep, in percent
+# within FILE TIME_MEAN MEMORY_MEAN MEMORY_MAX: limits on the estimate's errors, in percent
 within() {
     run "$sailor" validate "inputs/validation/$1" --json
     [ "$rc" = 0 ] && [ ! -s "$tmp/err" ]
@@ -19,7 +19,7 @@ within dgxc-h100.csv 8
 within simumax-b200.csv 6 2.5 5
 json "all(abs(sum(x['memory'].values()) / x['peak_memory_bytes'] - 1) < 1e-12 for x in o[:-1])" "the categories add up to the peak"
 
-# what NVIDIA measured from 128 to 2,048 GPUs hardly grows
+# errors hardly grow over NVIDIA's measurements from 128 to 2,048 GPUs
 run "$sailor" validate inputs/validation/dgxc-h100.csv --json
 json "[abs(max(t) / min(t) - 1) < 0.03
     for t in [[x['iteration_time_s'] for x in o[:-1] if x['model'] == 'gpt3-175b']]] == [True]" "nor does the estimate"
@@ -55,7 +55,7 @@ run "$sailor" validate "$tmp/v.csv" inputs/validation/opt-350m-gh200.json
 expect 2 "tables and plans together"
 run "$sailor" validate "$tmp/v.csv" --estimator sailor
 expect 2 "tables by an estimator that needs a profile"
-# the published runs of OPT-350M by events: nine of them at a microbatch that the GPU is busy with
+# the published runs of OPT-350M by events: nine of them at a microbatch large enough to keep the GPU busy
 run "$sailor" validate inputs/validation/opt-350m-gh200.json --estimator events --json
 expect 0 "by events"
 json "o[-1]['time_error_mean_percent'] < 5 and o[-1]['memory_error_mean_percent'] < 1.5 and o[-1]['memory_error_max_percent'] < 4" \

@@ -26,7 +26,7 @@ write("other", site="./site.json", objective="cost", pools=[row(c) for c in rows
 write("neo", model="gpt-neo-2.7b", pools=[row(first)])
 write("none", pools=[row([0, 0, 0, 0])])
 PY
-# same TITLE: what cold and warm answered, but for what depends on the way there
+# same TITLE: cold and warm answers agree, except for what depends on how they were found
 same() {
     "$python" - "$tmp" <<'PY'
 import json, sys
@@ -118,7 +118,7 @@ run "$sailor" whatif fig8b -q --json --objective cost --add A100-40:4 --gap 1
 json "
 abs(o[1]['gain'] - (1 - o[1]['cost_usd_per_iteration'] / o[0]['cost_usd_per_iteration'])) < 1e-12" "gain in money; the only zone is found"
 
-# of what gains the same, the cheaper
+# at equal gain, the cheaper
 cat >"$tmp/tie.json" <<'EOF'
 {"format": "sailor-site/1", "name": "tie", "zones": ["dear", "cheap"], "gpus": ["A100-40"],
  "usd_per_gpu_hour": {"dear": {"A100-40": 5}, "cheap": {"A100-40": 2}},

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# TAP. Names in files that are more than names: what ends a line, steers a terminal, or turns the direction of writing reaches no
-# table, message, page, picture, or script that others run. And marks that other programs put before their text.
+# TAP. Hostile names in files: what ends a line, controls a terminal, or changes the direction of writing reaches no table,
+# message, page, picture, or script that others run. And byte order marks.
 # shellcheck disable=SC1091,SC2154
 . "$(dirname "$0")/../cli/tap.sh"
 "$python" - "$tmp" <<'EOF'
@@ -20,7 +20,7 @@ write("job.json", {
     "format": "sailor-job/1", "name": "j\x1b[2J</title>", "model": "opt-350m", "site": "./site.json", "global_batch_size": 32,
     "objective": "frontier", "pools": [{"gpus": [{"zone": z, "gpu": "A100-40", "count": 4} for z in (zone, other)]}]})
 EOF
-# harmless TITLE FILE...: the last run did its work, and nothing in its files steers a terminal
+# harmless TITLE FILE...: the last run did its work, and nothing in its files controls a terminal
 harmless() {
     local title=$1 rc_was=$rc
     shift
@@ -69,7 +69,7 @@ EOF
 run "$sailor" model "$tmp/config.json" --name $'m\e[31m'
 harmless "model" "$tmp/out" "$tmp/err"
 
-# ---- a byte order mark: of JSON refused with its place; before tables of other programs passed over ----
+# ---- a byte order mark: refused in JSON, with its place; skipped in tables of other programs ----
 run "$sailor" validate inputs/validation/megatron-a100.csv --json
 cp "$tmp/out" "$tmp/plain"
 { printf '\xef\xbb\xbf'; cat inputs/validation/megatron-a100.csv; } >"$tmp/runs.csv"
@@ -154,7 +154,7 @@ for option in -o --trace; do
 done
 spares ck.h5 "$train" weights "$tmp/ck.h5" --model gpt-tiny -o OUT
 spares tiny.json "$train" profile "$tmp/tiny.json" --gpu cpu -q -o OUT
-# what only the job, the plan, the model or the data name
+# files named only by the job, the plan, the model or the data
 mkdir "$tmp/in"
 cp -r inputs/models inputs/sites inputs/profiles inputs/*.json "$tmp/in"
 mkdir -p "$tmp/profiles/own"
@@ -185,7 +185,7 @@ for file in tiny2.json here.json; do
     spares $file "$sailor" export "$tmp/by-path.json" --format megatron -o OUT
 done
 spares in/models/gpt-tiny.json "$train" profile gpt-tiny --inputs "$tmp/in" --gpu cpu -q -o OUT
-ln -s in/models/gpt-tiny.json "$tmp/named.safetensors" # weights are written under names of weights
+ln -s in/models/gpt-tiny.json "$tmp/named.safetensors" # weights are written to files named as weights
 spares named.safetensors "$train" weights "$tmp/ck.h5" --model gpt-tiny --inputs "$tmp/in" -o OUT
 spares in/devices.json "$sailor" profile "$tmp/llama.json" --inputs "$tmp/in" --gpu H100-80 -o OUT
 spares in/links.json "$sailor" site --preset H100-80,ib-ndr --inputs "$tmp/in" -o OUT

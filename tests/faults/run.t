@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# TAP. What users ran into: overflow, closed pipes, quotas, limits of memory, task farms. Each of these once lost work, hung or told
-# nothing.
+# TAP. What users ran into: overflow, closed pipes, quotas, limits of memory, task farms. Each of these once lost work, hung or was
+# silent.
 # shellcheck disable=SC1091,SC2154
 . "$(dirname "$0")/../cli/tap.sh"
 plan() { # FILE STAGES
@@ -19,7 +19,7 @@ skip() { n=$((n + 1)); echo "ok $n - $1 # SKIP $2"; }
 # ---- numbers that overflow ----
 run "${one[@]}" --steps 2 -q --checkpoint "$tmp/c.h5"
 if "$python" -c 'import h5py' 2>/dev/null; then
-    # weights as of a run that diverges: the loss is still finite, the gradients are not
+    # weights as in a diverging run: the loss is still finite, the gradients are not
     "$python" -c "import h5py; d = h5py.File('$tmp/c.h5', 'a')['layer2/fc1.weight/weight']; d[:] = d[:] * 1e37"
     cp "$tmp/c.h5" "$tmp/good.h5"
     for p in one pipe tensor; do
@@ -45,7 +45,7 @@ fi
 cp "$tmp/c.h5" "$tmp/before.h5"
 # shellcheck disable=SC2016
 for out in -o --checkpoint; do
-    # the limit holds for what bash writes for us, too: the program writes into a pipe
+    # the limit also applies to what bash writes for us: the program writes to a pipe
     run bash -c '(ulimit -f 12; exec "$@" 2>&1 >/dev/null) | cat >&2; exit $PIPESTATUS' - "${one[@]}" --steps 2 -q $out "$tmp/c.h5" -f
     expect 1 "run $out beyond the limit of files"
     has err "c.h5: cannot be written: File too large" "in one line of ours"
@@ -103,7 +103,7 @@ EOF
 run "${one[@]}" --steps 1 -q --resume "$tmp/tee.h5"
 expect 0 "Ctrl-C with 2>&1 | tee: the checkpoint is there"
 
-# a terminal that is closed
+# closing the terminal
 "$python" - "$tmp" "${one[@]}" <<'EOF'
 import os, pty, sys, time
 tmp, argv = sys.argv[1], sys.argv[2:]
@@ -128,7 +128,7 @@ kill -TERM $!; wait $!
 ok $? "until it is told to stop"
 
 # ---- memory that ends ----
-# ends TITLE: the last run ended by itself, without a crash, and if it failed said why
+# ends TITLE: the last run ended by itself, without a crash, and gave a reason if it failed
 ends() {
     [ "$rc" -lt 124 ] && { [ "$rc" = 0 ] || [ -s "$tmp/err" ]; }
     ok $? "$1"
@@ -181,7 +181,7 @@ if "$python" -c 'import h5py' 2>/dev/null; then
     fi
 fi
 
-# ---- tasks of a farm are no MPI job ----
+# ---- tasks of a farm are not an MPI job ----
 task=(env -u PMI_RANK SLURM_JOB_ID=7 SLURM_NTASKS=4 SLURM_STEP_NUM_TASKS=4)
 for rank in 0 2; do
     run "${task[@]}" SLURM_PROCID=$rank "$sailor" simulate "$tmp/one.json" --json

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# TAP. clang reads every file without a warning: the C files as MPI's compiler would have them, the CUDA backend above the
+# TAP. clang reads every file without a warning: the C files as MPI's compiler would compile them, the CUDA backend with the
 # headers of the emulated GPU.
 # shellcheck source-path=SCRIPTDIR source=lint.sh
 . "$(dirname "$0")/lint.sh"
@@ -18,7 +18,7 @@ if ! ${CC:-mpicc} --version 2>/dev/null | grep -q clang; then
 fi
 
 strict="${WARN:--Wall -Wextra} -Werror -fsyntax-only"
-# with the libraries that mpicc names, and nothing to link
+# with the flags that mpicc adds, but nothing to link
 export C_LINE="${CC:-mpicc} -std=c11 -fopenmp -Itests/train/nccl ${CPPFLAGS:--D_GNU_SOURCE -DH5_USE_110_API -Isrc} $strict \
     -Wno-unused-command-line-argument"
 export CUDA_LINE="clang++ -x c++ -std=c++17 -D_GNU_SOURCE -Itests/train/emulated -Isrc -Wall -Wextra -Wno-unknown-pragmas \

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# TAP. What src/ exports is used in another file of src/: what its own file alone uses is static, what nothing but tests uses
-# is not there. $OBJECTS is the directory of the objects.
+# TAP. Every function that src/ exports is used in another file of src/: one used only in its own file is static, and none is
+# there only for tests. $OBJECTS is the directory of the objects.
 # shellcheck source-path=SCRIPTDIR source=lint.sh
 . "$(dirname "$0")/lint.sh"
 export LC_ALL=C
 objects=${OBJECTS:-build/release}
 
-# name, and why it is exported all the same
+# name, and why it is exported anyway
 read -rd '' exceptions <<'EOF'
 main                the program
 cuda_version        looked up by name (dlsym) in sailor-train-cuda.so
@@ -31,7 +31,7 @@ mt19937_real        for a test that draws as the published planner does
 EOF
 list=$(mktemp) || exit 1
 trap 'rm -f "$list"' EXIT
-object_of() { # src/LAYER/FILE.c -> its object; those of the plugin are there without CUDA as well, built for the tests
+object_of() { # src/LAYER/FILE.c -> its object; those of the plugin exist without CUDA too, built for the tests
     local o=$objects/${1%.*}.o
     case $1 in
     *.cu) o=$objects/tests/train/emulated/$(basename "${1%.cu}").o ;;

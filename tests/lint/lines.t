@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# TAP. Lines end where an editor ends: 120 columns in sources, 140 in scripts and documents. Tables and code in documents and
-# the manual pages, a sentence a line, go as far as they must.
+# TAP. Lines are at most 120 columns long in sources, 140 in scripts and documents. Tables and code in documents, and the manual
+# pages with their sentence a line, may be longer.
 # shellcheck source-path=SCRIPTDIR source=lint.sh
 . "$(dirname "$0")/lint.sh"
 longer_than() { # columns; stdin: files

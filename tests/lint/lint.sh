@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# Shell helpers of the lint scripts: source it, then `gate` each rule, and end with `finish`. A rule is broken by every line
-# that it finds on its stdin.
+# Shell helpers of the lint scripts: source it, then `gate` each rule, and end with `finish`. Every line on a rule's stdin is a
+# violation.
 set -u
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
 n=0 failed=0

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# TAP. tests/run counts what really ran: whatever a program prints, and however it ends, nothing that did not run passes.
+# TAP. tests/run counts what really ran: whatever a program prints, and however it ends, a test that did not run never passes.
 # shellcheck source-path=SCRIPTDIR source=lint.sh
 . "$(dirname "$0")/lint.sh"
 tmp=$(mktemp -d) || exit 1

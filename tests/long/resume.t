@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # TAP. A search of at least 20 s (job "resume": the frontier of a pool of A100 and V100) is killed (SIGKILL) 20 times at
-# random moments, by turns alone and under mpirun -n 2, and resumed by the other: the answer is that of a search that was
-# never interrupted. Then the same with SIGTERM and SIGUSR1. SEED=N draws other moments; JOB_GPUS="A V" another pool.
+# random moments, alternately alone and under mpirun -n 2, and resumed by the other: the answer is that of a search that was
+# never interrupted. Then the same with SIGTERM and SIGUSR1. SEED=N draws other moments; JOB_GPUS="A V" sets another pool.
 # shellcheck disable=SC1091,SC2154
 . "$(dirname "$0")/../cli/tap.sh"
 KILLS=${KILLS:-20} LEAST_S=${LEAST_S:-20}
@@ -14,7 +14,7 @@ trap 'exit 1' INT TERM
 now() { date +%s.%N; }
 calc() { awk "BEGIN { printf(\"%.3f\", ($1)) }"; }
 holds() { awk "BEGIN { exit !($1) }"; }
-tree() { # a process and all that come from it: mpirun gives each rank a session of its own
+tree() { # a process and its descendants: mpirun gives each rank a session of its own
     local child
     for child in $(ps -o pid= --ppid "$1"); do tree "$child"; done
     echo "$1"
@@ -158,7 +158,7 @@ ok $? "SIGTERM: status 75"
 run "$sailor" report "$tmp/s.h5"
 has out INCOMPLETE "the file is incomplete"
 start 2 "$tmp/s.h5"
-# One rank alone gets the signal, as from a node of its own; mpirun would pass it on, but MPICH's then loses the status at times.
+# Only one rank gets the signal, as from its own node; mpirun would pass it on, but MPICH's then sometimes loses the status.
 sleep_while_running "$(calc "$whole_s / 4")" && kill -USR1 "$(tree "$pid" | head -n 1)"
 ended
 [ "$rc" = 75 ] && [ "$(grep -c -- "--resume $tmp/s.h5" "$tmp/err")" = 1 ]

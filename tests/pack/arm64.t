@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# TAP. The planner for 64-bit Arm (Grace), cross compiled: its libraries are unpacked from Debian's packages into a directory of
-# their own, nothing is installed. Under qemu it gives the plans of this machine, to the last digit, and passes unit tests.
-# Kept in build/aarch64, and used again by the next run.
+# TAP. The planner for 64-bit Arm (Grace), cross compiled: its libraries are unpacked from Debian's packages into their own
+# directory, and nothing is installed. Under qemu it gives this machine's plans, to the last digit, and passes unit tests.
+# build/aarch64 is kept for the next run.
 # shellcheck source-path=SCRIPTDIR/../cli source=tap.sh
 . "$(dirname "$0")/../cli/tap.sh"
 for tool in aarch64-linux-gnu-gcc qemu-aarch64 apt-get dpkg-deb; do
@@ -11,7 +11,7 @@ out=$PWD/build/aarch64
 root=$out/root lib=usr/lib/aarch64-linux-gnu
 case $out in *[[:space:]]*) echo "1..0 # SKIP the compiler's --sysroot takes no path with a space"; exit 0 ;; esac
 
-# ---- libraries, in an apt of its own that knows nothing of this machine ----
+# ---- libraries, through a separate apt that knows nothing about this machine ----
 fetch() {
     mkdir -p "$out/apt/lists/partial" "$out/apt/archives/partial" && : >"$out/apt/status" || return 1
     cat >"$out/apt/conf" <<EOT
@@ -34,7 +34,7 @@ unpack() {
     for deb in "$out"/apt/archives/{lib,zlib,linux-libc}*.deb; do
         dpkg-deb --fsys-tarfile "$deb" | tar -x -C "$root" --exclude=./usr/share || return 1
     done
-    # links from / are meant from $root
+    # links from / are meant to start at $root
     find "$root" -type l -lname '/*' | while read -r link; do
         ln -sfn "$(realpath -m --relative-to="$(dirname "$link")" "$root$(readlink "$link")")" "$link"
     done
@@ -56,7 +56,7 @@ exec aarch64-linux-gnu-gcc --sysroot=$root -I$root/usr/include/aarch64-linux-gnu
 EOT
 chmod +x "$out/mpicc"
 programs=("$out/build/sailor")
-# of each layer those that an emulator is done with in seconds, and that do not limit the address space, which it needs
+# from each layer, those that take an emulator seconds and do not limit the address space, which it needs
 for t in arena breakdown devices estimate goal h5file import opt plan published residuals sheet site text; do
     programs+=("$out/build/tests/unit/t_$t")
 done
@@ -68,7 +68,7 @@ ok "$rc" "it is cross compiled"
 arm=(qemu-aarch64 -L "$root")
 export HWLOC_PLUGINS_PATH=/nonexistent
 
-answers() { # of a search, without what says how it went
+answers() { # of a search, without statistics of its course
     "$python" -c '
 import json, sys
 for line in sys.stdin:

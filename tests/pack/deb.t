@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# TAP. The Debian package of the last commit (packaging/deb): it is built where nothing else is, lintian finds no error, and
-# what is in it plans from wherever it is unpacked. Without optimization and unit tests, which take minutes.
+# TAP. The Debian package of the last commit (packaging/deb): it is built in an empty place, lintian finds no error, and the
+# program in it works from wherever it is unpacked. Without optimization and unit tests, which take minutes.
 # shellcheck source-path=SCRIPTDIR/../cli source=tap.sh
 . "$(dirname "$0")/../cli/tap.sh"
 for tool in git dpkg-buildpackage dh lintian; do

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # TAP. jobs/elastic.sbatch, really submitted, on three virtual nodes of two CPU ranks: nodes are lost and gained at random
 # moments (ELASTIC_EVENTS of them; ELASTIC_SEED says which and when), and the losses are those of one rank that was never
-# disturbed. A short job from an installed tree to its end, with the signal of the time limit in between. What is refused.
+# disturbed. A short job runs from an installed tree to its end, with the signal of the time limit in between. Errors.
 # shellcheck disable=SC1091,SC2154
 . "$(dirname "$0")/slurm.sh"
 [ -x "$train" ] || { echo "1..0 # SKIP sailor-train is not built: no BLAS"; exit 0; }
 events=${ELASTIC_EVENTS:-10} seed=${ELASTIC_SEED:-1}
-export SLURM_LOCAL_CRED_EXPIRE=10 # a job that was requeued waits as long
+export SLURM_LOCAL_CRED_EXPIRE=10 # a requeued job waits this long
 start_slurm 3
 mkdir -p "$work/inputs/sites"
 cp -R inputs/models inputs/planners inputs/*.json "$work/inputs/"
@@ -34,7 +34,7 @@ json.dump({"format": "sailor-plan/1", "model": "gpt-tiny", "site": "local", "glo
 EOF
 export SAILOR_INPUTS=$work/inputs SAILOR_RANKS_PER_NODE=2 SAILOR_LOOK_EVERY=1 SAILOR_GROW_EVERY=2 SAILOR_CHECKPOINT_EVERY=4
 elastic() { sbatch --parsable --nodes=1-3 --output="$1" "${@:2}"; } # log, script and arguments -> job id
-compare() { # steps.jsonl: the losses of every start against those of one rank; says how far they are off
+compare() { # steps.jsonl: the losses of every start against those of one rank; prints the difference
     local last
     last=$("$python" -c 'import json, sys
 print(max(json.loads(l)["step"] for l in open(sys.argv[1]) if l.endswith("}\n")))' "$1")
@@ -63,7 +63,7 @@ declare -A up=([nid000001]=1 [nid000002]=1 [nid000003]=1) told=()
 that_are() { local name; for name in "${!up[@]}"; do [ "${up[$name]}" != "$1" ] || echo "$name"; done | sort; }
 is_up() { that_are 1; }
 is_down() { that_are 0; }
-tell() { scontrol update nodename="$1" state=down reason=lost && told[$1]=1; } # what Slurm notices after SlurmdTimeout
+tell() { scontrol update nodename="$1" state=down reason=lost && told[$1]=1; } # Slurm would notice after SlurmdTimeout
 RANDOM=$seed
 one_of() { local list=("$@"); echo "${list[$1 % ($# - 1) + 1]}"; } # number, choices
 for ((event = 1; event <= events; event++)); do

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # TAP. The scripts of an installed tree, with a space in its path, submitted from a directory of the user's own: a search, and
-# a plan over nodes of two types, run as a heterogeneous job (jobs/submit-mixed), each component being a node.
+# a plan over nodes of two types, run as a heterogeneous job (jobs/submit-mixed) with a node per component.
 # shellcheck disable=SC1091,SC2154
 . "$(dirname "$0")/slurm.sh"
 [ -x "$train" ] || { echo "1..0 # SKIP sailor-train is not built: no BLAS"; exit 0; }
 start_slurm
 place="$work/my tools"
-# what is built is installed: -o all, and what $BIN names
+# install what is built (-o all), and what $BIN names
 make --no-print-directory -o all "PREFIX=$place" NVCC= "BIN=${BIN:-build}" install >"$work/log" 2>&1
 ok $? "make install" <"$work/log"
 [ -e "$place/share/sailor/jobs" ] || finish
@@ -19,7 +19,7 @@ printf '%s\n' "source '$jobs/env/local.sh'" "export SAILOR_SITE='$work/my work/o
 . ./own.sh
 is "$SAILOR_HOME" "$place/share/sailor" "the site file names its tree"
 
-# with an option for srun, as a container has: programs of one process are steps, too
+# with an option for srun, as for a container: single-process programs are steps too
 export SAILOR_SRUN_OPTIONS=--mpi=pmi2
 id=$(submit "$work/search.log" --nodes=2 --ntasks-per-node=1 "$jobs/search.sbatch" fig7 -q)
 wait_for 120 state_is "$id" "$ended"

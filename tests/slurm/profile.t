@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# TAP. jobs/profile.sbatch, really submitted, with a tiny model on the four CPU ranks of a node: the profile it leaves is
-# what the planner reads. And what it refuses.
+# TAP. jobs/profile.sbatch, really submitted, with a tiny model on the four CPU ranks of a node: the planner can read the
+# profile. And errors.
 # shellcheck disable=SC1091,SC2154
 . "$(dirname "$0")/slurm.sh"
 [ -x "$train" ] || { echo "1..0 # SKIP sailor-train is not built: no BLAS"; exit 0; }

@@ -15,7 +15,7 @@ job() { # number of pools, much alike
     done
     echo ']}'
 }
-# What a search says of its rows, without the numbers that say how the search went.
+# A search's rows, without statistics of its course.
 answers() {
     "$python" -c '
 import json, sys
@@ -36,7 +36,7 @@ print(h5py.File(sys.argv[1], "r").attrs[sys.argv[2]])' "$1" "$2" 2>&1
 start_slurm
 two_by_two=(--nodes=2 --ntasks-per-node=2)
 
-# ---- the default request fits a site's nodes, as that site's file asks for it ---------------------------------------
+# ---- the default request fits a site's nodes, as stated in its file ---------------------------------------
 SBATCH_ACCOUNT=none bash -c 'source jobs/env/clariden.sh && sbatch --test-only jobs/search.sbatch inputs/fig10.json' >"$work/log" 2>&1
 ok $? "sbatch takes the script as it stands, with jobs/env/clariden.sh" <"$work/log"
 SBATCH_ACCOUNT=none bash -c 'source jobs/env/clariden-container.sh && sbatch --test-only jobs/search.sbatch inputs/fig10.json &&
@@ -61,7 +61,7 @@ grep -q 'NodeList=nid\[000001-000002\]' "$SAILOR_OUT/$id/provenance.txt"
 ok $? "the record names both nodes" <"$SAILOR_OUT/$id/provenance.txt"
 
 # ---- cut, requeued, resumed -----------------------------------------------------------------------------------------
-# As many pools as keep one process busy for ten seconds: a cut then falls into the middle.
+# Enough pools to keep one process busy for ten seconds: a cut then falls into the middle.
 pools=$((10000 / pool_ms))
 [ "$pools" -gt 2 ] || pools=2
 [ "$pools" -lt 100 ] || pools=100

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# Shell helpers of the TAP scripts that submit jobs: source it, start_slurm, submit, end with `finish`. Made for the test:
-# a Slurm of two or more virtual nodes (tests/slurm-local.sh), and the folder $work; both are gone at the end.
+# Shell helpers of the TAP scripts that submit jobs: source it, start_slurm, submit, end with `finish`. It makes a Slurm of
+# two or more virtual nodes (tests/slurm-local.sh) and the folder $work, and removes both at the end.
 set -u
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
 # shellcheck disable=SC2034 # used by the scripts
@@ -14,7 +14,7 @@ if ldd "$sailor" | grep -qE 'libpmix|libmpi\.so'; then # Open MPI, or an MPICH b
     echo "1..0 # SKIP this MPI starts through PMIx, which takes virtual nodes on one machine for one node"
     exit 0
 fi
-work=$(mktemp -d /tmp/sailor-slurm.XXXXXX) || exit 1 # short: the path of a socket ends after some 100 characters
+work=$(mktemp -d /tmp/sailor-slurm.XXXXXX) || exit 1 # short: the path of a socket is limited to some 100 characters
 slurm=$work/slurm
 top=$PWD
 trap '"$top/tests/slurm-local.sh" stop "$slurm"; rm -rf "$work"' EXIT

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # TAP. jobs/validate.sbatch and jobs/submit-validation, really submitted, with a tiny model on eight CPU ranks: two rows,
-# their results and the comparison; a rank that is killed; the time limit; and what is refused. A replica is one rank:
-# sums over four ranks, at every block, take seconds a step on two busy cores.
+# their results and the comparison; a killed rank; the time limit; and errors. A replica is one rank: sums over four ranks,
+# at every block, take seconds a step on two busy cores.
 # shellcheck disable=SC1091,SC2154
 . "$(dirname "$0")/slurm.sh"
 [ -x "$train" ] || { echo "1..0 # SKIP sailor-train is not built: no BLAS"; exit 0; }
@@ -40,7 +40,7 @@ done >"$work/why"
 [ ! -s "$work/why" ]
 ok $? "the record holds version, nodes and environment" <"$work/why"
 
-# ---- compared by the command that it named ---------------------------------------------------------------------------
+# ---- compared by the command that the job printed ---------------------------------------------------------------------
 command=$(grep -o "[^ ]* validate $results/\*.h5 --estimator all" "$work/said")
 [ -n "$command" ]
 ok $? "submit-validation says how to compare" <"$work/said"
@@ -63,7 +63,7 @@ is "$? $("$python" -c 'import json, sys; o = [json.loads(l) for l in open(sys.ar
 print(len(o) > 5 and all(x["runs"] == 2 for x in o) and o[0]["time_error_mean_percent"] > 0)' "$work/compared")" \
     "0 True" "it reads both results, for every estimator that knows such devices" "$work/why"
 
-# ---- what is there is not measured again -----------------------------------------------------------------------------
+# ---- existing results are not measured again ---------------------------------------------------------------------------
 jobs/submit-validation --rows "$work/rows" >"$work/submitted" 2>"$work/said"
 is "$? $(cat "$work/submitted")" "0 " "nothing is submitted twice" "$work/said"
 grep -q '^0 jobs, 2 results are there already' "$work/said"
