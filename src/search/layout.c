@@ -39,7 +39,7 @@ static double time_lb(const struct laying *v, double sync) {
     return iteration_time_s(v->x->u->M, X, S, v->x->update_s, sync);
 }
 
-/* Do the cells of the pattern lie within those of the merged one, and in each of them? */
+/* Are the pattern's cells all within the merged one's, with at least one in each? */
 static bool is_image(const struct laying *v, const struct pattern *real, const struct pattern *merged) {
     bool hit[CELLS_MAX];
     int missing = merged->n;
@@ -55,7 +55,7 @@ static bool is_image(const struct laying *v, const struct pattern *real, const s
     return missing == 0;
 }
 
-/* Stage i on this pattern: its all-reduce, and the transfers between it and the stage behind it. */
+/* Puts stage i on this pattern: its all-reduce, and the transfers between it and the next stage. */
 static bool put_stage(struct laying *v, int i, int pattern) {
     const struct choice *c = &v->x->stage[i];
     const struct mb_space *mb = v->real->mb;
@@ -114,7 +114,7 @@ static bool lay(struct laying *v, int i) {
 bool layout_all(struct layout *x) {
     struct laying v = {.x = x, .real = x->u->real, .s = x->u->real->s, .P = x->n};
     const struct mb_space *mb = x->u->mb;
-    for (int i = 0; i < x->n; i++) { /* patterns on many cells that were not built */
+    for (int i = 0; i < x->n; i++) { /* if some patterns on many cells were not built */
         const struct pattern *p = &mb->pattern[x->stage[i].pattern];
         const struct stage_class *cl = &v.real->mb->cls[p->cls];
         if (cl->most_cells < cl->n_cell && cl->most_cells < v.real->D) return false;

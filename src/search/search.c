@@ -306,7 +306,7 @@ static void merge_round(struct engine *x, const int *round, int n, const struct 
 
 /* ---- bounds and progress ------------------------------------------------------------ */
 
-/* What is proven: nothing below the best value, but for units not yet or not fully searched. */
+/* What is proven: nothing is below the best value, except in units not yet, or not fully, searched. */
 static void set_bounds(struct engine *x) {
     struct row_result *row = x->row;
     double open = INFINITY, best = best_value(x);
@@ -361,7 +361,7 @@ static bool close_enough(const struct engine *x, const struct unit_result *r) {
     return r->lower_bound >= x->goal.best * (1 - x->p->gap);
 }
 
-/* The next units to prove: first those not yet searched, then those that so many attempts left open. */
+/* The next units to prove: first those not yet searched, then those left open after `attempts` attempts. */
 static int next_round(struct engine *x, int *round, int most, int attempts) {
     int n = 0;
     for (int i = 0; i < x->n_unit && n < most; i++) {
@@ -435,7 +435,7 @@ static int by_replicas(const void *a, const void *b) {
     return x->mb != y->mb ? x->mb - y->mb : x->D - y->D;
 }
 
-/* What is proven of a block holds for its units. Beyond the goal nothing was looked at. */
+/* A block's bound holds for its units. Nothing beyond the goal was searched. */
 static void take_block_bound(struct engine *x, struct ranked *const *live, const struct block *b,
                              const struct goal *goal) {
     double lb = x->p->objective == OBJECTIVE_COST ? b->lb.cost_usd : b->lb.time_s;
@@ -676,9 +676,9 @@ static bool relax_part(struct engine *x, int part, int attempt) {
     return true;
 }
 
-/* Bounds of all units of interest with the zones of each region merged, with more and more effort: most
- * units are done with a table or two. Of the others, the merged plans are laid out on the real zones. Stopped
- * or not, what is known of each unit stays. */
+/* Bounds of all units of interest with the zones of each region merged, with more and more effort: most units
+ * are done with a table or two. Of the others, the merged plans are laid out on the real zones. Stopped or
+ * not, what is known about each unit stays. */
 static int relax_units(struct engine *x) {
     enum { ATTEMPTS = 5 };
     struct goal goal = relaxed_goal(x);

@@ -226,8 +226,8 @@ static void build_classes(const struct space *s, struct mb_space *mb, int n_mb, 
 
 long cell_room(const struct cell *c, int ti) { return c->nodes.room[ti] >> ti; }
 
-/* Least of weight[GPU type] * degree over the kinds of a class; over all kinds for the class that stands for
- * the rest. */
+/* Least of weight[GPU type] * degree over the kinds of a class, or over all kinds for the class that
+ * represents the rest. */
 double class_replica_least(const struct mb_space *mb, int cls, const double weight[GPUS_MAX]) {
     const struct stage_class *c = &mb->cls[cls];
     double least = INFINITY;
@@ -640,7 +640,7 @@ static void build_crossing(const struct space *s, struct mb_space *mb, struct ar
     }
 }
 
-/* What one GPU of each type is worth, for surrogate constraints: the inverse of its least GPU-seconds per
+/* The weight of one GPU of each type in surrogate constraints: the inverse of its least GPU-seconds per
  * layer. */
 static void build_work(const struct space *s, struct mb_space *mb, struct arena *a) {
     int L = s->L, n_gpu = s->p->w->site->n_gpu;
@@ -713,7 +713,7 @@ static int next_microbatch(const struct space *s, int last) {
     return next;
 }
 
-/* Do all plans of this microbatch take longer than the limit, by what is known? */
+/* Is it already known that all plans with this microbatch take longer than the limit? */
 static bool known_too_slow(const struct search_problem *p, int m, const struct plan_options *options) {
     double limit = goal_longest_time(p->min_iterations_per_s);
     bool any = false;
@@ -744,7 +744,7 @@ struct space *space_build(const struct search_problem *p, const struct stopper *
     for (int g = 0; g < w->site->n_gpu; g++)
         if (w->profile[g]) most += w->profile[g]->n_mb;
     int n_variant = w->n_variant ? w->n_variant : 1, n_table = most;
-    if (w->n_variant) { /* so many tables that their number must be known */
+    if (w->n_variant) { /* the number of tables must be known */
         n_table = 0;
         for (int m = 0; (m = next_microbatch(s, m)) > 0;) n_table += n_variant;
     }

@@ -282,8 +282,7 @@ static bool make_child(struct tree *v, const struct tree_node *n, int i, int e, 
     uint64_t room = v->room.on ? room_key(&v->room, &c->choice) : 0;
     c->key[0] += memo_mix(0x9e3779b97f4a7c15u * (uint64_t)(pattern + 1) ^ room);
     c->key[1] += memo_mix(0xd1b54a32d192ed03u * (uint64_t)(pattern + 1) + room);
-    /* what comes on top of comp + act: the gradient at least, or what a first stage pays for its
-     * activation again */
+    /* on top of comp + act comes at least the gradient or, for a first stage, its activation once more */
     struct comm_share share = comm_share(est, i == 0, !n, depth + 1);
     double open_grad = i > 0 ? share.grad * mb->grad_min[cls * L + i] : n ? (share.act - 1) * c->act : 0;
     c->pend = c->comp + c->act;

@@ -149,7 +149,7 @@ static long class_room(const struct unit *u, const struct stage_class *cl, int c
     return ti < 0 ? 0 : cell_room(c, ti);
 }
 
-/* Can a stage of D replicas lie on the group around cell c? */
+/* Does the group around cell c have room for a stage of D replicas? */
 static bool group_suffices(const struct unit *u, const struct stage_class *cl, int scope,
                            const struct groups *g, int c) {
     if (g->room[c] < u->D) return false;
@@ -208,7 +208,7 @@ static double ring_at(const struct unit *u, int cell_a, int cell_b, int ti, int 
     return id < 0 ? INFINITY : u->ring[(id * RING_TI_N + ti) * u->s->n_range + r];
 }
 
-/* One replica has nothing to exchange, wherever it lies. */
+/* One replica has nothing to exchange, wherever it is. */
 static double alone(const struct unit *u, const struct stage_class *cl, int scope) {
     if (cl->n_kind > 1 || (u->s->n_region > 1 && scope == u->s->n_region)) return INFINITY;
     for (int c = 0; c < u->s->n_cell; c++)
@@ -268,7 +268,7 @@ static void build_rings(struct unit *u, struct arena *a) {
         }
     for (int k = 0; k < s->n_link * RING_TI_N * R; k++)
         if (u->ring[k] < INFINITY) u->slowest_ring = fmax(u->slowest_ring, u->ring[k]);
-    if (u->most > u->D) u->slowest_ring = INFINITY; /* what is known is the least of each */
+    if (u->most > u->D) u->slowest_ring = INFINITY; /* only the least of each is known */
     u->sync_min = ARENA_ARRAY(a, double, unit_scopes(s) * u->mb->n_class * R);
     build_sync_min(u, a);
 }
@@ -335,7 +335,7 @@ struct span unit_sync(const struct unit *u, int pattern, int first, int end) {
     return row[r];
 }
 
-/* GPUs of each set of cells that a stage of the pattern takes at least: [set]. */
+/* [set]: the least GPUs that a stage of the pattern takes from each set of cells. */
 static const int *needs_of(const struct unit *u, int pattern) {
     if (u->need[pattern]) return u->need[pattern];
     const struct space *s = u->s;

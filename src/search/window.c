@@ -66,7 +66,7 @@ static double price_cap(const struct window_tables *v, const struct surrogate *q
     return q->price ? fmin(q->cap, v->w.r_hi) : q->cap;
 }
 
-/* GPUs of one kind, and what they count for. */
+/* GPUs of one kind, and their weight. */
 struct offer {
     double weight, usd_per_s;
     int gpus;
@@ -111,8 +111,7 @@ static void set_caps(struct window_tables *v) {
     }
 }
 
-/* Which stages may occur in the window, how deep they must lie, and what the layers in front of them cost
- * at least. */
+/* Which stages may occur in the window, their least depth, and the least cost of the layers before them. */
 static bool build_allowed(struct window_tables *v) {
     const struct space *s = v->s;
     const struct mb_space *mb = v->mb;
@@ -239,9 +238,9 @@ static void build_sums(struct window_tables *v, struct surrogate *q) {
     }
 }
 
-/* Least sum of stage times in front of layer l under weighting k. In the crossing scope, until two
- * neighbours lie in different regions (`crossed`), the rest has to see to it: among itself, or by sending to
- * the stage at l, whose gradient then costs `grad` more. */
+/* Least sum of stage times in front of layer l under weighting k. In the crossing scope, until two neighbours
+ * are in different regions (`crossed`), the rest must cross: within itself, or by sending to the stage at l,
+ * whose gradient then costs `grad` more. */
 double window_rest_sum(const struct window_tables *v, int k, int l, double used, bool crossed, double grad) {
     const struct surrogate *q = &v->surrogate[k];
     double cap = price_cap(v, q), left = cap > 0    ? (cap - used) / cap * LEVELS + 1e-6
@@ -287,7 +286,7 @@ static bool coverable(struct window_tables *v, double x_hi, double y_hi, int n) 
     return true;
 }
 
-/* Raise the lower ends of the window to what is coverable at all. */
+/* Raises the lower ends of the window to what can be covered at all. */
 static void raise_floors(struct window_tables *v) {
     double lo = v->w.x_lo, hi = v->w.x_hi;
     if (v->u->M > 1)
@@ -371,7 +370,8 @@ struct window window_first(const struct window_tables *v, int scope) {
     return w;
 }
 
-/* Of a GPU that is not free. Merged zones have the price of the cheapest, windows that of the real one. */
+/* The least rent of a GPU that is not free. Merged zones have the price of the cheapest, windows that of the
+ * real zone. */
 static double least_rent(const struct space *s) {
     const struct space *real = s->merged_from ? s->merged_from : s;
     double usd = INFINITY;

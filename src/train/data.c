@@ -165,7 +165,7 @@ struct documents {
     struct epoch epoch[2];        /* by the lowest bit of the number: a step may have parts of two */
 };
 
-/* Where the documents of tokens [0, end) begin, [*n], and then `end`; empty ones are left out. */
+/* The starts [*n] of the documents in tokens [0, end), then `end`; empty ones are omitted. */
 static uint64_t *starts_of_documents(const struct data *d, const char *index, uint64_t end, size_t *n,
                                      struct arena *a) {
     uint64_t sequences = long_at(index, MAGIC + 9), boundaries = long_at(index, MAGIC + 17);
@@ -228,7 +228,7 @@ static unsigned long long shuffled(unsigned long long k, unsigned long long n, u
     return k;
 }
 
-/* Which of [n] ascending places, the first of them no later than `at`, is the last one up to there. */
+/* The index of the last of [n] ascending places that is no later than `at`; the first one is not later. */
 static size_t last_up_to(const uint64_t *place, size_t n, uint64_t at) {
     size_t low = 0, high = n;
     while (high - low > 1) {
@@ -241,7 +241,7 @@ static size_t last_up_to(const uint64_t *place, size_t n, uint64_t at) {
     return low;
 }
 
-/* The epoch of sequence q, and where in it the sequence begins. */
+/* The epoch of sequence q, and where the sequence begins in it. */
 static const struct epoch *epoch_of(const struct data *d, unsigned long long q, uint64_t *at) {
     struct documents *x = d->documents;
     unsigned long long number = q / x->sequences + 1, seed = arch_hash(d->seed + 3) + arch_hash(number);
