@@ -84,19 +84,26 @@ static double linear_products_s(const struct device *d, const struct transformer
            product_time_s(d, s->element, n, h, ffn);
 }
 
+/* Of all heads on a GPU, one for each of its tokens and each token of the sequence. */
+static double scores(const struct transformer *x, const struct shard *s) {
+    return tokens(x, s) * x->sequence * x->heads / s->tp;
+}
+
 /* The two batched products of attention. With context parallelism each GPU has its share of the queries, but
- * sees all keys. */
+ * sees all keys. Unless that is flash attention, one product writes the scores and the other reads them; a
+ * head is narrow, so memory may be what they wait for. */
 static double attention_s(const struct device *d, const struct framework *f, const struct transformer *x,
                           const struct shard *s) {
     double flops = 4 * tokens(x, s) * x->sequence * query_width(x) / s->tp * (f->flash_attention ? 0.5 : 1);
-    return flops / (d->attention_efficiency * peak_flops(d, s->element));
+    double compute_s = flops / (d->attention_efficiency * peak_flops(d, s->element));
+    if (f->flash_attention) return compute_s;
+    return fmax(compute_s, 2 * move_s(d, scores(x, s) * element_bytes_of(s->element)));
 }
 
 static double scores_s(const struct device *d, const struct framework *f, const struct transformer *x,
                        const struct shard *s) {
     if (f->flash_attention) return 0;
-    double scores = tokens(x, s) * x->sequence * x->heads / s->tp;
-    return move_s(d, f->score_bytes * scores * element_bytes_of(s->element) / 2);
+    return move_s(d, f->score_bytes * scores(x, s) * element_bytes_of(s->element) / 2);
 }
 
 /* A tensor that fits in the cache together with its source need not come from memory. */

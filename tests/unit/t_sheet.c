@@ -111,7 +111,7 @@ static void a_block_adds_up(void **state) {
     double moved = 2.0 * (8 * 12 + 12 * 4 + 8 * 4 + 8 * 4 + 4 * 4 + 8 * 4 + 8 * 16 + 16 * 4 + 8 * 4 + 8 * 4 +
                           4 * 16 + 8 * 16); /* so small that memory is the bottleneck */
     near(forward.products_s, moved / 1e12, 1e-12);
-    near(forward.attention_s, 4.0 * 8 * 8 * 4 / 50e12, 1e-12);
+    near(forward.attention_s, 2 * 2.0 * (8 * 8 * 2) / 1e12, 1e-12); /* scores, written and read */
     near(forward.bytes_s, (8.0 * (20 * 4 + 8 * 4 + 4 * 16) + 9.0 * 8 * 8 * 2) / 1e12, 1e-12);
     near(forward.host_s, 1e-4, 1e-12);
     assert_true(forward.collectives_s == 0);
@@ -124,6 +124,13 @@ static void a_block_adds_up(void **state) {
     block_time(&round_gpu, &plain, &x, &s, &forward, &backward);
     near(backward.products_s, 2 * forward.products_s, 1e-12);
     near(backward.attention_s, 3 * forward.attention_s, 1e-12);
+    x.head_size = 200; /* wide heads: products decide */
+    block_time(&round_gpu, &plain, &x, &s, &forward, &backward);
+    near(forward.attention_s, 4.0 * 8 * 8 * 400 / 50e12, 1e-12);
+    struct framework fused = plain;
+    fused.flash_attention = true;
+    block_time(&round_gpu, &fused, &x, &s, &forward, &backward);
+    near(forward.attention_s, 2.0 * 8 * 8 * 400 / 50e12, 1e-12);
 }
 
 /* 175 billion: 96 x (12 h^2 + 13 h) + (V + s) h + 2 h. */
