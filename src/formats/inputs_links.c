@@ -28,7 +28,7 @@ int inputs_link_preset(const struct json_at *at, struct link_preset *p, struct e
 /* The tree of a site, and the files that fill it in, read when needed. */
 struct site_filler {
     struct lookup *k;
-    const char *dir, *devices;
+    const char *dir, *devices, *path; /* the last of links */
     cJSON *links;
     bool changed;
 };
@@ -90,6 +90,7 @@ static int read_links(struct site_filler *f) {
     if (find_dir(f)) return -1;
     const char *path = arena_printf(f->k->arena, "%s/links.json", f->dir);
     if (!(f->links = inputs_tree(path, NULL, f->k->arena, f->k->e))) return -1;
+    f->path = path;
     struct json_at root = json_root(path, f->links), list = json_member(&root, "links");
     if (json_object(&root, keys, f->k->e) || json_format(&root, "sailor-links/1", f->k->e)) return -1;
     return json_array(&list, 1, 1000, &n, f->k->e);
@@ -107,12 +108,17 @@ static int unknown_link(const struct json_at *at, const char *name, const struct
 
 /* Adds the definition of a link that the site names but does not define. */
 static int fill_link(const struct json_at *at, const char *name, cJSON *presets, struct site_filler *f) {
+    struct link_preset p;
     const cJSON *x;
+    int i = 0;
     if (cJSON_GetObjectItemCaseSensitive(presets, name)) return 0;
     if (read_links(f)) return -1;
-    cJSON_ArrayForEach(x, cJSON_GetObjectItemCaseSensitive(f->links, "links")) {
+    struct json_at root = json_root(f->path, f->links), list = json_member(&root, "links");
+    for (x = list.node->child; x; x = x->next, i++) {
         const char *known = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(x, "name"));
+        struct json_at here = json_element(&list, i, x);
         if (!known || strcmp(known, name)) continue;
+        if (inputs_link_preset(&here, &p, f->k->e)) return -1; /* else the site would be blamed */
         cJSON_AddItemToObject(presets, name, cJSON_Duplicate(x, true));
         f->changed = true;
         return 0;

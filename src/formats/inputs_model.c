@@ -97,6 +97,7 @@ int inputs_model(const struct json_at *at, const char *name, const char *stem, s
     if (name && strcmp(name, m->name) != 0)
         return json_fail(&own, e, "\"%.60s\"; expected \"%.60s\", the name of the file", m->name, name);
     if (source.node && json_string(&source, &m->source, a, e)) return -1;
+    m->place = json_path(at, &m->file, a);
     struct {
         const char *key;
         int lo, hi, *out;

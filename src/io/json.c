@@ -27,7 +27,7 @@ static size_t path_add(char *out, size_t n, size_t size, const char *s) {
 
 /* JSON pointer of a position (RFC 6901: ~ and / inside a key are escaped). */
 static size_t path_of(const struct json_at *at, char *out, size_t n, size_t size) {
-    if (!at->up) return n;
+    if (!at->up) return at->key ? path_add(out, n, size, at->key) : n;
     n = path_of(at->up, out, n, size);
     n = path_add(out, n, size, "/");
     if (!at->key) {
@@ -45,6 +45,13 @@ static size_t path_of(const struct json_at *at, char *out, size_t n, size_t size
 static void spell(const struct json_at *at, char path[PATH_MAX_CHARS]) {
     path[0] = '\0';
     if (path_of(at, path, 0, PATH_MAX_CHARS) == 0) memcpy(path, "/", 2);
+}
+
+char *json_path(const struct json_at *at, const char **file, struct arena *a) {
+    char path[PATH_MAX_CHARS] = "";
+    path_of(at, path, 0, sizeof path);
+    *file = arena_strdup(a, file_of(at));
+    return arena_strdup(a, path);
 }
 
 char *json_where(const struct json_at *at, struct arena *a) {
@@ -67,6 +74,10 @@ int json_fail(const struct json_at *at, struct err *e, const char *fmt, ...) {
 
 struct json_at json_root(const char *file, const cJSON *node) {
     return (struct json_at){.file = file, .node = node};
+}
+
+struct json_at json_part(const char *file, const char *path, const cJSON *node) {
+    return (struct json_at){.file = file, .key = path, .node = node};
 }
 
 struct json_at json_member(const struct json_at *up, const char *key) {

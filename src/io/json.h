@@ -27,17 +27,21 @@ char *json_compact(const char *text, struct arena *a);
 struct json_at {
     const char *file;         /* name of the file, or NULL: look further up */
     const struct json_at *up; /* NULL at the root */
-    const char *key;          /* name of this step, or NULL: an array index */
+    const char *key;          /* name of this step, or NULL: an array index; of a part, its path */
     int index;
     const cJSON *node; /* NULL if the key is missing */
 };
 
 struct json_at json_root(const char *file, const cJSON *node);
+/** A root that was cut out of its file, where it stood at this path. */
+struct json_at json_part(const char *file, const char *path, const cJSON *node);
 /** A member (node is NULL if it is absent or if `up` is not an object). Linear in the number of members. */
 struct json_at json_member(const struct json_at *up, const char *key);
 /** An element or member that the caller is iterating over (i: its position). */
 struct json_at json_element(const struct json_at *up, int i, const cJSON *node);
 
+/** The file and the path apart, for json_part(); the path is "" at the root. */
+char *json_path(const struct json_at *at, const char **file, struct arena *a);
 /** "FILE: /path" */
 char *json_where(const struct json_at *at, struct arena *a);
 /** "FILE: /path: text". Returns -1. */

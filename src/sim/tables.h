@@ -82,8 +82,9 @@ static inline const struct link *site_link(const struct site *s, int zone, int g
 
 struct model {
     const char *name, *source;
-    int n_layer; /* planner layers: embedding, blocks, norm/head */
-    int n_block; /* transformer blocks */
+    const char *file, *place; /* where it is described, and the JSON path there; NULL: nowhere */
+    int n_layer;              /* planner layers: embedding, blocks, norm/head */
+    int n_block;              /* transformer blocks */
     int hidden_size, sequence_length, heads, vocabulary;
     const double *params[TP_N];      /* [ti][n_layer] elements on one GPU; NULL = degree not known */
     const double *act_mem[TP_N];     /* [ti][n_layer] elements kept per sequence; NULL like params */

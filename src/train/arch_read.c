@@ -120,30 +120,28 @@ static int read_parts(const struct json_at *at, struct arch *a, struct err *e) {
     return real(at, "dropout", 0, 0, &rate, e);
 }
 
-static int refuse(const struct model *m, const char *key, struct err *e) {
-    return err_set(e, EXIT_INPUT, "model %s: /transformer/%s: is not supported; expected a model without it",
-                   m->name, key);
+static int refuse(const struct json_at *shape, const char *key, struct err *e) {
+    struct json_at here = json_member(shape, key);
+    return json_fail(&here, e, "is not supported; expected a model without it");
 }
 
 /* The planner's view of the same model. */
-static int read_shape(struct arch *a, const struct model *m, struct err *e) {
+static int read_shape(struct arch *a, const struct model *m, const struct json_at *at, struct err *e) {
     const struct transformer *x = &m->shape->transformer;
-    if (x->experts) return refuse(m, "experts", e);
-    if (x->embedding_size && x->embedding_size != a->hidden) return refuse(m, "embedding_size", e);
-    if (x->qk_norm) return refuse(m, "qk_norm", e);
-    if (x->one_norm) return refuse(m, "one_norm", e);
-    if (x->no_final_norm) return refuse(m, "no_final_norm", e);
-    if (x->head_bias) return refuse(m, "head_bias", e);
+    struct json_at shape = json_member(at, "transformer"), arch = json_member(at, "architecture"),
+                   activation = json_member(&arch, "activation");
+    if (x->experts) return refuse(&shape, "experts", e);
+    if (x->embedding_size && x->embedding_size != a->hidden) return refuse(&shape, "embedding_size", e);
+    if (x->qk_norm) return refuse(&shape, "qk_norm", e);
+    if (x->one_norm) return refuse(&shape, "one_norm", e);
+    if (x->no_final_norm) return refuse(&shape, "no_final_norm", e);
+    if (x->head_bias) return refuse(&shape, "head_bias", e);
     if (x->gated != (a->activation == ACTIVATION_SWIGLU))
-        return err_set(e, EXIT_INPUT,
-                       "model %s: /architecture/activation: expected \"silu\" with /transformer/gated, and "
-                       "another one without",
-                       m->name);
+        return json_fail(&activation, e,
+                         "expected \"silu\" with /transformer/gated, and another one without");
     if (x->heads != a->heads || x->kv_heads != a->kv_heads || x->ffn != a->ffn)
-        return err_set(e, EXIT_INPUT,
-                       "model %s: /transformer: %d heads, %d kv_heads, ffn %d; expected %d, %d, %d as in "
-                       "/architecture",
-                       m->name, x->heads, x->kv_heads, x->ffn, a->heads, a->kv_heads, a->ffn);
+        return json_fail(&shape, e, "%d heads, %d kv_heads, ffn %d; expected %d, %d, %d as in /architecture",
+                         x->heads, x->kv_heads, x->ffn, a->heads, a->kv_heads, a->ffn);
     a->head_size = x->head_size;
     a->rms_norm = x->rms_norm;
     a->tied = x->tied;
@@ -154,18 +152,18 @@ static int read_shape(struct arch *a, const struct model *m, struct err *e) {
     return 0;
 }
 
-static int check(struct arch *a, const struct model *m, struct err *e) {
+static int check(struct arch *a, const struct json_at *at, struct err *e) {
+    struct json_at layers = json_member(at, "num_layers"), hidden = json_member(at, "hidden_size"),
+                   arch = json_member(at, "architecture"), rows = json_member(&arch, "positions");
     if (a->layers < a->blocks + 2)
-        return err_set(e, EXIT_INPUT,
-                       "model %s: %d layers and %d blocks; expected an embedding, the blocks and a head",
-                       m->name, a->layers, a->blocks);
+        return json_fail(&layers, e, "%d layers and %d blocks; expected an embedding, the blocks and a head",
+                         a->layers, a->blocks);
     if (!a->head_size && a->hidden % a->heads)
-        return err_set(e, EXIT_INPUT, "model %s: hidden_size %d and %d heads; expected a multiple", m->name,
-                       a->hidden, a->heads);
+        return json_fail(&hidden, e, "%d, and %d heads; expected a multiple", a->hidden, a->heads);
     if (!a->head_size) a->head_size = a->hidden / a->heads;
     if (a->rotary && a->head_size % 2)
-        return err_set(e, EXIT_INPUT, "model %s: heads of size %d; expected an even one for rotary positions",
-                       m->name, a->head_size);
+        return json_fail(&rows, e, "heads of size %d; expected an even one for rotary positions",
+                         a->head_size);
     if (a->rotary) {
         a->position_rows = a->position_first = 0;
         return 0;
@@ -173,28 +171,27 @@ static int check(struct arch *a, const struct model *m, struct err *e) {
     int least = a->position_first + a->sequence;
     if (!a->position_rows) a->position_rows = least;
     if (a->position_rows >= least) return 0;
-    return err_set(e, EXIT_INPUT, "model %s: %d positions; expected at least %d for sequences of %d", m->name,
-                   a->position_rows, least, a->sequence);
+    return json_fail(&rows, e, "%d positions; expected at least %d for sequences of %d", a->position_rows,
+                     least, a->sequence);
 }
 
 int arch_read(struct arch *a, const struct model *m, struct err *e) {
-    char where[160];
-    snprintf(where, sizeof where, "model %.60s: architecture", m->name);
+    char name[80];
+    snprintf(name, sizeof name, "model %.60s", m->name);
+    struct json_at at = json_part(m->file ? m->file : name, m->place ? m->place : "", NULL),
+                   parts = json_member(&at, "architecture");
     *a = (struct arch){.layers = m->n_layer,
                        .blocks = m->n_block,
                        .hidden = m->hidden_size,
                        .sequence = m->sequence_length,
                        .heads = m->heads,
                        .vocabulary = m->vocabulary};
-    if (!m->architecture)
-        return err_set(e, EXIT_INPUT,
-                       "model %s: /architecture: missing; expected an object that says what to build",
-                       m->name);
-    cJSON *tree = json_parse(where, m->architecture, strlen(m->architecture), e);
+    if (!m->architecture) return json_fail(&parts, e, "missing; expected an object that says what to build");
+    cJSON *tree = json_parse(at.file, m->architecture, strlen(m->architecture), e);
     if (!tree) return -1;
-    struct json_at root = json_root(where, tree);
-    int rc = read_parts(&root, a, e);
+    parts.node = tree;
+    int rc = read_parts(&parts, a, e);
     cJSON_Delete(tree);
-    if (rc || (m->shape && read_shape(a, m, e))) return -1;
-    return check(a, m, e);
+    if (rc || (m->shape && read_shape(a, m, &at, e))) return -1;
+    return check(a, &at, e);
 }

@@ -166,7 +166,9 @@ static void lap(struct run_session *j, enum start_part part) {
 
 static char *read_inputs(const char *path, size_t *size, struct arena *a, struct err *e) {
     struct training t;
+    struct arch arch;
     if (training_load(path, o.inputs, &t, a, e)) return NULL;
+    if (arch_read(&arch, t.workload.model, e)) return NULL; /* here its file is known */
     *size = strlen(t.json);
     return arena_strdup(a, t.json);
 }

@@ -88,6 +88,34 @@ run "$sailor" plan "$tmp/marked.json"
 expect 2 "plan: a job with a mark"
 has err "byte order mark" "is told so"
 
+# ---- the file at fault is the one that is named ----
+mkdir "$tmp/world"
+cp -r inputs/models inputs/profiles inputs/sites inputs/*.json "$tmp/world"
+sed -i '/"nvlink3"/s/"GBps": 300/"GBps": -300/' "$tmp/world/links.json"
+sed -i 's/"ffn_size": 512/"ffn_size": "many"/' "$tmp/world/models/gpt-tiny.json"
+cat >"$tmp/by-link.json" <<'EOF'
+{"format": "sailor-site/1", "zones": ["z"], "gpus": ["A100-40"], "links": {"pairs": [["z", "*", "z", "*", "nvlink3"]]}}
+EOF
+cat >"$tmp/by-link-job.json" <<'EOF'
+{"format": "sailor-job/1", "model": "opt-350m", "site": "./by-link.json", "global_batch_size": 8,
+ "pools": [{"gpus": [{"zone": "z", "gpu": "A100-40", "count": 2}]}]}
+EOF
+cat >"$tmp/unbuilt.json" <<'EOF'
+{"format": "sailor-plan/1", "model": "gpt-tiny", "site": "local", "global_batch_size": 4, "micro_batch_size": 1,
+ "pipelines": [{"stages": [{"layers": [0, 6], "replicas": [{"gpu": "cpu", "tp": 1, "zone": "local"}]}]}]}
+EOF
+run "$sailor" plan "$tmp/by-link-job.json" --inputs "$tmp/world"
+expect 2 "a link to which links.json gives a negative rate"
+has err "world/links.json: /links/0/GBps: -300; expected" "is said of links.json, not of the site"
+for by in "" "$mpiexec -n 2"; do
+    # shellcheck disable=SC2086
+    run $by "$train" run "$tmp/unbuilt.json" --inputs "$tmp/world" --steps 1
+    expect 2 "a model that cannot be built${by:+, on two ranks}"
+    has err 'gpt-tiny.json: /architecture/ffn_size: "many"; expected' "is said of the model, not of the plan"
+done
+run "$train" profile gpt-tiny --inputs "$tmp/world" --gpu cpu -o "$tmp/none.json"
+has err 'gpt-tiny.json: /architecture/ffn_size: "many"; expected' "profile, too"
+
 # ---- files of results and measurements made by hand ----
 cat >"$tmp/plan.json" <<'EOF'
 {"format": "sailor-plan/1", "model": "gpt-tiny", "site": "local", "global_batch_size": 4, "micro_batch_size": 1,
