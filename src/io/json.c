@@ -492,6 +492,9 @@ int json_real(const struct json_at *at, double lo, double hi, double *out, struc
 
 int json_positive(const struct json_at *at, double *out, struct err *e) {
     if (!cJSON_IsNumber(at->node) || !(at->node->valuedouble > 0)) return wrong(at, e, "a number > 0");
+    /* beyond, products and quotients of a few of them would be infinite */
+    if (at->node->valuedouble < 1e-30 || at->node->valuedouble > 1e30)
+        return wrong(at, e, "a number from 1e-30 to 1e30");
     *out = at->node->valuedouble;
     return 0;
 }

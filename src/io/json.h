@@ -62,7 +62,7 @@ int json_real(const struct json_at *at, double lo, double hi, double *out, struc
 /** An array of n numbers within [lo, hi], in `a`; NULL with *e set. */
 const double *json_reals(const struct json_at *at, int n, double lo, double hi, struct arena *a,
                          struct err *e);
-/** A number > 0. */
+/** A number > 0, from 1e-30 to 1e30. */
 int json_positive(const struct json_at *at, double *out, struct err *e);
 int json_bool(const struct json_at *at, bool *out, struct err *e);
 /** A non-empty string, copied into the arena. */

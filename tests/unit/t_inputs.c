@@ -327,6 +327,7 @@ static void bad_jobs_are_refused(void **state) {
         {"64,", "64, \"optimizer\": \"lion\",", "/optimizer: \"lion\"; expected an optimizer (adam, sgd)"},
         {"64,", "64, \"exact_batch\": 1,", "/exact_batch: 1; expected true or false"},
         {"64,", "64, \"train_tokens\": 0,", "/train_tokens: 0; expected a number > 0"},
+        {"64,", "64, \"train_tokens\": 1e31,", "/train_tokens: 1e+31; expected a number from 1e-30 to 1e30"},
         {"64,", "64, \"objective\": \"speed\",",
          "/objective: \"speed\"; expected an objective (throughput, cost, frontier)"},
         {"64,", "64, \"max_usd_per_iteration\": -1,", "/max_usd_per_iteration: -1; expected a number > 0"},
