@@ -83,7 +83,11 @@ static bool choose_axes(struct grid *g) {
         for (int a = 0; a < n; a++)
             for (int b = a + 1; b < n; b++) {
                 double apart = fabs(log(fmax(speed[a], 1e-9) / fmax(speed[b], 1e-9)));
-                if (region[a] == region[b] && apart < best) best = apart, x = a, y = b;
+                if (region[a] == region[b] && apart < best) {
+                    best = apart;
+                    x = a;
+                    y = b;
+                }
             }
         if (x < 0) return false;
         gpus[x] += gpus[y];

@@ -56,8 +56,10 @@ static void optimise(struct tableau *T, int cols) {
             double a = T->t[(size_t)i * (size_t)T->w + (size_t)col];
             if (a <= EPS) continue;
             double r = T->t[(size_t)i * (size_t)T->w + (size_t)T->w - 1] / a;
-            if (row < 0 || r < best - EPS || (r < best + EPS && T->basis[i] < T->basis[row]))
-                best = r, row = i;
+            if (row < 0 || r < best - EPS || (r < best + EPS && T->basis[i] < T->basis[row])) {
+                best = r;
+                row = i;
+            }
         }
         if (row < 0) return; /* unbounded: cannot be, costs are not negative */
         pivot(T, row, col);
@@ -76,8 +78,10 @@ static bool relax(const struct ilp *p, const long *lo, const long *hi, double *x
     int r = 0;
     for (int i = 0; i < m; i++, r++) {
         double *row = T.t + (size_t)r * (size_t)w, b = p->b[i];
-        for (int j = 0; j < n; j++)
-            row[j] = p->a[(size_t)i * (size_t)n + (size_t)j], b -= row[j] * (double)lo[j];
+        for (int j = 0; j < n; j++) {
+            row[j] = p->a[(size_t)i * (size_t)n + (size_t)j];
+            b -= row[j] * (double)lo[j];
+        }
         if (!p->equal[i]) row[slack + r] = 1;
         row[w - 1] = b;
     }
@@ -149,7 +153,10 @@ static void branch(struct ilp *p, long *lo, long *hi, long *best, double *best_c
     for (int j = 0; j < p->n; j++) {
         double f = fabs(x[j] - nearbyint(x[j]));
         rounded[j] = (long)nearbyint(x[j]);
-        if (f > worst) worst = f, split = j;
+        if (f > worst) {
+            worst = f;
+            split = j;
+        }
     }
     if (split < 0) {
         if (!satisfied(p, rounded)) {
@@ -171,7 +178,10 @@ static void branch(struct ilp *p, long *lo, long *hi, long *best, double *best_c
 
 bool ilp_solve(struct ilp *p, long *x, double *cost, struct arena *scratch) {
     long lo[p->n + 1], hi[p->n + 1];
-    for (int j = 0; j < p->n; j++) lo[j] = 0, hi[j] = -1;
+    for (int j = 0; j < p->n; j++) {
+        lo[j] = 0;
+        hi[j] = -1;
+    }
     *cost = INFINITY;
     if (p->n == 0) { /* nothing to choose */
         *cost = 0;

@@ -106,7 +106,10 @@ static bool lay(struct laying *v, int i) {
         put_stage(v, i, option[k].pattern);
         whole = x->left > 0 && !stop_wanted(v->s->stop) && lay(v, i - 1);
     }
-    if (i + 1 < v->P) v->act[i] = act, v->grad[i + 1] = grad;
+    if (i + 1 < v->P) {
+        v->act[i] = act;
+        v->grad[i + 1] = grad;
+    }
     arena_release(x->scratch, mark);
     return whole;
 }

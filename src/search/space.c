@@ -534,9 +534,15 @@ static struct span pair_span(const struct space *s, const struct mb_space *mb, i
                 if (!(za >> z & 1)) continue;
                 int fa = -1, la = -1, fb = -1, lb = -1;
                 for (int i = 0; i < a->n; i++)
-                    if (s->cell[a->cell[i]].zone == z) fa = fa < 0 ? i : fa, la = i;
+                    if (s->cell[a->cell[i]].zone == z) {
+                        fa = fa < 0 ? i : fa;
+                        la = i;
+                    }
                 for (int j = 0; j < b->n; j++)
-                    if (s->cell[b->cell[j]].zone == z) fb = fb < 0 ? j : fb, lb = j;
+                    if (s->cell[b->cell[j]].zone == z) {
+                        fb = fb < 0 ? j : fb;
+                        lb = j;
+                    }
                 first =
                     fmin(first, kind_transfer(s, mb, layer, a->cell[fa], a->ti[fa], b->cell[fb], b->ti[fb]));
                 last =

@@ -114,7 +114,10 @@ static struct span ring_egress(const struct tree *v, const struct pattern *p) {
             best = fmin(best, x);
             worst = fmax(worst, x);
         }
-        if (n > 1) out_lo += best, out_hi += worst;
+        if (n > 1) {
+            out_lo += best;
+            out_hi += worst;
+        }
     }
     if (inside <= 0) return (struct span){out_lo, out_hi};
     return (struct span){out_lo + inside * in_lo, out_hi + inside * in_hi};
@@ -250,7 +253,10 @@ static bool make_child(struct tree *v, const struct tree_node *n, int i, int e, 
         c->usd_per_s =
             (n ? n->usd_per_s : 0) + p->base_usd_per_s + (v->u->D - p->n) * p->min_usd_per_s_of_extra;
         if (c->usd_per_s + v->t->min_usd[i] > v->t->w.r_hi * (1 + 1e-9)) return false;
-        if (n) c->egress = n->egress, c->egress_hi = n->egress_hi;
+        if (n) {
+            c->egress = n->egress;
+            c->egress_hi = n->egress_hi;
+        }
     }
     c->comp = mb->comp[cfe(s, cls, i, e)];
     c->u = update_share_s(mb->w, mb->update[cfe(s, cls, i, e)], v->u->D);

@@ -91,13 +91,15 @@ static struct span sync_span(const struct unit *u, int pattern, int first, int e
             in = fmin(in, unit_ring(u, tail[j], head[i], ti, first, end));
         }
         r.lo = fmax(r.lo, fmin(in, out)); /* each zone is entered or left */
-        if (in > in_worst)
-            in_second = in_worst, in_worst = in;
-        else
+        if (in > in_worst) {
+            in_second = in_worst;
+            in_worst = in;
+        } else
             in_second = fmax(in_second, in);
-        if (out > out_worst)
-            out_second = out_worst, out_worst = out;
-        else
+        if (out > out_worst) {
+            out_second = out_worst;
+            out_worst = out;
+        } else
             out_second = fmax(out_second, out);
     }
     r.lo = fmax(r.lo, fmax(in_second, out_second));

@@ -33,7 +33,12 @@ static const char *no_stage(const struct space *s, struct arena *a) {
                     double bytes = model_bytes(v, ti, REPLICAS_MANY, v->model->params[ti][l],
                                                v->model->act_mem[ti][l], 1, s->mb[k].m);
                     double over = held_bytes(v, s->p->estimator, g, ti, bytes) - w->site->gpu[g].memory_bytes;
-                    if (over < least) least = over, gpu = g, tp = 1 << ti, mb = s->mb[k].m;
+                    if (over < least) {
+                        least = over;
+                        gpu = g;
+                        tp = 1 << ti;
+                        mb = s->mb[k].m;
+                    }
                 }
             }
         }

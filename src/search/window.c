@@ -30,8 +30,10 @@ static void make_surrogates(struct window_tables *v, struct arena *a) {
         q->class_cost = ARENA_ARRAY(a, double, mb->n_class);
         size_t n = (size_t)(s->L + 1) * (LEVELS + 1);
         q->sum = ARENA_ARRAY(a, double, n);
-        if (s->n_region > 1)
-            q->sum_sends = ARENA_ARRAY(a, double, n), q->sum_crosses = ARENA_ARRAY(a, double, n);
+        if (s->n_region > 1) {
+            q->sum_sends = ARENA_ARRAY(a, double, n);
+            q->sum_crosses = ARENA_ARRAY(a, double, n);
+        }
         for (int c = 0; c < mb->n_class; c++) q->class_cost[c] = class_stage_least(mb, c, q->weight, v->u->D);
     }
 }
@@ -116,7 +118,10 @@ static bool build_allowed(struct window_tables *v) {
     const struct space *s = v->s;
     const struct mb_space *mb = v->mb;
     int L = s->L, K = mb->n_class;
-    for (int l = 0; l <= L; l++) v->min_depth[l] = 1 << 20, v->min_usd[l] = INFINITY;
+    for (int l = 0; l <= L; l++) {
+        v->min_depth[l] = 1 << 20;
+        v->min_usd[l] = INFINITY;
+    }
     v->min_depth[L] = 0;
     v->min_usd[0] = 0;
     for (int e = L; e > 0; e--) {

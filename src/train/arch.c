@@ -162,7 +162,10 @@ double arch_deviate(unsigned long long bits) {
 void arch_init(const struct arch *a, int layer, int tensor, unsigned long long seed, size_t first, size_t n,
                double *value) {
     const struct tensor *t = &a->tensor[arch_kind(a, layer)][tensor];
-    if (t->tied) layer = 0, tensor = EMBEDDING_TOKENS;
+    if (t->tied) {
+        layer = 0;
+        tensor = EMBEDDING_TOKENS;
+    }
     /* GPT's tensors keep the numbers from before there were others */
     enum { FIRST = BLOCK_FC2_BIAS + 1, OTHERS = 1 << 20 };
     int number = tensor < FIRST ? layer * FIRST + tensor : OTHERS + layer * TENSORS_MAX + tensor;

@@ -26,9 +26,10 @@ int cadence_read(struct cadence *c, const char *every, const char *mtbf, struct 
         long n = strtol(every, &end, 10);
         if (read_time(every, &c->interval_s))
             c->kind = CADENCE_TIME;
-        else if (*every >= '0' && *every <= '9' && !*end && n >= 1 && n <= 1000000000)
-            c->kind = CADENCE_STEPS, c->steps = (int)n;
-        else
+        else if (*every >= '0' && *every <= '9' && !*end && n >= 1 && n <= 1000000000) {
+            c->kind = CADENCE_STEPS;
+            c->steps = (int)n;
+        } else
             return err_set(
                 e, EXIT_INPUT,
                 "run: --checkpoint-every %.40s; expected a number of steps, a time (30s, 5m, 2h) or auto",

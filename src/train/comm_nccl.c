@@ -68,7 +68,10 @@ static void look(ncclComm_t c) {
 static void poll(void *own) {
     const struct nccl *n = own;
     for (const struct group *g = n->groups; g; g = g->next) look(g->nccl);
-    for (const struct nccl_wire *l = n->links; l; l = l->next) look(l->out), look(l->in);
+    for (const struct nccl_wire *l = n->links; l; l = l->next) {
+        look(l->out);
+        look(l->in);
+    }
 }
 
 /* ---- beside the backend's work: starts once the work queued so far is done, and is waited for ---- */

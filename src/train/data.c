@@ -316,7 +316,10 @@ void data_begins(const struct data *d, bool held_out, unsigned long long q, int 
     if (!drawn) at = place_of(d, held_out, q);
     k = last_up_to(border, n, at);
     for (int i = 0, first = 0; i < d->length; i++) {
-        if (k + 1 < n && at + (uint64_t)i == border[k + 1]) k++, first = i;
+        if (k + 1 < n && at + (uint64_t)i == border[k + 1]) {
+            k++;
+            first = i;
+        }
         begin[i] = first;
     }
 }

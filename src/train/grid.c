@@ -195,7 +195,10 @@ int grid_spans(const struct grid *g, int rank, struct grid_span **span, struct a
     if (a->tied && (me->first == 0 || me->end > last)) {
         struct grid_span whole = {.layer = last, .tensor = HEAD_MATRIX, .tied = true};
         int holders = 0;
-        if (me->first == 0) whole.layer = 0, whole.tensor = EMBEDDING_TOKENS;
+        if (me->first == 0) {
+            whole.layer = 0;
+            whole.tensor = EMBEDDING_TOKENS;
+        }
         for (int i = 0; i < g->cells; i++)
             if (holds(&g->cell[i], 0) || holds(&g->cell[i], last)) holder[holders++] = i;
         tensor_spans(g, rank, holder, holders, whole, *span, &n, arena);

@@ -85,7 +85,10 @@ static void add_linear(struct list *l, enum public_part part, int tensor, size_t
                        bool turned) {
     struct public_tensor p = {.rows = out, .columns = in};
     bool conv = l->family == GPT2; /* its linears have their inputs first */
-    if (conv) p.rows = in, p.columns = out;
+    if (conv) {
+        p.rows = in;
+        p.columns = out;
+    }
     if (conv != turned) p.order = PUBLIC_TURNED;
     add(l, part, false, tensor, p);
     add(l, part, true, tensor + 1, (struct public_tensor){.rows = out, .columns = 1});

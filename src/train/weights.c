@@ -65,7 +65,10 @@ static int read_param(struct trainer *t, const struct st_file *f, const struct p
     struct piece x = {.first = p->part.first * row, .n = p->part.rows * row};
     int rc = 0;
     if (p->again) return 0;
-    if (p->tensor->tied) layer = 0, tensor = EMBEDDING_TOKENS;
+    if (p->tensor->tied) {
+        layer = 0;
+        tensor = EMBEDDING_TOKENS;
+    }
     if (x.n && !(x.value = malloc(x.n * sizeof *x.value)))
         return err_set(e, EXIT_INTERNAL, "%s: out of memory", f->path);
     for (int i = 0; i < n && !rc; i++)
@@ -257,7 +260,10 @@ static int deal(struct output *out, bool pieces, struct arena *a, struct err *e)
     double room = 0;
     for (int i = 0; i < out->n; i++) {
         double bytes = (double)st_bytes(&out->theirs[i]);
-        if (!i || (pieces && bytes > room)) room = 1e9 * o.piece_gb, out->files++;
+        if (!i || (pieces && bytes > room)) {
+            room = 1e9 * o.piece_gb;
+            out->files++;
+        }
         room -= bytes;
         out->of[i] = out->files - 1;
     }
@@ -298,7 +304,10 @@ static int write_files(struct output *out, const struct h5_reader *r, const stru
     int begun = 0, done = 0, rc = 0;
     for (int k = 0; k < out->files && !rc; k++) {
         rc = file_begin(&out->temp[k], out->name[k], e);
-        if (!rc) begun++, rc = write_file(out, k, r, arch, a, e);
+        if (!rc) {
+            begun++;
+            rc = write_file(out, k, r, arch, a, e);
+        }
     }
     while (!rc && done < begun) rc = file_end(&out->temp[done++], e);
     while (done < begun) file_drop(&out->temp[done++]);
