@@ -252,7 +252,7 @@ static int job_from_tree(const char *path, const cJSON *tree, const char *text, 
     struct job_reader r = {.job = job, .l = &l, .arena = k->arena, .e = k->e};
     struct json_at root = json_root(path, tree), model = json_member(&root, "model"),
                    site = json_member(&root, "site");
-    if (json_object(&root, job_keys, k->e) || json_format(&root, "sailor-job/1", k->e)) return -1;
+    if (json_document(&root, job_keys, "sailor-job/1", k->e)) return -1;
     *job = (struct job){.name = inputs_stem_of(path, k->arena)};
     if (inputs_load_model(&model, k, &l) || inputs_load_site(&site, k, &l) || read_job(&root, &r)) return -1;
     if (load_profiles(&root, every_profile, k, &l, job, &texts) || job_check_prices(job, path, k->e))

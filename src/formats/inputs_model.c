@@ -90,7 +90,7 @@ int inputs_model(const struct json_at *at, const char *name, const char *stem, s
     static const char *const keys[] = {"format",          "num_layers", "num_blocks",  "hidden_size",
                                        "sequence_length", "heads",      "vocabulary",  "architecture",
                                        "as_built",        "memory",     "transformer", NULL};
-    if (json_object(at, keys, e) || json_format(at, "sailor-model/1", e)) return -1;
+    if (json_document(at, keys, "sailor-model/1", e)) return -1;
     struct json_at own = json_member(at, "name"), source = json_member(at, "source");
     m->name = arena_strdup(a, stem);
     if (own.node && json_string(&own, &m->name, a, e)) return -1;
@@ -208,7 +208,7 @@ int inputs_profile(const struct json_at *at, const struct model *m, struct profi
         "estimated", "memory", "times", NULL};
     int n, i = 0, dtype;
     double sum_s = 0, spread_s = 0;
-    if (json_object(at, keys, e) || json_format(at, "sailor-profile/1", e)) return -1;
+    if (json_document(at, keys, "sailor-profile/1", e)) return -1;
     struct json_at model = json_member(at, "model"), gpu = json_member(at, "gpu"),
                    times = json_member(at, "times");
     struct json_at source = json_member(at, "source"), in = json_member(at, "dtype"),

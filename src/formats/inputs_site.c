@@ -306,7 +306,7 @@ int inputs_site(const struct json_at *at, const char *name, const char *stem, st
         "format", "zones",      "gpus", "usd_per_gpu_hour", "egress_usd_per_GB", "available",
         "links",  "intra_node", NULL};
     struct site_reader r = {.s = s, .arena = a, .e = e};
-    if (json_object(at, keys, e) || json_format(at, "sailor-site/1", e)) return -1;
+    if (json_document(at, keys, "sailor-site/1", e)) return -1;
     struct json_at own = json_member(at, "name"), source = json_member(at, "source"),
                    zones = json_member(at, "zones");
     struct json_at gpus = json_member(at, "gpus"), usd = json_member(at, "usd_per_gpu_hour");

@@ -258,6 +258,8 @@ static int refuse_nul(const char *path, const char *text, size_t size, struct er
     const char *nul = memchr(text, '\0', size), *start = text;
     int line = 1;
     if (!nul) return 0;
+    if (size >= 8 && !memcmp(text, "\211HDF\r\n\032\n", 8))
+        return err_set(e, EXIT_INPUT, "%s: an HDF5 file; expected text", path);
     for (const char *c = text; c < nul; c++) {
         if (*c != '\n') continue;
         line++;

@@ -529,6 +529,12 @@ int json_format(const struct json_at *object, const char *format, struct err *e)
     return wrong(&at, e, want);
 }
 
+int json_document(const struct json_at *at, const char *const known[], const char *format, struct err *e) {
+    const char *other = cJSON_GetStringValue(json_member(at, "format").node);
+    if (other && !strncmp(other, "sailor-", 7) && json_format(at, format, e)) return -1;
+    return json_object(at, known, e) || json_format(at, format, e) ? -1 : 0;
+}
+
 bool json_null(const struct json_at *at) { return cJSON_IsNull(at->node); }
 
 /* ---- writing ---------------------------------------------------------------------------------------------

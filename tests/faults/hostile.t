@@ -116,6 +116,18 @@ done
 run "$train" profile gpt-tiny --inputs "$tmp/world" --gpu cpu -o "$tmp/none.json"
 has err 'gpt-tiny.json: /architecture/ffn_size: "many"; expected' "profile, too"
 
+# ---- a file of another kind is told which ----
+run "$sailor" plan "$tmp/site.json"
+expect 2 "a site where a job belongs"
+has err '/format: "sailor-site/1"; expected "sailor-job/1"' "is called a site, not a job with unknown keys"
+sed 's/"site": "local"/"site": ".\/job.json"/' "$tmp/unbuilt.json" >"$tmp/job-as-site.json"
+run "$sailor" simulate "$tmp/job-as-site.json"
+expect 2 "a job where a site belongs"
+has err '/format: "sailor-job/1"; expected "sailor-site/1"' "is called a job"
+run "$train" run "$tmp/p.h5" --steps 1
+expect 2 "results where a plan belongs"
+has err 'p.h5: an HDF5 file; expected text' "are called a file of HDF5"
+
 # ---- files of results and measurements made by hand ----
 cat >"$tmp/plan.json" <<'EOF'
 {"format": "sailor-plan/1", "model": "gpt-tiny", "site": "local", "global_batch_size": 4, "micro_batch_size": 1,
