@@ -1,6 +1,8 @@
 #include "base/oom.h"
 #include "base/err.h"
 
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +17,13 @@ void oom_prepare(const char *program, void (*end)(void)) {
 }
 
 void oom(size_t bytes) {
+    static atomic_flag said = ATOMIC_FLAG_INIT;
+    static _Thread_local bool here;
+    if (atomic_flag_test_and_set(&said)) {
+        if (here) _exit(EXIT_INTERNAL); /* ending the job took memory, too */
+        for (;;) pause();               /* another thread was first, and ends the program */
+    }
+    here = true;
     fprintf(stderr, "%s: error: out of memory (%zu bytes)\n", program_name, bytes);
     fflush(NULL);
     if (end_job) end_job();

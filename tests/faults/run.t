@@ -130,32 +130,42 @@ ok $? "until it is told to stop"
 # ---- memory that ends ----
 # ends TITLE: the last run ended by itself, without a crash, and gave a reason if it failed
 ends() {
-    [ "$rc" -lt 124 ] && { [ "$rc" = 0 ] || [ -s "$tmp/err" ]; }
+    [ "$rc" -lt 124 ] && { [ "$rc" = 0 ] || { [ -s "$tmp/err" ] && [ "$(grep -c "error: out of memory" "$tmp/err")" -le 1 ]; }; }
     ok $? "$1"
 }
-# shellcheck disable=SC2016
-limited() { run bash -c 'ulimit -v "$0" && exec "$@"' "$@"; }
+# limited TITLE KIB COMMAND...: the same within so much address space, of which a sanitizer takes terabytes
+limited() {
+    local title="$1 within $2 KiB of address space ends, and says why"
+    shift
+    case $sailor in *asan*) skip "$title" "the sanitizer takes more"; return ;; esac
+    # shellcheck disable=SC2016
+    run bash -c 'ulimit -v "$0" && exec "$@"' "$@"
+    ends "$title"
+}
 for kib in 150000 250000 330000 400000; do
-    limited $kib "${one[@]}" --steps 1 -q
-    ends "run within $kib KiB of address space ends, and says why"
+    limited run $kib "${one[@]}" --steps 1 -q
 done
 for threads in 1 2; do # OpenBLAS looked for work space in the middle of a step, for ever
     for kib in 370000 435000 495000; do
-        limited $kib "$train" run "$tmp/one.json" --threads $threads --steps 1 -q
-        ends "run of $threads threads within $kib KiB ends"
+        limited "run of $threads threads" $kib "$train" run "$tmp/one.json" --threads $threads --steps 1 -q
     done
 done
 # shellcheck disable=SC2016
 run bash -c 'ulimit -s 256 && exec "$@"' - "${one[@]}" --steps 1 -q
 expect 0 "run within 256 KiB of stack"
 for kib in 150000 200000; do # OpenBLAS's handler at exit waited for a thread without memory
-    limited $kib "$train" weights "$tmp/c.h5" --model gpt-tiny -o "$tmp/w.safetensors" -f
-    ends "weights within $kib KiB of address space ends"
+    limited weights $kib "$train" weights "$tmp/c.h5" --model gpt-tiny -o "$tmp/w.safetensors" -f
 done
 for kib in 100000 200000; do
-    limited $kib "$sailor" plan "$tmp/job.json" -q
-    ends "plan within $kib KiB of address space ends, and says why"
+    limited plan $kib "$sailor" plan "$tmp/job.json" -q
 done
+
+# two threads run out at the same time, and one of them says so
+cat >"$tmp/large.json" <<'EOF'
+{"format": "sailor-job/1", "model": "opt-350m", "site": "gcp", "global_batch_size": 2048, "objective": "throughput",
+ "pools": [{"gpus": [{"zone": "us-central1-a", "gpu": "A100-40", "count": 32}, {"zone": "us-central1-a", "gpu": "V100-16", "count": 32}]}]}
+EOF
+limited "plan of two threads" 100000 "$sailor" plan "$tmp/large.json" -q
 
 # ---- threads ----
 threads() { "$python" -c "import h5py; print(h5py.File('$tmp/t.h5').attrs['threads'])"; }
