@@ -19,6 +19,7 @@ PYTHON  ?= $(firstword $(wildcard /usr/bin/python3) python3)
 WERROR  ?= 0#         1: warnings are errors
 V       ?= 0#         1: show the commands
 FUZZ_SECONDS ?= 60#   per harness
+FAULTS       ?= all#  calls that are made to fail; empty: a few of them
 BENCH_RUNS   ?= 5
 FIGURES_DIR  ?= build/figures
 FRESH_DIR    ?= build/fresh
@@ -195,11 +196,12 @@ $(B)/tests/train/t_nccl $(nccl_o): private CPPFLAGS := -Itests/train/nccl $(CPPF
 $(B)/tests/train/nccl/comm_nccl.o: $(nccl_c) $(B)/flags
 	@mkdir -p $(@D); echo "  CC    $@"
 	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
-# system calls that fail, by LD_PRELOAD
+# system calls that fail, by LD_PRELOAD; the sanitizer has to begin before it
+shim_flags := $(if $(filter asan,$(mode)),-DSANITIZED -Wl$(comma)--no-as-needed -lasan)
 shim := $(B)/tests/faults/shim.so
 $(shim): tests/faults/shim.c $(B)/flags
 	@mkdir -p $(@D); echo "  LINK  $@"
-	$(Q)$(CC) -std=c11 -D_GNU_SOURCE -O1 -Wall -Wextra $(if $(filter 1,$(WERROR)),-Werror) -shared -fPIC -o $@ $< -ldl
+	$(Q)$(CC) -std=c11 -D_GNU_SOURCE -O1 -Wall -Wextra $(if $(filter 1,$(WERROR)),-Werror) -shared -fPIC -o $@ $< $(shim_flags) -ldl
 # the CUDA backend on the host: its own kernels on a GPU made of fibers
 emulated := tests/train/emulated
 $(B)/tests/train/t_cuda: | $(B)/tests/train/emulated.so $(plugin)
@@ -275,7 +277,7 @@ check-long: all $(property) $(shim)
 	    $(patsubst tests/%.c,$(B)/tests/%,$(if $(property),$(shell grep -ls SAILOR_LONG tests/property/t_*.c)))
 ## check-faults: what users ran into, and system calls that fail: tests/faults/*.t
 check-faults: all $(shim)
-	$(Q)FAULTS=all TEST_SECONDS=3600 $(run) faults $(sort $(wildcard tests/faults/*.t))
+	$(Q)FAULTS=$(FAULTS) TEST_SECONDS=3600 $(run) faults $(sort $(wildcard tests/faults/*.t))
 ## check-slurm: submit the scripts of jobs/ to a throw-away local Slurm: run, cut, requeue, resume, kill, compare
 check-slurm: all
 	$(Q)TEST_SECONDS=900 $(run) slurm $(filter-out %/scripts.t,$(sort $(wildcard tests/slurm/*.t)))

@@ -157,7 +157,13 @@ void *mmap64(void *p, size_t n, int protection, int flags, int fd, off64_t at) {
     return FAILS(MMAP) ? MAP_FAILED : real(p, n, protection, flags, fd, at);
 }
 
-/* dlsym() allocates: the C library's own names instead. */
+/* dlsym() allocates: the C library's own names instead, or those of the sanitizer, which frees. */
+#ifdef SANITIZED
+#define __libc_malloc __interceptor_malloc
+#define __libc_calloc __interceptor_calloc
+#define __libc_realloc __interceptor_realloc
+#define __libc_memalign __interceptor_memalign
+#endif
 extern void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t), *__libc_realloc(void *, size_t),
     *__libc_memalign(size_t, size_t);
 void *malloc(size_t n) { return FAILS(MALLOC) ? NULL : __libc_malloc(n); }
