@@ -1,0 +1,95 @@
+#!/usr/bin/env bash
+# TAP. Places where nothing can be written: a full disk, a read-only one, none at all, a deleted directory. A command says so in one
+# line, leaves with 1, and what was there stays.
+# shellcheck disable=SC1091,SC2154
+. "$(dirname "$0")/../cli/tap.sh"
+export OMP_NUM_THREADS=1
+job "$tmp/job.json" throughput
+cat >"$tmp/one.json" <<'EOF'
+{"format": "sailor-plan/1", "model": "gpt-tiny", "site": "local", "global_batch_size": 4, "micro_batch_size": 2,
+ "pipelines": [{"stages": [{"layers": [0, 6], "replicas": [{"gpu": "cpu", "tp": 1, "zone": "local"}]}]}]}
+EOF
+run "$sailor" plan "$tmp/job.json" -q --threads 1 -o "$tmp/r.h5"
+expect 0 "a file of results"
+run "$sailor" export "$tmp/r.h5" -o "$tmp/plan.json"
+expect 0 "a plan"
+run "$train" run "$tmp/one.json" --steps 1 -q --checkpoint "$tmp/c.h5"
+expect 0 "a checkpoint"
+
+# each DIRECTORY NAME: every command that writes a file, into this directory
+each() {
+    local out=$1 name=$2
+    while read -r program line; do
+        # shellcheck disable=SC2086
+        case $program in
+        sailor) set -- "$sailor" $line ;;
+        train) set -- "$train" $line ;;
+        two) set -- "$mpiexec" -n 2 "$train" $line ;;
+        esac
+        [ -x "$train" ] || [ "$program" = sailor ] || continue
+        run "${@//OUT/$out/}"
+        # profiles print what they measure as they go, and netbench warns of a busy machine
+        [ "$rc" = 1 ] && [ "$(grep -c 'error: ' "$tmp/err")" = 1 ] && grep -q 'error: .*: cannot be written: ' "$tmp/err" &&
+            [ "$(grep -vcE '^tp |: warning: ' "$tmp/err")" = 1 ]
+        ok $? "$name: $program ${line%%OUT*}"
+    done <<EOF
+sailor plan $tmp/job.json -q --threads 1 -f -o OUTold
+sailor whatif $tmp/job.json -q --threads 1 -f -o OUTold
+sailor replan $tmp/job.json -q --threads 1 -f -o OUTold
+sailor export $tmp/r.h5 -f -o OUTold
+sailor report $tmp/r.h5 -f --html OUTold
+sailor simulate $tmp/plan.json -f --trace OUTold
+sailor site --preset H100-80 -f -o OUTold
+sailor profile llama-3.1-8b --gpu H100-80 -f -o OUTold
+train run $tmp/one.json --steps 1 -q -f -o OUTold
+train run $tmp/one.json --steps 1 -q -f --checkpoint OUTold
+train run $tmp/one.json --steps 1 -q -f --trace OUTold
+train profile gpt-tiny --gpu cpu --repeat 1 --largest 1 -f -o OUTold
+train weights $tmp/c.h5 --model gpt-tiny -f -o OUTold.safetensors
+two netbench --seconds 0.01 --largest 19 -q -f -o OUTold
+two profile gpt-tiny --gpu cpu --repeat 1 --largest 1 -f -o OUTold
+EOF
+}
+each "$tmp/none/" "no such directory"
+cd "$(mktemp -d "$tmp/XXXX")" && rmdir "$PWD"
+run "$sailor" plan "$tmp/job.json" -q --threads 1 -o r.h5
+expect 1 "a deleted directory: plan -o"
+run "$train" run "$tmp/one.json" --steps 1 -q --checkpoint c.h5
+expect 1 "a deleted directory: run --checkpoint"
+run "$sailor" plan "$tmp/job.json" -q --threads 1 -f -o "$tmp/r.h5"
+expect 0 "a deleted directory, with absolute paths"
+cd "$tmp" || exit 1
+for dir in "$tmp/none" /proc; do
+    TMPDIR=$dir run "$mpiexec" -n 2 "$sailor" plan "$tmp/job.json" -q --threads 1 -f -o "$tmp/r.h5"
+    expect 0 "TMPDIR=$(basename "$dir"): plan"
+    TMPDIR=$dir run "$train" run "$tmp/one.json" --steps 1 -q -f --checkpoint "$tmp/c.h5"
+    expect 0 "TMPDIR=$(basename "$dir"): run"
+done
+
+mkdir "$tmp/full"
+if mount -t tmpfs -o size=1m tmpfs "$tmp/full" 2>/dev/null; then
+    trap 'umount "$tmp/full"; rm -rf "$tmp"' EXIT
+    run "$train" run "$tmp/one.json" --steps 2 -q --checkpoint "$tmp/c2.h5" -o "$tmp/full/m.h5"
+    [ "$rc" = 0 ]
+    ok $? "1 MB holds a measurement"
+    run "$train" run "$tmp/one.json" --steps 3 -q --checkpoint "$tmp/full/c.h5" --checkpoint-every 1 -o "$tmp/m.h5"
+    expect 1 "and no checkpoint"
+    [ -z "$(find "$tmp/full" -name '*c.h5*')" ]
+    ok $? "of which nothing is left"
+    echo "as it was" >"$tmp/full/old"
+    cp "$tmp/full/old" "$tmp/full/old.safetensors"
+    dd if=/dev/zero of="$tmp/full/fill" bs=4k 2>/dev/null
+    each "$tmp/full/" "a full disk"
+    rm -f "$tmp/c3.h5"
+    run "$train" run "$tmp/one.json" --steps 2 -q --checkpoint "$tmp/c3.h5" -o "$tmp/full/m2.h5"
+    [ "$rc" = 1 ] && [ -s "$tmp/c3.h5" ]
+    ok $? "a full disk of the one output: the other is written"
+    rm "$tmp/full/fill"
+    mount -o remount,ro "$tmp/full"
+    each "$tmp/full/" "a read-only disk"
+    [ "$(cat "$tmp/full/old" "$tmp/full/old.safetensors")" = $'as it was\nas it was' ] && [ "$(find "$tmp/full" -type f | wc -l)" = 3 ]
+    ok $? "what was there is there, and nothing else"
+else
+    n=$((n + 1)); echo "ok $n - a full disk # SKIP needs a file system of its own (root)"
+fi
+finish
