@@ -89,6 +89,17 @@ int draft_zone(struct draft *d, const char *name, const char *file, struct err *
     return d->n_zone++;
 }
 
+int draft_end_zone(struct draft *d, const char *name, const char *option, struct err *e) {
+    int before = d->n_zone, z = draft_zone(d, name, option, e);
+    if (before && z == before) {
+        struct text known = {0};
+        for (int i = 0; i < before; i++) text_add(&known, "%s%s", i ? ", " : "", d->zone[i]);
+        draft_note(d, "%s: zone %s is new; the site had %s", option, name, known.s);
+        text_free(&known);
+    }
+    return z;
+}
+
 int draft_gpu(struct draft *d, const struct draft_alias *as, int gpus_per_node, const char *file,
               struct err *e) {
     int g = draft_find_gpu(d, as->name);

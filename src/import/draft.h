@@ -88,6 +88,9 @@ void draft_source(struct draft *d, const char *fmt, ...) __attribute__((format(p
 
 /** The zone of this name, new if need be; -1 with *e set: too many, or not a valid name. */
 int draft_zone(struct draft *d, const char *name, const char *file, struct err *e);
+/** The same for the end of a link, given by `option`: a zone that the others did not have is told to the
+ * user. */
+int draft_end_zone(struct draft *d, const char *name, const char *option, struct err *e);
 /** The GPU type that an alias means, new if need be. -1 with *e set. */
 int draft_gpu(struct draft *d, const struct draft_alias *as, int gpus_per_node, const char *file,
               struct err *e);

@@ -266,7 +266,7 @@ static int end_of(struct draft *d, const char *text, const char *option, int *zo
     if (!slash)
         return err_set(e, EXIT_INPUT, "%s %s: expected ZONE/GPU, where nccl-tests ran", option,
                        text ? text : "is missing");
-    *zone = draft_zone(d, arena_printf(d->a, "%.*s", (int)(slash - text), text), option, e);
+    *zone = draft_end_zone(d, arena_printf(d->a, "%.*s", (int)(slash - text), text), option, e);
     if (*zone < 0) return -1;
     *gpu = draft_find_gpu(d, slash + 1);
     if (*gpu >= 0) return 0;

@@ -139,7 +139,7 @@ static int read_end(struct draft *d, const char *text, const char *option, const
     if (!slash) return *zone = text, 0;
     *zone = arena_printf(d->a, "%.*s", (int)(slash - text), text);
     *gpu = slash + 1;
-    if (draft_zone(d, *zone, option, e) < 0) return -1;
+    if (draft_end_zone(d, *zone, option, e) < 0) return -1;
     return draft_find_gpu(d, *gpu) >= 0
                ? 0
                : err_set(e, EXIT_INPUT, "%s %s: no such GPU type in the site", option, text);

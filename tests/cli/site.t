@@ -171,6 +171,8 @@ expect 2 "a zone that is not in the catalog"
 has err "did you mean mid-east1-a?" "the nearest is named"
 run "$sailor" site -m clariden --egress free
 expect 2 "an egress price that is none"
+run "$sailor" site -m clariden --nccl-tests $dir/allreduce-2.17.txt --from cluster/GH-96
+has err "sailor: --from: zone cluster is new; the site had clariden" "a zone that the site did not have is pointed out"
 run "$sailor" site -m clariden --nccl-tests $dir/allreduce-2.17.txt --from clariden
 expect 2 "--from without a type"
 run "$sailor" site --slurm $dir/nodes.txt -o "$tmp/no/such.json"
