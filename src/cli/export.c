@@ -18,14 +18,15 @@ static struct {
     int row, rank, frontier, format;
 } o;
 
-static const char *const formats[] = {"plan", "megatron", "torchtitan", "flagscale", NULL};
-enum { FORMAT_PLAN }; /* the others are enum runner */
+static const char *const formats[] = {"plan", "megatron", "torchtitan", "flagscale", "sailor-train", NULL};
+enum { FORMAT_PLAN, FORMAT_TRAIN = RUNNER_N }; /* the others are enum runner */
 
 static const struct opt options[] = {
     OPTION_CHOICE(0, "format", formats, &o.format,
                   "plan (the default): a plan file for sailor simulate and sailor-train; or the input of "
                   "another trainer: arguments for Megatron-LM, a TorchTitan configuration, or arguments for "
-                  "FlagScale with a mesh for each GPU type"),
+                  "FlagScale with a mesh for each GPU type; sailor-train: a plan file, of a plan that "
+                  "sailor-train can run"),
     OPTION_TEXT('o', "output", "FILE", &o.out, "file to write; without it the plan goes to stdout"),
     PROGRAM_OPTION_FORCE(&o.force),
     OPTION_INT(0, "row", "R", 0, 1e9, &o.row,
@@ -43,6 +44,7 @@ const struct opt_command export_command = {
         "Extract a plan from a result file, or convert a plan file, for the program that will train by it.",
     .details =
         "examples:\n"
+        "  sailor plan fig7 -o fig7.h5\n"
         "  sailor export fig7.h5 --row 2 -o plan.json && sailor simulate plan.json\n"
         "  sailor export plan.json --format megatron -o megatron.args\n"
         "\n"
@@ -196,10 +198,13 @@ static const struct plan *runnable(const struct source *s, enum runner t, struct
 
 static int write_plan(const struct source *s, struct arena *a, struct err *e) {
     const char *text;
-    bool edits = o.format == FORMAT_PLAN && !s->inputs_json; /* from plan file to plan file */
+    bool plan_file = o.format == FORMAT_PLAN || o.format == FORMAT_TRAIN;
+    bool edits = plan_file && !s->inputs_json; /* from plan file to plan file */
+    const char *why = o.format == FORMAT_TRAIN ? export_own_refusal(s->job, s->plan) : NULL;
+    if (why) return err_set(e, EXIT_INPUT, "%s: sailor-train cannot run this plan: %s", s->path, why);
     if (!edits && file_spare(o.out, s->path, e)) return -1;
     if (o.out && file_can_create(o.out, o.force, "-f overwrites it", e)) return -1;
-    if (o.format == FORMAT_PLAN) {
+    if (plan_file) {
         text = own_text(s->plan, s->job, s->inputs_json, a);
     } else {
         enum runner t = (enum runner)o.format;
@@ -265,7 +270,8 @@ static int export_file(const char *path, struct arena *a, struct err *e) {
                        .inputs_json = t.json,
                        .plan = t.plan,
                        .job = &job,
-                       .question = o.format == FORMAT_PLAN ? NULL : row_of_file(path, a),
+                       .question =
+                           o.format == FORMAT_PLAN || o.format == FORMAT_TRAIN ? NULL : row_of_file(path, a),
                        .estimator = ESTIMATOR_DEFAULT};
     return write_plan(&s, a, e);
 }

@@ -28,6 +28,23 @@ if [ "${UPDATE:-0}" = 1 ]; then cp "$tmp/refused" "$dir/refused.txt"; fi
 diff "$dir/refused.txt" "$tmp/refused" >"$tmp/err"
 ok $? "the reasons are those of refused.txt"
 
+# a plan file for sailor-train is the plan itself, unless it has what that lacks
+sed 's/llama-3.1-8b/llama-tiny/; s/16\]/3]/; s/\[16, 34/[3, 6/; s/, "sequence_parallel": true//' "$dir/options.json" >"$tmp/own.json"
+run "$sailor" export "$tmp/own.json" --format sailor-train
+expect 0 "a plan for sailor-train"
+"$sailor" export "$tmp/own.json" | cmp -s - "$tmp/out"
+ok $? "is the plan"
+own_refused() { # title, change of the plan, reason
+    sed "$2" "$tmp/own.json" >"$tmp/bad.json"
+    run "$sailor" export "$tmp/bad.json" --format sailor-train
+    expect 2 "$1"
+    has err "$tmp/bad.json: sailor-train cannot run this plan: $3" "is refused with the reason"
+}
+own_refused "sequence parallelism" 's/"zero"/"sequence_parallel": true, "zero"/' "it is sequence parallel"
+own_refused "fp16" 's/bf16/fp16/' "its dtype is fp16"
+own_refused "virtual stages" 's/"zero": 1/"virtual_stages": 2/' "it has virtual stages"
+own_refused "another optimizer" 's/"zero": 1/"optimizer": "sgd"/' "its optimizer is not adam"
+
 # Megatron-LM: megatron/training/arguments.py, and pipeline_parallel_layer_layout.py of its core, as of 2026. FlagScale: its patch
 # of the former, and pre_validate_args() in flagscale/train/arguments.py. Which names there are, what each takes, what must fit.
 cat >"$tmp/megatron_reader.py" <<'EOF'
