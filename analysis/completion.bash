@@ -7,22 +7,25 @@ _sailor_plot() {
     if [ "$option" = = ]; then option=${COMP_WORDS[COMP_CWORD - 2]}; fi
     case "$COMP_CWORD $kind" in
     1\ *) kind=plans ;;
-    *\ plans | *\ timeline | *\ frontier | *\ search | *\ measured | *\ completion) ;;
+    *\ plans | *\ timeline | *\ frontier | *\ search | *\ measured | *\ loss | *\ figures | *\ completion) ;;
     *) kind=plans ;;
     esac
     case "$kind $option" in
     completion\ *) if ((COMP_CWORD == 2)); then words="bash zsh"; fi ;;
     *\ --row | *\ --rank | *\ --max-rows | plans\ --frontier | timeline\ --frontier) return ;;
-    *\ --output | *\ -o | search\ --log) files=1 ;;
+    *\ --output | *\ -o | search\ --log | loss\ --data | figures\ --table) files=1 ;;
+    figures\ --format) words="png pdf svg" ;;
     *)
         case "$kind $cur" in
         plans\ -*) words="--output --row --rank --frontier --max-rows --timeline --help" ;;
         timeline\ -*) words="--output --row --rank --frontier --max-rows --help" ;;
         search\ -*) words="--output --log --row --help" ;;
+        loss\ -*) words="--output --data --help" ;;
+        figures\ -*) words="--output --format --table --help" ;;
         *\ -*) words="--output --help" ;;
         *)
             files=1
-            if ((COMP_CWORD == 1)); then words="plans timeline frontier search measured completion"; fi
+            if ((COMP_CWORD == 1)); then words="plans timeline frontier search measured loss figures completion"; fi
             ;;
         esac
         ;;

@@ -8,6 +8,8 @@ _sailor_plot() {
         'frontier:time against cost, all rows in one picture'
         'search:where the search went'
         'measured:measured against predicted'
+        'loss:the losses of a training run'
+        'figures:the published comparison'
         'completion:print a script that completes command lines'
     )
     output=('(-o --output)'{-o,--output}'[picture to write\: .png, .pdf or .svg]:output:_files' '--help[show this help]')
@@ -24,7 +26,7 @@ _sailor_plot() {
     fi
     local kind=$words[2]
     case $kind in
-    plans|timeline|frontier|search|measured|completion)
+    plans|timeline|frontier|search|measured|loss|figures|completion)
         shift words
         (( CURRENT-- ))
         ;;
@@ -35,6 +37,11 @@ _sailor_plot() {
     timeline) _arguments $output $plans '*:file:_files' ;;
     search)
         _arguments $output '--log[standard error of the same sailor plan]:log:_files' $plans[1] '*:file:_files'
+        ;;
+    loss) _arguments $output '--data[text on which the model was trained]:data:_files' '*:file:_files' ;;
+    figures)
+        _arguments '(-o --output)'{-o,--output}'[directory for the pictures]:output:_files -/' '--help[show this help]' \
+            '--format[formats of the pictures]:format:(png pdf svg)' '--table[write all numbers, too]:table:_files' '*:file:_files'
         ;;
     completion) _arguments '1:shell:(bash zsh)' ;;
     *) _arguments $output '*:file:_files' ;;

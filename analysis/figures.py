@@ -17,8 +17,11 @@ sys.dont_write_bytecode = True
 import seal  # noqa: E402
 
 
+PROGRAM = ["figures.py"]
+
+
 def fail(status, text):
-    print(f"figures.py: error: {text}", file=sys.stderr)
+    print(f"{PROGRAM[0]}: error: {text}", file=sys.stderr)
     sys.exit(status)
 
 
@@ -1219,10 +1222,13 @@ def draw_all(attrs, data):
         yield "search", draw_search(attrs, walks)
 
 
-def main():
+def main(argv=None, prog=None):
+    if prog:
+        PROGRAM[0] = prog
     parser = argparse.ArgumentParser(
+        prog=prog,
         description=__doc__.split("\n\n")[0],
-        epilog="example: analysis/figures.py figures.h5 -o figures --format png,pdf",
+        epilog="example: sailor-plot figures figures.h5 -o figures --format png,pdf",
     )
     parser.add_argument("file", metavar="FIGURES.h5", help="file written by sailor figures -o")
     parser.add_argument(
@@ -1237,7 +1243,7 @@ def main():
     parser.add_argument(
         "--table", metavar="FILE.md", help="also write all numbers, ours and the published ones, as Markdown tables"
     )
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     formats = args.format.split(",")
     if not args.output and not args.table:
         fail(2, "nothing to do; expected -o DIR, --table FILE.md or both")

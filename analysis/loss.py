@@ -18,8 +18,11 @@ sys.dont_write_bytecode = True
 import seal  # noqa: E402
 
 
+PROGRAM = ["loss.py"]
+
+
 def fail(status, text):
-    print(f"loss.py: error: {text}", file=sys.stderr)
+    print(f"{PROGRAM[0]}: error: {text}", file=sys.stderr)
     sys.exit(status)
 
 
@@ -115,9 +118,13 @@ def draw(output, title, time, step, levels):
         fail(1, f"{output}: {error}")
 
 
-def main():
+def main(argv=None, prog=None):
+    if prog:
+        PROGRAM[0] = prog
     parser = argparse.ArgumentParser(
-        description=__doc__.split("\n\n")[0], epilog="example: analysis/loss.py run.h5 -o loss.png"
+        prog=prog,
+        description=__doc__.split("\n\n")[0],
+        epilog="example: sailor-plot loss run.h5 -o loss.png",
     )
     parser.add_argument("file", metavar="MEAS.h5", help="measurement written by sailor-train run -o")
     parser.add_argument(
@@ -130,7 +137,7 @@ def main():
     parser.add_argument(
         "--data", metavar="FILE", help="text on which the model was trained; default: the file named in MEAS.h5"
     )
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
 
     attrs, time, step = load(args.file)
     held_out, levels, data = step["held_out_loss"], [], args.data or attrs["data"]

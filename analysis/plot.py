@@ -6,9 +6,11 @@
   sailor-plot frontier OUT.h5... -o OUT.png   time against cost, all rows in one picture
   sailor-plot search OUT.h5 -o OUT.png        where the search went; with --log FILE also how it came there
   sailor-plot measured FILE... -o OUT.png     measured against predicted: what sailor validate --json prints
+  sailor-plot loss MEAS.h5 -o OUT.png         the losses that sailor-train run -o kept
+  sailor-plot figures FIGURES.h5 -o DIR       the published comparison: what sailor figures -o wrote
   sailor-plot completion bash|zsh             a script that completes command lines
 
-The suffix of OUT gives the format: .png, .pdf or .svg. sailor-plot KIND --help has the options of each.
+The suffix of OUT gives the format: .png, .pdf or .svg (figures: --format). sailor-plot KIND --help has the options of each.
 Exit status: 0 drawn, 1 failed, 2 wrong usage."""
 
 import importlib
@@ -21,6 +23,8 @@ KINDS = {
     "frontier": "plot_frontier",
     "search": "plot_search",
     "measured": "plot_measured",
+    "loss": "loss",
+    "figures": "figures",
 }
 
 

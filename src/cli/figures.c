@@ -42,10 +42,9 @@ const struct opt_command figures_command = {
     .about = "Run the published comparison again: all planners of figures 7, 8b, 10, 11 and 12 under one "
              "simulator, all estimators on the "
              "measured runs of figures 5a and 5b.",
-    .details =
-        "examples:\n"
-        "  sailor figures -o figures.h5 && /usr/bin/python3 analysis/figures.py figures.h5 -o figures\n"
-        "  sailor figures --figure fig7 --corrected -o fig7.h5\n",
+    .details = "examples:\n"
+               "  sailor figures -o figures.h5 && sailor-plot figures figures.h5 -o figures\n"
+               "  sailor figures --figure fig7 --corrected -o fig7.h5\n",
     OPT_COMMAND("figures", options, 0, 0),
 };
 

@@ -32,12 +32,12 @@ static const struct program sailor = {
         "usage: sailor COMMAND [options]     (sailor COMMAND --help says more)\n\ncommands:\n",
     .end =
         "examples:\n"
-        "  sailor plan inputs/fig7.json -o fig7.h5          find and prove the best plan of every pool of "
+        "  sailor plan fig7 -o fig7.h5                      find and prove the best plan of every pool of "
         "figure 7\n"
         "  sailor export fig7.h5 --row 0 -o plan.json       extract the best plan of the first pool\n"
         "  sailor simulate plan.json                        estimate its time, cost and memory, stage by "
         "stage\n"
-        "  mpirun -n 4 sailor plan JOB.json --objective frontier -o OUT.h5    the same search on four ranks\n"
+        "  mpirun -n 4 sailor plan fig8b -o fig8b.h5        a search on four ranks\n"
         "\n"
         "Results go to stdout, messages and progress to stderr. Exit status: 0 done; 1 internal failure or "
         "unwritable\n"

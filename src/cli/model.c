@@ -45,9 +45,9 @@ const struct opt_command model_command = {
     .details =
         "In a mixture of experts, every replica holds all experts; a token passes through some of them.\n"
         "\n"
-        "example:\n"
-        "  sailor model config.json -o inputs/models/my-llama.json\n"
-        "  sailor profile my-llama --gpu H100-80 --dtype bf16\n",
+        "examples:\n"
+        "  sailor model config.json -o my-llama.json\n"
+        "  sailor plan --model ./my-llama.json --gpus H100-80:16 --batch 256 --dtype bf16\n",
     OPT_COMMAND("model", options, 1, 1),
 };
 

@@ -82,7 +82,7 @@ static const char *details(struct arena *a) {
     return arena_printf(
         a,
         "examples:\n"
-        "  sailor plan inputs/fig7.json\n"
+        "  sailor plan fig7\n"
         "  sailor plan --model llama-3.1-8b --gpus H100-80:24,L4-24:64 --batch 512 --dtype bf16\n"
         "  mpirun -n 4 sailor plan JOB.json -o OUT.h5 --time-limit 3300     and if it stopped (status 75):\n"
         "  mpirun -n 8 sailor plan --resume OUT.h5\n"

@@ -35,8 +35,7 @@ const struct opt_command profile_command = {
     .details =
         "The model must say what it is made of: `sailor model` writes such files. docs/estimator.md says "
         "how far off the\nestimates are.\n\nexample:\n"
-        "  sailor profile llama-3.1-8b --gpu H100-80 --dtype bf16 -o "
-        "inputs/profiles/llama-3.1-8b/H100-80.bf16.json\n",
+        "  sailor profile llama-3.1-8b --gpu H100-80 --dtype bf16 -o H100-80.bf16.json\n",
     OPT_COMMAND("profile", options, 1, 1),
 };
 

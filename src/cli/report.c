@@ -36,7 +36,7 @@ const struct opt_command report_command = {
     .about = "Print the results stored by `sailor plan -o`. Also shows what an interrupted search has found "
              "so far.",
     .details = "examples:\n"
-               "  sailor report fig7.h5 --row 2\n"
+               "  sailor plan fig7 -o fig7.h5 && sailor report fig7.h5 --row 2\n"
                "  sailor report FRONTIER.h5 --max-usd 0.5       made by sailor plan --objective frontier\n",
     OPT_COMMAND("report", options, 1, 1),
 };

@@ -80,7 +80,7 @@ const struct opt_command site_command = {
         "What no source provides stays null or is left out, and a message on stderr says so; no figure is "
         "made up.\n\n"
         "examples:\n"
-        "  sailor site --slurm --topology -o mine.json\n"
+        "  sailor site --slurm -o mine.json\n"
         "  sailor site -m mine.json --nccl-tests allreduce.txt --from cluster/H100-80 -o mine.json -f\n"
         "  sailor site -m mine.json --skypilot ~/.sky/catalogs/v8/gcp/vms.csv --zones cluster=us-east5-a -o "
         "mine.json "

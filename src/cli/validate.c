@@ -5,6 +5,7 @@
 
 #include <math.h>
 #include <string.h>
+#include <unistd.h>
 
 static struct {
     const char *inputs;
@@ -31,7 +32,7 @@ const struct opt_command validate_command = {
         "that have \"measured\": {\"iteration_time_s\", \"peak_memory_bytes\"} (either may be missing), or a "
         "table of runs (.csv), which are estimated from data sheets and need neither a profile nor a site.",
     .details = "examples:\n"
-               "  sailor validate inputs/validation/opt-350m-gh200.json --estimator sailor\n"
+               "  sailor validate opt-350m-gh200 --estimator sailor      runs that come with the program\n"
                "  sailor validate runs/*.h5 --estimator all\n"
                "  sailor validate runs.csv\n",
     OPT_COMMAND("validate", options, 1, 1 << 20),
@@ -145,7 +146,21 @@ static void add_summary(struct table *table, const char *estimator, int n, struc
     for (int i = 0; i < 6; i++) table_cell(table, "%s", show_percent(value[i], a));
 }
 
+/* "opt-350m-gh200": runs of inputs/validation. What is neither a file nor such a name stays as it is. */
+static const char *runs_named(const char *ref, struct arena *a) {
+    static const char *const suffix[] = {"", ".json", ".csv"};
+    struct err none;
+    if (strchr(ref, '/') || !access(ref, F_OK)) return ref;
+    const char *dir = inputs_dir(o.inputs, a, &none);
+    for (size_t i = 0; dir && i < sizeof suffix / sizeof *suffix; i++) {
+        const char *path = arena_printf(a, "%s/validation/%s%s", dir, ref, suffix[i]);
+        if (!access(path, F_OK)) return path;
+    }
+    return ref;
+}
+
 static int validate(const char **file, int n_file, struct arena *a, struct err *e) {
+    for (int i = 0; i < n_file; i++) file[i] = runs_named(file[i], a);
     struct plan_entry **part = ARENA_ARRAY(a, struct plan_entry *, n_file);
     int *n_part = ARENA_ARRAY(a, int, n_file), n = 0;
     int tables = validate_count_tables(file, n_file, e);

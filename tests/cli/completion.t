@@ -91,7 +91,7 @@ run "$plot" completion fish
 [ "$rc" = 2 ] && has err "expected bash or zsh" "another shell"
 if SAILOR_PYTHON=$python "$plot" --help >/dev/null 2>&1; then
     differ=
-    for kind in plans timeline frontier search measured; do
+    for kind in plans timeline frontier search measured loss figures; do
         COMP_WORDS=(sailor-plot "$kind" --) COMP_CWORD=2
         _sailor_plot
         offered=$(printf '%s\n' "${COMPREPLY[@]}" | sort | xargs)

@@ -25,7 +25,7 @@ sed 's/"count": 4/"count": 1/; s/"global_batch_size": 32/"global_batch_size": 64
 
 run "$plot" --help
 [ "$rc" = 0 ] && has out "sailor-plot frontier" "help"
-missing=$(for kind in plans timeline frontier search measured; do "$plot" "$kind" --help; done |
+missing=$(for kind in plans timeline frontier search measured loss figures; do "$plot" "$kind" --help; done |
     grep -oE -- '^  (-[a-z].*, )?--[a-z-]+' |
     grep -oE -- '--[a-z-]+' | sort -u |
     while read -r o; do grep -qF -- "${o//-/\\-}" man/sailor-plot.1 || echo "$o"; done)
@@ -85,6 +85,10 @@ drawn "of plans, from standard input"
 for kind in plans timeline frontier search; do
     run "$plot" $kind "$tmp/job.json" -o "$tmp/a.png"
     refused 1 "job.json" "$kind of another file"
+done
+for kind in loss figures; do
+    run "$plot" $kind "$tmp/job.json" -o "$tmp/a.png"
+    refused 2 "job.json" "$kind of another file"
 done
 run "$plot" frontier "$tmp/t.h5" -o "$tmp/a.png"
 refused 1 "has no frontier" "a frontier that is none"

@@ -31,6 +31,18 @@ run "$sailor" validate inputs/validation/simumax-b200.csv
 expect 0 "as a table"
 has out "the 5 worst rows" "with the worst rows"
 
+# runs that come with the program have names, from anywhere
+cp "$tmp/out" "$tmp/by-path"
+run env -C "$tmp" "$(realpath "$sailor")" validate simumax-b200
+expect 0 "by name"
+cmp -s <(grep -v "\.csv" "$tmp/out") <(grep -v "\.csv" "$tmp/by-path")
+ok $? "the same answer as by path"
+touch "$tmp/simumax-b200"
+run env -C "$tmp" "$(realpath "$sailor")" validate simumax-b200
+expect 2 "a file of that name goes first"
+run "$sailor" validate simumax-b201
+expect 2 "a name that is none"
+
 head='gpus,global_batch,micro_batch,hidden,heads,layers,sequence,tp,dp,pp,iteration_ms'
 printf '%s\n4,16,4,2048,16,24,1024,1,2,2,410.490577\n' "$head" >"$tmp/v.csv"
 run "$sailor" validate "$tmp/v.csv" --json
