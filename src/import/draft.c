@@ -384,8 +384,9 @@ void draft_note_gaps(struct draft *d) {
         draft_note(d, "no price is known for %s: null (--skypilot or --gpuhunt read catalogs)",
                    end_list(no_price, prices, d->a));
     if (links)
-        draft_note(d,
-                   "no link is known from %s to itself: no data or pipeline parallelism there (--nccl-tests "
-                   "or sailor-train netbench measure links, --preset takes a data sheet's)",
-                   end_list(no_link, links, d->a));
+        draft_note(
+            d,
+            "no link is known from %s%s to itself: no data or pipeline parallelism there (--nccl-tests "
+            "or sailor-train netbench measure links, --preset takes a data sheet's)",
+            end_list(no_link, links, d->a), links > 1 ? ", each" : "");
 }
