@@ -7,6 +7,7 @@
 
 #include <cjson/cJSON.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <hdf5.h>
 #include <poll.h>
 #include <signal.h>
@@ -195,13 +196,16 @@ static bool reader_is_gone(void) {
 }
 
 /* When loaded, UCX takes SIGHUP for its debugger, even under nohup. So note how SIGHUP was set before
- * libraries are loaded. */
+ * libraries are loaded. A closed standard stream would become the next file or socket that is opened, and
+ * what is printed would go there: make it one that cannot be used. */
 static bool hangup_ignored;
-static void note_hangup(void) {
+static void begin(void) {
     struct sigaction was;
     hangup_ignored = !sigaction(SIGHUP, NULL, &was) && was.sa_handler == SIG_IGN;
+    for (int fd = 0; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0) open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
 }
-__attribute__((section(".preinit_array"), used)) static void (*const before_libraries)(void) = note_hangup;
+__attribute__((section(".preinit_array"), used)) static void (*const before_libraries)(void) = begin;
 
 int program_main(const struct program *p, int argc, char **argv) {
     oom_prepare(p->name, mpx_abort);
@@ -213,6 +217,7 @@ int program_main(const struct program *p, int argc, char **argv) {
     signal(SIGPIPE, SIG_IGN); /* and so is a pipe without a reader */
     wait_without_spinning(argv);
     int status = dispatch(p, argc, argv);
+    errno = 0; /* that of an earlier line is not known any more */
     if ((fflush(stdout) || ferror(stdout)) && !reader_is_gone()) { /* a full disk behind a redirection */
         fprintf(stderr, "%s: error: standard output: %s\n", p->name,
                 errno ? strerror(errno) : "cannot be written");

@@ -103,6 +103,18 @@ EOF
 run "${one[@]}" --steps 1 -q --resume "$tmp/tee.h5"
 expect 0 "Ctrl-C with 2>&1 | tee: the checkpoint is there"
 
+# standard streams that are closed are not what is opened next
+(exec >&-; timeout 60 "${one[@]}" --steps 2 -q --json -f --checkpoint "$tmp/shut.h5" -o "$tmp/shut-m.h5") 2>"$tmp/err"
+rc=$?
+[ "$rc" = 1 ] && grep -qE "error: standard output: (Bad file descriptor|cannot be written)" "$tmp/err"
+ok $? "a closed standard output is an error, and told as it is"
+(exec <&- >&- 2>&-; timeout 60 "${one[@]}" --steps 2 -q -f --checkpoint "$tmp/shut.h5" -o "$tmp/shut-m.h5")
+run "${one[@]}" --steps 1 -q --resume "$tmp/shut.h5"
+expect 0 "without any standard stream the checkpoint is whole"
+(exec <&- >&- 2>&-; timeout 60 "$sailor" plan "$tmp/job.json" -q --threads 1 -f -o "$tmp/head-plan.h5")
+run "$sailor" report "$tmp/head-plan.h5"
+expect 0 "and so are results"
+
 # closing the terminal
 "$python" - "$tmp" "${one[@]}" <<'EOF'
 import os, pty, sys, time
