@@ -33,12 +33,13 @@ has out "the 5 worst rows" "with the worst rows"
 
 # runs that come with the program have names, from anywhere
 cp "$tmp/out" "$tmp/by-path"
-run env -C "$tmp" "$(realpath "$sailor")" validate simumax-b200
+program=$(realpath "$sailor")
+run env -C "$tmp" "$program" validate simumax-b200
 expect 0 "by name"
 cmp -s <(grep -v "\.csv" "$tmp/out") <(grep -v "\.csv" "$tmp/by-path")
 ok $? "the same answer as by path"
 touch "$tmp/simumax-b200"
-run env -C "$tmp" "$(realpath "$sailor")" validate simumax-b200
+run env -C "$tmp" "$program" validate simumax-b200
 expect 2 "a file of that name goes first"
 run "$sailor" validate simumax-b201
 expect 2 "a name that is none"

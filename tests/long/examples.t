@@ -12,7 +12,7 @@ unset SAILOR_INPUTS
 export OMP_NUM_THREADS=1 MPLCONFIGDIR=$tmp SAILOR_PYTHON=$python
 pictures=1
 "$python" -c 'import h5py, matplotlib' 2>/dev/null || pictures=
-train=$place/bin/sailor-train
+sailor=$place/bin/sailor train=$place/bin/sailor-train
 
 # a scontrol, and an mpirun of two ranks whatever is asked for
 mkdir "$tmp/bin" "$tmp/home"
@@ -53,11 +53,11 @@ for model in "gpt-tiny", "llama-tiny":
 EOF
 (
     cd "$stock" || exit 1
-    sailor plan JOB.json --objective frontier -q -o FRONTIER.h5
-    sailor plan fig7 -q -o fig7.h5
-    [ ! -x "$train" ] || mpirun -n 2 sailor-train run gpt-tiny.json --steps 4 --warmup 1 -o run.h5
-    [ ! -x "$train" ] || mpirun -n 2 sailor-train run llama-tiny.json --steps 2 --warmup 1 --checkpoint c.h5
-    sailor export FRONTIER.h5 -o plan.json
+    "$sailor" plan JOB.json --objective frontier -q -o FRONTIER.h5
+    "$sailor" plan fig7 -q -o fig7.h5
+    [ ! -x "$train" ] || mpirun -n 2 "$train" run "gpt-tiny.json" --steps 4 --warmup 1 -o run.h5
+    [ ! -x "$train" ] || mpirun -n 2 "$train" run "llama-tiny.json" --steps 2 --warmup 1 --checkpoint c.h5
+    "$sailor" export FRONTIER.h5 -o plan.json
     cp FRONTIER.h5 OUT.h5
     cp run.h5 run1.h5
     cp run.h5 run2.h5
