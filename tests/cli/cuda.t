@@ -83,6 +83,14 @@ on() { # where; the environment says which GPU
 }
 if [ -e "$emulated" ]; then
     SAILOR_TRAIN_CUDA=$emulated on emulated
+    "$python" - "$tmp" <<'EOF'
+import struct, sys
+open(sys.argv[1] + "/m.bin", "wb").write(bytes(2000))
+open(sys.argv[1] + "/m.idx", "wb").write(b"MMIDIDX\0\0" + struct.pack("<QBQQiqQQ", 1, 1, 1, 2, 2000, 0, 0, 1))
+EOF
+    SAILOR_TRAIN_CUDA=$emulated run "$train" run "$tmp/one.json" --backend cuda --data "$tmp/m.idx" --separate-documents
+    expect 2 "documents are not kept apart there"
+    has err "run: --separate-documents: not built for --backend cuda; expected cpu" "it says so"
     SAILOR_TRAIN_CUDA=$emulated run "$train" run "$tmp/one.json" --backend cuda --memory-limit 0.02
     expect 3 "emulated: out of memory is a result"
     EMULATED=broken SAILOR_TRAIN_CUDA=$emulated run "$train" run "$tmp/one.json" --backend cuda --steps 1
