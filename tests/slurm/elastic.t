@@ -111,7 +111,7 @@ sed 's/^/# /' "$run/elastic.txt"
 
 # ---- nodes of two types: two ranks on one of them, and one on each of the others ---------------------------------------
 scontrol update nodename="nid00000[2-3]" availablefeatures=old,slow activefeatures=old,slow
-id=$(SAILOR_TYPES='slow:1=slow' elastic "$work/mixed.log" jobs/elastic.sbatch "$work/job.json" 1000000)
+id=$(SAILOR_TYPES='slow:1=slow' elastic "$work/mixed.log" --nodes=3 jobs/elastic.sbatch "$work/job.json" 1000000)
 run=$SAILOR_OUT/$id
 wait_for 120 settled 0 3
 ok $? "it starts on nodes of two types" <"$work/mixed.log"
