@@ -89,14 +89,10 @@ static int load_platform(struct cli_estimator *k, const struct workload *w, stru
 }
 
 static int refuses_options(const struct workload *w, const struct plan *p, const char *name, struct err *e) {
-    if (plan_parts(p) > 1)
-        return err_set(e, EXIT_INPUT, "estimator %s: knows no virtual_stages; expected estimator %s or %s",
-                       name, estimator_name[ESTIMATOR_NATIVE], cli_events);
-    if (!workload_variant(w, &p->options)->altered) return 0;
-    return err_set(
-        e, EXIT_INPUT,
-        "estimator %s: knows no recompute, zero and sequence_parallel; expected estimator %s or %s", name,
-        estimator_name[ESTIMATOR_NATIVE], cli_events);
+    const char *unknown = native_option(w, p);
+    if (!unknown) return 0;
+    return err_set(e, EXIT_INPUT, "estimator %s: knows no %s; expected estimator %s or %s", name, unknown,
+                   estimator_name[ESTIMATOR_NATIVE], cli_events);
 }
 
 static int estimate_by_events(struct cli_estimator *k, const struct workload *w, const struct plan *p,

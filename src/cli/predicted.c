@@ -65,9 +65,9 @@ static void put_stage(struct line *l, double reduced_s) {
     put(l, PHASE_UPDATE, -1, reduced_s, reduced_s + l->x->update_s[l->stage]);
 }
 
-static int stage_gpus(const struct stage *st) {
+static int stage_gpus(const struct plan *p, const struct stage *st) {
     int n = 0;
-    for (int g = 0; g < st->n_group; g++) n += st->group[g].count * st->group[g].tp;
+    for (int g = 0; g < st->n_group; g++) n += st->group[g].count * replica_gpus(p, &st->group[g]);
     return n;
 }
 
@@ -77,14 +77,14 @@ static void put_plan(struct text *out, const struct events_played *x, const stru
     char name[120];
     for (int i = 0; i < x->stages; i++) {
         reduced_s = fmax(reduced_s, x->end_s[i] + x->sync_s[i]);
-        ranks += stage_gpus(&p->pipeline[0].stage[i]);
+        ranks += stage_gpus(p, &p->pipeline[0].stage[i]);
     }
     struct timeline_about about = {program_version(), "predicted", 0, ranks, total_s, 0};
     timeline_begin(out, &about);
     for (int i = 0; i < x->stages; i++) {
         const struct stage *st = &p->pipeline[0].stage[i];
         struct line line = {.out = out, .x = x, .stage = i, .rank = rank};
-        rank += stage_gpus(st);
+        rank += stage_gpus(p, st);
         timeline_process(out, i, line.rank, 0, i, st->first, st->end);
         snprintf(name, sizeof name, "ranks %d to %d: predicted", line.rank, rank - 1);
         timeline_track(out, i, line.rank, 2 * line.rank, name);

@@ -61,6 +61,8 @@ static const char *show_options(const struct plan_options *o, const char *before
         text = arena_printf(a, "%srecompute %s", before, recompute_name[o->recompute]);
     if (o->sequence_parallel) text = arena_printf(a, "%s%ssequence parallel", text, *text ? ", " : before);
     if (o->zero) text = arena_printf(a, "%s%szero %d", text, *text ? ", " : before, o->zero);
+    if (context_groups(o) > 1)
+        text = arena_printf(a, "%s%scontext parallel %d", text, *text ? ", " : before, o->context_parallel);
     return text;
 }
 
@@ -211,7 +213,7 @@ void show_stages(const struct plan *p, const struct estimate *est, const struct 
                 head ? table_cell(t, "%d", k) : table_cell(t, "%s", "");
                 head ? table_cell(t, "%d-%d", st->first, st->end - 1) : table_cell(t, "%s", "");
                 table_cell(t, "%s", head ? blocks_of(st, w->model, &a) : "");
-                table_cell(t, "%4d %s", q->count * q->tp, s->gpu[q->gpu].name);
+                table_cell(t, "%4d %s", q->count * replica_gpus(p, q), s->gpu[q->gpu].name);
                 table_cell(t, "%d", q->tp);
                 table_cell(t, "%s", s->zone[q->zone]);
                 table_cell(t, "%d", q->count);

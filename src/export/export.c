@@ -136,6 +136,7 @@ const char *export_never(enum runner t, const struct job *job, struct arena *a) 
 
 const char *export_refusal(enum runner t, const struct job *job, const struct plan *p, struct arena *a) {
     if (plan_parts(p) > 1) return "it has virtual stages, which are not written";
+    if (context_groups(&p->options) > 1) return "it has context parallelism, which is not written";
     const char *why = refuse_uneven(p, job->workload.model, a);
     return why ? why : target[t].refuse(job, p, a);
 }

@@ -204,8 +204,8 @@ static int read_profile_row(const struct json_at *at, int n_layer, struct profil
 int inputs_profile(const struct json_at *at, const struct model *m, struct profile *p, struct arena *a,
                    struct err *e) {
     static const char *const keys[] = {
-        "format",    "model",  "gpu",   "dtype", "recompute", "sequence_parallel",
-        "estimated", "memory", "times", NULL};
+        "format",           "model",     "gpu",    "dtype", "recompute", "sequence_parallel",
+        "context_parallel", "estimated", "memory", "times", NULL};
     int n, i = 0, dtype;
     double sum_s = 0, spread_s = 0;
     if (json_document(at, keys, "sailor-profile/1", e)) return -1;
@@ -214,12 +214,13 @@ int inputs_profile(const struct json_at *at, const struct model *m, struct profi
     struct json_at source = json_member(at, "source"), in = json_member(at, "dtype"),
                    guess = json_member(at, "estimated");
     struct json_at again = json_member(at, "recompute"), sequence = json_member(at, "sequence_parallel"),
-                   memory = json_member(at, "memory");
+                   context = json_member(at, "context_parallel"), memory = json_member(at, "memory");
     struct plan_options own = inputs_own_options(m);
     int mode = (int)own.recompute;
     p->sequence_parallel = own.sequence_parallel;
     if (again.node && json_name(&again, recompute_name, RECOMPUTE_N, "a mode", &mode, e)) return -1;
     if (sequence.node && json_bool(&sequence, &p->sequence_parallel, e)) return -1;
+    if (context.node && json_int(&context, 1, TP_MAX, &p->context_parallel, e)) return -1;
     p->recompute = (enum recompute)mode;
     if (guess.node && json_bool(&guess, &p->estimated, e)) return -1;
     if (in.node && json_name(&in, inputs_dtypes, DTYPES, "an element type", &dtype, e)) return -1;

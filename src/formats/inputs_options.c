@@ -4,7 +4,8 @@
 #include <math.h>
 #include <string.h>
 
-/* recompute, zero and sequence_parallel of jobs and plans, and how they change a model and its profiles. */
+/* recompute, zero and sequence_parallel of jobs and plans, context_parallel of plans, and how they change a
+ * model and its profiles. */
 
 struct plan_options inputs_own_options(const struct model *m) {
     if (!m->shape) return (struct plan_options){0};
@@ -64,6 +65,21 @@ static int no_shape(const struct json_at *at, const char *what, const struct mod
                      m->name, what);
 }
 
+/* A GPU has two stretches of a sequence, one from each end, so that the causal mask leaves all equal work. */
+static int read_context(const struct json_at *plan, const struct model *m, int *groups, struct err *e) {
+    struct json_at at = json_member(plan, "context_parallel");
+    int c = 1;
+    if (at.node && json_int(&at, 1, TP_MAX, &c, e)) return -1;
+    if (c == 1) return 0;
+    if (tp_index(c) < 0) return json_fail(&at, e, "%d; expected 1, 2, 4 or 8", c);
+    if (!m->shape) return no_shape(&at, "context parallelism", m, e);
+    if (m->sequence_length % (2 * c))
+        return json_fail(&at, e, "%d; expected a number that divides half of the %d tokens of a sequence", c,
+                         m->sequence_length);
+    *groups = c;
+    return 0;
+}
+
 int inputs_options(const struct json_at *at, bool lists, const struct model *m, struct option_choices *c,
                    struct err *e) {
     struct plan_options own = inputs_own_options(m);
@@ -78,7 +94,7 @@ int inputs_options(const struct json_at *at, bool lists, const struct model *m, 
     if (!m->shape && c->recompute[RECOMPUTE_SELECTIVE])
         return no_shape(&recompute, "selective recomputation", m, e);
     if (!m->shape && c->sequence_parallel[1]) return no_shape(&sequence, "sequence parallelism", m, e);
-    return 0;
+    return lists ? 0 : read_context(at, m, &c->context_parallel, e);
 }
 
 /* ---- models ------------------------------------------------------------------------- */
@@ -102,7 +118,9 @@ static const struct model *model_with(const struct model *m, const struct plan_o
                                       struct arena *a) {
     struct plan_options own = inputs_own_options(m), all = *o;
     all.recompute = RECOMPUTE_NONE;
-    if (own.recompute == o->recompute && own.sequence_parallel == o->sequence_parallel) return m;
+    int groups = context_groups(o);
+    if (own.recompute == o->recompute && own.sequence_parallel == o->sequence_parallel && groups == 1)
+        return m;
     struct model *x = ARENA_NEW(a, struct model);
     *x = *m;
     for (int ti = 0; ti < TP_N; ti++) {
@@ -113,8 +131,14 @@ static const struct model *model_with(const struct model *m, const struct plan_o
             act[l] = block_kept(m, o, ti, l);
             again[ti] = fmax(again[ti], block_kept(m, &all, ti, l) - act[l]);
         }
+        for (int l = 0; l < m->n_layer; l++) act[l] /= groups;
+        again[ti] /= groups;
         x->act_mem[ti] = act;
     }
+    if (groups == 1) return x;
+    double *out = ARENA_ARRAY(a, double, m->n_layer);
+    for (int l = 0; l < m->n_layer; l++) out[l] = m->act_out[l] / groups;
+    x->act_out = out;
     return x;
 }
 
@@ -126,7 +150,9 @@ int inputs_modes(const struct option_choices *c, const struct model *m, struct o
         for (int s = 0; s < 2; s++) {
             if (!c->recompute[r] || !c->sequence_parallel[s]) continue;
             struct options_mode *x = &(*mode)[n++];
-            x->o = (struct plan_options){.recompute = (enum recompute)r, .sequence_parallel = s};
+            x->o = (struct plan_options){.recompute = (enum recompute)r,
+                                         .sequence_parallel = s,
+                                         .context_parallel = c->context_parallel};
             x->model = model_with(m, &x->o, x->again, a);
         }
     return n;
@@ -135,13 +161,14 @@ int inputs_modes(const struct option_choices *c, const struct model *m, struct o
 /* ---- profiles ----------------------------------------------------------------------- */
 
 bool inputs_profile_serves(const struct profile *p, const struct plan_options *o) {
-    return p->recompute == o->recompute && p->sequence_parallel == o->sequence_parallel;
+    return p->recompute == o->recompute && p->sequence_parallel == o->sequence_parallel &&
+           (p->context_parallel > 1 ? p->context_parallel : 1) == context_groups(o);
 }
 
 const struct profile *inputs_profile_recomputed(const struct profile *p, const struct model *m,
                                                 const struct plan_options *o, struct arena *a) {
     bool full = o->recompute == RECOMPUTE_FULL && p->recompute == RECOMPUTE_NONE;
-    if (!full || p->sequence_parallel != o->sequence_parallel) return NULL;
+    if (!full || p->sequence_parallel != o->sequence_parallel || context_groups(o) > 1) return NULL;
     struct profile *q = ARENA_NEW(a, struct profile);
     struct layer_times *t = ARENA_ARRAY(a, struct layer_times, (size_t)p->n_mb * TP_N);
     *q = *p;
@@ -164,6 +191,13 @@ int inputs_no_profile_for(const struct json_at *root, const struct profile *p, c
     struct json_at recompute = json_member(root, "recompute"),
                    sequence = json_member(root, "sequence_parallel");
     bool by_recompute = p->recompute != o->recompute;
+    if (context_groups(o) > 1 || p->context_parallel > 1) {
+        struct json_at context = json_member(root, "context_parallel");
+        return json_fail(&context, e,
+                         "the profile of %s on %s is for context_parallel %d; expected that of the plan, or "
+                         "a GPU type and a model that can be estimated from a data sheet",
+                         p->model, p->gpu, p->context_parallel > 1 ? p->context_parallel : 1);
+    }
     return json_fail(by_recompute ? &recompute : &sequence, e,
                      "the profile of %s on %s was measured with recompute %s%s; expected one with \"%s\": "
                      "%s, or a GPU type and a model that can be estimated from a data sheet",

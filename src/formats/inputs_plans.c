@@ -78,7 +78,7 @@ struct known_workload {
 /* Do two plans agree on everything that a workload depends on? */
 static bool same_workload(const cJSON *x, const cJSON *y) {
     static const char *const keys[] = {
-        "model", "site", "dtype", "optimizer", "recompute", "zero", "sequence_parallel"};
+        "model", "site", "dtype", "optimizer", "recompute", "zero", "sequence_parallel", "context_parallel"};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         const cJSON *a = cJSON_GetObjectItemCaseSensitive(x, keys[i]),
                     *b = cJSON_GetObjectItemCaseSensitive(y, keys[i]);

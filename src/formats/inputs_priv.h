@@ -71,6 +71,7 @@ struct workload inputs_workload(const struct loaded *l);
 /* What a job may choose from, or what a plan says. */
 struct option_choices {
     bool recompute[RECOMPUTE_N], sequence_parallel[2], zero[2];
+    int context_parallel; /* of a plan; 0: none */
 };
 /** recompute, zero and sequence_parallel of a job (`lists`: also several values each) or a plan; what it does
  * not say is the model's own. */

@@ -40,6 +40,7 @@ static void options_to_json(cJSON *o, const struct plan_options *x, const struct
     if (x->sequence_parallel || own->sequence_parallel)
         cJSON_AddBoolToObject(o, "sequence_parallel", x->sequence_parallel);
     if (x->zero) json_add_number(o, "zero", x->zero);
+    if (context_groups(x) > 1) json_add_number(o, "context_parallel", x->context_parallel);
 }
 
 cJSON *plan_to_json(const struct plan *p, const struct workload *w) {
@@ -169,11 +170,16 @@ static int read_pipeline(const struct json_at *at, struct plan_reader *r, struct
 
 static int read_options(const struct json_at *at, struct plan_options *o, struct err *e) {
     struct json_at recompute = json_member(at, "recompute"), zero = json_member(at, "zero"),
-                   sequence = json_member(at, "sequence_parallel");
+                   sequence = json_member(at, "sequence_parallel"),
+                   context = json_member(at, "context_parallel");
     int mode = RECOMPUTE_NONE;
     if (recompute.node && json_name(&recompute, recompute_name, RECOMPUTE_N, "a mode", &mode, e)) return -1;
     if (zero.node && json_int(&zero, 0, 1, &o->zero, e)) return -1;
     if (sequence.node && json_bool(&sequence, &o->sequence_parallel, e)) return -1;
+    if (context.node && json_int(&context, 1, TP_MAX, &o->context_parallel, e)) return -1;
+    if (o->context_parallel == 1) o->context_parallel = 0;
+    if (context_groups(o) > 1 && tp_index(o->context_parallel) < 0)
+        return json_fail(&context, e, "%d; expected 1, 2, 4 or 8", o->context_parallel);
     o->recompute = (enum recompute)mode;
     return 0;
 }
@@ -188,8 +194,8 @@ int plan_read(const struct json_at *at, const struct site *site, struct plan **p
               struct err *e) {
     static const char *const keys[] = {
         "format",    "model",     "site", "global_batch_size", "micro_batch_size", "dtype",
-        "optimizer", "recompute", "zero", "sequence_parallel", "virtual_stages",   "pipelines",
-        NULL};
+        "optimizer", "recompute", "zero", "sequence_parallel", "virtual_stages",   "context_parallel",
+        "pipelines", NULL};
     const char *gpu[GPUS_MAX];
     struct plan_reader r = {.site = site, .gpu = gpu, .arena = a, .e = e};
     for (int g = 0; g < site->n_gpu; g++) gpu[g] = site->gpu[g].name;

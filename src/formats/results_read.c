@@ -123,7 +123,8 @@ static int read_options(struct reader *r, const char *what, int recompute, int s
     if (need_count(r, what, recompute, 0, RECOMPUTE_N - 1) || need_count(r, what, sequence_parallel, 0, 1) ||
         need_count(r, what, zero, 0, 1))
         return -1;
-    *o = (struct plan_options){(enum recompute)recompute, sequence_parallel != 0, zero};
+    *o = (struct plan_options){
+        .recompute = (enum recompute)recompute, .sequence_parallel = sequence_parallel != 0, .zero = zero};
     return 0;
 }
 

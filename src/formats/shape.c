@@ -267,6 +267,7 @@ static void add_row(struct text *t, const struct model *m, const struct model_sh
     struct shard s = shard_of(shape, shape->recompute, tp);
     struct pass forward[3], backward[3];
     double fw[3], bw[3], per_param_s = f->update_bytes / (d->memory_efficiency * d->memory_Bps);
+    if (shape->context_parallel > 1) s.cp = shape->context_parallel;
     s.element = element;
     s.micro_batch = micro_batch;
     s.gpus_per_node = d->gpus_per_node;
@@ -295,6 +296,7 @@ int shape_write_profile(struct text *t, const struct model *m, const struct devi
     if (o) {
         shape.recompute = o->recompute;
         shape.sequence_parallel = o->sequence_parallel;
+        shape.context_parallel = o->context_parallel;
     }
     if (element < 0)
         return err_set(e, EXIT_INPUT, "GPU %s has no units for %s; expected a type in which it can multiply",
@@ -311,6 +313,7 @@ int shape_write_profile(struct text *t, const struct model *m, const struct devi
         text_add(t, "  \"recompute\": \"%s\",\n", recompute_name[shape.recompute]);
     if (shape.sequence_parallel != m->shape->sequence_parallel)
         text_add(t, "  \"sequence_parallel\": %s,\n", shape.sequence_parallel ? "true" : "false");
+    if (shape.context_parallel > 1) text_add(t, "  \"context_parallel\": %d,\n", shape.context_parallel);
     text_add(t, "  \"estimated\": true,\n  \"times\": [\n");
     for (int mb = 1; mb <= MICRO_BATCH_LARGEST; mb *= 2)
         for (int ti = 0; ti < TP_N && 1 << ti <= d->gpus_per_node; ti++) {

@@ -151,6 +151,7 @@ struct context {
     const struct workload *w;
     enum estimator est;
     int m, P, M, parts;
+    int groups;             /* of tp GPUs in a replica that share a sequence */
     struct sized *last;     /* the last message asked for: most in a plan are of one size */
     struct allreduce *ring; /* the same for rings: most stages have equally many replicas */
     struct err *e;
@@ -213,22 +214,24 @@ static int sync(const struct context *c, const struct stage *st, int D, double p
     int min_tp = TP_MAX;
     *time_s = 0;
     *usd = 0;
-    if (D == 1) return 0;
+    int ranks = D * c->groups;
+    if (ranks == 1) return 0;
     for (int g = 0; g < st->n_group; g++)
         if (st->group[g].tp < min_tp) min_tp = st->group[g].tp;
     double bytes = ring_bytes(c->w, params, tp_index(min_tp));
     double usd_per_GB = 0, slowest = -INFINITY;
-    struct allreduce messages = allreduce_like(c->ring, bytes, D, c->est);
+    struct allreduce messages = allreduce_like(c->ring, bytes, ranks, c->est);
     if (messages.full_bytes > 0) *c->ring = messages;
     const struct replicas *p = st->group;
     int end = site_end(s, p->zone, p->gpu, 1), first_end = end;
     for (int g = 0; g < st->n_group; g++) {
         bool last = g == st->n_group - 1;
         const struct replicas *q = last ? st->group : p + 1;
-        if (p->count > 1) { /* inside the run, */
+        int inside = p->count * c->groups - 1; /* steps inside the run, */
+        if (inside > 0) {
             const struct link *l = site_link_between(s, end, end);
             if (!l) return no_link(c, p, p);
-            usd_per_GB += (p->count - 1) * s->egress_usd_per_GB[p->zone * s->n_zone + p->zone];
+            usd_per_GB += inside * s->egress_usd_per_GB[p->zone * s->n_zone + p->zone];
             slowest = larger(slowest, step_on(l, &messages));
         }
         int next_end = last ? first_end : site_end(s, q->zone, q->gpu, 1); /* then on to the next one */
@@ -240,8 +243,8 @@ static int sync(const struct context *c, const struct stage *st, int D, double p
         p = q;
         end = next_end;
     }
-    *time_s = 2.0 * (D - 1) * slowest;
-    *usd = ring_usd(c->w, usd_per_GB, params, D);
+    *time_s = 2.0 * (ranks - 1) * slowest;
+    *usd = ring_usd(c->w, usd_per_GB, params, ranks);
     return 0;
 }
 
@@ -301,7 +304,7 @@ static int compute(const struct context *c, const struct stage *st, int D, doubl
             sum = passes_s(t, st);
         }
         slowest = larger(slowest, sum);
-        last = larger(last, update_share_s(c->w, update, D));
+        last = larger(last, update_share_s(c->w, update, D * c->groups));
     }
     *time_s = slowest;
     *update_s = last;
@@ -335,7 +338,7 @@ static void memory(const struct context *c, const struct stage *st, int D, int i
                 act += layer_act[l];
             }
         }
-        double bytes = model_bytes(w, ti, D, params, act, in_flight, c->m);
+        double bytes = model_bytes(w, ti, D * c->groups, params, act, in_flight, c->m);
         double checked = held_bytes(w, c->est, type, ti, bytes);
         double room = w->site->gpu[type].memory_bytes;
         if (checked > room) *fits = false;
@@ -368,7 +371,7 @@ static int parts_transfer(const struct context *c, const struct pipeline *pl, in
         struct hop hop;
         if (transfer(c, st, stage_replicas(st), to, bytes, &hop, NULL)) return -1;
         *comm_s += n * hop.time_s;
-        *gb_usd += n * c->M * hop.usd_per_GB * bytes / 1e9;
+        *gb_usd += n * c->M * c->groups * hop.usd_per_GB * bytes / 1e9;
     }
     return 0;
 }
@@ -385,12 +388,12 @@ static int stage_transfer(const struct context *c, const struct pipeline *pl, in
         double bytes = activation_bytes(w, st->end - 1, c->m);
         bool both = D == next_D && activation_bytes(w, st->end, c->m) == bytes;
         if (transfer(c, st, D, st + 1, bytes, &act, both ? &back : NULL)) return -1;
-        *gb_usd += c->M * act.usd_per_GB * bytes / 1e9;
+        *gb_usd += c->M * c->groups * act.usd_per_GB * bytes / 1e9;
     }
     if (i > 0) { /* time: the output of the stage's own first layer; money: of the layer before */
         if (!grad->known && transfer(c, st, D, st - 1, activation_bytes(w, st->first, c->m), grad, NULL))
             return -1;
-        *gb_usd += c->M * grad->usd_per_GB * activation_bytes(w, st->first - 1, c->m) / 1e9;
+        *gb_usd += c->M * c->groups * grad->usd_per_GB * activation_bytes(w, st->first - 1, c->m) / 1e9;
     }
     *comm_s = stage_comm_s(c->est, i == 0, i == pl->n_stage - 1, c->P, act.time_s, grad->time_s);
     *grad = back;
@@ -467,17 +470,21 @@ static int plan_microbatches(const struct plan *p, enum estimator est) {
     return microbatches(p->global_batch_size, slots);
 }
 
+const char *native_option(const struct workload *w, const struct plan *p) {
+    return plan_parts(p) > 1                           ? "virtual_stages"
+           : context_groups(&p->options) > 1           ? "context_parallel"
+           : workload_variant(w, &p->options)->altered ? "recompute, zero and sequence_parallel"
+                                                       : NULL;
+}
+
 int estimate_plan(const struct workload *w, const struct plan *p, enum estimator est, struct estimate *out,
                   struct err *e) {
     struct stage_estimate *stages = out->stage;
     w = workload_variant(w, &p->options);
-    if (w->altered && est != ESTIMATOR_NATIVE)
-        return err_set(e, EXIT_INPUT,
-                       "estimator %s: knows no recompute, zero and sequence_parallel; expected estimator %s",
-                       estimator_name[est], estimator_name[ESTIMATOR_NATIVE]);
-    if (plan_parts(p) > 1 && est != ESTIMATOR_NATIVE)
-        return err_set(e, EXIT_INPUT, "estimator %s: knows no virtual_stages; expected estimator %s",
-                       estimator_name[est], estimator_name[ESTIMATOR_NATIVE]);
+    const char *unknown = native_option(w, p);
+    if (unknown && est != ESTIMATOR_NATIVE)
+        return err_set(e, EXIT_INPUT, "estimator %s: knows no %s; expected estimator %s", estimator_name[est],
+                       unknown, estimator_name[ESTIMATOR_NATIVE]);
     struct sized last = {-1, 0};
     struct allreduce ring = {0};
     *out = (struct estimate){.fits = true, .unfit_pipeline = -1, .unfit_stage = -1, .stage = stages};
@@ -486,6 +493,7 @@ int estimate_plan(const struct workload *w, const struct plan *p, enum estimator
                         .m = p->micro_batch_size,
                         .M = plan_microbatches(p, est),
                         .parts = plan_parts(p),
+                        .groups = context_groups(&p->options),
                         .last = &last,
                         .ring = &ring,
                         .e = e};
@@ -512,8 +520,12 @@ int estimate_plan(const struct workload *w, const struct plan *p, enum estimator
 
 bool plan_fits(const struct workload *w, const struct plan *p, enum estimator est) {
     w = workload_variant(w, &p->options);
-    struct context c = {
-        .w = w, .est = est, .m = p->micro_batch_size, .M = plan_microbatches(p, est), .parts = plan_parts(p)};
+    struct context c = {.w = w,
+                        .est = est,
+                        .m = p->micro_batch_size,
+                        .M = plan_microbatches(p, est),
+                        .parts = plan_parts(p),
+                        .groups = context_groups(&p->options)};
     bool fits = true;
     double peak = 0;
     for (int i = 0; i < p->n_pipeline; i++) {

@@ -71,6 +71,9 @@ double allreduce_least_s(const struct link *l, const struct allreduce *fewest, c
 /** link_usable() for every message. */
 bool allreduce_usable(const struct link *l, const struct allreduce *r);
 
+/** What a plan has that only the project's own estimators know, as a message names it; NULL: nothing. */
+const char *native_option(const struct workload *w, const struct plan *p);
+
 /** Estimate a plan that passed plan_check(). out->stage may point to room for the per-stage breakdown.
  *  Returns 0, or -1 with *e set when the plan needs a link the site does not have (EXIT_INPUT). Thread-safe.
  */

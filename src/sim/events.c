@@ -13,6 +13,7 @@ struct events {
     const struct events_platform *platform;
     unsigned terms;
     int m, P, M, parts;
+    int groups; /* of tp GPUs in a replica that share a sequence */
     struct err *e;
 };
 
@@ -118,16 +119,16 @@ static double params_of(const struct events *v, const struct stage *st, int tp) 
 /* The gradients of a stage go round a ring of its replicas, once for each tp rank, and these rings share the
  * way out of a node; before and after they are copied to and from one flat buffer. */
 static int sync_s(const struct events *v, const struct stage *st, double *s) {
-    int D = stage_replicas(st);
+    int D = stage_replicas(st), ranks = D * v->groups;
     *s = 0;
-    if (D == 1) return 0;
+    if (ranks == 1) return 0;
     for (int j = 0; j < D; j++) {
         const struct replicas *a = replica_at(st, j), *b = replica_at(st, (j + 1) % D);
         const struct link *l;
         double bytes = params_of(v, st, a->tp) * v->w->element_bytes;
-        double chunk = bytes * (v->terms & EVENTS_RINGS ? a->tp : 1) / D;
+        double chunk = bytes * (v->terms & EVENTS_RINGS ? a->tp : 1) / ranks;
         if (find_link(v, a, b, &l)) return -1;
-        double ring = 2 * (D - 1) * chunk / bandwidth_Bps(l, chunk);
+        double ring = 2 * (ranks - 1) * chunk / bandwidth_Bps(l, chunk);
         *s = fmax(*s, ring + 4 * bytes / v->platform[a->gpu].memory_Bps);
     }
     return 0;
@@ -139,7 +140,7 @@ static double update_s(const struct events *v, const struct stage *st) {
         const struct replicas *r = &st->group[g];
         double params = params_of(v, st, r->tp);
         double own_s = 28 * params / v->platform[r->gpu].memory_Bps;
-        worst = fmax(worst, update_share_s(v->w, own_s, stage_replicas(st)));
+        worst = fmax(worst, update_share_s(v->w, own_s, stage_replicas(st) * v->groups));
     }
     return v->terms & EVENTS_UPDATE ? worst : 0;
 }
@@ -148,11 +149,11 @@ static double update_s(const struct events *v, const struct stage *st) {
  * attention scores if kept. A trainer's own measurement includes them already. */
 static double inside_block(const struct events *v, int tp) {
     const struct model *x = v->w->model;
-    double s = x->sequence_length;
+    double s = x->sequence_length, own = s / v->groups; /* tokens: of keys, and of queries */
     bool scores = !x->shape || x->shape->keeps_scores;
     if (v->w->process_bytes > 0) return 0;
-    return (scores ? 3 * s * s * x->heads / tp : 0) +
-           5 * s * x->hidden_size / (v->w->options.sequence_parallel ? tp : 1);
+    return (scores ? 3 * own * s * x->heads / tp : 0) +
+           5 * own * x->hidden_size / (v->w->options.sequence_parallel ? tp : 1);
 }
 
 static double in_flight(const struct events *v, int index) {
@@ -167,12 +168,12 @@ static struct events_memory memory_of(const struct events *v, const struct stage
     const struct workload *w = v->w;
     const struct model *x = w->model;
     int ti = tp_index(r->tp);
-    double F = w->element_bytes, s = x->sequence_length, m = v->m, act = 0;
+    double F = w->element_bytes, s = (double)x->sequence_length / v->groups, m = v->m, act = 0;
     for (int l = st->first; l < st->end; l++) act += x->act_mem[ti][l];
     if (messages_held(in_flight(v, index)) > 0) act += w->message;
     bool known = w->process_bytes > 0;
     double logits = index == v->P - 1 && !known ? m * F * s * x->vocabulary / r->tp : 0;
-    double state = state_bytes(w, stage_replicas(st)) - (v->M == 1 && !known ? 4 : 0);
+    double state = state_bytes(w, stage_replicas(st) * v->groups) - (v->M == 1 && !known ? 4 : 0);
     return (struct events_memory){.state = state * params_of(v, st, r->tp) +
                                            (known ? w->process_bytes : v->platform[r->gpu].context_bytes),
                                   .per_microbatch = m * F * act,
@@ -338,6 +339,7 @@ static int estimate(const struct workload *w, const struct plan *p, const struct
         .w = w, .p = p, .platform = platform, .terms = terms, .m = p->micro_batch_size, .e = e};
     v.P = p->pipeline[0].n_stage;
     v.parts = plan_parts(p);
+    v.groups = context_groups(&p->options);
     if (played && v.parts > 1)
         return err_set(e, EXIT_INPUT, "virtual_stages: %d; expected none, for a timeline", v.parts);
     if (check(&v) || estimate_plan(w, p, ESTIMATOR_NATIVE, &formula, e))

@@ -14,7 +14,8 @@ static int holdings(const struct plan *p, struct holding *out) {
             for (int g = 0; g < p->pipeline[i].stage[k].n_group; g++) {
                 const struct stage *st = &p->pipeline[i].stage[k];
                 const struct replicas *r = &st->group[g];
-                struct holding h = {r->zone, r->gpu, st->first, st->end, tp_index(r->tp), r->count * r->tp};
+                struct holding h = {r->zone, r->gpu,          st->first,
+                                    st->end, tp_index(r->tp), r->count * replica_gpus(p, r)};
                 out[n++] = h;
             }
     return n;

@@ -41,7 +41,7 @@ int plan_stages(const struct plan *p) {
 
 void plan_gpus(const struct plan *p, const struct site *s, int *used) {
     memset(used, 0, sizeof *used * (size_t)(s->n_zone * s->n_gpu));
-    FOR_EACH_GROUP(p, r) used[r->zone * s->n_gpu + r->gpu] += r->count * r->tp;
+    FOR_EACH_GROUP(p, r) used[r->zone * s->n_gpu + r->gpu] += r->count * replica_gpus(p, r);
 }
 
 double rent_usd_per_hour(const struct site *s, const int *used) {
@@ -72,8 +72,8 @@ double rent_usd_per_hour(const struct site *s, const int *used) {
     }
 }
 
-static int check_group(const struct replicas *r, int micro_batch, const struct workload *w, const char *where,
-                       struct err *e) {
+static int check_group(const struct replicas *r, int micro_batch, int groups, const struct workload *w,
+                       const char *where, struct err *e) {
     const struct site *s = w->site;
     if (r->gpu < 0 || r->gpu >= s->n_gpu || r->zone < 0 || r->zone >= s->n_zone)
         return err_set(e, EXIT_INPUT, "%s: unknown GPU type or zone", where);
@@ -84,6 +84,10 @@ static int check_group(const struct replicas *r, int micro_batch, const struct w
     if (r->tp > g->gpus_per_node)
         return err_set(e, EXIT_INPUT, "%s: tp %d; expected at most %d, the GPUs of a %s node", where, r->tp,
                        g->gpus_per_node, g->name);
+    if (groups * r->tp > (g->gpus_per_node < TP_MAX ? g->gpus_per_node : TP_MAX))
+        return err_set(e, EXIT_INPUT,
+                       "%s: tp %d with context_parallel %d; expected at most %d GPUs together, of a %s node",
+                       where, r->tp, groups, g->gpus_per_node < TP_MAX ? g->gpus_per_node : TP_MAX, g->name);
     if (!w->model->params[ti])
         return err_set(e, EXIT_INPUT, "%s: tp %d; model %s has no layer sizes for it", where, r->tp,
                        w->model->name);
@@ -135,7 +139,8 @@ int plan_check(const struct plan *p, const struct workload *w, const char *where
             for (int g = 0; g < st->n_group; g++) {
                 char sub[380];
                 snprintf(sub, sizeof sub, "%s/replicas/%d", at, g);
-                if (check_group(&st->group[g], p->micro_batch_size, w, sub, e)) return -1;
+                if (check_group(&st->group[g], p->micro_batch_size, context_groups(&p->options), w, sub, e))
+                    return -1;
             }
             next = st->end;
         }
@@ -178,8 +183,8 @@ int plan_check_pool(const struct plan *p, const struct site *s, const int *pool,
             struct nodes plain = nodes_of(have, s->gpu[g].gpus_per_node),
                          in = nodes ? nodes[site_at(s, z, g)] : plain;
             FOR_EACH_GROUP(p, r) if (r->zone == z && r->gpu == g) {
-                n[tp_index(r->tp)] += r->count;
-                used += r->count * r->tp;
+                n[tp_index(replica_gpus(p, r))] += r->count;
+                used += r->count * replica_gpus(p, r);
             }
             if (nodes_fit(&in, n)) continue;
             if (memcmp(&in, &plain, sizeof in))
@@ -219,7 +224,7 @@ static int compare_stage(const struct stage *a, const struct stage *b) {
 
 static int total_gpus(const struct plan *p) {
     int n = 0;
-    FOR_EACH_GROUP(p, r) n += r->count * r->tp;
+    FOR_EACH_GROUP(p, r) n += r->count * replica_gpus(p, r);
     return n;
 }
 
@@ -240,6 +245,7 @@ int plan_compare(const struct plan *a, const struct plan *b) {
     ORDER(a->options.sequence_parallel, b->options.sequence_parallel);
     ORDER(a->options.zero, b->options.zero);
     ORDER(plan_parts(a), plan_parts(b));
+    ORDER(context_groups(&a->options), context_groups(&b->options));
     return 0;
 }
 

@@ -9,7 +9,7 @@
 
 struct replicas {
     int gpu, zone; /* indices into the site */
-    int tp;        /* tensor-parallel degree: GPUs of one node used by each replica */
+    int tp;        /* tensor-parallel degree: GPUs of one node used by each replica, times context_groups() */
     int count;     /* consecutive replicas of this kind, >= 1 */
     int n_vm;      /* 0, or number of entries in vm_gpu */
     const int
@@ -43,6 +43,11 @@ struct plan *plan_new(const struct workload *w, int micro_batch_size, int n_pipe
 
 /** Its virtual stages, at least 1. */
 static inline int plan_parts(const struct plan *p) { return p->virtual_stages > 1 ? p->virtual_stages : 1; }
+
+/** GPUs of one replica. */
+static inline int replica_gpus(const struct plan *p, const struct replicas *r) {
+    return r->tp * context_groups(&p->options);
+}
 
 /** D of a stage: the sum of its counts. */
 int stage_replicas(const struct stage *s);

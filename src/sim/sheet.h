@@ -88,6 +88,7 @@ struct model_shape {
     bool keeps_scores; /* attention keeps its scores: it is not flash attention */
     bool sequence_parallel;
     enum recompute recompute;
+    int context_parallel; /* of an estimate; no file says it of a model */
 };
 
 /* How one GPU shares a block's work with others. */

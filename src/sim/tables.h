@@ -116,6 +116,7 @@ struct profile {
     const char *dtype;        /* in which it was measured, NULL if not stated */
     enum recompute recompute; /* what its backward passes work out again */
     bool sequence_parallel;   /* its tensor parallelism also divides norms and residuals */
+    int context_parallel;     /* GPUs, times tp, that share each sequence; 0: one has all of it */
     double spread;            /* relative deviation of repeated measurements; 0 if not stated */
     int n_mb;
     const int *mb;                    /* [n_mb] microbatches, ascending */
@@ -140,10 +141,17 @@ struct plan_options {
     enum recompute recompute;
     bool sequence_parallel; /* tensor parallelism also divides norms and residuals */
     int zero;               /* 1: the replicas of a stage share the optimizer's state */
+    int context_parallel; /* groups of tp GPUs of a replica that share each sequence; 0: one has all of it */
 };
 
+/** Groups of tp GPUs of one replica. */
+static inline int context_groups(const struct plan_options *o) {
+    return o->context_parallel > 1 ? o->context_parallel : 1;
+}
+
 static inline bool plan_options_equal(const struct plan_options *a, const struct plan_options *b) {
-    return a->recompute == b->recompute && a->sequence_parallel == b->sequence_parallel && a->zero == b->zero;
+    return a->recompute == b->recompute && a->sequence_parallel == b->sequence_parallel &&
+           a->zero == b->zero && context_groups(a) == context_groups(b);
 }
 
 /** A model to be trained on a site: what every estimate needs. Where a plan's options may be chosen there is

@@ -183,6 +183,9 @@ static int load_plan(struct run_session *j, struct err *e) {
     if (plan_parts(j->training.plan) > 1)
         return err_set(e, EXIT_INPUT, "%s: /virtual_stages: not supported; expected a plan without it",
                        j->path);
+    if (context_groups(chosen) > 1)
+        return err_set(e, EXIT_INPUT, "%s: /context_parallel: not supported; expected a plan without it",
+                       j->path);
     if (chosen->sequence_parallel)
         return err_set(e, EXIT_INPUT, "%s: /sequence_parallel: not supported; expected a plan without it",
                        j->path);

@@ -165,6 +165,67 @@ else
     n=$((n + 1)); echo "ok $n - the trainer # SKIP not built"
 fi
 
+# ---- context parallelism of a plan
+
+cat >"$tmp/context.py" <<'EOF'
+# Two groups of a GPU that share each sequence: half the work and half the activations each, and keys and values on the way.
+import json, subprocess, sys
+tmp, sailor = sys.argv[1:]
+def plan(c, model="flash", tp=1, **more):
+    return dict({"format": "sailor-plan/1", "model": tmp + f"/{model}.json", "site": tmp + "/wide.json", "global_batch_size": 8,
+                 "micro_batch_size": 8, "dtype": "bf16", "context_parallel": c,
+                 "pipelines": [{"stages": [{"layers": [0, 26], "replicas": [{"gpu": "L40S-48", "tp": tp, "zone": "a", "count": 1}]}]}]},
+                **more)
+def ask(what, *more):
+    json.dump(what, open(tmp + "/context.json", "w"))
+    return subprocess.run([sailor, "simulate", tmp + "/context.json", *more], capture_output=True, text=True)
+for name in "native", "events":
+    out = ask([plan(c) for c in (1, 2, 4)] + [plan(2, zero=1), plan(2, recompute="full")], "--estimator", name, "--json")
+    assert out.returncode == 0, out.stderr
+    one, two, four, shared, again = map(json.loads, out.stdout.splitlines())
+    stage = [x["pipelines"][0]["stages"][0] for x in (one, two, four, shared, again)]
+    assert 0.45 < stage[1]["compute_s"] / stage[0]["compute_s"] < 0.65 and stage[2]["compute_s"] < stage[1]["compute_s"], stage
+    assert stage[0]["sync_s"] == 0 < stage[1]["sync_s"] < stage[2]["sync_s"], stage
+    kept = [x["memory_bytes"] for x in stage]
+    assert kept[0] > kept[1] > kept[2] and kept[3] < kept[1] > kept[4], kept
+    if name == "native":
+        assert abs((kept[0] - kept[1]) / (kept[1] - kept[2]) - 2) < 1e-9, kept
+        assert abs(two["compute_usd"] / two["iteration_time_s"] / one["compute_usd"] * one["iteration_time_s"] - 2) < 1e-9
+out = ask(plan(2, tp=2), "--explain")
+assert "4 GPUs" in out.stdout and "4 L40S-48   2" in out.stdout, out.stdout
+for what, says in ((plan(3), "/context_parallel: 3; expected 1, 2, 4 or 8"), (plan(0), "/context_parallel: 0; expected an integer from 1"),
+                   (plan(8, tp=2), "tp 2 with context_parallel 8; expected at most 4 GPUs together, of a L40S-48 node"),
+                   (plan(2, model="few"), "context parallelism changes its sizes"),
+                   (plan(8, model="short"), "/context_parallel: 8; expected a number that divides half of the 8 tokens")):
+    if "few" in what["model"]:
+        json.dump({k: v for k, v in json.load(open(tmp + "/flash.json")).items() if k not in ("transformer", "act_mem_of")},
+                  open(tmp + "/few.json", "w"))
+    if "short" in what["model"]:
+        json.dump(dict(json.load(open(tmp + "/flash.json")), sequence_length=8), open(tmp + "/short.json", "w"))
+    out = ask(what)
+    assert out.returncode == 2 and says in out.stderr and out.stderr.count("\n") == 1, (says, out.stderr)
+for name in "sailor", "amp":
+    out = ask(plan(2), "--estimator", name)
+    assert out.returncode == 2 and "knows no context_parallel" in out.stderr, out.stderr
+ask(plan(2))
+EOF
+"$python" "$tmp/context.py" "$tmp" "$sailor"
+ok $? "context parallelism: what it changes, and what it needs"
+run "$sailor" export "$tmp/context.json" -o "$tmp/again.json" -f
+grep -q '"context_parallel":.*2' "$tmp/again.json"
+ok $? "an exported plan keeps it"
+run "$sailor" export "$tmp/context.json" --format megatron
+has err "it has context parallelism, which is not written" "megatron: refused"
+ask "$tmp/job.json" flash wide '"context_parallel": 2,'
+plan
+has err "/context_parallel: unknown key" "a job does not choose it"
+if [ -x "$train" ]; then
+    run "$train" run "$tmp/context.json"
+    has err "/context_parallel: not supported" "the trainer refuses it"
+else
+    n=$((n + 1)); echo "ok $n - the trainer # SKIP not built"
+fi
+
 # ---- their effects
 
 # values FILE KEYS: the plan of one stage on two GPUs, tp 1

@@ -432,6 +432,35 @@ static void test_parts(void **state) {
     assert_true(stages[1].memory_bytes > one[1].memory_bytes);
 }
 
+/* A replica of two groups: twice the GPUs, twice the messages of half the size to pay for, a ring of all of
+ * them, and the optimizer's state shared by them. Times and sizes are the tables' matter. */
+static void test_context_groups(void **state) {
+    (void)state;
+    const struct plan *plain = PLAN(2, STAGE(0, 3, R(X, 1, A, 2)), STAGE(3, 5, R(X, 1, B, 2)));
+    const struct plan *twice = PLAN(2, STAGE(0, 3, R(X, 1, A, 4)), STAGE(3, 5, R(X, 1, B, 4)));
+    struct plan two = *plain;
+    int used[4], of_twice[4];
+    struct estimate one = run(plain, ESTIMATOR_NATIVE);
+    double comm = stages[0].comm_s;
+    struct estimate rings = run(twice, ESTIMATOR_NATIVE);
+    two.options.context_parallel = 1;
+    assert_true(run(&two, ESTIMATOR_NATIVE).iteration_time_s == one.iteration_time_s);
+    two.options.context_parallel = 2;
+    struct estimate r = run(&two, ESTIMATOR_NATIVE);
+    plan_gpus(&two, &site, used);
+    plan_gpus(twice, &site, of_twice);
+    assert_memory_equal(used, of_twice, sizeof used);
+    assert_int_equal(r.n_microbatch, one.n_microbatch);
+    assert_true(stages[0].comm_s == comm && r.sync_time_s == rings.sync_time_s);
+    assert_true(r.pipeline_time_s == one.pipeline_time_s);
+    NEAR(r.egress_usd, 2 * one.egress_usd);
+    NEAR(r.compute_usd / r.iteration_time_s, 2 * one.compute_usd / one.iteration_time_s);
+    double before = stages[0].memory_bytes;
+    work.shared_bytes_per_param = 8;
+    run(&two, ESTIMATOR_NATIVE);
+    NEAR(before - stages[0].memory_bytes, (8 - 8 / 4.0) * (p1[0] + p1[1] + p1[2]));
+}
+
 /* Native checks and shows memory that a site states is taken beside the model; the published simulator does
  * not know it. */
 static void test_stated_context(void **state) {
@@ -627,6 +656,7 @@ int main(void) {
         cmocka_unit_test_setup(test_four_stages, setup),
         cmocka_unit_test_setup(test_memory_limit, setup),
         cmocka_unit_test_setup(test_parts, setup),
+        cmocka_unit_test_setup(test_context_groups, setup),
         cmocka_unit_test_setup(test_stated_context, setup),
         cmocka_unit_test_setup(test_tight, setup),
         cmocka_unit_test_setup(test_measured_memory, setup),
