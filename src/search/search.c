@@ -168,6 +168,8 @@ static void list_units(struct engine *x) {
  * better than the best. Both lists have one order. */
 static void recall_bounds(struct engine *x) {
     const struct row_result *known = x->p->known;
+    /* units do not say of which part they are, and of a part without prices money knows none */
+    if (known && x->n_part > 1 && known->n_unit != x->n_unit) return;
     for (int i = 0, k = 0; known && i < x->n_unit && k < known->n_unit; k++) {
         const struct unit_result *r = &known->unit[k];
         struct ranked *u = &x->unit[i];
