@@ -96,10 +96,8 @@ static double ring_GB(const struct resolver *r, const struct staged *x) {
 
 /* Every count is 1 + variable. Adds f * (count of cell k) to a linear form over variables plus a constant. */
 static void add_count(const struct staged *x, int D, int k, double f, double *row, double *constant) {
-    if (x->var < 0)
-        *constant += f * D;
-    else
-        row[x->var + k] += f, *constant += f;
+    *constant += x->var < 0 ? f * D : f;
+    if (x->var >= 0) row[x->var + k] += f;
 }
 
 static void add_prefix(const struct staged *x, int D, int last, double f, double *row, double *constant) {
@@ -458,11 +456,13 @@ static void resolve_order(struct resolver *r, const int *rank) {
     for (int i = 0; i < r->P; i++) {
         struct staged *x = &r->st[i];
         x->n = 0;
-        for (int k = 0; k < x->p->n;
-             k++) { /* stable insertion by the zone's rank; GPU order stays inside a zone */
+        /* stable insertion by the zone's rank; GPU order stays inside a zone */
+        for (int k = 0; k < x->p->n; k++) {
             int at = x->n++, mine = rank[r->s->cell[x->p->cell[k]].zone];
-            while (at > 0 && rank[r->s->cell[x->cell[at - 1]].zone] > mine)
-                x->cell[at] = x->cell[at - 1], x->ti[at] = x->ti[at - 1], at--;
+            for (; at > 0 && rank[r->s->cell[x->cell[at - 1]].zone] > mine; at--) {
+                x->cell[at] = x->cell[at - 1];
+                x->ti[at] = x->ti[at - 1];
+            }
             x->cell[at] = x->p->cell[k];
             x->ti[at] = x->p->ti[k];
         }

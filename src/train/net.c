@@ -117,7 +117,10 @@ static void share_kept(struct net *n) {
             void *x = k->x;
             if (n->layer[l].kind != LAYER_BLOCK) continue;
             if (n->recompute == RECOMPUTE_SELECTIVE) k->saved = n->shared.saved;
-            if (n->recompute == RECOMPUTE_FULL) *k = n->shared, k->x = x;
+            if (n->recompute == RECOMPUTE_FULL) {
+                *k = n->shared;
+                k->x = x;
+            }
         }
 }
 
