@@ -123,6 +123,10 @@ stop() {
     done
     for f in "${pids[@]}"; do kill "$f" 2>/dev/null; done
     for ((i = 0; i < 40; i++)); do kill -0 "${pids[@]}" 2>/dev/null || break; sleep 0.25; done
+    for f in $(pgrep -u "$(id -u)"); do # jobs that a test left, or that ran on when their node was lost
+        grep -qzx "SLURM_CONF=$SLURM_CONF" "/proc/$f/environ" 2>/dev/null || continue
+        if grep -qz '^SLURM_JOB_ID=' "/proc/$f/environ" || grep -qx slurmstepd "/proc/$f/comm"; then kill -KILL "$f"; fi 2>/dev/null
+    done
     rm -rf "$dir"
 }
 
