@@ -44,7 +44,9 @@ struct climb {
     struct found_plan *kept;
     struct draft lead; /* the best score of the present stretch, whether within the limits or not */
     struct score lead_score;
-    double bar; /* the best score so far under the present weight: what cannot beat it is not looked at */
+    double bar;    /* the best score so far under the present weight: what cannot beat it is not looked at */
+    uint64_t draw; /* where random changes begin */
+    struct kinds *kinds; /* fill.h */
     struct arena *a;
 };
 
@@ -75,6 +77,10 @@ static inline bool score_better(struct score a, struct score b) {
     if (a.main < b.main * (1 - PROOF_SLACK)) return true;
     return a.main <= b.main * (1 + PROOF_SLACK) && a.other < b.other * (1 - PROOF_SLACK);
 }
+
+/** Cut the model anew for the replicas of the draft: the slowest stage as fast as can be, links left out, and
+ * all within their memory. False: they do not hold the model. */
+bool draft_cut(const struct climb *c, struct draft *d);
 
 /** Is that kind profiled at this microbatch, and does the pin allow it? */
 bool climb_kind(const struct climb *c, int gpu, int ti, int m);

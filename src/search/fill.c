@@ -8,18 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { UNITS_MAX = 128, STEPS_X = 14, STEPS_Y = 4, WORK_PER_JUDGEMENT = 128 };
-
-struct fill_kind {
-    bool ok;
-    const double *comp, *params, *act; /* prefix sums over layers */
-};
-
-struct kinds {
-    int n_mb, *mb;
-    struct fill_kind (*kind)[GPUS_MAX][TP_N]; /* [n_mb] */
-    const double *params;                     /* prefix sums at tp 1 */
-};
+enum { UNITS_MAX = 128, STEPS_X = 14, STEPS_Y = 4, WORK_PER_JUDGEMENT = 40 };
 
 static const double *prefix(struct climb *c, const double *a, const double *b) {
     double *sum = ARENA_ARRAY(c->a, double, c->L + 1);
@@ -63,6 +52,21 @@ struct kinds *kinds_build(struct climb *c) {
     return k;
 }
 
+int kinds_at(const struct kinds *k, int m) {
+    for (int i = 0; i < k->n_mb; i++)
+        if (k->mb[i] == m) return i;
+    return -1;
+}
+
+bool kind_fits(const struct climb *c, int mi, int gpu, int ti, int D, int M, int depth, int first, int end) {
+    const struct fill_kind *q = &c->kinds->kind[mi][gpu][ti];
+    const struct workload *w = c->w;
+    int held = microbatches_in_flight(c->p->estimator, depth, M);
+    double bytes = model_bytes(w, ti, D, q->params[end] - q->params[first], q->act[end] - q->act[first], held,
+                               c->kinds->mb[mi]);
+    return held_bytes(w, c->p->estimator, gpu, ti, bytes) <= w->site->gpu[gpu].memory_bytes;
+}
+
 /* ---- one (part, m, D) --------------------------------------------------------------- */
 
 struct label {
@@ -98,12 +102,7 @@ static double stage_time(const struct fill *f, int k, int ti, int i, int e) {
 }
 
 static bool stage_fits(const struct fill *f, int k, int ti, int i, int e, int depth) {
-    int gpu = f->part->gpu[k];
-    const struct fill_kind *q = &f->kind[gpu][ti];
-    const struct workload *w = f->c->w;
-    int held = microbatches_in_flight(f->c->p->estimator, depth, f->M);
-    double bytes = model_bytes(w, ti, f->D, q->params[e] - q->params[i], q->act[e] - q->act[i], held, f->m);
-    return held_bytes(w, f->c->p->estimator, gpu, ti, bytes) <= w->site->gpu[gpu].memory_bytes;
+    return kind_fits(f->c, f->mi, f->part->gpu[k], ti, f->D, f->M, depth, i, e);
 }
 
 static double stage_reduce(const struct fill *f, int k, int ti, int i, int e) {
@@ -437,8 +436,8 @@ static int list_chances(struct fill *f, struct chance *out) {
     return n;
 }
 
-void fill_part(struct climb *c, const struct kinds *kinds, const struct pool_part *part, int most,
-               sketch_fn *take, void *ctx) {
+void fill_part(struct climb *c, const struct pool_part *part, int most, sketch_fn *take, void *ctx) {
+    const struct kinds *kinds = c->kinds;
     struct arena scratch = {0};
     struct fill f = {.c = c, .k = kinds, .part = part, .L = c->L, .K = part->n_type};
     f.reduce = arena_alloc(&scratch, sizeof *f.reduce * (size_t)f.K * (size_t)(f.L + 1) * (size_t)(f.L + 1));

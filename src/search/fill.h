@@ -26,12 +26,28 @@ struct sketch {
 typedef void sketch_fn(void *ctx, const struct sketch *s);
 
 /** Tables of all kinds of a pool, whatever the part. */
-struct kinds;
+struct fill_kind {
+    bool ok;
+    const double *comp, *params, *act; /* prefix sums over layers */
+};
+
+struct kinds {
+    int n_mb, *mb;
+    struct fill_kind (*kind)[GPUS_MAX][TP_N]; /* [n_mb] */
+    const double *params;                     /* prefix sums at tp 1 */
+};
+
 struct kinds *kinds_build(struct climb *c);
+
+/** Which microbatch is m? -1: none. */
+int kinds_at(const struct kinds *k, int m);
+
+/** Do layers [first, end) fit into the memory of that kind, with M microbatches of number mi, at this depth
+ * from the end? */
+bool kind_fits(const struct climb *c, int mi, int gpu, int ti, int D, int M, int depth, int first, int end);
 
 /** Most promising (m, D) of the part first, until they can beat the lead no more or `most` were tried: all
  * sketches that look good, given to `take`. */
-void fill_part(struct climb *c, const struct kinds *k, const struct pool_part *part, int most,
-               sketch_fn *take, void *ctx);
+void fill_part(struct climb *c, const struct pool_part *part, int most, sketch_fn *take, void *ctx);
 
 #endif

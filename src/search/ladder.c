@@ -13,8 +13,8 @@ enum { UNITS = 48, UNITS_MORE = 120, WEIGHTS = 5, STARTS = 4, FEW_JUDGED = 5000,
 
 struct rungs {
     struct climb *c;
-    const struct kinds *kinds;
     struct draft room; /* for placing */
+    double weight;     /* of time against cost in what the search is for */
     unsigned zones;    /* of the present part */
     int n_type, type[GPUS_MAX];
     /* the best of each part of the pool and of each GPU type, as starts of the local search */
@@ -104,12 +104,30 @@ static struct score begin_stretch(struct climb *c) {
     return before;
 }
 
+/* Heads are compared by what the search is for, whatever the weight of the present stretch; on a frontier
+ * each weight has heads of its own. */
+static struct score own_score(struct rungs *r) {
+    struct climb *c = r->c;
+    const struct score lead = c->lead_score;
+    const double weight = c->weight, bar = c->bar;
+    struct score s = {INFINITY, INFINITY};
+    if (c->p->objective != OBJECTIVE_FRONTIER) c->weight = r->weight;
+    c->lead_score = (struct score){-1, -1}; /* to stay the lead */
+    climb_judge(c, &c->lead, &s);
+    c->lead_score = lead;
+    c->weight = weight;
+    c->bar = bar;
+    return s;
+}
+
 static void note_head(struct rungs *r, struct head *h) {
     struct climb *c = r->c;
-    if (!(c->lead_score.main < INFINITY) || (h->plan && !score_better(c->lead_score, h->score))) return;
+    if (!(c->lead_score.main < INFINITY)) return;
+    struct score s = own_score(r);
+    if (h->plan && !score_better(s, h->score)) return;
     c->lead.plan.pipeline = &c->lead.pipe;
     h->plan = plan_copy(&c->lead.plan, c->a);
-    h->score = c->lead_score;
+    h->score = s;
 }
 
 /* Does the part, filled in this order, give a better plan than what is known? */
@@ -117,7 +135,7 @@ static bool try_types(struct rungs *r, const int *gpu, int n, int most) {
     struct pool_part part = {.zones = r->zones, .n_type = n};
     struct score before = r->c->lead_score;
     memcpy(part.gpu, gpu, sizeof *gpu * (size_t)n);
-    fill_part(r->c, r->kinds, &part, most, take_sketch, r);
+    fill_part(r->c, &part, most, take_sketch, r);
     return score_better(r->c->lead_score, before);
 }
 
@@ -221,6 +239,58 @@ static void improve_kept(struct climb *c, struct draft *room, uint64_t work) {
     }
 }
 
+/* The next point of the frontier to go on from: that with the most room between its neighbours. -1: all were.
+ */
+static int widest_gap(const struct climb *c, const struct plan *const *seen, int n_seen) {
+    double most = -1;
+    int at = -1;
+    for (int i = 0; i < c->n_kept; i++) {
+        const struct estimate *before = &c->kept[i > 0 ? i - 1 : i].est,
+                              *after = &c->kept[i + 1 < c->n_kept ? i + 1 : i].est;
+        double gap =
+            log(after->iteration_time_s / before->iteration_time_s) * log(before->cost_usd / after->cost_usd);
+        bool old = false;
+        for (int k = n_seen - 1; k >= 0 && !old; k--) old = seen[k] == c->kept[i].plan;
+        if (old || !(gap > most)) continue;
+        most = gap;
+        at = i;
+    }
+    return at;
+}
+
+/* The weight under which the frontier is level at point i. */
+static double slope_at(const struct climb *c, int i) {
+    if (i == 0) return 1;
+    if (i + 1 == c->n_kept) return 0;
+    const struct estimate *before = &c->kept[i - 1].est, *after = &c->kept[i + 1].est;
+    double t = log(after->iteration_time_s / before->iteration_time_s),
+           usd = log(before->cost_usd / after->cost_usd);
+    return t > 0 && usd > 0 ? usd / (t + usd) : 0.5;
+}
+
+/* Local searches from all points of the frontier, each towards what the frontier is short of there. */
+static void follow_front(struct climb *c, struct draft *room, uint64_t work) {
+    enum { SEEN_MAX = 20000, KICKS_WORK = 2000 };
+    const struct plan **seen = ARENA_ARRAY(c->a, const struct plan *, SEEN_MAX);
+    uint64_t end = c->work + work;
+    bool kicks = false;
+    for (int n = 0; n < SEEN_MAX && c->work < end && !climb_over(c);) {
+        int at = widest_gap(c, seen, n);
+        if (at < 0) {
+            if (!n) break;
+            kicks = true;
+            n = 0;
+            continue;
+        }
+        seen[n++] = c->kept[at].plan;
+        c->weight = slope_at(c, at);
+        begin_stretch(c);
+        uint64_t most = kicks && KICKS_WORK < end - c->work ? KICKS_WORK : end - c->work;
+        if (draft_of_plan(c, room, c->kept[at].plan)) local_search(c, room, most, kicks);
+        c->work++;
+    }
+}
+
 /* All parts with equal shares of the work; what they leave is for the best of them. */
 static void climb_parts(struct rungs *r, const unsigned *part, int n) {
     struct climb *c = r->c;
@@ -249,35 +319,48 @@ static int weights_of(const struct search_problem *p) {
     return limits || p->objective == OBJECTIVE_FRONTIER ? WEIGHTS : 1;
 }
 
-void ladder_climb(const struct search_problem *p, uint64_t work, const struct stopper *stop,
+void ladder_climb(const struct search_problem *p, uint64_t work, uint64_t draw, const struct stopper *stop,
                   struct ladder *out, struct arena *a) {
     struct arena scratch = {0};
     struct climb c;
     climb_begin(&c, p, stop, &scratch);
     c.work_max = work;
+    c.draw = draw;
     *out = (struct ladder){0};
     if (c.n_lot) {
-        struct rungs r = {.c = &c, .kinds = kinds_build(&c), .room = draft_new(&c)};
+        c.kinds = kinds_build(&c);
+        struct rungs r = {.c = &c, .room = draft_new(&c), .weight = c.weight};
         unsigned part[2 * ZONES_MAX + 1];
+        static const double ends_first[WEIGHTS] = {1, 0, 0.5, 0.75, 0.25};
         int n = list_parts(&c, part);
         int weights = weights_of(p);
-        double weight = c.weight;
+        bool frontier = p->objective == OBJECTIVE_FRONTIER;
         sow(&c, &r.room);
         if (p->warm && c.n_kept) { /* the parts were climbed for the question before */
             weights = n = 0;
             work /= WARM_SHARE;
         }
-        for (int k = 0; k < weights; k++) {
-            if (weights > 1) c.weight = 1 - (double)k / (WEIGHTS - 1);
+        for (int k = 0; k < weights && c.work < work / 2; k++) {
+            int parts = frontier && k < 2 ? 3 : weights - k; /* the ends of a frontier matter most */
+            uint64_t begun = c.work, share = (work / 2 - c.work) / (uint64_t)parts;
+            if (weights > 1) c.weight = frontier ? ends_first[k] : 1 - (double)k / (WEIGHTS - 1);
             c.bar = INFINITY;
-            share_work(&c, work / 2, weights - k);
+            c.work_max = begun + (frontier ? share / 2 : share);
             climb_parts(&r, part, n);
+            if (!frontier) continue;
+            improve_heads(&r, n, begun + share); /* under this weight; the next has its own */
+            memset(r.type_head, 0, sizeof r.type_head);
+            memset(r.part_head, 0, sizeof r.part_head);
         }
-        c.weight = weight;
+        c.weight = r.weight;
         c.work_max = work;
-        improve_heads(&r, n, work - (work - c.work) / 2);
-        c.work_max = work;
-        improve_kept(&c, &r.room, work > c.work ? work - c.work : 0);
+        if (frontier) {
+            follow_front(&c, &r.room, work > c.work ? work - c.work : 0);
+        } else {
+            improve_heads(&r, n, work - (work - c.work) / 2);
+            c.work_max = work;
+            improve_kept(&c, &r.room, work > c.work ? work - c.work : 0);
+        }
     }
     out->judged = c.work;
     out->n_plan = c.n_kept;
@@ -300,6 +383,7 @@ uint64_t ladder_work(const struct search_problem *p) {
     uint64_t work = cells * (cells < 2 ? ONE : cells < 4 ? FEW : cells < 5 ? SOME : MANY);
     uint64_t small = gpus * layers * PER_GPU_AND_LAYER;
     if (cells < 4) work *= (uint64_t)weights_of(p);
+    if (p->objective == OBJECTIVE_FRONTIER) work *= 4;
     work = work < small ? work : small;
     return work < MOST ? work : MOST;
 }

@@ -12,7 +12,8 @@ struct ladder {
     uint64_t judged;
 };
 
-void ladder_climb(const struct search_problem *p, uint64_t work, const struct stopper *stop,
+/** `draw` begins the random changes. */
+void ladder_climb(const struct search_problem *p, uint64_t work, uint64_t draw, const struct stopper *stop,
                   struct ladder *out, struct arena *a);
 
 /** How much work is worth while before the proof begins: it grows with the number of cells, as proofs of few

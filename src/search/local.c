@@ -4,22 +4,17 @@
 
 #include <string.h>
 
-struct local_walk {
-    struct climb *c;
-    struct draft *d, *trial; /* where we are; the move being judged */
-    struct score score;
-    uint64_t until, random;
-};
+#include "search/walk.h"
 
-static bool done(const struct local_walk *w) { return w->c->work >= w->until || climb_over(w->c); }
+bool walk_done(const struct local_walk *w) { return w->c->work >= w->until || climb_over(w->c); }
 
+/* The trial is a copy of where we are; stage i of it. */
 static struct stage *begin(struct local_walk *w, int i) {
     draft_copy(w->trial, w->d);
     return &w->trial->pipe.stage[i];
 }
 
-/* Better than where we are? Then go there. */
-static bool settle(struct local_walk *w) {
+bool walk_settle(struct local_walk *w) {
     struct score s;
     if (!climb_judge(w->c, w->trial, &s) || !score_better(s, w->score)) return false;
     w->score = s;
@@ -35,16 +30,16 @@ static bool move_cuts(struct local_walk *w) {
     static const int by[] = {1, -1, 2, -2, 4, -4};
     bool any = false;
     for (int i = 0; i + 1 < w->d->pipe.n_stage; i++)
-        for (size_t k = 0; k < sizeof by / sizeof *by && !done(w); k++) {
+        for (size_t k = 0; k < sizeof by / sizeof *by && !walk_done(w); k++) {
             struct stage *st = begin(w, i);
             int cut = st->end + by[k];
             if (cut <= st->first || cut >= st[1].end) continue;
             st->end = st[1].first = cut;
-            any |= settle(w);
+            any |= walk_settle(w);
         }
     /* a layer from stage i to stage j: all cuts between them move */
     for (int i = 0; i < w->d->pipe.n_stage; i++)
-        for (int j = 0; j < w->d->pipe.n_stage && !done(w); j++) {
+        for (int j = 0; j < w->d->pipe.n_stage && !walk_done(w); j++) {
             if (j - i < 2 && i - j < 2) continue;
             struct stage *st = begin(w, 0);
             int step = i < j ? -1 : 1, lo = i < j ? i : j, hi = i < j ? j : i;
@@ -52,7 +47,7 @@ static bool move_cuts(struct local_walk *w) {
                 st[k].end += step;
                 st[k + 1].first += step;
             }
-            if (st[i].end > st[i].first) any |= settle(w);
+            if (st[i].end > st[i].first) any |= walk_settle(w);
         }
     return any;
 }
@@ -66,14 +61,14 @@ static bool change_degrees(struct local_walk *w) {
     bool any = false;
     for (int i = 0; i < w->d->pipe.n_stage; i++)
         for (int k = 0; k < w->d->pipe.stage[i].n_group; k++)
-            for (int ti = 0; ti < TP_N && !done(w); ti++) {
+            for (int ti = 0; ti < TP_N && !walk_done(w); ti++) {
                 struct stage *st = begin(w, i);
                 if (k >= st->n_group || st->group[k].tp == 1 << ti) continue;
                 set_degree(st, st->group[k].gpu, 1 << ti);
-                any |= settle(w);
+                any |= walk_settle_cut(w);
             }
     for (int g = 0; g < GPUS_MAX; g++) /* in all stages */
-        for (int ti = 0; ti < TP_N && !done(w); ti++) {
+        for (int ti = 0; ti < TP_N && !walk_done(w); ti++) {
             struct stage *st = begin(w, 0);
             bool moved = false;
             for (int i = 0; i < w->d->pipe.n_stage; i++)
@@ -82,7 +77,7 @@ static bool change_degrees(struct local_walk *w) {
                     st[i].group[k].tp = 1 << ti;
                     moved = true;
                 }
-            if (moved) any |= settle(w);
+            if (moved) any |= walk_settle_cut(w);
         }
     return any;
 }
@@ -108,14 +103,14 @@ static bool relocate(struct local_walk *w, int i, int k, int lot, int ti, int n)
     drop(st, k, n);
     if (draft_room(w->c, w->trial, lot, ti) < n || !draft_add(w->trial, i, l->zone, l->gpu, 1 << ti, n))
         return false;
-    return settle(w);
+    return walk_settle_cut(w);
 }
 
 static bool move_replicas(struct local_walk *w) {
     bool any = false;
     for (int i = 0; i < w->d->pipe.n_stage; i++)
         for (int k = 0; k < w->d->pipe.stage[i].n_group; k++)
-            for (int lot = 0; lot < w->c->n_lot && !done(w); lot++)
+            for (int lot = 0; lot < w->c->n_lot && !walk_done(w); lot++)
                 for (int ti = 0; ti < TP_N && k < w->d->pipe.stage[i].n_group; ti++) {
                     const struct stage *st = &w->d->pipe.stage[i];
                     const struct replicas *r = &st->group[k];
@@ -145,18 +140,19 @@ static bool swap_places(struct local_walk *w) {
     bool any = false;
     struct replicas keep[PARTS_MAX];
     for (int i = 0; i < w->d->pipe.n_stage; i++)
-        for (int j = i + 1; j < w->d->pipe.n_stage && !done(w); j++) {
+        for (int j = i + 1; j < w->d->pipe.n_stage && !walk_done(w); j++) {
             struct stage *st = begin(w, 0);
             int n = st[i].n_group;
+            if (n == st[j].n_group && !memcmp(st[i].group, st[j].group, sizeof *keep * (size_t)n)) continue;
             memcpy(keep, st[i].group, sizeof *keep * (size_t)n);
             memcpy(st[i].group, st[j].group, sizeof *keep * (size_t)st[j].n_group);
             memcpy(st[j].group, keep, sizeof *keep * (size_t)n);
             st[i].n_group = st[j].n_group;
             st[j].n_group = n;
-            any |= settle(w);
+            any |= walk_settle_cut(w);
         }
     for (int y = 0; y < ZONES_MAX; y++)
-        for (int z = 0; z < ZONES_MAX && !done(w); z++) {
+        for (int z = 0; z < ZONES_MAX && !walk_done(w); z++) {
             if (y == z) continue;
             struct stage *st = begin(w, 0);
             bool moved = false;
@@ -172,7 +168,7 @@ static bool swap_places(struct local_walk *w) {
                 int t = w->trial->rank[y];
                 w->trial->rank[y] = w->trial->rank[z];
                 w->trial->rank[z] = t;
-                any |= settle(w);
+                any |= walk_settle(w);
                 continue;
             }
             bool ordered = true; /* all of y to z: only if no list names both */
@@ -182,7 +178,7 @@ static bool swap_places(struct local_walk *w) {
                     ordered &= w->trial->rank[r[0].zone] < w->trial->rank[r[1].zone] ||
                                (r[0].zone == r[1].zone && r[0].gpu < r[1].gpu);
                 }
-            if (ordered) any |= settle(w);
+            if (ordered) any |= walk_settle(w);
         }
     return any;
 }
@@ -210,14 +206,14 @@ static bool swap_zones_in_order(struct local_walk *w) {
         for (int k = 0; k < w->d->pipe.stage[i].n_group; k++) used |= 1u << w->d->pipe.stage[i].group[k].zone;
     if (!(used & (used - 1))) return false;
     for (int y = 0; y < ZONES_MAX; y++)
-        for (int z = y + 1; z < ZONES_MAX && !done(w); z++) {
+        for (int z = y + 1; z < ZONES_MAX && !walk_done(w); z++) {
             if (!(used >> y & used >> z & 1)) continue;
             begin(w, 0);
             int t = w->trial->rank[y];
             w->trial->rank[y] = w->trial->rank[z];
             w->trial->rank[z] = t;
             sort_groups(w->trial);
-            any |= settle(w);
+            any |= walk_settle(w);
         }
     return any;
 }
@@ -226,7 +222,7 @@ static bool swap_zones_in_order(struct local_walk *w) {
 static bool merge_and_split(struct local_walk *w) {
     bool any = false;
     for (int i = 0; i + 1 < w->d->pipe.n_stage; i++)
-        for (int keep = 0; keep < 2 && i + 1 < w->d->pipe.n_stage && !done(w); keep++) {
+        for (int keep = 0; keep < 2 && i + 1 < w->d->pipe.n_stage && !walk_done(w); keep++) {
             struct stage *st = begin(w, i);
             struct stage gone = st[1 - keep], kept = st[keep];
             kept.first = st[0].first;
@@ -235,10 +231,10 @@ static bool merge_and_split(struct local_walk *w) {
                 w->trial->pipe.stage[k] = w->trial->pipe.stage[k + 1];
             w->trial->pipe.stage[i] = kept;
             w->trial->pipe.stage[--w->trial->pipe.n_stage] = gone; /* its room stays */
-            any |= settle(w);
+            any |= walk_settle_cut(w);
         }
     for (int i = 0; i < w->d->pipe.n_stage && w->d->pipe.n_stage < w->c->L; i++)
-        for (int lot = 0; lot < w->c->n_lot && !done(w); lot++)
+        for (int lot = 0; lot < w->c->n_lot && !walk_done(w); lot++)
             for (int ti = 0; ti < TP_N; ti++) {
                 const struct stage *now = &w->d->pipe.stage[i];
                 if (now->end - now->first < 2 || w->d->pipe.n_stage == w->c->L ||
@@ -253,78 +249,20 @@ static bool merge_and_split(struct local_walk *w) {
                 all[i + 1].end = all[i].end;
                 all[i].end = all[i + 1].first = (all[i].first + all[i].end + 1) / 2;
                 if (draft_add(w->trial, i + 1, w->c->lot[lot].zone, w->c->lot[lot].gpu, 1 << ti, w->d->D))
-                    any |= settle(w);
+                    any |= walk_settle_cut(w);
             }
-    return any;
-}
-
-/* All stages with D replicas: fewer from the last groups on, more where there is room. */
-static bool resize(struct local_walk *w, int D, int m) {
-    begin(w, 0);
-    w->trial->plan.micro_batch_size = m;
-    w->trial->D = D;
-    for (int i = 0; i < w->trial->pipe.n_stage; i++) {
-        struct stage *st = &w->trial->pipe.stage[i];
-        int have = w->d->D;
-        while (have > D) {
-            int k = st->n_group - 1, n = st->group[k].count < have - D ? st->group[k].count : have - D;
-            drop(st, k, n);
-            have -= n;
-        }
-        for (int k = 0; k < st->n_group && have < D; k++) {
-            struct replicas r = st->group[k];
-            int room = draft_room(w->c, w->trial, w->c->lot_at[r.zone][r.gpu], tp_index(r.tp));
-            int n = room < D - have ? room : D - have;
-            st->group[k].count += n;
-            have += n;
-        }
-        for (int lot = 0; lot < w->c->n_lot && have < D; lot++) {
-            const struct lot *l = &w->c->lot[lot];
-            int ti = degree_in(st, l->gpu);
-            for (int t = ti < 0 ? 0 : ti; t < (ti < 0 ? TP_N : ti + 1) && have < D; t++) {
-                if (!climb_kind(w->c, l->gpu, t, m)) continue;
-                int room = draft_room(w->c, w->trial, lot, t), n = room < D - have ? room : D - have;
-                if (n <= 0 || !draft_add(w->trial, i, l->zone, l->gpu, 1 << t, n)) continue;
-                have += n;
-                break;
-            }
-        }
-        if (have != D) return false;
-    }
-    return settle(w);
-}
-
-static bool change_size(struct local_walk *w) {
-    bool any = false;
-    int G = w->c->w->global_batch_size, m = w->d->plan.micro_batch_size, D = w->d->D;
-    int M = (G + m * D - 1) / (m * D), size[4] = {D - 1, D + 1, 0, 0};
-    if (M > 1)
-        size[2] = (G + m * (M - 1) - 1) / (m * (M - 1)); /* the least D of a microbatch fewer, or more */
-    size[3] = (G + m * (M + 1) - 1) / (m * (M + 1));
-    for (int k = 0; k < 4 && !done(w); k++)
-        if (size[k] > 0 && size[k] != w->d->D) any |= resize(w, size[k], w->d->plan.micro_batch_size);
-    for (int x = 1; x <= 64 && !done(w); x *= 2) {
-        m = w->d->plan.micro_batch_size;
-        if (x == m) continue;
-        any |= resize(w, w->d->D, x);
-        D = (int)((long)w->d->D * w->d->plan.micro_batch_size / x);
-        if (D > 0 && x != w->d->plan.micro_batch_size && !done(w)) any |= resize(w, D, x);
-    }
     return any;
 }
 
 /* ---- the way ------------------------------------------------------------------------ */
 
+/* What costs little and changes much comes first, the rest only where that leads nowhere. */
 static void descend(struct local_walk *w) {
-    for (bool any = true; any && !done(w);) {
-        any = move_cuts(w);
-        any |= change_degrees(w);
-        any |= move_replicas(w);
-        any |= swap_places(w);
-        any |= swap_zones_in_order(w);
-        any |= merge_and_split(w);
-        any |= change_size(w);
-    }
+    static bool (*const move[])(struct local_walk * w) = {
+        move_cuts,           walk_resize,     change_degrees, move_replicas, swap_places,
+        swap_zones_in_order, merge_and_split, walk_redegree,  walk_restage,
+    };
+    for (size_t k = 0; k < sizeof move / sizeof *move && !walk_done(w);) k = move[k](w) && k ? 0 : k + 1;
 }
 
 static int draw(struct local_walk *w, int n) { /* 0 .. n - 1, the same on every machine */
@@ -370,15 +308,17 @@ static void kick(struct local_walk *w) {
 }
 
 void local_search(struct climb *c, struct draft *d, uint64_t work, bool kicks) {
-    struct draft a = draft_new(c), b = draft_new(c);
-    struct local_walk w = {.c = c, .d = &a, .trial = &b, .until = c->work + work, .random = 1};
+    struct draft a = draft_new(c), b = draft_new(c), other = draft_new(c);
+    struct local_walk w = {
+        .c = c, .d = &a, .trial = &b, .other = &other, .until = c->work + work, .random = 1 + c->draw};
     struct score best;
     draft_copy(&a, d);
     if (!climb_judge(c, &a, &w.score)) return;
+    if (c->p->objective == OBJECTIVE_FRONTIER) walk_all_sizes(&w);
     descend(&w);
     draft_copy(d, w.d);
     best = w.score;
-    while (kicks && !done(&w)) {
+    while (kicks && !walk_done(&w)) {
         c->work++; /* so that it ends, whatever the kicks do */
         kick(&w);
         descend(&w);

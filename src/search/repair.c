@@ -32,17 +32,22 @@ static int add_groups(struct climb *c, struct draft *to, const struct stage *fro
     return left;
 }
 
-/* With D replicas. The stages keep what they have before any of them takes from others. */
-static bool refit(struct climb *c, struct draft *to, const struct draft *from, int D) {
+bool draft_refit(struct climb *c, struct draft *to, const struct draft *from, int P, int D, int m) {
     int left[LAYERS_MAX];
+    const struct stage *like[LAYERS_MAX];
     draft_copy(to, from);
     to->D = D;
-    for (int i = 0; i < to->pipe.n_stage; i++) to->pipe.stage[i].n_group = 0;
-    for (int i = 0; i < to->pipe.n_stage; i++) left[i] = keep_groups(c, to, &from->pipe.stage[i], i, D);
+    to->plan.micro_batch_size = m;
+    to->pipe.n_stage = P;
+    for (int i = 0; i < P; i++) {
+        like[i] = &from->pipe.stage[i * from->pipe.n_stage / P];
+        to->pipe.stage[i].n_group = 0;
+    }
+    for (int i = 0; i < P; i++) left[i] = keep_groups(c, to, like[i], i, D);
     for (int any = 0; any < 2; any++)
-        for (int i = 0; i < to->pipe.n_stage; i++)
-            left[i] = add_groups(c, to, &from->pipe.stage[i], i, left[i], any);
-    for (int i = 0; i < to->pipe.n_stage; i++)
+        for (int i = 0; i < P; i++)
+            if (left[i]) left[i] = add_groups(c, to, like[i], i, left[i], any);
+    for (int i = 0; i < P; i++)
         if (left[i]) return false;
     return true;
 }
@@ -56,7 +61,9 @@ bool repair(struct climb *c, struct draft *d) {
     int tried = 0;
     for (int D = d->D; D > 0 && tried < SIZES && !climb_over(c); D -= tried ? 1 : 1 + D / 64) {
         c->work++;
-        if (!refit(c, &trial, d, D) || !climb_judge(c, &trial, &score)) continue;
+        if (!draft_refit(c, &trial, d, d->pipe.n_stage, D, d->plan.micro_batch_size) ||
+            !climb_judge(c, &trial, &score))
+            continue;
         tried++;
         if (!score_better(score, best_score)) continue;
         best_score = score;

@@ -54,6 +54,7 @@ struct engine {
     int rank, size, threads;
     bool resumed, sample; /* sample: a search for plans alone, which need not look at all units */
     double start, earlier_s, last_progress, last_checkpoint;
+    int rounds;  /* since plans were looked for */
     double told; /* the best value that the hook knows */
     struct stopper stop;
     struct arena *a;
@@ -353,6 +354,90 @@ static void report_progress(struct engine *x, int running_done) {
                                   .incumbent = best_value(x),
                                   .eta_s = done ? elapsed / done * live : NAN};
     x->hooks->progress(x->hooks->ctx, &out);
+}
+
+/* ---- plans to beat ------------------------------------------------------------------- */
+
+/* A local search changes one stage at a time, which a trainer that wants one degree for all does not take: it
+ * climbs once for each degree. */
+static struct ladder climb_of(struct engine *x, const struct search_problem *problem, uint64_t work,
+                              uint64_t draw) {
+    struct ladder all = {0}, one;
+    const struct pin *pin = problem->pin;
+    if (!(runner_search_rules(pin->runnable_by, problem->w->model) & RULE_ONE_DEGREE)) {
+        ladder_climb(problem, work, draw, &x->stop, &all, x->a);
+        return all;
+    }
+    for (int ti = 0; ti < TP_N; ti++) {
+        struct pin same = *pin;
+        struct search_problem p = *problem;
+        bool may = true;
+        p.pin = &same;
+        for (int g = 0; g < problem->w->site->n_gpu; g++) {
+            may = may && (!pin->tp[g] || pin->tp[g] == 1 << ti);
+            same.tp[g] = 1 << ti;
+        }
+        if (!may) continue;
+        ladder_climb(&p, work / 2, draw, &x->stop, &one, x->a);
+        struct found_plan *plan = ARENA_ARRAY(x->a, struct found_plan, all.n_plan + one.n_plan + 1);
+        if (all.n_plan) memcpy(plan, all.plan, sizeof *plan * (size_t)all.n_plan);
+        if (one.n_plan) memcpy(plan + all.n_plan, one.plan, sizeof *plan * (size_t)one.n_plan);
+        all = (struct ladder){all.n_plan + one.n_plan, plan, all.judged + one.judged};
+    }
+    return all;
+}
+
+/* Plans to beat before anything is bounded. One rank finds them, all take them over. */
+static void climb_with(struct engine *x, const struct search_problem *p, uint64_t work, uint64_t draw) {
+    struct unit_answer found = {0};
+    struct wire b = {0};
+    double took;
+    size_t at = 0;
+    if (x->rank == 0) {
+        struct ladder l = climb_of(x, p, work, draw);
+        found = (struct unit_answer){.plans = l.judged, .n_plan = l.n_plan, .plan = l.plan};
+        wire_put_answer(&b, 0, &found, 0);
+    }
+    broadcast(x, &b);
+    wire_get_answer(&b, &at, &found, &took, x->p->w, x->a);
+    wire_free(&b);
+    x->row->plans_evaluated += found.plans;
+    for (int i = 0; i < found.n_plan; i++) {
+        best_estimate(x->p, &found.plan[i], x->a);
+        best_add(x->p, x->row, found.plan[i], x->a);
+    }
+    set_goal(x);
+}
+
+/* Every choice of options has its share of the work; what was found before is where it begins. `again`: and
+ * nothing else. */
+static void climb(struct engine *x, uint64_t work, bool again) {
+    const struct workload *w = x->p->w;
+    int n = w->n_variant ? w->n_variant : 1, known = x->row->n_plan;
+    const struct found_plan *plan = x->row->plan;
+    if (x->p->objective == OBJECTIVE_FRONTIER) known = x->row->n_frontier, plan = x->row->frontier;
+    const struct plan **seed = ARENA_ARRAY(x->a, const struct plan *, x->p->n_seed + known + 1);
+    for (int i = 0; i < x->p->n_seed; i++) seed[i] = x->p->seed[i];
+    for (int i = 0; i < known; i++) seed[x->p->n_seed + i] = plan[i].plan;
+    for (int v = 0; v < n; v++) {
+        struct search_problem p = *x->p;
+        p.n_seed += known;
+        p.seed = seed;
+        p.warm |= again;
+        if (w->n_variant) p.w = &w->variant[v];
+        climb_with(x, &p, work / (uint64_t)n, again ? work : 0);
+    }
+}
+
+/* Where a proof takes long, what it has to beat is looked at again: before its first round, its fourth, its
+ * 16th, ... */
+static void climb_again(struct engine *x) {
+    enum { MOST = 50000, SHARE = 64, WARM = 4 };
+    uint64_t work = ladder_work(x->p);
+    x->rounds++;
+    for (int n = x->rounds; n > 1; n /= 4)
+        if (n % 4) return;
+    climb(x, ((work < MOST ? work : MOST) + x->row->plans_evaluated / SHARE) * WARM, true);
 }
 
 /* ---- rounds ------------------------------------------------------------------------- */
@@ -672,6 +757,7 @@ static bool relax_part(struct engine *x, int part, int attempt) {
         if (!n) return false;
         stopped = relax_round(x, x->part[part].relax, lay_out ? &x->goal : &goal, round, n, effort);
         set_goal(x);
+        if (!stopped) climb_again(x);
         set_bounds(x);
         report_progress(x, 0);
     }
@@ -778,6 +864,7 @@ static int solve_all(struct engine *x, int *stopped, struct err *e) {
             set_goal(x);
             set_bounds(x);
             n = next_round(x, round, attempts ? ROUND_AGAIN : round_size(x, ROUND), attempts);
+            if (n) climb_again(x);
             if (prove(x, round, n, effort, stopped, e)) return -1;
             if (*stopped) return 0;
         } while (n);
@@ -787,75 +874,6 @@ static int solve_all(struct engine *x, int *stopped, struct err *e) {
 }
 
 /* ---- a row -------------------------------------------------------------------------- */
-
-/* A local search changes one stage at a time, which a trainer that wants one degree for all does not take: it
- * climbs once for each degree. */
-static struct ladder climb_of(struct engine *x, const struct search_problem *problem, uint64_t work) {
-    struct ladder all = {0}, one;
-    const struct pin *pin = problem->pin;
-    if (!(runner_search_rules(pin->runnable_by, problem->w->model) & RULE_ONE_DEGREE)) {
-        ladder_climb(problem, work, &x->stop, &all, x->a);
-        return all;
-    }
-    for (int ti = 0; ti < TP_N; ti++) {
-        struct pin same = *pin;
-        struct search_problem p = *problem;
-        bool may = true;
-        p.pin = &same;
-        for (int g = 0; g < problem->w->site->n_gpu; g++) {
-            may = may && (!pin->tp[g] || pin->tp[g] == 1 << ti);
-            same.tp[g] = 1 << ti;
-        }
-        if (!may) continue;
-        ladder_climb(&p, work / 2, &x->stop, &one, x->a);
-        struct found_plan *plan = ARENA_ARRAY(x->a, struct found_plan, all.n_plan + one.n_plan + 1);
-        if (all.n_plan) memcpy(plan, all.plan, sizeof *plan * (size_t)all.n_plan);
-        if (one.n_plan) memcpy(plan + all.n_plan, one.plan, sizeof *plan * (size_t)one.n_plan);
-        all = (struct ladder){all.n_plan + one.n_plan, plan, all.judged + one.judged};
-    }
-    return all;
-}
-
-/* Plans to beat before anything is bounded. One rank finds them, all take them over. */
-static void climb_with(struct engine *x, const struct search_problem *p, uint64_t work) {
-    struct unit_answer found = {0};
-    struct wire b = {0};
-    double took;
-    size_t at = 0;
-    if (x->rank == 0) {
-        struct ladder l = climb_of(x, p, work);
-        found = (struct unit_answer){.plans = l.judged, .n_plan = l.n_plan, .plan = l.plan};
-        wire_put_answer(&b, 0, &found, 0);
-    }
-    broadcast(x, &b);
-    wire_get_answer(&b, &at, &found, &took, x->p->w, x->a);
-    wire_free(&b);
-    x->row->plans_evaluated += found.plans;
-    for (int i = 0; i < found.n_plan; i++) {
-        best_estimate(x->p, &found.plan[i], x->a);
-        best_add(x->p, x->row, found.plan[i], x->a);
-    }
-    set_goal(x);
-}
-
-/* Every choice of options has its share of the work, of which this is so many of CLIMBS parts; what was found
- * before is where it begins. */
-enum { CLIMBS = 16 };
-
-static void climb(struct engine *x, uint64_t parts) {
-    const struct workload *w = x->p->w;
-    int n = w->n_variant ? w->n_variant : 1, known = x->row->n_plan;
-    const struct plan **seed = ARENA_ARRAY(x->a, const struct plan *, x->p->n_seed + known + 1);
-    for (int i = 0; i < x->p->n_seed; i++) seed[i] = x->p->seed[i];
-    for (int i = 0; i < known; i++) seed[x->p->n_seed + i] = x->row->plan[i].plan;
-    for (int v = 0; v < n; v++) {
-        struct search_problem p = *x->p;
-        p.n_seed += known;
-        p.seed = seed;
-        if (w->n_variant) p.w = &w->variant[v];
-        climb_with(x, &p, ladder_work(&p) * parts / CLIMBS / (uint64_t)n);
-    }
-}
 
 /* Where there is much to do, some plan comes first, then some bound, and then better plans. */
 static bool long_climb(const struct search_problem *p) {
@@ -968,6 +986,7 @@ int search_row(const struct search_problem *p, struct row_result *row, const str
                        .earlier_s = row->search_s,
                        .last_progress = now_s(),
                        .last_checkpoint = now_s()};
+    enum { FIRST = 16 };
     if (world) {
         x.world = world;
         x.comm = world->mpi;
@@ -978,7 +997,8 @@ int search_row(const struct search_problem *p, struct row_result *row, const str
     for (int i = 0; i < row->n_plan; i++) best_estimate(p, &row->plan[i], a);
     for (int i = 0; i < row->n_frontier; i++) best_estimate(p, &row->frontier[i], a);
     bool fresh = !row->n_unit && !row->n_plan && !row->n_frontier, by_parts = fresh && long_climb(p);
-    if (fresh) climb(&x, by_parts ? 1 : CLIMBS);
+    uint64_t work = ladder_work(p);
+    if (fresh) climb(&x, by_parts ? work / FIRST : work, false);
     if (build_parts(&x, a, e)) return -1;
     row->bounds.islands = x.n_part > 1 ? (uint64_t)x.n_part : 0;
     list_units(&x);
@@ -987,8 +1007,8 @@ int search_row(const struct search_problem *p, struct row_result *row, const str
     if (adopt_units(&x, e)) return -1;
     if (by_parts) {
         if (!(p->warm && row->n_plan) && probe_parts(&x, e)) return -1;
-        climb(&x, 4);
-        climb(&x, 11);
+        climb(&x, work / 4, false);
+        climb(&x, work - work / 4, false);
     }
     hire(&x, a);
     int stopped = 0, rc = solve_all(&x, &stopped, e);
