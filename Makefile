@@ -394,7 +394,7 @@ c_files = $(shell find src tests -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh'
 ## format: clang-format in place
 format:
 	clang-format -i $(c_files)
-## lint: clang-format, the warnings of clang, dead exports, links and paths, long lines, commands: tests/lint/*.t
+## lint: clang-format, the warnings of clang, dead exports, links and paths, long lines, one statement a line, commands: tests/lint/*.t
 lint: all $(if $(blas),$(B)/tests/train/emulated.so $(nccl_o))
 	$(Q)OBJECTS=$(B) WARN="$(filter-out -Werror,$(WARN))" $(run) lint $(sort $(wildcard tests/lint/*.t))
 ## config: print what was found

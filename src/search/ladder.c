@@ -195,7 +195,11 @@ static void climb_part(struct rungs *r, unsigned zones, int most) {
             n_best = 2;
         }
     r->c->work_max = end;
-    if (n_best == 0 && r->n_type > 2) best[0] = r->type[0], best[1] = r->type[1], n_best = 2;
+    if (n_best == 0 && r->n_type > 2) {
+        best[0] = r->type[0];
+        best[1] = r->type[1];
+        n_best = 2;
+    }
     if (r->n_type > 2) grow(r, best, n_best, most);
 }
 

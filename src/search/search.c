@@ -195,7 +195,10 @@ static int adopt_units(struct engine *x, struct err *e) {
                        x->n_unit);
     bool fresh = !row->n_unit;
     x->resumed = !fresh;
-    if (fresh) row->unit = ARENA_ARRAY(x->a, struct unit_result, x->n_unit + 1), row->n_unit = x->n_unit;
+    if (fresh) {
+        row->unit = ARENA_ARRAY(x->a, struct unit_result, x->n_unit + 1);
+        row->n_unit = x->n_unit;
+    }
     for (int i = 0; i < x->n_unit; i++) {
         struct ranked *u = &x->unit[i];
         struct unit_result *r = &row->unit[i];
@@ -415,7 +418,10 @@ static void climb(struct engine *x, uint64_t work, bool again) {
     const struct workload *w = x->p->w;
     int n = w->n_variant ? w->n_variant : 1, known = x->row->n_plan;
     const struct found_plan *plan = x->row->plan;
-    if (x->p->objective == OBJECTIVE_FRONTIER) known = x->row->n_frontier, plan = x->row->frontier;
+    if (x->p->objective == OBJECTIVE_FRONTIER) {
+        known = x->row->n_frontier;
+        plan = x->row->frontier;
+    }
     const struct plan **seed = ARENA_ARRAY(x->a, const struct plan *, x->p->n_seed + known + 1);
     for (int i = 0; i < x->p->n_seed; i++) seed[i] = x->p->seed[i];
     for (int i = 0; i < known; i++) seed[x->p->n_seed + i] = plan[i].plan;
@@ -541,7 +547,10 @@ static bool block_round(struct engine *x, const struct part *part, struct ranked
     int stopped = !blocks_bound(part->workspace, x->threads, part->s, unit, block, n, x->rank, x->size, goal);
     if (x->size > 1) {
         double *lb = oom_calloc(2 * (size_t)n, sizeof *lb);
-        for (int i = 0; i < n; i++) lb[2 * i] = block[i].lb.time_s, lb[2 * i + 1] = block[i].lb.cost_usd;
+        for (int i = 0; i < n; i++) {
+            lb[2 * i] = block[i].lb.time_s;
+            lb[2 * i + 1] = block[i].lb.cost_usd;
+        }
         MPI_Allreduce(MPI_IN_PLACE, &stopped, 1, MPI_INT, MPI_MAX, x->comm);
         MPI_Allreduce(MPI_IN_PLACE, lb, 2 * n, MPI_DOUBLE, MPI_MAX, x->comm);
         for (int i = 0; i < n; i++) block[i].lb = (struct point){lb[2 * i], lb[2 * i + 1]};
