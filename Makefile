@@ -123,9 +123,10 @@ fuzzers  := $(patsubst tests/fuzz/%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all tests config check check-unit check-property check-mpi check-train check-gpu check-cli check-jobs \
-        check-fuzz check-long check-faults check-slurm check-pack check-fresh replay fuzz fuzz-all bench bench-scale \
-        bench-parts bench-train figures loop demo install uninstall deb format lint clean help FORCE
+.PHONY: all tests config check check-unit check-property check-mpi check-train check-gpu check-cli check-html \
+        check-jobs check-fuzz check-long check-faults check-slurm check-pack check-fresh replay fuzz fuzz-all \
+        bench bench-scale bench-parts bench-train figures loop demo install uninstall deb format lint clean help \
+        FORCE
 
 ## all: build the planner, build/sailor, and the trainer, build/sailor-train (the default)
 all: $(programs) $(plugin)
@@ -268,6 +269,9 @@ check-gpu: all $(B)/tests/train/t_cuda
 ## check-cli: the program from outside, tests/cli/*.t (TAP)
 check-cli: all $(if $(blas),$(B)/tests/train/emulated.so)
 	$(Q)$(run) cli $(sort $(wildcard tests/cli/*.t))
+## check-html: of these, the HTML report, opened and clicked in headless Chromium if there is one
+check-html: all
+	$(Q)$(run) cli tests/cli/html.t
 ## check-jobs: syntax and shellcheck of every shell script
 check-jobs:
 	$(Q)$(run) jobs tests/slurm/scripts.t
