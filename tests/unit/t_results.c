@@ -111,7 +111,9 @@ static struct found_plan make_plan(const struct job *job, int cut, int n_pipelin
                        .site = "world",
                        .global_batch_size = 32,
                        .micro_batch_size = 1 + (int)(seed & 1),
-                       .options = {(enum recompute)(seed % RECOMPUTE_N), seed & 2, (int)(seed & 1)},
+                       .options = {.recompute = (enum recompute)(seed % RECOMPUTE_N),
+                                   .sequence_parallel = seed & 2,
+                                   .zero = (int)(seed & 1)},
                        .n_pipeline = n_pipeline,
                        .pipeline = ARENA_ARRAY(a, struct pipeline, n_pipeline)};
     static const int vm[2] = {1, 0};
@@ -174,7 +176,9 @@ static struct results make_results(const struct job *job) {
     for (int i = 0; i < 4; i++)
         q->unit[i] = (struct unit_result){.micro_batch_size = 1 + i,
                                           .data_parallel = 2 * i + 1,
-                                          .options = {(enum recompute)(i % RECOMPUTE_N), i & 1, i >> 1 & 1},
+                                          .options = {.recompute = (enum recompute)(i % RECOMPUTE_N),
+                                                      .sequence_parallel = i & 1,
+                                                      .zero = i >> 1 & 1},
                                           .status = (enum unit_status)i,
                                           .lower_bound = 0.1 * i,
                                           .value = i ? INFINITY : 0.3,
