@@ -98,6 +98,10 @@ run "$plot" measured "$tmp/none" -o "$tmp/a.png"
 refused 1 "No such file" "a file that is not there"
 run "$plot" search "$tmp/f.h5" -o "$tmp/a.png" --log "$tmp/job.json"
 refused 1 "no line of progress" "a log without progress"
+echo "sailor: row 0: a remark" >"$tmp/quick.log"
+run "$plot" search "$tmp/f.h5" -o "$tmp/quick.png" --log "$tmp/quick.log"
+[ "$rc" = 0 ] && [ -s "$tmp/quick.png" ]
+ok $? "a log of a search that was over in less than a second"
 run "$plot"
 refused 2 "nothing to draw" "no file"
 run "$plot" frontier
