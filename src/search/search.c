@@ -54,7 +54,7 @@ struct engine {
     int rank, size, threads;
     bool resumed, sample; /* sample: a search for plans alone, which need not look at all units */
     double start, earlier_s, last_progress, last_checkpoint;
-    int rounds;  /* since plans were looked for */
+    int rounds;  /* of bounds with merged zones */
     double told; /* the best value that the hook knows */
     struct stopper stop;
     struct arena *a;
@@ -412,8 +412,8 @@ static void climb_with(struct engine *x, const struct search_problem *p, uint64_
     set_goal(x);
 }
 
-/* Every choice of options has its share of the work; what was found before is where it begins. `again`: and
- * nothing else. */
+/* Every choice of options has its share of the work; what was found before is where it begins, with what was
+ * known from elsewhere, unless `again`. */
 static void climb(struct engine *x, uint64_t work, bool again) {
     const struct workload *w = x->p->w;
     int n = w->n_variant ? w->n_variant : 1, known = x->row->n_plan;
@@ -422,12 +422,13 @@ static void climb(struct engine *x, uint64_t work, bool again) {
         known = x->row->n_frontier;
         plan = x->row->frontier;
     }
-    const struct plan **seed = ARENA_ARRAY(x->a, const struct plan *, x->p->n_seed + known + 1);
-    for (int i = 0; i < x->p->n_seed; i++) seed[i] = x->p->seed[i];
-    for (int i = 0; i < known; i++) seed[x->p->n_seed + i] = plan[i].plan;
+    int n_seed = again ? 0 : x->p->n_seed;
+    const struct plan **seed = ARENA_ARRAY(x->a, const struct plan *, n_seed + known + 1);
+    for (int i = 0; i < n_seed; i++) seed[i] = x->p->seed[i];
+    for (int i = 0; i < known; i++) seed[n_seed + i] = plan[i].plan;
     for (int v = 0; v < n; v++) {
         struct search_problem p = *x->p;
-        p.n_seed += known;
+        p.n_seed = n_seed + known;
         p.seed = seed;
         p.warm |= again;
         if (w->n_variant) p.w = &w->variant[v];
@@ -435,15 +436,22 @@ static void climb(struct engine *x, uint64_t work, bool again) {
     }
 }
 
-/* Where a proof takes long, what it has to beat is looked at again: before its first round, its fourth, its
- * 16th, ... */
-static void climb_again(struct engine *x) {
+/* Where a proof takes long, what it has to beat is looked at again: whenever so much has been done since the
+ * last time that the whole is four times as much. What decides on it, and where it begins, is part of what is
+ * stored between rounds, so that a search that is resumed does the same. */
+static void climb_again(struct engine *x, int done, int now) {
     enum { MOST = 50000, SHARE = 64, WARM = 4 };
     uint64_t work = ladder_work(x->p);
-    x->rounds++;
-    for (int n = x->rounds; n > 1; n /= 4)
-        if (n % 4) return;
+    int power = 1;
+    while (power <= done) power *= 4;
+    if (power > done + now) return;
     climb(x, ((work < MOST ? work : MOST) + x->row->plans_evaluated / SHARE) * WARM, true);
+}
+
+static int attempts_made(const struct engine *x) {
+    int n = 0;
+    for (int i = 0; i < x->n_unit; i++) n += x->unit[i].result->attempts;
+    return n;
 }
 
 /* ---- rounds ------------------------------------------------------------------------- */
@@ -766,7 +774,7 @@ static bool relax_part(struct engine *x, int part, int attempt) {
         if (!n) return false;
         stopped = relax_round(x, x->part[part].relax, lay_out ? &x->goal : &goal, round, n, effort);
         set_goal(x);
-        if (!stopped) climb_again(x);
+        if (!stopped) climb_again(x, x->rounds++, 1);
         set_bounds(x);
         report_progress(x, 0);
     }
@@ -873,7 +881,7 @@ static int solve_all(struct engine *x, int *stopped, struct err *e) {
             set_goal(x);
             set_bounds(x);
             n = next_round(x, round, attempts ? ROUND_AGAIN : round_size(x, ROUND), attempts);
-            if (n) climb_again(x);
+            if (n) climb_again(x, attempts_made(x), n);
             if (prove(x, round, n, effort, stopped, e)) return -1;
             if (*stopped) return 0;
         } while (n);
