@@ -141,7 +141,8 @@ static void flatten(const struct results *r, struct rows t[TABLES], struct arena
                                .gap = q->gap,
                                .search_s = q->search_s,
                                .plans_evaluated = q->plans_evaluated,
-                               .oom_plans = q->oom_plans};
+                               .oom_plans = q->oom_plans,
+                               .climbed = q->climbed};
         for (int k = 0; k < s->n_zone * s->n_gpu; k++) {
             if (r->job->pool[i].count[k] < 1) continue;
             struct pool_rec *p = add(t, TABLE_POOL, a);

@@ -251,6 +251,7 @@ static int read_rows(struct reader *r, struct rows t[TABLES], const struct job *
         if (answered && !(q->gap >= 0)) return bad(r, "row/gap", "not a gap");
         if (isnan(q->search_s)) return bad(r, "row/search_s", "not a time");
         if (need_count(r, "row/oom_plans", q->oom_plans, 0, INT32_MAX - 1)) return -1;
+        if (need_count(r, "row/climbed", q->climbed, 0, INT32_MAX - 1)) return -1;
         out->row[i] = (struct row_result){.status = (enum row_status)q->status,
                                           .reason = *q->reason ? q->reason : NULL,
                                           .note = *q->note ? q->note : NULL,
@@ -258,7 +259,8 @@ static int read_rows(struct reader *r, struct rows t[TABLES], const struct job *
                                           .gap = q->gap,
                                           .search_s = q->search_s,
                                           .plans_evaluated = q->plans_evaluated,
-                                          .oom_plans = q->oom_plans};
+                                          .oom_plans = q->oom_plans,
+                                          .climbed = q->climbed};
     }
     for (int pass = 0; pass < 2; pass++) { /* count, then fill */
         for (int i = 0; i < t[TABLE_PLAN].n; i++) {

@@ -13,6 +13,8 @@ static const struct column row_columns[] = {
     COLUMN(row, plans_evaluated, U64, "1", "plans that were estimated"),
     COLUMN(row, oom_plans, I32, "1",
            "plans that a baseline planner proposed and the check rejected for memory"),
+    COLUMN_LATER(row, climbed, I32, "1",
+                 "attempts at units for which better plans have been looked for beside the proof"),
     COLUMN(row, reason, TEXT, "1", "why there is no plan, empty otherwise"),
     COLUMN(row, note, TEXT, "1", "what is wrong with the plan of a published planner, empty otherwise"),
 };

@@ -23,7 +23,7 @@ enum table_id {
 extern const struct table_def table_def[TABLES];
 
 struct row_rec {
-    int row, oom_plans;
+    int row, oom_plans, climbed;
     unsigned char status;
     const char *reason, *note;
     double time_s, lower_bound, gap, search_s;

@@ -359,6 +359,12 @@ static void report_progress(struct engine *x, int running_done) {
     x->hooks->progress(x->hooks->ctx, &out);
 }
 
+static bool any_rank_stopped(const struct engine *x) {
+    int stopped = stop_wanted(&x->stop);
+    if (x->size > 1) MPI_Allreduce(MPI_IN_PLACE, &stopped, 1, MPI_INT, MPI_MAX, x->comm);
+    return stopped;
+}
+
 /* ---- plans to beat ------------------------------------------------------------------- */
 
 /* A local search changes one stage at a time, which a trainer that wants one degree for all does not take: it
@@ -390,8 +396,9 @@ static struct ladder climb_of(struct engine *x, const struct search_problem *pro
     return all;
 }
 
-/* Plans to beat before anything is bounded. One rank finds them, all take them over. */
-static void climb_with(struct engine *x, const struct search_problem *p, uint64_t work, uint64_t draw) {
+/* One rank finds plans, all know them. */
+static struct unit_answer climb_with(struct engine *x, const struct search_problem *p, uint64_t work,
+                                     uint64_t draw) {
     struct unit_answer found = {0};
     struct wire b = {0};
     double took;
@@ -404,17 +411,20 @@ static void climb_with(struct engine *x, const struct search_problem *p, uint64_
     broadcast(x, &b);
     wire_get_answer(&b, &at, &found, &took, x->p->w, x->a);
     wire_free(&b);
-    x->row->plans_evaluated += found.plans;
-    for (int i = 0; i < found.n_plan; i++) {
-        best_estimate(x->p, &found.plan[i], x->a);
-        best_add(x->p, x->row, found.plan[i], x->a);
-    }
-    set_goal(x);
+    return found;
 }
 
-/* Every choice of options has its share of the work; what was found before is where it begins, with what was
- * known from elsewhere, unless `again`. */
-static void climb(struct engine *x, uint64_t work, bool again) {
+static void take_climbed(struct engine *x, const struct unit_answer *found) {
+    x->row->plans_evaluated += found->plans;
+    for (int i = 0; i < found->n_plan; i++) {
+        best_estimate(x->p, &found->plan[i], x->a);
+        best_add(x->p, x->row, found->plan[i], x->a);
+    }
+}
+
+/* Plans to beat. Every choice of options has its share of the work; what was found before is where it begins,
+ * with what was known from elsewhere, unless `again`. `whole`: what is stopped does not count. */
+static bool climb(struct engine *x, uint64_t work, bool again, bool whole) {
     const struct workload *w = x->p->w;
     int n = w->n_variant ? w->n_variant : 1, known = x->row->n_plan;
     const struct found_plan *plan = x->row->plan;
@@ -426,32 +436,43 @@ static void climb(struct engine *x, uint64_t work, bool again) {
     const struct plan **seed = ARENA_ARRAY(x->a, const struct plan *, n_seed + known + 1);
     for (int i = 0; i < n_seed; i++) seed[i] = x->p->seed[i];
     for (int i = 0; i < known; i++) seed[n_seed + i] = plan[i].plan;
+    struct unit_answer *found = ARENA_ARRAY(x->a, struct unit_answer, n);
     for (int v = 0; v < n; v++) {
         struct search_problem p = *x->p;
         p.n_seed = n_seed + known;
         p.seed = seed;
         p.warm |= again;
         if (w->n_variant) p.w = &w->variant[v];
-        climb_with(x, &p, work / (uint64_t)n, again ? work : 0);
+        found[v] = climb_with(x, &p, work / (uint64_t)n, again ? work : 0);
     }
+    if (whole && any_rank_stopped(x)) return false;
+    for (int v = 0; v < n; v++) take_climbed(x, &found[v]);
+    set_goal(x);
+    return true;
 }
 
 /* Where a proof takes long, what it has to beat is looked at again: whenever so much has been done since the
- * last time that the whole is four times as much. What decides on it, and where it begins, is part of what is
- * stored between rounds, so that a search that is resumed does the same. */
-static void climb_again(struct engine *x, int done, int now) {
-    enum { MOST = 50000, SHARE = 64, WARM = 4 };
-    uint64_t work = ladder_work(x->p);
+ * last time that the whole is four times as much. */
+static bool time_to_climb(int done, int now) {
     int power = 1;
     while (power <= done) power *= 4;
-    if (power > done + now) return;
-    climb(x, ((work < MOST ? work : MOST) + x->row->plans_evaluated / SHARE) * WARM, true);
+    return power <= done + now;
 }
 
-static int attempts_made(const struct engine *x) {
-    int n = 0;
-    for (int i = 0; i < x->n_unit; i++) n += x->unit[i].result->attempts;
-    return n;
+static bool climb_again(struct engine *x, bool whole) {
+    enum { MOST = 50000, SHARE = 64, WARM = 4 };
+    uint64_t work = ladder_work(x->p);
+    return climb(x, ((work < MOST ? work : MOST) + x->row->plans_evaluated / SHARE) * WARM, true, whole);
+}
+
+/* Before a round of n units. What decides on it, and where it begins, is stored between rounds, so that a
+ * search that is resumed does the same. True: there is another goal now. */
+static bool climb_beside_proof(struct engine *x, int n) {
+    int attempts = 0;
+    for (int i = 0; i < x->n_unit; i++) attempts += x->unit[i].result->attempts;
+    if (attempts + n <= x->row->climbed || !time_to_climb(attempts, n) || !climb_again(x, true)) return false;
+    x->row->climbed = attempts + n;
+    return true;
 }
 
 /* ---- rounds ------------------------------------------------------------------------- */
@@ -667,13 +688,6 @@ static int probe_units(struct engine *x, struct unit_effort effort, bool spread)
     return stopped;
 }
 
-/* The tables of a search that is stopped while they are built are of no use to anyone. */
-static bool any_rank_stopped(const struct engine *x) {
-    int stopped = stop_wanted(&x->stop);
-    if (x->size > 1) MPI_Allreduce(MPI_IN_PLACE, &stopped, 1, MPI_INT, MPI_MAX, x->comm);
-    return stopped;
-}
-
 /* ---- merged zones ------------------------------------------------------------------- */
 
 /* Where units are few or have few patterns, searching them takes less time than bounding them first. A
@@ -774,7 +788,7 @@ static bool relax_part(struct engine *x, int part, int attempt) {
         if (!n) return false;
         stopped = relax_round(x, x->part[part].relax, lay_out ? &x->goal : &goal, round, n, effort);
         set_goal(x);
-        if (!stopped) climb_again(x, x->rounds++, 1);
+        if (!stopped && time_to_climb(x->rounds++, 1)) climb_again(x, false);
         set_bounds(x);
         report_progress(x, 0);
     }
@@ -880,8 +894,9 @@ static int solve_all(struct engine *x, int *stopped, struct err *e) {
         do {
             set_goal(x);
             set_bounds(x);
-            n = next_round(x, round, attempts ? ROUND_AGAIN : round_size(x, ROUND), attempts);
-            if (n) climb_again(x, attempts_made(x), n);
+            int most = attempts ? ROUND_AGAIN : round_size(x, ROUND);
+            n = next_round(x, round, most, attempts);
+            if (n && climb_beside_proof(x, n)) n = next_round(x, round, most, attempts);
             if (prove(x, round, n, effort, stopped, e)) return -1;
             if (*stopped) return 0;
         } while (n);
@@ -1015,7 +1030,7 @@ int search_row(const struct search_problem *p, struct row_result *row, const str
     for (int i = 0; i < row->n_frontier; i++) best_estimate(p, &row->frontier[i], a);
     bool fresh = !row->n_unit && !row->n_plan && !row->n_frontier, by_parts = fresh && long_climb(p);
     uint64_t work = ladder_work(p);
-    if (fresh) climb(&x, by_parts ? work / FIRST : work, false);
+    if (fresh) climb(&x, by_parts ? work / FIRST : work, false, false);
     if (build_parts(&x, a, e)) return -1;
     row->bounds.islands = x.n_part > 1 ? (uint64_t)x.n_part : 0;
     list_units(&x);
@@ -1024,8 +1039,8 @@ int search_row(const struct search_problem *p, struct row_result *row, const str
     if (adopt_units(&x, e)) return -1;
     if (by_parts) {
         if (!(p->warm && row->n_plan) && probe_parts(&x, e)) return -1;
-        climb(&x, work / 4, false);
-        climb(&x, work - work / 4, false);
+        climb(&x, work / 4, false, false);
+        climb(&x, work - work / 4, false, false);
     }
     hire(&x, a);
     int stopped = 0, rc = solve_all(&x, &stopped, e);

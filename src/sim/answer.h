@@ -59,6 +59,7 @@ struct row_result {
     struct unit_result *unit;
     struct bound_counts bounds;
     int oom_plans; /* published planners: plans that the walk rejected for memory */
+    int climbed;   /* attempts at units for which better plans have been looked for beside the proof */
 };
 
 #endif

@@ -167,6 +167,7 @@ static struct results make_results(const struct job *job) {
                              .n_frontier = 2,
                              .n_unit = 4,
                              .oom_plans = 9,
+                             .climbed = 64,
                              .note = "uses 132 of 128 GPUs"};
     q->plan = ARENA_ARRAY(&arena, struct found_plan, 3);
     q->frontier = ARENA_ARRAY(&arena, struct found_plan, 2);
@@ -235,6 +236,7 @@ static void same_row(const struct row_result *x, const struct row_result *y) {
     same(x->search_s, y->search_s);
     assert_true(x->plans_evaluated == y->plans_evaluated);
     assert_int_equal(x->oom_plans, y->oom_plans);
+    assert_int_equal(x->climbed, y->climbed);
     assert_int_equal(x->n_plan, y->n_plan);
     assert_int_equal(x->n_frontier, y->n_frontier);
     assert_int_equal(x->n_unit, y->n_unit);
@@ -483,6 +485,7 @@ static void test_nonsense(void **state) {
         {"/unit/data_parallel", 0, -1},
         {"/unit/micro_batch_size", 0, INT32_MAX},
         {"/row/oom_plans", 0, -1},
+        {"/row/climbed", 0, -1},
         {"/gpu/gpus_per_node", 0, 0},
         {"/plan/n_microbatch", 0, 0},
         {"/plan/n_stage", 0, -1},
