@@ -49,16 +49,51 @@ sys.exit(not (off < 1e-4 and {line["step"] for line in lines} == set(want)))
 EOF
 }
 
-# ---- nodes come and go -------------------------------------------------------------------------------------------------
-id=$(elastic "$work/elastic.log" jobs/elastic.sbatch "$work/job.json" 1000000)
-run=$SAILOR_OUT/$id
 rows() { if [ -e "$run/starts.jsonl" ]; then wc -l <"$run/starts.jsonl"; else echo 0; fi; }
 nodes_now() { tail -n 1 "$run/starts.jsonl" 2>/dev/null | sed -nE 's/.*"nodes": ([0-9]+).*/\1/p'; }
 settled() { [ "$(rows)" -gt "$1" ] && [ "$(nodes_now)" = "$2" ]; } # rows before, nodes
+state_of_things() { sinfo; squeue; squeue -s; tail -n 9 "$slurm/slurmctld.log"; tail -n 9 "$work"/*.log; }
+reached() { [ "$(tail -n 1 "$run/steps.jsonl" | sed -nE 's/.*"step":([0-9]+).*/\1/p')" -gt "$1" ] 2>/dev/null; }
+
+# ---- nodes of two types: two ranks on one of them, and one on each of the others ---------------------------------------
+# First: of a job that was resized many times, Slurm keeps cores of nodes that this one needs.
+scontrol update nodename="nid00000[2-3]" availablefeatures=old,slow activefeatures=old,slow
+id=$(SAILOR_TYPES='slow:1=slow' elastic "$work/mixed.log" --nodes=3 jobs/elastic.sbatch "$work/job.json" 1000000)
+run=$SAILOR_OUT/$id
+wait_for 120 settled 0 3
+ok $? "it starts on nodes of two types" <"$work/mixed.log"
+ranks_of() { # their types and nodes, as the plan and the file of hosts have them
+    "$python" - "$run/plan.json" "$run/hosts" <<'EOF'
+import collections, json, sys
+plan = json.load(open(sys.argv[1]))
+gpus = [g["gpu"] for p in plan["pipelines"] for s in p["stages"] for g in s["replicas"] for _ in range(g["tp"] * g.get("count", 1))]
+count = collections.Counter(zip(gpus, open(sys.argv[2]).read().split()))
+print(*("%s on %s: %d" % (*key, count[key]) for key in sorted(count)), sep=", ")
+EOF
+}
+is "$(ranks_of)" "cpu on nid000001: 2, slow on nid000002: 1, slow on nid000003: 1" "every rank is on a node of its type" "$work/mixed.log"
+before=$(rows)
+tests/slurm-local.sh lose "$slurm" nid000002
+wait_for 90 settled "$before" 2
+ok $? "without one of the slow ones it goes on" < <(state_of_things)
+is "$(ranks_of)" "cpu on nid000001: 2, slow on nid000003: 1" "under a plan for what is left" "$work/mixed.log"
+before=$(rows)
+tests/slurm-local.sh gain "$slurm" nid000002
+wait_for 90 settled "$before" 3
+ok $? "it takes the node back" < <(state_of_things)
+wait_for 60 reached $(($(tail -n 1 "$run/starts.jsonl" | sed -nE 's/.*"first_step": ([0-9]+).*/\1/p') + 3))
+scancel "$id"
+wait_for 60 is_gone "$id"
+said=$(compare "$run/steps.jsonl" 2>&1)
+ok $? "the losses are those of one rank: $said" <<<"$said"
+scontrol update nodename="nid00000[2-3]" availablefeatures= activefeatures=
+
+# ---- nodes come and go -------------------------------------------------------------------------------------------------
+id=$(elastic "$work/elastic.log" jobs/elastic.sbatch "$work/job.json" 1000000)
+run=$SAILOR_OUT/$id
 wait_for 120 settled 0 3
 ok $? "it starts on the three nodes" <"$work/elastic.log"
 
-state_of_things() { sinfo; squeue; squeue -s; tail -n 9 "$slurm/slurmctld.log"; tail -n 9 "$work"/*.log; }
 declare -A up=([nid000001]=1 [nid000002]=1 [nid000003]=1) told=()
 that_are() { local name; for name in "${!up[@]}"; do [ "${up[$name]}" != "$1" ] || echo "$name"; done | sort; }
 is_up() { that_are 1; }
@@ -94,7 +129,6 @@ for ((event = 1; event <= events; event++)); do
     wait_for 90 settled "$before" "$(is_up | wc -l)"
     ok $? "event $event: ${what% ()}: it goes on with $(is_up | wc -l) nodes" < <(state_of_things)
 done
-reached() { [ "$(tail -n 1 "$run/steps.jsonl" | sed -nE 's/.*"step":([0-9]+).*/\1/p')" -gt "$1" ] 2>/dev/null; }
 wait_for 60 reached $(($(tail -n 1 "$run/starts.jsonl" | sed -nE 's/.*"first_step": ([0-9]+).*/\1/p') + 3))
 scancel "$id"
 for name in $(is_down); do
@@ -108,37 +142,6 @@ ok $? "the losses are those of one rank: $said" <<<"$said"
 grep -qE '^ +published .* 11\.35$' "$run/elastic.txt" && [ "$(wc -l <"$run/elastic.txt")" = $(($(rows) + 2)) ]
 ok $? "the table has every start, and the published one" <"$run/elastic.txt"
 sed 's/^/# /' "$run/elastic.txt"
-
-# ---- nodes of two types: two ranks on one of them, and one on each of the others ---------------------------------------
-scontrol update nodename="nid00000[2-3]" availablefeatures=old,slow activefeatures=old,slow
-id=$(SAILOR_TYPES='slow:1=slow' elastic "$work/mixed.log" --nodes=3 jobs/elastic.sbatch "$work/job.json" 1000000)
-run=$SAILOR_OUT/$id
-wait_for 120 settled 0 3
-ok $? "it starts on nodes of two types" <"$work/mixed.log"
-ranks_of() { # their types and nodes, as the plan and the file of hosts have them
-    "$python" - "$run/plan.json" "$run/hosts" <<'EOF'
-import collections, json, sys
-plan = json.load(open(sys.argv[1]))
-gpus = [g["gpu"] for p in plan["pipelines"] for s in p["stages"] for g in s["replicas"] for _ in range(g["tp"] * g.get("count", 1))]
-count = collections.Counter(zip(gpus, open(sys.argv[2]).read().split()))
-print(*("%s on %s: %d" % (*key, count[key]) for key in sorted(count)), sep=", ")
-EOF
-}
-is "$(ranks_of)" "cpu on nid000001: 2, slow on nid000002: 1, slow on nid000003: 1" "every rank is on a node of its type" "$work/mixed.log"
-before=$(rows)
-tests/slurm-local.sh lose "$slurm" nid000002
-wait_for 90 settled "$before" 2
-ok $? "without one of the slow ones it goes on" < <(state_of_things)
-is "$(ranks_of)" "cpu on nid000001: 2, slow on nid000003: 1" "under a plan for what is left" "$work/mixed.log"
-before=$(rows)
-tests/slurm-local.sh gain "$slurm" nid000002
-wait_for 90 settled "$before" 3
-ok $? "it takes the node back" < <(state_of_things)
-wait_for 60 reached $(($(tail -n 1 "$run/starts.jsonl" | sed -nE 's/.*"first_step": ([0-9]+).*/\1/p') + 3))
-scancel "$id"
-wait_for 60 is_gone "$id"
-said=$(compare "$run/steps.jsonl" 2>&1)
-ok $? "the losses are those of one rank: $said" <<<"$said"
 
 # ---- an installed tree; the time limit; the end ------------------------------------------------------------------------
 place="$work/my tools"
