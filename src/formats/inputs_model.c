@@ -90,6 +90,11 @@ int inputs_model(const struct json_at *at, const char *name, const char *stem, s
     static const char *const keys[] = {"format",          "num_layers", "num_blocks",  "hidden_size",
                                        "sequence_length", "heads",      "vocabulary",  "architecture",
                                        "as_built",        "memory",     "transformer", NULL};
+    struct json_at type = json_member(at, "model_type");
+    if (type.node && !json_member(at, "format").node)
+        return json_fail(&type, e,
+                         "a config.json of Hugging Face; expected a file that sailor model made of it, "
+                         "\"sailor-model/1\"");
     if (json_document(at, keys, "sailor-model/1", e)) return -1;
     struct json_at own = json_member(at, "name"), source = json_member(at, "source");
     m->name = arena_strdup(a, stem);

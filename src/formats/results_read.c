@@ -455,9 +455,8 @@ static int read_file(struct reader *r, const struct job *job, struct results *ou
     int version;
     if (!schema || strncmp(schema, "sailor-results/", 15))
         return err_set(r->e, EXIT_INPUT,
-                       "%s: an HDF5 file, but not one that sailor plan wrote (no attribute schema = "
-                       "\"%s\")",
-                       r->file.path, schema_name);
+                       "%s: an HDF5 file of %s%.40s; expected one that sailor plan wrote, %s", r->file.path,
+                       schema ? "schema " : "no schema", schema ? schema : "", schema_name);
     if (need_int(r, "schema_version", 0, INT32_MAX, &version)) return -1;
     if (strcmp(schema, schema_name) || (version != SCHEMA_VERSION && version != SCHEMA_VERSION_PLAIN))
         return err_set(r->e, EXIT_INPUT,

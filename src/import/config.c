@@ -253,6 +253,10 @@ static int read_config(struct config_reader *r) {
     const char *names = "";
     if (!cJSON_IsObject(r->root.node))
         return json_fail(&r->root, r->e, "not an object; expected a config.json");
+    struct json_at format = json_member(&r->root, "format");
+    if (cJSON_IsString(format.node) && !type.node)
+        return json_fail(&format, r->e, "\"%.60s\"; expected a config.json of Hugging Face",
+                         format.node->valuestring);
     for (int i = 0; i < FAMILY_N; i++)
         names = arena_printf(r->a, "%s%s%s", names, i ? ", " : "", families[i].name);
     if (json_string(&type, &r->c->words.family, r->a, r->e)) return -1;

@@ -529,9 +529,23 @@ int json_format(const struct json_at *object, const char *format, struct err *e)
     return wrong(&at, e, want);
 }
 
+/* A file of another kind, of which the first unknown key would say too little. */
+static bool mostly_unknown(const struct json_at *at, const char *const known[]) {
+    int n = count_names(known), unknown = 0, ours = 0;
+    if (!cJSON_IsObject(at->node)) return false;
+    for (const cJSON *x = at->node->child; x; x = x->next) {
+        if (json_key_ignored(x->string)) continue;
+        bool is_ours = name_index(known, n, x->string) >= 0;
+        ours += is_ours;
+        unknown += !is_ours;
+    }
+    return unknown > ours;
+}
+
 int json_document(const struct json_at *at, const char *const known[], const char *format, struct err *e) {
     const char *other = cJSON_GetStringValue(json_member(at, "format").node);
-    if (other && !strncmp(other, "sailor-", 7) && json_format(at, format, e)) return -1;
+    bool another = other ? !strncmp(other, "sailor-", 7) : mostly_unknown(at, known);
+    if (another && json_format(at, format, e)) return -1;
     return json_object(at, known, e) || json_format(at, format, e) ? -1 : 0;
 }
 

@@ -72,7 +72,8 @@ int json_name(const struct json_at *at, const char *const *names, int n, const c
               struct err *e);
 /** Refuse a format other than this one. */
 int json_format(const struct json_at *object, const char *format, struct err *e);
-/** An object with these keys and this format. One of another format is refused as such, not for its keys. */
+/** An object with these keys and this format. One of another format, or of none and with mostly unknown keys,
+ * is refused as such, not for its keys. */
 int json_document(const struct json_at *at, const char *const known[], const char *format, struct err *e);
 /** Is this JSON null? (A missing key is not.) */
 bool json_null(const struct json_at *at);
