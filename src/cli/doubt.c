@@ -18,6 +18,16 @@ static double layers_doubt(const struct workload *w, const struct residuals *kno
     return risk_both(layers, risk_deviation(residuals_sheet(known, w->site->gpu[g].name)->time));
 }
 
+/* Of all types of the site: which of them have a profile depends on the pools. */
+static const char *figures(const struct residual *own, const struct residuals *known, const struct site *s,
+                           struct arena *a) {
+    const char *text = arena_printf(a, "time %.9g, memory %.9g", own->time, own->memory);
+    for (int g = 0; g < s->n_gpu; g++)
+        text = arena_printf(a, "%s, sheet of %s %.9g", text, s->gpu[g].name,
+                            residuals_sheet(known, s->gpu[g].name)->time);
+    return text;
+}
+
 int cli_doubt_of(struct cli_doubt *d, const struct workload *w, const char *estimator, const char *file,
                  const char *text, struct arena *a, struct err *e) {
     struct residuals known;
@@ -33,6 +43,7 @@ int cli_doubt_of(struct cli_doubt *d, const struct workload *w, const char *esti
     }
     d->low = risk_world(w, d->time, 0, RISK_LOW, a);
     d->high = risk_world(w, d->time, 0, RISK_HIGH, a);
+    d->figures = figures(own, &known, w->site, a);
     d->known = true;
     return 0;
 }

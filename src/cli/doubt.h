@@ -9,6 +9,7 @@ struct cli_doubt {
     bool known;                              /* does inputs/residuals.json speak of this estimator? */
     double time[GPUS_MAX], memory[GPUS_MAX]; /* deviations of logarithms, by GPU type */
     const struct workload *low, *high;       /* the world at the ends of the intervals */
+    const char *figures;                     /* those of residuals.json, by which --resume knows them again */
 };
 /** w has profiles; `estimator` is a name; `text` that of residuals.json, called `file`. Worlds live in a. -1
  * with *e set for a file that is wrong. */

@@ -319,7 +319,11 @@ static int same_options(const struct results *before, const struct results *now,
     if (before->proof_gap != now->proof_gap) return differs("--gap", there, here, e);
     snprintf(there, sizeof there, "%g", before->risk);
     snprintf(here, sizeof here, "%g", now->risk);
-    return before->risk != now->risk ? differs("--risk", there, here, e) : 0;
+    if (before->risk != now->risk) return differs("--risk", there, here, e);
+    if (!before->residuals || !now->residuals || !strcmp(before->residuals, now->residuals)) return 0;
+    return err_set(e, EXIT_INPUT,
+                   "%s: --risk was of another residuals.json; --resume needs the same, or the same figures",
+                   o.resume);
 }
 
 static const char *join_command(int argc, char **argv, struct arena *a) {
@@ -345,6 +349,7 @@ static void describe_run(struct session *s, int argc, char **argv, struct arena 
                           .top_k = o.top,
                           .proof_gap = o.gap,
                           .risk = o.risk,
+                          .residuals = o.risk > 0 ? s->gauge.doubt.figures : NULL,
                           .job = &s->job,
                           .inputs_json = s->job.json,
                           .n_row = s->job.n_pool,
@@ -414,23 +419,22 @@ struct earlier {
     struct arena arena;
     char *bytes;
     size_t size;
-    const char *job; /* its inputs */
+    struct results as_stored; /* without this run's job, of which other options make other estimates */
 };
 
 /* Options not given are taken from the file. */
 static int read_earlier(struct session *s, struct earlier *f, struct err *e) {
-    struct results r;
+    struct results *r = &f->as_stored;
     f->bytes = mpx_read(&s->mpi, file_read_bytes, o.resume, &f->size, &f->arena, e);
     if (!f->bytes) return -1;
-    int rc = results_parse(o.resume, f->bytes, f->size, NULL, &r, &f->arena, e);
+    int rc = results_parse(o.resume, f->bytes, f->size, NULL, r, &f->arena, e);
     if (mpx_agree(&s->mpi, rc, e)) return -1;
-    f->job = r.inputs_json;
-    if (o.objective < 0) o.objective = (int)r.objective;
-    if (o.gap < 0) o.gap = r.proof_gap;
-    if (o.risk <= 0) o.risk = r.risk;
-    if (!o.top) o.top = r.top_k;
+    if (o.objective < 0) o.objective = (int)r->objective;
+    if (o.gap < 0) o.gap = r->proof_gap;
+    if (o.risk <= 0) o.risk = r->risk;
+    if (!o.top) o.top = r->top_k;
     for (int i = 0; i < ESTIMATOR_N && o.estimator < 0; i++)
-        if (!strcmp(estimator_name[i], r.estimator)) o.estimator = i;
+        if (!strcmp(estimator_name[i], r->estimator)) o.estimator = i;
     return 0;
 }
 
@@ -440,8 +444,9 @@ static bool finished(const struct row_result *row) {
 
 static int continue_earlier(struct session *s, const struct earlier *f, struct arena *a, struct err *e) {
     struct results before;
+    if (same_options(&f->as_stored, &s->results, e)) return -1;
     int rc = results_parse(o.resume, f->bytes, f->size, &s->job, &before, a, e);
-    if (mpx_agree(&s->mpi, rc, e) || same_options(&before, &s->results, e)) return -1;
+    if (mpx_agree(&s->mpi, rc, e)) return -1;
     s->results.row = before.row;
     for (int i = 0; i < before.n_row; i++) /* stopped before its first round: start over */
         if (!before.row[i].n_unit && !finished(&before.row[i]))
@@ -629,7 +634,8 @@ static int plan(struct session *s, int argc, char **argv, const char *job_path, 
     struct mpx *m = &s->mpi;
     if (o.resume && read_earlier(s, earlier, e)) return -1;
     default_options();
-    if (load_job(s, job_path ? job_path : o.resume, job_path ? NULL : earlier->job, a, e)) return -1;
+    if (load_job(s, job_path ? job_path : o.resume, job_path ? NULL : earlier->as_stored.inputs_json, a, e))
+        return -1;
     if (!job_path) job_path = o.resume;
     if (m->rank == 0) {
         if (job_line_given(&o.line)) job_line_remark(&o.line, &s->job);

@@ -120,8 +120,14 @@ static bool same_profiles(const char *there, const char *here) {
     return same;
 }
 
+/* An older file does not say which residuals its risk was of. */
+static bool same_risk(const struct results *old, const struct results *now) {
+    if (old->risk != now->risk) return false;
+    return old->risk <= 0 || (old->residuals && !strcmp(old->residuals, now->residuals));
+}
+
 static bool same_question(const struct results *old, const struct results *now) {
-    return old->objective == now->objective && old->risk == now->risk && old->top_k == now->top_k &&
+    return old->objective == now->objective && same_risk(old, now) && old->top_k == now->top_k &&
            !strcmp(old->planner, now->planner) && !strcmp(old->estimator, now->estimator) &&
            !strcmp(old->version, now->version) && same_but_for_pools(old->inputs_json, now->inputs_json) &&
            same_profiles(old->inputs_json, now->inputs_json);

@@ -12,9 +12,10 @@ struct results {
     const char *command_line, *version, *host, *started_utc, *planner, *estimator;
     enum objective objective;
     int ranks, threads, top_k;
-    double proof_gap; /* what the run was asked to prove at least (--gap) */
-    double risk;      /* of `plan --risk`: the quantile at which times were estimated; 0: as expected */
-    double wall_s;    /* summed over resumed runs */
+    double proof_gap;      /* what the run was asked to prove at least (--gap) */
+    double risk;           /* of `plan --risk`: the quantile at which times were estimated; 0: as expected */
+    const char *residuals; /* what `risk` made of times and memory; NULL: no risk, or an older file */
+    double wall_s;         /* summed over resumed runs */
     const struct job *job;
     const char *inputs_json; /* job->json of the run that wrote the file */
     int n_row;

@@ -441,6 +441,7 @@ static int read_attributes(struct reader *r, struct results *out) {
     out->complete = complete != 0;
     if (H5Aexists(r->file.id, "risk") > 0 && need_number(r, "risk", &out->risk)) return -1;
     if (!(out->risk >= 0 && out->risk < 1)) return bad(r, "risk", "not a probability");
+    if (H5Aexists(r->file.id, "residuals") > 0 && need_text(r, "residuals", &out->residuals)) return -1;
     int o = 0;
     while (o < OBJECTIVE_N && strcmp(objective, objective_name[o])) o++;
     if (o == OBJECTIVE_N) return bad(r, "objective", "unknown objective");

@@ -125,6 +125,24 @@ def share(path): # of the layers, on V100
 assert share(sys.argv[2]) < share(sys.argv[1]), (share(sys.argv[2]), share(sys.argv[1]))
 EOF
 ok $? "a doubtful type gets fewer layers"
+# other residuals are another question: neither a search nor its answers go on
+run "$sailor" plan "$tmp/job.json" --inputs "$tmp/in" --risk 0.95 --json -q -o "$tmp/before.h5"
+run "$sailor" plan "$tmp/job.json" --inputs "$tmp/in" --risk 0.95 --json -q --warm "$tmp/before.h5"
+json "all(x['plans_evaluated'] == 0 for x in o)" "--warm of the same question has its answers"
+sed -i -E 's/"time_percent": ([0-9])/"time_percent": 1\1/' "$tmp/in/residuals.json"
+run "$sailor" plan "$tmp/job.json" --inputs "$tmp/in" --risk 0.95 --json -q
+cp "$tmp/out" "$tmp/after"
+run "$sailor" plan "$tmp/job.json" --inputs "$tmp/in" --risk 0.95 --json -q --warm "$tmp/before.h5"
+json "[x['iteration_time_s'] for x in o] == [json.loads(l)['iteration_time_s'] for l in open('$tmp/after')]" \
+    "but not with other residuals"
+for by in "" "$mpiexec -n 2"; do
+    # shellcheck disable=SC2086
+    run $by "$sailor" plan --inputs "$tmp/in" -q --resume "$tmp/before.h5"
+    expect 2 "--resume with other residuals${by:+, on two ranks}"
+    has err "--risk was of another residuals.json" "says so"
+done
+run "$sailor" plan --inputs "$tmp/in" -q --resume "$tmp/before.h5" --risk 0.9
+has err "--risk 0.95" "another --risk is named, though its plans have other times"
 rm "$tmp/in/residuals.json"
 run "$sailor" simulate "$tmp/mixed.json" --json --inputs "$tmp/in"
 [ "$rc" = 0 ] && grep -q 'sailor: no intervals: .*residuals.json' "$tmp/err"
