@@ -131,8 +131,21 @@ void file_drop(struct file_temp *f) {
     unlink(f->temp);
 }
 
-int file_end(struct file_temp *f, struct err *e) {
+/* So that the new name survives a power cut too. Not every file system can do this, and not every directory
+ * may be read: only a disk that fails is an error. */
+static int sync_parent(const struct file_temp *f, struct err *e) {
     char dir[4096];
+    parent_of(f->target, dir);
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return 0;
+    int bad = fsync(fd) ? errno : 0;
+    close(fd);
+    if (bad != EIO && bad != ENOSPC && bad != EDQUOT) return 0;
+    return err_set(e, EXIT_INTERNAL, "%s: written, but its directory could not be: %s", f->path,
+                   strerror(bad));
+}
+
+int file_end(struct file_temp *f, struct err *e) {
     int bad = fsync(f->fd) ? errno : 0;
     if (close(f->fd) && !bad) bad = errno;
     if (!bad && rename(f->temp, f->target)) bad = errno;
@@ -140,12 +153,7 @@ int file_end(struct file_temp *f, struct err *e) {
         unlink(f->temp);
         return unwritable(f->path, strerror(bad), e);
     }
-    parent_of(f->target, dir);
-    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) return 0;
-    fsync(fd); /* so that the new name survives a power cut too; not every file system can do this */
-    close(fd);
-    return 0;
+    return sync_parent(f, e);
 }
 
 /* 0, or an errno. */

@@ -34,7 +34,8 @@ struct file_temp {
 };
 /** Make an empty file under the temporary name. -1 with *e set (EXIT_INTERNAL). `path` must outlive *f. */
 int file_begin(struct file_temp *f, const char *path, struct err *e);
-/** Flush, close, rename. -1 with *e set (EXIT_INTERNAL) and the temporary file removed. */
+/** Flush, close, rename, flush the directory. -1 with *e set (EXIT_INTERNAL) and the temporary file removed
+ * or, where only the directory failed, renamed. */
 int file_end(struct file_temp *f, struct err *e);
 /** Close and remove the temporary file. */
 void file_drop(struct file_temp *f);
