@@ -49,6 +49,7 @@ struct cli_estimator {
     const void *extra;  /* the baseline's own inputs for this model and site */
     const struct model *model;
     const struct site *site;
+    const struct framework *framework;
     int element_bytes;
     struct arena arena;
 };
@@ -84,6 +85,7 @@ void remark_row(const struct row_result *row, int i, bool proven, double gap);
 
 struct job_line {
     const char *model, *gpus, *site; /* gpus: ZONE/GPU:N,...; site NULL: nodes and links by data sheets */
+    const char *framework;           /* NULL: as published */
     int batch, sequence;             /* 0: not given */
     int dtype;                       /* of fp32, bf16, fp16; -1: not given */
     int objective;                   /* enum objective; -1: not given */

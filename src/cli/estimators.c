@@ -54,10 +54,12 @@ static int load_extra(struct cli_estimator *k, const struct planner *pl, const s
     return 0;
 }
 
-/* Loads what data sheets and the usual framework say about a site's GPU types, once per site and element
- * type. */
+/* Loads what data sheets and the framework, or the usual one, say about a site's GPU types, once per site and
+ * element type. */
 static int load_platform(struct cli_estimator *k, const struct workload *w, struct err *e) {
-    if (k->extra && k->site == w->site && k->element_bytes == w->element_bytes) return 0;
+    if (k->extra && k->site == w->site && k->element_bytes == w->element_bytes &&
+        k->framework == w->framework)
+        return 0;
     arena_free(&k->arena);
     k->arena = (struct arena){0};
     k->extra = NULL;
@@ -67,10 +69,12 @@ static int load_platform(struct cli_estimator *k, const struct workload *w, stru
     const char *frameworks =
         devices ? file_read_text(arena_printf(&k->arena, "%s/frameworks.json", dir), NULL, &k->arena, e)
                 : NULL;
-    const char *usual = w->element_bytes == 4 ? "megatron-deepspeed-fp32" : "megatron-core";
+    const char *name = w->framework            ? w->framework->name
+                       : w->element_bytes == 4 ? "megatron-deepspeed-fp32"
+                                               : "megatron-core";
     struct framework f;
     if (!frameworks ||
-        frameworks_find("frameworks.json", frameworks, usual, "estimator events", &f, &k->arena, e))
+        frameworks_find("frameworks.json", frameworks, name, "estimator events", &f, &k->arena, e))
         return -1;
     struct events_platform *platform = ARENA_ARRAY(&k->arena, struct events_platform, w->site->n_gpu);
     for (int g = 0; g < w->site->n_gpu; g++) {
@@ -85,6 +89,7 @@ static int load_platform(struct cli_estimator *k, const struct workload *w, stru
     k->extra = platform;
     k->site = w->site;
     k->element_bytes = w->element_bytes;
+    k->framework = w->framework;
     return 0;
 }
 

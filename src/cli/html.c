@@ -422,8 +422,10 @@ void html_report(const struct results *r, int only, struct cli_gauge *gauge, str
     put(&p, "</style>\n</head>\n<body>\n");
     cell(&p, "h1", r->job->name);
     put(&p, "<p>");
-    escaped(&p, arena_printf(a, "%s on site %s, global batch %d, objective %s", r->job->workload.model->name,
-                             p.site->name, r->job->workload.global_batch_size, objective_name[r->objective]));
+    const struct framework *f = r->job->workload.framework;
+    escaped(&p, arena_printf(a, "%s on site %s, global batch %d%s%s, objective %s",
+                             r->job->workload.model->name, p.site->name, r->job->workload.global_batch_size,
+                             f ? ", framework " : "", f ? f->name : "", objective_name[r->objective]));
     put(&p, "</p>\n<p class=\"run\">");
     escaped(&p,
             arena_printf(a, "planner %s, estimator %s; sailor %s on %s, %d x %d threads, %.3g s, started %s",

@@ -16,7 +16,8 @@ const char *const job_line_runners[] = {"megatron", "torchtitan", "flagscale", N
 const char job_line_name[] = "command line", job_line_site[] = "data-sheets";
 
 bool job_line_given(const struct job_line *l) {
-    return l->model || l->gpus || l->batch || l->site || l->sequence || l->dtype >= 0 || l->runner >= 0;
+    return l->model || l->gpus || l->batch || l->site || l->sequence || l->framework || l->dtype >= 0 ||
+           l->runner >= 0;
 }
 
 /* ---- the entries of --gpus ---- */
@@ -169,6 +170,10 @@ static const char *job_text(const struct job_line *l, const char *model, const c
     text_string(&t, site);
     text_add(&t, ", \"global_batch_size\": %d", l->batch);
     if (l->objective >= 0) text_add(&t, ", \"objective\": \"%s\"", objective_name[l->objective]);
+    if (l->framework) {
+        text_add(&t, ", \"framework\": ");
+        text_string(&t, l->framework);
+    }
     if (l->dtype >= 0) text_add(&t, ", \"dtype\": \"%s\"", job_line_dtypes[l->dtype]);
     if (l->runner >= 0) text_add(&t, ", \"runnable_by\": \"%s\"", job_line_runners[l->runner]);
     text_add(&t, ", \"pools\": [{\"gpus\": [");
@@ -192,6 +197,7 @@ static int name_option(struct err *e) {
     } of[] = {{"/model", "--model"},
               {"/site", "--site"},
               {"/dtype", "--dtype"},
+              {"/framework", "--framework"},
               {"/global_batch_size", "--batch"},
               {"/runnable_by", "--runnable-by"}};
     static const char gpus[] = "/pools/0/gpus";

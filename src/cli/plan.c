@@ -36,6 +36,10 @@ static struct opt options[] = {
     OPTION_INT(0, "seq-len", "N", 1, 1e8, &o.line.sequence,
                "tokens per sequence, for models that say what they are made of; default: the model's own"),
     OPTION_CHOICE(0, "dtype", job_line_dtypes, &o.line.dtype, "element type (default fp32, as in job files)"),
+    OPTION_TEXT(0, "framework", "NAME", &o.line.framework,
+                "framework from inputs/frameworks.json that the plan is for: bytes kept per parameter, and "
+                "layer times "
+                "from data sheets (default published, as in job files)"),
     OPTION_CHOICE(0, "runnable-by", job_line_runners, &o.line.runner,
                   "only plans that sailor export can write for this trainer"),
     OPTION_GROUP("what to find"),
@@ -288,6 +292,11 @@ static int check_job(const struct job *j, const char *path, struct arena *a, str
                                             : "/pin/runnable_by",
                        never);
     bool pins = pinned && !can(CAN_PIN), batch = j->exact_batch && !can(CAN_EXACT_BATCH);
+    if (batch && !pins && !p->runnable_by_job && j->workload.framework)
+        return err_set(e, EXIT_INPUT,
+                       "%s: /framework: the planner %s cannot honour exact_batch, its default; expected "
+                       "\"exact_batch\": false with it",
+                       path, planner()->name);
     if (pins || batch)
         return err_set(e, EXIT_INPUT, "%s: /%s: the planner %s cannot honour it; expected a job without it",
                        path,

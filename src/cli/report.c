@@ -5,6 +5,7 @@
 #include "io/table.h"
 #include "io/file.h"
 #include "io/json.h"
+#include "sim/sheet.h"
 
 #include <math.h>
 #include <string.h>
@@ -48,6 +49,8 @@ static void show_head(const char *path, const struct results *r, const char *lim
     const char *head = arena_printf(a, "%s: job %s, model %s on site %s, global batch %d", path, r->job->name,
                                     r->job->workload.model->name, r->job->workload.site->name,
                                     r->job->workload.global_batch_size);
+    if (r->job->workload.framework)
+        head = arena_printf(a, "%s, framework %s", head, r->job->workload.framework->name);
     const char *run = arena_printf(
         a, "planner %s, estimator %s, objective %s; sailor %s on %s, %d x %d threads, %.3g s, started %s",
         r->planner, r->estimator, objective_name[r->objective], r->version, r->host, r->ranks, r->threads,

@@ -304,40 +304,26 @@ static int read_framework(const struct json_at *at, struct framework *f, struct 
                : 0;
 }
 
-static int frameworks_names(const char *file, const char *text, const char **names, struct arena *a,
-                            struct err *e) {
-    struct json_at root, list;
-    cJSON *tree = open_list(file, text, frameworks_keys, "sailor-frameworks/1", &root, &list, e);
-    int rc = tree ? 0 : -1, i = 0;
-    *names = "";
-    for (const cJSON *x = tree ? list.node->child : NULL; x && !rc; x = x->next, i++) {
-        struct json_at at = json_element(&list, i, x), own = json_member(&at, "name");
-        const char *name;
-        rc = json_string(&own, &name, a, e);
-        if (!rc) *names = arena_printf(a, "%s%s%s", *names, **names ? ", " : "", name);
-    }
-    cJSON_Delete(tree);
-    return rc ? -1 : 0;
-}
-
 int frameworks_find(const char *file, const char *text, const char *name, const char *where,
                     struct framework *f, struct arena *a, struct err *e) {
     struct json_at root, list;
     cJSON *tree = open_list(file, text, frameworks_keys, "sailor-frameworks/1", &root, &list, e);
-    int rc = tree ? 0 : -1, i = 0;
+    int rc = tree ? 0 : -1, n = tree ? cJSON_GetArraySize(list.node) : 0, i = 0;
+    const char **names = ARENA_ARRAY(a, const char *, n + 1), *said = "";
     bool found = false;
     for (const cJSON *x = tree ? list.node->child : NULL; x && !rc; x = x->next, i++) {
         struct json_at at = json_element(&list, i, x), own = json_member(&at, "name");
         struct framework one = {0};
         rc = json_string(&own, &one.name, a, e) || read_framework(&at, &one, a, e);
-        if (rc || strcmp(one.name, name) != 0) continue;
+        if (rc) break;
+        names[i] = one.name;
+        said = arena_printf(a, "%s%s%s", said, i ? ", " : "", one.name);
+        if (strcmp(one.name, name) != 0) continue;
         *f = one;
         found = true;
     }
     cJSON_Delete(tree);
     if (rc || found) return rc ? -1 : 0;
-    const char *names;
-    if (frameworks_names(file, text, &names, a, e)) return -1;
-    return err_set(e, EXIT_INPUT, "%s: no framework \"%.60s\" in %s; expected one of %s", where, name, file,
-                   names);
+    return err_set(e, EXIT_INPUT, "%s: no framework \"%.60s\" in %s; expected one of %s%s", where, name, file,
+                   said, name_hint(name, names, n, a));
 }

@@ -247,7 +247,8 @@ static int parse_profile(int gpu, const char *path, const char *text, const char
 static int estimate_profile(int gpu, const char *dtype, const struct plan_options *o, struct lookup *k,
                             struct loaded *l) {
     const char *text, *name = l->site->gpu[gpu].name;
-    int rc = profile_estimate(l->model, name, dtype, NULL, o, k->inputs, &text, k->arena, k->e);
+    const char *framework = l->framework ? l->framework->name : NULL;
+    int rc = profile_estimate(l->model, name, dtype, framework, o, k->inputs, &text, k->arena, k->e);
     if (rc) return rc < 0 ? -1 : 0;
     return parse_profile(gpu, arena_printf(k->arena, "estimated profile %s", name), text, dtype, k, l);
 }
@@ -285,6 +286,7 @@ struct workload inputs_workload(const struct loaded *l) {
                              .element_bytes = 4,
                              .state_bytes_per_param = ADAM_STATE_BYTES,
                              .dtype = inputs_dtypes[0],
+                             .framework = l->framework,
                              .options = inputs_own_options(l->model)};
 }
 
@@ -294,14 +296,16 @@ int inputs_load_workload(const struct json_at *plan, const char *dtype, struct l
     struct json_at model = json_member(plan, "model"), site = json_member(plan, "site");
     struct option_choices c;
     struct options_mode *mode;
-    if (inputs_load_model(&model, k, &l) || inputs_load_site(&site, k, &l)) return -1;
+    if (inputs_load_model(&model, k, &l) || inputs_load_site(&site, k, &l) ||
+        inputs_load_framework(plan, k, &l))
+        return -1;
     if (inputs_options(plan, false, l.model, &c, k->e)) return -1;
+    *w = inputs_workload(&l);
+    if (inputs_training(plan, NULL, NULL, w, k->e)) return -1;
     int n = inputs_modes(&c, l.model, &mode, k->arena);
     for (int g = 0; g < l.site->n_gpu; g++)
         if (inputs_load_profile(plan, g, dtype, &mode->o, k, &l)) return -1;
-    *w = inputs_workload(&l);
-    inputs_training(plan, NULL, NULL, w, k->e);
-    mode->profile = l.profile;
+    w->profile = mode->profile = l.profile;
     inputs_set_options(w, &c, mode, n, k->arena);
     return 0;
 }
@@ -341,6 +345,13 @@ int site_load(const char *site, const char *inputs, struct workload *w, const ch
     return rc;
 }
 
+/* Adam has two moments, SGD one. */
+double inputs_shared_bytes(const struct workload *w) {
+    const struct framework *f = w->framework;
+    if (f) return f->optimizer_bytes / (w->sgd ? 2 : 1) + f->master_bytes;
+    return (w->sgd ? 4 : 8) + (w->element_bytes == 2 ? 4 : 0);
+}
+
 int inputs_training(const struct json_at *at, const char **dtype, const char **optimizer, struct workload *w,
                     struct err *e) {
     static const char *const optimizers[] = {"adam", "sgd"};
@@ -353,6 +364,16 @@ int inputs_training(const struct json_at *at, const char **dtype, const char **o
     w->dtype = inputs_dtypes[di];
     w->element_bytes = di == 0 ? 4 : 2;
     w->sgd = oi == 1;
+    const struct framework *f = w->framework;
+    struct json_at as = json_member(at, "framework");
     w->state_bytes_per_param = ADAM_STATE_BYTES - (w->sgd ? 4 : 0);
+    if (!f) return 0;
+    if (f->parameter_bytes < w->element_bytes)
+        return json_fail(
+            &as, e,
+            "%s keeps %g bytes per parameter, fewer than %s has; expected dtype bf16 or fp16, or "
+            "another framework",
+            f->name, f->parameter_bytes, w->dtype);
+    w->state_bytes_per_param = f->parameter_bytes + f->gradient_bytes + inputs_shared_bytes(w);
     return 0;
 }

@@ -3,7 +3,11 @@
 #include "formats/shape.h"
 #include "io/file.h"
 
+#include <string.h>
+
 /* Profiles from data sheets, for models that say what they are made of. */
+
+static const char frameworks_file[] = "frameworks.json";
 
 static const char *read_beside(const char *dir, const char *name, struct arena *a, struct err *e) {
     return file_read_text(arena_printf(a, "%s/%s", dir, name), NULL, a, e);
@@ -23,14 +27,59 @@ int profile_estimate(const struct model *m, const char *gpu, const char *dtype, 
                        "layers from a data sheet (sailor model writes such files)",
                        m->name);
     const char *devices = read_beside(dir, "devices.json", a, e);
-    const char *frameworks = devices ? read_beside(dir, "frameworks.json", a, e) : NULL;
+    const char *frameworks = devices ? read_beside(dir, frameworks_file, a, e) : NULL;
     if (!frameworks) return -1;
     int rc = devices_sheet("devices.json", devices, gpu, where, &d, a, e);
     if (rc) return rc;
     if (!framework) framework = m->shape->keeps_scores ? "megatron" : "megatron-core";
-    if (frameworks_find("frameworks.json", frameworks, framework, where, &f, a, e)) return -1;
+    if (frameworks_find(frameworks_file, frameworks, framework, where, &f, a, e)) return -1;
     rc = shape_write_profile(&out, m, &d, &f, dtype, o, e) ? 1 : 0;
     *text = rc ? NULL : arena_strdup(a, out.s);
     text_free(&out);
     return rc;
+}
+
+/* ---- the framework that a job or plan names ---- */
+
+static int find_framework(const struct json_at *at, const char *name, const char *text, struct lookup *k,
+                          struct loaded *l) {
+    struct framework *f = ARENA_NEW(k->arena, struct framework);
+    l->framework = f;
+    l->frameworks_text = text;
+    return frameworks_find(frameworks_file, text, name, json_where(at, k->arena), f, k->arena, k->e);
+}
+
+/* Its name, NULL where none is needed. */
+static int framework_name(const struct json_at *at, const char **name, struct lookup *k) {
+    *name = NULL;
+    if (at->node && json_string(at, name, k->arena, k->e)) return -1;
+    if (*name && !strcmp(*name, "published")) *name = NULL;
+    return 0;
+}
+
+int inputs_load_framework(const struct json_at *root, struct lookup *k, struct loaded *l) {
+    struct json_at at = json_member(root, "framework");
+    const char *name;
+    if (framework_name(&at, &name, k)) return -1;
+    if (!name) return 0;
+    const char *dir = inputs_dir(k->inputs, k->arena, k->e),
+               *text = dir ? read_beside(dir, frameworks_file, k->arena, k->e) : NULL;
+    return text ? find_framework(&at, name, text, k, l) : -1;
+}
+
+int inputs_stored_framework(const struct json_at *stored, const struct json_at *root, struct lookup *k,
+                            struct loaded *l) {
+    struct json_at at = json_member(root, "framework"), all = json_member(stored, "frameworks");
+    const char *name;
+    if (framework_name(&at, &name, k)) return -1;
+    if (!name) return 0;
+    if (!all.node) return json_fail(&all, k->e, "missing; expected the frameworks, because one is named");
+    char *text = cJSON_PrintUnformatted(all.node);
+    int rc = find_framework(&at, name, arena_strdup(k->arena, text), k, l);
+    cJSON_free(text);
+    return rc;
+}
+
+const char *inputs_frameworks_member(const struct loaded *l, struct arena *a) {
+    return l->framework ? arena_printf(a, ",\"frameworks\":%s", json_compact(l->frameworks_text, a)) : "";
 }

@@ -73,6 +73,7 @@ static const char *const job_keys[] = {"format",
                                        "model",
                                        "site",
                                        "global_batch_size",
+                                       "framework",
                                        "dtype",
                                        "optimizer",
                                        "exact_batch",
@@ -126,6 +127,7 @@ static int read_job(const struct json_at *at, struct job_reader *r) {
     if (name.node && json_string(&name, &j->name, r->arena, r->e)) return -1;
     if (json_int(&batch, 1, BATCH_MAX, &j->global_batch_size, r->e)) return -1;
     if (inputs_training(at, &j->dtype, &j->optimizer, &w, r->e)) return -1;
+    j->exact_batch = w.framework != NULL; /* which all insist on */
     if (exact.node && json_bool(&exact, &j->exact_batch, r->e)) return -1;
     if (tokens.node && json_positive(&tokens, &j->train_tokens, r->e)) return -1;
     if (goal.node && json_name(&goal, objective_name, OBJECTIVE_N, "an objective", &objective, r->e))
@@ -215,7 +217,7 @@ static const char *job_text(const struct job *j, const char *text, const struct 
              json_compact(l->model_text, a), json_compact(l->site_text, a));
     for (int i = 0; i < profiles->n; i++)
         text_add(&t, "%s%s", i ? "," : "", json_compact(profiles->text[i], a));
-    text_add(&t, "]}");
+    text_add(&t, "]%s}", inputs_frameworks_member(l, a));
     char *out = arena_strdup(a, t.s);
     text_free(&t);
     return out;
@@ -254,7 +256,9 @@ static int job_from_tree(const char *path, const cJSON *tree, const char *text, 
                    site = json_member(&root, "site");
     if (json_document(&root, job_keys, "sailor-job/1", k->e)) return -1;
     *job = (struct job){.name = inputs_stem_of(path, k->arena)};
-    if (inputs_load_model(&model, k, &l) || inputs_load_site(&site, k, &l) || read_job(&root, &r)) return -1;
+    if (inputs_load_model(&model, k, &l) || inputs_load_site(&site, k, &l) ||
+        inputs_load_framework(&root, k, &l) || read_job(&root, &r))
+        return -1;
     if (load_profiles(&root, every_profile, k, &l, job, &texts) || job_check_prices(job, path, k->e))
         return -1;
     job->json = job_text(job, text, &l, &texts, k->arena);
@@ -385,9 +389,10 @@ static int stored_options(const struct json_at *own, const struct stored_profile
 
 static int job_from_stored(const char *file, const cJSON *tree, struct job *job, struct arena *a,
                            struct err *e) {
-    static const char *const keys[] = {"job", "model", "site", "profiles", NULL};
+    static const char *const keys[] = {"job", "model", "site", "profiles", "frameworks", NULL};
     struct loaded l = {.model = ARENA_NEW(a, struct model), .site = ARENA_NEW(a, struct site)};
     struct job_reader r = {.job = job, .l = &l, .arena = a, .e = e};
+    struct lookup k = {.arena = a, .e = e};
     struct json_at root = json_root(file, tree), own = json_member(&root, "job"),
                    model = json_member(&root, "model");
     struct json_at site = json_member(&root, "site"), profiles = json_member(&root, "profiles"),
@@ -399,8 +404,8 @@ static int job_from_stored(const char *file, const cJSON *tree, struct job *job,
     if (name.node && json_string(&name, &job->name, a, e)) return -1;
     if (inputs_model(&model, NULL, "model", l.model, a, e) || inputs_site(&site, NULL, "site", l.site, a, e))
         return -1;
-    if (stored_profiles(&profiles, &l, &stored, a, e) || read_job(&own, &r) ||
-        stored_options(&own, &stored, &l, job, a, e))
+    if (stored_profiles(&profiles, &l, &stored, a, e) || inputs_stored_framework(&root, &own, &k, &l) ||
+        read_job(&own, &r) || stored_options(&own, &stored, &l, job, a, e))
         return -1;
     return job_check_prices(job, file, e);
 }

@@ -85,7 +85,7 @@ void inputs_set_memory(struct workload *w, struct arena *a) {
     for (int ti = 0; ti < TP_N; ti++)
         if (all.act_mem[ti] && m->params[ti]) m->act_mem[ti] = all.act_mem[ti];
     w->model = m;
-    w->state_bytes_per_param += all.state_bytes_per_param - ADAM_STATE_BYTES;
+    if (!w->framework) w->state_bytes_per_param += all.state_bytes_per_param - ADAM_STATE_BYTES;
     w->process_bytes = all.process_bytes;
     w->message = all.message;
     memcpy(w->again, all.work, sizeof w->again);

@@ -211,12 +211,6 @@ int inputs_no_profile_for(const struct json_at *root, const struct profile *p, c
 
 /* ---- workloads ---------------------------------------------------------------------- */
 
-/* The part of the state that zero shards: the optimizer's moments (SGD has one) and, with 16-bit
- * elements, the master weights. */
-static double shared_bytes(const struct workload *w) {
-    return (w->sgd ? 4 : 8) + (w->element_bytes == 2 ? 4 : 0);
-}
-
 static struct workload with_options(const struct workload *w, const struct options_mode *mode, int zero,
                                     struct arena *a) {
     struct workload x = *w;
@@ -225,7 +219,7 @@ static struct workload with_options(const struct workload *w, const struct optio
     x.altered = zero || mode->model != w->model;
     x.model = mode->model;
     x.profile = mode->profile;
-    x.shared_bytes_per_param = zero ? shared_bytes(w) : 0;
+    x.shared_bytes_per_param = zero ? inputs_shared_bytes(w) : 0;
     memcpy(x.again, mode->again, sizeof x.again);
     inputs_set_memory(&x, a);
     return x;

@@ -43,26 +43,30 @@ int training_load(const char *path, const char *inputs, struct training *t, stru
     else if (!cJSON_IsObject(tree))
         rc = json_fail(&root, e, "not an object; expected a plan");
     if (rc || json_format(&root, "sailor-plan/1", e) || inputs_load_model(&model, &k, &l) ||
-        inputs_load_site(&site, &k, &l) || read_training_plan(&root, &l, t, a, e))
+        inputs_load_site(&site, &k, &l) || inputs_load_framework(&root, &k, &l) ||
+        read_training_plan(&root, &l, t, a, e))
         rc = -1;
     cJSON_Delete(tree);
     if (rc) return -1;
-    t->json = arena_printf(a, "{\"plan\":%s,\"model\":%s,\"site\":%s}", json_compact(text, a),
-                           json_compact(l.model_text, a), json_compact(l.site_text, a));
+    t->json = arena_printf(a, "{\"plan\":%s,\"model\":%s,\"site\":%s%s}", json_compact(text, a),
+                           json_compact(l.model_text, a), json_compact(l.site_text, a),
+                           inputs_frameworks_member(&l, a));
     return 0;
 }
 
 int training_from_json(const char *text, const char *where, struct training *t, struct arena *a,
                        struct err *e) {
-    static const char *const keys[] = {"plan", "model", "site", NULL};
+    static const char *const keys[] = {"plan", "model", "site", "frameworks", NULL};
     struct loaded l = {.model = ARENA_NEW(a, struct model), .site = ARENA_NEW(a, struct site)};
+    struct lookup k = {.arena = a, .e = e};
     cJSON *tree = json_parse(where, text, strlen(text), e);
     if (!tree) return -1;
     struct json_at root = json_root(where, tree), plan = json_member(&root, "plan"),
                    model = json_member(&root, "model"), site = json_member(&root, "site");
     int rc = json_object(&root, keys, e) || json_format(&plan, "sailor-plan/1", e) ||
              inputs_model(&model, NULL, "model", l.model, a, e) ||
-             inputs_site(&site, NULL, "site", l.site, a, e) || read_training_plan(&plan, &l, t, a, e);
+             inputs_site(&site, NULL, "site", l.site, a, e) ||
+             inputs_stored_framework(&root, &plan, &k, &l) || read_training_plan(&plan, &l, t, a, e);
     cJSON_Delete(tree);
     t->json = arena_strdup(a, text);
     return rc ? -1 : 0;
@@ -77,8 +81,9 @@ struct known_workload {
 
 /* Do two plans agree on everything that a workload depends on? */
 static bool same_workload(const cJSON *x, const cJSON *y) {
-    static const char *const keys[] = {
-        "model", "site", "dtype", "optimizer", "recompute", "zero", "sequence_parallel", "context_parallel"};
+    static const char *const keys[] = {"model",           "site",      "framework", "dtype",
+                                       "optimizer",       "recompute", "zero",      "sequence_parallel",
+                                       "context_parallel"};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         const cJSON *a = cJSON_GetObjectItemCaseSensitive(x, keys[i]),
                     *b = cJSON_GetObjectItemCaseSensitive(y, keys[i]);
@@ -114,7 +119,7 @@ static int read_entry(const struct json_at *at, struct lookup *k, struct known_w
                       struct plan_entry *p) {
     if (!cJSON_IsObject(at->node)) return json_fail(at, k->e, "not an object; expected a plan");
     if (json_format(at, "sailor-plan/1", k->e)) return -1;
-    struct workload *w = ARENA_NEW(k->arena, struct workload), in;
+    struct workload *w = ARENA_NEW(k->arena, struct workload), in = {0};
     struct json_at measured = json_member(at, "measured");
     const char *dtype;
     if (inputs_training(at, &dtype, NULL, &in, k->e)) return -1;

@@ -35,8 +35,9 @@ struct lookup {
 struct loaded {
     struct model *model;
     struct site *site;
-    const struct profile **profile;     /* [n_gpu] */
-    const char *model_text, *site_text; /* NULL if not kept */
+    const struct profile **profile;                       /* [n_gpu] */
+    const struct framework *framework;                    /* NULL: as published */
+    const char *model_text, *site_text, *frameworks_text; /* NULL if not kept */
     const char *profile_text[GPUS_MAX];
     const char *profile_dir[3]; /* where profiles of this model lie, first match wins */
 };
@@ -57,6 +58,12 @@ int inputs_pools(const struct json_at *at, struct job_reader *r);
 /** The model or site that a name or a path in `at` means. -1 with *e set. */
 int inputs_load_model(const struct json_at *at, struct lookup *k, struct loaded *l);
 int inputs_load_site(const struct json_at *at, struct lookup *k, struct loaded *l);
+/** The framework that a job or plan names, if any. */
+int inputs_load_framework(const struct json_at *root, struct lookup *k, struct loaded *l);
+/** The same of the frameworks that are stored with it, and what stores them: a member of an object, or "". */
+int inputs_stored_framework(const struct json_at *stored, const struct json_at *root, struct lookup *k,
+                            struct loaded *l);
+const char *inputs_frameworks_member(const struct loaded *l, struct arena *a);
 /** The profile of one GPU type for these options, of the job or plan `root`: GPU.DTYPE.json or GPU.json;
  * without a file, or where that was measured with others, it is estimated, if the model says what it is made
  * of and the GPU has a data sheet, or stays NULL. */
@@ -117,7 +124,9 @@ int inputs_no_profile_for(const struct json_at *root, const struct profile *p, c
 void inputs_set_options(struct workload *w, const struct option_choices *c, const struct options_mode *mode,
                         int n_mode, struct arena *a);
 
-/** dtype and optimizer of a job or a plan; the names may be NULL. */
+/** What zero shards of a parameter's state: the optimizer's moments and the master weights. */
+double inputs_shared_bytes(const struct workload *w);
+/** dtype and optimizer of a job or a plan whose framework *w has already; the names may be NULL. */
 int inputs_training(const struct json_at *at, const char **dtype, const char **optimizer, struct workload *w,
                     struct err *e);
 

@@ -51,6 +51,7 @@ cJSON *plan_to_json(const struct plan *p, const struct workload *w) {
     cJSON_AddStringToObject(o, "site", p->site);
     json_add_number(o, "global_batch_size", p->global_batch_size);
     json_add_number(o, "micro_batch_size", p->micro_batch_size);
+    if (w->framework) cJSON_AddStringToObject(o, "framework", w->framework->name);
     if (w->element_bytes == 2) cJSON_AddStringToObject(o, "dtype", w->dtype ? w->dtype : "bf16");
     if (w->sgd) cJSON_AddStringToObject(o, "optimizer", "sgd");
     options_to_json(o, &p->options, w->model);
@@ -192,10 +193,21 @@ static int read_named(const struct json_at *at, const char **name, struct arena 
 
 int plan_read(const struct json_at *at, const struct site *site, struct plan **plan, struct arena *a,
               struct err *e) {
-    static const char *const keys[] = {
-        "format",    "model",     "site", "global_batch_size", "micro_batch_size", "dtype",
-        "optimizer", "recompute", "zero", "sequence_parallel", "virtual_stages",   "context_parallel",
-        "pipelines", NULL};
+    static const char *const keys[] = {"format",
+                                       "model",
+                                       "site",
+                                       "global_batch_size",
+                                       "micro_batch_size",
+                                       "framework",
+                                       "dtype",
+                                       "optimizer",
+                                       "recompute",
+                                       "zero",
+                                       "sequence_parallel",
+                                       "virtual_stages",
+                                       "context_parallel",
+                                       "pipelines",
+                                       NULL};
     const char *gpu[GPUS_MAX];
     struct plan_reader r = {.site = site, .gpu = gpu, .arena = a, .e = e};
     for (int g = 0; g < site->n_gpu; g++) gpu[g] = site->gpu[g].name;

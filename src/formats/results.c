@@ -55,6 +55,7 @@ static int attributes(const struct results *r, struct h5_attr out[ATTRIBUTES_MAX
         REAL("train_tokens", r->job->train_tokens),
         REAL("max_usd_per_iteration", r->job->max_usd_per_iteration),
         REAL("min_iterations_per_s", r->job->min_iterations_per_s),
+        TEXT("framework", w->framework ? w->framework->name : "published"),
         TEXT("residuals", r->residuals), /* the last: may be missing */
     };
     _Static_assert(sizeof list / sizeof *list <= ATTRIBUTES_MAX, "room for all attributes");

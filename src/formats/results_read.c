@@ -101,6 +101,11 @@ static int names_only_job(struct reader *r, struct rows t[TABLES], int n_row, st
     job->workload.global_batch_size = job->global_batch_size;
     job->workload.dtype = job->dtype;
     job->workload.sgd = !strcmp(job->optimizer, "sgd");
+    if (H5Aexists(r->file.id, "framework") > 0) {
+        struct framework *f = ARENA_NEW(r->a, struct framework); /* its name is all that is read of it */
+        if (need_text(r, "framework", &f->name)) return -1;
+        if (strcmp(f->name, "published") != 0) job->workload.framework = f;
+    }
     struct pool *pool = ARENA_ARRAY(r->a, struct pool, n_row + 1);
     int *count = ARENA_ARRAY(r->a, int, (n_row + 1) * n_zone * n_gpu);
     for (int i = 0; i < n_row; i++)

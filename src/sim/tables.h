@@ -154,6 +154,8 @@ static inline bool plan_options_equal(const struct plan_options *a, const struct
            a->zero == b->zero && context_groups(a) == context_groups(b);
 }
 
+struct framework;
+
 /** A model to be trained on a site: what every estimate needs. Where a plan's options may be chosen there is
  * a variant for each choice: the same workload with the model's sizes and the profiles of these options. */
 struct workload {
@@ -164,7 +166,8 @@ struct workload {
     int element_bytes;            /* F: 4 fp32, 2 bf16/fp16 */
     double state_bytes_per_param; /* K: 24 Adam, 20 SGD, or as profiles say (docs/estimator.md, Memory) */
     bool sgd;
-    const char *dtype; /* "fp32", "bf16", "fp16"; NULL: as element_bytes says, 2 being bf16 */
+    const char *dtype;                 /* "fp32", "bf16", "fp16"; NULL: as element_bytes says, 2 being bf16 */
+    const struct framework *framework; /* sim/sheet.h; NULL: as published */
     struct plan_options options;
     bool altered;                  /* by options: not the model as its file describes it, all state kept */
     double shared_bytes_per_param; /* of K, what the replicas of a stage share: 0 without zero */

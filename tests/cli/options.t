@@ -3,19 +3,8 @@
 # shellcheck disable=SC1091,SC2154
 . "$(dirname "$0")/tap.sh"
 
-# site FILE GIB: one zone of L40S-48 with that much memory
-site() {
-    cat >"$1" <<EOF
-{"format": "sailor-site/1", "name": "place", "zones": ["a"],
- "gpus": [{"name": "L40S-48", "memory_bytes": $(($2 << 30)), "gpus_per_node": 4}],
- "usd_per_gpu_hour": {"a": {"L40S-48": 1.5}}, "egress_usd_per_GB": {"a": {"a": 0}},
- "links": {"fits": [[0, 0, 12, 1.2e10]], "rows": [["a", "L40S-48", 1, "a", "L40S-48", 1, 0]]}}
-EOF
-}
-cat >"$tmp/config.json" <<'EOF'
-{"model_type": "qwen2", "hidden_size": 896, "intermediate_size": 4864, "num_hidden_layers": 24, "num_attention_heads": 14,
- "num_key_value_heads": 2, "vocab_size": 32000, "max_position_embeddings": 32768, "tie_word_embeddings": true}
-EOF
+site() { site_of "$1" L40S-48 "$2"; } # FILE GIB
+small_config "$tmp/config.json"
 "$sailor" model "$tmp/config.json" -o "$tmp/flash.json" --sequence 4096 >"$tmp/out"
 "$sailor" model "$tmp/config.json" -o "$tmp/scores.json" --sequence 4096 --attention scores >"$tmp/out"
 site "$tmp/wide.json" 48

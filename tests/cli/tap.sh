@@ -50,3 +50,20 @@ job() {
  ]}
 EOF
 }
+
+# site_of FILE TYPE GIB: one zone, a, with nodes of four GPUs with that much memory
+site_of() {
+    cat >"$1" <<EOF
+{"format": "sailor-site/1", "name": "place", "zones": ["a"],
+ "gpus": [{"name": "$2", "memory_bytes": $(($3 << 30)), "gpus_per_node": 4}],
+ "usd_per_gpu_hour": {"a": {"$2": 1.5}}, "egress_usd_per_GB": {"a": {"a": 0}},
+ "links": {"fits": [[0, 0, 12, 1.2e10]], "rows": [["a", "$2", 1, "a", "$2", 1, 0]]}}
+EOF
+}
+# small_config FILE: config.json of a model that sailor model takes
+small_config() {
+    cat >"$1" <<'EOF'
+{"model_type": "qwen2", "hidden_size": 896, "intermediate_size": 4864, "num_hidden_layers": 24, "num_attention_heads": 14,
+ "num_key_value_heads": 2, "vocab_size": 32000, "max_position_embeddings": 32768, "tie_word_embeddings": true}
+EOF
+}
