@@ -15,13 +15,14 @@ import sys
 
 sys.dont_write_bytecode = True
 import seal  # noqa: E402
+import texts  # noqa: E402
 
 
 PROGRAM = ["figures.py"]
 
 
 def fail(status, text):
-    print(f"{PROGRAM[0]}: error: {text}", file=sys.stderr)
+    print(f"{PROGRAM[0]}: error: {texts.escape(text)}", file=sys.stderr)
     sys.exit(status)
 
 
@@ -136,7 +137,7 @@ def column(path, table, name, kind, group):
     if not isinstance(data, h5py.Dataset) or data.ndim != 1 or data.dtype.kind not in kinds:
         fail(2, f"{path}: /{table}/{name}: not a column of the expected type")
     if kind == "S":
-        return [v.decode() for v in data[:]]
+        return [texts.label(v.decode()) for v in data[:]]
     return [number(v) for v in data[:].tolist()]
 
 
@@ -165,7 +166,7 @@ def load(path):
                 if len({len(v) for v in values}) != 1:
                     fail(2, f"{path}: /{table}: columns of different length")
                 out[table] = [dict(zip(columns, entry)) for entry in zip(*values)]
-            return attrs, out
+            return texts.labels(attrs), out
     except seal.Refused as error:
         fail(2, f"{path}: {error}")
     except OSError as error:

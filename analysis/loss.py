@@ -16,13 +16,14 @@ import sys
 
 sys.dont_write_bytecode = True
 import seal  # noqa: E402
+import texts  # noqa: E402
 
 
 PROGRAM = ["loss.py"]
 
 
 def fail(status, text):
-    print(f"{PROGRAM[0]}: error: {text}", file=sys.stderr)
+    print(f"{PROGRAM[0]}: error: {texts.escape(text)}", file=sys.stderr)
     sys.exit(status)
 
 
@@ -59,9 +60,18 @@ def load(path):
 
 
 def read_tokens(path):
-    """Read the tokens as sailor-train does: bytes, or a .bin of 16-bit ids after a header of 256 ints."""
+    """Read the tokens as sailor-train does: bytes, a .bin of ids of 16 or 32 bits after a header of 256 ints, or an .idx with
+    its ids."""
     try:
-        return np.fromfile(path, "<u2", offset=1024) if path.endswith(".bin") else np.fromfile(path, "u1")
+        if path.endswith(".bin"):
+            wide = list(np.fromfile(path, "<i4", count=1)) == [20240801]
+            return np.fromfile(path, "<u4" if wide else "<u2", offset=1024)
+        if path.endswith(".idx"):
+            code = np.fromfile(path, "u1", count=18)[17]
+            return np.fromfile(path[:-4] + ".bin", {1: "u1", 2: "i1", 3: "<i2", 4: "<i4", 8: "<u2"}[code])
+        return np.fromfile(path, "u1")
+    except (IndexError, KeyError):
+        fail(2, f"{path}: not an index of tokens; expected Megatron's")
     except OSError as error:
         fail(2, f"{path}: {error.strerror}; name the file with --data")
 
@@ -73,7 +83,7 @@ def entropies(tokens):
         p = np.unique(values, return_counts=True)[1] / len(values)
         return -(p * np.log(p)).sum()
 
-    pairs = tokens[:-1].astype("i8") << 16 | tokens[1:]
+    pairs = tokens[:-1].astype("i8") << 32 | tokens[1:]
     return of(tokens), of(pairs) - of(tokens[:-1])
 
 
@@ -145,8 +155,8 @@ def main(argv=None, prog=None):
         levels = list(zip(("order-0", "order-1"), entropies(read_tokens(data))))
     for name, level in levels:
         below = np.flatnonzero(held_out < level)  # NaN is never below
-        print(
-            f"{name} entropy of {data}: {level:.4f} nats per token; held-out loss below it: "
+        texts.say(
+            f"{name} entropy of {texts.escape(data)}: {level:.4f} nats per token; held-out loss below it: "
             + (f"after {time[below[0]]:.0f} s (step {step['step'][below[0]]})" if len(below) else "never")
         )
     if not np.isnan(held_out).all():
@@ -154,7 +164,7 @@ def main(argv=None, prog=None):
         print(f"lowest held-out loss: {held_out[best]:.4f} after {time[best]:.0f} s (step {step['step'][best]})")
     draw(
         args.output,
-        f"{os.path.basename(data)}; {attrs['ranks']} ranks × {attrs['threads']} threads, {attrs['device']}",
+        f"{texts.label(os.path.basename(data))}; {attrs['ranks']} ranks × {attrs['threads']} threads, {texts.label(attrs['device'])}",
         time,
         step,
         levels,

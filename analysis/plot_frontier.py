@@ -60,7 +60,7 @@ def read(paths):
         for row in range(len(data["row"]["row"])):
             label = pool_text(data, row) or "no GPUs"
             if len(paths) > 1:
-                label = f"{os.path.basename(path)}: {label}"
+                label = f"{base.texts.label(os.path.basename(path))}: {label}"
             found = Row(data, row, label)
             if len(found.index) and not np.isnan(found.cost).any():
                 rows.append(found)
@@ -163,9 +163,9 @@ def main(argv=None, prog="plot_frontier.py"):
         frameon=False,
     )
     for r in rows:
-        print(f"{r.label}: {len(r.time)} plans, gap {100 * r.gap:.3g} %")
+        base.texts.say(f"{r.label}: {len(r.time)} plans, gap {100 * r.gap:.3g} %")
         for t, c, gpus in zip(r.time, r.cost, r.mixes):
-            print(f"  {t:.6g} s  {c:.5g} USD  {mix_text(gpus)}")
+            base.texts.say(f"  {t:.6g} s  {c:.5g} USD  {mix_text(gpus)}")
     fig.tight_layout()
     base.save(fig, args.output)
 

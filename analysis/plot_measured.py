@@ -37,12 +37,14 @@ def read(paths):
 
 
 def group(run):
-    return " on ".join(str(run[k]) for k in ("model", "gpu") if run.get(k)) or os.path.basename(str(run.get("where", "")).split(": ")[0])
+    return base.texts.label(
+        " on ".join(str(run[k]) for k in ("model", "gpu") if run.get(k)) or os.path.basename(str(run.get("where", "")).split(": ")[0])
+    )
 
 
 def name(run):
     if run.get("name"):
-        return str(run["name"])
+        return base.texts.label(run["name"])
     degrees = [f"{k} {run[k]}" for k in ("tp", "pp", "dp") if run.get(k)]
     return ", ".join([group(run)] + degrees + ([f"line {run['line']}"] if run.get("line") else []))
 

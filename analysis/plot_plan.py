@@ -14,6 +14,7 @@ import sys
 
 sys.dont_write_bytecode = True
 import seal  # noqa: E402
+import texts  # noqa: E402
 
 try:
     import h5py
@@ -46,7 +47,7 @@ def use_name(name):
 
 
 def fail(text):
-    sys.exit(f"{NAME[0]}: error: {text}")
+    sys.exit(f"{NAME[0]}: error: {texts.escape(text)}")
 
 
 def save(fig, path):
@@ -61,7 +62,7 @@ def table(group):
     out = {}
     for name, column in group.items():
         values = column[:]
-        out[name] = np.array([v.decode() for v in values], dtype=object) if values.dtype.kind == "S" else values
+        out[name] = np.array([texts.label(v.decode()) for v in values], dtype=object) if values.dtype.kind == "S" else values
     return out
 
 
@@ -76,7 +77,7 @@ def load(path):
             attrs = dict(f.attrs)
             if not str(attrs.get("schema", "")).startswith("sailor-results/"):
                 fail(f"{path}: not written by sailor plan -o")
-            return attrs, {name: table(f[name]) for name in ("row", "pool", "plan", "stage", "replica", "gpu", "zone")}
+            return texts.labels(attrs), {name: table(f[name]) for name in ("row", "pool", "plan", "stage", "replica", "gpu", "zone")}
     except (OSError, KeyError, ValueError) as error:
         fail(f"{path}: {error}")
 
@@ -282,10 +283,10 @@ def describe(data, row, plan, index, attrs):
         f"{plan['iteration_time_s']:.4g} s per iteration ({plan['throughput_per_s']:.4g}/s){money};  microbatch "
         f"{plan['micro_batch_size']}, {plan['n_microbatch']} microbatches, {plan['gpus']} GPUs;  {status}"
     )
-    print(f"row {row}, plan {index}: {have}: {text}")
+    texts.say(f"row {row}, plan {index}: {have}: {text}")
     for s in plan.stages:
         groups = ", ".join(f"{g['count']} x {g['gpu']} tp{g['tp']} {g['zone']}" for g in s["groups"])
-        print(
+        texts.say(
             f"  stage {s['position']}: layers {s['first_layer']}-{s['end_layer'] - 1}: {groups}; compute {1e3 * s['compute_s']:.4g} ms, "
             f"comm {1e3 * s['comm_s']:.4g} ms, sync {1e3 * s['sync_s']:.4g} ms, {s['memory_bytes'] / GIB:.2f} GiB"
         )

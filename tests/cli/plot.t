@@ -102,6 +102,37 @@ echo "sailor: row 0: a remark" >"$tmp/quick.log"
 run "$plot" search "$tmp/f.h5" -o "$tmp/quick.png" --log "$tmp/quick.log"
 [ "$rc" = 0 ] && [ -s "$tmp/quick.png" ]
 ok $? "a log of a search that was over in less than a second"
+# names that control a terminal, break a picture's XML, are formulas to matplotlib, or that the terminal's encoding lacks
+"$python" - "$tmp" <<'EOF'
+import json, sys
+tmp = sys.argv[1]
+def write(name, o): json.dump(o, open(f"{tmp}/{name}", "w"))
+zones = ["z\x1b[31m\u202e--><", "$x^{$\u00fc"]
+write("odd-site.json", {
+    "format": "sailor-site/1", "name": "s\n\x07", "zones": zones, "gpus": ["A100-40"], "usd_per_gpu_hour": {z: {"A100-40": 2} for z in zones},
+    "egress_usd_per_GB": {x: {y: 0 for y in zones} for x in zones}, "links": {"pairs": [["*", "*", "*", "*", "ib-ndr"]]}})
+write("odd.json", {
+    "format": "sailor-job/1", "model": "opt-350m", "site": "./odd-site.json", "global_batch_size": 8, "objective": "frontier",
+    "pools": [{"gpus": [{"zone": z, "gpu": "A100-40", "count": 2} for z in zones]}]})
+EOF
+"$sailor" plan "$tmp/odd.json" -q -o "$tmp/odd.h5" >/dev/null 2>&1
+sed 's/"model":"[^"]*"/"model":"m\\u001b[31m$^{$"/' "$tmp/v.json" >"$tmp/odd-v.json"
+odd() { # kind file: a picture of it, in an encoding of 128 characters
+    run env PYTHONIOENCODING=ascii "$plot" "$1" "$2" -o "$tmp/odd.svg"
+    [ "$rc" = 0 ] && [ ! -s "$tmp/err" ] && ! LC_ALL=C grep -qaP '[\x00-\x08\x0b-\x1f\x7f]|\xe2\x80\xae' "$tmp/out" "$tmp/odd.svg" &&
+        "$py" -c 'import sys, xml.dom.minidom as x; x.parse(sys.argv[1])' "$tmp/odd.svg"
+    ok $? "hostile names: $1"
+}
+for kind in plans timeline frontier search; do odd $kind "$tmp/odd.h5"; done
+run "$plot" "$tmp/odd.h5" -o "$tmp/odd.svg"
+has out 'z\x1b[31m\xe2\x80\xae--><' "which are printed as sailor prints them"
+has out '$x^{$ü' "with their dollars and umlauts"
+odd measured "$tmp/odd-v.json"
+mkfifo "$tmp/pipe"
+for kind in plans timeline frontier search loss figures; do
+    LIMIT=20 run "$plot" $kind "$tmp/pipe" -o "$tmp/a.png"
+    refused "$(case $kind in loss | figures) echo 2 ;; *) echo 1 ;; esac)" "not a regular file" "$kind of a pipe"
+done
 run "$plot"
 refused 2 "nothing to draw" "no file"
 run "$plot" frontier

@@ -180,6 +180,8 @@ n, each, at = 60, 100, sys.argv[1] + "/"
 ids = [(i * i + i // 7) % 256 for i in range(n * each)]
 open(at + "text.raw", "wb").write(bytes(ids))
 open(at + "m.bin", "wb").write(struct.pack(f"<{n * each}i", *ids))
+open(at + "wide.bin", "wb").write(struct.pack("<256i", 20240801, 7, n * each, *[0] * 253) + struct.pack(f"<{n * each}i", *ids))
+open(at + "narrow.bin", "wb").write(struct.pack("<256i", 20240520, 1, n * each, *[0] * 253) + struct.pack(f"<{n * each}H", *ids))
 open(at + "m.idx", "wb").write(b"MMIDIDX\0\0" + struct.pack("<QBQQ", 1, 4, n, n + 1) + struct.pack(f"<{n}i", *[each] * n)
                                + struct.pack(f"<{n}q", *range(0, 4 * n * each, 4 * each)) + struct.pack(f"<{n + 1}q", *range(n + 1)))
 EOF
@@ -188,6 +190,15 @@ losses >"$tmp/plain"
 run "$train" run "$tmp/one.json" --steps 2 -q --json --data "$tmp/m.idx"
 [ "$rc" = 0 ] && [ "$(losses)" = "$(cat "$tmp/plain")" ]
 ok $? "an index and its ids: the losses of the same tokens as bytes"
+if "$python" -c 'import h5py, matplotlib' 2>/dev/null; then
+    for file in text.raw narrow.bin wide.bin m.idx; do
+        "$train" run "$tmp/one.json" --steps 1 -q -f --data "$tmp/$file" -o "$tmp/d.h5" >/dev/null 2>&1
+        run env "MPLCONFIGDIR=$tmp" "$python" analysis/loss.py "$tmp/d.h5" -o "$tmp/d.png"
+        grep -oE 'order-[01] entropy|: [0-9.]+ nats' "$tmp/out" >"$tmp/$file.nats"
+        [ "$rc" = 0 ] && cmp -s "$tmp/$file.nats" "$tmp/text.raw.nats"
+        ok $? "and to loss.py ($file), the same entropies"
+    done
+fi
 run "$train" run "$tmp/one.json" --steps 2 -q --json --data "$tmp/m.idx" --order documents --checkpoint "$tmp/order.h5"
 documents=$(losses)
 [ "$rc" = 0 ] && [ "$documents" != "$(cat "$tmp/plain")" ]
