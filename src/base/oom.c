@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 static const char *program_name = "sailor";
@@ -28,6 +29,12 @@ void oom(size_t bytes) {
     fflush(NULL);
     if (end_job) end_job();
     _exit(EXIT_INTERNAL); /* no handlers: those of libraries might want memory */
+}
+
+bool oom_limited(void) {
+    struct rlimit space, data;
+    return (!getrlimit(RLIMIT_AS, &space) && space.rlim_cur != RLIM_INFINITY) ||
+           (!getrlimit(RLIMIT_DATA, &data) && data.rlim_cur != RLIM_INFINITY);
 }
 
 void *oom_malloc(size_t n) {

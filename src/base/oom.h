@@ -1,5 +1,6 @@
 #ifndef SAILOR_BASE_OOM_H
 #define SAILOR_BASE_OOM_H
+#include <stdbool.h>
 #include <stddef.h>
 /* Allocations that succeed or end the program: one line on stderr, "PROGRAM: error: out of memory (N bytes)",
  * and status EXIT_INTERNAL. There is nothing sensible left to do, so no caller checks what an allocation
@@ -15,6 +16,9 @@ void oom_prepare(const char *program, void (*end)(void));
 
 /** To be called where an allocation of this many bytes has failed. */
 void oom(size_t bytes) __attribute__((noreturn));
+
+/** Is there a limit on this process's addresses or data (ulimit -v, -d)? */
+bool oom_limited(void);
 
 /** n bytes, not initialised. Never NULL. */
 void *oom_malloc(size_t n);

@@ -14,6 +14,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #ifndef SAILOR_VERSION
 #define SAILOR_VERSION "unknown"
@@ -188,6 +191,14 @@ static void wait_without_spinning(char **argv) {
     execv("/proc/self/exe", argv); /* returns only if it fails: then they spin */
 }
 
+/* glibc sets 64 MB of addresses aside for each thread that allocates. Where they are limited, whether
+ * something large still finds room would depend on which threads were quick. */
+static void share_addresses(void) {
+#ifdef __GLIBC__
+    if (oom_limited()) mallopt(M_ARENA_MAX, 1);
+#endif
+}
+
 /* If the reader has gone (PROGRAM | head), only printing stops: files are still saved, and nobody is left to
  * tell. */
 static bool reader_is_gone(void) {
@@ -216,6 +227,7 @@ int program_main(const struct program *p, int argc, char **argv) {
     signal(SIGXFSZ, SIG_IGN); /* a file size limit is an error like a full disk, not a crash */
     signal(SIGPIPE, SIG_IGN); /* and so is a pipe without a reader */
     wait_without_spinning(argv);
+    share_addresses();
     int status = dispatch(p, argc, argv);
     errno = 0; /* that of an earlier line is not known any more */
     if ((fflush(stdout) || ferror(stdout)) && !reader_is_gone()) { /* a full disk behind a redirection */

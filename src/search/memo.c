@@ -21,22 +21,29 @@ uint64_t memo_mix(uint64_t x) {
     return x ^ x >> 31;
 }
 
-void memo_reset(struct memo *m) {
-    if (!m->slot) {
+struct memo *memos_new(int n) {
+    struct memo *all = oom_calloc((size_t)n, sizeof *all);
+    for (struct memo *m = all; m < all + n; m++) {
         m->size = MEMO_SLOTS;
         m->cap_entry = MEMO_ENTRIES;
         m->slot = oom_calloc(m->size, sizeof *m->slot);
         m->entry = oom_malloc(sizeof *m->entry * (size_t)m->cap_entry); /* touched as it fills */
     }
+    return all;
+}
+
+void memos_free(struct memo *all, int n) {
+    for (struct memo *m = all; m < all + n; m++) {
+        free(m->slot);
+        free(m->entry);
+    }
+    free(all);
+}
+
+void memo_reset(struct memo *m) {
     m->generation++;
     m->used = 0;
     m->n_entry = 0;
-}
-
-void memo_free(struct memo *m) {
-    free(m->slot);
-    free(m->entry);
-    *m = (struct memo){0};
 }
 
 /* Is a, at worst, no worse than b at best, times f? Both hold the same patterns, so whatever completes b

@@ -20,9 +20,12 @@ struct memo {
     int n_entry, cap_entry;
 };
 
-/** Forget all; the first call takes the memory. Start with a zeroed struct. */
+/** One for each of n threads, some 70 MB of address space each. */
+struct memo *memos_new(int n);
+void memos_free(struct memo *all, int n);
+
+/** Forget all; to be called before the first window, too. */
 void memo_reset(struct memo *m);
-void memo_free(struct memo *m);
 
 enum memo_verdict {
     MEMO_NEW,       /* nothing known is as good; it is remembered while there is room */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/oom.h"
+#include "search/memo.h"
 #include "search/merge.h"
 
 struct relax {
@@ -13,13 +14,13 @@ struct relax {
     struct arena memory;
 };
 
-struct relax *relax_new(const struct space *s, int threads) {
+struct relax *relax_new(const struct space *s, struct memo *memo, int threads) {
     struct relax *r = oom_calloc(1, sizeof *r);
     r->merged = space_merge(s, &r->memory);
     if (r->merged) {
         r->threads = threads;
         r->workspace = oom_calloc((size_t)threads, sizeof(struct workspace *));
-        for (int t = 0; t < threads; t++) r->workspace[t] = workspace_new(r->merged);
+        for (int t = 0; t < threads; t++) r->workspace[t] = workspace_new(r->merged, &memo[t]);
         return r;
     }
     relax_free(r);

@@ -8,8 +8,8 @@ struct relax_unit {
 };
 
 struct relax;
-/** For the plans of `s`, which must live on. NULL: stopped. */
-struct relax *relax_new(const struct space *s, int threads);
+/** For the plans of `s`, which must live on, as must memo[threads]. NULL: stopped. */
+struct relax *relax_new(const struct space *s, struct memo *memo, int threads);
 void relax_free(struct relax *r);
 
 /** Search the units first, first + step, ... of n with merged zones, like unit_solve(). All their plans that

@@ -18,6 +18,7 @@
 #include "search/block.h"
 #include "search/island.h"
 #include "search/ladder.h"
+#include "search/memo.h"
 #include "search/merge.h"
 #include "search/relax.h"
 #include "search/solve.h"
@@ -49,6 +50,7 @@ struct engine {
     struct ranked *unit;
     int n_unit;
     struct goal goal;
+    struct memo *memo;            /* [threads] of all workspaces */
     const struct mpx_comm *world; /* NULL without MPI */
     MPI_Comm comm;
     int rank, size, threads;
@@ -71,16 +73,28 @@ static int build_parts(struct engine *x, struct arena *a, struct err *e) {
     return 0;
 }
 
+/* The search would run out of memory at some moment or another, depending on its threads. So what it is sure
+ * to need is asked for before it begins, and something to work in. */
+static void foresee_memory(int threads) {
+    enum { ROOM_BYTES = 96 << 20 };
+    struct memo *memo = memos_new(threads);
+    free(oom_malloc(ROOM_BYTES));
+    memos_free(memo, threads);
+}
+
 static void hire(struct engine *x, struct arena *a) {
+    x->memo = memos_new(x->threads);
     for (int k = 0; k < x->n_part; k++) {
         x->part[k].workspace = ARENA_ARRAY(a, struct workspace *, x->threads);
-        for (int t = 0; t < x->threads; t++) x->part[k].workspace[t] = workspace_new(x->part[k].s);
+        for (int t = 0; t < x->threads; t++)
+            x->part[k].workspace[t] = workspace_new(x->part[k].s, &x->memo[t]);
     }
 }
 
 static void dismiss(struct engine *x) {
     for (int k = 0; k < x->n_part; k++)
         for (int t = 0; t < x->threads; t++) workspace_free(x->part[k].workspace[t]);
+    memos_free(x->memo, x->threads);
 }
 
 static const struct mb_space *space_of(const struct engine *x, const struct ranked *u) {
@@ -803,7 +817,7 @@ static int relax_units(struct engine *x) {
     struct goal goal = relaxed_goal(x);
     for (int i = 0; i < x->n_part; i++) {
         struct part *part = &x->part[i];
-        part->relax = part->merge ? relax_new(part->s, x->threads) : NULL;
+        part->relax = part->merge ? relax_new(part->s, x->memo, x->threads) : NULL;
     }
     int stopped = any_rank_stopped(x); /* as is a rank without the tables that it needs */
     for (int i = 0; i < x->n_part && !stopped; i++)
@@ -1019,6 +1033,7 @@ int search_row(const struct search_problem *p, struct row_result *row, const str
                        .last_progress = now_s(),
                        .last_checkpoint = now_s()};
     enum { FIRST = 16 };
+    foresee_memory(threads);
     if (world) {
         x.world = world;
         x.comm = world->mpi;

@@ -44,11 +44,11 @@ struct workspace {
     struct arena *a, tables; /* of the answer; of this thread */
 };
 
-struct workspace *workspace_new(const struct space *s) {
+struct workspace *workspace_new(const struct space *s, struct memo *memo) {
     struct workspace *v = oom_calloc(1, sizeof *v);
     v->s = s;
     window_tables_init(&v->window, s, &v->tables);
-    tree_init(&v->tree, &v->window, &v->proof, &v->tables);
+    tree_init(&v->tree, &v->window, &v->proof, memo, &v->tables);
     return v;
 }
 

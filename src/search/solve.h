@@ -22,9 +22,11 @@ struct unit_effort {
     bool dive;    /* straight to the first plans, no proof wanted */
 };
 
-/** What a thread needs to solve units one after the other. */
+/** What a thread needs to solve units one after the other. `memo`, which lives on, may be that of the
+ * thread's other workspaces. */
 struct workspace;
-struct workspace *workspace_new(const struct space *s);
+struct memo;
+struct workspace *workspace_new(const struct space *s, struct memo *memo);
 void workspace_free(struct workspace *w);
 
 /** Lower bounds on time and cost of all plans of D to `most` replicas (one unit, or a block of them with D >=

@@ -38,7 +38,7 @@ static bool known_no_worse(struct tree *v, const struct tree_node *n) {
     uint64_t key[2] = {k0, n->key[1] ^ memo_mix(k0)};
     struct memo_entry best = {n->S, n->X, n->pend, n->act, n->y, n->u, n->egress, -1};
     struct memo_entry worst = {n->S_hi, n->X_hi, n->pend_hi, n->act_hi, n->y_hi, n->u, n->egress_hi, -1};
-    enum memo_verdict verdict = memo_meet(&v->memo, key, &best, &worst, v->proof->slack);
+    enum memo_verdict verdict = memo_meet(v->memo, key, &best, &worst, v->proof->slack);
     if (verdict == MEMO_STOOD_FOR) proof_stand_in(v->proof);
     return verdict != MEMO_NEW;
 }
@@ -442,17 +442,18 @@ static void descend(struct tree *v, const struct tree_node *n) {
 }
 
 bool tree_search(struct tree *v) {
-    memo_reset(&v->memo);
+    memo_reset(v->memo);
     room_begin(&v->room);
     v->over = false;
     descend(v, NULL);
     return !v->over && !v->t->stopped;
 }
 
-void tree_init(struct tree *v, struct window_tables *w, struct proof *proof, struct arena *a) {
+void tree_init(struct tree *v, struct window_tables *w, struct proof *proof, struct memo *memo,
+               struct arena *a) {
     const struct space *s = w->s;
     int L = s->L;
-    *v = (struct tree){.s = s, .t = w, .proof = proof};
+    *v = (struct tree){.s = s, .t = w, .proof = proof, .memo = memo};
     v->need_stack = ARENA_ARRAY(a, int, (L + 2) * s->n_set);
     v->pack_stack = ARENA_ARRAY(a, int, (L + 2) * s->n_cell * TP_N);
     v->surr_stack = ARENA_ARRAY(a, double, (L + 2) * SURROGATES_MAX);
@@ -466,7 +467,6 @@ void tree_init(struct tree *v, struct window_tables *w, struct proof *proof, str
 
 void tree_free(struct tree *v) {
     for (int l = 0; l <= v->s->L; l++) free(v->children[l]);
-    memo_free(&v->memo);
     grid_free(&v->grid);
     arena_free(&v->scratch);
 }

@@ -32,7 +32,7 @@ struct tree {
     struct bound_counts bounds;
     bool over; /* the last window was given up at batch_end */
 
-    struct memo memo;
+    struct memo *memo;
     struct room room;
     struct grid grid;
     /* the path: stages from the last to the first */
@@ -45,7 +45,8 @@ struct tree {
     struct arena scratch;
 };
 
-void tree_init(struct tree *v, struct window_tables *t, struct proof *proof, struct arena *a);
+void tree_init(struct tree *v, struct window_tables *t, struct proof *proof, struct memo *memo,
+               struct arena *a);
 void tree_free(struct tree *v);
 
 /** Search the open window until done (true), or until v->batch_end or a stop (false: v->over or

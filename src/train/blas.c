@@ -1,5 +1,6 @@
 #include "train/blas.h"
 #include "base/arena.h"
+#include "base/oom.h"
 #include "train/die.h"
 
 #include <cblas.h>
@@ -8,7 +9,6 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <sys/resource.h>
 #include <time.h>
 
 /* Libraries bring threads of their own; all they disagree on is the name of the knob ... */
@@ -55,8 +55,7 @@ static void *watch(void *own) {
         nanosleep(&(struct timespec){.tv_nsec = 10 * 1000 * 1000}, NULL);
         if (cpu_s() > limit_s && !atomic_load(&w->done))
             die("out of memory: the BLAS library finds no room for its work space; expected more address "
-                "space "
-                "(ulimit -v) or fewer threads");
+                "space (ulimit -v, -d) or fewer threads");
     }
     return NULL;
 }
@@ -70,8 +69,7 @@ static void product(int n, const float *a, const float *b, float *c) {
  * product. */
 static void first_shares(struct arena *a) {
     enum { N = 512 };
-    struct rlimit space;
-    if (getrlimit(RLIMIT_AS, &space) || space.rlim_cur == RLIM_INFINITY) return;
+    if (!oom_limited()) return;
     float *x = arena_alloc(a, 2 * sizeof *x * N * N);
     product(N, x, x, x + N * N);
 }

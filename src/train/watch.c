@@ -12,10 +12,19 @@
 
 static int farewell = -1; /* where the watcher listens */
 
+/* Without the handlers of libraries: OpenBLAS's waits for its threads, which without memory never end. */
+static pid_t fork_plainly(void) {
+#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 34)
+    return _Fork();
+#else
+    return fork();
+#endif
+}
+
 /* The first on this machine to find its rank dead reports it: `claim` is common to all ranks that one
  * launcher started here, and is removed once they must all be gone. */
 static void watch(int from, const char *claim, int rank) {
-    char c, host[64] = "";
+    char c, host[64] = "", line[160];
     ssize_t n;
     do n = read(from, &c, 1);
     while (n < 0 && errno == EINTR);
@@ -23,8 +32,9 @@ static void watch(int from, const char *claim, int rank) {
     int fd = open(claim, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
     if (fd < 0) return;
     gethostname(host, sizeof host - 1);
-    fprintf(stderr, "sailor-train: error: rank %d on %s died; the job ends\n", rank, host);
-    fflush(stderr);
+    int length =
+        snprintf(line, sizeof line, "sailor-train: error: rank %d on %s died; the job ends\n", rank, host);
+    if (write(STDERR_FILENO, line, (size_t)length) != length) return; /* a stream might be locked for ever */
     close(STDERR_FILENO); /* the launcher waits until nobody can write any more */
     sleep(3);
     unlink(claim);
@@ -44,7 +54,7 @@ void watch_begin(void) {
     snprintf(claim, sizeof claim, "/dev/shm/sailor-train.%ld.%ld", (long)getuid(), (long)getppid());
     int rank = mpx_launch_rank(); /* the watcher, as a child of the rank, could not find out */
     fflush(NULL);
-    pid_t child = fork();
+    pid_t child = fork_plainly();
     if (child == 0) {
         setsid(); /* out of reach of whatever kills the job */
         signal(SIGPIPE, SIG_IGN);

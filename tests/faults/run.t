@@ -168,16 +168,53 @@ expect 0 "run within 256 KiB of stack"
 for kib in 150000 200000; do # OpenBLAS's handler at exit waited for a thread without memory
     limited weights $kib "$train" weights "$tmp/c.h5" --model gpt-tiny -o "$tmp/w.safetensors" -f
 done
-for kib in 100000 200000; do
-    limited plan $kib "$sailor" plan "$tmp/job.json" -q
-done
 
 # two threads run out at the same time, and one of them says so
 cat >"$tmp/large.json" <<'EOF'
 {"format": "sailor-job/1", "model": "opt-350m", "site": "gcp", "global_batch_size": 2048, "objective": "throughput",
  "pools": [{"gpus": [{"zone": "us-central1-a", "gpu": "A100-40", "count": 32}, {"zone": "us-central1-a", "gpu": "V100-16", "count": 32}]}]}
 EOF
-limited "plan of two threads" 100000 "$sailor" plan "$tmp/large.json" -q
+# always STATUS TITLE LIMIT COMMAND...: the command ends with this status, five times of five
+always() {
+    local want=$1 title="$2 within ulimit $3: status $1, always" seen="" i
+    case $sailor in *asan*) skip "$title" "the sanitizer takes more"; return ;; esac
+    for i in 1 2 3 4 5; do
+        # shellcheck disable=SC2016
+        run bash -c 'ulimit $0 && exec "$@"' "${@:3}"
+        seen="$seen $rc"
+        [ "$rc" = 0 ] || grep -q "error: out of memory" "$tmp/err" || seen="$seen silent"
+    done
+    [ "$seen" = " $want $want $want $want $want" ]
+    ok $? "$title"
+}
+large=("$sailor" plan "$tmp/large.json" -q --threads)
+while read -r status limit threads by; do
+    # shellcheck disable=SC2086
+    always "$status" "plan of $threads threads${by:+ ($by)}" "$limit" $by "${large[@]}" "$threads"
+done <<EOF
+1 -v100000 1
+1 -v200000 1
+1 -v200000 2
+1 -v260000 2
+1 -d200000 2
+0 -v400000 1
+0 -v500000 2
+0 -d500000 2
+1 -v200000 1 $mpiexec -n 2
+1 -v200000 2 $mpiexec -n 2
+0 -v600000 2 $mpiexec -n 2
+EOF
+always 1 frontier -v200000 "${large[@]}" 2 --objective frontier
+always 1 whatif -v200000 "$sailor" whatif "$tmp/large.json" -q --threads 2 --add us-central1-a/A100-40:8
+# two ranks that fork() once held up while OpenBLAS's threads looked for memory
+for kib in 110000 150000 250000; do
+    title="run on two ranks within $kib KiB of data ends, and says why"
+    case $sailor in *asan*) skip "$title" "the sanitizer takes more"; continue ;; esac
+    # shellcheck disable=SC2016
+    run bash -c 'ulimit -d "$0" && exec "$@"' $kib "$mpiexec" -n 2 "$train" run "$tmp/pipe.json" --steps 1 -q
+    [ "$rc" != 0 ] && [ "$rc" -lt 124 ] && [ -s "$tmp/err" ]
+    ok $? "$title"
+done
 
 # ---- threads ----
 threads() { "$python" -c "import h5py; print(h5py.File('$tmp/t.h5').attrs['threads'])"; }

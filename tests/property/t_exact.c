@@ -124,7 +124,7 @@ static const char *block_fault(const struct search_problem *p, const struct foun
         if (s->mb[k].m == m && plan_options_equal(&s->mb[k].w->options, &f->plan->options)) mb = &s->mb[k];
     if (!mb) return "its microbatch is not in the space";
     double t = f->est.iteration_time_s, c = s->money ? f->est.cost_usd : 0, more = 1 + 1e-6;
-    struct workspace *w = workspace_new(s);
+    struct workspace *w = workspace_new(s, NULL);
     bool ok = true;
     for (int k = 0; k < 6 && D > 1 && ok; k++) {
         struct goal goal = {.objective = p->objective,
