@@ -18,6 +18,10 @@ double coarse_now_s(void) {
 #endif
 }
 
+double thread_cpu_s(void) { return read_s(CLOCK_THREAD_CPUTIME_ID); }
+
+double process_cpu_s(void) { return read_s(CLOCK_PROCESS_CPUTIME_ID); }
+
 void now_utc(char text[UTC_SIZE]) {
     time_t now = time(NULL);
     struct tm tm;

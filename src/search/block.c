@@ -2,8 +2,6 @@
  * together takes no longer than bounding one. */
 #include "search/block.h"
 
-#include <omp.h>
-
 /* Fewer units are not worth a bound of their own. */
 static int fewest(const struct space *s) { return s->p->with & BOUND_BLOCK ? 2 : 4; }
 
@@ -52,16 +50,8 @@ int block_split(const struct space *s, const struct block_unit *unit, const stru
     return parts;
 }
 
-bool blocks_bound(struct workspace **w, int threads, const struct space *s, const struct block_unit *unit,
-                  struct block *block, int n, int first, int step, const struct goal *goal) {
-    int mine = n > first ? (n - first + step - 1) / step : 0;
-#pragma omp parallel for schedule(dynamic, 1) num_threads(threads)
-    for (int j = 0; j < mine; j++) {
-        struct block *b = &block[first + j * step];
-        const struct block_unit *least = &unit[b->first];
-        if (stop_wanted(s->stop)) continue;
-        b->lb =
-            unit_root_bound(w[omp_get_thread_num()], &s->mb[least->mb], least->D, unit[b->end - 1].D, goal);
-    }
-    return !stop_wanted(s->stop);
+void block_bound(struct workspace *w, const struct space *s, const struct block_unit *unit, struct block *b,
+                 const struct goal *goal) {
+    const struct block_unit *least = &unit[b->first];
+    b->lb = unit_root_bound(w, &s->mb[least->mb], least->D, unit[b->end - 1].D, goal);
 }

@@ -21,8 +21,8 @@ enum { BLOCK_PARTS = 4 };
 int block_split(const struct space *s, const struct block_unit *unit, const struct block *b,
                 struct block *out);
 
-/** Bound the blocks first, first + step, ... of n. False: stopped, no bound counts. */
-bool blocks_bound(struct workspace **w, int threads, const struct space *s, const struct block_unit *unit,
-                  struct block *block, int n, int first, int step, const struct goal *goal);
+/** Bound a block, unless a stop was wanted: then the bound does not count. */
+void block_bound(struct workspace *w, const struct space *s, const struct block_unit *unit, struct block *b,
+                 const struct goal *goal);
 
 #endif

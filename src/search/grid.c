@@ -40,9 +40,15 @@ void grid_free(struct grid *g) {
     free(g->in[1]);
 }
 
-void grid_forget(struct grid *g) {
+void grid_forget(struct grid *g, struct grid_trial known) {
     g->on = false;
     g->u = NULL;
+    g->known = known;
+}
+
+struct grid_trial grid_tried(const struct grid *g) {
+    bool here = g->u && g->tried;
+    return here ? (struct grid_trial){g->scope, g->priced} : g->known;
 }
 
 /* ---- axes --------------------------------------------------------------------------- */
@@ -436,7 +442,8 @@ bool grid_build(struct grid *g, double *sum) {
         g->u = t->u;
         g->scope = t->w.scope;
         g->D = t->u->D;
-        g->tried = false;
+        g->tried = g->known.scope == g->scope;
+        g->priced = g->tried && g->known.priced;
         g->n = 0;
         g->n_tag = scope_is_crossing(s, g->scope) && s->n_region > 1 ? s->n_region + 1 : 1;
         if (s->n_region > REGIONS_MAX || !choose_axes(g) || !build_vectors(g)) g->n = 0;

@@ -13,6 +13,12 @@ struct grid_vector {
     unsigned char level[GRID_AXES];
 };
 
+/** Whether a price helps in a scope, once that was tried. */
+struct grid_trial {
+    int scope; /* -1: not tried */
+    bool priced;
+};
+
 /** What the stages of a partial plan take at least: one of these. */
 struct grid_list {
     int n;
@@ -37,8 +43,9 @@ struct grid {
     double price, budget; /* added per weighted GPU to a stage's time, and taken off again for all of them */
     bool priced;          /* a price helps */
     bool tried;
-    uint64_t work; /* additions, since grid_effort() was asked */
-    double *in[2]; /* [not crossed, crossed][tag][layer][cell] */
+    struct grid_trial known; /* from elsewhere */
+    uint64_t work;           /* additions, since grid_effort() was asked */
+    double *in[2];           /* [not crossed, crossed][tag][layer][cell] */
     size_t cap_in;
     struct grid_list *path; /* [depth] */
 };
@@ -47,8 +54,11 @@ struct grid {
 void grid_init(struct grid *g, struct window_tables *t, struct arena *a);
 void grid_free(struct grid *g);
 
-/** Another unit, or another window without a grid. */
-void grid_forget(struct grid *g);
+/** Another unit, of which this is known. */
+void grid_forget(struct grid *g, struct grid_trial known);
+
+/** What was tried last for this unit. */
+struct grid_trial grid_tried(const struct grid *g);
 
 /** The table of the open window. False: of no use here, or stopped. *sum: least sum of stage times of a
  * plan. */

@@ -227,13 +227,16 @@ static void improve_heads(struct rungs *r, int n_part, uint64_t end) {
     }
 }
 
-static void improve_kept(struct climb *c, struct draft *room, uint64_t work) {
+/* Climbs from the same seeds share the starts, or several begin at one. */
+static void improve_kept(struct climb *c, struct draft *room, uint64_t work, struct ladder_share by) {
     struct found_plan start[WEIGHTS];
     int n = 0, all = c->n_kept;
     bool frontier = c->p->objective == OBJECTIVE_FRONTIER;
-    for (int k = 0; k < (frontier ? WEIGHTS : STARTS) && all; k++) {
+    int starts = frontier ? WEIGHTS : all < STARTS ? all : STARTS;
+    for (int k = 0; k < starts && all; k++) {
         int at = frontier ? k * (all - 1) / (WEIGHTS - 1) : k;
-        if (at < all) start[n++] = c->kept[at];
+        if (at >= all || (by.n < starts ? k % by.n != by.k : by.k % starts != k)) continue;
+        start[n++] = c->kept[at];
     }
     for (int k = 0; k < n && !climb_over(c); k++) {
         if (frontier) c->weight = 1 - (double)k / (WEIGHTS - 1);
@@ -323,13 +326,14 @@ static int weights_of(const struct search_problem *p) {
     return limits || p->objective == OBJECTIVE_FRONTIER ? WEIGHTS : 1;
 }
 
-void ladder_climb(const struct search_problem *p, uint64_t work, uint64_t draw, const struct stopper *stop,
+void ladder_climb(const struct search_problem *p, struct ladder_share by, const struct stopper *stop,
                   struct ladder *out, struct arena *a) {
     struct arena scratch = {0};
+    uint64_t work = by.work;
     struct climb c;
     climb_begin(&c, p, stop, &scratch);
     c.work_max = work;
-    c.draw = draw;
+    c.draw = by.draw;
     *out = (struct ladder){0};
     if (c.n_lot) {
         c.kinds = kinds_build(&c);
@@ -363,7 +367,7 @@ void ladder_climb(const struct search_problem *p, uint64_t work, uint64_t draw, 
         } else {
             improve_heads(&r, n, work - (work - c.work) / 2);
             c.work_max = work;
-            improve_kept(&c, &r.room, work > c.work ? work - c.work : 0);
+            improve_kept(&c, &r.room, work > c.work ? work - c.work : 0, by);
         }
     }
     out->judged = c.work;

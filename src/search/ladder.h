@@ -12,8 +12,13 @@ struct ladder {
     uint64_t judged;
 };
 
-/** `draw` begins the random changes. */
-void ladder_climb(const struct search_problem *p, uint64_t work, uint64_t draw, const struct stopper *stop,
+/** One of several climbs from the same seeds, which share the starts of the local search. */
+struct ladder_share {
+    uint64_t work, draw; /* plans judged; where random changes begin */
+    int k, n;            /* the k-th of n */
+};
+
+void ladder_climb(const struct search_problem *p, struct ladder_share share, const struct stopper *stop,
                   struct ladder *out, struct arena *a);
 
 /** How much work is worth while before the proof begins: it grows with the number of cells, as proofs of few

@@ -1,6 +1,5 @@
 #include "search/relax.h"
 
-#include <omp.h>
 #include <stdlib.h>
 
 #include "base/oom.h"
@@ -35,20 +34,8 @@ void relax_free(struct relax *r) {
     free(r);
 }
 
-bool relax_solve(struct relax *r, const struct relax_unit *unit, int n, int first, int step,
-                 const struct goal *goal, struct unit_effort effort, struct unit_answer *answer,
-                 struct arena *memory) {
-    bool stopped = false;
-    int mine = n > first ? (n - first + step - 1) / step : 0;
-#pragma omp parallel for schedule(dynamic, 1) num_threads(r->threads)
-    for (int j = 0; j < mine; j++) {
-        int i = first + j * step;
-        unit_solve(r->workspace[omp_get_thread_num()], &r->merged->mb[unit[i].mb], unit[i].D, goal, effort,
-                   &answer[i], &memory[i]);
-        if (answer[i].status == UNIT_TODO) {
-#pragma omp atomic write
-            stopped = true;
-        }
-    }
-    return !stopped;
+const struct space *relax_space(const struct relax *r) { return r->merged; }
+
+struct workspace *const *relax_workspaces(const struct relax *r) {
+    return r->workspace;
 }

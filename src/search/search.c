@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/oom.h"
 #include "io/mpx_comm.h"
+#include "search/attempt.h"
 #include "search/best.h"
 #include "search/block.h"
 #include "search/island.h"
@@ -54,6 +55,7 @@ struct engine {
     const struct mpx_comm *world; /* NULL without MPI */
     MPI_Comm comm;
     int rank, size, threads;
+    struct deal *deal;
     bool resumed, sample; /* sample: a search for plans alone, which need not look at all units */
     double start, earlier_s, last_progress, last_checkpoint;
     int rounds;  /* of bounds with merged zones */
@@ -99,10 +101,6 @@ static void dismiss(struct engine *x) {
 
 static const struct mb_space *space_of(const struct engine *x, const struct ranked *u) {
     return &x->part[u->part].s->mb[u->mb];
-}
-
-static struct workspace *workspace_of(const struct engine *x, const struct ranked *u) {
-    return x->part[u->part].workspace[omp_get_thread_num()];
 }
 
 /* ---- units -------------------------------------------------------------------------- */
@@ -255,23 +253,6 @@ static void set_goal(struct engine *x) {
     x->goal = best_goal(x->p, x->row, x->a);
 }
 
-/* Concatenates what every rank has written. */
-static void gather(const struct engine *x, struct wire *b) {
-    if (x->size == 1) return;
-    int *count = oom_calloc((size_t)x->size * 2, sizeof *count), *at = count + x->size, n = (int)b->n,
-        sum = 0;
-    MPI_Allgather(&n, 1, MPI_INT, count, 1, MPI_INT, x->comm);
-    for (int r = 0; r < x->size; r++) {
-        at[r] = sum;
-        sum += count[r];
-    }
-    struct wire all = {.bytes = oom_malloc((size_t)sum + 1), .n = (size_t)sum, .cap = (size_t)sum + 1};
-    MPI_Allgatherv(b->bytes, n, MPI_BYTE, all.bytes, count, at, MPI_BYTE, x->comm);
-    free(count);
-    wire_free(b);
-    *b = all;
-}
-
 static void merge_answer(struct engine *x, struct unit_result *r, const struct unit_answer *answer,
                          double seconds, bool probe) {
     r->seconds += seconds;
@@ -291,37 +272,6 @@ static void merge_answer(struct engine *x, struct unit_result *r, const struct u
     r->gap = answer->status == UNIT_OPEN ? answer->gap : 0;
     r->lower_bound = answer->status == UNIT_OPEN ? fmax(answer->lower_bound, r->lower_bound) : r->value;
     r->attempts += !probe;
-}
-
-/* Sends rank 0's bytes to all. */
-static void broadcast(const struct engine *x, struct wire *b) {
-    if (x->size == 1) return;
-    int n = (int)b->n;
-    MPI_Bcast(&n, 1, MPI_INT, 0, x->comm);
-    if (x->rank) *b = (struct wire){.bytes = oom_malloc((size_t)n), .n = (size_t)n, .cap = (size_t)n};
-    MPI_Bcast(b->bytes, n, MPI_BYTE, 0, x->comm);
-}
-
-/* Every rank learns the answers of all units of a round, and merges them in unit order. */
-static void merge_round(struct engine *x, const int *round, int n, const struct unit_answer *answer,
-                        const double *seconds, bool probe) {
-    struct wire b = {0};
-    for (int i = x->rank; i < n; i += x->size) wire_put_answer(&b, i, &answer[i], seconds[i]);
-    gather(x, &b);
-    struct unit_answer *merged = oom_calloc((size_t)n, sizeof *merged);
-    double *took = oom_calloc((size_t)n, sizeof *took);
-    for (size_t at = 0; at < b.n;) {
-        struct unit_answer one;
-        double s;
-        int i = wire_get_answer(&b, &at, &one, &s, x->p->w, x->a);
-        assert(0 <= i && i < n);
-        merged[i] = one;
-        took[i] = s;
-    }
-    for (int i = 0; i < n; i++) merge_answer(x, x->unit[round[i]].result, &merged[i], took[i], probe);
-    free(took);
-    free(merged);
-    wire_free(&b);
 }
 
 /* ---- bounds and progress ------------------------------------------------------------ */
@@ -383,14 +333,15 @@ static bool any_rank_stopped(const struct engine *x) {
 
 /* A local search changes one stage at a time, which a trainer that wants one degree for all does not take: it
  * climbs once for each degree. */
-static struct ladder climb_of(struct engine *x, const struct search_problem *problem, uint64_t work,
-                              uint64_t draw) {
+static struct ladder climb_of(struct engine *x, const struct search_problem *problem,
+                              struct ladder_share share, struct arena *a) {
     struct ladder all = {0}, one;
     const struct pin *pin = problem->pin;
     if (!(runner_search_rules(pin->runnable_by, problem->w->model) & RULE_ONE_DEGREE)) {
-        ladder_climb(problem, work, draw, &x->stop, &all, x->a);
+        ladder_climb(problem, share, &x->stop, &all, a);
         return all;
     }
+    share.work /= 2;
     for (int ti = 0; ti < TP_N; ti++) {
         struct pin same = *pin;
         struct search_problem p = *problem;
@@ -401,8 +352,8 @@ static struct ladder climb_of(struct engine *x, const struct search_problem *pro
             same.tp[g] = 1 << ti;
         }
         if (!may) continue;
-        ladder_climb(&p, work / 2, draw, &x->stop, &one, x->a);
-        struct found_plan *plan = ARENA_ARRAY(x->a, struct found_plan, all.n_plan + one.n_plan + 1);
+        ladder_climb(&p, share, &x->stop, &one, a);
+        struct found_plan *plan = ARENA_ARRAY(a, struct found_plan, all.n_plan + one.n_plan + 1);
         if (all.n_plan) memcpy(plan, all.plan, sizeof *plan * (size_t)all.n_plan);
         if (one.n_plan) memcpy(plan + all.n_plan, one.plan, sizeof *plan * (size_t)one.n_plan);
         all = (struct ladder){all.n_plan + one.n_plan, plan, all.judged + one.judged};
@@ -410,22 +361,27 @@ static struct ladder climb_of(struct engine *x, const struct search_problem *pro
     return all;
 }
 
-/* One rank finds plans, all know them. */
-static struct unit_answer climb_with(struct engine *x, const struct search_problem *p, uint64_t work,
-                                     uint64_t draw) {
-    struct unit_answer found = {0};
-    struct wire b = {0};
-    double took;
-    size_t at = 0;
-    if (x->rank == 0) {
-        struct ladder l = climb_of(x, p, work, draw);
-        found = (struct unit_answer){.plans = l.judged, .n_plan = l.n_plan, .plan = l.plan};
-        wire_put_answer(&b, 0, &found, 0);
-    }
-    broadcast(x, &b);
-    wire_get_answer(&b, &at, &found, &took, x->p->w, x->a);
-    wire_free(&b);
-    return found;
+/* Climbs that are dealt to all ranks: for each choice of options, several that share its work. */
+struct climbs {
+    struct engine *x;
+    struct search_problem p;
+    struct ladder_share share;
+    struct unit_answer *found; /* [n] of those that this rank did */
+    struct arena *memory;      /* [n] */
+    bool *mine;                /* [n] */
+};
+
+static bool climb_task(void *ctx, int i) {
+    struct climbs *c = ctx;
+    struct search_problem p = c->p;
+    struct ladder_share share = c->share;
+    share.k = i % share.n;
+    share.draw += (uint64_t)share.k;
+    if (p.w->n_variant) p.w = &p.w->variant[i / share.n];
+    struct ladder l = climb_of(c->x, &p, share, &c->memory[i]);
+    c->found[i] = (struct unit_answer){.plans = l.judged, .n_plan = l.n_plan, .plan = l.plan};
+    c->mine[i] = true;
+    return !stop_wanted(&c->x->stop);
 }
 
 static void take_climbed(struct engine *x, const struct unit_answer *found) {
@@ -434,6 +390,38 @@ static void take_climbed(struct engine *x, const struct unit_answer *found) {
         best_estimate(x->p, &found->plan[i], x->a);
         best_add(x->p, x->row, found->plan[i], x->a);
     }
+}
+
+/* Whoever has climbed tells all. False: stopped, and what is stopped does not count. */
+static bool climb_all(struct engine *x, struct climbs *c, int n, bool whole) {
+    struct wire b = {0};
+    c->found = oom_calloc((size_t)n, sizeof *c->found);
+    c->memory = oom_calloc((size_t)n, sizeof *c->memory);
+    c->mine = oom_calloc((size_t)n, sizeof *c->mine);
+    bool counts = deal_tasks(x->deal, TASK_CLIMB, n, climb_task, c, NULL) || !whole;
+    for (int i = 0; i < n && counts; i++)
+        if (c->mine[i]) wire_put_answer(&b, i, &c->found[i]);
+    if (counts) deal_gather(x->deal, &b);
+    for (size_t at = 0; at < b.n;) {
+        struct unit_answer one;
+        int i = wire_get_answer(&b, &at, &one, x->p->w, x->a);
+        c->found[i] = one;
+    }
+    for (int i = 0; i < n && counts; i++) take_climbed(x, &c->found[i]);
+    for (int i = 0; i < n; i++) arena_free(&c->memory[i]);
+    free(c->mine);
+    free(c->memory);
+    free(c->found);
+    wire_free(&b);
+    return counts;
+}
+
+/* How many climbs from the best plans share this much work, each with draws of its own. On a frontier each
+ * step depends on where the last one came to. */
+static int climbers(const struct engine *x, uint64_t work) {
+    enum { EACH = 64000, MOST = 64 };
+    uint64_t n = x->p->objective == OBJECTIVE_FRONTIER ? 1 : work / EACH;
+    return n < 1 ? 1 : (int)(n < MOST ? n : MOST);
 }
 
 /* Plans to beat. Every choice of options has its share of the work; what was found before is where it begins,
@@ -450,19 +438,16 @@ static bool climb(struct engine *x, uint64_t work, bool again, bool whole) {
     const struct plan **seed = ARENA_ARRAY(x->a, const struct plan *, n_seed + known + 1);
     for (int i = 0; i < n_seed; i++) seed[i] = x->p->seed[i];
     for (int i = 0; i < known; i++) seed[n_seed + i] = plan[i].plan;
-    struct unit_answer *found = ARENA_ARRAY(x->a, struct unit_answer, n);
-    for (int v = 0; v < n; v++) {
-        struct search_problem p = *x->p;
-        p.n_seed = n_seed + known;
-        p.seed = seed;
-        p.warm |= again;
-        if (w->n_variant) p.w = &w->variant[v];
-        found[v] = climb_with(x, &p, work / (uint64_t)n, again ? work : 0);
-    }
-    if (whole && any_rank_stopped(x)) return false;
-    for (int v = 0; v < n; v++) take_climbed(x, &found[v]);
+    struct climbs c = {.x = x, .p = *x->p};
+    c.p.n_seed = n_seed + known;
+    c.p.seed = seed;
+    c.p.warm |= again;
+    c.share.n = again ? climbers(x, work / (uint64_t)n) : 1;
+    c.share.work = work / (uint64_t)n / (uint64_t)c.share.n;
+    c.share.draw = again ? work : 0;
+    bool counts = climb_all(x, &c, n * c.share.n, whole);
     set_goal(x);
-    return true;
+    return counts;
 }
 
 /* Where a proof takes long, what it has to beat is looked at again: whenever so much has been done since the
@@ -531,35 +516,23 @@ static int round_size(const struct engine *x, int most) {
     return size;
 }
 
+static void tell_progress(void *ctx, int units_done) { report_progress(ctx, units_done); }
+
 /* 0 done, 1 stopped. Nothing of a stopped round is kept: the state is always that after a whole round. */
 static int run_round(struct engine *x, const int *round, int n, struct unit_effort effort, bool probe) {
-    struct unit_answer *answer = oom_calloc((size_t)n, sizeof *answer);
-    double *seconds = oom_calloc((size_t)n, sizeof *seconds);
-    struct arena *memory = oom_calloc((size_t)n, sizeof *memory);
-    int done = 0, mine = 0;
-    for (int i = x->rank; i < n; i += x->size) mine++;
-#pragma omp parallel for schedule(dynamic, 1) num_threads(x->threads)
-    for (int j = 0; j < mine; j++) {
-        int i = x->rank + j * x->size;
+    struct attempt *at = oom_calloc((size_t)n, sizeof *at);
+    const struct attempt_hooks hooks = {tell_progress, x};
+    for (int i = 0; i < n; i++) {
         const struct ranked *r = &x->unit[round[i]];
-        double t = now_s();
-        unit_solve(workspace_of(x, r), space_of(x, r), r->D, &x->goal, effort, &answer[i], &memory[i]);
-        seconds[i] = now_s() - t;
-#pragma omp critical(sailor_progress)
-        {
-            done++;
-            if (omp_get_thread_num() == 0) report_progress(x, done);
-        }
+        const struct part *part = &x->part[r->part];
+        at[i] = (struct attempt){.s = part->s, .mb = space_of(x, r), .D = r->D, .workspace = part->workspace};
     }
-    int stopped = 0;
-    for (int i = x->rank; i < n; i += x->size) stopped |= answer[i].status == UNIT_TODO;
-    if (x->size > 1) MPI_Allreduce(MPI_IN_PLACE, &stopped, 1, MPI_INT, MPI_MAX, x->comm);
-    if (!stopped) merge_round(x, round, n, answer, seconds, probe);
-    for (int i = 0; i < n; i++) arena_free(&memory[i]);
-    free(memory);
-    free(seconds);
-    free(answer);
-    return stopped;
+    bool whole =
+        attempt_units(x->deal, probe ? TASK_PROBE : TASK_PROOF, x->p, at, n, &x->goal, effort, &hooks, x->a);
+    for (int i = 0; i < n && whole; i++)
+        merge_answer(x, x->unit[round[i]].result, &at[i].answer, at[i].seconds, probe);
+    free(at);
+    return !whole;
 }
 
 static double *bound_of(const struct engine *x, struct ranked *u) {
@@ -584,17 +557,33 @@ static void take_block_bound(struct engine *x, struct ranked *const *live, const
     }
 }
 
-/* One level of blocks; true: stopped. */
+/* One level of blocks. */
+struct blocks {
+    const struct part *part;
+    const struct block_unit *unit;
+    struct block *block;
+    const struct goal *goal;
+    const struct stopper *stop;
+};
+
+static bool bound_block(void *ctx, int i) {
+    struct blocks *b = ctx;
+    if (stop_wanted(b->stop)) return false;
+    block_bound(b->part->workspace[omp_get_thread_num()], b->part->s, b->unit, &b->block[i], b->goal);
+    return !stop_wanted(b->stop);
+}
+
+/* True: stopped. */
 static bool block_round(struct engine *x, const struct part *part, struct ranked *const *live,
                         const struct block_unit *unit, struct block *block, int n, const struct goal *goal) {
-    int stopped = !blocks_bound(part->workspace, x->threads, part->s, unit, block, n, x->rank, x->size, goal);
+    struct blocks b = {part, unit, block, goal, &x->stop};
+    bool stopped = !deal_tasks(x->deal, TASK_BOUND, n, bound_block, &b, NULL);
     if (x->size > 1) {
         double *lb = oom_calloc(2 * (size_t)n, sizeof *lb);
         for (int i = 0; i < n; i++) {
             lb[2 * i] = block[i].lb.time_s;
             lb[2 * i + 1] = block[i].lb.cost_usd;
         }
-        MPI_Allreduce(MPI_IN_PLACE, &stopped, 1, MPI_INT, MPI_MAX, x->comm);
         MPI_Allreduce(MPI_IN_PLACE, lb, 2 * n, MPI_DOUBLE, MPI_MAX, x->comm);
         for (int i = 0; i < n; i++) block[i].lb = (struct point){lb[2 * i], lb[2 * i + 1]};
         free(lb);
@@ -643,6 +632,31 @@ static bool bound_blocks(struct engine *x, int part, const struct goal *goal) {
     return stopped;
 }
 
+/* Bounds of units by their tables, some at a time. */
+enum { UNITS_AT_ONCE = 8 };
+
+struct unit_bounds {
+    struct engine *x;
+    double *lb; /* [n_unit] */
+};
+
+static bool bound_some(void *ctx, int task) {
+    const struct unit_bounds *b = ctx;
+    struct engine *x = b->x;
+    for (int i = task * UNITS_AT_ONCE; i < (task + 1) * UNITS_AT_ONCE && i < x->n_unit; i++) {
+        const struct ranked *u = &x->unit[i];
+        const struct part *part = &x->part[u->part];
+        if (part->merge || u->result->status != UNIT_TODO || goal_excludes(&x->goal, u->time_lb, u->cost_lb))
+            continue;
+        if (stop_wanted(&x->stop)) return false;
+        struct point lb =
+            unit_root_bound(part->workspace[omp_get_thread_num()], space_of(x, u), u->D, u->D, &x->goal);
+        if (stop_wanted(&x->stop)) return false;
+        b->lb[i] = x->p->objective == OBJECTIVE_COST ? lb.cost_usd : lb.time_s;
+    }
+    return true;
+}
+
 /* Replace the crude bounds of all units still of interest by those of the tables, where zones do not merge.
  */
 static int bound_units(struct engine *x) {
@@ -650,34 +664,19 @@ static int bound_units(struct engine *x) {
     for (int k = 0; k < x->n_part && !stopped; k++)
         if (!x->part[k].merge) stopped = bound_blocks(x, k, &x->goal);
     if (stopped) return 1;
-    double *lb = oom_calloc((size_t)x->n_unit + 1, sizeof *lb);
-#pragma omp parallel for schedule(dynamic, 8) num_threads(x->threads)
-    for (int i = 0; i < x->n_unit; i++) {
-        const struct ranked *u = &x->unit[i];
-        lb[i] = INFINITY;
-        if (stopped || i % x->size != x->rank || x->part[u->part].merge || u->result->status != UNIT_TODO ||
-            goal_excludes(&x->goal, u->time_lb, u->cost_lb))
-            continue;
-        struct point b = unit_root_bound(workspace_of(x, u), space_of(x, u), u->D, u->D, &x->goal);
-        if (stop_wanted(&x->stop)) {
-#pragma omp atomic write
-            stopped = 1;
-            continue;
-        }
-        lb[i] = x->p->objective == OBJECTIVE_COST ? b.cost_usd : b.time_s;
-    }
-    if (x->size > 1) {
-        MPI_Allreduce(MPI_IN_PLACE, &stopped, 1, MPI_INT, MPI_MAX, x->comm);
-        MPI_Allreduce(MPI_IN_PLACE, lb, x->n_unit, MPI_DOUBLE, MPI_MIN, x->comm);
-    }
+    struct unit_bounds b = {x, oom_calloc((size_t)x->n_unit + 1, sizeof *b.lb)};
+    for (int i = 0; i < x->n_unit; i++) b.lb[i] = INFINITY;
+    int tasks = (x->n_unit + UNITS_AT_ONCE - 1) / UNITS_AT_ONCE;
+    stopped = !deal_tasks(x->deal, TASK_BOUND, tasks, bound_some, &b, NULL);
+    if (x->size > 1) MPI_Allreduce(MPI_IN_PLACE, b.lb, x->n_unit, MPI_DOUBLE, MPI_MIN, x->comm);
     for (int i = 0; i < x->n_unit && !stopped; i++) {
         struct ranked *u = &x->unit[i];
         double *mine = bound_of(x, u);
         if (x->part[u->part].merge) continue; /* not asked */
-        *mine = fmax(*mine, lb[i]);
+        *mine = fmax(*mine, b.lb[i]);
         if (u->result->status == UNIT_TODO) u->result->lower_bound = *mine;
     }
-    free(lb);
+    free(b.lb);
     sort_units(x);
     return stopped;
 }
@@ -758,27 +757,16 @@ static void take_relaxed(struct engine *x, struct ranked *u, const struct unit_a
 /* True: stopped, and no answer of the round counts. */
 static bool relax_round(struct engine *x, struct relax *r, const struct goal *goal, const int *round, int n,
                         struct unit_effort effort) {
-    struct relax_unit unit[n];
-    struct unit_answer *answer = oom_calloc((size_t)n, sizeof *answer);
-    struct arena *memory = oom_calloc((size_t)n, sizeof *memory);
-    struct wire b = {0};
-    for (int i = 0; i < n; i++) unit[i] = (struct relax_unit){x->unit[round[i]].mb, x->unit[round[i]].D};
-    int stopped = !relax_solve(r, unit, n, x->rank, x->size, goal, effort, answer, memory);
-    if (x->size > 1) MPI_Allreduce(MPI_IN_PLACE, &stopped, 1, MPI_INT, MPI_MAX, x->comm);
-    for (int i = x->rank; i < n && !stopped; i += x->size) wire_put_answer(&b, i, &answer[i], 0);
-    for (int i = 0; i < n; i++) arena_free(&memory[i]);
-    if (!stopped) gather(x, &b);
-    for (size_t at = 0; at < b.n;) {
-        struct unit_answer one;
-        double seconds;
-        int i = wire_get_answer(&b, &at, &one, &seconds, x->p->w, x->a);
-        answer[i] = one;
+    struct attempt *at = oom_calloc((size_t)n, sizeof *at);
+    const struct space *s = relax_space(r);
+    for (int i = 0; i < n; i++) {
+        const struct ranked *u = &x->unit[round[i]];
+        at[i] = (struct attempt){.s = s, .mb = &s->mb[u->mb], .D = u->D, .workspace = relax_workspaces(r)};
     }
-    for (int i = 0; i < n && !stopped; i++) take_relaxed(x, &x->unit[round[i]], &answer[i], goal);
-    wire_free(&b);
-    free(memory);
-    free(answer);
-    return stopped;
+    bool whole = attempt_units(x->deal, TASK_MERGED, x->p, at, n, goal, effort, NULL, x->a);
+    for (int i = 0; i < n && whole; i++) take_relaxed(x, &x->unit[round[i]], &at[i].answer, goal);
+    free(at);
+    return !whole;
 }
 
 /* Anything within the gap will do. */
@@ -1019,6 +1007,55 @@ static const char *why_undecided(struct engine *x) {
                         open, x->n_unit);
 }
 
+static int search(struct engine *x, struct err *e) {
+    enum { FIRST = 16 };
+    const struct search_problem *p = x->p;
+    struct row_result *row = x->row;
+    struct arena *a = x->a;
+    for (int i = 0; i < row->n_plan; i++) best_estimate(p, &row->plan[i], a);
+    for (int i = 0; i < row->n_frontier; i++) best_estimate(p, &row->frontier[i], a);
+    bool fresh = !row->n_unit && !row->n_plan && !row->n_frontier, by_parts = fresh && long_climb(p);
+    uint64_t work = ladder_work(p);
+    if (fresh) climb(x, by_parts ? work / FIRST : work, false, false);
+    if (build_parts(x, a, e)) return -1;
+    row->bounds.islands = x->n_part > 1 ? (uint64_t)x->n_part : 0;
+    list_units(x);
+    if (any_rank_stopped(x)) return nothing_proven(x);
+    recall_bounds(x);
+    if (adopt_units(x, e)) return -1;
+    if (by_parts) {
+        if (!(p->warm && row->n_plan) && probe_parts(x, e)) return -1;
+        climb(x, work / 4, false, false);
+        climb(x, work - work / 4, false, false);
+    }
+    hire(x, a);
+    int stopped = 0, rc = solve_all(x, &stopped, e);
+    dismiss(x);
+    if (rc) return -1;
+    set_goal(x);
+    set_bounds(x);
+    row->status = !row->n_plan ? ROW_TODO : stopped || row->gap > 0 ? ROW_FEASIBLE : ROW_OPTIMAL;
+    if (stopped) return 1;
+    if (!row->n_plan && row->lower_bound < INFINITY) {
+        row->reason = why_undecided(x);
+        return 0;
+    }
+    if (!row->n_plan) {
+        row->status = ROW_INFEASIBLE;
+        struct space *all = x->n_part > 1 ? space_build(p, &x->stop, x->threads, a, e) : x->part[0].s;
+        if (!all) return -1;
+        row->reason = why_infeasible(p, all, x->hooks, x->world, x->threads, a);
+        row->lower_bound = INFINITY;
+        row->gap = 0;
+        if (stop_wanted(&x->stop)) { /* the reason may be incomplete */
+            row->status = ROW_TODO;
+            row->reason = NULL;
+            return 1;
+        }
+    }
+    return 0;
+}
+
 int search_row(const struct search_problem *p, struct row_result *row, const struct search_hooks *hooks,
                const struct mpx_comm *world, int threads, struct arena *a, struct err *e) {
     struct engine x = {.p = p,
@@ -1032,7 +1069,6 @@ int search_row(const struct search_problem *p, struct row_result *row, const str
                        .earlier_s = row->search_s,
                        .last_progress = now_s(),
                        .last_checkpoint = now_s()};
-    enum { FIRST = 16 };
     foresee_memory(threads);
     if (world) {
         x.world = world;
@@ -1041,46 +1077,8 @@ int search_row(const struct search_problem *p, struct row_result *row, const str
         MPI_Comm_size(x.comm, &x.size);
     }
     if (hooks) x.stop = (struct stopper){hooks->stop, hooks->ctx};
-    for (int i = 0; i < row->n_plan; i++) best_estimate(p, &row->plan[i], a);
-    for (int i = 0; i < row->n_frontier; i++) best_estimate(p, &row->frontier[i], a);
-    bool fresh = !row->n_unit && !row->n_plan && !row->n_frontier, by_parts = fresh && long_climb(p);
-    uint64_t work = ladder_work(p);
-    if (fresh) climb(&x, by_parts ? work / FIRST : work, false, false);
-    if (build_parts(&x, a, e)) return -1;
-    row->bounds.islands = x.n_part > 1 ? (uint64_t)x.n_part : 0;
-    list_units(&x);
-    if (any_rank_stopped(&x)) return nothing_proven(&x);
-    recall_bounds(&x);
-    if (adopt_units(&x, e)) return -1;
-    if (by_parts) {
-        if (!(p->warm && row->n_plan) && probe_parts(&x, e)) return -1;
-        climb(&x, work / 4, false, false);
-        climb(&x, work - work / 4, false, false);
-    }
-    hire(&x, a);
-    int stopped = 0, rc = solve_all(&x, &stopped, e);
-    dismiss(&x);
-    if (rc) return -1;
-    set_goal(&x);
-    set_bounds(&x);
-    row->status = !row->n_plan ? ROW_TODO : stopped || row->gap > 0 ? ROW_FEASIBLE : ROW_OPTIMAL;
-    if (stopped) return 1;
-    if (!row->n_plan && row->lower_bound < INFINITY) {
-        row->reason = why_undecided(&x);
-        return 0;
-    }
-    if (!row->n_plan) {
-        row->status = ROW_INFEASIBLE;
-        struct space *all = x.n_part > 1 ? space_build(p, &x.stop, threads, a, e) : x.part[0].s;
-        if (!all) return -1;
-        row->reason = why_infeasible(p, all, hooks, world, threads, a);
-        row->lower_bound = INFINITY;
-        row->gap = 0;
-        if (stop_wanted(&x.stop)) { /* the reason may be incomplete */
-            row->status = ROW_TODO;
-            row->reason = NULL;
-            return 1;
-        }
-    }
-    return 0;
+    x.deal = deal_new(world, threads, row, a);
+    int rc = search(&x, e);
+    deal_free(x.deal);
+    return rc;
 }

@@ -16,7 +16,7 @@
 
 /* partial plans looked at in a window before it is cut in two (doubled every second cut), and in one that
  * cannot be cut */
-enum { NODE_BATCH = 4000, NODE_LIMIT = 40000000, FRONT_MAX = 4096 };
+enum { NODE_BATCH = 4000, NODE_LIMIT = 40000000 };
 
 /* Partial plans of a unit after which a grid is worth while. */
 enum { GRID_AFTER = 200000 };
@@ -31,7 +31,7 @@ struct workspace {
     const struct mb_space *mb;
     struct unit unit;
     struct goal goal; /* as it improves */
-    struct point front_room[FRONT_MAX];
+    struct point front_room[GOAL_FRONT_MAX];
     struct proof proof;
     struct window_tables window;
     struct tree tree;
@@ -39,8 +39,7 @@ struct workspace {
     struct unit_effort effort;
     struct unit_answer *out;
     uint64_t plans;
-    double image_lb; /* merged zones: the least bound of what is left */
-    int plan_cap;
+    double image_lb;         /* merged zones: the least bound of what is left */
     struct arena *a, tables; /* of the answer; of this thread */
 };
 
@@ -59,35 +58,40 @@ void workspace_free(struct workspace *v) {
     free(v);
 }
 
-/* A plan from the leaves: keep it if it is wanted. */
-static void offer(void *ctx, const struct plan *p) {
-    struct workspace *v = ctx;
-    struct estimate est = {0};
-    struct err e;
-    v->plans++;
-    if (estimate_plan(v->unit.mb->w, p, v->s->p->estimator, &est, &e) || !est.fits) return;
-    double t = est.iteration_time_s, c = v->s->money ? est.cost_usd : 0;
-    if (!goal_wants(&v->goal, t, c)) return;
-    struct unit_answer *out = v->out;
-    if (v->goal.objective == OBJECTIVE_FRONTIER) {
-        if (!goal_front_insert(&v->goal, FRONT_MAX, t, c)) proof_front_full(&v->proof);
+/* Keeps a plan of time t and cost c that the goal wants. */
+static void keep_plan(struct unit_answer *out, struct goal *goal, struct proof *proof, double t, double c,
+                      const struct found_plan *f, struct arena *a) {
+    if (goal->objective == OBJECTIVE_FRONTIER) {
+        if (!goal_front_insert(goal, GOAL_FRONT_MAX, t, c)) proof_front_full(proof);
         int keep = 0; /* drop what the new plan dominates */
         for (int i = 0; i < out->n_plan; i++)
             if (out->plan[i].est.iteration_time_s < t || out->plan[i].est.cost_usd < c)
                 out->plan[keep++] = out->plan[i];
         out->n_plan = keep;
     } else {
-        v->goal.best = v->goal.objective == OBJECTIVE_COST ? c : t;
+        goal->best = goal->objective == OBJECTIVE_COST ? c : t;
         out->n_plan = 0;
     }
-    if (out->n_plan == v->plan_cap) {
-        v->plan_cap = v->plan_cap ? 2 * v->plan_cap : 16;
-        struct found_plan *more = ARENA_ARRAY(v->a, struct found_plan, v->plan_cap);
+    if (out->n_plan == out->room) {
+        out->room = out->room ? 2 * out->room : 16;
+        struct found_plan *more = ARENA_ARRAY(a, struct found_plan, out->room);
         if (out->n_plan) memcpy(more, out->plan, sizeof *more * (size_t)out->n_plan);
         out->plan = more;
     }
-    out->plan[out->n_plan++] = (struct found_plan){
-        .plan = plan_copy(p, v->a), .est = est, .planner_time_s = NAN, .planner_cost_usd = NAN};
+    out->plan[out->n_plan] = *f;
+    out->plan[out->n_plan++].plan = plan_copy(f->plan, a);
+}
+
+/* A plan from the leaves: keep it if it is wanted. */
+static void offer(void *ctx, const struct plan *p) {
+    struct workspace *v = ctx;
+    struct plan *plan = (struct plan *)(uintptr_t)p;
+    struct found_plan f = {.plan = plan, .planner_time_s = NAN, .planner_cost_usd = NAN};
+    struct err e;
+    v->plans++;
+    if (estimate_plan(v->unit.mb->w, p, v->s->p->estimator, &f.est, &e) || !f.est.fits) return;
+    double t = f.est.iteration_time_s, c = v->s->money ? f.est.cost_usd : 0;
+    if (goal_wants(&v->goal, t, c)) keep_plan(v->out, &v->goal, &v->proof, t, c, &f, v->a);
 }
 
 /* Merged zones: plans with these bounds may exist. What is no better need not be looked at; a front is not
@@ -114,10 +118,10 @@ static int deepest(const struct space *s, const struct mb_space *mb, int D) {
 /* Copies the front into its own room. False: there is not enough. */
 static bool copy_goal(struct workspace *v, const struct goal *goal) {
     v->goal = *goal;
-    v->goal.n_front = goal->n_front > FRONT_MAX ? FRONT_MAX : goal->n_front;
+    v->goal.n_front = goal->n_front > GOAL_FRONT_MAX ? GOAL_FRONT_MAX : goal->n_front;
     if (v->goal.n_front) memcpy(v->front_room, goal->front, sizeof *goal->front * (size_t)v->goal.n_front);
     v->goal.front = v->front_room;
-    return goal->n_front <= FRONT_MAX;
+    return goal->n_front <= GOAL_FRONT_MAX;
 }
 
 /* Tables of one unit; they live in v->tables until the mark is released. */
@@ -127,7 +131,6 @@ static void begin_unit(struct workspace *v, const struct mb_space *mb, int D, in
     v->effort = effort;
     v->plans = 0;
     v->image_lb = INFINITY;
-    v->plan_cap = 0;
     v->heap.n = 0;
     double tolerance = effort.tolerance, slack = 0;
     if (tolerance > 0 && !v->s->money && !effort.lay_out) {
@@ -152,7 +155,7 @@ static void begin_unit(struct workspace *v, const struct mb_space *mb, int D, in
     t->layouts_max = effort.limit / 2;
     t->examined = 0;
     t->bounds = (struct bound_counts){0};
-    grid_forget(&t->grid);
+    grid_forget(&t->grid, (struct grid_trial){-1, false});
     t->over = false;
 }
 
@@ -254,50 +257,89 @@ static void search_window(struct workspace *v, struct window w) {
     consider(v, half[1]);
 }
 
-/* Turns the proof into the unit's answer. */
-static void conclude(struct workspace *v) {
-    struct unit_answer *out = v->out;
-    const struct proof *q = &v->proof;
-    double open_lb = q->open_lb, best = v->goal.best * (1 - PROOF_SLACK);
-    if (v->goal.objective == OBJECTIVE_FRONTIER) best = INFINITY;
-    if (v->image_lb < INFINITY) {
-        open_lb = fmin(open_lb, v->image_lb);
+void unit_conclude(const struct space *s, const struct mb_space *mb, int D, const struct goal *goal,
+                   struct unit_answer *out) {
+    struct proof *q = &out->proof;
+    q->goal = goal;
+    for (int k = 0; k < out->n_left; k++)
+        if (!goal_excludes(goal, out->left[k].time_lb, out->left[k].cost_lb))
+            proof_leave_open(q, out->left[k].time_lb, out->left[k].cost_lb);
+    out->n_left = 0;
+    out->status = out->opened ? UNIT_SOLVED : UNIT_PRUNED;
+    out->lower_bound = INFINITY;
+    double open_lb = q->open_lb, best = goal->best * (1 - PROOF_SLACK);
+    if (goal->objective == OBJECTIVE_FRONTIER) best = INFINITY;
+    if (out->image_lb < INFINITY) {
+        open_lb = fmin(open_lb, out->image_lb);
         best = INFINITY;
     }
-    if (q->stood_in) open_lb = fmin(open_lb, v->goal.best) * (1 - q->slack * deepest(v->s, v->mb, v->unit.D));
+    if (q->stood_in) open_lb = fmin(open_lb, goal->best) * (1 - q->slack * deepest(s, mb, D));
     if (open_lb < best) {
         out->status = UNIT_OPEN;
         out->lower_bound = open_lb;
     }
-    if (v->goal.objective == OBJECTIVE_FRONTIER) {
+    if (goal->objective == OBJECTIVE_FRONTIER) {
         out->gap = fmax(q->open_gap, q->tolerated ? q->tolerance : 0);
         if (out->status == UNIT_SOLVED && q->tolerated) {
             out->status = UNIT_OPEN;
             out->lower_bound = 0;
         }
     }
-    if (v->window.stopped) out->status = UNIT_TODO;
+    if (q->lost) { /* plans were left out: no bound beyond the unit's own */
+        out->status = UNIT_OPEN;
+        out->lower_bound = -INFINITY;
+        out->gap = 1;
+    }
 }
 
-static void run(struct workspace *v) {
+void unit_join(struct unit_answer *sum, struct goal *goal, const struct unit_answer *slice, struct arena *a) {
+    struct proof *q = &sum->proof;
+    const struct proof *r = &slice->proof;
+    if (!sum->opened) {
+        sum->image_lb = INFINITY;
+        *q = proof_begin(goal, r->tolerance, r->slack);
+    }
+    q->open_lb = fmin(q->open_lb, r->open_lb);
+    q->open_gap = fmax(q->open_gap, r->open_gap);
+    q->tolerated |= r->tolerated;
+    q->stood_in |= r->stood_in;
+    q->lost |= r->lost;
+    sum->opened |= slice->opened;
+    sum->image_lb = fmin(sum->image_lb, slice->image_lb);
+    if (!sum->nodes || sum->tried.scope < 0) sum->tried = slice->tried;
+    sum->nodes += slice->nodes;
+    sum->plans += slice->plans;
+    sum->bounds.full += slice->bounds.full;
+    sum->bounds.grid += slice->bounds.grid;
+    sum->bounds.laid += slice->bounds.laid;
+    if (goal->objective != OBJECTIVE_FRONTIER) goal->best = fmin(goal->best, slice->image_lb);
+    for (int k = 0; k < slice->n_plan; k++) {
+        const struct found_plan *f = &slice->plan[k];
+        double t = f->est.iteration_time_s, c = f->est.cost_usd;
+        if (goal_wants(goal, t, isnan(c) ? 0 : c)) keep_plan(sum, goal, q, t, c, f, a);
+    }
+}
+
+/* What is not searched when it ends is left. */
+static void run(struct workspace *v, const struct unit_slice *slice) {
     struct heap *h = &v->heap;
-    for (int k = 0; k < unit_scopes(v->s) && !v->window.stopped; k++)
-        consider(v, window_first(&v->window, k));
-    v->out->status = h->n ? UNIT_SOLVED : UNIT_PRUNED;
+    struct unit_answer *out = v->out;
+    if (slice->w)
+        for (int k = 0; k < slice->n; k++) heap_push(v, h, slice->w[k]);
+    else
+        for (int k = 0; k < unit_scopes(v->s) && !v->window.stopped; k++)
+            consider(v, window_first(&v->window, k));
+    out->opened = h->n > 0;
     while (h->n && !window_stopped(&v->window)) {
+        uint64_t examined = v->tree.examined;
+        if (v->effort.limit && examined > v->effort.limit) break; /* enough */
+        if (examined - slice->examined >= slice->patience) break;
         struct window w = heap_pop(v, h);
-        if (proof_cut(&v->proof, w.time_lb, w.cost_lb)) continue;
-        if (v->effort.limit && v->tree.examined > v->effort.limit) { /* enough: keep the bound */
-            proof_leave_open(&v->proof, w.time_lb, w.cost_lb);
-            break;
-        }
-        search_window(v, w);
+        if (!proof_cut(&v->proof, w.time_lb, w.cost_lb)) search_window(v, w);
     }
-    while (h->n) { /* cut short: the rest stays open */
-        struct window w = heap_pop(v, h);
-        if (!goal_excludes(&v->goal, w.time_lb, w.cost_lb)) proof_leave_open(&v->proof, w.time_lb, w.cost_lb);
-    }
-    conclude(v);
+    out->n_left = h->n;
+    out->left = ARENA_ARRAY(v->a, struct window, h->n + 1);
+    if (h->n) memcpy(out->left, h->w, sizeof *h->w * (size_t)h->n);
 }
 
 struct point unit_root_bound(struct workspace *v, const struct mb_space *mb, int D, int most,
@@ -318,20 +360,23 @@ struct point unit_root_bound(struct workspace *v, const struct mb_space *mb, int
 }
 
 void unit_solve(struct workspace *v, const struct mb_space *mb, int D, const struct goal *goal,
-                struct unit_effort effort, struct unit_answer *out, struct arena *a) {
+                struct unit_effort effort, const struct unit_slice *slice, struct unit_answer *out,
+                struct arena *a) {
     struct arena_mark mark = arena_mark(&v->tables);
-    *out = (struct unit_answer){.status = UNIT_PRUNED, .lower_bound = INFINITY};
+    *out = (struct unit_answer){.status = UNIT_SOLVED, .lower_bound = INFINITY};
     v->out = out;
     v->a = a;
     begin_unit(v, mb, D, D, goal, effort);
-    run(v);
-    if (v->proof.lost) { /* plans were left out: no bound beyond the unit's own */
-        out->status = out->status == UNIT_TODO ? UNIT_TODO : UNIT_OPEN;
-        out->lower_bound = -INFINITY;
-        out->gap = 1;
-    }
-    out->nodes = v->tree.examined;
+    v->tree.examined = slice->examined;
+    if (slice->w) grid_forget(&v->tree.grid, slice->tried);
+    run(v, slice);
+    if (v->window.stopped) out->status = UNIT_TODO;
+    out->nodes = v->tree.examined - slice->examined;
     out->plans = v->plans;
     out->bounds = v->tree.bounds;
+    out->proof = v->proof;
+    out->proof.goal = NULL;
+    out->image_lb = v->image_lb;
+    out->tried = grid_tried(&v->tree.grid);
     arena_release(&v->tables, mark);
 }

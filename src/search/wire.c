@@ -1,5 +1,6 @@
 #include "search/wire.h"
 #include "base/oom.h"
+#include "search/window.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -99,33 +100,44 @@ static struct plan *get_plan(const struct wire *b, size_t *at, const struct work
     return p;
 }
 
-void wire_put_answer(struct wire *b, int index, const struct unit_answer *x, double seconds) {
+void wire_put_answer(struct wire *b, int index, const struct unit_answer *x) {
     put_int(b, index);
     put_int(b, (int)x->status);
     put_double(b, x->lower_bound);
     put_double(b, x->gap);
-    put_double(b, seconds);
     put_u64(b, x->nodes);
     put_u64(b, x->plans);
     put_u64(b, x->bounds.full);
     put_u64(b, x->bounds.grid);
     put_u64(b, x->bounds.laid);
+    put(b, &x->proof, sizeof x->proof);
+    put_double(b, x->image_lb);
+    put(b, &x->tried, sizeof x->tried);
+    put_int(b, x->opened);
+    put_int(b, x->n_left);
+    if (x->n_left) put(b, x->left, sizeof *x->left * (size_t)x->n_left);
     put_int(b, x->n_plan);
     for (int k = 0; k < x->n_plan; k++) put_plan(b, x->plan[k].plan);
 }
 
-int wire_get_answer(const struct wire *b, size_t *at, struct unit_answer *x, double *seconds,
-                    const struct workload *w, struct arena *a) {
+int wire_get_answer(const struct wire *b, size_t *at, struct unit_answer *x, const struct workload *w,
+                    struct arena *a) {
     int index = get_int(b, at);
     *x = (struct unit_answer){.status = (enum unit_status)get_int(b, at)};
     x->lower_bound = get_double(b, at);
     x->gap = get_double(b, at);
-    *seconds = get_double(b, at);
     x->nodes = get_u64(b, at);
     x->plans = get_u64(b, at);
     x->bounds.full = get_u64(b, at);
     x->bounds.grid = get_u64(b, at);
     x->bounds.laid = get_u64(b, at);
+    get(b, at, &x->proof, sizeof x->proof);
+    x->image_lb = get_double(b, at);
+    get(b, at, &x->tried, sizeof x->tried);
+    x->opened = get_int(b, at) != 0;
+    x->n_left = get_int(b, at);
+    x->left = ARENA_ARRAY(a, struct window, x->n_left + 1);
+    if (x->n_left) get(b, at, x->left, sizeof *x->left * (size_t)x->n_left);
     x->n_plan = get_int(b, at);
     x->plan = ARENA_ARRAY(a, struct found_plan, x->n_plan + 1);
     for (int k = 0; k < x->n_plan; k++) x->plan[k].plan = get_plan(b, at, w, a);

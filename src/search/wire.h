@@ -2,7 +2,7 @@
 #define SAILOR_SEARCH_WIRE_H
 #include "search/solve.h"
 /* Answers of units as messages to other ranks: a unit's index in its round, its answer without estimates
- * (they are computed again by whoever reads it), and the seconds it took. */
+ * (they are computed again by whoever reads it). */
 
 struct wire {
     unsigned char *bytes;
@@ -12,10 +12,10 @@ struct wire {
 void wire_free(struct wire *b);
 
 /** Append an answer. */
-void wire_put_answer(struct wire *b, int index, const struct unit_answer *answer, double seconds);
+void wire_put_answer(struct wire *b, int index, const struct unit_answer *answer);
 
 /** Read the answer at *at, which moves on behind it. Plans live in `a`. Returns the index. */
-int wire_get_answer(const struct wire *b, size_t *at, struct unit_answer *answer, double *seconds,
-                    const struct workload *w, struct arena *a);
+int wire_get_answer(const struct wire *b, size_t *at, struct unit_answer *answer, const struct workload *w,
+                    struct arena *a);
 
 #endif

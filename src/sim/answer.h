@@ -32,6 +32,17 @@ static inline bool unit_unsearched(const struct unit_result *r) {
     return r->status == UNIT_PRUNED && !r->nodes && !r->attempts;
 }
 
+/** What a piece of the search's work is for. `EVERY`: what every rank does by itself, the same on all. */
+enum task_kind { TASK_EVERY, TASK_CLIMB, TASK_BOUND, TASK_PROBE, TASK_MERGED, TASK_PROOF, TASK_N };
+
+/** A piece of work that one thread of one rank did. Those of a round need what the rounds before have found,
+ * and nothing of each other. */
+struct task_result {
+    int round;
+    enum task_kind kind;
+    double seconds; /* of processor time */
+};
+
 enum row_status { ROW_TODO, ROW_OPTIMAL, ROW_FEASIBLE, ROW_INFEASIBLE };
 extern const char *const row_status_name[4]; /* "todo", "optimal", "feasible", "infeasible" */
 
@@ -59,7 +70,9 @@ struct row_result {
     struct unit_result *unit;
     struct bound_counts bounds;
     int oom_plans; /* published planners: plans that the walk rejected for memory */
-    int climbed;   /* attempts at units for which better plans have been looked for beside the proof */
+    int n_task;    /* by rounds */
+    struct task_result *task;
+    int climbed; /* attempts at units for which better plans have been looked for beside the proof */
 };
 
 #endif

@@ -87,13 +87,13 @@ static const char *const pools[] = {
 };
 enum { N_POOL = sizeof pools / sizeof *pools };
 
-/* A job of all pools. All ranks load the same bytes, so it loads on all or on none. */
-static struct job *load(const char *objective, const char *limits) {
+/* All ranks load the same bytes, so it loads on all or on none. */
+static struct job *load_pools(const char *objective, const char *limits, const char *const *pool, int n) {
     struct err e = {0};
     struct job *job = ARENA_NEW(&arena, struct job);
     const char *rows = "";
-    for (int i = 0; i < N_POOL; i++)
-        rows = arena_printf(&arena, "%s%s{\"gpus\": [%s]}", rows, i ? ", " : "", pools[i]);
+    for (int i = 0; i < n; i++)
+        rows = arena_printf(&arena, "%s%s{\"gpus\": [%s]}", rows, i ? ", " : "", pool[i]);
     const char *text =
         arena_printf(&arena,
                      "{\"format\": \"sailor-job/1\", \"model\": \"opt-350m\", \"site\": \"gcp\", "
@@ -101,6 +101,10 @@ static struct job *load(const char *objective, const char *limits) {
                      objective, limits, rows);
     if (job_load("memory", text, "inputs", false, job, &arena, &e)) fail_msg("%s", e.text);
     return job;
+}
+
+static struct job *load(const char *objective, const char *limits) {
+    return load_pools(objective, limits, pools, N_POOL);
 }
 
 static struct search_problem problem(const struct job *job, int row, double gap) {
@@ -216,6 +220,33 @@ static void one_rank_stops_all(void **state) {
     check("all", stopped_often >= 6 ? NULL : "hardly any search was stopped: the test has lost its subject");
 }
 
+/* Units so large that their attempts are cut in slices, and several climbs beside the proof: the same work
+ * and the same answer, also after a stop in the middle. */
+static void units_in_slices(void **state) {
+    (void)state;
+    enum { SLICED = 200000 }; /* partial plans */
+    static const char *const three[] = {"{\"zone\": \"us-central1-a\", \"gpu\": \"A100-40\", \"count\": 8},"
+                                        "{\"zone\": \"us-central1-a\", \"gpu\": \"V100-16\", \"count\": 8},"
+                                        "{\"zone\": \"us-central1-a\", \"gpu\": \"GH-96\", \"count\": 8}"};
+    const struct job *job = load_pools("throughput", "", three, 1);
+    struct search_problem p = problem(job, 0, 0);
+    struct row_result alone = {0}, both = {0}, row = {0};
+    struct fuse fuse = {.left = m.rank == m.size - 1 ? 3000 : 1L << 60};
+    struct search_hooks none = {0}, hooks = {.ctx = &fuse, .stop = burns};
+    struct err e = {.text = "stopped"};
+    uint64_t most = 0;
+    p.estimator = ESTIMATOR_SAILOR;
+    check("alone", search_row(&p, &alone, &none, NULL, 1, &arena, &e) ? e.text : NULL);
+    check("together", search_row(&p, &both, &none, m.comm, 2, &arena, &e) ? e.text : NULL);
+    check("together", difference(&alone, &both, true));
+    for (int i = 0; i < both.n_unit; i++) most = both.unit[i].nodes > most ? both.unit[i].nodes : most;
+    check("together", most > SLICED ? NULL : "no unit is cut in slices: the test has lost its subject");
+    int rc = search_row(&p, &row, &hooks, m.comm, 1, &arena, &e);
+    check("stopped", rc == 1 ? NULL : "not stopped");
+    check("resumed", search_row(&p, &row, &none, m.comm, 1, &arena, &e) ? e.text : NULL);
+    check("resumed", difference(&alone, &row, false));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(throughput),
@@ -225,6 +256,7 @@ int main(void) {
         cmocka_unit_test(frontier),
         cmocka_unit_test(no_plan_for_the_money),
         cmocka_unit_test(one_rank_stops_all),
+        cmocka_unit_test(units_in_slices),
     };
     struct err e = {0};
     if (mpx_start(&m, &e)) {

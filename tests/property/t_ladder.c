@@ -47,7 +47,7 @@ static void check_plan(const struct search_problem *p, const struct found_plan *
 
 static struct ladder climb(const struct search_problem *p, struct arena *a) {
     struct ladder out;
-    ladder_climb(p, ladder_work(p) / LESS, 0, NULL, &out, a);
+    ladder_climb(p, (struct ladder_share){.work = ladder_work(p) / LESS, .n = 1}, NULL, &out, a);
     climbs++;
     for (int i = 0; i < out.n_plan; i++) check_plan(p, &out.plan[i], a);
     return out;
@@ -121,7 +121,7 @@ static void against_planners(const struct instance *in, const struct search_prob
         struct ladder x;
         one.n_seed = 1;
         one.seed = &plan[i];
-        ladder_climb(&one, 0, 0, NULL, &x, a);
+        ladder_climb(&one, (struct ladder_share){.n = 1}, NULL, &x, a);
         planned += x.n_plan > 0;
         if (x.n_plan && behind(p, whole, &x.plan[0]) > 1) fault = "a planner has a better plan";
     }
