@@ -1,6 +1,7 @@
 #include "base/text.h"
 #include "cli/html.h"
 #include "cli/limits.h"
+#include "cli/scaling.h"
 #include "formats/inputs.h"
 #include "io/table.h"
 #include "io/file.h"
@@ -13,7 +14,7 @@
 static struct {
     const char *inputs, *html;
     bool force;
-    bool json;
+    bool json, scaling;
     int row;
     struct limits limits;
 } o;
@@ -29,6 +30,9 @@ static const struct opt options[] = {
                 "--max-usd: the fastest), with its bound"),
     OPTION_TEXT(0, "html", "OUT.html", &o.html,
                 "write one self-contained page with pictures of plans and frontiers instead"),
+    OPTION_FLAG(0, "scaling", &o.scaling,
+                "print how long the search would have taken on 1 to 4,096 ranks, by replay of its recorded "
+                "tasks, instead of plans"),
     PROGRAM_OPTION_FORCE(&o.force),
     PROGRAM_OPTION_INPUTS(&o.inputs),
 };
@@ -127,6 +131,10 @@ static int report(const char **file, int n, struct arena *a, struct err *e) {
     if (o.row >= r.n_row)
         return err_set(e, EXIT_INPUT, "%s: has no row %d; expected 0 to %d", file[0], o.row, r.n_row - 1);
     bool limited = limits_given(&o.limits);
+    if (o.scaling && (limited || o.html))
+        return err_set(e, EXIT_INPUT, "report: --scaling: not together with %s",
+                       o.html ? "--html" : "--max-usd or --min-iterations-per-s");
+    if (o.scaling) return scaling_show(file[0], &r, o.row, o.json, a, e);
     complete_model(&r, &gauge, a);
     cli_peaks_load(&gauge.peaks, r.job->workload.site, r.job->workload.element_bytes, o.inputs);
     if (limited && limits_answer(file[0], &r, &o.limits, &within, a, e)) return -1;

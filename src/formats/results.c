@@ -173,6 +173,12 @@ static void flatten(const struct results *r, struct rows t[TABLES], struct arena
                                     .plans_evaluated = u->plans_evaluated};
         }
     }
+    for (int i = 0; i < r->n_row; i++)
+        for (int k = 0; k < r->row[i].n_task; k++) {
+            const struct task_result *q = &r->row[i].task[k];
+            struct task_rec *tr = add(t, TABLE_TASK, a);
+            *tr = (struct task_rec){t[TABLE_TASK].n - 1, i, q->round, (unsigned char)q->kind, q->seconds};
+        }
     for (int z = 0; z < s->n_zone; z++)
         *(struct zone_rec *)add(t, TABLE_ZONE, a) = (struct zone_rec){z, s->zone[z]};
     for (int g = 0; g < s->n_gpu; g++)

@@ -333,6 +333,31 @@ static int read_rows(struct reader *r, struct rows t[TABLES], const struct job *
     return 0;
 }
 
+/* What the search has done, row by row and round by round. */
+static int read_tasks(struct reader *r, struct rows t[TABLES], struct results *out) {
+    for (int pass = 0; pass < 2; pass++)
+        for (int i = 0; i < t[TABLE_TASK].n; i++) {
+            const struct task_rec *q = REC(t, TABLE_TASK, task_rec, i);
+            if (q->row < 0 || q->row >= out->n_row) return bad(r, "task", "refers to no row");
+            if (q->kind >= TASK_N) return bad(r, "task/kind", "unknown kind");
+            if (!isfinite(q->seconds)) return bad(r, "task/seconds", "not a time");
+            struct row_result *row = &out->row[q->row];
+            int before = row->task ? row->task[row->n_task - 1].round : 0;
+            if (q->round < before) return bad(r, "task/round", "not in order");
+            if (need_count(r, "task/round", q->round, 0, COUNT_MAX)) return -1;
+            if (pass == 0) {
+                row->n_task++;
+                continue;
+            }
+            if (!row->task) {
+                row->task = ARENA_ARRAY(r->a, struct task_result, row->n_task);
+                row->n_task = 0;
+            }
+            row->task[row->n_task++] = (struct task_result){q->round, (enum task_kind)q->kind, q->seconds};
+        }
+    return 0;
+}
+
 /* ---- the same inputs? ---- */
 
 static void first_difference(const cJSON *x, const cJSON *y, char path[400]) {
@@ -483,7 +508,7 @@ static int read_file(struct reader *r, const struct job *job, struct results *ou
         names->json = out->inputs_json;
         out->job = names;
     }
-    if (read_rows(r, t, out->job, out)) return -1;
+    if (read_rows(r, t, out->job, out) || read_tasks(r, t, out)) return -1;
     const char *what, *where = results_doubtful(t, &what, r->a);
     if (where) return bad(r, where, what);
     for (int i = 0; job && i < out->n_row; i++) {

@@ -119,6 +119,16 @@ static const struct column unit_columns[] = {
     COLUMN_FLAGS_LATER(unit, zero, "no yes", "of all its plans"),
 };
 
+static const struct column task_columns[] = {
+    COLUMN_LATER(task, task, I32, "1", "running number"),
+    COLUMN_LATER(task, row, I32, "1", "pool row that it belongs to"),
+    COLUMN_LATER(task, round, I32, "1", "it needs what the rounds before have found, and nothing of its own"),
+    COLUMN_FLAGS_LATER(task, kind, "every climb bound probe merged proof",
+                       "every: done by each rank for itself; climb: local search for plans; bound: bounds of "
+                       "units; probe: short searches for plans; merged: bounds with merged zones; proof"),
+    COLUMN_LATER(task, seconds, F64, "s", "processor time"),
+};
+
 static const struct column zone_columns[] = {
     COLUMN(zone, zone, I32, "1", "zone of the site, from 0"),
     COLUMN(zone, name, TEXT, "1", "its name"),
@@ -139,6 +149,7 @@ const struct table_def table_def[TABLES] = {
     TABLE_DEF(replica, "replicas of the stages, in ring order"),
     TABLE_DEF(vm, "VM entries of replicas (published simulator only)"),
     TABLE_DEF(unit, "work units of the search: all plans of one (microbatch, data-parallel degree, options)"),
+    TABLE_DEF(task, "pieces of the search's work, of which any rank could do any"),
     TABLE_DEF(zone, "zones of the site"),
     TABLE_DEF(gpu, "GPU types of the site"),
 };

@@ -16,6 +16,7 @@ enum table_id {
     TABLE_REPLICA,
     TABLE_VM,
     TABLE_UNIT,
+    TABLE_TASK,
     TABLE_ZONE,
     TABLE_GPU,
     TABLES
@@ -66,6 +67,12 @@ struct unit_rec {
     double lower_bound, value, gap, seconds;
     int attempts;
     uint64_t nodes, plans_evaluated;
+};
+
+struct task_rec {
+    int task, row, round;
+    unsigned char kind;
+    double seconds;
 };
 
 struct zone_rec {

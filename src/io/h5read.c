@@ -264,6 +264,7 @@ static int read_column(const struct h5_reader *r, hid_t group, const struct tabl
 
 int h5_read_table(const struct h5_reader *r, const struct table_def *d, struct rows *t, struct arena *a,
                   struct err *e) {
+    if (d->column[0].later && H5Lexists(r->id, d->name, H5P_DEFAULT) <= 0) return 0;
     hid_t group = H5Gopen2(r->id, d->name, H5P_DEFAULT);
     if (group < 0) return h5_damaged(r, d->name, "table missing", e);
     int rc = 0;

@@ -18,7 +18,7 @@ struct column {
     const char *about;
     size_t at;         /* offset in the record */
     const char *flags; /* meanings of 0, 1, 2, ..., or NULL */
-    bool later;        /* older files lack it: zeros are read */
+    bool later;        /* older files lack it: zeros are read; of the first column: they lack the table */
 };
 
 struct table_def {

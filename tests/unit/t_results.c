@@ -167,6 +167,7 @@ static struct results make_results(const struct job *job) {
                              .n_frontier = 2,
                              .n_unit = 4,
                              .oom_plans = 9,
+                             .n_task = 3,
                              .climbed = 64,
                              .note = "uses 132 of 128 GPUs"};
     q->plan = ARENA_ARRAY(&arena, struct found_plan, 3);
@@ -188,6 +189,8 @@ static struct results make_results(const struct job *job) {
                                           .nodes = 1u << i,
                                           .plans_evaluated = UINT64_C(1) << (60 + i),
                                           .seconds = 0.7 * i};
+    q->task = ARENA_ARRAY(&arena, struct task_result, 3);
+    for (int i = 0; i < 3; i++) q->task[i] = (struct task_result){i / 2, (enum task_kind)(i + 3), 0.1 * i};
     r.row[1] = (struct row_result){
         .status = ROW_INFEASIBLE, .reason = "memory: nothing fits", .lower_bound = NAN, .gap = NAN};
     r.row[2] = (struct row_result){.status = ROW_TODO, .lower_bound = -INFINITY, .gap = NAN};
@@ -240,6 +243,12 @@ static void same_row(const struct row_result *x, const struct row_result *y) {
     assert_int_equal(x->n_plan, y->n_plan);
     assert_int_equal(x->n_frontier, y->n_frontier);
     assert_int_equal(x->n_unit, y->n_unit);
+    assert_int_equal(x->n_task, y->n_task);
+    for (int i = 0; i < x->n_task; i++) {
+        assert_int_equal(x->task[i].round, y->task[i].round);
+        assert_int_equal(x->task[i].kind, y->task[i].kind);
+        same(x->task[i].seconds, y->task[i].seconds);
+    }
     for (int i = 0; i < x->n_plan; i++) same_found(&x->plan[i], &y->plan[i]);
     for (int i = 0; i < x->n_frontier; i++) same_found(&x->frontier[i], &y->frontier[i]);
     for (int i = 0; i < x->n_unit; i++) {
@@ -486,6 +495,10 @@ static void test_nonsense(void **state) {
         {"/unit/micro_batch_size", 0, INT32_MAX},
         {"/row/oom_plans", 0, -1},
         {"/row/climbed", 0, -1},
+        {"/task/row", 0, 3},
+        {"/task/round", 0, -1},
+        {"/task/round", 1, 2},
+        {"/task/kind", 2, 6},
         {"/gpu/gpus_per_node", 0, 0},
         {"/plan/n_microbatch", 0, 0},
         {"/plan/n_stage", 0, -1},
