@@ -49,17 +49,12 @@ struct cli_estimator {
     const void *extra;  /* the baseline's own inputs for this model and site */
     const struct model *model;
     const struct site *site;
-    const struct framework *framework;
-    int element_bytes;
     struct arena arena;
 };
 /** As estimate_plan(); a baseline's estimator gives iteration_time_s and peak_memory_bytes alone, the rest is
  * NAN. */
 int cli_estimate(struct cli_estimator *k, const struct workload *w, const struct plan *p,
                  struct estimate *out, struct err *e);
-/** By events, whatever k->index says, with all that happens; see events_play(). */
-int cli_play(struct cli_estimator *k, const struct workload *w, const struct plan *p, struct estimate *out,
-             struct events_played *played, struct arena *a, struct err *e);
 void cli_estimator_free(struct cli_estimator *k);
 
 /** How far off an estimate is, in percent of what was measured; NAN where nothing was. */

@@ -1,9 +1,7 @@
 /* Names of planners and estimators for options, estimates by name, and errors of estimates. */
 #include "base/stats.h"
 #include "cli/cli.h"
-#include "formats/devices.h"
 #include "formats/inputs.h"
-#include "io/file.h"
 #include "planners/planner.h"
 #include "sim/events.h"
 
@@ -54,45 +52,6 @@ static int load_extra(struct cli_estimator *k, const struct planner *pl, const s
     return 0;
 }
 
-/* Loads what data sheets and the framework, or the usual one, say about a site's GPU types, once per site and
- * element type. */
-static int load_platform(struct cli_estimator *k, const struct workload *w, struct err *e) {
-    if (k->extra && k->site == w->site && k->element_bytes == w->element_bytes &&
-        k->framework == w->framework)
-        return 0;
-    arena_free(&k->arena);
-    k->arena = (struct arena){0};
-    k->extra = NULL;
-    const char *dir = inputs_dir(k->inputs, &k->arena, e);
-    const char *devices =
-        dir ? file_read_text(arena_printf(&k->arena, "%s/devices.json", dir), NULL, &k->arena, e) : NULL;
-    const char *frameworks =
-        devices ? file_read_text(arena_printf(&k->arena, "%s/frameworks.json", dir), NULL, &k->arena, e)
-                : NULL;
-    const char *name = w->framework            ? w->framework->name
-                       : w->element_bytes == 4 ? "megatron-deepspeed-fp32"
-                                               : "megatron-core";
-    struct framework f;
-    if (!frameworks ||
-        frameworks_find("frameworks.json", frameworks, name, "estimator events", &f, &k->arena, e))
-        return -1;
-    struct events_platform *platform = ARENA_ARRAY(&k->arena, struct events_platform, w->site->n_gpu);
-    for (int g = 0; g < w->site->n_gpu; g++) {
-        struct device d;
-        int rc = devices_sheet("devices.json", devices, w->site->gpu[g].name, "estimator events", &d,
-                               &k->arena, e);
-        if (rc < 0) return -1;
-        platform[g] = rc ? (struct events_platform){.memory_Bps = NAN}
-                         : (struct events_platform){d.memory_Bps, d.context_bytes, f.staging_s_per_B,
-                                                    f.eager_bytes, d.launch_bound};
-    }
-    k->extra = platform;
-    k->site = w->site;
-    k->element_bytes = w->element_bytes;
-    k->framework = w->framework;
-    return 0;
-}
-
 static int refuses_options(const struct workload *w, const struct plan *p, const char *name, struct err *e) {
     const char *unknown = native_option(w, p);
     if (!unknown) return 0;
@@ -100,23 +59,11 @@ static int refuses_options(const struct workload *w, const struct plan *p, const
                    estimator_name[ESTIMATOR_NATIVE], cli_events);
 }
 
-static int estimate_by_events(struct cli_estimator *k, const struct workload *w, const struct plan *p,
-                              struct estimate *out, struct err *e) {
-    if (load_platform(k, w, e)) return -1;
-    return events_estimate(w, p, k->extra, EVENTS_ALL, out, e);
-}
-
-int cli_play(struct cli_estimator *k, const struct workload *w, const struct plan *p, struct estimate *out,
-             struct events_played *played, struct arena *a, struct err *e) {
-    if (load_platform(k, w, e)) return -1;
-    return events_play(w, p, k->extra, out, played, a, e);
-}
-
 int cli_estimate(struct cli_estimator *k, const struct workload *w, const struct plan *p,
                  struct estimate *out, struct err *e) {
     if (k->index < ESTIMATOR_N) return estimate_plan(w, p, (enum estimator)k->index, out, e);
     const char *name = cli_estimator_name(k->index);
-    if (name == cli_events) return estimate_by_events(k, w, p, out, e);
+    if (name == cli_events) return events_estimate(w, p, EVENTS_ALL, out, e);
     if (refuses_options(w, p, name, e)) return -1;
     const struct planner *pl = planner_find(name);
     struct guess guess = {NAN, NAN};

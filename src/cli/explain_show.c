@@ -22,15 +22,24 @@ static void parts_of(const struct breakdown *b, struct part part[PARTS]) {
     memcpy(part, list, sizeof list);
 }
 
-/* How often a stage's microbatch is on the critical path: in the closed form once, and the slowest stage's M
- * times. */
+static const struct stage_estimate *estimate_of(const struct estimate *est, const struct plan *p,
+                                                int pipeline, int stage) {
+    for (int i = 0; i < pipeline; i++) stage += p->pipeline[i].n_stage;
+    return &est->stage[stage];
+}
+
+/* What passes from one microbatch of a stage to the next. */
+static double period_s(const struct estimate *est, const struct plan *p, int pipeline, int stage) {
+    const struct stage_estimate *e = estimate_of(est, p, pipeline, stage);
+    return e->compute_s + e->comm_s + e->turn_s;
+}
+
+/* A stage's part of the critical path: in the closed form one microbatch, and of the slowest stage all. */
 static double on_path_s(const struct explanation *x, const struct estimate *est, const struct plan *p,
                         int pipeline, int stage) {
-    const struct breakdown *b = &x->use.breakdown;
-    int at = stage;
-    for (int i = 0; i < pipeline; i++) at += p->pipeline[i].n_stage;
-    double own = est->stage[at].compute_s + est->stage[at].comm_s;
-    return stage == b->slowest.stage ? est->n_microbatch * own : own;
+    const struct stage_estimate *e = estimate_of(est, p, pipeline, stage);
+    double rest_s = (est->n_microbatch - 1) * period_s(est, p, pipeline, stage);
+    return e->compute_s + e->comm_s + (stage == x->use.breakdown.slowest.stage ? rest_s : 0);
 }
 
 static void print_parts(const struct explanation *x, double total_s, FILE *out, struct arena *a) {
@@ -58,7 +67,7 @@ static void print_path(const struct explanation *x, const struct explain_questio
     double total_s = q->est->iteration_time_s;
     for (int k = 0; k < pl->n_stage; k++) {
         double way_s = on_path_s(x, q->est, p, b->slowest.pipeline, k);
-        double own_s = way_s / (k == b->slowest.stage ? q->est->n_microbatch : 1);
+        double own_s = period_s(q->est, p, b->slowest.pipeline, k);
         table_cell(t, "%d", k);
         table_cell(t, "%d-%d", pl->stage[k].first, pl->stage[k].end - 1);
         table_cell(t, "%s", table_number(1e3 * own_s, 4, a));
@@ -68,6 +77,11 @@ static void print_path(const struct explanation *x, const struct explain_questio
         table_cell(t, "%s", show_percent(x->closed ? 100 * way_s / total_s : NAN, a));
     }
     table_print(t, out);
+}
+
+/* Events have the layers of `native`. */
+static enum estimator estimator_of(const struct explain_question *q) {
+    return q->by->index == ESTIMATOR_SAILOR ? ESTIMATOR_SAILOR : ESTIMATOR_NATIVE;
 }
 
 /* The replicas of the slowest stage, if there are several kinds. */
@@ -81,10 +95,11 @@ static void print_kinds(const struct explanation *x, const struct explain_questi
     struct table *t =
         table_new(arena_printf(a, "<in stage %d|tp|<zone|D|compute ms|%% of the slowest", at->stage), a);
     for (int g = 0; g < st->n_group; g++)
-        slowest = fmax(slowest, replica_compute_s(w, st, &st->group[g], q->entry->plan->micro_batch_size));
+        slowest = fmax(slowest, replica_compute_s(w, estimator_of(q), st, &st->group[g],
+                                                  q->entry->plan->micro_batch_size));
     for (int g = 0; g < st->n_group; g++) {
         const struct replicas *r = &st->group[g];
-        double own_s = replica_compute_s(w, st, r, q->entry->plan->micro_batch_size);
+        double own_s = replica_compute_s(w, estimator_of(q), st, r, q->entry->plan->micro_batch_size);
         table_cell(t, "%s", w->site->gpu[r->gpu].name);
         table_cell(t, "%d", r->tp);
         table_cell(t, "%s", w->site->zone[r->zone]);
@@ -150,7 +165,8 @@ static cJSON *kinds_json(const struct explain_question *q, const struct stage *s
         json_add_number(one, "tp", r->tp);
         cJSON_AddStringToObject(one, "zone", w->site->zone[r->zone]);
         json_add_number(one, "count", r->count);
-        json_add_number(one, "compute_s", replica_compute_s(w, st, r, q->entry->plan->micro_batch_size));
+        json_add_number(one, "compute_s",
+                        replica_compute_s(w, estimator_of(q), st, r, q->entry->plan->micro_batch_size));
         cJSON_AddItemToArray(list, one);
     }
     return list;
@@ -163,7 +179,7 @@ static cJSON *stages_json(const struct explanation *x, const struct explain_ques
     for (int k = 0; k < p->pipeline[b->slowest.pipeline].n_stage; k++) {
         cJSON *one = cJSON_CreateObject();
         double way_s = on_path_s(x, q->est, p, b->slowest.pipeline, k);
-        double own_s = way_s / (k == b->slowest.stage ? q->est->n_microbatch : 1);
+        double own_s = period_s(q->est, p, b->slowest.pipeline, k);
         json_add_number(one, "stage", k);
         json_add_number(one, "per_microbatch_s", own_s);
         json_add_number(one, "busy_share", q->est->n_microbatch * own_s / q->est->iteration_time_s);

@@ -93,8 +93,7 @@ static void put_plan(struct text *out, const struct events_played *x, const stru
     timeline_end(out);
 }
 
-int predicted_write(struct cli_estimator *k, const struct workload *w, const struct plan *p, const char *path,
-                    struct err *e) {
+int predicted_write(const struct workload *w, const struct plan *p, const char *path, struct err *e) {
     struct arena a = {0};
     struct text out = {0};
     struct estimate est = {.stage = NULL};
@@ -104,7 +103,7 @@ int predicted_write(struct cli_estimator *k, const struct workload *w, const str
     int rc = 0;
     if (passes > PASSES_MAX)
         rc = err_set(e, EXIT_INPUT, "a timeline of %ld passes; expected at most %d", passes, PASSES_MAX);
-    if (!rc) rc = cli_play(k, w, p, &est, &played, &a, e);
+    if (!rc) rc = events_play(w, p, &est, &played, &a, e);
     if (!rc) {
         put_plan(&out, &played, p, est.iteration_time_s);
         rc = file_write(path, out.s, out.n, e);

@@ -3,9 +3,7 @@
 #include "cli/cli.h"
 /* sailor simulate --trace: the iteration of a plan as events play it, as a timeline (formats/timeline.h). */
 
-/** Write it to `path`, whole or not at all. k is the estimator `events`; *est is filled as by cli_estimate().
- * -1 with *e set: EXIT_INPUT for a plan that cannot be played or has too many passes, EXIT_INTERNAL for a
- * file that cannot be written. */
-int predicted_write(struct cli_estimator *k, const struct workload *w, const struct plan *p, const char *path,
-                    struct err *e);
+/** Write it to `path`, whole or not at all. -1 with *e set: EXIT_INPUT for a plan that cannot be played or
+ * has too many passes, EXIT_INTERNAL for a file that cannot be written. */
+int predicted_write(const struct workload *w, const struct plan *p, const char *path, struct err *e);
 #endif

@@ -183,7 +183,7 @@ static int one_plan(const struct plan_entry *expected, const struct job *job, bo
     struct explain_question q = {&x, &est, &s->by, job, o.row, o.inputs};
     if (!rc && cli_estimate(&s->by, x.workload, x.plan, &est, &why))
         rc = err_set(e, why.code, "%s: %s", x.where, why.text);
-    if (!rc && o.trace && predicted_write(&s->by, x.workload, x.plan, o.trace, &why))
+    if (!rc && o.trace && predicted_write(x.workload, x.plan, o.trace, &why))
         rc = err_set(e, why.code, "%s%s%s", why.code == EXIT_INPUT ? x.where : "",
                      why.code == EXIT_INPUT ? ": " : "", why.text);
     if (!rc && o.json) {

@@ -283,6 +283,7 @@ struct workload inputs_workload(const struct loaded *l) {
     return (struct workload){.site = l->site,
                              .model = l->model,
                              .profile = l->profile,
+                             .platform = l->platform,
                              .element_bytes = 4,
                              .state_bytes_per_param = ADAM_STATE_BYTES,
                              .dtype = inputs_dtypes[0],
@@ -305,7 +306,10 @@ int inputs_load_workload(const struct json_at *plan, const char *dtype, struct l
     int n = inputs_modes(&c, l.model, &mode, k->arena);
     for (int g = 0; g < l.site->n_gpu; g++)
         if (inputs_load_profile(plan, g, dtype, &mode->o, k, &l)) return -1;
+    if (inputs_platform(&l, dtype, k)) return -1;
+    inputs_in_training(l.platform, l.profile, l.site->n_gpu, l.model->n_layer, k->arena);
     w->profile = mode->profile = l.profile;
+    w->platform = l.platform;
     inputs_set_options(w, &c, mode, n, k->arena);
     return 0;
 }
@@ -323,6 +327,8 @@ int workload_load(const char *model, const char *site, const char *inputs, struc
     struct plan_options own = inputs_own_options(l.model);
     for (int g = 0; g < l.site->n_gpu; g++)
         if (inputs_load_profile(&arguments, g, inputs_dtypes[0], &own, &k, &l)) return -1;
+    if (inputs_platform(&l, inputs_dtypes[0], &k)) return -1;
+    inputs_in_training(l.platform, l.profile, l.site->n_gpu, l.model->n_layer, a);
     *w = inputs_workload(&l);
     return 0;
 }

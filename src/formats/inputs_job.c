@@ -217,7 +217,9 @@ static const char *job_text(const struct job *j, const char *text, const struct 
              json_compact(l->model_text, a), json_compact(l->site_text, a));
     for (int i = 0; i < profiles->n; i++)
         text_add(&t, "%s%s", i ? "," : "", json_compact(profiles->text[i], a));
-    text_add(&t, "]%s}", inputs_frameworks_member(l, a));
+    text_add(&t, "]%s", inputs_frameworks_member(l, a));
+    if (l->platform) text_add(&t, ",\"platform\":%s", inputs_platform_text(l->platform, l->site, a));
+    text_add(&t, "}");
     char *out = arena_strdup(a, t.s);
     text_free(&t);
     return out;
@@ -231,6 +233,8 @@ static int load_profiles(const struct json_at *root, bool every_profile, struct 
     int row, zone;
     if (inputs_options(root, true, l->model, &c, k->e)) return -1;
     int n = inputs_modes(&c, l->model, &mode, k->arena), n_gpu = l->site->n_gpu;
+    if (inputs_platform(l, job->dtype, k)) return -1;
+    job->workload.platform = l->platform;
     texts->text = ARENA_ARRAY(k->arena, const char *, n * n_gpu);
     for (int i = 0; i < n; i++) {
         memset(l->profile_text, 0, sizeof l->profile_text);
@@ -242,6 +246,7 @@ static int load_profiles(const struct json_at *root, bool every_profile, struct 
             if (needed && !l->profile[g]) return no_profile(root, job->pool[row].index, l, g, k->e);
             if (l->profile_text[g]) add_profile_text(texts, l->profile_text[g]);
         }
+        inputs_in_training(l->platform, mode[i].profile, n_gpu, l->model->n_layer, k->arena);
     }
     inputs_set_options(&job->workload, &c, mode, n, k->arena);
     return 0;
@@ -382,6 +387,7 @@ static int stored_options(const struct json_at *own, const struct stored_profile
             if (!mode[i].profile[g] && pools_have(job, l->site, g, &row, &zone))
                 return no_profile(own, job->pool[row].index, l, g, e);
         }
+        inputs_in_training(l->platform, mode[i].profile, l->site->n_gpu, l->model->n_layer, a);
     }
     inputs_set_options(&job->workload, &c, mode, n, a);
     return 0;
@@ -389,14 +395,14 @@ static int stored_options(const struct json_at *own, const struct stored_profile
 
 static int job_from_stored(const char *file, const cJSON *tree, struct job *job, struct arena *a,
                            struct err *e) {
-    static const char *const keys[] = {"job", "model", "site", "profiles", "frameworks", NULL};
+    static const char *const keys[] = {"job", "model", "site", "profiles", "frameworks", "platform", NULL};
     struct loaded l = {.model = ARENA_NEW(a, struct model), .site = ARENA_NEW(a, struct site)};
     struct job_reader r = {.job = job, .l = &l, .arena = a, .e = e};
     struct lookup k = {.arena = a, .e = e};
     struct json_at root = json_root(file, tree), own = json_member(&root, "job"),
                    model = json_member(&root, "model");
     struct json_at site = json_member(&root, "site"), profiles = json_member(&root, "profiles"),
-                   name = json_member(&root, "name");
+                   name = json_member(&root, "name"), platform = json_member(&root, "platform");
     struct stored_profiles stored = {0};
     *job = (struct job){.name = "job"};
     if (json_object(&root, keys, e) || json_object(&own, job_keys, e) || json_format(&own, "sailor-job/1", e))
@@ -404,6 +410,7 @@ static int job_from_stored(const char *file, const cJSON *tree, struct job *job,
     if (name.node && json_string(&name, &job->name, a, e)) return -1;
     if (inputs_model(&model, NULL, "model", l.model, a, e) || inputs_site(&site, NULL, "site", l.site, a, e))
         return -1;
+    if (inputs_platform_stored(&platform, l.site, &l.platform, a, e)) return -1;
     if (stored_profiles(&profiles, &l, &stored, a, e) || inputs_stored_framework(&root, &own, &k, &l) ||
         read_job(&own, &r) || stored_options(&own, &stored, &l, job, a, e))
         return -1;

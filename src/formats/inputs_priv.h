@@ -36,6 +36,7 @@ struct loaded {
     struct model *model;
     struct site *site;
     const struct profile **profile;                       /* [n_gpu] */
+    struct platform *platform;                            /* [n_gpu]; NULL: not known */
     const struct framework *framework;                    /* NULL: as published */
     const char *model_text, *site_text, *frameworks_text; /* NULL if not kept */
     const char *profile_text[GPUS_MAX];
@@ -73,6 +74,21 @@ int inputs_load_profile(const struct json_at *root, int gpu, const char *dtype, 
 int inputs_load_workload(const struct json_at *plan, const char *dtype, struct lookup *k, struct workload *w);
 /** What was loaded as a workload of fp32 and adam, without a batch. */
 struct workload inputs_workload(const struct loaded *l);
+/* ---- inputs_platform.c ---- */
+
+/** What devices.json and l->framework, or the usual one of this element type, say about the GPU types of
+ * l->site, into l->platform; NULL where they know none of them or the inputs lack these files. -1 with *e
+ * set.
+ */
+int inputs_platform(struct loaded *l, const char *dtype, struct lookup *k);
+/** Profiles as training has them, where p is not NULL. */
+void inputs_in_training(const struct platform *p, const struct profile **profile, int n_gpu, int n_layer,
+                        struct arena *a);
+/** As a job stores it, and back; *p is NULL where there is nothing at `at`. */
+const char *inputs_platform_text(const struct platform *p, const struct site *s, struct arena *a);
+int inputs_platform_stored(const struct json_at *at, const struct site *s, struct platform **p,
+                           struct arena *a, struct err *e);
+
 /* ---- inputs_options.c ---- */
 
 /* What a job may choose from, or what a plan says. */

@@ -86,6 +86,7 @@ cJSON *estimate_to_json(const struct estimate *est, const struct plan *p) {
             cJSON *st = cJSON_CreateObject();
             json_add_number(st, "compute_s", s->compute_s);
             json_add_number(st, "comm_s", s->comm_s);
+            json_add_number(st, "turn_s", s->turn_s);
             json_add_number(st, "sync_s", s->sync_s);
             json_add_number(st, "memory_bytes", s->memory_bytes);
             cJSON_AddItemToArray(stages, st);

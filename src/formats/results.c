@@ -97,7 +97,8 @@ static void add_plan(struct rows t[TABLES], const struct site *s, const struct f
                                   e = x->stage ? x->stage[k] : none;
             *sr = (struct stage_rec){
                 stage,    plan,        i,        j,        st->first,      st->end,       stage_replicas(st),
-                in_stage, e.compute_s, e.comm_s, e.sync_s, e.memory_bytes, e.tight_bytes, e.tight_room_bytes};
+                in_stage, e.compute_s, e.comm_s, e.sync_s, e.memory_bytes, e.tight_bytes, e.tight_room_bytes,
+                e.turn_s};
             gpus += in_stage;
         }
     *r = (struct plan_rec){.plan = plan,

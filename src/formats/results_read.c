@@ -152,7 +152,8 @@ static int read_stage(struct reader *r, struct rows t[TABLES], const struct site
                                    .sync_s = sr->sync_s,
                                    .memory_bytes = sr->memory_bytes,
                                    .tight_bytes = sr->tight_bytes,
-                                   .tight_room_bytes = sr->tight_room_bytes};
+                                   .tight_room_bytes = sr->tight_room_bytes,
+                                   .turn_s = sr->turn_s};
     for (int g = 0; g < n; g++) {
         const struct replica_rec *q = REC(t, TABLE_REPLICA, replica_rec, at->replica + g);
         int zone = find_name(q->zone, s, true), gpu = find_name(q->gpu, s, false), n_vm = 0;

@@ -77,6 +77,7 @@ static const struct column stage_columns[] = {
     COLUMN(stage, memory_bytes, F64, "B",
            "fullest GPU of the stage, in the form that is checked against its memory"),
     COLUMN_LATER(stage, tight_bytes, F64, "B", "the same of the GPU with the least to spare; 0: not known"),
+    COLUMN_LATER(stage, turn_s, F64, "s", "between two microbatches, beside these, where transfers block"),
     COLUMN_LATER(stage, tight_room_bytes, F64, "B", "memory of that GPU; 0: not known"),
 };
 

@@ -48,7 +48,7 @@ struct plan_rec {
 
 struct stage_rec {
     int stage, plan, pipeline, position, first_layer, end_layer, replicas, gpus;
-    double compute_s, comm_s, sync_s, memory_bytes, tight_bytes, tight_room_bytes;
+    double compute_s, comm_s, sync_s, memory_bytes, tight_bytes, tight_room_bytes, turn_s;
 };
 
 struct replica_rec {

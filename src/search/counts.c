@@ -55,11 +55,19 @@ static double stage_total(const struct resolver *r, int i) {
     return x->comp + n.act * x->act + n.grad * x->grad;
 }
 
+static double stage_turn(const struct resolver *r, int i) {
+    const struct staged *before = &r->st[i - 1];
+    const struct mb_space *mb = r->u->mb;
+    if (i == 0) return 0;
+    return turn_s(mb->w, r->s->p->estimator, before->act,
+                  mb->arrival[before->p->cls * r->s->L + before->c.end - 1]);
+}
+
 static double time_without_sync(const struct resolver *r) {
     double X = 0, S = 0;
     for (int i = 0; i < r->P; i++) {
         double t = stage_total(r, i);
-        X = fmax(X, t);
+        X = fmax(X, t + stage_turn(r, i));
         S += t;
     }
     return iteration_time_s(r->u->M, X, S, r->update, 0);

@@ -46,8 +46,10 @@ struct kinds *kinds_build(struct climb *c) {
                 struct fill_kind *q = &k->kind[i][c->lot[x].gpu][ti];
                 if (q->ok || !climb_kind(c, c->lot[x].gpu, ti, k->mb[i])) continue;
                 const struct layer_times *t = profile_times(c->w->profile[c->lot[x].gpu], k->mb[i], 1 << ti);
-                *q = (struct fill_kind){true, prefix(c, t->fwd_s, t->bwd_s), prefix(c, mo->params[ti], NULL),
-                                        prefix(c, mo->act_mem[ti], NULL)};
+                *q = (struct fill_kind){
+                    true,
+                    prefix(c, passes_forward_s(t, c->p->estimator), passes_backward_s(t, c->p->estimator)),
+                    prefix(c, mo->params[ti], NULL), prefix(c, mo->act_mem[ti], NULL)};
             }
     return k;
 }
@@ -62,8 +64,8 @@ bool kind_fits(const struct climb *c, int mi, int gpu, int ti, int D, int M, int
     const struct fill_kind *q = &c->kinds->kind[mi][gpu][ti];
     const struct workload *w = c->w;
     int held = microbatches_in_flight(c->p->estimator, depth, M);
-    double bytes = model_bytes(w, ti, D, q->params[end] - q->params[first], q->act[end] - q->act[first], held,
-                               c->kinds->mb[mi]);
+    double bytes = model_bytes(w, c->p->estimator, ti, D, end == c->L, q->params[end] - q->params[first],
+                               q->act[end] - q->act[first], held, c->kinds->mb[mi]);
     return held_bytes(w, c->p->estimator, gpu, ti, bytes) <= w->site->gpu[gpu].memory_bytes;
 }
 
@@ -101,6 +103,12 @@ static double stage_time(const struct fill *f, int k, int ti, int i, int e) {
     return comp[e] - comp[i] + (e < f->L ? f->send[k][ti][e - 1] : 0) + (i > 0 ? f->send[k][ti][i] : 0);
 }
 
+/* From one microbatch to the next: the stage before is taken to be on the same GPUs. */
+static double stage_period(const struct fill *f, int k, int ti, int i, int e) {
+    double before = i > 0 ? f->send[k][ti][i - 1] : 0;
+    return stage_time(f, k, ti, i, e) + turn_s(f->c->w, f->c->p->estimator, before, 0);
+}
+
 static bool stage_fits(const struct fill *f, int k, int ti, int i, int e, int depth) {
     return kind_fits(f->c, f->mi, f->part->gpu[k], ti, f->D, f->M, depth, i, e);
 }
@@ -111,7 +119,7 @@ static double stage_reduce(const struct fill *f, int k, int ti, int i, int e) {
 }
 
 static bool may_serve(const struct fill *f, int k, int ti, int i, int e, int depth) {
-    return f->kind[f->part->gpu[k]][ti].ok && stage_time(f, k, ti, i, e) <= f->x_hi &&
+    return f->kind[f->part->gpu[k]][ti].ok && stage_period(f, k, ti, i, e) <= f->x_hi &&
            stage_reduce(f, k, ti, i, e) <= f->y_hi && stage_fits(f, k, ti, i, e, depth);
 }
 
@@ -241,7 +249,8 @@ static bool trace(struct fill *f, int at, double *slowest, double *reduce) {
         int ti = x->ti;
         for (int q = 0; q < st->n; q++) ti = st->kind[q].ti < ti ? st->kind[q].ti : ti;
         *reduce = fmax(*reduce, stage_reduce(f, k, ti, first, x->end));
-        *slowest = fmax(*slowest, time_s);
+        *slowest = fmax(*slowest, time_s + stage_period(f, k, x->ti, first, x->end) -
+                                      stage_time(f, k, x->ti, first, x->end));
         first = x->end;
         here = x->prev;
     }
@@ -337,8 +346,9 @@ static void survey(struct fill *f) {
                 for (int ti = 0; ti < TP_N; ti++) {
                     link = site_link(s, l->zone, l->gpu, 1 << ti, l->zone, l->gpu, 1 << ti);
                     for (int a = 0; a < f->L; a++) {
-                        f->send[k][ti][a] =
-                            usable_link_time_s(link, activation_bytes(c->w, a, f->m), c->p->estimator);
+                        double bytes = activation_bytes(c->w, a, f->m);
+                        f->send[k][ti][a] = usable_link_time_s(link, bytes, c->p->estimator) +
+                                            receive_s(c->w, c->p->estimator, f->part->gpu[k], 1 << ti, bytes);
                     }
                 }
             }

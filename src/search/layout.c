@@ -33,7 +33,14 @@ static double time_lb(const struct laying *v, double sync) {
         double comp = mb->comp[cfe(v->s, mb->pattern[c->pattern].cls, c->first, c->end)];
         double t =
             comp + stage_comm_s(v->s->p->estimator, i == 0, i == v->P - 1, v->P, v->act[i], v->grad[i]);
-        X = fmax(X, t);
+        double turn = 0;
+        if (i > 0) {
+            const struct choice *before = c - 1;
+            int cls = mb->pattern[before->pattern].cls;
+            turn = turn_s(mb->w, v->s->p->estimator, v->act[i - 1],
+                          mb->arrival[cls * v->s->L + before->end - 1]);
+        }
+        X = fmax(X, t + turn);
         S += t;
     }
     return iteration_time_s(v->x->u->M, X, S, v->x->update_s, sync);

@@ -76,7 +76,7 @@ void outline_fill(struct outline *o, const struct space *s, const struct mb_spac
                 const struct menu *m = &menu[e * (L + 1) + i];
                 const double *from = sum + i * (OUTLINE_LEVELS + 1);
                 int first = 0;
-                while (first < m->n && !(m->choice[first].time_s <= limit)) first++;
+                while (first < m->n && !(m->choice[first].time_s + mb->turn_min[i] <= limit)) first++;
                 if (first == m->n || !(least[i] < INFINITY)) continue;
                 least[e] = fmin(least[e], least[i] + m->choice[first].cost);
                 free_sum[e] = fmin(free_sum[e], free_sum[i] + m->choice[m->n - 1].time_s);

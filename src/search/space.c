@@ -324,14 +324,14 @@ static void build_patterns(struct space *s, struct mb_space *mb, struct arena *a
 }
 
 /* Most microbatches in flight that fit: by the estimator's own term, so that both agree to the last bit. */
-static int memory_depth(const struct mb_space *mb, enum estimator est, int gpu, int ti, int D, double params,
-                        double act) {
+static int memory_depth(const struct mb_space *mb, enum estimator est, int gpu, int ti, int D, bool last,
+                        double params, double act) {
     const struct workload *w = mb->w;
     double room = w->site->gpu[gpu].memory_bytes;
     int lo = 0, hi = 1 << 20;
     while (lo < hi) { /* largest d with bytes(d) <= room */
         int d = lo + (hi - lo + 1) / 2;
-        if (held_bytes(w, est, gpu, ti, model_bytes(w, ti, D, params, act, d, mb->m)) > room)
+        if (held_bytes(w, est, gpu, ti, model_bytes(w, est, ti, D, last, params, act, d, mb->m)) > room)
             hi = d - 1;
         else
             lo = d;
@@ -396,7 +396,8 @@ static int *kind_depths(const struct space *s, const struct mb_space *mb, int gp
         for (int l = i; l < L; l++) {
             params += mo->params[ti][l];
             act += mo->act_mem[ti][l];
-            depth[i * (L + 1) + l + 1] = memory_depth(mb, s->p->estimator, gpu, ti, D, params, act);
+            depth[i * (L + 1) + l + 1] =
+                memory_depth(mb, s->p->estimator, gpu, ti, D, l + 1 == L, params, act);
         }
     }
     return depth;
@@ -423,12 +424,19 @@ int *space_depths(const struct space *s, const struct mb_space *mb, int D, struc
     return depth;
 }
 
+/* What a stage's neighbours send it. */
+static double stage_arrivals_s(const struct space *s, const struct mb_space *mb, int k, int i, int e) {
+    const double *arrival = mb->arrival + k * s->L;
+    return (i > 0 ? arrival[i - 1] : 0) + (e < s->L ? arrival[e - 1] : 0);
+}
+
 static void build_class_tables(struct space *s, struct mb_space *mb, struct arena *a) {
     int L = s->L;
     size_t n = (size_t)mb->n_class * (size_t)(L + 1) * (size_t)(L + 1);
     mb->comp = ARENA_ARRAY(a, double, n);
     mb->depth = space_depths(s, mb, REPLICAS_MANY, a);
     mb->update = ARENA_ARRAY(a, double, n);
+    mb->arrival = ARENA_ARRAY(a, double, (size_t)mb->n_class * (size_t)L);
     double *kind_comp[GPUS_MAX][TP_N] = {{0}};
     size_t square = (size_t)(L + 1) * (size_t)(L + 1);
     for (int k = 0; k < mb->n_class && !stopped(s); k++)
@@ -436,12 +444,18 @@ static void build_class_tables(struct space *s, struct mb_space *mb, struct aren
             int ti = mb->cls[k].ti[g];
             if (ti < 0) continue;
             const struct layer_times *t = profile_times(mb->w->profile[g], mb->m, 1 << ti);
+            for (int l = 0; l < L; l++) {
+                double bytes = activation_bytes(mb->w, l, mb->m), *at = &mb->arrival[k * L + l];
+                *at = fmax(*at, receive_s(mb->w, s->p->estimator, g, 1 << ti, bytes));
+            }
             if (!kind_comp[g][ti]) {
+                const double *forward = passes_forward_s(t, s->p->estimator),
+                             *backward = passes_backward_s(t, s->p->estimator);
                 kind_comp[g][ti] = ARENA_ARRAY(a, double, square);
                 for (int i = 0; i < L; i++) {
                     double comp = 0;
                     for (int l = i; l < L; l++) {
-                        comp += t->fwd_s[l] + t->bwd_s[l];
+                        comp += forward[l] + backward[l];
                         kind_comp[g][ti][i * (L + 1) + l + 1] = comp;
                     }
                 }
@@ -456,6 +470,9 @@ static void build_class_tables(struct space *s, struct mb_space *mb, struct aren
                 }
             }
         }
+    for (int k = 0; k < mb->n_class; k++)
+        for (int i = 0; i < L; i++)
+            for (int e = i + 1; e <= L; e++) mb->comp[cfe(s, k, i, e)] += stage_arrivals_s(s, mb, k, i, e);
     if (mb->cls[mb->n_class - 1].rest) build_rest_tables(s, mb, mb->n_class - 1);
 }
 
@@ -628,6 +645,27 @@ static void build_weights(struct space *s, struct mb_space *mb, struct arena *a)
     }
 }
 
+/* Least turn of a stage, by where it begins, and the longest time from one microbatch of any to the next. */
+static void build_turns(const struct space *s, struct mb_space *mb, struct arena *a) {
+    int L = s->L;
+    double arrives = 0, comp = 0;
+    mb->turn_min = ARENA_ARRAY(a, double, L + 1);
+    for (int i = 1; i < L; i++) {
+        mb->turn_min[i] = INFINITY;
+        for (int k = 0; k < mb->n_class; k++) {
+            int x = k * L + i - 1;
+            mb->turn_min[i] =
+                fmin(mb->turn_min[i], turn_s(mb->w, s->p->estimator, mb->act_min[x], mb->arrival[x]));
+            arrives = fmax(arrives, mb->arrival[x]);
+        }
+        if (!(mb->turn_min[i] < INFINITY)) mb->turn_min[i] = 0; /* nothing can begin here */
+    }
+    for (int k = 0; k < mb->n_class; k++)
+        for (int i = 0; i < L; i++)
+            for (int e = i + 1; e <= L; e++) comp = fmax(comp, mb->comp[cfe(s, k, i, e)]);
+    mb->longest = comp + 2 * mb->slowest + turn_s(mb->w, s->p->estimator, mb->slowest, arrives);
+}
+
 static void build_crossing(const struct space *s, struct mb_space *mb, struct arena *a) {
     int q = s->n_cell * TP_N, L = s->L;
     mb->cross = ARENA_ARRAY(a, double, mb->n_class * L);
@@ -661,11 +699,12 @@ static void build_work(const struct space *s, struct mb_space *mb, struct arena 
     double top = 0;
     for (int g = 0; g < n_gpu; g++) top = fmax(top, mb->speed[g]);
     for (int g = 0; g < n_gpu; g++) mb->speed[g] = top > 0 ? mb->speed[g] / top : 0;
-    for (int l = 0; l < L; l++) {
+    for (int l = 0; l < L; l++) { /* in whatever stage: nothing needs to arrive */
         mb->layer_min[l] = INFINITY;
         for (int k = 0; k < mb->n_class; k++) {
             if (mb->cls[k].n_kind != 1) continue;
-            mb->layer_min[l] = fmin(mb->layer_min[l], mb->comp[cfe(s, k, l, l + 1)]);
+            double alone_s = mb->comp[cfe(s, k, l, l + 1)] - stage_arrivals_s(s, mb, k, l, l + 1);
+            mb->layer_min[l] = fmin(mb->layer_min[l], alone_s * (1 - 1e-12));
         }
     }
 }
@@ -687,6 +726,7 @@ static void build_microbatch(struct space *s, struct mb_space *mb, int n_mb, str
     build_transfers(s, mb, a);
     space_build_patterns(s, mb, a);
     build_weights(s, mb, a);
+    build_turns(s, mb, a);
     build_crossing(s, mb, a);
     build_work(s, mb, a);
 }

@@ -81,7 +81,7 @@ struct mb_space {
     struct stage_class *cls;
     struct pattern *pattern;
     signed char least_ti[GPUS_MAX]; /* smallest degree allowed, -1 = none */
-    double *comp;   /* [class][first][end]: forward + backward of a microbatch, slowest kind */
+    double *comp; /* [class][first][end]: forward + backward of a microbatch and what arrives, slowest kind */
     double *update; /* [class][first][end] */
     int *depth;     /* [class][first][end]: most microbatches in flight that fit every kind; 0 = none. For as
                        many replicas as help */
@@ -93,6 +93,9 @@ struct mb_space {
     double *size_bytes; /* [n_size] */
     double *kind_time;  /* [size][cell*TP_N+ti][cell*TP_N+ti]: transfer time, INFINITY if impossible */
     struct span *pair;  /* [size][pattern][pattern] sender, receiver; NULL when too many patterns */
+    double *arrival;    /* [class][layer]: what the slowest kind does with the output of a layer */
+    double *turn_min;   /* [layer] least turn_s() of a stage that begins with it */
+    double longest;     /* that a stage can take from one microbatch to the next */
     double *layer_min;  /* [L] least seconds of a layer */
     struct outline *by_speed, *by_price; /* outline.h; by_price only when money counts */
     double comm_min;                     /* least transfer of any layer's output */

@@ -273,9 +273,10 @@ static bool make_child(struct tree *v, const struct tree_node *n, int i, int e, 
         bool last = n->depth == 1;
         double closed = n->comp + stage_comm_s(est, false, last, n->depth + 1, n->act, grad.lo);
         double worst = n->comp + stage_comm_s(est, false, last, n->depth + 1, n->act_hi, grad.hi);
-        c->X = fmax(n->X, closed);
+        double arrival = mb->arrival[cls * L + e - 1];
+        c->X = fmax(n->X, closed + turn_s(mb->w, est, act.lo, arrival));
         c->S = n->S + closed;
-        c->X_hi = fmax(n->X_hi, worst);
+        c->X_hi = fmax(n->X_hi, worst + turn_s(mb->w, est, act.hi, arrival));
         c->S_hi = n->S_hi + worst;
         c->act = act.lo;
         c->act_hi = act.hi;
@@ -293,7 +294,7 @@ static bool make_child(struct tree *v, const struct tree_node *n, int i, int e, 
     double open_grad = i > 0 ? share.grad * mb->grad_min[cls * L + i] : n ? (share.act - 1) * c->act : 0;
     c->pend = c->comp + c->act;
     c->pend_hi = c->comp + c->act_hi;
-    double X = fmax(c->X, c->pend + open_grad);
+    double X = fmax(c->X, c->pend + open_grad + mb->turn_min[i]);
     if (X > v->t->w.x_hi) return false;
     if (i == 0 && !c->crossed && scope_is_crossing(s, v->t->w.scope))
         return false; /* belongs to another scope */
@@ -400,8 +401,9 @@ static void descend(struct tree *v, const struct tree_node *n) {
             }
             v->examined++;
             double S = (n ? n->S + n->pend : 0) + w[k].weight + rest;
-            double quick = window_time(v->t, fmax(n ? n->X : 0, fmax(w[k].weight, v->t->w.x_lo)), S,
-                                       v->t->u_min, fmax(n ? n->y : 0, fmax(w[k].sync, v->t->w.y_lo)));
+            double period = w[k].weight + mb->turn_min[i];
+            double quick = window_time(v->t, fmax(n ? n->X : 0, fmax(period, v->t->w.x_lo)), S, v->t->u_min,
+                                       fmax(n ? n->y : 0, fmax(w[k].sync, v->t->w.y_lo)));
             if (s->p->objective == OBJECTIVE_THROUGHPUT ? proof_cut(v->proof, quick, 0)
                                                         : goal_excludes(v->goal, quick, 0))
                 continue;

@@ -30,8 +30,9 @@ static const char *no_stage(const struct space *s, struct arena *a) {
                 for (int g = 0; g < w->site->n_gpu; g++) {
                     if (cl->ti[g] < 0) continue;
                     int ti = cl->ti[g];
-                    double bytes = model_bytes(v, ti, REPLICAS_MANY, v->model->params[ti][l],
-                                               v->model->act_mem[ti][l], 1, s->mb[k].m);
+                    double bytes =
+                        model_bytes(v, s->p->estimator, ti, REPLICAS_MANY, l + 1 == s->L,
+                                    v->model->params[ti][l], v->model->act_mem[ti][l], 1, s->mb[k].m);
                     double over = held_bytes(v, s->p->estimator, g, ti, bytes) - w->site->gpu[g].memory_bytes;
                     if (over < least) {
                         least = over;
@@ -53,6 +54,15 @@ static const char *no_stage(const struct space *s, struct arena *a) {
     return NULL;
 }
 
+/* What a layer adds to a GPU that holds others, too. */
+static double layer_bytes(const struct space *s, const struct mb_space *mb, int ti, int l) {
+    const struct workload *w = mb->w;
+    double shared = (double)mb->m * w->element_bytes * once(w, s->p->estimator, ti, false);
+    return model_bytes(w, s->p->estimator, ti, REPLICAS_MANY, false, w->model->params[ti][l],
+                       w->model->act_mem[ti][l], 1, mb->m) -
+           shared;
+}
+
 /* The memory of all layers, each at the degree that takes least, against that of the whole pool. */
 static const char *too_large(const struct space *s, struct arena *a) {
     const struct workload *w = s->p->w;
@@ -62,9 +72,7 @@ static const char *too_large(const struct space *s, struct arena *a) {
         for (int k = 0; k < s->n_mb && s->mb[k].m == s->mb[0].m; k++) {
             const struct workload *v = s->mb[k].w;
             for (int ti = 0; ti < TP_N; ti++)
-                if (v->model->params[ti])
-                    least = fmin(least, (1 << ti) * model_bytes(v, ti, REPLICAS_MANY, v->model->params[ti][l],
-                                                                v->model->act_mem[ti][l], 1, s->mb[k].m));
+                if (v->model->params[ti]) least = fmin(least, (1 << ti) * layer_bytes(s, &s->mb[k], ti, l));
         }
         need += least;
     }

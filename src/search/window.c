@@ -136,7 +136,8 @@ static bool build_allowed(struct window_tables *v) {
                     v->u->depth[x] < window_in_flight(v, v->min_depth[e] + 1))
                     continue;
                 if (!space_stage_allowed(s, mb, c, i, e)) continue;
-                if (mb->weight[x] > v->w.x_hi || unit_sync_min(v->u, v->w.scope, c, i, e) > v->w.y_hi)
+                if (mb->weight[x] + mb->turn_min[i] > v->w.x_hi ||
+                    unit_sync_min(v->u, v->w.scope, c, i, e) > v->w.y_hi)
                     continue;
                 if (!(mb->weight[x] < INFINITY) || !(unit_sync_min(v->u, v->w.scope, c, i, e) < INFINITY))
                     continue;
@@ -274,7 +275,7 @@ static bool coverable(struct window_tables *v, double x_hi, double y_hi, int n) 
             for (int i = 0; i < e && v->min_depth[e] <= L; i++) {
                 const struct allowed *w = &v->allowed[((size_t)i * (size_t)(L + 1) + (size_t)e) * (size_t)K];
                 for (int k = 0; k < v->n_allowed[i * (L + 1) + e]; k++)
-                    if (w[k].weight <= x_hi && w[k].sync <= y_hi) {
+                    if (w[k].weight + v->mb->turn_min[i] <= x_hi && w[k].sync <= y_hi) {
                         double cost = s->class_cost[w[k].cls], t = least[i] + cost;
                         least[e] = t < least[e] ? t : least[e];
                         if (!cross) continue;
@@ -358,9 +359,8 @@ struct window window_first(const struct window_tables *v, int scope) {
     for (int c = 0; c < mb->n_class; c++) {
         for (int e = 1; e <= L; e++)
             w.y_lo = fmin(w.y_lo, unit_sync_min(v->u, scope, c, 0, e)); /* some stage holds layer 0 */
-        w.x_hi = fmax(w.x_hi, mb->comp[cfe(s, c, 0, L)]);
     }
-    w.x_hi += 2 * mb->slowest;
+    w.x_hi = mb->longest;
     w.y_hi = v->u->slowest_ring;
     for (int l = 0; l < L; l++) w.x_lo = fmax(w.x_lo, mb->layer_min[l]);
     double top = goal_longest_useful(v->goal, 0) * (1 + 1e-9); /* no use looking above the incumbent */

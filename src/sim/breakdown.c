@@ -4,11 +4,14 @@
 
 static double own_s(const struct stage_estimate *e) { return e->compute_s + e->comm_s; }
 
+/* What passes from one microbatch of a stage to the next. */
+static double period_s(const struct stage_estimate *e) { return own_s(e) + e->turn_s; }
+
 /* How long a pipeline works on its microbatches. */
 static double span_s(const struct stage_estimate *e, int n, int M) {
     double slowest = -INFINITY, sum = 0;
     for (int k = 0; k < n; k++) {
-        slowest = fmax(slowest, own_s(&e[k]));
+        slowest = fmax(slowest, period_s(&e[k]));
         sum += own_s(&e[k]);
     }
     return iteration_time_s(M, slowest, sum, 0, 0);
@@ -17,7 +20,7 @@ static double span_s(const struct stage_estimate *e, int n, int M) {
 static void find_slowest(const struct stage_estimate *e, int n, int pipeline, struct breakdown *b) {
     b->slowest = b->next = (struct stage_at){-1, -1, -INFINITY};
     for (int k = 0; k < n; k++) {
-        struct stage_at here = {pipeline, k, own_s(&e[k])};
+        struct stage_at here = {pipeline, k, period_s(&e[k])};
         if (here.per_microbatch_s > b->slowest.per_microbatch_s) {
             b->next = b->slowest;
             b->slowest = here;
@@ -66,7 +69,7 @@ bool breakdown_of(const struct plan *p, const struct estimate *est, const struct
     }
     if (b->slowest.stage < 0) return false;
     b->compute_s = M * at[b->slowest.stage].compute_s;
-    b->transfer_s = M * at[b->slowest.stage].comm_s;
+    b->transfer_s = M * at[b->slowest.stage].comm_s + (M - 1) * at[b->slowest.stage].turn_s;
     b->update_s = est->played ? est->update_s : fmax(0, est->pipeline_time_s - longest);
     b->sync_s = est->sync_time_s;
     double stages_s = est->played ? est->pipeline_time_s - est->update_s : longest;

@@ -273,15 +273,16 @@ static int vm_compute(const struct context *c, const struct stage *st, const str
     return 0;
 }
 
-static inline double passes_s(const struct layer_times *t, const struct stage *st) {
+static inline double passes_s(const struct layer_times *t, enum estimator est, const struct stage *st) {
+    const double *forward = passes_forward_s(t, est), *backward = passes_backward_s(t, est);
     double sum = 0;
-    for (int l = st->first; l < st->end; l++) sum += t->fwd_s[l] + t->bwd_s[l];
+    for (int l = st->first; l < st->end; l++) sum += forward[l] + backward[l];
     return sum;
 }
 
-double replica_compute_s(const struct workload *w, const struct stage *st, const struct replicas *r,
-                         int micro_batch_size) {
-    return passes_s(profile_times(w->profile[r->gpu], micro_batch_size, r->tp), st);
+double replica_compute_s(const struct workload *w, enum estimator est, const struct stage *st,
+                         const struct replicas *r, int micro_batch_size) {
+    return passes_s(profile_times(w->profile[r->gpu], micro_batch_size, r->tp), est, st);
 }
 
 /* Do both have the same layer times and sizes on each GPU? */
@@ -301,7 +302,7 @@ static int compute(const struct context *c, const struct stage *st, int D, doubl
         if (r->n_vm > 1 && c->est == ESTIMATOR_SAILOR) {
             if (vm_compute(c, st, r, &sum)) return -1;
         } else {
-            sum = passes_s(t, st);
+            sum = passes_s(t, c->est, st);
         }
         slowest = larger(slowest, sum);
         last = larger(last, update_share_s(c->w, update, D * c->groups));
@@ -338,7 +339,8 @@ static void memory(const struct context *c, const struct stage *st, int D, int i
                 act += layer_act[l];
             }
         }
-        double bytes = model_bytes(w, ti, D * c->groups, params, act, in_flight, c->m);
+        double bytes = model_bytes(w, c->est, ti, D * c->groups, st->end == w->model->n_layer, params, act,
+                                   in_flight, c->m);
         double checked = held_bytes(w, c->est, type, ti, bytes);
         double room = w->site->gpu[type].memory_bytes;
         if (checked > room) *fits = false;
@@ -376,27 +378,50 @@ static int parts_transfer(const struct context *c, const struct pipeline *pl, in
     return 0;
 }
 
-/* The stage's messages per microbatch, in time and money. *grad is the gradient it sends back, if known;
- * becomes that of the next stage. */
+/* What the slowest replica does with the output of a layer that has arrived from a neighbour. */
+static double arrival_s(const struct context *c, const struct stage *st, int layer) {
+    if (c->est != ESTIMATOR_NATIVE || !framework_adds(c->w)) return 0;
+    double bytes = activation_bytes(c->w, layer, c->m), slowest = 0;
+    for (int g = 0; g < st->n_group; g++) {
+        const struct replicas *r = &st->group[g];
+        if (g > 0 && same_kind(&st->group[g - 1], r)) continue;
+        slowest = larger(slowest, receive_s(c->w, c->est, r->gpu, r->tp, bytes));
+    }
+    return slowest;
+}
+
+/* What links a stage to the one behind it. */
+struct joint {
+    struct hop back;              /* the gradient that comes back, if known */
+    double act_s, back_arrival_s; /* the activation on its way, the gradient once it is there */
+};
+
+/* The stage's messages per microbatch, in time and money. *joint is that with the stage before; becomes that
+ * with the next one. */
 static int stage_transfer(const struct context *c, const struct pipeline *pl, int i, int D, int next_D,
-                          struct hop *grad, double *comm_s, double *gb_usd) {
+                          struct joint *joint, struct stage_estimate *out, double *gb_usd) {
     const struct workload *w = c->w;
     const struct stage *st = &pl->stage[i];
-    struct hop act = {0}, back = {0};
-    if (c->parts > 1) return parts_transfer(c, pl, i, comm_s, gb_usd);
+    struct hop act = {0}, back = {0}, *grad = &joint->back;
+    double arrivals_s = 0, back_arrival_s = 0;
+    if (c->parts > 1) return parts_transfer(c, pl, i, &out->comm_s, gb_usd);
     if (i < pl->n_stage - 1) {
         double bytes = activation_bytes(w, st->end - 1, c->m);
         bool both = D == next_D && activation_bytes(w, st->end, c->m) == bytes;
         if (transfer(c, st, D, st + 1, bytes, &act, both ? &back : NULL)) return -1;
         *gb_usd += c->M * c->groups * act.usd_per_GB * bytes / 1e9;
+        arrivals_s = back_arrival_s = arrival_s(c, st, st->end - 1);
     }
     if (i > 0) { /* time: the output of the stage's own first layer; money: of the layer before */
         if (!grad->known && transfer(c, st, D, st - 1, activation_bytes(w, st->first, c->m), grad, NULL))
             return -1;
         *gb_usd += c->M * c->groups * grad->usd_per_GB * activation_bytes(w, st->first - 1, c->m) / 1e9;
+        arrivals_s += arrival_s(c, st, st->first - 1);
+        out->turn_s = turn_s(w, c->est, joint->act_s, joint->back_arrival_s);
     }
-    *comm_s = stage_comm_s(c->est, i == 0, i == pl->n_stage - 1, c->P, act.time_s, grad->time_s);
-    *grad = back;
+    out->comm_s =
+        arrivals_s + stage_comm_s(c->est, i == 0, i == pl->n_stage - 1, c->P, act.time_s, grad->time_s);
+    *joint = (struct joint){back, act.time_s, back_arrival_s};
     return 0;
 }
 
@@ -406,14 +431,14 @@ static int estimate_pipeline(const struct context *c, const struct pipeline *pl,
     const struct workload *w = c->w;
     double slowest = -INFINITY, comm_sum = 0, comp_sum = 0, update = 0;
     *sync_s = -INFINITY;
-    struct hop grad = {0};
+    struct joint joint = {0};
     for (int i = 0, D = stage_replicas(pl->stage), next; i < pl->n_stage; i++, D = next) {
         const struct stage *st = &pl->stage[i];
         struct stage_estimate s = {0};
         double up, ring_usd;
         next = i + 1 < pl->n_stage ? stage_replicas(st + 1) : 0;
         if (compute(c, st, D, &s.compute_s, &up)) return -1;
-        if (stage_transfer(c, pl, i, D, next, &grad, &s.comm_s, gb_usd)) return -1;
+        if (stage_transfer(c, pl, i, D, next, &joint, &s, gb_usd)) return -1;
         if (sync(c, st, D, stage_params(w, st), &s.sync_s, &ring_usd)) return -1;
         *gb_usd += ring_usd;
         bool fits = true;
@@ -423,7 +448,7 @@ static int estimate_pipeline(const struct context *c, const struct pipeline *pl,
             out->unfit_pipeline = index;
             out->unfit_stage = i;
         }
-        slowest = larger(slowest, s.compute_s + s.comm_s);
+        slowest = larger(slowest, s.compute_s + s.comm_s + s.turn_s);
         comp_sum += s.compute_s;
         comm_sum += s.comm_s;
         update = larger(update, up);
@@ -511,9 +536,7 @@ int estimate_plan(const struct workload *w, const struct plan *p, enum estimator
     out->pipeline_time_s = pipe;
     out->sync_time_s = sync_s + inter;
     out->iteration_time_s = pipe + sync_s + inter;
-    int used[ZONES_MAX * GPUS_MAX];
-    plan_gpus(p, w->site, used);
-    out->compute_usd = out->iteration_time_s * rent_usd_per_hour(w->site, used) / 3600;
+    out->compute_usd = out->iteration_time_s * plan_usd_per_hour(p, w->site) / 3600;
     out->cost_usd = out->compute_usd + out->egress_usd;
     return 0;
 }

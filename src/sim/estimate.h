@@ -22,6 +22,7 @@ struct stage_estimate {
     double memory_bytes; /* fullest GPU of the stage, in the form that `fits` uses */
     double tight_bytes,
         tight_room_bytes; /* of the GPU with the least to spare of its memory, and that; 0: not known */
+    double turn_s;        /* between two microbatches, beside these, where transfers block (terms.h) */
 };
 
 struct estimate {
@@ -80,10 +81,10 @@ const char *native_option(const struct workload *w, const struct plan *p);
 int estimate_plan(const struct workload *w, const struct plan *p, enum estimator est, struct estimate *out,
                   struct err *e);
 
-/** Forward and backward pass of one microbatch through the layers of a stage on one kind of its replicas, as
- * their profile has it. */
-double replica_compute_s(const struct workload *w, const struct stage *st, const struct replicas *r,
-                         int micro_batch_size);
+/** Forward and backward pass of one microbatch through the layers of a stage on one kind of its replicas: as
+ * their profile has it or, with ESTIMATOR_NATIVE, as training has it. */
+double replica_compute_s(const struct workload *w, enum estimator est, const struct stage *st,
+                         const struct replicas *r, int micro_batch_size);
 
 /** The memory check of estimate_plan() alone: needs the model's sizes, but neither a profile nor links.
  * Degrees that the model does not know count as fitting. */

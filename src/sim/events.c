@@ -10,7 +10,6 @@
 struct events {
     const struct workload *w;
     const struct plan *p;
-    const struct events_platform *platform;
     unsigned terms;
     int m, P, M, parts;
     int groups; /* of tp GPUs in a replica that share a sequence */
@@ -42,23 +41,6 @@ static int find_link(const struct events *v, const struct replicas *a, const str
 
 /* ---- messages ----------------------------------------------------------------------- */
 
-/* What a receiver does with a message of `bytes`: gathers the parts of its ranks, copies, works on the host.
- * With sequence parallelism a rank keeps its part as received. */
-static double receive_s(const struct events *v, const struct replicas *to, double bytes) {
-    bool whole = !v->w->options.sequence_parallel;
-    if (!whole) bytes /= to->tp;
-    const struct events_platform *k = &v->platform[to->gpu];
-    const struct link *inside = &v->w->site->intra[to->gpu * TP_N + tp_index(to->tp)];
-    double s = 0;
-    if (v->terms & EVENTS_GATHER) {
-        if (whole && to->tp > 1 && inside->known)
-            s += bytes * (to->tp - 1) / to->tp / bandwidth_Bps(inside, bytes);
-        s += 6 * bytes / k->memory_Bps;
-    }
-    if (v->terms & EVENTS_STAGING) s += k->staging_s_per_B * bytes;
-    return s;
-}
-
 /* The slowest of all pairs of replicas, each direction over its own link. */
 static int message(const struct events *v, const struct stage *from, const struct stage *to, double bytes,
                    struct schedule_message *out) {
@@ -69,40 +51,30 @@ static int message(const struct events *v, const struct stage *from, const struc
         const struct link *l;
         if (find_link(v, a, b, &l)) return -1;
         double transit = bytes / bandwidth_Bps(l, bytes);
-        double eager = v->platform[a->gpu].eager_bytes * a->tp;
+        double eager = v->w->platform[a->gpu].eager_bytes * a->tp;
         out->transit_s = fmax(out->transit_s, transit);
         if (v->terms & EVENTS_HOLD) out->hold_s = fmax(out->hold_s, transit * fmax(0, 1 - eager / bytes));
-        out->receive_s = fmax(out->receive_s, receive_s(v, b, bytes));
+        double gather = v->terms & EVENTS_GATHER ? gather_s(v->w, b->gpu, b->tp, bytes) : 0;
+        double staging = v->terms & EVENTS_STAGING ? staging_s(v->w, b->gpu, b->tp, bytes) : 0;
+        out->receive_s = fmax(out->receive_s, gather + staging);
     }
     return 0;
 }
 
 /* ---- stages ------------------------------------------------------------------------- */
 
-/* A pass of one microbatch through a layer. If it takes a tenth longer per sequence than at the largest
- * microbatch, launches bound it: a layer timed alone waits for its own launches; in training, the host runs
- * ahead. */
-static double layer_s(const struct events *v, const struct replicas *r, int layer, bool forward) {
-    const struct profile *f = v->w->profile[r->gpu];
-    const struct layer_times *t = profile_times(f, v->m, r->tp), *most = NULL;
-    int largest = 0;
-    double own = forward ? t->fwd_s[layer] : t->bwd_s[layer];
-    for (int i = f->n_mb - 1; i >= 0 && !most; i--) {
-        most = profile_times(f, f->mb[i], r->tp);
-        largest = f->mb[i];
-    }
-    double bound = (forward ? most->fwd_s[layer] : most->bwd_s[layer]) * v->m / largest;
-    if (!(v->terms & EVENTS_LAUNCH) || own <= 1.1 * bound) return own;
-    return fmax(bound, own * v->platform[r->gpu].launch_bound);
-}
-
 static struct schedule_stage stage_time(const struct events *v, const struct stage *st) {
     struct schedule_stage t = {0};
     for (int g = 0; g < st->n_group; g++) {
+        const struct replicas *r = &st->group[g];
+        const struct layer_times *x = profile_times(v->w->profile[r->gpu], v->m, r->tp);
+        bool launch = v->terms & EVENTS_LAUNCH;
+        const double *forward_s = launch ? training_forward_s(x) : x->fwd_s;
+        const double *backward_s = launch ? training_backward_s(x) : x->bwd_s;
         double forward = 0, backward = 0;
         for (int l = st->first; l < st->end; l++) {
-            forward += layer_s(v, &st->group[g], l, true);
-            backward += layer_s(v, &st->group[g], l, false);
+            forward += forward_s[l];
+            backward += backward_s[l];
         }
         t.forward_s = fmax(t.forward_s, forward);
         t.backward_s = fmax(t.backward_s, backward);
@@ -129,7 +101,7 @@ static int sync_s(const struct events *v, const struct stage *st, double *s) {
         double chunk = bytes * (v->terms & EVENTS_RINGS ? a->tp : 1) / ranks;
         if (find_link(v, a, b, &l)) return -1;
         double ring = 2 * (ranks - 1) * chunk / bandwidth_Bps(l, chunk);
-        *s = fmax(*s, ring + 4 * bytes / v->platform[a->gpu].memory_Bps);
+        *s = fmax(*s, ring + 4 * bytes / v->w->platform[a->gpu].memory_Bps);
     }
     return 0;
 }
@@ -139,21 +111,10 @@ static double update_s(const struct events *v, const struct stage *st) {
     for (int g = 0; g < st->n_group; g++) {
         const struct replicas *r = &st->group[g];
         double params = params_of(v, st, r->tp);
-        double own_s = 28 * params / v->platform[r->gpu].memory_Bps;
+        double own_s = 28 * params / v->w->platform[r->gpu].memory_Bps;
         worst = fmax(worst, update_share_s(v->w, own_s, stage_replicas(st) * v->groups));
     }
     return v->terms & EVENTS_UPDATE ? worst : 0;
-}
-
-/* Elements per sequence alive during a block's backward pass: gradients inside it, including those of
- * attention scores if kept. A trainer's own measurement includes them already. */
-static double inside_block(const struct events *v, int tp) {
-    const struct model *x = v->w->model;
-    double s = x->sequence_length, own = s / v->groups; /* tokens: of keys, and of queries */
-    bool scores = !x->shape || x->shape->keeps_scores;
-    if (v->w->process_bytes > 0) return 0;
-    return (scores ? 3 * own * s * x->heads / tp : 0) +
-           5 * own * x->hidden_size / (v->w->options.sequence_parallel ? tp : 1);
 }
 
 static double in_flight(const struct events *v, int index) {
@@ -168,16 +129,15 @@ static struct events_memory memory_of(const struct events *v, const struct stage
     const struct workload *w = v->w;
     const struct model *x = w->model;
     int ti = tp_index(r->tp);
-    double F = w->element_bytes, s = (double)x->sequence_length / v->groups, m = v->m, act = 0;
+    double F = w->element_bytes, m = v->m, act = 0;
     for (int l = st->first; l < st->end; l++) act += x->act_mem[ti][l];
     if (messages_held(in_flight(v, index)) > 0) act += w->message;
     bool known = w->process_bytes > 0;
-    double logits = index == v->P - 1 && !known ? m * F * s * x->vocabulary / r->tp : 0;
     double state = state_bytes(w, stage_replicas(st) * v->groups) - (v->M == 1 && !known ? 4 : 0);
     return (struct events_memory){.state = state * params_of(v, st, r->tp) +
-                                           (known ? w->process_bytes : v->platform[r->gpu].context_bytes),
+                                           (known ? w->process_bytes : v->w->platform[r->gpu].context_bytes),
                                   .per_microbatch = m * F * act,
-                                  .backward = m * F * (inside_block(v, r->tp) + w->again[ti]) + logits};
+                                  .backward = m * F * once(w, ESTIMATOR_NATIVE, ti, index == v->P - 1)};
 }
 
 static double peak_bytes(const struct events_memory *m, double held) {
@@ -210,7 +170,7 @@ static int check(const struct events *v) {
     for (int i = 0; i < v->P; i++) {
         const struct stage *st = &v->p->pipeline[0].stage[i];
         for (int g = 0; g < st->n_group; g++)
-            if (isnan(v->platform[st->group[g].gpu].memory_Bps))
+            if (!v->w->platform || isnan(v->w->platform[st->group[g].gpu].memory_Bps))
                 return err_set(
                     v->e, EXIT_INPUT,
                     "GPU %s: no data sheet in devices.json; expected one, for an estimate by events",
@@ -329,14 +289,12 @@ static void make_room(struct events_played *x, int P, int M, struct arena *a) {
                                                            .memory = ARENA_ARRAY(a, struct events_memory, P)};
 }
 
-static int estimate(const struct workload *w, const struct plan *p, const struct events_platform *platform,
-                    unsigned terms, struct estimate *out, struct events_played *played, struct arena *a,
-                    struct err *e) {
+static int estimate(const struct workload *w, const struct plan *p, unsigned terms, struct estimate *out,
+                    struct events_played *played, struct arena *a, struct err *e) {
     struct stage_estimate *stages = out->stage;
     struct estimate formula = {.stage = NULL};
     w = workload_variant(w, &p->options);
-    struct events v = {
-        .w = w, .p = p, .platform = platform, .terms = terms, .m = p->micro_batch_size, .e = e};
+    struct events v = {.w = w, .p = p, .terms = terms, .m = p->micro_batch_size, .e = e};
     v.P = p->pipeline[0].n_stage;
     v.parts = plan_parts(p);
     v.groups = context_groups(&p->options);
@@ -359,12 +317,12 @@ static int estimate(const struct workload *w, const struct plan *p, const struct
     return 0;
 }
 
-int events_estimate(const struct workload *w, const struct plan *p, const struct events_platform *platform,
-                    unsigned terms, struct estimate *out, struct err *e) {
-    return estimate(w, p, platform, terms, out, NULL, NULL, e);
+int events_estimate(const struct workload *w, const struct plan *p, unsigned terms, struct estimate *out,
+                    struct err *e) {
+    return estimate(w, p, terms, out, NULL, NULL, e);
 }
 
-int events_play(const struct workload *w, const struct plan *p, const struct events_platform *platform,
-                struct estimate *out, struct events_played *played, struct arena *a, struct err *e) {
-    return estimate(w, p, platform, EVENTS_ALL, out, played, a, e);
+int events_play(const struct workload *w, const struct plan *p, struct estimate *out,
+                struct events_played *played, struct arena *a, struct err *e) {
+    return estimate(w, p, EVENTS_ALL, out, played, a, e);
 }

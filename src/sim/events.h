@@ -6,15 +6,6 @@
  * the framework does to a message on arrival: closer to measured runs than the formulas of sim/estimate.c,
  * and not in the form that the search's bounds need. Formulas: docs/estimator.md, "Events". Pure. */
 
-/* What a GPU type and the framework on it add to a profile. */
-struct events_platform {
-    double memory_Bps;      /* bandwidth of the GPU's memory */
-    double context_bytes;   /* of context, libraries and communication on every GPU */
-    double staging_s_per_B; /* host work of the receiver of a message */
-    double eager_bytes;     /* what the network takes of a message before the receiver is ready, per rank */
-    double launch_bound;    /* time of passes that are bound by launches, over that of their profile */
-};
-
 /* Terms that can be left out, to see what each of them is worth. */
 enum events_term {
     EVENTS_GATHER = 1,  /* the receiver gathers a message from its tp ranks and copies it */
@@ -26,11 +17,10 @@ enum events_term {
     EVENTS_ALL = 63
 };
 
-/** As estimate_plan(), by events; platform[n_gpu] of the site, memory_Bps NAN where nothing is known of a
- * type. One pipeline. -1 with *e set (EXIT_INPUT) for a plan of several, a missing link, an unknown platform.
- */
-int events_estimate(const struct workload *w, const struct plan *p, const struct events_platform *platform,
-                    unsigned terms, struct estimate *out, struct err *e);
+/** As estimate_plan(), by events. One pipeline. -1 with *e set (EXIT_INPUT) for a plan of several, a missing
+ * link, a GPU type of which w->platform knows nothing. */
+int events_estimate(const struct workload *w, const struct plan *p, unsigned terms, struct estimate *out,
+                    struct err *e);
 
 /* Bytes on the fullest GPU of a stage: kept all the time; for every microbatch in flight; and while a
  * backward pass runs, on top of its microbatch's. */
@@ -50,6 +40,6 @@ struct events_played {
 
 /** events_estimate() with all terms, and everything that happened in *played; which lives in a. out->stage
  * may point to room. */
-int events_play(const struct workload *w, const struct plan *p, const struct events_platform *platform,
-                struct estimate *out, struct events_played *played, struct arena *a, struct err *e);
+int events_play(const struct workload *w, const struct plan *p, struct estimate *out,
+                struct events_played *played, struct arena *a, struct err *e);
 #endif

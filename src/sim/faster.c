@@ -3,6 +3,7 @@
 #include <string.h>
 
 static const double *divided(const double *v, int n, double by, struct arena *a) {
+    if (!v) return NULL;
     double *out = ARENA_ARRAY(a, double, n);
     for (int i = 0; i < n; i++) out[i] = v[i] / by;
     return out;
@@ -18,6 +19,8 @@ struct profile *faster_profile(const struct profile *p, int n_layer, double spee
         if (!t->fwd_s) continue;
         times[i] = (struct layer_times){.fwd_s = divided(t->fwd_s, n_layer, speed, a),
                                         .bwd_s = divided(t->bwd_s, n_layer, speed, a),
+                                        .train_fwd_s = divided(t->train_fwd_s, n_layer, speed, a),
+                                        .train_bwd_s = divided(t->train_bwd_s, n_layer, speed, a),
                                         .update_s = divided(t->update_s, n_layer, speed, a),
                                         .update_by_layer = t->update_by_layer};
     }

@@ -44,12 +44,14 @@ void plan_gpus(const struct plan *p, const struct site *s, int *used) {
     FOR_EACH_GROUP(p, r) used[r->zone * s->n_gpu + r->gpu] += r->count * replica_gpus(p, r);
 }
 
-double rent_usd_per_hour(const struct site *s, const int *used) {
-    int cell[ZONES_MAX * GPUS_MAX], n_cell = 0;
-    for (int k = 0; k < s->n_zone * s->n_gpu; k++) {
-        if (!used[k]) continue;
+double plan_usd_per_hour(const struct plan *p, const struct site *s) {
+    int used[ZONES_MAX * GPUS_MAX], cell[ZONES_MAX * GPUS_MAX], n_cell = 0;
+    memset(used, 0, sizeof *used * (size_t)(s->n_zone * s->n_gpu));
+    FOR_EACH_GROUP(p, r) {
+        int k = site_at(s, r->zone, r->gpu);
         if (isnan(s->usd_per_gpu_hour[k])) return NAN;
-        cell[n_cell++] = k;
+        if (!used[k]) cell[n_cell++] = k;
+        used[k] += r->count * replica_gpus(p, r);
     }
     int left = n_cell;
     for (double sum = 0, done = -INFINITY;;) { /* by ascending price, equal ones together */

@@ -58,9 +58,9 @@ int plan_stages(const struct plan *p);
 /** GPUs of each (zone, gpu) that the plan uses, into used[n_zone * n_gpu]. */
 void plan_gpus(const struct plan *p, const struct site *s, int *used);
 
-/** The cost per hour of used[n_zone * n_gpu] GPUs: the same to the last digit for the same number of GPUs at
- *  each price, whatever their zones. NAN if a price is unknown. */
-double rent_usd_per_hour(const struct site *s, const int *used);
+/** The cost per hour of its GPUs: the same to the last digit for the same number of GPUs at each price,
+ * whatever their zones. NAN if a price is unknown. */
+double plan_usd_per_hour(const struct plan *p, const struct site *s);
 
 /** Structural check: layers covered once and in order, counts >= 1, degrees 1/2/4/8 within a node and
  * profiled (w->profile NULL: a plan to be run, not estimated, needs no profile), all indices valid. `where`

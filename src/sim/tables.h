@@ -22,6 +22,16 @@ struct gpu_type {
     double context_bytes; /* on each GPU beside the model, as measured; 0: not stated */
 };
 
+/* What a GPU type and the framework on it add to layers and links that were measured alone. */
+struct platform {
+    double memory_Bps;       /* bandwidth of the GPU's memory; NAN: nothing is known of this type */
+    double context_bytes;    /* of context, libraries and communication on every GPU */
+    double staging_s_per_B;  /* host work of the receiver of a message */
+    double eager_bytes;      /* what the network takes of a message before the receiver is ready, per rank */
+    double launch_bound;     /* time of passes that are bound by launches, over that of their profile */
+    double gather_Bps[TP_N]; /* of the link inside a node, at best; 0: not known */
+};
+
 /** Bandwidth fit: bw(x) = c2*y^2 + c1*y + c0 in 1e9 B/s with y = log2(x / 1e6), x in bytes. */
 struct link {
     double c2, c1, c0;
@@ -106,8 +116,9 @@ struct rank_memory {
 
 /** Seconds of each layer for one microbatch. */
 struct layer_times {
-    const double *fwd_s, *bwd_s, *update_s; /* [n_layer]; all NULL = not measured */
-    bool update_by_layer;                   /* measured layer by layer; false: one number, that of a stage */
+    const double *fwd_s, *bwd_s, *update_s;  /* [n_layer]; all NULL = not measured */
+    bool update_by_layer;                    /* measured layer by layer; false: one number, that of a stage */
+    const double *train_fwd_s, *train_bwd_s; /* what of them training takes (sim/training.h); NULL: all */
 };
 
 struct profile {
@@ -136,6 +147,14 @@ static inline const struct layer_times *profile_times(const struct profile *p, i
     return NULL;
 }
 
+/** Forward and backward passes as training has them, where that is known. */
+static inline const double *training_forward_s(const struct layer_times *t) {
+    return t->train_fwd_s ? t->train_fwd_s : t->fwd_s;
+}
+static inline const double *training_backward_s(const struct layer_times *t) {
+    return t->train_bwd_s ? t->train_bwd_s : t->bwd_s;
+}
+
 /** How a plan trains: choices that change layer times and sizes, not the form of an estimate. */
 struct plan_options {
     enum recompute recompute;
@@ -162,6 +181,7 @@ struct workload {
     const struct site *site;
     const struct model *model;
     const struct profile *const *profile; /* [site->n_gpu]; NULL = this GPU type was not profiled */
+    const struct platform *platform;      /* [site->n_gpu]; NULL: nothing is known, or profiles say it all */
     int global_batch_size;
     int element_bytes;            /* F: 4 fp32, 2 bf16/fp16 */
     double state_bytes_per_param; /* K: 24 Adam, 20 SGD, or as profiles say (docs/estimator.md, Memory) */

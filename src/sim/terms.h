@@ -65,7 +65,50 @@ static inline double usable_allreduce_s(const struct link *l, const struct allre
     return l && allreduce_usable(l, r) ? allreduce_on(l, r) : INFINITY;
 }
 
+/** Does a profile leave out what the framework adds, and is that known? A trainer that was measured as a
+ * whole says everything. */
+static inline bool framework_adds(const struct workload *w) { return w->platform && w->process_bytes <= 0; }
+
+/** The same for a GPU type. */
+static inline bool framework_known(const struct workload *w, int gpu) {
+    return framework_adds(w) && !isnan(w->platform[gpu].memory_Bps);
+}
+
+/* What a rank holds of a message; with sequence parallelism it keeps the part that it receives. */
+static inline double own_bytes(const struct workload *w, int tp, double bytes) {
+    return w->options.sequence_parallel ? bytes / tp : bytes;
+}
+
+/** The tp ranks of a stage gather the parts of a message of `bytes` that each of them received, and copy it.
+ */
+static inline double gather_s(const struct workload *w, int gpu, int tp, double bytes) {
+    const struct platform *k = &w->platform[gpu];
+    double copies_s = 6 * own_bytes(w, tp, bytes) / k->memory_Bps,
+           link_Bps = k->gather_Bps[tp_index(tp) & (TP_N - 1)];
+    bool alone = tp == 1 || w->options.sequence_parallel || !(link_Bps > 0);
+    return alone ? copies_s : copies_s + (tp - 1.0) / tp * bytes / link_Bps;
+}
+
+/** Their host works on it. */
+static inline double staging_s(const struct workload *w, int gpu, int tp, double bytes) {
+    return w->platform[gpu].staging_s_per_B * own_bytes(w, tp, bytes);
+}
+
+/** All that a stage does with a message that has arrived, while its GPUs wait. */
+static inline double receive_s(const struct workload *w, enum estimator est, int gpu, int tp, double bytes) {
+    if (est != ESTIMATOR_NATIVE || !framework_known(w, gpu)) return 0;
+    return gather_s(w, gpu, tp, bytes) + staging_s(w, gpu, tp, bytes);
+}
+
 /* ---- time --------------------------------------------------------------------------- */
+
+/** Forward and backward passes of each layer: the published simulator has them as they were profiled. */
+static inline const double *passes_forward_s(const struct layer_times *t, enum estimator est) {
+    return est == ESTIMATOR_NATIVE ? training_forward_s(t) : t->fwd_s;
+}
+static inline const double *passes_backward_s(const struct layer_times *t, enum estimator est) {
+    return est == ESTIMATOR_NATIVE ? training_backward_s(t) : t->bwd_s;
+}
 
 /** How many times a stage pays for sending its activation and its gradient in one microbatch. */
 struct comm_share {
@@ -89,6 +132,14 @@ static inline double stage_comm_s(enum estimator est, bool first, bool last, int
                                   double grad_s) {
     struct comm_share n = comm_share(est, first, last, P);
     return n.act * act_s + n.grad * grad_s;
+}
+
+/** What keeps two microbatches of a stage apart besides its own work, where transfers block: once it has sent
+ * a gradient, the stage before works on it and only then sends the next activation. Where nothing is known of
+ * the framework, nothing blocks. */
+static inline double turn_s(const struct workload *w, enum estimator est, double act_s,
+                            double before_receives_s) {
+    return est == ESTIMATOR_NATIVE && framework_adds(w) ? act_s + before_receives_s : 0;
 }
 
 /** Update of a stage, layer by layer: of the layers [first, l] from that of [first, l). Where the profile has
@@ -133,6 +184,7 @@ static inline double iteration_time_s(int M, double slowest_s, double sum_s, dou
 static inline double beside_model_bytes(const struct workload *w, enum estimator est, int gpu, int ti) {
     double stated = w->site->gpu[gpu].context_bytes;
     if (w->process_bytes > 0) return w->process_bytes;
+    if (est == ESTIMATOR_NATIVE && framework_known(w, gpu)) return w->platform[gpu].context_bytes;
     if (est == ESTIMATOR_NATIVE && stated > 0) return stated;
     return ti == 0 ? PUBLISHED_BESIDE_BYTES : PUBLISHED_BESIDE_TP_BYTES;
 }
@@ -162,13 +214,35 @@ static inline double state_bytes(const struct workload *w, int D) {
     return w->state_bytes_per_param - w->shared_bytes_per_param + w->shared_bytes_per_param / D;
 }
 
+/** Elements per sequence that a block's backward pass has beside what it keeps: gradients inside the block,
+ * those of attention scores if it keeps any. */
+static inline double inside_block(const struct workload *w, int tp) {
+    const struct model *x = w->model;
+    double s = x->sequence_length,
+           own = s / context_groups(&w->options); /* tokens: of keys, and of queries */
+    bool scores = !x->shape || x->shape->keeps_scores;
+    return (scores ? 3 * own * s * x->heads / tp : 0) +
+           5 * own * x->hidden_size / (w->options.sequence_parallel ? tp : 1);
+}
+
+/** Logits per sequence on each GPU of the last stage. */
+static inline double logits(const struct workload *w, int tp) {
+    return (double)w->model->sequence_length / context_groups(&w->options) * w->model->vocabulary / tp;
+}
+
+/** Elements per sequence that are there once, whatever is in flight. A trainer's own measurement includes
+ * what a block's backward pass needs, and the logits. */
+static inline double once(const struct workload *w, enum estimator est, int ti, bool last) {
+    bool counted = est == ESTIMATOR_NATIVE && framework_adds(w);
+    return w->again[ti] + (counted ? inside_block(w, 1 << ti) + (last ? logits(w, 1 << ti) : 0) : 0);
+}
+
 /** State and activations on each GPU of one of D replicas: `params` and `act` are the sums of
- * model.params[ti] and model.act_mem[ti] over its layers. With recomputation one block's activations are
- * there a second time, for the microbatch on its way back. */
-static inline double model_bytes(const struct workload *w, int ti, int D, double params, double act,
-                                 double in_flight, int micro_batch_size) {
+ * model.params[ti] and model.act_mem[ti] over its layers, the last of the model among them if `last`. */
+static inline double model_bytes(const struct workload *w, enum estimator est, int ti, int D, bool last,
+                                 double params, double act, double in_flight, int micro_batch_size) {
     return state_bytes(w, D) * params + in_flight * micro_batch_size * w->element_bytes * act +
-           (double)micro_batch_size * w->element_bytes * w->again[ti] +
+           (double)micro_batch_size * w->element_bytes * once(w, est, ti, last) +
            messages_held(in_flight) * micro_batch_size * w->element_bytes * w->message;
 }
 

@@ -123,9 +123,10 @@ for name in "native", "events":
     stage = one["pipelines"][0]["stages"], three["pipelines"][0]["stages"]
     if name == "native":
         own = [[s["compute_s"] + s["comm_s"] for s in x] for x in stage]
-        update = one["pipeline_time_s"] - max(own[0]) - sum(own[0])  # of two microbatches
+        turn = max(own + s["turn_s"] for own, s in zip(own[0], stage[0]))
+        update = one["pipeline_time_s"] - turn - sum(own[0])  # of two microbatches
         assert abs(three["pipeline_time_s"] - 2 * max(own[1]) - min(own[1]) / 3 - update) < 1e-12, (three, update)
-        assert all(abs(b["comm_s"] / a["comm_s"] - 5) < 1e-9 for a, b in zip(*stage)), stage
+        assert all(b["comm_s"] > 3 * a["comm_s"] and b["turn_s"] == 0 for a, b in zip(*stage)), stage
 for v, batch, cut, says in ((5, 2, (0, 13, 26), "/virtual_stages: 5; expected a divisor of the 12 blocks of stage 0"),
                             (2, 3, (0, 13, 26), "/virtual_stages: 2, with 3 microbatches; expected a multiple of the 2 stages"),
                             (2, 2, (0, 26), "/virtual_stages: 2 with one stage; expected one pipeline of several"),

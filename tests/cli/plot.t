@@ -109,7 +109,8 @@ tmp = sys.argv[1]
 def write(name, o): json.dump(o, open(f"{tmp}/{name}", "w"))
 zones = ["z\x1b[31m\u202e--><", "$x^{$\u00fc"]
 write("odd-site.json", {
-    "format": "sailor-site/1", "name": "s\n\x07", "zones": zones, "gpus": ["A100-40"], "usd_per_gpu_hour": {z: {"A100-40": 2} for z in zones},
+    "format": "sailor-site/1", "name": "s\n\x07", "zones": zones, "gpus": ["A100-40"],
+    "usd_per_gpu_hour": {z: {"A100-40": 2} for z in zones},
     "egress_usd_per_GB": {x: {y: 0 for y in zones} for x in zones}, "links": {"pairs": [["*", "*", "*", "*", "ib-ndr"]]}})
 write("odd.json", {
     "format": "sailor-job/1", "model": "opt-350m", "site": "./odd-site.json", "global_batch_size": 8, "objective": "frontier",

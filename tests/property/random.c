@@ -1,4 +1,5 @@
 #include "random.h"
+#include "sim/training.h"
 
 #include <string.h>
 
@@ -81,7 +82,7 @@ static const struct profile *draw_profile(struct instance *in, int gpu, const in
                 u[l] = uneven_update ? update * rng_range(r, 0.2, 3) : update;
                 if (zero_layer && l == n / 2) f[l] = b[l] = 0;
             }
-            times[i * TP_N + ti] = (struct layer_times){f, b, u, by_layer};
+            times[i * TP_N + ti] = (struct layer_times){f, b, u, by_layer, NULL, NULL};
         }
     return p;
 }
@@ -241,6 +242,23 @@ static void draw_pin(struct instance *in, const int *mb, int n_mb, struct rng *r
     }
 }
 
+/* A framework that adds to what was measured. */
+static void draw_platform(struct instance *in, const struct profile **profile, struct rng *r,
+                          struct arena *a) {
+    struct site *s = &in->site;
+    struct platform *p = ARENA_ARRAY(a, struct platform, s->n_gpu);
+    for (int g = 0; g < s->n_gpu; g++) {
+        p[g] = (struct platform){.memory_Bps = rng_chance(r, 0.2) ? NAN : rng_log(r, 2e10, 5e12),
+                                 .context_bytes = rng_log(r, 2e8, 4e9),
+                                 .staging_s_per_B = rng_chance(r, 0.5) ? rng_log(r, 1e-11, 2e-9) : 0,
+                                 .launch_bound = rng_chance(r, 0.5) ? rng_range(r, 0.6, 1) : 1};
+        for (int ti = 0; ti < TP_N; ti++)
+            p[g].gather_Bps[ti] = rng_chance(r, 0.7) ? rng_log(r, 1e9, 3e11) : 0;
+        profile[g] = profile_in_training(profile[g], in->model.n_layer, p[g].launch_bound, a);
+    }
+    in->w.platform = p;
+}
+
 struct instance *instance_random(uint64_t seed, const struct shape *shape, struct arena *a) {
     struct rng rng = {.seed = seed}, *r = &rng;
     struct instance *in = ARENA_NEW(a, struct instance);
@@ -312,6 +330,8 @@ struct instance *instance_random(uint64_t seed, const struct shape *shape, struc
     in->estimator = rng_chance(r, 0.5) ? ESTIMATOR_SAILOR : ESTIMATOR_NATIVE;
     for (int g = 0; g < s->n_gpu; g++) /* a site with memory taken beside the model */
         if (rng_chance(r, 0.3)) gpu[g].context_bytes = rng_log(r, 2e8, 6e9);
+    struct rng own = {.seed = seed ^ 0x706c6174666f726d};
+    if (rng_chance(&own, 0.6)) draw_platform(in, profile, &own, a);
     in->traits =
         arena_printf(a, "%s, links %s, memory %s%s%s%s", estimator_name[in->estimator],
                      link_style_name[style], tight ? "tight" : "wide", in->exact_batch ? ", exact_batch" : "",
@@ -333,6 +353,7 @@ static const struct profile *slower_profile(const struct profile *p, int n_layer
         double *b = ARENA_ARRAY(a, double, n_layer), more = rng_range(r, 0, 1.2);
         for (int l = 0; l < n_layer; l++) b[l] = t[i].bwd_s[l] + more * t[i].fwd_s[l];
         t[i].bwd_s = b;
+        t[i].train_fwd_s = t[i].train_bwd_s = NULL;
     }
     return q;
 }
@@ -357,7 +378,10 @@ static struct workload recomputing(const struct workload *w, enum recompute mode
         x.again[ti] = w->again[ti] + (rng_chance(r, 0.8) ? most : 0);
     }
     for (int g = 0; g < w->site->n_gpu; g++)
-        if (w->profile[g]) profile[g] = slower_profile(w->profile[g], n, r, a);
+        if (w->profile[g]) {
+            double launch_bound = w->platform ? w->platform[g].launch_bound : 1;
+            profile[g] = profile_in_training(slower_profile(w->profile[g], n, r, a), n, launch_bound, a);
+        }
     x.model = m;
     x.profile = profile;
     x.options.recompute = mode;

@@ -98,8 +98,38 @@ static double layers_time(struct judge *J, const struct stage *s, const struct o
         return sum;
     }
     const struct layer_times *t = profile_times(J->w->profile[r->gpu], J->m, r->tp);
-    for (int l = s->first; l < s->end; l++) sum += t->fwd_s[l] + t->bwd_s[l];
+    const struct profile *f = J->w->profile[r->gpu];
+    const struct layer_times *most = NULL;
+    int largest = 0;
+    for (int i = 0; i < f->n_mb; i++)
+        if (profile_times(f, f->mb[i], r->tp)) most = profile_times(f, largest = f->mb[i], r->tp);
+    for (int l = s->first; l < s->end; l++)
+        for (int way = 0; way < 2; way++) {
+            double x = way ? t->bwd_s[l] : t->fwd_s[l], y = (way ? most->bwd_s[l] : most->fwd_s[l]);
+            y *= (double)J->m / largest;
+            /* NATIVE: the host runs ahead of launches */
+            if (J->est == ESTIMATOR_NATIVE && J->w->platform && J->w->platform[r->gpu].launch_bound < 1 &&
+                x > 1.1 * y)
+                x = fmax(y, x * J->w->platform[r->gpu].launch_bound);
+            sum += x;
+        }
     return sum;
+}
+
+/* NATIVE: a framework's work on a message of the output of layer l. */
+static bool adds(const struct judge *J) {
+    return J->est == ESTIMATOR_NATIVE && J->w->platform && J->w->process_bytes == 0;
+}
+static double work_on(const struct judge *J, const struct one *r, int l) {
+    double bytes = J->w->model->act_out[l] * J->F * J->m, gather = 0;
+    if (!adds(J) || isnan(J->w->platform[r->gpu].memory_Bps)) return 0;
+    double within_Bps = J->w->platform[r->gpu].gather_Bps[tp_index(r->tp)];
+    if (J->w->options.sequence_parallel)
+        bytes /= r->tp;
+    else if (r->tp > 1 && within_Bps > 0)
+        gather = bytes * (r->tp - 1) / r->tp / within_Bps;
+    return gather + 6 * bytes / J->w->platform[r->gpu].memory_Bps +
+           J->w->platform[r->gpu].staging_s_per_B * bytes;
 }
 
 static double max2(double a, double b) { return a > b ? a : b; }
@@ -131,13 +161,14 @@ static void judge_plan(struct judge *J, struct answer *A) {
         const struct pipeline *pipe = &p->pipeline[k];
         int P = pipe->n_stage;
         if (P > p->pipeline[longest].n_stage) longest = k;
-        double slowest = -INFINITY, sum_comm = 0, sum_comp = 0, update = -INFINITY;
+        double slowest = -INFINITY, sum_comm = 0, sum_comp = 0, update = -INFINITY, before = 0;
         for (int i = 0; i < P; i++) {
             const struct stage *s = &pipe->stage[i];
             struct one me[REPLICAS_MAX], next[REPLICAS_MAX], prev[REPLICAS_MAX];
             int D = expand(s, me), Dn = i < P - 1 ? expand(s + 1, next) : 0,
                 Dp = i > 0 ? expand(s - 1, prev) : 0;
-            double comp = 0, act = 0, grad = 0, sync = 0, memory = 0, W = params_1(J, s) * J->F;
+            double comp = 0, act = 0, grad = 0, got_act = 0, got_grad = 0, sync = 0, memory = 0,
+                   W = params_1(J, s) * J->F;
             int smallest = TP_MAX;
             bool first_act = true, first_grad = true;
             for (int j = 0; j < D; j++) {
@@ -168,6 +199,8 @@ static void judge_plan(struct judge *J, struct answer *A) {
                     A->egress_usd += J->M * site->egress_usd_per_GB[r->zone * site->n_zone + q->zone] / 1e9 *
                                      mo->act_out[pipe->stage[i - 1].end - 1] * J->F * J->m;
                 }
+                if (i > 0) got_act = max2(got_act, work_on(J, r, s->first - 1));
+                if (i < P - 1) got_grad = max2(got_grad, work_on(J, r, s->end - 1));
                 struct one *n = &me[(j + 1) % D];
                 A->egress_usd +=
                     site->egress_usd_per_GB[r->zone * site->n_zone + n->zone] / 1e9 * W / D * 2 * (D - 1);
@@ -185,7 +218,16 @@ static void judge_plan(struct judge *J, struct answer *A) {
                 if (flight > 1) bytes += (double)flight * J->m * J->F * J->w->message;
                 double process = J->w->process_bytes;           /* as in the profiles, or as published */
                 if (J->est == ESTIMATOR_NATIVE && process == 0) /* NATIVE: as the site says of the type */
-                    process = site->gpu[r->gpu].context_bytes;
+                    process = adds(J) && !isnan(J->w->platform[r->gpu].memory_Bps)
+                                  ? J->w->platform[r->gpu].context_bytes
+                                  : site->gpu[r->gpu].context_bytes;
+                if (adds(J)) { /* NATIVE: inside a block's backward pass, without a shape; logits */
+                    double len = mo->sequence_length;
+                    double block = 3 * len * len * mo->heads / r->tp +
+                                   5 * len * mo->hidden_size / (J->w->options.sequence_parallel ? r->tp : 1);
+                    double head = s->end == mo->n_layer ? len * mo->vocabulary / r->tp : 0;
+                    bytes += (double)J->m * J->F * (block + head);
+                }
                 double checked = bytes + (process > 0 ? process : r->tp == 1 ? 2.0e9 : 3.0e9);
                 memory = max2(memory, checked);
                 int held = r->n_vm && J->est == ESTIMATOR_SAILOR ? r->vm[0] : r->gpu;
@@ -205,7 +247,11 @@ static void judge_plan(struct judge *J, struct answer *A) {
             double comm = 0;
             if (P > 1) comm = i == 0 ? (P <= 3 ? act : 2 * act) : i == P - 1 ? 2 * grad : act + grad;
             if (J->est == ESTIMATOR_NATIVE) comm = act + grad; /* NATIVE: each message once */
-            slowest = max2(slowest, comp + comm);
+            comm += got_act + got_grad;
+            double turn =
+                adds(J) && i > 0 ? before : 0; /* NATIVE: its gradient gone, the next activation sent */
+            before = act + got_grad;
+            slowest = max2(slowest, comp + comm + turn);
             sum_comm += comm;
             sum_comp += comp;
             max_sync = max2(max_sync, sync);

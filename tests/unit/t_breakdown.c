@@ -15,8 +15,8 @@ enum { X, Y, L = 4, SLOTS = 2 * TP_N };
 static const double sizes[L] = {1e6, 1e6, 1e6, 1e6}, ms100[L] = {.1, .1, .1, .1}, ms200[L] = {.2, .2, .2, .2},
                     update[L] = {.01, .01, .01, .01};
 static const int mbs[] = {1};
-static const struct layer_times on_x[TP_N] = {{ms100, ms100, update, true}},
-                                on_y[TP_N] = {{ms200, ms200, update, true}};
+static const struct layer_times on_x[TP_N] = {{ms100, ms100, update, true, NULL, NULL}},
+                                on_y[TP_N] = {{ms200, ms200, update, true, NULL, NULL}};
 static const struct profile profile_x = {.n_mb = 1, .mb = mbs, .times = on_x},
                             profile_y = {.n_mb = 1, .mb = mbs, .times = on_y};
 static const struct profile *profiles[] = {&profile_x, &profile_y};

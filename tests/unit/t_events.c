@@ -4,35 +4,20 @@
 #include <string.h>
 
 #include "fig.h"
-#include "formats/devices.h"
 #include "sim/events.h"
 #include "texts.h"
 
 enum { RUNS = 15 };
 
 static struct plan_entry *run;
-static struct events_platform *platform;
 
 static int setup(void **state) {
     struct err e;
-    struct framework f;
     int n;
     if (texts_begin(state)) return -1;
     if (plans_load("inputs/validation/opt-350m-gh200.json", "inputs", &run, &n, &texts, &e))
         fail_msg("%s", e.text);
     assert_int_equal(n, RUNS);
-    const struct site *s = run[0].workload->site;
-    const char *devices = slurp("inputs/devices.json");
-    if (frameworks_find("frameworks.json", slurp("inputs/frameworks.json"), "megatron-deepspeed-fp32", "test",
-                        &f, &texts, &e))
-        fail_msg("%s", e.text);
-    platform = ARENA_ARRAY(&texts, struct events_platform, s->n_gpu);
-    for (int g = 0; g < s->n_gpu; g++) {
-        struct device d;
-        if (devices_sheet("devices.json", devices, s->gpu[g].name, "test", &d, &texts, &e)) continue;
-        platform[g] = (struct events_platform){d.memory_Bps, d.context_bytes, f.staging_s_per_B,
-                                               f.eager_bytes, d.launch_bound};
-    }
     return 0;
 }
 
@@ -40,13 +25,18 @@ struct errors {
     double mean, max, mean8, max8, memory, memory_max; /* percent; 8: over the nine runs at microbatch 8 */
 };
 
-static struct errors errors_of(unsigned terms) {
+enum { NATIVE = -1 };
+
+/* Of events with these terms, or of ESTIMATOR_NATIVE. */
+static struct errors errors_of(int terms) {
     struct errors x = {0};
     int n8 = 0;
     for (int i = 0; i < RUNS; i++) {
         struct estimate est = {.stage = NULL};
         struct err e;
-        if (events_estimate(run[i].workload, run[i].plan, platform, terms, &est, &e)) fail_msg("%s", e.text);
+        if (terms == NATIVE ? estimate_plan(run[i].workload, run[i].plan, ESTIMATOR_NATIVE, &est, &e)
+                            : events_estimate(run[i].workload, run[i].plan, (unsigned)terms, &est, &e))
+            fail_msg("%s", e.text);
         double time = 100 * fabs(est.iteration_time_s / run[i].measured_time_s - 1);
         double memory = 100 * fabs(est.peak_memory_bytes / run[i].measured_peak_bytes - 1);
         x.mean += time / RUNS;
@@ -68,6 +58,9 @@ static void it_is_as_close_as_documented(void **state) {
     struct errors x = errors_of(EVENTS_ALL);
     assert_true(x.mean < 4.6 && x.mean8 < 1.7 && x.max8 < 6.6);
     assert_true(x.memory < 1.4 && x.memory_max < 3.7);
+    x = errors_of(NATIVE);
+    assert_true(x.mean < 4.55 && x.max < 18.9 && x.mean8 < 1.65 && x.max8 < 6.25);
+    assert_true(x.memory < 1.45 && x.memory_max < 3.7);
 }
 
 static void every_term_is_worth_its_place(void **state) {
@@ -82,7 +75,7 @@ static void every_term_is_worth_its_place(void **state) {
                   all.max8, all.memory, all.memory_max);
     print_message("none: %.1f %.1f, at 8: %.1f %.1f\n", none.mean, none.max, none.mean8, none.max8);
     for (size_t i = 0; i < sizeof terms / sizeof *terms; i++) {
-        struct errors x = errors_of(EVENTS_ALL & ~terms[i].term);
+        struct errors x = errors_of((int)(EVENTS_ALL & ~terms[i].term));
         print_message("without %s: %.1f %.1f, at 8: %.1f %.1f\n", terms[i].name, x.mean, x.max, x.mean8,
                       x.max8);
         assert_true(x.mean > all.mean - 0.05 && none.mean > all.mean);

@@ -129,7 +129,7 @@ static void site_has_the_published_links(void **state) {
     assert_true(s->intra[gpu_of(s, "RTX-3090") * TP_N + 3].known);
     assert_true(s->gpu[a100].memory_bytes == 40.0 * (1 << 30));
     assert_true(s->gpu[a100].planner_memory_bytes == 42338615296.0);
-    assert_true(s->gpu[a100].context_bytes == 0 && s->gpu[gh].context_bytes == 5.06e9);
+    assert_true(s->gpu[a100].context_bytes == 0 && s->gpu[gh].context_bytes == 4.12e9);
     assert_int_equal(s->gpu[a100].gpus_per_node, 4);
     assert_int_equal(s->gpu[gpu_of(s, "Titan-RTX")].gpus_per_node, 8);
     assert_true(s->usd_per_gpu_hour[a100] == 3.673385);
@@ -232,6 +232,10 @@ static void same_job(const struct job *a, const struct job *b) {
     assert_true(a->max_usd_per_iteration == b->max_usd_per_iteration &&
                 a->min_iterations_per_s == b->min_iterations_per_s);
     assert_true(a->train_tokens == b->train_tokens);
+    assert_non_null(a->workload.platform);
+    assert_non_null(b->workload.platform);
+    assert_memory_equal(a->workload.platform, b->workload.platform,
+                        sizeof *a->workload.platform * (size_t)s->n_gpu);
     for (int i = 0; i < a->n_pool; i++)
         assert_memory_equal(a->pool[i].count, b->pool[i].count, sizeof(int) * (size_t)(s->n_zone * s->n_gpu));
     size_t side = (size_t)(s->n_zone * s->n_gpu * TP_N);
@@ -727,6 +731,13 @@ static void bad_parts_are_refused(void **state) {
         {"\"times\":[", "\"memory\":{\"process_bytes\":1,\"params\":1},\"times\":[",
          "/profiles/0/memory/params: unknown"},
         {"\"profiles\":[", "\"profiles\":3,\"//\":[", "/profiles: 3; expected an array"},
+        {"\"platform\":[", "\"platform\":[],\"//\":[", "/platform: an array of 0; expected 1 to 16"},
+        {"\"platform\":[{\"gpu\":\"A100-40\"", "\"platform\":[{\"gpu\":\"A100-41\"",
+         "/platform/0/gpu: \"A100-41\"; expected"},
+        {"\"memory_Bps\":", "\"memory_Bps\":0,\"//\":",
+         "/platform/0: no memory bandwidth; expected one above 0"},
+        {"\"launch_bound\":", "\"launch_bound\":-", "/platform/0/launch_bound: -"},
+        {"\"eager_bytes\":", "\"eager\":", "/platform/0/eager: unknown"},
     };
     (void)state;
     const char *text = load_job("inputs/fig7.json").json;

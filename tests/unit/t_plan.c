@@ -13,7 +13,7 @@
 static const char *zones[] = {"a", "b"};
 static const struct gpu_type gpu_types[] = {{"g0", 16e9, 16e9, 4, 0}, {"g1", 8e9, 8e9, 2, 0}};
 static const double ones[4] = {1, 1, 1, 1};
-static const struct layer_times measured = {ones, ones, ones, false}, none = {0};
+static const struct layer_times measured = {ones, ones, ones, false, NULL, NULL}, none = {0};
 static struct layer_times times0[2 * TP_N], times1[TP_N];
 static const int mb0[] = {1, 2}, mb1[] = {1};
 static const struct profile prof0 = {.n_mb = 2, .mb = mb0, .times = times0},

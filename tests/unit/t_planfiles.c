@@ -116,7 +116,7 @@ static void plans_survive_writing(void **state) {
         cJSON_Delete(json);
         cJSON_Delete(tree);
     }
-    struct stage_estimate stages[2] = {{1, 2, 3, 4, 0, 0}, {5, 6, 7, 8, 0, 0}};
+    struct stage_estimate stages[2] = {{1, 2, 3, 4, 0, 0, 9}, {5, 6, 7, 8, 0, 0, 0}};
     struct estimate est = {.iteration_time_s = 0.5,
                            .compute_usd = NAN,
                            .egress_usd = 0,
@@ -130,8 +130,9 @@ static void plans_survive_writing(void **state) {
         text,
         "{\"iteration_time_s\":0.5,\"pipeline_time_s\":0,\"sync_time_s\":0,\"throughput_per_s\":2,"
         "\"compute_usd\":null,\"egress_usd\":0,\"cost_usd_per_iteration\":null,\"fits\":true,"
-        "\"peak_memory_bytes\":0,\"pipelines\":[{\"stages\":[{\"compute_s\":1,\"comm_s\":2,\"sync_s\":3,"
-        "\"memory_bytes\":4},{\"compute_s\":5,\"comm_s\":6,\"sync_s\":7,\"memory_bytes\":8}]}]}");
+        "\"peak_memory_bytes\":0,\"pipelines\":[{\"stages\":[{\"compute_s\":1,\"comm_s\":2,\"turn_s\":9,"
+        "\"sync_s\":3,"
+        "\"memory_bytes\":4},{\"compute_s\":5,\"comm_s\":6,\"turn_s\":0,\"sync_s\":7,\"memory_bytes\":8}]}]}");
     cJSON_free(text);
     cJSON_Delete(json);
 }

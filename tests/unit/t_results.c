@@ -74,7 +74,7 @@ static struct job *make_job(void) {
         for (int k = 0; k < 2 * TP_N; k++) {
             double *v = ARENA_ARRAY(a, double, LAYERS);
             for (int i = 0; i < LAYERS; i++) v[i] = 1e-3 / 3 * (i + 1) * (g + 1);
-            times[k] = (struct layer_times){v, v, v, false};
+            times[k] = (struct layer_times){v, v, v, false, NULL, NULL};
         }
         *p = (struct profile){.model = "toy", .gpu = gpus[g].name, .n_mb = 2, .mb = mb, .times = times};
         profile[g] = p;

@@ -1,0 +1,130 @@
+#include "formats/devices.h"
+#include "formats/inputs_priv.h"
+#include "io/file.h"
+#include "sim/link.h"
+#include "sim/training.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* What data sheets and a framework say about the GPU types of a site. */
+
+static const struct platform unknown = {.memory_Bps = NAN, .launch_bound = 1};
+
+/* A file of the inputs; NULL with *e clear where it is not there. */
+static const char *read_if_there(const char *dir, const char *name, struct lookup *k, int *rc) {
+    const char *path = arena_printf(k->arena, "%s/%s", dir, name);
+    if (access(path, F_OK)) return NULL;
+    const char *text = file_read_text(path, NULL, k->arena, k->e);
+    if (!text) *rc = -1;
+    return text;
+}
+
+/* What the links inside its nodes give. */
+static void set_gather(const struct site *s, int gpu, struct platform *p) {
+    for (int ti = 0; ti < TP_N; ti++) {
+        const struct link *l = &s->intra[gpu * TP_N + ti];
+        p->gather_Bps[ti] = !l->known ? 0 : l->rate_Bps > 0 ? l->rate_Bps : link_top_Bps(l);
+    }
+}
+
+/* As the training of this element type is usually done, until a job says by what. */
+static const char *usual_framework(const char *dtype) {
+    return strcmp(dtype, "fp32") ? "megatron-core" : "megatron-deepspeed-fp32";
+}
+
+int inputs_platform(struct loaded *l, const char *dtype, struct lookup *k) {
+    struct err ignored;
+    struct framework f;
+    const char *dir = inputs_dir(k->inputs, k->arena, &ignored);
+    const struct site *s = l->site;
+    int rc = 0, n = 0;
+    l->platform = NULL;
+    const char *devices = dir ? read_if_there(dir, "devices.json", k, &rc) : NULL;
+    const char *frameworks = devices ? read_if_there(dir, "frameworks.json", k, &rc) : NULL;
+    if (rc || !frameworks) return rc;
+    if (l->framework)
+        f = *l->framework;
+    else if (frameworks_find("frameworks.json", frameworks, usual_framework(dtype), "estimator native", &f,
+                             k->arena, k->e))
+        return -1;
+    struct platform *p = ARENA_ARRAY(k->arena, struct platform, s->n_gpu);
+    for (int g = 0; g < s->n_gpu; g++) {
+        struct device d;
+        double stated = s->gpu[g].context_bytes;
+        rc = devices_sheet("devices.json", devices, s->gpu[g].name, "estimator native", &d, k->arena,
+                           &ignored);
+        if (rc < 0) return *k->e = ignored, -1;
+        p[g] = rc ? unknown
+                  : (struct platform){.memory_Bps = d.memory_Bps,
+                                      .context_bytes = stated > 0 ? stated : d.context_bytes,
+                                      .staging_s_per_B = f.staging_s_per_B,
+                                      .eager_bytes = f.eager_bytes,
+                                      .launch_bound = d.launch_bound};
+        set_gather(s, g, &p[g]);
+        n += !rc;
+    }
+    if (n) l->platform = p;
+    return 0;
+}
+
+void inputs_in_training(const struct platform *p, const struct profile **profile, int n_gpu, int n_layer,
+                        struct arena *a) {
+    for (int g = 0; p && g < n_gpu; g++)
+        profile[g] = profile_in_training(profile[g], n_layer, p[g].launch_bound, a);
+}
+
+static const char *const keys[] = {
+    "gpu", "memory_Bps", "context_bytes", "staging_s_per_B", "eager_bytes", "launch_bound", NULL};
+
+const char *inputs_platform_text(const struct platform *p, const struct site *s, struct arena *a) {
+    cJSON *list = cJSON_CreateArray();
+    for (int g = 0; g < s->n_gpu; g++) {
+        if (isnan(p[g].memory_Bps)) continue;
+        cJSON *o = cJSON_CreateObject();
+        cJSON_AddStringToObject(o, keys[0], s->gpu[g].name);
+        const double v[] = {p[g].memory_Bps, p[g].context_bytes, p[g].staging_s_per_B, p[g].eager_bytes,
+                            p[g].launch_bound};
+        for (int i = 0; i < 5; i++) json_add_number(o, keys[i + 1], v[i]);
+        cJSON_AddItemToArray(list, o);
+    }
+    char *text = cJSON_PrintUnformatted(list);
+    const char *out = arena_strdup(a, text);
+    cJSON_free(text);
+    cJSON_Delete(list);
+    return out;
+}
+
+static int read_type(const struct json_at *at, struct platform *p, struct err *e) {
+    double *const field[] = {&p->memory_Bps, &p->context_bytes, &p->staging_s_per_B, &p->eager_bytes,
+                             &p->launch_bound};
+    if (json_object(at, keys, e)) return -1;
+    for (int i = 0; i < 5; i++) {
+        struct json_at here = json_member(at, keys[i + 1]);
+        if (json_real(&here, 0, 1e18, field[i], e)) return -1;
+    }
+    return p->memory_Bps > 0 ? 0 : json_fail(at, e, "no memory bandwidth; expected one above 0");
+}
+
+int inputs_platform_stored(const struct json_at *at, const struct site *s, struct platform **out,
+                           struct arena *a, struct err *e) {
+    int n, i = 0;
+    *out = NULL;
+    if (!at->node) return 0; /* written before estimates asked for it */
+    if (json_array(at, 1, GPUS_MAX, &n, e)) return -1;
+    struct platform *p = *out = ARENA_ARRAY(a, struct platform, s->n_gpu);
+    const char *name[GPUS_MAX];
+    for (int g = 0; g < s->n_gpu; g++) {
+        p[g] = unknown;
+        name[g] = s->gpu[g].name;
+    }
+    for (const cJSON *x = at->node->child; x; x = x->next, i++) {
+        struct json_at here = json_element(at, i, x), gpu = json_member(&here, "gpu");
+        int g;
+        if (json_name(&gpu, name, s->n_gpu, "a GPU type of the site", &g, e) || read_type(&here, &p[g], e))
+            return -1;
+        set_gather(s, g, &p[g]);
+    }
+    return 0;
+}
