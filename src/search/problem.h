@@ -11,7 +11,8 @@ enum search_bound {
     BOUND_GRID = 4,
     BOUND_BLOCK = 8,
     BOUND_LAYOUT = 16,
-    BOUND_ISLAND = 32
+    BOUND_ISLAND = 32,
+    BOUND_CHAIN = 64
 };
 
 struct search_problem {

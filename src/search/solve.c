@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "search/chain.h"
 #include "search/tree.h"
 
 /* partial plans looked at in a window before it is cut in two (doubled every second cut), and in one that
@@ -20,6 +21,10 @@ enum { NODE_BATCH = 4000, NODE_LIMIT = 40000000 };
 
 /* Partial plans of a unit after which a grid is worth while. */
 enum { GRID_AFTER = 200000 };
+
+/* And after which the links between types are looked at, and how much longer each window is searched then:
+ * its tables take that long. */
+enum { CHAIN_AFTER = 20000, CHAIN_PATIENCE = 16 };
 
 struct heap {
     struct window *w;
@@ -198,7 +203,9 @@ static void consider(struct workspace *v, struct window w) {
 static uint64_t window_patience(const struct workspace *v, const struct window *w, bool can_split) {
     int doublings = w->splits < 12 ? w->splits / 2 : 6;
     uint64_t examined = v->tree.examined, alone = v->effort.limit ? NODE_LIMIT : UINT64_MAX - examined,
-             end = examined + (can_split ? (uint64_t)NODE_BATCH << doublings : alone);
+             batch = (uint64_t)NODE_BATCH << doublings;
+    if (v->window.chain.built) batch *= CHAIN_PATIENCE;
+    uint64_t end = examined + (can_split ? batch : alone);
     return v->effort.limit && v->effort.limit < end ? v->effort.limit : end;
 }
 
@@ -226,6 +233,13 @@ static bool grid_closes(struct workspace *v, struct window *w) {
     return cut;
 }
 
+/* The gear before: the links between types. */
+static bool wants_chain(const struct workspace *v) {
+    const struct search_problem *p = v->s->p;
+    if (v->effort.dive || !v->mb->n_group) return false;
+    return p->with & BOUND_CHAIN || v->tree.examined >= CHAIN_AFTER;
+}
+
 /* Search a window that was bounded before; what takes too long comes back in halves. */
 static void search_window(struct workspace *v, struct window w) {
     struct window wide = w, half[2];
@@ -234,7 +248,10 @@ static void search_window(struct workspace *v, struct window w) {
         wide.x_hi *= f;
         wide.y_hi *= f;
     }
-    if (!window_open(&v->window, wide)) return;
+    v->window.chain.on = wants_chain(v);
+    bool holds = window_open(&v->window, wide);
+    v->tree.examined += chain_effort(&v->window);
+    if (!holds) return;
     const struct window *open = &v->window.w;
     w.x_lo = open->x_lo;
     w.x_hi = fmin(w.x_hi, open->x_hi);

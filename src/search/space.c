@@ -1,5 +1,7 @@
 #include "search/space.h"
 
+#include "search/chain.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -245,6 +247,20 @@ double class_stage_least(const struct mb_space *mb, int cls, const double weight
     for (int g = 0; g < GPUS_MAX; g++)
         if (c->ti[g] >= 0 && c->gpus >> g & 1) base += weight[g] * (1 << c->ti[g]);
     return base + (D - c->n_kind) * least;
+}
+
+void class_stage_use(const struct mb_space *mb, int cls, const double weight[GPUS_MAX], int D, double *use) {
+    const struct stage_class *c = &mb->cls[cls];
+    double least = class_replica_least(mb, cls, weight);
+    int others = c->rest ? D : D - c->n_kind;
+    for (int g = 0; g < GPUS_MAX; g++) {
+        int ti = c->rest ? mb->least_ti[g] : c->ti[g];
+        if (!(c->gpus >> g & 1) || ti < 0) continue;
+        if (!c->rest) use[g] += 1 << ti;
+        if (weight[g] * (1 << ti) > least) continue;
+        use[g] += others << ti;
+        others = 0;
+    }
 }
 
 /* ---- patterns ----------------------------------------------------------------------- */
@@ -727,6 +743,7 @@ static void build_microbatch(struct space *s, struct mb_space *mb, int n_mb, str
     space_build_patterns(s, mb, a);
     build_weights(s, mb, a);
     build_turns(s, mb, a);
+    chain_build(s, mb, a);
     build_crossing(s, mb, a);
     build_work(s, mb, a);
 }

@@ -100,7 +100,10 @@ struct mb_space {
     struct outline *by_speed, *by_price; /* outline.h; by_price only when money counts */
     double comm_min;                     /* least transfer of any layer's output */
     double slowest;                      /* transfer that is possible */
-    double *cross; /* [class][layer]: what sending to another region costs more than act_min, at least */
+    int n_group;        /* of classes, by GPU types (chain.h); 0: there is no need to tell them apart */
+    signed char *group; /* [class] */
+    double *to;         /* [class][size][group]: least transfer to a stage of the group */
+    double *cross;      /* [class][layer]: what sending to another region costs more than act_min, at least */
     double speed[GPUS_MAX]; /* relative worth of one GPU of each type at this microbatch */
 };
 
@@ -111,6 +114,9 @@ long cell_room(const struct cell *c, int ti);
 double class_replica_least(const struct mb_space *mb, int cls, const double weight[GPUS_MAX]);
 /** Least weight of a stage of D replicas of the class: one of each kind, the others of the cheapest one. */
 double class_stage_least(const struct mb_space *mb, int cls, const double weight[GPUS_MAX], int D);
+
+/** Adds the GPUs of each type that such a stage takes. */
+void class_stage_use(const struct mb_space *mb, int cls, const double weight[GPUS_MAX], int D, double *use);
 
 /** Index into the [class][first][end] tables. */
 static inline size_t cfe(const struct space *s, int c, int first, int end) {

@@ -1,5 +1,6 @@
 /* Depth-first search of one window, from the last stage of the pipeline to the first. */
 #include "search/tree.h"
+#include "search/chain.h"
 #include "search/layout.h"
 #include "base/oom.h"
 
@@ -240,8 +241,9 @@ static void leaf(struct tree *v, const struct tree_node *n) {
  * sends to the new stage closes it, and n moves into S and X. The new stage stays open in the same way:
  * `pend` is its computation and the activation it sends to n, and its gradient counts as the least possible
  * until its own predecessor is chosen. Every number is kept twice, at best (which bounds) and at worst
- * (`_hi`, which lets the memo compare, rule 15). False: no plan of the window goes on like this. */
-static bool make_child(struct tree *v, const struct tree_node *n, int i, int e, int pattern,
+ * (`_hi`, which lets the memo compare, rule 15). `rest`: the sum of the stages in front, at least. False: no
+ * plan of the window goes on like this. */
+static bool make_child(struct tree *v, const struct tree_node *n, int i, int e, int pattern, double rest,
                        struct tree_node *c) {
     const struct space *s = v->s;
     const struct mb_space *mb = v->mb;
@@ -298,7 +300,7 @@ static bool make_child(struct tree *v, const struct tree_node *n, int i, int e, 
     if (X > v->t->w.x_hi) return false;
     if (i == 0 && !c->crossed && scope_is_crossing(s, v->t->w.scope))
         return false; /* belongs to another scope */
-    double S = c->S + c->pend + open_grad, rest = 0;
+    double S = c->S + c->pend + open_grad;
     c->top = X;
     c->sum = S;
     for (int k = 0; k < v->t->n_table; k++)
@@ -339,6 +341,36 @@ static bool make_child(struct tree *v, const struct tree_node *n, int i, int e, 
     }
     c->rank = v->goal->objective == OBJECTIVE_COST ? cost : c->lb;
     return !proof_cut(v->proof, c->lb, cost);
+}
+
+/* What is known, by rule 24, of a stage [i, e) of a class in front of n before any pattern is looked at. */
+struct joint {
+    double mine, grad, rest; /* its time, what n pays for sending to it, and the sum of the stages in front */
+};
+
+/* False: no plan of the window goes on like this. */
+static bool link_stage(const struct tree *v, const struct tree_node *n, int i, int e, const struct allowed *w,
+                       struct joint *out) {
+    const struct mb_space *mb = v->mb;
+    enum estimator est = v->s->p->estimator;
+    int L = v->s->L, depth = n ? n->depth : 0, k = v->t->n_fixed;
+    struct comm_share share = comm_share(est, i == 0, !n, depth + 1);
+    double x_hi = v->t->w.x_hi * (1 + 1e-12), act = 0;
+    *out = (struct joint){.mine = w->weight};
+    if (n) {
+        int next = mb->pattern[n->pattern].cls;
+        double sent = chain_transfer(mb, e - 1, w->cls, next);
+        act = share.act * sent;
+        out->mine += share.act * (sent - mb->act_min[w->cls * L + e - 1]);
+        out->grad = comm_share(est, false, depth == 1, depth + 1).grad * chain_transfer(mb, e, next, w->cls);
+        if (n->pend + out->grad > x_hi) return false;
+    }
+    if (out->mine > x_hi) return false;
+    if (i > 0) {
+        double used = v->surr_stack[depth * SURROGATES_MAX + k] + v->t->surrogate[k].class_cost[w->cls];
+        out->rest = chain_rest(v->t, i, used, w->cls, share.grad, x_hi - w->comp - act);
+    }
+    return out->rest < INFINITY;
 }
 
 /* Does the window have patterns of the class that were not built? */
@@ -386,6 +418,11 @@ static void descend(struct tree *v, const struct tree_node *n) {
             if (v->u->depth[cfe(s, w[k].cls, i, e)] < window_in_flight(v->t, depth + 1)) continue;
             if (n && !space_neighbours_allowed(s, mb, w[k].cls, mb->pattern[n->pattern].cls)) continue;
             double rest = 0, here = 0; /* crossing right here, or later */
+            struct joint joint = {.mine = w[k].weight};
+            if (v->t->chain.built && !link_stage(v, n, i, e, &w[k], &joint)) {
+                v->bounds.chain++;
+                continue;
+            }
             bool may_cross = n && !n->crossed && scope_is_crossing(s, v->t->w.scope);
             if (may_cross)
                 here = mb->cross[mb->pattern[n->pattern].cls * L + e] + mb->cross[w[k].cls * L + e - 1];
@@ -400,8 +437,9 @@ static void descend(struct tree *v, const struct tree_node *n) {
                 rest = fmax(rest, later);
             }
             v->examined++;
-            double S = (n ? n->S + n->pend : 0) + w[k].weight + rest;
-            double period = w[k].weight + mb->turn_min[i];
+            rest = fmax(rest, joint.rest);
+            double S = (n ? n->S + n->pend : 0) + joint.grad + joint.mine + rest;
+            double period = joint.mine + mb->turn_min[i];
             double quick = window_time(v->t, fmax(n ? n->X : 0, fmax(period, v->t->w.x_lo)), S, v->t->u_min,
                                        fmax(n ? n->y : 0, fmax(w[k].sync, v->t->w.y_lo)));
             if (s->p->objective == OBJECTIVE_THROUGHPUT ? proof_cut(v->proof, quick, 0)
@@ -412,7 +450,7 @@ static void descend(struct tree *v, const struct tree_node *n) {
                 if (!scope_has(s, v->t->w.scope, &mb->pattern[p])) continue;
                 v->examined++;
                 struct tree_node c;
-                if (!take_resources(v, depth, p) || !make_child(v, n, i, e, p, &c)) continue;
+                if (!take_resources(v, depth, p) || !make_child(v, n, i, e, p, joint.rest, &c)) continue;
                 if (count == v->child_cap[depth]) {
                     v->child_cap[depth] = count ? 2 * count : 64;
                     v->children[depth] = oom_realloc(v->children[depth], (size_t)v->child_cap[depth],

@@ -1,5 +1,7 @@
 #include "search/window.h"
 
+#include "search/chain.h"
+
 #include <assert.h>
 #include <math.h>
 #include <stdlib.h>
@@ -23,9 +25,12 @@ static void make_surrogates(struct window_tables *v, struct arena *a) {
     if (s->money) { /* the cheapest zone of each type, in USD per s */
         q = &v->surrogate[v->n_surrogate++];
         q->price = true;
+        v->price = v->n_surrogate - 1;
         space_least_prices(s, q->weight);
     }
-    for (int k = 0; k < v->n_surrogate; k++) {
+    v->n_fixed = v->n_surrogate;
+    if (mb->n_group) memcpy(v->surrogate[v->n_surrogate].weight, mb->speed, sizeof mb->speed);
+    for (int k = 0; k < v->n_surrogate + (mb->n_group > 0); k++) {
         q = &v->surrogate[k];
         q->class_cost = ARENA_ARRAY(a, double, mb->n_class);
         size_t n = (size_t)(s->L + 1) * (LEVELS + 1);
@@ -46,11 +51,14 @@ void window_tables_init(struct window_tables *v, const struct space *s, struct a
     v->allowed = ARENA_ARRAY(a, struct allowed, (size_t)(L + 1) * (size_t)(L + 1) * (size_t)K);
     v->min_depth = ARENA_ARRAY(a, int, L + 1);
     v->min_usd = ARENA_ARRAY(a, double, L + 1);
+    chain_init(v, a);
 }
 
 void window_begin_unit(struct window_tables *v, const struct unit *u, const struct goal *goal,
                        struct arena *a) {
     v->u = u;
+    v->chain.on = v->chain.built = false;
+    v->chain.work = 0;
     v->mb = u->mb;
     v->goal = goal;
     v->n_surrogate = v->n_table = 0;
@@ -64,7 +72,7 @@ void window_begin_unit(struct window_tables *v, const struct unit *u, const stru
     make_surrogates(v, a);
 }
 
-static double price_cap(const struct window_tables *v, const struct surrogate *q) {
+double window_cap(const struct window_tables *v, const struct surrogate *q) {
     return q->price ? fmin(q->cap, v->w.r_hi) : q->cap;
 }
 
@@ -93,6 +101,14 @@ static double most_for_rent(struct offer *o, int n, double rent) {
         left -= take * o[i].usd_per_s;
     }
     return weight * (1 + 1e-9);
+}
+
+void window_gpus(const struct window_tables *v, double gpus[GPUS_MAX]) {
+    const struct space *s = v->s;
+    for (int g = 0; g < GPUS_MAX; g++) gpus[g] = 0;
+    for (int c = 0; c < s->n_cell; c++)
+        if (s->n_region == 1 || v->w.scope >= s->n_region || s->cell[c].region == v->w.scope)
+            gpus[s->cell[c].gpu] += s->cell[c].gpus;
 }
 
 /* What the cells of the window's scope can give, for its rent. */
@@ -142,14 +158,15 @@ static bool build_allowed(struct window_tables *v) {
                 if (!(mb->weight[x] < INFINITY) || !(unit_sync_min(v->u, v->w.scope, c, i, e) < INFINITY))
                     continue;
                 v->allowed[((size_t)i * (size_t)(L + 1) + (size_t)e) * (size_t)K + (size_t)(*n)++] =
-                    (struct allowed){c, mb->weight[x], unit_sync_min(v->u, v->w.scope, c, i, e)};
+                    (struct allowed){c, mb->weight[x], unit_sync_min(v->u, v->w.scope, c, i, e),
+                                     v->chain.on ? mb->comp[x] : 0};
             }
             if (*n && v->min_depth[e] + 1 < v->min_depth[i]) v->min_depth[i] = v->min_depth[e] + 1;
         }
     }
     if (v->min_depth[0] > L) return false;
     if (s->money) {
-        const struct surrogate *q = &v->surrogate[v->n_surrogate - 1];
+        const struct surrogate *q = &v->surrogate[v->price];
         for (int e = 1; e <= L; e++)
             for (int i = 0; i < e && v->min_depth[e] <= L; i++)
                 for (int k = 0; k < v->n_allowed[i * (L + 1) + e]; k++) {
@@ -181,7 +198,7 @@ static int worthwhile(const struct allowed *w, int n, const double *extra, doubl
     return m;
 }
 
-static void relax_row(double *restrict to, const double *restrict from, int n, double x) {
+void window_relax(double *restrict to, const double *restrict from, int n, double x) {
 #pragma omp simd
     for (int r = 0; r < n; r++) {
         double t = x + from[r];
@@ -189,11 +206,9 @@ static void relax_row(double *restrict to, const double *restrict from, int n, d
     }
 }
 
-static void build_sums(struct window_tables *v, struct surrogate *q) {
-    int L = v->s->L, K = v->mb->n_class;
-    double cap = price_cap(v, q);
-    int level[K], order[K], above[LEVELS + 2] = {0};
-    struct allowed use[K];
+void window_levels(const struct window_tables *v, const struct surrogate *q, int *level, int *order) {
+    int K = v->mb->n_class, above[LEVELS + 2] = {0};
+    double cap = window_cap(v, q);
     for (int c = 0; c < K; c++) {
         double x = cap > 0                ? floor(q->class_cost[c] * LEVELS / cap * (1 - 1e-9))
                    : q->class_cost[c] > 0 ? LEVELS + 1
@@ -207,6 +222,13 @@ static void build_sums(struct window_tables *v, struct surrogate *q) {
         before += here;
     }
     for (int c = 0; c < K; c++) order[above[level[c]]++] = c;
+}
+
+static void build_sums(struct window_tables *v, struct surrogate *q) {
+    int L = v->s->L, K = v->mb->n_class;
+    int level[K], order[K];
+    struct allowed use[K];
+    window_levels(v, q, level, order);
     for (int l = 0; l <= L; l++)
         for (int r = 0; r <= LEVELS; r++) {
             q->sum[l * (LEVELS + 1) + r] = l ? INFINITY : 0;
@@ -224,24 +246,32 @@ static void build_sums(struct window_tables *v, struct surrogate *q) {
             const struct allowed *w = &v->allowed[((size_t)i * (size_t)(L + 1) + (size_t)e) * (size_t)K];
             int m = worthwhile(w, n, NULL, v->w.x_hi, level, order, K, L, use);
             for (int k = 0; k < m; k++)
-                relax_row(to + use[k].cls, from, LEVELS + 1 - use[k].cls, use[k].weight);
+                window_relax(to + use[k].cls, from, LEVELS + 1 - use[k].cls, use[k].weight);
             if (!scope_is_crossing(v->s, v->w.scope)) continue;
             double *sends = q->sum_sends + e * (LEVELS + 1), *crosses = q->sum_crosses + e * (LEVELS + 1);
             if (i > 0)
                 for (int k = 0; k < m; k++)
-                    relax_row(crosses + use[k].cls, q->sum_crosses + i * (LEVELS + 1),
-                              LEVELS + 1 - use[k].cls, use[k].weight);
+                    window_relax(crosses + use[k].cls, q->sum_crosses + i * (LEVELS + 1),
+                                 LEVELS + 1 - use[k].cls, use[k].weight);
             if (i > 0) {
                 m = worthwhile(w, n, v->mb->cross + i, v->w.x_hi, level, order, K, L, use);
                 for (int k = 0; k < m; k++)
-                    relax_row(crosses + use[k].cls, q->sum_sends + i * (LEVELS + 1), LEVELS + 1 - use[k].cls,
-                              use[k].weight);
+                    window_relax(crosses + use[k].cls, q->sum_sends + i * (LEVELS + 1),
+                                 LEVELS + 1 - use[k].cls, use[k].weight);
             }
             m = worthwhile(w, n, v->mb->cross + e - 1, v->w.x_hi, level, order, K, L, use);
             for (int k = 0; k < m; k++)
-                relax_row(sends + use[k].cls, from, LEVELS + 1 - use[k].cls, use[k].weight);
+                window_relax(sends + use[k].cls, from, LEVELS + 1 - use[k].cls, use[k].weight);
         }
     }
+}
+
+int window_level_left(const struct window_tables *v, int k, double used) {
+    const struct surrogate *q = &v->surrogate[k];
+    double cap = window_cap(v, q), left = cap > 0    ? (cap - used) / cap * LEVELS + 1e-6
+                                          : used > 0 ? -1
+                                                     : LEVELS;
+    return left < 0 ? -1 : left >= LEVELS ? LEVELS : (int)left;
 }
 
 /* Least sum of stage times in front of layer l under weighting k. In the crossing scope, until two neighbours
@@ -249,11 +279,9 @@ static void build_sums(struct window_tables *v, struct surrogate *q) {
  * whose gradient then costs `grad` more. */
 double window_rest_sum(const struct window_tables *v, int k, int l, double used, bool crossed, double grad) {
     const struct surrogate *q = &v->surrogate[k];
-    double cap = price_cap(v, q), left = cap > 0    ? (cap - used) / cap * LEVELS + 1e-6
-                                         : used > 0 ? -1
-                                                    : LEVELS;
-    if (left < 0) return INFINITY;
-    int at = l * (LEVELS + 1) + (left >= LEVELS ? LEVELS : (int)left);
+    int level = window_level_left(v, k, used);
+    if (level < 0) return INFINITY;
+    int at = l * (LEVELS + 1) + level;
     if (crossed || !scope_is_crossing(v->s, v->w.scope)) return q->sum[at];
     return fmin(q->sum_crosses[at], q->sum_sends[at] + grad);
 }
@@ -287,7 +315,7 @@ static bool coverable(struct window_tables *v, double x_hi, double y_hi, int n) 
                     }
             }
         }
-        if ((cross ? crosses[L] : least[L]) > price_cap(v, s) * (1 + 1e-9)) return false;
+        if ((cross ? crosses[L] : least[L]) > window_cap(v, s) * (1 + 1e-9)) return false;
     }
     return true;
 }
@@ -315,30 +343,42 @@ double window_refuted_time(const struct window_tables *v) {
     return fmin(v->refuted_s, goal_longest_useful(v->goal, 0) * (1 + 1e-9));
 }
 
+/* The bounds of the window where the stage times add up to at least S. False: it holds nothing. */
+static bool take_bound(struct window_tables *v, double S, double usd_per_s) {
+    v->w.time_lb = window_time(v, v->w.x_lo, fmax(S, v->w.x_lo), v->u_min, v->w.y_lo);
+    v->w.cost_lb = v->s->money ? v->w.time_lb * usd_per_s : 0;
+    if (!(S < INFINITY)) return false;
+    if (!goal_excludes(v->goal, v->w.time_lb, v->w.cost_lb)) return true;
+    v->refuted_s = v->w.time_lb;
+    return false;
+}
+
 bool window_open(struct window_tables *v, struct window w) {
     v->refuted_s = INFINITY;
     if (w.x_lo > w.x_hi || w.y_lo > w.y_hi) return false;
     assert(w.x_lo >= 0 && w.y_lo >= 0 && w.r_lo >= 0);
     v->w = w;
+    v->n_surrogate = v->n_fixed + v->chain.on;
     set_caps(v);
     for (int pass = 0;; pass++) {
         v->n_table = 0;
-        if (!build_allowed(v) || !coverable(v, v->w.x_hi, v->w.y_hi, v->n_surrogate)) return false;
+        v->chain.built = false;
+        if (!build_allowed(v) || !coverable(v, v->w.x_hi, v->w.y_hi, v->n_fixed)) return false;
         if (pass == 0) raise_floors(v);
+        if (v->chain.on) {
+            if (!chain_open(v, pass == 0)) return false;
+            set_caps(v);
+        }
         double S = 0, usd = fmax(v->s->money ? v->min_usd[v->s->L] : 0, v->w.r_lo);
         for (int k = 0; k < v->n_surrogate; k++) {
             build_sums(v, &v->surrogate[k]);
             if (v->stopped) return false;
             v->n_table++;
             S = fmax(S, window_rest_sum(v, k, v->s->L, 0, false, INFINITY));
-            v->w.time_lb = window_time(v, v->w.x_lo, fmax(S, v->w.x_lo), v->u_min, v->w.y_lo);
-            v->w.cost_lb = v->s->money ? v->w.time_lb * usd : 0;
-            if (!(S < INFINITY)) return false;
-            if (goal_excludes(v->goal, v->w.time_lb, v->w.cost_lb)) {
-                v->refuted_s = v->w.time_lb;
-                return false;
-            }
+            if (!take_bound(v, S, usd)) return false;
         }
+        if (v->chain.on && !take_bound(v, fmax(S, chain_sums(v)), usd)) return false;
+        if (v->stopped) return false;
         double slack = fmax(0, goal_longest_useful(v->goal, usd) * (1 + 1e-9) - v->w.time_lb);
         double x_hi = v->u->M > 1 ? fmin(v->w.x_hi, v->w.x_lo + slack / (v->u->M - 1)) : v->w.x_hi;
         double y_hi = fmin(v->w.y_hi, v->w.y_lo + slack);

@@ -6,7 +6,7 @@
 /* Windows on the largest stage time X, the largest all-reduce y and the USD rate, and the tables that
  * bound the plans in them. */
 
-enum { LEVELS = 95, SURROGATES_MAX = GPUS_MAX + 2 };
+enum { LEVELS = 95, SURROGATES_MAX = GPUS_MAX + 3 };
 
 struct window {
     int scope;
@@ -30,6 +30,18 @@ struct surrogate {
 struct allowed {
     int cls;
     double weight, sync; /* its stage time and its all-reduce, at least */
+    double comp;         /* its stage time without transfers */
+};
+
+/** Tables of chain.h, [layer][group][group], of one surrogate. */
+struct chain {
+    bool on;       /* wanted for the next window */
+    bool built;    /* for the open one */
+    double *sum;   /* [level] as in struct surrogate, but for the group of the last stage and of the next */
+    double *cover; /* the least weight of it that covers the first layers at all */
+    double *class_cost; /* [class] */
+    struct chain_step *from;
+    uint64_t work; /* since chain_effort() was asked */
 };
 
 /** The open window of a unit and its tables. One per thread. */
@@ -40,14 +52,17 @@ struct window_tables {
     const struct goal *goal;
     struct window w;
     int n_surrogate, n_table; /* the first n_table have sums */
+    int n_fixed;              /* surrogates whose weights stay; the one after them serves the chain */
+    int price;                /* the surrogate by price */
     struct surrogate surrogate[SURROGATES_MAX];
     int *n_allowed;          /* [first][end] */
     struct allowed *allowed; /* [first][end][class] */
     int *min_depth;          /* [layer]: least stages after it */
     double *min_usd;         /* [layer]: least USD/s of the stages in front */
-    double u_min;            /* least update of any stage */
-    double refuted_s;        /* where a window was not opened because of its bound: that; else INFINITY */
-    bool stopped;            /* the search was asked to stop: from here on the tables count no more */
+    struct chain chain;
+    double u_min;     /* least update of any stage */
+    double refuted_s; /* where a window was not opened because of its bound: that; else INFINITY */
+    bool stopped;     /* the search was asked to stop: from here on the tables count no more */
 };
 
 /** Room for the tables of any unit of the space, in `a`. */
@@ -72,6 +87,22 @@ bool window_open(struct window_tables *t, struct window w);
 /** Of the first window of a scope that was not opened: no plan of the scope takes less time. Only where money
  * does not count. */
 double window_refuted_time(const struct window_tables *t);
+
+/** What the pool has of a weighted resource in the open window. */
+double window_cap(const struct window_tables *t, const struct surrogate *q);
+
+/** GPUs of each type in the open window's scope. */
+void window_gpus(const struct window_tables *t, double gpus[GPUS_MAX]);
+
+/** The level of each class under a weighting, LEVELS + 1: too much; and the classes in ascending order of it.
+ */
+void window_levels(const struct window_tables *t, const struct surrogate *q, int *level, int *order);
+
+/** The level of what is left of a weighted resource with `used` of it gone; -1: too much is gone. */
+int window_level_left(const struct window_tables *t, int k, double used);
+
+/** to[r] = min(to[r], x + from[r]) for r < n. */
+void window_relax(double *restrict to, const double *restrict from, int n, double x);
 
 /** Cut a window in two where it is widest in effect on the objective. False: too narrow for that to help. */
 bool window_split(const struct window_tables *t, const struct window *w, struct window half[2]);

@@ -110,6 +110,7 @@ void wire_put_answer(struct wire *b, int index, const struct unit_answer *x) {
     put_u64(b, x->bounds.full);
     put_u64(b, x->bounds.grid);
     put_u64(b, x->bounds.laid);
+    put_u64(b, x->bounds.chain);
     put(b, &x->proof, sizeof x->proof);
     put_double(b, x->image_lb);
     put(b, &x->tried, sizeof x->tried);
@@ -131,6 +132,7 @@ int wire_get_answer(const struct wire *b, size_t *at, struct unit_answer *x, con
     x->bounds.full = get_u64(b, at);
     x->bounds.grid = get_u64(b, at);
     x->bounds.laid = get_u64(b, at);
+    x->bounds.chain = get_u64(b, at);
     get(b, at, &x->proof, sizeof x->proof);
     x->image_lb = get_double(b, at);
     get(b, at, &x->tried, sizeof x->tried);

@@ -53,6 +53,7 @@ struct bound_counts {
     uint64_t full;    /* partial plans whose all-reduce was raised because the fastest zones are full */
     uint64_t laid;    /* plans of merged zones that were laid out on the real ones */
     uint64_t grid;    /* windows and partial plans cut by a grid over the GPU types */
+    uint64_t chain;   /* partial plans cut by the links between the GPU types of neighbours */
     uint64_t islands; /* parts of the pool that no link joins, searched one by one; 0: all are joined */
 };
 
