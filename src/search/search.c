@@ -871,10 +871,20 @@ static int probe(struct engine *x, bool known) {
     return stopped;
 }
 
+/* Are there links between types that bounds must look at (chain.h)? */
+static bool some_type_far(const struct engine *x) {
+    for (int i = 0; i < x->n_unit; i++)
+        if (space_of(x, &x->unit[i])->n_group) return true;
+    return false;
+}
+
 static int solve_all(struct engine *x, int *stopped, struct err *e) {
     enum { ROUND = 16, ROUND_AGAIN = 4, ATTEMPTS = 3 };
-    static const uint64_t limit[ATTEMPTS] = {1000000, 20000000,
-                                             100000000}; /* of each attempt at a proof, in a gap mode */
+    /* of each attempt at a proof, in a gap mode. Where types are far apart, the first closes few units: it is
+     * to say which are worth more. */
+    static const uint64_t near[ATTEMPTS] = {1000000, 20000000, 100000000},
+                          far[ATTEMPTS] = {100000, 3000000, 100000000};
+    const uint64_t *limit = some_type_far(x) ? far : near;
     int round[ROUND], n;
     sort_units(x);
     set_goal(x);
