@@ -3,6 +3,7 @@
 #include "base/oom.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <hdf5.h>
 #include <stdbool.h>
 #include <poll.h>
@@ -24,25 +25,43 @@ static int env_number(const char *const *names) {
     return -1;
 }
 
-/* Does this /proc file of the parent process (NUL-terminated strings or one line) contain the text? */
-static bool parent_has(const char *file, const char *text) {
+/* Does the parent process have this among its first variables? */
+static bool parent_has(const char *text) {
     char path[64], *word = NULL;
     size_t room = 0;
     bool found = false;
-    snprintf(path, sizeof path, "/proc/%ld/%s", (long)getppid(), file);
+    snprintf(path, sizeof path, "/proc/%ld/environ", (long)getppid());
     FILE *f = fopen(path, "re");
-    while (f && !found && getdelim(&word, &room, 0, f) > 0) {
-        word[strcspn(word, "\n")] = 0;
-        found = !strcmp(word, text);
-    }
+    while (f && !found && getdelim(&word, &room, 0, f) > 0) found = !strcmp(word, text);
     free(word);
     if (f) fclose(f);
     return found;
 }
 
+static bool parent_named(const char *start) {
+    char path[64], name[32] = "";
+    snprintf(path, sizeof path, "/proc/%ld/comm", (long)getppid());
+    FILE *f = fopen(path, "re");
+    bool same = f && fgets(name, sizeof name, f) && !strncmp(name, start, strlen(start));
+    if (f) fclose(f);
+    return same;
+}
+
 /* Everything that runs in a Slurm step has its variables, even the commands of a script that is a task; a
  * task that srun started itself is a child of slurmstepd. */
-static bool started_by_srun(void) { return parent_has("comm", "slurmstepd"); }
+static bool started_by_srun(void) { return parent_named("slurmstepd"); }
+
+/* A variable outlives its launcher: in a shell, in a batch script that a rank submits. A rank is a child of
+ * the launcher, or of a proxy of it, or holds the proxy's socket. */
+static bool started_by_launcher(void) {
+    static const char *const names[] = {"hydra", "mpi",  "orte",   "prte", "prun", "slurmstepd",
+                                        "mpd",   "pals", "apinit", "flux", "psid", NULL};
+    const char *socket = getenv("PMI_FD");
+    if (socket && *socket && fcntl(atoi(socket), F_GETFD) >= 0) return true;
+    for (int i = 0; names[i]; i++)
+        if (parent_named(names[i])) return true;
+    return false;
+}
 
 /* PMI first: an mpirun inside a Slurm step sets it for its own ranks, while the step's variables count its
  * proxies. SLURM_NTASKS is no use: the batch script has it too, and is not a rank. */
@@ -61,7 +80,7 @@ int mpx_launch_rank(void) {
         char text[80];
         if (rank < 0) continue;
         snprintf(text, sizeof text, "%s=%s", names[i], getenv(names[i]));
-        return parent_has("environ", text) ? 0 : rank;
+        return parent_has(text) || !started_by_launcher() ? 0 : rank;
     }
     return 0;
 }

@@ -39,7 +39,7 @@ for c in $commands; do
     [ -e "$man" ] && [ -z "$missing" ]
     ok $? "every option of $c is in $man${missing:+ (missing: $missing)}"
 done
-run env PMI_RANK=1 "$sailor" plan --no-such-option
+run "$mpiexec" -n 1 true : -n 1 "$sailor" plan --no-such-option
 [ "$rc" = 2 ] && [ ! -s "$tmp/err" ]
 ok $? "under a launcher only rank 0 reports misuse"
 
