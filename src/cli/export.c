@@ -265,6 +265,7 @@ static int export_file(const char *path, struct arena *a, struct err *e) {
                        "file written by sailor plan -o",
                        path);
     if (training_load(path, NULL, &t, a, e)) return -1;
+    if (o.format != FORMAT_PLAN && plan_check_available(t.plan, t.workload.site, path, a, e)) return -1;
     struct job job = {.workload = t.workload, .dtype = t.dtype, .optimizer = t.optimizer};
     struct source s = {.path = path,
                        .inputs_json = t.json,

@@ -52,14 +52,6 @@ const struct opt_command simulate_command = {
     OPT_COMMAND("simulate", options, 1, 1 << 20),
 };
 
-/* Checks the plan against the GPUs that exist; a type whose number the site does not state is unlimited. */
-static int check_site(const struct plan_entry *x, struct arena *a, struct err *e) {
-    const struct site *s = x->workload->site;
-    int n = s->n_zone * s->n_gpu, *pool = ARENA_ARRAY(a, int, n);
-    for (int i = 0; i < n; i++) pool[i] = s->available[i] < 0 ? 1 << 30 : s->available[i];
-    return plan_check_pool(x->plan, s, pool, NULL, x->where, e);
-}
-
 static int check_job(const struct plan_entry *x, const struct job *job, struct err *e) {
     const struct site *here = x->workload->site, *there = job->workload.site;
     if (strcmp(here->name, there->name) || here->n_zone != there->n_zone || here->n_gpu != there->n_gpu)
@@ -175,8 +167,8 @@ static int one_plan(const struct plan_entry *expected, const struct job *job, bo
     struct estimate est = {.stage = ARENA_ARRAY(&a, struct stage_estimate, plan_stages(expected->plan))};
     struct workload w;
     struct err why;
-    int rc = check_site(expected, &a, e) || (job && check_job(expected, job, e)) ||
-                     doubt_for(s, expected->workload, e)
+    int rc = plan_check_available(expected->plan, expected->workload->site, expected->where, &a, e) ||
+                     (job && check_job(expected, job, e)) || doubt_for(s, expected->workload, e)
                  ? -1
                  : 0;
     const struct plan_entry x = entry_at_risk(s, expected, &w);

@@ -203,6 +203,13 @@ int plan_check_pool(const struct plan *p, const struct site *s, const int *pool,
     return 0;
 }
 
+int plan_check_available(const struct plan *p, const struct site *s, const char *where, struct arena *a,
+                         struct err *e) {
+    int n = s->n_zone * s->n_gpu, *pool = ARENA_ARRAY(a, int, n);
+    for (int i = 0; i < n; i++) pool[i] = s->available[i] < 0 ? 1 << 30 : s->available[i];
+    return plan_check_pool(p, s, pool, NULL, where, e);
+}
+
 #define ORDER(a, b)                                                                                          \
     do {                                                                                                     \
         if ((a) != (b)) return (a) < (b) ? -1 : 1;                                                           \

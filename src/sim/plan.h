@@ -85,6 +85,10 @@ bool nodes_fit(const struct nodes *n, const int count[TP_N]);
 int plan_check_pool(const struct plan *p, const struct site *s, const int *pool, const struct nodes *nodes,
                     const char *where, struct err *e);
 
+/** Does the site have these GPUs? A type whose number it does not state is unlimited. */
+int plan_check_available(const struct plan *p, const struct site *s, const char *where, struct arena *a,
+                         struct err *e);
+
 /** Total order on plans of one site: -1, 0, 1. Used to break ties, so that answers do not depend on how a
  *  search was divided: fewer stages, then fewer GPUs, then the fields in order. */
 int plan_compare(const struct plan *a, const struct plan *b);
