@@ -93,7 +93,7 @@ static const double SLOWEST_BPS = 1, FASTEST_BPS = 1e15;
 
 static bool apart(const struct link *l, double factor) {
     double ratio = link_top_Bps(l) / l->peak_Bps;
-    return l->peak_Bps > 0 && !(ratio < factor && ratio > 1 / factor);
+    return !(ratio < factor && ratio > 1 / factor);
 }
 
 /** [c2, c1, c0, peak] */

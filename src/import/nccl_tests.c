@@ -209,6 +209,9 @@ static double ring_factor(const char *collective, int ranks) {
 
 static bool is_sendrecv(const char *collective) { return !strncmp(collective, "sendrecv", 8); }
 
+/* A site's links are within these. */
+static const double SLOWEST_BPS = 1, FASTEST_BPS = 1e15;
+
 /* The curve through the measured points at `share` of their bandwidth, constant beyond the largest size. */
 static int fit(const struct output *o, double factor, double share, struct link *l) {
     double bytes[LINKFIT_MOST], bw[LINKFIT_MOST], error[LINKFIT_MOST];
@@ -224,6 +227,10 @@ static int fit(const struct output *o, double factor, double share, struct link 
         if ((long)seen++ * LINKFIT_MOST / inside < n && inside > LINKFIT_MOST) continue;
         bytes[n] = x * share;
         bw[n] = share * x * p->n / p->time_s;
+        if (!(bw[n] >= SLOWEST_BPS && bw[n] <= FASTEST_BPS))
+            return err_set(o->e, EXIT_INPUT,
+                           "%s: %g bytes in %g us; expected times in microseconds, of a link of %g to %g B/s",
+                           o->file, p->size, 1e6 * p->time_s / p->n, SLOWEST_BPS, FASTEST_BPS);
         error[n++] = 0;
     }
     if (n < 3)
