@@ -127,7 +127,7 @@ odd() { # kind file: a picture of it, in an encoding of 128 characters
 for kind in plans timeline frontier search; do odd $kind "$tmp/odd.h5"; done
 run "$plot" "$tmp/odd.h5" -o "$tmp/odd.svg"
 has out 'z\x1b[31m\xe2\x80\xae--><' "which are printed as sailor prints them"
-has out '$x^{$ü' "with their dollars and umlauts"
+has out "\$x^{\$ü" "with their dollars and umlauts"
 odd measured "$tmp/odd-v.json"
 mkfifo "$tmp/pipe"
 for kind in plans timeline frontier search loss figures; do
