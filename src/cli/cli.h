@@ -73,6 +73,8 @@ void remark_site(const struct site *s);
 void remark_job(const struct job *job, const char *path);
 /** Of a plan alone: profiles whose element type is not known. */
 void remark_plan(const struct workload *w, const struct plan *p, const char *where);
+/** Of the profiles: times that no such GPU has. */
+void remark_times(const struct workload *w, const struct cli_peaks *peaks, const char *where);
 /** Of row i: a gap above the one asked for (of a planner that proves), a batch that does not divide. */
 void remark_row(const struct row_result *row, int i, bool proven, double gap);
 

@@ -206,7 +206,7 @@ void explain_find(const struct explain_question *q, struct explanation *x, struc
     const struct workload *w = q->entry->workload;
     const int *offered = offered_to(q, a);
     *x = (struct explanation){.closed = !q->est->played};
-    cli_peaks_load(&x->peaks, w->site, w->element_bytes, q->inputs);
+    cli_peaks_load(&x->peaks, w->site, w->element_bytes, q->inputs, true);
     x->use = cli_use_of(w, q->entry->plan, q->est, &x->peaks, offered);
     find_helps(x, q, a);
     find_limits(x, q, offered, a);

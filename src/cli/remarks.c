@@ -120,6 +120,28 @@ static void remark_egress(const struct job *job) {
     }
 }
 
+/* No GPU is faster than its peak, and none takes a tenth of a second for a layer that its peak would allow in
+ * a thousandth of that: such times are in other units. Half of FASTER is bf16 in a profile that is read as
+ * fp32. */
+void remark_times(const struct workload *w, const struct cli_peaks *peaks, const char *where) {
+    const double FASTER = 4, SLOWER = 1000, LAYER_S = 0.1;
+    for (int g = 0; g < w->site->n_gpu; g++) {
+        const struct profile *p = w->profile[g];
+        double share = 0, layer_s = INFINITY;
+        for (int k = 0; p && k < p->n_mb * TP_N; k++) {
+            if (!p->times[k].fwd_s) continue;
+            double all_s = 0;
+            for (int l = 0; l < w->model->n_layer; l++) all_s += p->times[k].fwd_s[l] + p->times[k].bwd_s[l];
+            double flops = w->model->flops * p->mb[k / TP_N] / (1 << k % TP_N);
+            share = fmax(share, flops / all_s / peaks->flops_per_s[g]);
+            layer_s = fmin(layer_s, all_s / w->model->n_layer);
+        }
+        if (share > FASTER || (share > 0 && share < 1 / SLOWER && layer_s > LAYER_S))
+            remark("%s: by its profile, %s reaches at most %.2g times the peak of %s; expected times in seconds",
+                   where, w->model->name, share, w->site->gpu[g].name);
+    }
+}
+
 void remark_job(const struct job *job, const char *path) {
     remark_site(job->workload.site);
     for (int g = 0; g < job->workload.site->n_gpu; g++)

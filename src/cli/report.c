@@ -136,7 +136,7 @@ static int report(const char **file, int n, struct arena *a, struct err *e) {
                        o.html ? "--html" : "--max-usd or --min-iterations-per-s");
     if (o.scaling) return scaling_show(file[0], &r, o.row, o.json, a, e);
     complete_model(&r, &gauge, a);
-    cli_peaks_load(&gauge.peaks, r.job->workload.site, r.job->workload.element_bytes, o.inputs);
+    cli_peaks_load(&gauge.peaks, r.job->workload.site, r.job->workload.element_bytes, o.inputs, true);
     if (limited && limits_answer(file[0], &r, &o.limits, &within, a, e)) return -1;
     if (file_spare_read(o.html, NULL, e)) return -1;
     if (o.html) {

@@ -81,6 +81,9 @@ static void note_estimated(const struct plan_entry *x, int n) {
         if (k && x[k].workload->profile == x[k - 1].workload->profile) continue;
         plan_gpus(x[k].plan, x[k].workload->site, used);
         remark_plan(x[k].workload, x[k].plan, x[k].where);
+        struct cli_peaks peaks;
+        cli_peaks_load(&peaks, x[k].workload->site, x[k].workload->element_bytes, o.inputs, false);
+        remark_times(x[k].workload, &peaks, x[k].where);
         cli_note_estimated(x[k].workload, used);
     }
 }

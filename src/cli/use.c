@@ -17,7 +17,8 @@ static int peak_of(const char *devices, const char *gpu, int element_bytes, doub
     return devices_peak("devices.json", devices, NULL, gpu, "fp16", peak, e);
 }
 
-void cli_peaks_load(struct cli_peaks *peaks, const struct site *s, int element_bytes, const char *inputs) {
+void cli_peaks_load(struct cli_peaks *peaks, const struct site *s, int element_bytes, const char *inputs,
+                    bool say) {
     struct arena a = {0};
     struct err e;
     *peaks = (struct cli_peaks){.products = element_bytes == 4 ? "tf32/fp32" : "bf16/fp16"};
@@ -29,7 +30,7 @@ void cli_peaks_load(struct cli_peaks *peaks, const struct site *s, int element_b
         peaks->flops_per_s[g] = NAN;
         if (!rc) rc = peak_of(devices, s->gpu[g].name, element_bytes, &peaks->flops_per_s[g], &e);
     }
-    if (rc) fprintf(stderr, "sailor: no MFU: %s\n", text_printable(e.text, &a));
+    if (rc && say) fprintf(stderr, "sailor: no MFU: %s\n", text_printable(e.text, &a));
     arena_free(&a);
 }
 

@@ -10,8 +10,9 @@ struct cli_peaks {
     const char *products;         /* "tf32/fp32", "bf16/fp16": the second where there is no first */
     double flops_per_s[GPUS_MAX]; /* NAN: not known */
 };
-/** A file that is missing or wrong is worth a line on stderr: then no peak is known. `inputs` as --inputs. */
-void cli_peaks_load(struct cli_peaks *peaks, const struct site *s, int element_bytes, const char *inputs);
+/** If the file is missing or wrong, no peak is known: with `say`, a line on stderr. `inputs` as --inputs. */
+void cli_peaks_load(struct cli_peaks *peaks, const struct site *s, int element_bytes, const char *inputs,
+                    bool say);
 
 struct cli_use {
     double tokens_per_s;

@@ -26,6 +26,15 @@ static int read_zones(const struct json_at *at, struct site_reader *r) {
     return 0;
 }
 
+static const double LEAST_MEMORY = 1e8, LEAST_CONTEXT = 1e6;
+
+/* In GB, GiB or MiB, as people and tools write them, a number would be a GPU of a few bytes. */
+static int read_bytes(const struct json_at *at, double least, double most, double *out, struct err *e) {
+    if (json_real(at, 0, 1e15, out, e)) return -1;
+    if (*out >= least && *out <= most) return 0;
+    return json_fail(at, e, "%.12g; expected a number of bytes from %.12g to %.12g", *out, least, most);
+}
+
 static int read_gpus(const struct json_at *at, struct site_reader *r) {
     static const char *const keys[] = {"name",          "memory_bytes",  "planner_memory_bytes",
                                        "gpus_per_node", "context_bytes", NULL};
@@ -43,11 +52,12 @@ static int read_gpus(const struct json_at *at, struct site_reader *r) {
         if (name_index(r->gpu, i, g[i].name) >= 0)
             return json_fail(&name, r->e, "GPU type \"%.60s\" appears twice; expected it once", g[i].name);
         r->gpu[i] = g[i].name;
-        if (json_real(&memory, 1, 1e15, &g[i].memory_bytes, r->e)) return -1;
+        if (read_bytes(&memory, LEAST_MEMORY, 1e15, &g[i].memory_bytes, r->e)) return -1;
         g[i].planner_memory_bytes = g[i].memory_bytes;
-        if (told.node && json_real(&told, 1, 1e15, &g[i].planner_memory_bytes, r->e)) return -1;
+        if (told.node && read_bytes(&told, LEAST_MEMORY, 1e15, &g[i].planner_memory_bytes, r->e)) return -1;
         if (json_int(&node, 1, 1024, &g[i].gpus_per_node, r->e)) return -1;
-        if (context.node && json_real(&context, 1, g[i].memory_bytes, &g[i].context_bytes, r->e)) return -1;
+        if (context.node && read_bytes(&context, LEAST_CONTEXT, g[i].memory_bytes, &g[i].context_bytes, r->e))
+            return -1;
     }
     r->s->gpu = g;
     return 0;

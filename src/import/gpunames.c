@@ -116,7 +116,7 @@ static void keep_name(struct draft *d, struct draft_alias *x, const char *name) 
     const char *near_name = nearest(d, name), *given = draft_value(d->ask->memory, name, d->a);
     const char *hint = near_name ? arena_printf(d->a, "did you mean %s? ", near_name) : "";
     double GiB;
-    x->bytes = given && opt_number(given, &GiB) && GiB >= 0.001 && GiB < 1e6 ? GiB * 0x1p30 : x->said_bytes;
+    x->bytes = given && opt_number(given, &GiB) && GiB >= 0.1 && GiB < 1e6 ? GiB * 0x1p30 : x->said_bytes;
     if (isnan(x->bytes) || !import_safe_name(name)) {
         x->why = arena_printf(d->a,
                               "no data sheet for GPU \"%.60s\", and its memory is unknown; %s--map "

@@ -593,7 +593,7 @@ static void a_profile_has_an_element_type(void **state) {
 
 static const char named_site[] =
     "{\"format\": \"sailor-site/1\", \"name\": \"mine\", \"zones\": [\"a\", \"b\"], \"gpus\": [\"H100-80\","
-    " {\"name\": \"L4-24\", \"gpus_per_node\": 4}, {\"name\": \"Z80\", \"memory_bytes\": 8, "
+    " {\"name\": \"L4-24\", \"gpus_per_node\": 4}, {\"name\": \"Z80\", \"memory_bytes\": 8e9, "
     "\"gpus_per_node\": 1}],"
     " \"links\": {\"fits\": [[0, 0, 7, 7e9]], \"rows\": [[\"a\", \"H100-80\", 1, \"a\", \"H100-80\", 1, 0]],"
     " \"pairs\": [[\"*\", \"*\", \"*\", \"*\", \"eth-100g\"], [\"a\", \"H100-80\", \"*\", \"H100-80\", "
@@ -649,7 +649,7 @@ static void sites_name_what_is_known(void **state) {
     static const struct {
         const char *from, *to, *word;
     } bad[] = {
-        {"\"memory_bytes\": 8, ", "",
+        {"\"memory_bytes\": 8e9, ", "",
          "/gpus/2/memory_bytes: missing; expected it, because devices.json has no"},
         {"eth-100g", "eth-1g",
          "/links/pairs/0/4: no link \"eth-1g\" in links.json; expected one of nvlink3,"},
@@ -688,7 +688,13 @@ static void bad_parts_are_refused(void **state) {
          "/site/gpus/1/name: GPU type \"A100-40\" appears twice"},
         {"\"gpus_per_node\":4", "\"gpus_per_node\":0", "/site/gpus/0/gpus_per_node: 0;"},
         {"\"memory_bytes\":42949672960", "\"memory_bytes\":0", "/site/gpus/0/memory_bytes: 0;"},
+        {"\"memory_bytes\":42949672960", "\"memory_bytes\":40960",
+         "/site/gpus/0/memory_bytes: 40960; expected a number of bytes from 100000000"},
+        {"\"planner_memory_bytes\":", "\"planner_memory_bytes\":40,\"//\":",
+         "/site/gpus/0/planner_memory_bytes: 40; expected a number of bytes"},
         {"\"gpus_per_node\":4", "\"gpus_per_node\":4,\"context_bytes\":0", "/site/gpus/0/context_bytes: 0;"},
+        {"\"gpus_per_node\":4", "\"gpus_per_node\":4,\"context_bytes\":2",
+         "/site/gpus/0/context_bytes: 2; expected a number of bytes from 1000000 to 42949672960"},
         {"\"gpus_per_node\":4", "\"gpus_per_node\":4,\"context_bytes\":42949672961",
          "/site/gpus/0/context_bytes: 42949672961;"},
         {"{\"A100-40\":3.673385", "{\"A100-40\":-1", "/site/usd_per_gpu_hour/us-central1-a/A100-40: -1;"},
