@@ -381,14 +381,17 @@ install: all
 	for d in inputs analysis jobs docs; do if [ -d $$d ]; then cp -R $$d $(call sh,$(DESTDIR)$(DATADIR)/); fi; done
 	find $(call sh,$(DESTDIR)$(DATADIR)) -name __pycache__ -prune -exec rm -rf {} +
 	$(if $(man),install -m 644 $(man) $(call in_dir,$(MANDIR),man1))
-## uninstall: remove what install put there
+at_data = sh -c 'CDPATH= cd -- "$$0" 2>/dev/null && $(1) "$$@"; :' $(call sh,$(DESTDIR)$(DATADIR)) {} +# for find -exec
+## uninstall: remove what install put there, and nothing else: a site of your own in its inputs/ stays
 uninstall:
 	$(RM) $(call in_dir,$(BINDIR),$(programs) sailor-plot) $(call in_dir,$(MANDIR)/man1,$(man))
 	$(RM) $(call in_dir,$(LIBDIR),sailor-train-cuda.so)
 	$(RM) $(call in_dir,$(BASHDIR),$(programs) sailor-plot)
 	$(RM) $(call in_dir,$(ZSHDIR),$(addprefix _,$(notdir $(programs)) sailor-plot))
-	$(RM) -r $(call in_dir,$(DATADIR),inputs analysis jobs docs)
-	-rmdir $(call sh,$(DESTDIR)$(DATADIR)) $(call sh,$(DESTDIR)$(LIBDIR)) 2>/dev/null
+	$(RM) -r $(call sh,$(DESTDIR)$(DATADIR)/analysis/__pycache__)
+	find inputs analysis jobs docs ! -type d -exec $(call at_data,rm -f)
+	find inputs analysis jobs docs -depth -type d -exec $(call at_data,rmdir 2>/dev/null)
+	rmdir $(call sh,$(DESTDIR)$(DATADIR)) $(call sh,$(DESTDIR)$(LIBDIR)) 2>/dev/null || :
 ## deb: a Debian package of the last commit, in build/deb
 deb:
 	packaging/deb build/deb

@@ -20,6 +20,14 @@ bash -c '. "$1/share/bash-completion/completions/sailor" && declare -F _sailor' 
     [ -s "$place/share/zsh/site-functions/_sailor" ] && [ -s "$place/share/zsh/site-functions/_sailor-plot" ] &&
     bash -c '. "$1/share/bash-completion/completions/sailor-plot" && declare -F _sailor_plot' - "$place" >/dev/null
 ok $? "completion for bash and zsh is where they look for it"
+mkdir -p "$place/share/sailor/inputs/profiles/own"
+echo precious | tee "$place/share/sailor/inputs/sites/own.json" >"$place/share/sailor/inputs/profiles/own/cpu.json"
+run "${make[@]}" uninstall
+[ "$rc" = 0 ] && [ "$(cd "$place" && find . -type f | sort | tr '\n' ' ')" = \
+    "./share/sailor/inputs/profiles/own/cpu.json ./share/sailor/inputs/sites/own.json " ]
+ok $? "uninstall leaves the files of others in its directories, and no other file"
+rm -r "$place/share/sailor"
+run "${make[@]}" install
 run "${make[@]}" uninstall
 [ "$rc" = 0 ] && [ -z "$(find "$place" -type f)" ] && [ ! -e "$place/share/sailor" ]
 ok $? "uninstall leaves no file"
