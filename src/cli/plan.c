@@ -596,7 +596,7 @@ static int run_rows(struct session *s, struct arena *a, struct err *e) {
         if (s->mode->answered && (rc == 0 || show_best(row)))
             s->mode->answered(s->mode->ctx, &s->results, i, a);
         if (rc == 0 || show_best(row)) show(s, i, a);
-        if (rc == 0 && s->mpi.rank == 0 && !s->mode->show) remark_row(row, i, can(CAN_PROVE), o.gap);
+        if (s->mpi.rank == 0) remark_row(row, i, can(CAN_PROVE), o.gap);
         if (rc > 0) return 1;
         rc = s->mpi.rank == 0 && i + 1 < s->job.n_pool ? on_checkpoint(s, row, e) : 0;
         if (mpx_agree(&s->mpi, rc, e)) return -1;

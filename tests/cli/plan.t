@@ -249,14 +249,37 @@ remarks half 1 'the profile of opt-350m on A100-40 has no "dtype": its times are
 remarks apart 1 'has no link between A100-40 in .* and A100-40 in .*: no plan uses both'
 remarks lone 1 'A100-40@.* has no link to itself: no data or pipeline parallelism there'
 remarks egress 1 'has no egress price from zone .* to .*, without which no cost is known'
-run "$sailor" plan fig10 --gap 0.001 -q --json
-"$python" - "$tmp/out" "$tmp/err" <<'EOF'
+cat >"$tmp/gaps.py" <<'EOF'
+"""Rows whose gap is above the one asked for: each of them has its line, and no other."""
 import json, re, sys
-rows, lines = [json.loads(l) for l in open(sys.argv[1])], open(sys.argv[2]).read()
-said = {int(r) for r in re.findall(r"row (\d+): a better plan may exist: the gap is .* %, above the 0.1 % asked for", lines)}
-assert said == {x["row"] for x in rows if x["gap"] > 0.001}, (said, [x["gap"] for x in rows])
+rows, lines, gap = [json.loads(l) for l in open(sys.argv[1])], open(sys.argv[2]).read(), float(sys.argv[3])
+said = re.findall(r"row (\d+): a better plan may exist: the gap is (.*) %, above the (.*) % asked for", lines)
+assert {int(r) for r, _, _ in said} == {x["row"] for x in rows if x.get("plan") and x["gap"] > gap}, (said, [x["gap"] for x in rows])
+assert all(g == "%.3g" % (100 * x["gap"]) and float(asked) == 100 * gap for r, g, asked in said for x in rows if x["row"] == int(r))
+print(len(said))
 EOF
-ok $? "a gap above the one asked for is worth a line, a smaller one is not"
+gaps() { "$python" "$tmp/gaps.py" "$tmp/out" "$tmp/err" "$1" >"$tmp/lines"; }
+run "$sailor" plan fig10 --gap 0.001 -q --json # finished: its proof was given up at a limit of effort, not of time
+gaps 0.001 && [ "$rc" = 0 ]
+ok $? "a gap above the one asked for is worth a line, a smaller one is not, and the search is done: status 0"
+if [ "$(cat "$tmp/lines")" = 0 ]; then
+    n=$((n + 1)); echo "ok $n - there is such a row # SKIP all rows of fig10 are proven within 0.1 %"
+fi
+"$python" - "$tmp" <<'EOF'
+import json, sys
+zones = json.load(open("inputs/sites/gcp.json"))["zones"][:5]
+pool = {"gpus": [{"zone": z, "gpu": g, "count": 8} for z in zones for g in ("A100-40", "V100-16")]}
+json.dump({"format": "sailor-job/1", "model": "opt-350m", "site": "gcp", "global_batch_size": 64, "pools": [pool]},
+          open(f"{sys.argv[1]}/wide.json", "w"))
+EOF
+for command in plan whatif replan; do
+    by=(--time-limit 3); [ $command = whatif ] && by+=(--add us-west1-b/V100-16:-1)
+    run "$sailor" $command "$tmp/wide.json" --gap 0 -q --json "${by[@]}"
+    gaps 0 && { [ "$rc" = 75 ] || [ "$(cat "$tmp/lines")" = 0 ]; }
+    ok $? "$command: where time ended the search, too, with status 75"
+done
+run "$sailor" whatif "$tmp/odd.json" -q --estimator sailor
+has err "row 0: the batch of 32 is not a multiple of the 3 sequences of a round" "and whatif says of a batch what plan says"
 run "$sailor" plan "$tmp/escape.json"
 [ "$rc" = 0 ] && ! grep -q $'\x1b' "$tmp/out" && grep -qF 'z\x1b[2J' "$tmp/out"
 ok $? "control characters of a name do not reach the terminal"
