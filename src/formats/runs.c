@@ -92,7 +92,7 @@ bool runs_is_table(const char *text, size_t size) {
     if (n >= sizeof line || memchr(text, '\0', n)) return false;
     memcpy(line, text, n);
     line[n] = '\0';
-    return line[0] != '{' && line[0] != '[' && strstr(line, "micro_batch,") && strstr(line, "iteration_");
+    return line[0] != '{' && line[0] != '[' && strstr(line, "micro_batch") && strstr(line, "iteration_");
 }
 
 /* ---- cells as values ---------------------------------------------------------------- */
@@ -197,7 +197,11 @@ static int read_row(const struct table_row *r, struct measured_run *run, struct 
 }
 
 static int read_header(const char *file, char *line, int column[COLUMNS_MAX], struct err *e) {
-    char *cell[COLUMNS_MAX];
+    char *cell[COLUMNS_MAX], *other = strpbrk(line, ";\t");
+    /* as a spreadsheet saves it where the comma belongs to numbers */
+    if (other && !strchr(line, ','))
+        return err_set(e, EXIT_INPUT, "%s:1: columns between %s; expected commas, and points in numbers",
+                       file, *other == ';' ? "semicolons" : "tabs");
     int n = csv_split(line, cell, COLUMNS_MAX);
     bool seen[COLUMN_N] = {false};
     if (n < 0)

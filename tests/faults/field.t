@@ -335,6 +335,14 @@ thousands /global_batch_size: line
 no-break no JSON value here
 latin /model: line
 EOP
+for by in ';' $'\t'; do
+    tr ',' "$by" <inputs/validation/megatron-a100.csv | tr . , >"$tmp/runs.csv"
+    [ "$by" = ';' ] && between="semicolons" || between="tabs"
+    refused "21: runs between $between" "runs.csv:1: columns between $between; expected commas" "$sailor" validate "$tmp/runs.csv"
+done
+sed 's/$/\r/' inputs/validation/megatron-a100.csv >"$tmp/runs.csv"
+run env LC_ALL=de_DE.UTF-8 "$sailor" validate "$tmp/runs.csv"
+expect 0 "21: runs with lines as on Windows"
 for file in crlf escaped; do
     run env LC_ALL=de_DE.UTF-8 "$sailor" plan "$tmp/$file.json" -q
     expect 0 "21: $file"
