@@ -200,7 +200,8 @@ static int write_plan(const struct source *s, struct arena *a, struct err *e) {
     const char *text;
     bool plan_file = o.format == FORMAT_PLAN || o.format == FORMAT_TRAIN;
     bool edits = plan_file && !s->inputs_json; /* from plan file to plan file */
-    const char *why = o.format == FORMAT_TRAIN ? export_own_refusal(s->job, s->plan) : NULL;
+    const char *why =
+        o.format == FORMAT_TRAIN ? training_refusal(s->plan, s->job->dtype, s->job->optimizer, a) : NULL;
     if (why) return err_set(e, EXIT_INPUT, "%s: sailor-train cannot run this plan: %s", s->path, why);
     if (!edits && file_spare(o.out, s->path, e)) return -1;
     if (o.out && file_can_create(o.out, o.force, "-f overwrites it", e)) return -1;

@@ -146,25 +146,17 @@ static void add_summary(struct table *table, const char *estimator, int n, struc
     for (int i = 0; i < 6; i++) table_cell(table, "%s", show_percent(value[i], a));
 }
 
-/* "opt-350m-gh200": runs of inputs/validation. What is neither a file nor such a name stays as it is. */
-static const char *runs_named(const char *ref, struct arena *a) {
-    static const char *const suffix[] = {"", ".json", ".csv"};
-    struct err none;
-    if (strchr(ref, '/') || !access(ref, F_OK)) return ref;
-    const char *dir = inputs_dir(o.inputs, a, &none);
-    for (size_t i = 0; dir && i < sizeof suffix / sizeof *suffix; i++) {
-        const char *path = arena_printf(a, "%s/validation/%s%s", dir, ref, suffix[i]);
-        if (!access(path, F_OK)) return path;
-    }
-    return ref;
-}
-
 static int validate(const char **file, int n_file, struct arena *a, struct err *e) {
-    for (int i = 0; i < n_file; i++) file[i] = runs_named(file[i], a);
+    for (int i = 0; i < n_file; i++) file[i] = runs_path(file[i], o.inputs, a);
     struct plan_entry **part = ARENA_ARRAY(a, struct plan_entry *, n_file);
     int *n_part = ARENA_ARRAY(a, int, n_file), n = 0;
     int tables = validate_count_tables(file, n_file, e);
-    if (tables < 0) return -1;
+    if (tables < 0) {
+        int i = 0;
+        while (i < n_file && !access(file[i], F_OK)) i++;
+        if (i < n_file) runs_name_unknown(file[i], o.inputs, a, e);
+        return -1;
+    }
     if (tables) {
         if (tables < n_file || o.estimator != ESTIMATOR_NATIVE)
             return err_set(e, EXIT_INPUT,

@@ -141,15 +141,6 @@ const char *export_refusal(enum runner t, const struct job *job, const struct pl
     return why ? why : target[t].refuse(job, p, a);
 }
 
-const char *export_own_refusal(const struct job *job, const struct plan *p) {
-    if (plan_parts(p) > 1) return "it has virtual stages";
-    if (context_groups(&p->options) > 1) return "it has context parallelism";
-    if (p->options.sequence_parallel) return "it is sequence parallel";
-    if (job->dtype && !strcmp(job->dtype, "fp16")) return "its dtype is fp16; expected fp32 or bf16";
-    if (job->optimizer && strcmp(job->optimizer, "adam") != 0) return "its optimizer is not adam";
-    return NULL;
-}
-
 const char *export_text(enum runner t, const struct job *job, const struct plan *p, struct arena *a) {
     struct text out = {0};
     target[t].write(&out, job, p, a);

@@ -13,9 +13,6 @@ const char *export_refusal(enum runner t, const struct job *job, const struct pl
 /** Why the trainer can run no plan of this job's model, likewise; NULL if it can run some. */
 const char *export_never(enum runner t, const struct job *job, struct arena *a);
 
-/** Why sailor-train does not run this plan, likewise, of what shows without its model; NULL if it does. */
-const char *export_own_refusal(const struct job *job, const struct plan *p);
-
 /** The file for a plan that is not refused, in `a`. */
 const char *export_text(enum runner t, const struct job *job, const struct plan *p, struct arena *a);
 

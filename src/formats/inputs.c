@@ -76,25 +76,30 @@ static bool is_path(const char *ref) {
 
 static int by_name(const void *x, const void *y) { return strcmp(*(char *const *)x, *(char *const *)y); }
 
-int inputs_names(const char *inputs, const char *folder, const char ***names, struct arena *a) {
+int inputs_names_ending(const char *inputs, const char *folder, const char *suffix, const char ***names,
+                        struct arena *a) {
     const char **v = NULL;
     int n = 0, room = 0;
     DIR *d = opendir(arena_printf(a, "%s/%s", inputs, folder));
     if (!d) return 0;
     for (struct dirent *f; (f = readdir(d));) {
-        size_t len = strlen(f->d_name);
-        if (f->d_name[0] == '.' || len <= 5 || strcmp(f->d_name + len - 5, ".json")) continue;
+        size_t len = strlen(f->d_name), tail = strlen(suffix);
+        if (f->d_name[0] == '.' || len <= tail || strcmp(f->d_name + len - tail, suffix)) continue;
         if (n == room) {
             const char **more = ARENA_ARRAY(a, const char *, room = 2 * room + 32);
             if (n) memcpy(more, v, sizeof *v * (size_t)n);
             v = more;
         }
-        v[n++] = inputs_stem_of(f->d_name, a);
+        v[n++] = arena_printf(a, "%.*s", (int)(len - tail), f->d_name);
     }
     closedir(d);
     if (n) qsort(v, (size_t)n, sizeof *v, by_name);
     *names = v;
     return n;
+}
+
+int inputs_names(const char *inputs, const char *folder, const char ***names, struct arena *a) {
+    return inputs_names_ending(inputs, folder, ".json", names, a);
 }
 
 static int unknown_name(const struct json_at *at, const char *ref, const char *folder, struct lookup *k) {

@@ -15,6 +15,9 @@ const char *inputs_dir(const char *dir, struct arena *a, struct err *e);
 /** The names in a folder of the inputs ("models", "sites", "profiles/opt-350m", "." for jobs), sorted, into
  * *names; their number, 0 if there is no such folder. */
 int inputs_names(const char *inputs, const char *folder, const char ***names, struct arena *a);
+/** The same of files that end in something else than .json; the names are without it. */
+int inputs_names_ending(const char *inputs, const char *folder, const char *suffix, const char ***names,
+                        struct arena *a);
 
 /** Model, site and the profiles of that model (those that exist) by name or path. `element_bytes` etc. are
  * set for fp32/adam; global_batch_size is 0. Loaded once per (model, site) by callers that read many plans.
@@ -42,6 +45,10 @@ const char *job_path(const char *ref, const char *inputs, struct arena *a);
 /** For a job that could not be read: if `ref` is not a path but an unknown name, *e says so and suggests the
  * nearest name. Otherwise *e is left alone. */
 void job_name_unknown(const char *ref, const char *inputs, struct arena *a, struct err *e);
+
+/** The same of measured runs, which are files of inputs/validation/ ("opt-350m-gh200"). */
+const char *runs_path(const char *ref, const char *inputs, struct arena *a);
+void runs_name_unknown(const char *ref, const char *inputs, struct arena *a, struct err *e);
 
 /** A profile file's text for this model on a GPU type, estimated from the data sheet in devices.json;
  * `framework` NULL: the usual one; `o` NULL: the model's own options, else zero does not matter. Returns 0; 1
@@ -89,6 +96,10 @@ struct training {
     const char *dtype, *optimizer; /* "fp32", "adam" by default */
     const char *json;              /* {"plan": ..., "model": ..., "site": ...} */
 };
+
+/** Why sailor-train does not run such a plan, of what shows without its model: "/dtype: ...; expected ...",
+ * in `a`; NULL if it does. */
+const char *training_refusal(const struct plan *p, const char *dtype, const char *optimizer, struct arena *a);
 
 /** A plan file that holds one plan. */
 int training_load(const char *path, const char *inputs, struct training *t, struct arena *a, struct err *e);

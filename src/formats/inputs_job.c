@@ -4,7 +4,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 /* Jobs, from their files and from what results keep of them. */
 
@@ -268,53 +267,6 @@ static int job_from_tree(const char *path, const cJSON *tree, const char *text, 
         return -1;
     job->json = job_text(job, text, &l, &texts, k->arena);
     return 0;
-}
-
-/* Does a JSON file say that it is a job? Its beginning is enough to tell. */
-static bool is_job(const char *path) {
-    char head[4096];
-    FILE *f = fopen(path, "r");
-    size_t n = f ? fread(head, 1, sizeof head - 1, f) : 0;
-    if (f) fclose(f);
-    head[n] = '\0';
-    return strstr(head, "\"sailor-job/") != NULL;
-}
-
-const char *job_named(const char *dir, const char *name, struct arena *a) {
-    static const char *const folder[] = {"", "examples/"};
-    for (size_t i = 0; i < sizeof folder / sizeof *folder; i++) {
-        const char *path = arena_printf(a, "%s/%s%s.json", dir, folder[i], name);
-        if (is_job(path)) return path;
-    }
-    return NULL;
-}
-
-static bool is_file(const char *ref) {
-    size_t n = strlen(ref);
-    return strchr(ref, '/') || (n > 5 && !strcmp(ref + n - 5, ".json")) || !access(ref, F_OK);
-}
-
-const char *job_path(const char *ref, const char *inputs, struct arena *a) {
-    struct err ignored;
-    if (is_file(ref)) return ref;
-    const char *dir = inputs_dir(inputs, a, &ignored), *path = dir ? job_named(dir, ref, a) : NULL;
-    return path ? path : ref;
-}
-
-void job_name_unknown(const char *ref, const char *inputs, struct arena *a, struct err *e) {
-    static const char *const folder[] = {".", "examples"};
-    struct err ignored;
-    const char *dir = is_file(ref) ? NULL : inputs_dir(inputs, a, &ignored), **names, *near = "";
-    if (!dir) return;
-    for (int f = 0; f < 2 && !*near; f++) {
-        int n = inputs_names(dir, folder[f], &names, a), jobs = 0;
-        for (int i = 0; i < n; i++)
-            if (job_named(dir, names[i], a)) names[jobs++] = names[i];
-        near = name_hint(ref, names, jobs, a);
-    }
-    err_set(e, EXIT_INPUT,
-            "%.200s: no such file, and no job of that name; expected one that `sailor list jobs` names%s",
-            ref, near);
 }
 
 static int job_from_text(const char *path, const char *text, bool every_profile, struct lookup *k,

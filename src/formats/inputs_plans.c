@@ -29,6 +29,20 @@ static int read_training_plan(const struct json_at *plan, struct loaded *l, stru
     return 0;
 }
 
+const char *training_refusal(const struct plan *p, const char *dtype, const char *optimizer,
+                             struct arena *a) {
+    const char *lacks = plan_parts(p) > 1                 ? "virtual_stages"
+                        : context_groups(&p->options) > 1 ? "context_parallel"
+                        : p->options.sequence_parallel    ? "sequence_parallel"
+                                                          : NULL;
+    if (lacks) return arena_printf(a, "/%s: not supported; expected a plan without it", lacks);
+    if (strcmp(dtype, "fp32") != 0 && strcmp(dtype, "bf16") != 0)
+        return arena_printf(a, "/dtype: \"%s\"; expected \"fp32\" or \"bf16\"", dtype);
+    if (strcmp(optimizer, "adam") != 0)
+        return arena_printf(a, "/optimizer: \"%s\"; expected \"adam\"", optimizer);
+    return NULL;
+}
+
 int training_load(const char *path, const char *inputs, struct training *t, struct arena *a, struct err *e) {
     struct lookup k = {.inputs = inputs, .beside = inputs_dir_of(path, a), .arena = a, .e = e};
     struct loaded l = {0};

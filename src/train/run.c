@@ -179,23 +179,10 @@ static int load_plan(struct run_session *j, struct err *e) {
     if (!text) return -1;
     text[size] = 0;
     if (training_from_json(text, j->path, &j->training, j->arena, e)) return -1;
-    const struct plan_options *chosen = &j->training.plan->options;
-    if (plan_parts(j->training.plan) > 1)
-        return err_set(e, EXIT_INPUT, "%s: /virtual_stages: not supported; expected a plan without it",
-                       j->path);
-    if (context_groups(chosen) > 1)
-        return err_set(e, EXIT_INPUT, "%s: /context_parallel: not supported; expected a plan without it",
-                       j->path);
-    if (chosen->sequence_parallel)
-        return err_set(e, EXIT_INPUT, "%s: /sequence_parallel: not supported; expected a plan without it",
-                       j->path);
-    while (train_dtypes[j->dtype] && strcmp(j->training.dtype, train_dtypes[j->dtype])) j->dtype++;
-    if (!train_dtypes[j->dtype])
-        return err_set(e, EXIT_INPUT, "%s: /dtype: \"%s\"; expected \"fp32\" or \"bf16\"", j->path,
-                       j->training.dtype);
-    if (strcmp(j->training.optimizer, "adam"))
-        return err_set(e, EXIT_INPUT, "%s: /optimizer: \"%s\"; expected \"adam\"", j->path,
-                       j->training.optimizer);
+    const struct training *t = &j->training;
+    const char *why = training_refusal(t->plan, t->dtype, t->optimizer, j->arena);
+    if (why) return err_set(e, EXIT_INPUT, "%s: %s", j->path, why);
+    while (strcmp(t->dtype, train_dtypes[j->dtype]) != 0) j->dtype++;
     if (arch_make(&j->arch, j->training.workload.model, e)) return -1;
     return grid_make(&j->grid, j->training.plan, &j->arch, j->mpx.size, j->path, j->arena, e);
 }

@@ -40,10 +40,10 @@ own_refused() { # title, change of the plan, reason
     expect 2 "$1"
     has err "$tmp/bad.json: sailor-train cannot run this plan: $3" "is refused with the reason"
 }
-own_refused "sequence parallelism" 's/"zero"/"sequence_parallel": true, "zero"/' "it is sequence parallel"
-own_refused "fp16" 's/bf16/fp16/' "its dtype is fp16"
-own_refused "virtual stages" 's/"zero": 1/"virtual_stages": 2/' "it has virtual stages"
-own_refused "another optimizer" 's/"zero": 1/"optimizer": "sgd"/' "its optimizer is not adam"
+own_refused "sequence parallelism" 's/"zero"/"sequence_parallel": true, "zero"/' "/sequence_parallel: not supported"
+own_refused "fp16" 's/bf16/fp16/' "/dtype: \"fp16\"; expected"
+own_refused "virtual stages" 's/"zero": 1/"virtual_stages": 2/' "/virtual_stages: not supported"
+own_refused "another optimizer" 's/"zero": 1/"optimizer": "sgd"/' "/optimizer: \"sgd\"; expected"
 
 # Megatron-LM: megatron/training/arguments.py, and pipeline_parallel_layer_layout.py of its core, as of 2026. FlagScale: its patch
 # of the former, and pre_validate_args() in flagscale/train/arguments.py. Which names there are, what each takes, what must fit.

@@ -207,7 +207,7 @@ ok $? "an exported plan keeps it"
 run "$sailor" export "$tmp/context.json" --format megatron
 has err "it has context parallelism, which is not written" "megatron: refused"
 run "$sailor" export "$tmp/context.json" --format sailor-train
-has err "sailor-train cannot run this plan: it has context parallelism" "sailor-train: refused"
+has err "sailor-train cannot run this plan: /context_parallel: not supported" "sailor-train: refused"
 ask "$tmp/job.json" flash wide '"context_parallel": 2,'
 plan
 has err "/context_parallel: unknown key" "a job does not choose it"

@@ -43,6 +43,7 @@ run env -C "$tmp" "$program" validate simumax-b200
 expect 2 "a file of that name goes first"
 run "$sailor" validate simumax-b201
 expect 2 "a name that is none"
+has err "did you mean simumax-b200?" "with the nearest one"
 
 head='gpus,global_batch,micro_batch,hidden,heads,layers,sequence,tp,dp,pp,iteration_ms'
 printf '%s\n4,16,4,2048,16,24,1024,1,2,2,410.490577\n' "$head" >"$tmp/v.csv"
