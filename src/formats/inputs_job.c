@@ -154,14 +154,35 @@ static bool pools_have(const struct job *j, const struct site *s, int gpu, int *
     return false;
 }
 
-static int no_profile(const struct json_at *root, int index, const struct loaded *l, int gpu, struct err *e) {
+/* For a model that does not say what it is made of, whose layers cannot be estimated: the nearest that does.
+ */
+static const char *nearest_with_shape(const struct lookup *k, const char *model) {
+    const char **names, *dir, *text;
+    struct err none;
+    if (!(dir = inputs_dir(k->inputs, k->arena, &none))) return "";
+    int n = inputs_names(dir, "models", &names, k->arena), known = 0;
+    for (int i = 0; i < n; i++) {
+        text =
+            file_read_text(arena_printf(k->arena, "%s/models/%s.json", dir, names[i]), NULL, k->arena, &none);
+        if (text && strstr(text, "\"transformer\"")) names[known++] = names[i];
+    }
+    return name_hint(model, names, known, k->arena);
+}
+
+static int no_profile(const struct json_at *root, int index, const struct loaded *l, int gpu,
+                      const struct lookup *k) {
     struct json_at pools = json_member(root, "pools"), here = {.up = &pools, .index = index},
                    gpus = {.up = &here, .key = "gpus"};
+    const char *shape =
+        l->model->shape
+            ? ""
+            : arena_printf(k->arena, ", or a model with \"transformer\", whose layers are estimated%s",
+                           nearest_with_shape(k, l->model->name));
     return json_fail(
-        &gpus, e,
+        &gpus, k->e,
         "model %s has no profile on GPU %s; expected a file profiles/%s/%s.json (sailor-train profile "
-        "measures one)",
-        l->model->name, l->site->gpu[gpu].name, l->model->name, l->site->gpu[gpu].name);
+        "measures one)%s",
+        l->model->name, l->site->gpu[gpu].name, l->model->name, l->site->gpu[gpu].name, shape);
 }
 
 int job_check_prices(const struct job *j, const char *where, struct err *e) {
@@ -242,7 +263,7 @@ static int load_profiles(const struct json_at *root, bool every_profile, struct 
             bool needed = pools_have(job, l->site, g, &row, &zone);
             if (!needed && !every_profile) continue;
             if (inputs_load_profile(root, g, job->dtype, &mode[i].o, k, l)) return -1;
-            if (needed && !l->profile[g]) return no_profile(root, job->pool[row].index, l, g, k->e);
+            if (needed && !l->profile[g]) return no_profile(root, job->pool[row].index, l, g, k);
             if (l->profile_text[g]) add_profile_text(texts, l->profile_text[g]);
         }
         inputs_in_training(l->platform, mode[i].profile, n_gpu, l->model->n_layer, k->arena);
@@ -326,18 +347,19 @@ static const struct profile *stored_profile(const struct stored_profiles *s, con
 }
 
 static int stored_options(const struct json_at *own, const struct stored_profiles *stored, struct loaded *l,
-                          struct job *job, struct arena *a, struct err *e) {
+                          struct job *job, const struct lookup *k) {
+    struct arena *a = k->arena;
     struct option_choices c;
     struct options_mode *mode;
     int row, zone;
-    if (inputs_options(own, true, l->model, &c, e)) return -1;
+    if (inputs_options(own, true, l->model, &c, k->e)) return -1;
     int n = inputs_modes(&c, l->model, &mode, a);
     for (int i = 0; i < n; i++) {
         mode[i].profile = ARENA_ARRAY(a, const struct profile *, l->site->n_gpu);
         for (int g = 0; g < l->site->n_gpu; g++) {
             mode[i].profile[g] = stored_profile(stored, l->site->gpu[g].name, l->model, &mode[i].o, a);
             if (!mode[i].profile[g] && pools_have(job, l->site, g, &row, &zone))
-                return no_profile(own, job->pool[row].index, l, g, e);
+                return no_profile(own, job->pool[row].index, l, g, k);
         }
         inputs_in_training(l->platform, mode[i].profile, l->site->n_gpu, l->model->n_layer, a);
     }
@@ -364,7 +386,7 @@ static int job_from_stored(const char *file, const cJSON *tree, struct job *job,
         return -1;
     if (inputs_platform_stored(&platform, l.site, &l.platform, a, e)) return -1;
     if (stored_profiles(&profiles, &l, &stored, a, e) || inputs_stored_framework(&root, &own, &k, &l) ||
-        read_job(&own, &r) || stored_options(&own, &stored, &l, job, a, e))
+        read_job(&own, &r) || stored_options(&own, &stored, &l, job, &k))
         return -1;
     return job_check_prices(job, file, e);
 }

@@ -104,6 +104,8 @@ bad "no zone of several" '--gpus A100-40:8: no zone' "${base[@]}" --gpus A100-40
 bad "no data sheet" '--gpus Z80: no data sheet for GPU "Z80"' --model llama-3.1-8b --gpus Z80:8 --batch 2
 bad "two data sheets" '--gpus A100: "A100" may be A100-40 or A100-80;' --model llama-3.1-8b --gpus A100:8 --batch 2
 bad "no profile" "--gpus: model opt-350m has no profile on GPU H100-80" --model opt-350m --gpus H100-80:8 --batch 2
+bad "nor a shape" "--gpus: model llama-3-8b has no profile on GPU H100-80" --model llama-3-8b --gpus H100-80:8 --batch 2
+has err "did you mean llama-3.1-8b?" "a model that can be estimated is named"
 bad "no price" "--gpus: site data-sheets has no price" --model llama-3.1-8b --gpus H100-80:8 --batch 2 --objective cost
 bad "an element type for a file" "plan: fig7 and a job on the command line" fig7 --dtype bf16
 bad "a trainer for a file" "plan: fig7 and a job on the command line" fig7 --runnable-by megatron
