@@ -176,9 +176,9 @@ cat >"$tmp/large.json" <<'EOF'
 EOF
 # always STATUS TITLE LIMIT COMMAND...: the command ends with this status, five times of five
 always() {
-    local want=$1 title="$2 within ulimit $3: status $1, always" seen="" i
+    local want=$1 title="$2 within ulimit $3: status $1, always" seen=""
     case $sailor in *asan*) skip "$title" "the sanitizer takes more"; return ;; esac
-    for i in 1 2 3 4 5; do
+    for _ in 1 2 3 4 5; do
         # shellcheck disable=SC2016
         run bash -c 'ulimit $0 && exec "$@"' "${@:3}"
         seen="$seen $rc"
