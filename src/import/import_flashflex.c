@@ -20,6 +20,9 @@ static int put_sheets(const struct json_at *at, struct import *m) {
                      "%s, Planner/baselines/FlashFlex/src/machine_amounts.json; corrected_tflops: "
                      "fp32, the vendors' data sheets",
                      m->source);
+    if (!cJSON_IsObject(specs.node))
+        return json_fail(&specs, m->e, "%s; expected an object of GPU types",
+                         specs.node ? "not an object" : "missing");
     cJSON *o = import_new_file("sailor-flashflex/1", NULL, source);
     cJSON *list = cJSON_AddArrayToObject(o, "gpus");
     import_put(m, "planners/flashflex.json", o);

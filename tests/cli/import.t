@@ -19,6 +19,30 @@ if [ -d "$artifact" ]; then
     differ=$(while read -r f; do cmp -s "$tmp/inputs/$f" "inputs/$f" || echo "$f"; done <<<"$files")
     [ -z "$differ" ]
     ok $? "the same as in inputs/${differ:+: $differ differ}"
+    # every file that is read, cut off or another one: one line that names it
+    cp -r "$artifact" "$tmp/broken"
+    "$python" - "$sailor" "$tmp" 2>"$tmp/err" <<'EOF'
+import os, shutil, subprocess, sys
+sailor, tmp = sys.argv[1:]
+refused = 0
+def tried(path, text):
+    open(path, "wb").write(text)
+    shutil.rmtree(f"{tmp}/none", ignore_errors=True)
+    p = subprocess.run([sailor, "import", f"{tmp}/broken", "-o", f"{tmp}/none"], capture_output=True, text=True)
+    one = p.stderr.count("\n") == 1 and os.path.basename(path) in p.stderr
+    assert p.returncode == 0 or p.returncode == 2 and one, (path, text[:8], p.returncode, p.stderr[:100])
+    return p.returncode
+for folder, _, names in sorted(os.walk(f"{tmp}/broken")):
+    for name in [n for n in sorted(names) if n.endswith((".json", ".csv"))][:3]:
+        path = os.path.join(folder, name)
+        whole = open(path, "rb").read()
+        codes = {tried(path, text) for text in (whole[: len(whole) // 2], b'"x"\n')}
+        assert len(codes) == 1, path # 0 for both: a file that is not read
+        refused += 2 in codes
+        open(path, "wb").write(whole)
+assert refused > 25, refused
+EOF
+    ok $? "each of its files, cut off or another one: refused in one line with its name"
     run "$sailor" import "$artifact" -o /proc/inputs
     [ "$rc" != 0 ] && [ "$(wc -l <"$tmp/err")" = 1 ]
     ok $? "a directory that cannot be made: one line"
