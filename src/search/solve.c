@@ -257,6 +257,8 @@ static void search_window(struct workspace *v, struct window w) {
     w.x_hi = fmin(w.x_hi, open->x_hi);
     w.y_lo = open->y_lo;
     w.y_hi = fmin(w.y_hi, open->y_hi);
+    w.r_lo = open->r_lo;
+    w.r_hi = open->r_hi;
     w.time_lb = open->time_lb;
     w.cost_lb = open->cost_lb;
     if (proof_cut(&v->proof, w.time_lb, w.cost_lb)) return;

@@ -353,6 +353,37 @@ static bool take_bound(struct window_tables *v, double S, double usd_per_s) {
     return false;
 }
 
+/* Rent by rent, in levels of the surrogate of price: a plan of this rent takes at least the time that the
+ * level's stages take, and costs at least that times its rent. Narrows the rents to those that may be of use;
+ * false: none is. S: the least sum of stage times, whatever the rent; usd: the least rent. */
+static bool narrow_rent(struct window_tables *v, double S, double usd) {
+    const double EDGE = 1e-6; /* of a level; more than the rounding of the sums */
+    const struct surrogate *q = &v->surrogate[v->price];
+    const double *sum = (scope_is_crossing(v->s, v->w.scope) ? q->sum_crosses : q->sum) +
+                        (size_t)v->s->L * (LEVELS + 1),
+                 level = window_cap(v, q) / LEVELS;
+    int first = -1, last = -1;
+    double cost = INFINITY, time_s = INFINITY;
+    for (int k = 0; k <= LEVELS && level > 0; k++) {
+        double rent = fmax(usd, (k - EDGE) * level), t, c;
+        if (!(sum[k] < INFINITY) || (k < LEVELS && (k + 1) * level < usd)) continue;
+        t = window_time(v, v->w.x_lo, fmax(fmax(S, sum[k]), v->w.x_lo), v->u_min, v->w.y_lo);
+        c = t * rent;
+        if (goal_excludes(v->goal, t, c)) continue;
+        if (first < 0) first = k;
+        last = k;
+        time_s = t;
+        cost = fmin(cost, c);
+    }
+    if (!(level > 0)) return true;
+    if (first < 0) return false;
+    v->w.time_lb = fmax(v->w.time_lb, time_s);
+    v->w.cost_lb = fmax(v->w.cost_lb, cost);
+    v->w.r_lo = fmax(v->w.r_lo, (first - EDGE) * level);
+    if (last < LEVELS) v->w.r_hi = fmin(v->w.r_hi, (last + 1) * level);
+    return true;
+}
+
 bool window_open(struct window_tables *v, struct window w) {
     v->refuted_s = INFINITY;
     if (w.x_lo > w.x_hi || w.y_lo > w.y_hi) return false;
@@ -360,13 +391,14 @@ bool window_open(struct window_tables *v, struct window w) {
     v->w = w;
     v->n_surrogate = v->n_fixed + v->chain.on;
     set_caps(v);
+    bool cheaper = true; /* than before: what can be had for the rent is less */
     for (int pass = 0;; pass++) {
         v->n_table = 0;
         v->chain.built = false;
         if (!build_allowed(v) || !coverable(v, v->w.x_hi, v->w.y_hi, v->n_fixed)) return false;
-        if (pass == 0) raise_floors(v);
+        if (cheaper) raise_floors(v);
         if (v->chain.on) {
-            if (!chain_open(v, pass == 0)) return false;
+            if (!chain_open(v, cheaper)) return false;
             set_caps(v);
         }
         double S = 0, usd = fmax(v->s->money ? v->min_usd[v->s->L] : 0, v->w.r_lo);
@@ -379,10 +411,15 @@ bool window_open(struct window_tables *v, struct window w) {
         }
         if (v->chain.on && !take_bound(v, fmax(S, chain_sums(v)), usd)) return false;
         if (v->stopped) return false;
+        double r_hi = v->w.r_hi;
+        if (v->s->money && !narrow_rent(v, S, usd)) return false;
+        usd = fmax(usd, v->w.r_lo);
+        cheaper = v->w.r_hi < 0.7 * fmin(r_hi, v->s->most_usd_per_s);
+        if (cheaper) set_caps(v);
         double slack = fmax(0, goal_longest_useful(v->goal, usd) * (1 + 1e-9) - v->w.time_lb);
         double x_hi = v->u->M > 1 ? fmin(v->w.x_hi, v->w.x_lo + slack / (v->u->M - 1)) : v->w.x_hi;
         double y_hi = fmin(v->w.y_hi, v->w.y_lo + slack);
-        bool again = x_hi - v->w.x_lo < 0.7 * (v->w.x_hi - v->w.x_lo) ||
+        bool again = cheaper || x_hi - v->w.x_lo < 0.7 * (v->w.x_hi - v->w.x_lo) ||
                      y_hi - v->w.y_lo < 0.7 * (v->w.y_hi - v->w.y_lo);
         assert(v->w.x_lo <= v->w.x_hi && v->w.y_lo <= v->w.y_hi && v->w.r_lo <= v->w.r_hi);
         if (!again || pass == 6) return true;
