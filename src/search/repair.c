@@ -1,7 +1,7 @@
 #include "search/repair.h"
 
-/* Stage i of `to` with D replicas: those of `from` as far as there is room, then more of the same GPU types,
- * then any. */
+/* Stage i of `to` with D replicas: those of `from` as far as there is room, then more of the same cell, of
+ * the same GPU types in its zones and elsewhere, then any. */
 
 static int at_most(int a, int b) { return a < b ? a : b; }
 
@@ -16,16 +16,31 @@ static int keep_groups(struct climb *c, struct draft *to, const struct stage *fr
     return left;
 }
 
-/* More replicas on any lot, at the degree that `from` has for its type, or else (`any`) at any. */
+enum near { SAME_LOT, SAME_ZONE, SAME_TYPE, ANY_TYPE, NEARS };
+
+static enum near nearness(const struct stage *from, const struct lot *l, int ti) {
+    enum near near = ANY_TYPE;
+    bool zone = false;
+    for (int k = 0; k < from->n_group; k++) {
+        const struct replicas *r = &from->group[k];
+        zone |= r->zone == l->zone;
+        if (r->gpu != l->gpu || r->tp != 1 << ti) continue;
+        if (r->zone == l->zone) return SAME_LOT;
+        near = SAME_TYPE;
+    }
+    return near == SAME_TYPE && zone ? SAME_ZONE : near;
+}
+
+/* More replicas on lots as near as that to those that `from` has, at its degree for their type if it has one.
+ */
 static int add_groups(struct climb *c, struct draft *to, const struct stage *from, int i, int left,
-                      bool any) {
+                      enum near near) {
     for (int lot = 0; lot < c->n_lot; lot++)
         for (int ti = 0; ti < TP_N && left > 0; ti++) {
             const struct lot *l = &c->lot[lot];
-            bool same = false;
-            for (int k = 0; k < from->n_group; k++)
-                same |= from->group[k].gpu == l->gpu && from->group[k].tp == 1 << ti;
-            if ((!same && !any) || !climb_kind(c, l->gpu, ti, to->plan.micro_batch_size)) continue;
+            enum near is = nearness(from, l, ti);
+            if ((is != near && near != ANY_TYPE) || !climb_kind(c, l->gpu, ti, to->plan.micro_batch_size))
+                continue;
             int n = at_most(left, draft_room(c, to, lot, ti));
             if (n > 0 && draft_add(to, i, l->zone, l->gpu, 1 << ti, n)) left -= n;
         }
@@ -44,9 +59,9 @@ bool draft_refit(struct climb *c, struct draft *to, const struct draft *from, in
         to->pipe.stage[i].n_group = 0;
     }
     for (int i = 0; i < P; i++) left[i] = keep_groups(c, to, like[i], i, D);
-    for (int any = 0; any < 2; any++)
+    for (int near = 0; near < NEARS; near++)
         for (int i = 0; i < P; i++)
-            if (left[i]) left[i] = add_groups(c, to, like[i], i, left[i], any);
+            if (left[i]) left[i] = add_groups(c, to, like[i], i, left[i], (enum near)near);
     for (int i = 0; i < P; i++)
         if (left[i]) return false;
     return true;

@@ -52,7 +52,10 @@ bool walk_redegree(struct local_walk *w) {
             }
         if (!changed) continue;
         int P = (int)((long)w->d->pipe.n_stage * before / gpus_of(w->other));
-        if (try_like(w, w->other, P > 1 ? P : 1, w->d->D, w->d->plan.micro_batch_size)) return true;
+        if (P < 1) P = 1;
+        if (try_like(w, w->other, P, w->d->D, w->d->plan.micro_batch_size)) return true;
+        for (int m = 1; m < w->d->plan.micro_batch_size && !walk_done(w); m *= 2)
+            if (try_like(w, w->other, P, w->d->D, m)) return true;
     }
     return false;
 }

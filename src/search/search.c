@@ -682,6 +682,8 @@ static int bound_units(struct engine *x) {
     return stopped;
 }
 
+enum { DIVE = 2000 }; /* partial plans */
+
 /* A little work on a few units, spread over microbatches and sizes of D: only their plans count. */
 static int probe_units(struct engine *x, struct unit_effort effort, bool spread) {
     enum { PROBE = 64 };
@@ -858,7 +860,7 @@ static int prove(struct engine *x, const int *round, int n, struct unit_effort e
 
 /* Short searches for good plans, between which the units get better bounds. True: stopped. */
 static int probe(struct engine *x, bool known) {
-    const struct unit_effort dive = {.limit = 2000, .dive = true};
+    const struct unit_effort dive = {.limit = DIVE, .dive = true};
     int stopped = 0;
     bool merge = false, apart = false;
     for (int k = 0; k < x->n_part; k++) *(x->part[k].merge ? &merge : &apart) = true;
@@ -942,9 +944,10 @@ static void take_over(struct engine *x, const struct row_result *row, const stru
     }
 }
 
-/* A short search of a part of the pool, for plans that beat what is known of the whole. Collective, like the
- * search itself. */
+/* Dives into a part of the pool, for plans that beat what is known of the whole, and a local search from
+ * those. Collective, like the search itself. */
 static int probe_part(struct engine *x, const int *pool, struct err *e) {
+    enum { LOOK_ROUND = 20000 };
     struct arena scratch = {0};
     struct search_problem p = *x->p;
     const struct row_result before = {.plan = x->row->plan, .n_plan = x->row->n_plan};
@@ -960,10 +963,13 @@ static int probe_part(struct engine *x, const int *pool, struct err *e) {
     if (!rc) list_units(&y);
     if (!rc && !any_rank_stopped(&y) && !(rc = adopt_units(&y, e))) {
         hire(&y, &scratch);
+        double known;
         set_goal(&y);
         sort_units(&y);
-        probe(&y, false);
+        known = best_value(&y);
+        probe_units(&y, (struct unit_effort){.limit = DIVE, .dive = true}, true);
         dismiss(&y);
+        if (best_value(&y) < known) climb(&y, LOOK_ROUND, true, false);
     }
     x->row->plans_evaluated += row.plans_evaluated;
     take_over(x, &row, &before);
