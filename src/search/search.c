@@ -58,8 +58,9 @@ struct engine {
     struct deal *deal;
     bool resumed, sample; /* sample: a search for plans alone, which need not look at all units */
     double start, earlier_s, last_progress, last_checkpoint;
-    int rounds;  /* of bounds with merged zones */
-    double told; /* the best value that the hook knows */
+    int rounds;         /* of bounds with merged zones */
+    bool first_attempt; /* at the units of the present round */
+    double told;        /* the best value that the hook knows */
     struct stopper stop;
     struct arena *a;
 };
@@ -300,27 +301,44 @@ static void set_bounds(struct engine *x) {
     row->search_s = x->earlier_s + now_s() - x->start;
 }
 
+/* Is what the last attempt left open within the gap asked for? */
+static bool close_enough(const struct engine *x, const struct unit_result *r) {
+    if (x->p->objective == OBJECTIVE_FRONTIER) return r->gap <= x->p->gap;
+    return r->lower_bound >= x->goal.best * (1 - x->p->gap);
+}
+
+/* What the units that are left take if they are like those searched so far. NAN: nobody knows, as none was,
+ * or as some will be searched again. */
+static double remaining_s(const struct engine *x, int live) {
+    double seconds = 0;
+    int searched = 0;
+    for (int i = 0; i < x->n_unit; i++) {
+        const struct unit_result *r = x->unit[i].result;
+        if (r->status == UNIT_OPEN && x->p->gap > 0 && (r->attempts < 2 || !close_enough(x, r))) return NAN;
+        if (r->status == UNIT_TODO || !r->attempts) continue;
+        seconds += r->seconds;
+        searched++;
+    }
+    return searched ? seconds / searched * live / (x->threads * x->size) : NAN;
+}
+
+/* `running_done`: of the units not yet done those that a round that is not over has done. */
 static void report_progress(struct engine *x, int running_done) {
     if (x->rank || !x->hooks || !x->hooks->progress || now_s() - x->last_progress < 1) return;
     x->last_progress = now_s();
-    int done = running_done, live = 0;
+    int live = -running_done;
     for (int i = 0; i < x->n_unit; i++) {
         const struct ranked *u = &x->unit[i];
-        if (u->result->status != UNIT_TODO)
-            done++;
-        else if (!goal_excludes(&x->goal, u->time_lb, u->cost_lb))
-            live++;
+        live += u->result->status == UNIT_TODO && !goal_excludes(&x->goal, u->time_lb, u->cost_lb);
     }
-    live -= running_done;
-    double elapsed = x->earlier_s + x->last_progress - x->start;
-    struct search_progress out = {.units_done = done,
-                                  .n_unit = done + live,
+    struct search_progress out = {.units_done = x->n_unit - live,
+                                  .n_unit = x->n_unit,
                                   .plans_evaluated = x->row->plans_evaluated,
-                                  .elapsed_s = elapsed,
+                                  .elapsed_s = x->earlier_s + x->last_progress - x->start,
                                   .lower_bound = x->row->lower_bound,
                                   .gap = x->row->gap,
                                   .incumbent = best_value(x),
-                                  .eta_s = done ? elapsed / done * live : NAN};
+                                  .eta_s = remaining_s(x, live)};
     x->hooks->progress(x->hooks->ctx, &out);
 }
 
@@ -477,12 +495,6 @@ static bool climb_beside_proof(struct engine *x, int n) {
 
 /* ---- rounds ------------------------------------------------------------------------- */
 
-/* Is what the last attempt left open within the gap asked for? */
-static bool close_enough(const struct engine *x, const struct unit_result *r) {
-    if (x->p->objective == OBJECTIVE_FRONTIER) return r->gap <= x->p->gap;
-    return r->lower_bound >= x->goal.best * (1 - x->p->gap);
-}
-
 /* The next units to prove: first those not yet searched, then those left open after `attempts` attempts. */
 static int next_round(struct engine *x, int *round, int most, int attempts) {
     int n = 0;
@@ -517,14 +529,20 @@ static int round_size(const struct engine *x, int most) {
     return size;
 }
 
-static void tell_progress(void *ctx, int units_done) { report_progress(ctx, units_done); }
+/* Units that are probed are not done then, and those left open count as done already. */
+static void tell_progress(void *ctx, int units_done) {
+    struct engine *x = ctx;
+    report_progress(x, x->first_attempt ? units_done : 0);
+}
 
 /* 0 done, 1 stopped. Nothing of a stopped round is kept: the state is always that after a whole round. */
 static int run_round(struct engine *x, const int *round, int n, struct unit_effort effort, bool probe) {
     struct attempt *at = oom_calloc((size_t)n, sizeof *at);
     const struct attempt_hooks hooks = {tell_progress, x};
+    x->first_attempt = !probe;
     for (int i = 0; i < n; i++) {
         const struct ranked *r = &x->unit[round[i]];
+        x->first_attempt &= r->result->status == UNIT_TODO;
         const struct part *part = &x->part[r->part];
         at[i] = (struct attempt){.s = part->s, .mb = space_of(x, r), .D = r->D, .workspace = part->workspace};
     }

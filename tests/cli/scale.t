@@ -38,6 +38,21 @@ within 4 "a million GPUs: kept while the units are listed" "$sailor" plan "$tmp/
 # shellcheck disable=SC2016 # for the other shell
 within 6 "so is a signal" timeout --preserve-status -s TERM 2 "$BASH" -c 'exec "$0" "$@"' "$sailor" plan "$tmp/seven.json" -q
 
+# Whatever lines of progress there is time for. `--gap 0` has one attempt at each unit, others several.
+pool "$tmp/three.json" gpt-neo-2.7b 2048 '{}' A100-40,V100-16,GH-96 $us-a 64
+for gap in 0 0.01; do
+    run "$sailor" plan "$tmp/three.json" --gap $gap --time-limit 4
+    "$python" - "$tmp/err" <<'PY'
+import re, sys
+lines = [x for x in open(sys.argv[1]) if " units  " in x]
+units = [tuple(map(int, re.search(r"(\d+)/(\d+) units", x).groups())) for x in lines]
+etas = [float(x) for x in re.findall(r"eta (\S+) s", "".join(lines))]
+print(f"# {len(lines)} lines, the last with {units[-1:]} units; {len(etas)} with an ETA")
+sys.exit(any(done > total for done, total in units) or units != sorted(units) or len({t for _, t in units}) > 1 or min(etas, default=0) < 0)
+PY
+    ok $? "progress with --gap $gap: units done grow and are never more than there are, the ETA is not negative"
+done
+
 # One replica in each of five zones: a pattern on five of fifteen cells, more than the search covers.
 pool "$tmp/spread.json" opt-350m 1024 '{"pin": {"micro_batch_size": 1, "stages": 1, "data_parallel": 5}}' \
     A100-40,V100-16,GH-96 $five 1
