@@ -260,6 +260,19 @@ static struct score score_of(const struct climb *c, double time_s, double usd) {
     return s;
 }
 
+/* Of the points that are not slower the last is the cheapest. */
+bool climb_covered(const struct climb *c, double time_s, double usd) {
+    int lo = 0, hi = c->n_kept;
+    while (lo < hi) {
+        int mid = (lo + hi) / 2;
+        if (c->kept[mid].est.iteration_time_s <= time_s)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo > 0 && c->kept[lo - 1].est.cost_usd <= usd;
+}
+
 static int kept_order(const struct climb *c, const struct found_plan *a, const struct found_plan *b) {
     double x[2] = {a->est.iteration_time_s, a->est.cost_usd},
            y[2] = {b->est.iteration_time_s, b->est.cost_usd};

@@ -72,6 +72,9 @@ int draft_room(const struct climb *c, const struct draft *d, int lot, int ti);
 /** Estimate a draft and keep it if it is good. False: it is not a plan (memory, pool, links, pins). */
 bool climb_judge(struct climb *c, const struct draft *d, struct score *out);
 
+/** Is one of the points of the frontier so far no slower and no more expensive? */
+bool climb_covered(const struct climb *c, double time_s, double usd);
+
 /** Compares scores, with a margin for rounding. */
 static inline bool score_better(struct score a, struct score b) {
     if (a.main < b.main * (1 - PROOF_SLACK)) return true;

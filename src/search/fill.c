@@ -79,6 +79,13 @@ struct label {
     bool mixed;
 };
 
+/* What a kind makes of some layers. */
+struct server {
+    double time_s, period_s,
+        reduce_s; /* period: from one microbatch to the next, the stage before on the same GPUs */
+    int depth;    /* from the end, at most; 0: they do not fit */
+};
+
 struct fill {
     struct climb *c;
     const struct kinds *k;
@@ -90,37 +97,41 @@ struct fill {
     const struct link *link[GPUS_MAX]; /* [k] fastest inside a zone */
     double *send[GPUS_MAX][TP_N];      /* [k][ti][layer] its output to the like, at this microbatch */
     double (*reduce)[RING_TI_N];       /* [k * (L + 1) * (L + 1) + first * (L + 1) + end][ti] at this D */
+    struct server (*server)[TP_N];     /* [k][first][end] */
     double x_hi, y_hi;
     struct label *label; /* [l][k][u] */
     struct sketch sketch;
     uint64_t steps;
 };
 
+/* The best of a sweep, by what it promises; and the last. */
+struct rise {
+    double value, best_slowest, best_reduce, slowest, reduce;
+};
+
 static int state(const struct fill *f, int l, int k, int u) { return (l * f->K + k) * (f->U + 1) + u; }
 
+/* Of layers [first, end) on type k of the order. */
+static size_t at_layers(const struct fill *f, int k, int first, int end) {
+    size_t n = (size_t)(f->L + 1);
+    return ((size_t)k * n + (size_t)first) * n + (size_t)end;
+}
+
 static double stage_time(const struct fill *f, int k, int ti, int i, int e) {
-    const double *comp = f->kind[f->part->gpu[k]][ti].comp;
-    return comp[e] - comp[i] + (e < f->L ? f->send[k][ti][e - 1] : 0) + (i > 0 ? f->send[k][ti][i] : 0);
+    return f->server[at_layers(f, k, i, e)][ti].time_s;
 }
 
-/* From one microbatch to the next: the stage before is taken to be on the same GPUs. */
 static double stage_period(const struct fill *f, int k, int ti, int i, int e) {
-    double before = i > 0 ? f->send[k][ti][i - 1] : 0;
-    return stage_time(f, k, ti, i, e) + turn_s(f->c->w, f->c->p->estimator, before, 0);
-}
-
-static bool stage_fits(const struct fill *f, int k, int ti, int i, int e, int depth) {
-    return kind_fits(f->c, f->mi, f->part->gpu[k], ti, f->D, f->M, depth, i, e);
+    return f->server[at_layers(f, k, i, e)][ti].period_s;
 }
 
 static double stage_reduce(const struct fill *f, int k, int ti, int i, int e) {
-    return f
-        ->reduce[((size_t)k * (size_t)(f->L + 1) + (size_t)i) * (size_t)(f->L + 1) + (size_t)e][ring_ti(ti)];
+    return f->reduce[at_layers(f, k, i, e)][ring_ti(ti)];
 }
 
 static bool may_serve(const struct fill *f, int k, int ti, int i, int e, int depth) {
-    return f->kind[f->part->gpu[k]][ti].ok && stage_period(f, k, ti, i, e) <= f->x_hi &&
-           stage_reduce(f, k, ti, i, e) <= f->y_hi && stage_fits(f, k, ti, i, e, depth);
+    const struct server *s = &f->server[at_layers(f, k, i, e)][ti];
+    return depth <= s->depth && s->period_s <= f->x_hi && s->reduce_s <= f->y_hi;
 }
 
 static void reach(struct fill *f, int to, struct label x) {
@@ -285,42 +296,84 @@ static int best_end(const struct fill *f) {
     return at;
 }
 
-/* Tighten the limit on stage times while it helps; then that on all-reduces. */
-static void sweep(struct fill *f, double least_x, sketch_fn *take, void *ctx) {
-    double best = INFINITY, best_x = INFINITY, best_y = INFINITY, slowest, reduce;
-    f->x_hi = f->y_hi = INFINITY;
-    if (f->M > 8) f->x_hi = 1.3 * least_x;
-    for (int step = 0, found = 0; step < STEPS_X && !climb_over(f->c); step++) {
-        run(f);
-        int at = best_end(f);
-        if (at < 0) {
+/* Every end state is a point between time and rent: those that the frontier does not cover yet. */
+static void take_ends(struct fill *f, sketch_fn *take, void *ctx) {
+    const double GAIN = 1.01; /* what is promised with the best links has to be that much better */
+    double slowest, reduce;
+    for (int k = 0; k < f->K; k++)
+        for (int u = 0; u <= f->U && !climb_over(f->c); u++) {
+            int at = state(f, 0, k, u);
+            const struct label *x = &f->label[at];
+            if (!(x->sum < INFINITY) || (f->c->p->pin->stages && x->depth != f->c->p->pin->stages)) continue;
+            double least = GAIN * ((f->M - 1) * x->sum / x->depth + x->sum);
+            if (climb_covered(f->c, least, least * x->usd_per_s)) continue;
+            trace(f, at, &slowest, &reduce);
+            double time_s = GAIN * f->sketch.time_s;
+            if (!climb_covered(f->c, time_s, time_s * f->sketch.usd_per_s)) take(ctx, &f->sketch);
+        }
+}
+
+/* The pipeline of the best end state within the limits, and on a frontier of all that count. False: none. */
+static bool attempt(struct fill *f, struct rise *r, sketch_fn *take, void *ctx) {
+    run(f);
+    int at = best_end(f);
+    if (at < 0) return false;
+    trace(f, at, &r->slowest, &r->reduce);
+    double value = promise(f, f->sketch.time_s, f->sketch.usd_per_s);
+    take(ctx, &f->sketch);
+    if (f->c->p->objective == OBJECTIVE_FRONTIER) take_ends(f, take, ctx);
+    if (!(value < r->value)) return true;
+    r->value = value;
+    r->best_slowest = r->slowest;
+    r->best_reduce = r->reduce;
+    return true;
+}
+
+/* Where time is all that counts the slowest stage is as fast as can be, or nearly so: down from there. */
+static void tighten(struct fill *f, struct rise *r, double least_x, sketch_fn *take, void *ctx) {
+    bool found = false;
+    f->x_hi = f->M > 8 ? 1.3 * least_x : INFINITY;
+    for (int step = 0; step < STEPS_X && !climb_over(f->c); step++) {
+        if (!attempt(f, r, take, ctx)) {
             if (found) break;
             f->x_hi = step < STEPS_X - 2 ? 1.3 * f->x_hi : INFINITY;
             continue;
         }
-        found = 1;
-        trace(f, at, &slowest, &reduce);
-        double value = promise(f, f->sketch.time_s, f->sketch.usd_per_s);
-        take(ctx, &f->sketch);
-        if (value < best) {
-            best = value;
-            best_x = slowest;
-            best_y = reduce;
-        }
-        if (f->M == 1 || slowest <= least_x * 1.01) break;
-        f->x_hi = slowest * (f->M > 8 ? 0.97 : 0.93);
+        found = true;
+        if (f->M == 1 || r->slowest <= least_x * 1.01) break;
+        f->x_hi = r->slowest * (f->M > 8 ? 0.97 : 0.93);
     }
-    f->x_hi = best_x * (1 + 1e-9);
-    f->y_hi = best_y;
-    for (int step = 0; step < STEPS_Y && best < INFINITY && f->D > 1 && !climb_over(f->c); step++) {
+}
+
+/* Where money counts slow plans on a few GPUs do too: from all of the pool to one stage. */
+static void loosen(struct fill *f, struct rise *r, double least_x, sketch_fn *take, void *ctx) {
+    double most = 0;
+    for (int k = 0; k < f->K; k++)
+        for (int ti = 0; ti < TP_N; ti++)
+            if (f->kind[f->part->gpu[k]][ti].ok) most = fmax(most, f->kind[f->part->gpu[k]][ti].comp[f->L]);
+    double step = fmax(1.03, pow(1.1 * most / least_x, 1.0 / STEPS_X));
+    f->x_hi = least_x;
+    for (int k = 0; k < STEPS_X && f->x_hi <= most && !climb_over(f->c); k++) {
+        f->x_hi *= step;
+        attempt(f, r, take, ctx);
+    }
+}
+
+/* Limits on stage times; then tighter ones on all-reduces. */
+static void sweep(struct fill *f, double least_x, sketch_fn *take, void *ctx) {
+    struct rise r = {INFINITY, INFINITY, INFINITY, INFINITY, INFINITY};
+    f->y_hi = INFINITY;
+    if (f->c->weight < 1)
+        loosen(f, &r, least_x, take, ctx);
+    else
+        tighten(f, &r, least_x, take, ctx);
+    f->x_hi = r.best_slowest * (1 + 1e-9);
+    f->y_hi = r.best_reduce;
+    for (int step = 0; step < STEPS_Y && r.value < INFINITY && f->D > 1 && !climb_over(f->c); step++) {
         f->y_hi *= 0.85;
         f->x_hi *= 1.04;
-        run(f);
-        int at = best_end(f);
-        if (at < 0) break;
-        trace(f, at, &slowest, &reduce);
-        take(ctx, &f->sketch);
-        f->y_hi = fmin(f->y_hi, reduce);
+        if (!attempt(f, &r, take, ctx)) break;
+        f->y_hi = fmin(f->y_hi, r.reduce);
     }
 }
 
@@ -381,6 +434,36 @@ static void build_reduces(struct fill *f) {
                     }
                 }
             }
+}
+
+static int greatest_depth(const struct fill *f, int k, int ti, int first, int end) {
+    int lo = 0, hi = f->L; /* most fit anywhere or nowhere */
+    for (int depth = hi; lo < hi; depth = lo ? (lo + hi + 1) / 2 : 1) {
+        if (kind_fits(f->c, f->mi, f->part->gpu[k], ti, f->D, f->M, depth, first, end))
+            lo = depth;
+        else
+            hi = depth - 1;
+    }
+    return lo;
+}
+
+static void list_servers(struct fill *f) {
+    for (int k = 0; k < f->K; k++)
+        for (int ti = 0; ti < TP_N; ti++) {
+            const struct fill_kind *q = &f->kind[f->part->gpu[k]][ti];
+            for (int i = 0; i < f->L; i++)
+                for (int e = i + 1; e <= f->L; e++) {
+                    struct server *s = &f->server[at_layers(f, k, i, e)][ti];
+                    *s = (struct server){INFINITY, INFINITY, INFINITY, 0};
+                    if (!q->ok) continue;
+                    s->time_s = q->comp[e] - q->comp[i] + (e < f->L ? f->send[k][ti][e - 1] : 0) +
+                                (i > 0 ? f->send[k][ti][i] : 0);
+                    s->period_s =
+                        s->time_s + turn_s(f->c->w, f->c->p->estimator, i > 0 ? f->send[k][ti][i - 1] : 0, 0);
+                    s->reduce_s = stage_reduce(f, k, ti, i, e);
+                    s->depth = greatest_depth(f, k, ti, i, e);
+                }
+        }
 }
 
 /* Bounds of (m, D) in the part, links left out. */
@@ -451,6 +534,7 @@ void fill_part(struct climb *c, const struct pool_part *part, int most, sketch_f
     struct arena scratch = {0};
     struct fill f = {.c = c, .k = kinds, .part = part, .L = c->L, .K = part->n_type};
     f.reduce = arena_alloc(&scratch, sizeof *f.reduce * (size_t)f.K * (size_t)(f.L + 1) * (size_t)(f.L + 1));
+    f.server = arena_alloc(&scratch, sizeof *f.server * (size_t)f.K * (size_t)(f.L + 1) * (size_t)(f.L + 1));
     f.label = ARENA_ARRAY(&scratch, struct label, (size_t)(f.L + 1) * (size_t)f.K * (UNITS_MAX + 1));
     f.sketch.stage = ARENA_ARRAY(&scratch, struct sketch_stage, f.L);
     for (int k = 0; k < f.K; k++)
@@ -471,6 +555,7 @@ void fill_part(struct climb *c, const struct pool_part *part, int most, sketch_f
         memset(f.link, 0, sizeof f.link);
         survey(&f);
         build_reduces(&f);
+        list_servers(&f);
         f.U = 0;
         for (int k = 0; k < f.K; k++) f.U = f.cap[k][0] / f.D > f.U ? f.cap[k][0] / f.D : f.U;
         if (f.U > UNITS_MAX) f.U = UNITS_MAX;

@@ -5,6 +5,7 @@
 #include "search/fill.h"
 #include "search/local.h"
 #include "search/place.h"
+#include "search/plain.h"
 #include "search/repair.h"
 #include "sim/terms.h"
 
@@ -88,7 +89,7 @@ static void take_sketch(void *ctx, const struct sketch *s) {
     double value = w == 1   ? s->time_s
                    : w == 0 ? s->time_s * s->usd_per_s
                             : pow(s->time_s, w) * pow(s->time_s * s->usd_per_s, 1 - w);
-    if (value > WORSE * r->c->lead_score.main) return;
+    if (value > WORSE * r->c->lead_score.main && r->c->p->objective != OBJECTIVE_FRONTIER) return;
     place_sketch(r->c, s, r->zones, &r->room);
 }
 
@@ -172,9 +173,11 @@ static void climb_part(struct rungs *r, unsigned zones, int most) {
         if (there) r->type[r->n_type++] = g;
     }
     uint64_t end = r->c->work_max;
-    int left = r->n_type * r->n_type; /* singles and ordered pairs share the work */
+    bool frontier = r->c->p->objective == OBJECTIVE_FRONTIER;
+    int left = r->n_type * r->n_type, pairs = left - r->n_type; /* singles and ordered pairs share the work */
     for (int t = 0; t < r->n_type; t++) {
         struct score before = begin_stretch(r->c);
+        if (frontier) left = (pairs ? 2 : 1) * (r->n_type - t);
         share_work(r->c, end, left--);
         try_types(r, &r->type[t], 1, most);
         note_head(r, &r->type_head[r->type[t]]);
@@ -189,7 +192,7 @@ static void climb_part(struct rungs *r, unsigned zones, int most) {
         for (int u = 0; u < r->n_type; u++) {
             int two[2] = {r->type[t], r->type[u]};
             if (t == u) continue;
-            share_work(r->c, end, left--);
+            share_work(r->c, end, pairs--);
             if (!try_types(r, two, 2, most)) continue;
             memcpy(best, two, sizeof two);
             n_best = 2;
@@ -348,6 +351,8 @@ void ladder_climb(const struct search_problem *p, struct ladder_share by, const 
             weights = n = 0;
             work /= WARM_SHARE;
         }
+        c.work_max = work / 4;
+        for (int i = n - 1; i >= 0 && frontier; i--) plain_climb(&c, part[i], &r.room);
         for (int k = 0; k < weights && c.work < work / 2; k++) {
             int parts = frontier && k < 2 ? 3 : weights - k; /* the ends of a frontier matter most */
             uint64_t begun = c.work, share = (work / 2 - c.work) / (uint64_t)parts;

@@ -97,7 +97,9 @@ static void try_order(struct climb *c, const struct sketch *s, const int *zone, 
                         s->stage[i].kind[q].count, way))
                 return;
     }
-    climb_judge(c, d, &score);
+    if (!climb_judge(c, d, &score) || c->weight == 1) return;
+    c->work++; /* where money counts, the limit on the slowest stage was a coarse one */
+    if (draft_cut(c, d)) climb_judge(c, d, &score);
 }
 
 /* The next permutation of the first few in lexicographic order; false: it was the last. */
