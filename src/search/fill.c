@@ -81,9 +81,9 @@ struct label {
 
 /* What a kind makes of some layers. */
 struct server {
-    double time_s, period_s,
-        reduce_s; /* period: from one microbatch to the next, the stage before on the same GPUs */
-    int depth;    /* from the end, at most; 0: they do not fit */
+    double time_s, period_s; /* period: from one microbatch to the next, the stage before on the same GPUs */
+    double reduce_s;
+    int depth; /* from the end, at most; 0: they do not fit; -1: not looked at yet */
 };
 
 struct fill {
@@ -129,9 +129,22 @@ static double stage_reduce(const struct fill *f, int k, int ti, int i, int e) {
     return f->reduce[at_layers(f, k, i, e)][ring_ti(ti)];
 }
 
+static int greatest_depth(const struct fill *f, int k, int ti, int first, int end) {
+    int lo = 0, hi = f->L; /* most fit anywhere or nowhere */
+    for (int depth = hi; lo < hi; depth = lo ? (lo + hi + 1) / 2 : 1) {
+        if (kind_fits(f->c, f->mi, f->part->gpu[k], ti, f->D, f->M, depth, first, end))
+            lo = depth;
+        else
+            hi = depth - 1;
+    }
+    return lo;
+}
+
 static bool may_serve(const struct fill *f, int k, int ti, int i, int e, int depth) {
-    const struct server *s = &f->server[at_layers(f, k, i, e)][ti];
-    return depth <= s->depth && s->period_s <= f->x_hi && s->reduce_s <= f->y_hi;
+    struct server *s = &f->server[at_layers(f, k, i, e)][ti];
+    if (s->period_s > f->x_hi || s->reduce_s > f->y_hi) return false;
+    if (s->depth < 0) s->depth = greatest_depth(f, k, ti, i, e);
+    return depth <= s->depth;
 }
 
 static void reach(struct fill *f, int to, struct label x) {
@@ -436,17 +449,6 @@ static void build_reduces(struct fill *f) {
             }
 }
 
-static int greatest_depth(const struct fill *f, int k, int ti, int first, int end) {
-    int lo = 0, hi = f->L; /* most fit anywhere or nowhere */
-    for (int depth = hi; lo < hi; depth = lo ? (lo + hi + 1) / 2 : 1) {
-        if (kind_fits(f->c, f->mi, f->part->gpu[k], ti, f->D, f->M, depth, first, end))
-            lo = depth;
-        else
-            hi = depth - 1;
-    }
-    return lo;
-}
-
 static void list_servers(struct fill *f) {
     for (int k = 0; k < f->K; k++)
         for (int ti = 0; ti < TP_N; ti++) {
@@ -461,7 +463,7 @@ static void list_servers(struct fill *f) {
                     s->period_s =
                         s->time_s + turn_s(f->c->w, f->c->p->estimator, i > 0 ? f->send[k][ti][i - 1] : 0, 0);
                     s->reduce_s = stage_reduce(f, k, ti, i, e);
-                    s->depth = greatest_depth(f, k, ti, i, e);
+                    s->depth = -1;
                 }
         }
 }
