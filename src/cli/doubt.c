@@ -78,13 +78,9 @@ struct workload *cli_doubt_world(const struct cli_doubt *d, const struct workloa
 
 double cli_time_in(const struct workload *world, struct cli_estimator *k, const struct workload *w,
                    const struct plan *p) {
-    struct workload then = *w;
+    struct workload then = risk_in_world(w, world);
     struct estimate est = {.stage = NULL};
     struct err none;
-    then.site = world->site;
-    then.profile = world->profile;
-    then.n_variant = world->n_variant;
-    then.variant = world->variant;
     return cli_estimate(k, &then, p, &est, &none) ? NAN : est.iteration_time_s;
 }
 

@@ -6,6 +6,8 @@
 #include "io/file.h"
 #include "io/table.h"
 
+#include "sim/risk.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -133,14 +135,7 @@ static int doubt_for(struct session *s, const struct workload *w, struct err *e)
 static struct plan_entry entry_at_risk(const struct session *s, const struct plan_entry *x,
                                        struct workload *w) {
     struct plan_entry then = *x;
-    *w = *x->workload;
-    if (s->at_risk) {
-        w->site = s->at_risk->site;
-        w->profile = s->at_risk->profile;
-        w->n_variant = s->at_risk->n_variant;
-        w->variant = s->at_risk->variant;
-        w->memory_margin = s->at_risk->memory_margin;
-    }
+    *w = s->at_risk ? risk_in_world(x->workload, s->at_risk) : *x->workload;
     then.workload = w;
     return then;
 }

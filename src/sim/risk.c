@@ -42,6 +42,21 @@ static const struct link *slower_links(const struct site *s, const double *devia
     return link;
 }
 
+/* What the framework adds takes longer, too. */
+static const struct platform *slower_platform(const struct workload *w, const double *deviation, double q,
+                                              struct arena *a) {
+    if (!w->platform) return NULL;
+    struct platform *p = ARENA_ARRAY(a, struct platform, w->site->n_gpu);
+    for (int g = 0; g < w->site->n_gpu; g++) {
+        double by = risk_factor(deviation[g], q);
+        p[g] = w->platform[g];
+        p[g].memory_Bps /= by;
+        p[g].staging_s_per_B *= by;
+        for (int ti = 0; ti < TP_N; ti++) p[g].gather_Bps[ti] /= by;
+    }
+    return p;
+}
+
 static void slow_down(struct workload *w, const double *deviation, double q, struct arena *a) {
     const struct profile **profile = ARENA_ARRAY(a, const struct profile *, w->site->n_gpu);
     for (int g = 0; g < w->site->n_gpu; g++)
@@ -66,12 +81,25 @@ struct workload *risk_world(const struct workload *w, const double *deviation, d
     if (s->intra) site->intra = intra;
     site->link = slower_links(s, deviation, q, a);
     then->site = site;
+    then->platform = slower_platform(w, deviation, q, a);
     then->memory_margin = fmax(0, risk_factor(memory, q) - 1);
     slow_down(then, deviation, q, a);
     for (int i = 0; i < then->n_variant; i++) {
         variant[i].site = site;
+        variant[i].platform = then->platform;
         variant[i].memory_margin = then->memory_margin;
         slow_down(&variant[i], deviation, q, a);
     }
+    return then;
+}
+
+struct workload risk_in_world(const struct workload *w, const struct workload *world) {
+    struct workload then = *w;
+    then.site = world->site;
+    then.profile = world->profile;
+    then.platform = world->platform;
+    then.n_variant = world->n_variant;
+    then.variant = world->variant;
+    then.memory_margin = world->memory_margin;
     return then;
 }

@@ -16,11 +16,15 @@ double risk_both(double one, double other);
 /** The factor from an estimate to the quantile q, in (0, 1), of what may be measured. */
 double risk_factor(double deviation, double q);
 
-/** The workload as it may turn out at quantile q: the layers of each GPU type take the factor of its
- * deviation longer, links that of the larger of their ends. Lives in a. Every time of the estimators is a
- * sum, maximum and multiple of such times, so that a plan's estimate in that world is the end of its interval
- * if all is off together; with one deviation for all types it is the estimate times the factor. What a GPU
- * holds takes the factor of `memory`, where that is more than 1: no plan fits that is expected not to. */
+/** The workload as it may turn out at quantile q: the layers of each GPU type, and what the framework adds on
+ * it, take the factor of its deviation longer, links that of the larger of their ends. Lives in a. Every time
+ * of the estimators is a sum, maximum and multiple of such times, so that a plan's estimate in that world is
+ * the end of its interval if all is off together; with one deviation for all types it is the estimate times
+ * the factor. What a GPU holds takes the factor of `memory`, where that is more than 1: no plan fits that is
+ * expected not to. */
 struct workload *risk_world(const struct workload *w, const double *deviation, double memory, double q,
                             struct arena *a);
+
+/** A workload of the same model and site, in a world that risk_world() made. */
+struct workload risk_in_world(const struct workload *w, const struct workload *world);
 #endif

@@ -141,7 +141,7 @@ static void what_cannot_be_is_refused_or_noted(void **state) {
     }
     assert_int_equal(read_site("[0,0,10,1e10]", &w), 0);
     assert_null(w.site->note);
-    assert_int_equal(read_site("[0,0,1e-9,0]", &w), 0);
+    assert_int_equal(read_site("[0,0,1e-9,1]", &w), 0);
     assert_int_equal(read_site("[0,0,10,5e9]", &w), 0);
     assert_null(w.site->note);
     assert_int_equal(read_site("[0,0,10,1e11]", &w), 0);
