@@ -139,16 +139,23 @@ static long draw(struct deal *d) {
 bool deal_tasks(struct deal *d, enum task_kind kind, int n, bool (*task)(void *ctx, int i), void *ctx,
                 double *seconds) {
     double *took = oom_calloc((size_t)n + 1, sizeof *took), *stopped = &took[n];
+    int team = 1;
     d->every += process_cpu_s() - d->mark;
 #pragma omp parallel num_threads(d->threads)
-    for (long i; (i = draw(d)) < n;) {
-        double begun = thread_cpu_s();
-        if (!task(ctx, (int)i)) {
+    {
+#pragma omp single nowait
+        team = omp_get_num_threads();
+        for (long i; (i = draw(d)) < n;) {
+            double begun = thread_cpu_s();
+            if (!task(ctx, (int)i)) {
 #pragma omp atomic write
-            *stopped = 1;
+                *stopped = 1;
+            }
+            took[i] = thread_cpu_s() - begun;
         }
-        took[i] = thread_cpu_s() - begun;
     }
+    /* every thread has drawn one number too many, and OpenMP may have given fewer than were asked for */
+    __atomic_fetch_add(d->counter, d->threads - team, __ATOMIC_SEQ_CST);
     d->first += (n - d->node + d->nodes - 1) / d->nodes + d->node_threads;
     if (d->size > 1) MPI_Allreduce(MPI_IN_PLACE, took, n + 1, MPI_DOUBLE, MPI_SUM, d->comm);
     d->mark = process_cpu_s();
