@@ -389,8 +389,8 @@ uninstall:
 	$(RM) $(call in_dir,$(BASHDIR),$(programs) sailor-plot)
 	$(RM) $(call in_dir,$(ZSHDIR),$(addprefix _,$(notdir $(programs)) sailor-plot))
 	$(RM) -r $(call sh,$(DESTDIR)$(DATADIR)/analysis/__pycache__)
-	find inputs analysis jobs docs ! -type d -exec $(call at_data,rm -f)
-	find inputs analysis jobs docs -depth -type d -exec $(call at_data,rmdir 2>/dev/null)
+	find $(wildcard inputs analysis jobs docs) ! -type d -exec $(call at_data,rm -f)
+	find $(wildcard inputs analysis jobs docs) -depth -type d -exec $(call at_data,rmdir 2>/dev/null)
 	rmdir $(call sh,$(DESTDIR)$(DATADIR)) $(call sh,$(DESTDIR)$(LIBDIR)) 2>/dev/null || :
 ## deb: a Debian package of the last commit, in build/deb
 deb:

@@ -97,7 +97,7 @@ static int stage_gpus(const struct stage *s) {
     return n;
 }
 
-static double busy_s(const struct stage_estimate *e) { return e->compute_s + e->comm_s; }
+static double busy_s(const struct stage_estimate *e) { return e->compute_s + e->comm_s + e->turn_s; }
 
 static void draw_stage(struct page *p, const struct stage *s, const struct stage_estimate *e, int k, double x,
                        double w, double most_gpus, double most_s) {

@@ -11,6 +11,7 @@ struct kind {
     const char *const *folder, *const *suffix; /* where such files are, and how their names end */
     bool (*is)(const char *path);
     const char *unknown;
+    const char *ending; /* of words that are paths, whatever is there; NULL: none */
 };
 
 /* Does a JSON file say that it is a job? Its beginning is enough to tell. */
@@ -27,14 +28,14 @@ static bool is_there(const char *path) { return !access(path, F_OK); }
 
 static const struct kind jobs = {
     (const char *const[]){"", "examples/", NULL}, (const char *const[]){".json", NULL}, is_job,
-    "no such file, and no job of that name; expected one that `sailor list jobs` names"};
+    "no such file, and no job of that name; expected one that `sailor list jobs` names", ".json"};
 static const struct kind runs = {
     (const char *const[]){"validation/", NULL}, (const char *const[]){".json", ".csv", "", NULL}, is_there,
-    "no such file, and no measured runs of that name; expected those in inputs/validation"};
+    "no such file, and no measured runs of that name; expected those in inputs/validation", NULL};
 
-static bool is_file(const char *ref) {
-    size_t n = strlen(ref);
-    return strchr(ref, '/') || (n > 5 && !strcmp(ref + n - 5, ".json")) || is_there(ref);
+static bool is_file(const struct kind *k, const char *ref) {
+    size_t n = strlen(ref), end = k->ending ? strlen(k->ending) : n;
+    return strchr(ref, '/') || (n > end && !strcmp(ref + n - end, k->ending)) || is_there(ref);
 }
 
 static const char *path_of(const struct kind *k, const char *dir, const char *name, struct arena *a) {
@@ -48,7 +49,7 @@ static const char *path_of(const struct kind *k, const char *dir, const char *na
 
 static const char *path_named(const struct kind *k, const char *ref, const char *inputs, struct arena *a) {
     struct err ignored;
-    const char *dir = is_file(ref) ? NULL : inputs_dir(inputs, a, &ignored),
+    const char *dir = is_file(k, ref) ? NULL : inputs_dir(inputs, a, &ignored),
                *path = dir ? path_of(k, dir, ref, a) : NULL;
     return path ? path : ref;
 }
@@ -56,7 +57,7 @@ static const char *path_named(const struct kind *k, const char *ref, const char 
 static void name_unknown(const struct kind *k, const char *ref, const char *inputs, struct arena *a,
                          struct err *e) {
     struct err ignored;
-    const char *dir = is_file(ref) ? NULL : inputs_dir(inputs, a, &ignored), **names, *near = "";
+    const char *dir = is_file(k, ref) ? NULL : inputs_dir(inputs, a, &ignored), **names, *near = "";
     if (!dir) return;
     for (int f = 0; k->folder[f]; f++)
         for (int s = 0; k->suffix[s] && *k->suffix[s] && !*near; s++) {

@@ -47,8 +47,8 @@ int inputs_platform(struct loaded *l, const char *dtype, struct lookup *k) {
     if (l->framework)
         f = *l->framework;
     else if (frameworks_find("frameworks.json", frameworks, usual_framework(dtype), "estimator native", &f,
-                             k->arena, k->e))
-        return -1;
+                             k->arena, &ignored))
+        return 0;
     struct platform *p = ARENA_ARRAY(k->arena, struct platform, s->n_gpu);
     for (int g = 0; g < s->n_gpu; g++) {
         struct device d;

@@ -341,7 +341,7 @@ static int read_tasks(struct reader *r, struct rows t[TABLES], struct results *o
             const struct task_rec *q = REC(t, TABLE_TASK, task_rec, i);
             if (q->row < 0 || q->row >= out->n_row) return bad(r, "task", "refers to no row");
             if (q->kind >= TASK_N) return bad(r, "task/kind", "unknown kind");
-            if (!isfinite(q->seconds)) return bad(r, "task/seconds", "not a time");
+            if (!(q->seconds >= 0 && isfinite(q->seconds))) return bad(r, "task/seconds", "not a time");
             struct row_result *row = &out->row[q->row];
             int before = row->task ? row->task[row->n_task - 1].round : 0;
             if (q->round < before) return bad(r, "task/round", "not in order");

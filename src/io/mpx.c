@@ -38,29 +38,36 @@ static bool parent_has(const char *text) {
     return found;
 }
 
-static bool parent_named(const char *start) {
-    char path[64], name[32] = "";
+/* The name of the parent's program, "" where it cannot be seen: in another PID namespace, or hidden. */
+static void parent_name(char name[32]) {
+    char path[64];
     snprintf(path, sizeof path, "/proc/%ld/comm", (long)getppid());
     FILE *f = fopen(path, "re");
-    bool same = f && fgets(name, sizeof name, f) && !strncmp(name, start, strlen(start));
+    if (!f || !fgets(name, 32, f)) *name = '\0';
     if (f) fclose(f);
-    return same;
 }
 
 /* Everything that runs in a Slurm step has its variables, even the commands of a script that is a task; a
  * task that srun started itself is a child of slurmstepd. */
-static bool started_by_srun(void) { return parent_named("slurmstepd"); }
+static bool started_by_srun(void) {
+    char name[32];
+    parent_name(name);
+    return !strncmp(name, "slurmstepd", strlen("slurmstepd"));
+}
 
 /* A variable outlives its launcher: in a shell, in a batch script that a rank submits. A rank is a child of
- * the launcher, or of a proxy of it, or holds the proxy's socket. */
+ * the launcher, or of a proxy of it, or holds the proxy's socket. Where the parent cannot be seen, the
+ * variable is believed. */
 static bool started_by_launcher(void) {
-    static const char *const names[] = {"hydra", "mpi",  "orte",   "prte", "prun", "slurmstepd",
-                                        "mpd",   "pals", "apinit", "flux", "psid", NULL};
+    static const char *const names[] = {"hydra", "mpi",    "orte", "prte", "prun", "slurmstepd", "mpd",
+                                        "pals",  "apinit", "flux", "psid", "jsm",  NULL};
     const char *socket = getenv("PMI_FD");
+    char name[32];
     if (socket && *socket && fcntl(atoi(socket), F_GETFD) >= 0) return true;
-    for (int i = 0; names[i]; i++)
-        if (parent_named(names[i])) return true;
-    return false;
+    parent_name(name);
+    for (int i = 0; names[i] && *name; i++)
+        if (!strncmp(name, names[i], strlen(names[i]))) return true;
+    return !*name;
 }
 
 /* PMI first: an mpirun inside a Slurm step sets it for its own ranks, while the step's variables count its

@@ -233,7 +233,9 @@ static bool coverable(struct window_tables *t, double x_hi) {
     enum { STEPS = 6 };
     double *best = t->surrogate[t->n_fixed].weight, gpus[GPUS_MAX], share[GPUS_MAX], most = 0;
     window_gpus(t, gpus);
-    for (int g = 0; g < GPUS_MAX; g++) share[g] = best[g] * gpus[g];
+    bool whole = true; /* weights of the last window may lack types of this one */
+    for (int g = 0; g < GPUS_MAX; g++) whole &= !(gpus[g] > 0) || best[g] > 0;
+    for (int g = 0; g < GPUS_MAX; g++) share[g] = (whole ? best[g] : t->mb->speed[g]) * gpus[g];
     for (int step = 0; step < STEPS; step++) {
         double weight[GPUS_MAX] = {0}, use[GPUS_MAX], sum = 0, top = 0;
         for (int g = 0; g < GPUS_MAX; g++) sum += share[g];

@@ -2,8 +2,7 @@
 #define SAILOR_SEARCH_CHAIN_H
 #include "search/window.h"
 /* What a pipeline costs at least if neighbours pay for the links between their GPU types: docs/search.md,
- * rule
- * 24. Classes fall into groups: one for each type alone, and one for all that mix types. */
+ * rule 24. Classes fall into groups: one for each type alone, and one for all that mix types. */
 
 /** The groups of a microbatch and the transfers between them, in `a`; none where the pool has one type. */
 void chain_build(const struct space *s, struct mb_space *mb, struct arena *a);
@@ -29,7 +28,7 @@ static inline double chain_transfer(const struct mb_space *mb, int layer, int a,
     return mb->to[(a * mb->n_size + mb->size_of[layer]) * mb->n_group + mb->group[b]];
 }
 
-/** Since this was asked last, in partial plans that take as long. */
+/** Work on tables since the last call, in partial plans that take as long. */
 uint64_t chain_effort(struct window_tables *t);
 
 #endif

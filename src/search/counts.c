@@ -56,9 +56,9 @@ static double stage_total(const struct resolver *r, int i) {
 }
 
 static double stage_turn(const struct resolver *r, int i) {
+    if (i == 0) return 0;
     const struct staged *before = &r->st[i - 1];
     const struct mb_space *mb = r->u->mb;
-    if (i == 0) return 0;
     return turn_s(mb->w, r->s->p->estimator, before->act,
                   mb->arrival[before->p->cls * r->s->L + before->c.end - 1]);
 }

@@ -12,7 +12,8 @@ enum search_bound {
     BOUND_BLOCK = 8,
     BOUND_LAYOUT = 16,
     BOUND_ISLAND = 32,
-    BOUND_CHAIN = 64
+    BOUND_CHAIN = 64,
+    BOUND_RENT = 128
 };
 
 struct search_problem {

@@ -259,9 +259,7 @@ static void merge_answer(struct engine *x, struct unit_result *r, const struct u
     r->seconds += seconds;
     r->nodes += answer->nodes;
     r->plans_evaluated += answer->plans;
-    x->row->bounds.full += answer->bounds.full;
-    x->row->bounds.grid += answer->bounds.grid;
-    x->row->bounds.chain += answer->bounds.chain;
+    bounds_add(&x->row->bounds, &answer->bounds);
     x->row->plans_evaluated += answer->nodes + answer->plans;
     for (int k = 0; k < answer->n_plan; k++) {
         struct found_plan f = answer->plan[k];
@@ -770,10 +768,7 @@ static void take_relaxed(struct engine *x, struct ranked *u, const struct unit_a
     *mine = fmax(*mine, lb);
     u->result->lower_bound = fmax(u->result->lower_bound, *mine);
     x->row->bounds.merged += goal_excludes(goal, u->time_lb, u->cost_lb);
-    x->row->bounds.full += answer->bounds.full;
-    x->row->bounds.grid += answer->bounds.grid;
-    x->row->bounds.chain += answer->bounds.chain;
-    x->row->bounds.laid += answer->bounds.laid;
+    bounds_add(&x->row->bounds, &answer->bounds);
 }
 
 /* True: stopped, and no answer of the round counts. */

@@ -159,6 +159,7 @@ static void begin_unit(struct workspace *v, const struct mb_space *mb, int D, in
     t->lay_out = effort.lay_out;
     t->layouts_max = effort.limit / 2;
     t->examined = 0;
+    v->window.rents_cut = 0;
     t->bounds = (struct bound_counts){0};
     grid_forget(&t->grid, (struct grid_trial){-1, false});
     t->over = false;
@@ -225,7 +226,7 @@ static bool grid_closes(struct workspace *v, struct window *w) {
     double x = fmax(v->window.w.x_lo, w->x_lo), y = fmax(v->window.w.y_lo, w->y_lo),
            lb = window_time(&v->window, x, fmax(sum, x), v->window.u_min, y);
     if (!(lb > w->time_lb)) return false;
-    double usd = w->time_lb > 0 ? w->cost_lb / w->time_lb : 0;
+    double usd = v->s->money ? fmax(v->window.min_usd[v->s->L], w->r_lo) : 0; /* that every plan pays */
     w->time_lb = lb;
     w->cost_lb = fmax(w->cost_lb, usd * lb * (1 - 1e-12));
     bool cut = proof_cut(&v->proof, w->time_lb, w->cost_lb);
@@ -328,9 +329,7 @@ void unit_join(struct unit_answer *sum, struct goal *goal, const struct unit_ans
     if (!sum->nodes || sum->tried.scope < 0) sum->tried = slice->tried;
     sum->nodes += slice->nodes;
     sum->plans += slice->plans;
-    sum->bounds.full += slice->bounds.full;
-    sum->bounds.grid += slice->bounds.grid;
-    sum->bounds.laid += slice->bounds.laid;
+    bounds_add(&sum->bounds, &slice->bounds);
     if (goal->objective != OBJECTIVE_FRONTIER) goal->best = fmin(goal->best, slice->image_lb);
     for (int k = 0; k < slice->n_plan; k++) {
         const struct found_plan *f = &slice->plan[k];
@@ -393,6 +392,7 @@ void unit_solve(struct workspace *v, const struct mb_space *mb, int D, const str
     out->nodes = v->tree.examined - slice->examined;
     out->plans = v->plans;
     out->bounds = v->tree.bounds;
+    out->bounds.rent = v->window.rents_cut;
     out->proof = v->proof;
     out->proof.goal = NULL;
     out->image_lb = v->image_lb;

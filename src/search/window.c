@@ -29,6 +29,7 @@ static void make_surrogates(struct window_tables *v, struct arena *a) {
         space_least_prices(s, q->weight);
     }
     v->n_fixed = v->n_surrogate;
+    assert(v->n_fixed + (mb->n_group > 0) <= SURROGATES_MAX);
     if (mb->n_group) memcpy(v->surrogate[v->n_surrogate].weight, mb->speed, sizeof mb->speed);
     for (int k = 0; k < v->n_surrogate + (mb->n_group > 0); k++) {
         q = &v->surrogate[k];
@@ -376,6 +377,7 @@ static bool narrow_rent(struct window_tables *v, double S, double usd) {
         cost = fmin(cost, c);
     }
     if (!(level > 0)) return true;
+    v->rents_cut += first != 0 || last != LEVELS;
     if (first < 0) return false;
     v->w.time_lb = fmax(v->w.time_lb, time_s);
     v->w.cost_lb = fmax(v->w.cost_lb, cost);
@@ -412,7 +414,8 @@ bool window_open(struct window_tables *v, struct window w) {
         if (v->chain.on && !take_bound(v, fmax(S, chain_sums(v)), usd)) return false;
         if (v->stopped) return false;
         double r_hi = v->w.r_hi;
-        if (v->s->money && !narrow_rent(v, S, usd)) return false;
+        bool narrow = v->s->money && !(v->s->p->without & BOUND_RENT);
+        if (narrow && !narrow_rent(v, S, usd)) return false;
         usd = fmax(usd, v->w.r_lo);
         cheaper = v->w.r_hi < 0.7 * fmin(r_hi, v->s->most_usd_per_s);
         if (cheaper) set_caps(v);

@@ -6,7 +6,8 @@
 /* Windows on the largest stage time X, the largest all-reduce y and the USD rate, and the tables that
  * bound the plans in them. */
 
-enum { LEVELS = 95, SURROGATES_MAX = GPUS_MAX + 3 };
+/* surrogates: by speed, each type, all alike, by price, and that of the chain */
+enum { LEVELS = 95, SURROGATES_MAX = GPUS_MAX + 4 };
 
 struct window {
     int scope;
@@ -30,7 +31,7 @@ struct surrogate {
 struct allowed {
     int cls;
     double weight, sync; /* its stage time and its all-reduce, at least */
-    double comp;         /* its stage time without transfers */
+    double comp;         /* computation and arrivals; 0 unless chain.on */
 };
 
 /** Tables of chain.h, [layer][group][group], of one surrogate. */
@@ -54,6 +55,7 @@ struct window_tables {
     int n_surrogate, n_table; /* the first n_table have sums */
     int n_fixed;              /* surrogates whose weights stay; the one after them serves the chain */
     int price;                /* the surrogate by price */
+    uint64_t rents_cut;       /* windows that rule 25 closed or narrowed */
     struct surrogate surrogate[SURROGATES_MAX];
     int *n_allowed;          /* [first][end] */
     struct allowed *allowed; /* [first][end][class] */

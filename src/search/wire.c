@@ -100,6 +100,44 @@ static struct plan *get_plan(const struct wire *b, size_t *at, const struct work
     return p;
 }
 
+/* Without its goal, which the receiver has. */
+static void put_proof(struct wire *b, const struct proof *q) {
+    put_double(b, q->tolerance);
+    put_double(b, q->slack);
+    put_double(b, q->open_lb);
+    put_double(b, q->open_gap);
+    put_int(b, q->tolerated);
+    put_int(b, q->stood_in);
+    put_int(b, q->lost);
+}
+
+static void get_proof(const struct wire *b, size_t *at, struct proof *q) {
+    *q = (struct proof){.tolerance = get_double(b, at)};
+    q->slack = get_double(b, at);
+    q->open_lb = get_double(b, at);
+    q->open_gap = get_double(b, at);
+    q->tolerated = get_int(b, at) != 0;
+    q->stood_in = get_int(b, at) != 0;
+    q->lost = get_int(b, at) != 0;
+}
+
+enum { WINDOW_NUMBERS = 8 };
+
+static void put_window(struct wire *b, const struct window *w) {
+    const double v[WINDOW_NUMBERS] = {w->x_lo, w->x_hi, w->y_lo,    w->y_hi,
+                                      w->r_lo, w->r_hi, w->time_lb, w->cost_lb};
+    put_int(b, w->scope);
+    put_int(b, w->splits);
+    put(b, v, sizeof v);
+}
+
+static void get_window(const struct wire *b, size_t *at, struct window *w) {
+    double v[WINDOW_NUMBERS];
+    int scope = get_int(b, at), splits = get_int(b, at);
+    get(b, at, v, sizeof v);
+    *w = (struct window){scope, v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7], splits};
+}
+
 void wire_put_answer(struct wire *b, int index, const struct unit_answer *x) {
     put_int(b, index);
     put_int(b, (int)x->status);
@@ -107,16 +145,14 @@ void wire_put_answer(struct wire *b, int index, const struct unit_answer *x) {
     put_double(b, x->gap);
     put_u64(b, x->nodes);
     put_u64(b, x->plans);
-    put_u64(b, x->bounds.full);
-    put_u64(b, x->bounds.grid);
-    put_u64(b, x->bounds.laid);
-    put_u64(b, x->bounds.chain);
-    put(b, &x->proof, sizeof x->proof);
+    put(b, &x->bounds, sizeof x->bounds);
+    put_proof(b, &x->proof);
     put_double(b, x->image_lb);
-    put(b, &x->tried, sizeof x->tried);
+    put_int(b, x->tried.scope);
+    put_int(b, x->tried.priced);
     put_int(b, x->opened);
     put_int(b, x->n_left);
-    if (x->n_left) put(b, x->left, sizeof *x->left * (size_t)x->n_left);
+    for (int k = 0; k < x->n_left; k++) put_window(b, &x->left[k]);
     put_int(b, x->n_plan);
     for (int k = 0; k < x->n_plan; k++) put_plan(b, x->plan[k].plan);
 }
@@ -129,17 +165,15 @@ int wire_get_answer(const struct wire *b, size_t *at, struct unit_answer *x, con
     x->gap = get_double(b, at);
     x->nodes = get_u64(b, at);
     x->plans = get_u64(b, at);
-    x->bounds.full = get_u64(b, at);
-    x->bounds.grid = get_u64(b, at);
-    x->bounds.laid = get_u64(b, at);
-    x->bounds.chain = get_u64(b, at);
-    get(b, at, &x->proof, sizeof x->proof);
+    get(b, at, &x->bounds, sizeof x->bounds);
+    get_proof(b, at, &x->proof);
     x->image_lb = get_double(b, at);
-    get(b, at, &x->tried, sizeof x->tried);
+    x->tried.scope = get_int(b, at);
+    x->tried.priced = get_int(b, at) != 0;
     x->opened = get_int(b, at) != 0;
     x->n_left = get_int(b, at);
     x->left = ARENA_ARRAY(a, struct window, x->n_left + 1);
-    if (x->n_left) get(b, at, x->left, sizeof *x->left * (size_t)x->n_left);
+    for (int k = 0; k < x->n_left; k++) get_window(b, at, &x->left[k]);
     x->n_plan = get_int(b, at);
     x->plan = ARENA_ARRAY(a, struct found_plan, x->n_plan + 1);
     for (int k = 0; k < x->n_plan; k++) x->plan[k].plan = get_plan(b, at, w, a);

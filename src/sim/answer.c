@@ -1,3 +1,14 @@
 #include "sim/answer.h"
 
 const char *const row_status_name[4] = {"todo", "optimal", "feasible", "infeasible"};
+
+void bounds_add(struct bound_counts *to, const struct bound_counts *more) {
+    to->block += more->block;
+    to->merged += more->merged;
+    to->full += more->full;
+    to->laid += more->laid;
+    to->grid += more->grid;
+    to->chain += more->chain;
+    to->rent += more->rent;
+    to->islands += more->islands;
+}

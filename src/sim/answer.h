@@ -54,8 +54,11 @@ struct bound_counts {
     uint64_t laid;    /* plans of merged zones that were laid out on the real ones */
     uint64_t grid;    /* windows and partial plans cut by a grid over the GPU types */
     uint64_t chain;   /* partial plans cut by the links between the GPU types of neighbours */
+    uint64_t rent;    /* windows of which no rent, or only some, can be of use */
     uint64_t islands; /* parts of the pool that no link joins, searched one by one; 0: all are joined */
 };
+
+void bounds_add(struct bound_counts *to, const struct bound_counts *more);
 
 struct row_result {
     enum row_status status;

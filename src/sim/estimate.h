@@ -6,7 +6,7 @@
 
 enum estimator {
     ESTIMATOR_SAILOR, /* the published simulator, defects included: the common yardstick */
-    ESTIMATOR_NATIVE, /* the same formulas without its defects */
+    ESTIMATOR_NATIVE, /* without its defects, and with what the framework adds */
     ESTIMATOR_N,
     ESTIMATOR_DEFAULT = ESTIMATOR_NATIVE
 };

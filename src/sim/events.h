@@ -3,8 +3,8 @@
 #include "sim/estimate.h"
 #include "sim/schedule.h"
 /* The estimate of a plan by playing its schedule through (sim/schedule.h), with transfers that block and what
- * the framework does to a message on arrival: closer to measured runs than the formulas of sim/estimate.c,
- * and not in the form that the search's bounds need. Formulas: docs/estimator.md, "Events". Pure. */
+ * the framework does to a message on arrival: when every pass begins and ends, and not in the form that the
+ * search's bounds need. Formulas: docs/estimator.md, "Events". Pure. */
 
 /* Terms that can be left out, to see what each of them is worth. */
 enum events_term {

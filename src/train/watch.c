@@ -14,11 +14,12 @@ static int farewell = -1; /* where the watcher listens */
 
 /* Without the handlers of libraries: OpenBLAS's waits for its threads, which without memory never end. */
 static pid_t fork_plainly(void) {
-#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 34)
+#ifdef __GLIBC__
+#if __GLIBC_PREREQ(2, 34)
     return _Fork();
-#else
-    return fork();
 #endif
+#endif
+    return fork();
 }
 
 /* The first on this machine to find its rank dead reports it: `claim` is common to all ranks that one

@@ -154,6 +154,8 @@ run "$sailor" plan --model "$tmp/qwen.json" --gpus H100-80:2 --batch 32 --framew
 expect 2 "or on the command line"
 has err "error: --framework: no framework" "where it is an error of the option"
 ask "$tmp/bad.json" "$core"
+sed -i '/"pin"/d' "$tmp/bad.json"
 run "$sailor" plan "$tmp/bad.json" --planner varuna
 expect 2 "a published planner"
+has err "/framework: the planner varuna cannot honour exact_batch" "is told why"
 finish

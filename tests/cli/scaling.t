@@ -14,7 +14,7 @@ run "$sailor" report "$tmp/a.h5" --scaling --json
 json 'len(o) == 13 and [x["ranks"] for x in o] == [1 << k for k in range(13)]' "1 to 4,096 ranks"
 json 'o[0]["efficiency"] == 1 and "limit" not in o[0]' "one rank waits for nobody"
 json 'all(x["time_s"] >= o[0]["time_s"] / x["ranks"] * (1 - 1e-9) for x in o)' "no more than an equal share is gained"
-json 'o[1]["time_s"] < 0.9 * o[0]["time_s"]' "two ranks are faster"
+json 'o[1]["time_s"] < o[0]["time_s"]' "two ranks are faster"
 json 'all(0 < x["limit_s"] <= x["time_s"] for x in o[1:])' "what the others wait for is a part of the time"
 run "$sailor" report "$tmp/a.h5" --scaling --row 0
 has out "row 0: " "a table for the row"
