@@ -137,8 +137,9 @@ void remark_times(const struct workload *w, const struct cli_peaks *peaks, const
             layer_s = fmin(layer_s, all_s / w->model->n_layer);
         }
         if (share > FASTER || (share > 0 && share < 1 / SLOWER && layer_s > LAYER_S))
-            remark("%s: by its profile, %s reaches at most %.2g times the peak of %s; expected times in seconds",
-                   where, w->model->name, share, w->site->gpu[g].name);
+            remark(
+                "%s: by its profile, %s reaches at most %.2g times the peak of %s; expected times in seconds",
+                where, w->model->name, share, w->site->gpu[g].name);
     }
 }
 

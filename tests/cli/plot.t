@@ -132,7 +132,7 @@ odd measured "$tmp/odd-v.json"
 mkfifo "$tmp/pipe"
 for kind in plans timeline frontier search loss figures; do
     LIMIT=20 run "$plot" $kind "$tmp/pipe" -o "$tmp/a.png"
-    refused "$(case $kind in loss | figures) echo 2 ;; *) echo 1 ;; esac)" "not a regular file" "$kind of a pipe"
+    refused "$(case $kind in loss) echo 2 ;; figures) echo 2 ;; *) echo 1 ;; esac)" "not a regular file" "$kind of a pipe"
 done
 run "$plot"
 refused 2 "nothing to draw" "no file"

@@ -48,7 +48,8 @@ lines = [x for x in open(sys.argv[1]) if " units  " in x]
 units = [tuple(map(int, re.search(r"(\d+)/(\d+) units", x).groups())) for x in lines]
 etas = [float(x) for x in re.findall(r"eta (\S+) s", "".join(lines))]
 print(f"# {len(lines)} lines, the last with {units[-1:]} units; {len(etas)} with an ETA")
-sys.exit(not lines or any(done > total for done, total in units) or units != sorted(units) or len({t for _, t in units}) > 1 or min(etas, default=0) < 0)
+true = all(done <= total for done, total in units) and units == sorted(units) and len({t for _, t in units}) == 1
+sys.exit(not true or min(etas, default=0) < 0)
 PY
     ok $? "progress with --gap $gap: units done grow and are never more than there are, the ETA is not negative"
 done

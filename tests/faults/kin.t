@@ -246,7 +246,7 @@ sailor=$(realpath "$OLDPWD/$sailor") train=$(realpath "$OLDPWD/$train")
 cp c.h5 was.h5
 while read -r first second; do
     # shellcheck disable=SC2086
-    run "$train" run one.json --threads 1 -q --steps 1 -f ${first//=/ } ${second//=/ }
+    run "$train" run "./one.json" --threads 1 -q --steps 1 -f ${first//=/ } ${second//=/ }
     expect 2 "run $first $second"
     has err "the same path for two results" "which are one"
 done <<EOF

@@ -76,8 +76,10 @@ static int setup(void **state) {
     memset(times, 0, sizeof times);
     for (int mi = 0; mi < 2; mi++) {
         times[X][mi * TP_N + 0] = (struct layer_times){f1, b1, ux, false, NULL, NULL};
-        times[X][mi * TP_N + 1] = times[X][mi * TP_N + 2] = (struct layer_times){f2, b2, ux, false, NULL, NULL};
-        times[Y][mi * TP_N + 0] = times[Y][mi * TP_N + 1] = (struct layer_times){fy, by, uy, false, NULL, NULL};
+        times[X][mi * TP_N + 1] = times[X][mi * TP_N + 2] =
+            (struct layer_times){f2, b2, ux, false, NULL, NULL};
+        times[Y][mi * TP_N + 0] = times[Y][mi * TP_N + 1] =
+            (struct layer_times){fy, by, uy, false, NULL, NULL};
     }
     for (int i = 0; i < 4; i++) usd[i] = i % 2 == X ? 3.6 : 1.8, counts[i] = i % 2 == X ? 7 : 1;
     double price[4] = {0, .01, .02, 0}; /* a->b 1 cent, b->a 2 cents per 1e9 bytes */

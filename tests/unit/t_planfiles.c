@@ -132,7 +132,8 @@ static void plans_survive_writing(void **state) {
         "\"compute_usd\":null,\"egress_usd\":0,\"cost_usd_per_iteration\":null,\"fits\":true,"
         "\"peak_memory_bytes\":0,\"pipelines\":[{\"stages\":[{\"compute_s\":1,\"comm_s\":2,\"turn_s\":9,"
         "\"sync_s\":3,"
-        "\"memory_bytes\":4},{\"compute_s\":5,\"comm_s\":6,\"turn_s\":0,\"sync_s\":7,\"memory_bytes\":8}]}]}");
+        "\"memory_bytes\":4},{\"compute_s\":5,\"comm_s\":6,\"turn_s\":0,\"sync_s\":7,\"memory_bytes\":8}]}]"
+        "}");
     cJSON_free(text);
     cJSON_Delete(json);
 }
