@@ -38,6 +38,7 @@ ok $? "stopped: status 75 and one message"
 run "$sailor" plan "$tmp/job.json" --resume "$tmp/s.h5" --json
 grep -o '"plan".*"peak_memory_bytes"' "$tmp/out" | diff - "$tmp/want" >/dev/null
 ok $? "one rank resumes what two began"
+# shellcheck disable=SC2016
 printf '#!/bin/sh\nunset PMI_RANK\nexport OMPI_COMM_WORLD_SIZE=4 OMPI_COMM_WORLD_RANK=$1\nshift\n"$@"\n' >"$tmp/orted"
 chmod +x "$tmp/orted"
 run "$tmp/orted" 0 "$sailor" plan "$tmp/job.json"
