@@ -22,12 +22,11 @@ static const struct replicas *replica_at(const struct stage *st, int j) {
     return &st->group[g];
 }
 
-/* Bandwidth of a fit, within the measured sizes and never past the parabola's top. */
+/* Bandwidth of a fit, where it can be believed and never past the parabola's top. */
 static double bandwidth_Bps(const struct link *l, double bytes) {
     if (l->rate_Bps > 0) return link_rated_Bps(l, bytes);
-    double y = log2(fmin(fmax(bytes, MEASURED_MIN_BYTES), MEASURED_MAX_BYTES) / 1e6);
-    if (l->c2 < 0) y = fmin(y, -l->c1 / (2 * l->c2));
-    return 1e9 * (l->c2 * y * y + l->c1 * y + l->c0);
+    if (l->c2 < 0) bytes = fmin(bytes, fmax(MEASURED_MIN_BYTES, 1e6 * exp2(-l->c1 / (2 * l->c2))));
+    return bytes / link_time_s(l, bytes, ESTIMATOR_NATIVE);
 }
 
 static int find_link(const struct events *v, const struct replicas *a, const struct replicas *b,

@@ -239,10 +239,10 @@ json \
 
 # ---- 11: two names of one file, links ----
 mkdir "$tmp/d"
+sailor=$(realpath "$sailor") train=$(realpath "$train")
 cd "$tmp" || exit 1
 ln -s d dd
 ln c.h5 hard.h5
-sailor=$(realpath "$OLDPWD/$sailor") train=$(realpath "$OLDPWD/$train")
 cp c.h5 was.h5
 while read -r first second; do
     # shellcheck disable=SC2086
