@@ -28,17 +28,11 @@ static const struct stage_estimate *estimate_of(const struct estimate *est, cons
     return &est->stage[stage];
 }
 
-/* What passes from one microbatch of a stage to the next. */
-static double period_s(const struct estimate *est, const struct plan *p, int pipeline, int stage) {
-    const struct stage_estimate *e = estimate_of(est, p, pipeline, stage);
-    return e->compute_s + e->comm_s + e->turn_s;
-}
-
 /* A stage's part of the critical path: in the closed form one microbatch, and of the slowest stage all. */
 static double on_path_s(const struct explanation *x, const struct estimate *est, const struct plan *p,
                         int pipeline, int stage) {
     const struct stage_estimate *e = estimate_of(est, p, pipeline, stage);
-    double rest_s = (est->n_microbatch - 1) * period_s(est, p, pipeline, stage);
+    double rest_s = (est->n_microbatch - 1) * stage_period_s(e);
     return e->compute_s + e->comm_s + (stage == x->use.breakdown.slowest.stage ? rest_s : 0);
 }
 
@@ -67,7 +61,7 @@ static void print_path(const struct explanation *x, const struct explain_questio
     double total_s = q->est->iteration_time_s;
     for (int k = 0; k < pl->n_stage; k++) {
         double way_s = on_path_s(x, q->est, p, b->slowest.pipeline, k);
-        double own_s = period_s(q->est, p, b->slowest.pipeline, k);
+        double own_s = stage_period_s(estimate_of(q->est, p, b->slowest.pipeline, k));
         table_cell(t, "%d", k);
         table_cell(t, "%d-%d", pl->stage[k].first, pl->stage[k].end - 1);
         table_cell(t, "%s", table_number(1e3 * own_s, 4, a));
@@ -179,7 +173,7 @@ static cJSON *stages_json(const struct explanation *x, const struct explain_ques
     for (int k = 0; k < p->pipeline[b->slowest.pipeline].n_stage; k++) {
         cJSON *one = cJSON_CreateObject();
         double way_s = on_path_s(x, q->est, p, b->slowest.pipeline, k);
-        double own_s = period_s(q->est, p, b->slowest.pipeline, k);
+        double own_s = stage_period_s(estimate_of(q->est, p, b->slowest.pipeline, k));
         json_add_number(one, "stage", k);
         json_add_number(one, "per_microbatch_s", own_s);
         json_add_number(one, "busy_share", q->est->n_microbatch * own_s / q->est->iteration_time_s);

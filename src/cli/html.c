@@ -97,8 +97,6 @@ static int stage_gpus(const struct stage *s) {
     return n;
 }
 
-static double busy_s(const struct stage_estimate *e) { return e->compute_s + e->comm_s + e->turn_s; }
-
 static void draw_stage(struct page *p, const struct stage *s, const struct stage_estimate *e, int k, double x,
                        double w, double most_gpus, double most_s) {
     double y = HEIGHT;
@@ -124,8 +122,8 @@ static void draw_stage(struct page *p, const struct stage *s, const struct stage
     put(p,
         "<rect class=\"busy\" x=\"%.1f\" y=\"%d\" width=\"%.1f\" height=\"8\"><title>%s ms of %s "
         "ms</title></rect>\n",
-        x, HEIGHT + 22, most_s > 0 ? w * busy_s(e) / most_s : 0, table_number(1e3 * busy_s(e), 4, p->a),
-        table_number(1e3 * most_s, 4, p->a));
+        x, HEIGHT + 22, most_s > 0 ? w * stage_period_s(e) / most_s : 0,
+        table_number(1e3 * stage_period_s(e), 4, p->a), table_number(1e3 * most_s, 4, p->a));
 }
 
 static void draw_plan(struct page *p, const struct found_plan *f) {
@@ -136,7 +134,7 @@ static void draw_plan(struct page *p, const struct found_plan *f) {
         double gpus = 1, slowest = 0, step = (double)WIDTH / pl->n_stage;
         for (int k = 0; k < pl->n_stage; k++) {
             gpus = fmax(gpus, stage_gpus(&pl->stage[k]));
-            slowest = fmax(slowest, busy_s(&e[k]));
+            slowest = fmax(slowest, stage_period_s(&e[k]));
         }
         put(p, "<svg class=\"plan\" viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"plan, %d stages\">\n",
             WIDTH, HEIGHT + FOOT, pl->n_stage);

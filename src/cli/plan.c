@@ -38,8 +38,7 @@ static struct opt options[] = {
     OPTION_CHOICE(0, "dtype", job_line_dtypes, &o.line.dtype, "element type (default fp32, as in job files)"),
     OPTION_TEXT(0, "framework", "NAME", &o.line.framework,
                 "framework from inputs/frameworks.json that the plan is for: bytes kept per parameter, and "
-                "layer times "
-                "from data sheets (default published, as in job files)"),
+                "layer times from data sheets (default published, as in job files)"),
     OPTION_CHOICE(0, "runnable-by", job_line_runners, &o.line.runner,
                   "only plans that sailor export can write for this trainer"),
     OPTION_GROUP("what to find"),

@@ -4,14 +4,11 @@
 
 static double own_s(const struct stage_estimate *e) { return e->compute_s + e->comm_s; }
 
-/* What passes from one microbatch of a stage to the next. */
-static double period_s(const struct stage_estimate *e) { return own_s(e) + e->turn_s; }
-
 /* How long a pipeline works on its microbatches. */
 static double span_s(const struct stage_estimate *e, int n, int M) {
     double slowest = -INFINITY, sum = 0;
     for (int k = 0; k < n; k++) {
-        slowest = fmax(slowest, period_s(&e[k]));
+        slowest = fmax(slowest, stage_period_s(&e[k]));
         sum += own_s(&e[k]);
     }
     return iteration_time_s(M, slowest, sum, 0, 0);
@@ -20,7 +17,7 @@ static double span_s(const struct stage_estimate *e, int n, int M) {
 static void find_slowest(const struct stage_estimate *e, int n, int pipeline, struct breakdown *b) {
     b->slowest = b->next = (struct stage_at){-1, -1, -INFINITY};
     for (int k = 0; k < n; k++) {
-        struct stage_at here = {pipeline, k, period_s(&e[k])};
+        struct stage_at here = {pipeline, k, stage_period_s(&e[k])};
         if (here.per_microbatch_s > b->slowest.per_microbatch_s) {
             b->next = b->slowest;
             b->slowest = here;

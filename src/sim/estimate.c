@@ -448,7 +448,7 @@ static int estimate_pipeline(const struct context *c, const struct pipeline *pl,
             out->unfit_pipeline = index;
             out->unfit_stage = i;
         }
-        slowest = larger(slowest, s.compute_s + s.comm_s + s.turn_s);
+        slowest = larger(slowest, stage_period_s(&s));
         comp_sum += s.compute_s;
         comm_sum += s.comm_s;
         update = larger(update, up);

@@ -25,6 +25,11 @@ struct stage_estimate {
     double turn_s;        /* between two microbatches, beside these, where transfers block (terms.h) */
 };
 
+/** What passes from one microbatch of a stage to the next: its own work and its turn. */
+static inline double stage_period_s(const struct stage_estimate *e) {
+    return e->compute_s + e->comm_s + e->turn_s;
+}
+
 struct estimate {
     double iteration_time_s, pipeline_time_s, sync_time_s;
     double compute_usd, egress_usd, cost_usd; /* per iteration; NAN where a price is unknown */
