@@ -129,14 +129,19 @@ static const char *with_architecture(const char *text, const char *architecture,
 }
 
 /* The model file with that sequence length, and its name; *text stays NULL if it is the model's own
- * length. */
+ * length. Of a published build that does not say what it is made of, the model that it stands for; *asked is
+ * its name then. */
 static int model_of_length(const char *ref, int sequence, const char *inputs, const char **own,
-                           const char **text, struct arena *a, struct err *e) {
+                           const char **text, const char **asked, struct arena *a, struct err *e) {
     struct workload w;
     struct text t = {0};
     if (model_load(ref, inputs, &w, a, e)) return -1;
     const struct model *m = w.model;
     if (m->sequence_length == sequence) return 0;
+    if (!m->shape && m->stands_for && !*asked) {
+        *asked = m->name;
+        return model_of_length(m->stands_for, sequence, inputs, own, text, asked, a, e);
+    }
     if (!m->shape)
         return err_set(e, EXIT_INPUT,
                        "--seq-len %d: model %s has sequences of %d tokens, and does not say what it is made "
@@ -224,7 +229,7 @@ int job_line_load(const struct job_line *l, const char *inputs, bool every_profi
                   struct arena *a, struct err *e) {
     struct entry *x;
     int n;
-    const char *model_text = NULL, *site_text = NULL, *model = l->model;
+    const char *model_text = NULL, *site_text = NULL, *model = l->model, *asked = NULL;
     if (!l->model || !l->gpus || !l->batch)
         return err_set(e, EXIT_INPUT,
                        "plan: --%s is missing; a job on the command line has --model, --gpus and --batch",
@@ -232,13 +237,14 @@ int job_line_load(const struct job_line *l, const char *inputs, bool every_profi
                        : !l->gpus ? "gpus"
                                   : "batch");
     if (read_gpus(l->gpus, &x, &n, a, e)) return -1;
-    if (l->sequence && model_of_length(l->model, l->sequence, inputs, &model, &model_text, a, e))
+    if (l->sequence && model_of_length(l->model, l->sequence, inputs, &model, &model_text, &asked, a, e))
         return name_option(e);
     if (l->site ? site_zones(l->site, x, n, inputs, a, e) : sheets_site(x, n, inputs, &site_text, a, e))
         return name_option(e);
     const char *text = job_text(l, model, l->site ? l->site : job_line_site, x, n, a);
     if (job_load_text(job_line_name, text, model_text, site_text, inputs, every_profile, job, a, e))
         return name_option(e);
+    if (asked) job->asked_for = asked;
     return 0;
 }
 

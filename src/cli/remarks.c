@@ -144,6 +144,9 @@ void remark_times(const struct workload *w, const struct cli_peaks *peaks, const
 }
 
 void remark_job(const struct job *job, const char *path) {
+    if (job->asked_for)
+        remark("%s, a published build, has no profile for this: %s, which it stands for, is planned",
+               job->asked_for, job->workload.model->name);
     remark_site(job->workload.site);
     for (int g = 0; g < job->workload.site->n_gpu; g++)
         if (offered(job, g)) remark_dtype(&job->workload, g, path);

@@ -222,6 +222,14 @@ int inputs_load_model(const struct json_at *at, struct lookup *k, struct loaded 
     return named(at, &ref, k) || load_model(at, ref, k, l) ? -1 : 0;
 }
 
+int inputs_load_stand_in(struct lookup *k, struct loaded *l) {
+    const struct json_at file = {.file = l->model->file}, at = {.up = &file, .key = "stands_for"};
+    memset(l->profile_dir, 0, sizeof l->profile_dir);
+    if (!load_model(&at, l->model->stands_for, k, l)) return 0;
+    if (strstr(file.file, ": /")) inputs_join_paths(file.file, k->e); /* an object of the job's */
+    return -1;
+}
+
 int inputs_load_site(const struct json_at *at, struct lookup *k, struct loaded *l) {
     const char *ref;
     return named(at, &ref, k) || load_site(at, ref, k, l) ? -1 : 0;
@@ -269,19 +277,24 @@ static int adapt_profile(const struct json_at *root, int gpu, const char *dtype,
     return l->profile[gpu] ? 0 : inputs_no_profile_for(root, measured, o, k->e);
 }
 
-int inputs_load_profile(const struct json_at *root, int gpu, const char *dtype, const struct plan_options *o,
-                        struct lookup *k, struct loaded *l) {
+const char *inputs_profile_path(int gpu, const char *dtype, const struct lookup *k, const struct loaded *l) {
     const char *name = l->site->gpu[gpu].name;
-    if (strchr(name, '/')) return 0;
+    if (strchr(name, '/')) return NULL;
     for (int i = 0; i < 3 && l->profile_dir[i]; i++) {
         char *path = arena_printf(k->arena, "%s/%s.%s.json", l->profile_dir[i], name, dtype);
         if (!exists(path)) path = arena_printf(k->arena, "%s/%s.json", l->profile_dir[i], name);
-        if (!exists(path)) continue;
-        const char *text = file_read_text(path, NULL, k->arena, k->e);
-        if (!text || parse_profile(gpu, path, text, dtype, k, l)) return -1;
-        return inputs_profile_serves(l->profile[gpu], o) ? 0 : adapt_profile(root, gpu, dtype, o, k, l);
+        if (exists(path)) return path;
     }
-    return l->model->shape ? estimate_profile(gpu, dtype, o, k, l) : 0;
+    return NULL;
+}
+
+int inputs_load_profile(const struct json_at *root, int gpu, const char *dtype, const struct plan_options *o,
+                        struct lookup *k, struct loaded *l) {
+    const char *path = inputs_profile_path(gpu, dtype, k, l);
+    if (!path) return l->model->shape ? estimate_profile(gpu, dtype, o, k, l) : 0;
+    const char *text = file_read_text(path, NULL, k->arena, k->e);
+    if (!text || parse_profile(gpu, path, text, dtype, k, l)) return -1;
+    return inputs_profile_serves(l->profile[gpu], o) ? 0 : adapt_profile(root, gpu, dtype, o, k, l);
 }
 
 struct workload inputs_workload(const struct loaded *l) {

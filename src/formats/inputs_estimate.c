@@ -24,8 +24,8 @@ int profile_estimate(const struct model *m, const char *gpu, const char *dtype, 
     if (!m->shape)
         return err_set(e, EXIT_INPUT,
                        "model %s: /transformer: missing; expected what the model is made of, to estimate its "
-                       "layers from a data sheet (sailor model writes such files)",
-                       m->name);
+                       "layers from a data sheet (sailor model writes such files)%s%s",
+                       m->name, m->stands_for ? "; it stands for " : "", m->stands_for ? m->stands_for : "");
     const char *devices = read_beside(dir, "devices.json", a, e);
     const char *frameworks = devices ? read_beside(dir, frameworks_file, a, e) : NULL;
     if (!frameworks) return -1;

@@ -227,6 +227,28 @@ static void add_profile_text(struct profile_texts *t, const char *text) {
     t->text[t->n++] = text;
 }
 
+/* Does a row have GPUs on which a published build was not measured? Then the model that it stands for is
+ * planned, whose layers can be estimated. */
+static bool wants_stand_in(const struct job *job, const struct lookup *k, const struct loaded *l) {
+    int row, zone;
+    if (l->model->shape || !l->model->stands_for) return false;
+    for (int g = 0; g < l->site->n_gpu; g++)
+        if (pools_have(job, l->site, g, &row, &zone) && !inputs_profile_path(g, job->dtype, k, l))
+            return true;
+    return false;
+}
+
+/* The job's text with that model. */
+static const char *text_with_model(const cJSON *tree, const char *name, struct arena *a) {
+    cJSON *copy = cJSON_Duplicate(tree, 1);
+    cJSON_ReplaceItemInObjectCaseSensitive(copy, "model", cJSON_CreateString(name));
+    char *text = cJSON_PrintUnformatted(copy);
+    const char *kept = arena_strdup(a, text);
+    cJSON_free(text);
+    cJSON_Delete(copy);
+    return kept;
+}
+
 /** The texts of everything that was read, as one JSON object: enough to rebuild the job anywhere. */
 static const char *job_text(const struct job *j, const char *text, const struct loaded *l,
                             const struct profile_texts *profiles, struct arena *a) {
@@ -280,10 +302,17 @@ static int job_from_tree(const char *path, const cJSON *tree, const char *text, 
     struct json_at root = json_root(path, tree), model = json_member(&root, "model"),
                    site = json_member(&root, "site");
     if (json_document(&root, job_keys, "sailor-job/1", k->e)) return -1;
-    *job = (struct job){.name = inputs_stem_of(path, k->arena)};
+    const struct job empty = {.name = inputs_stem_of(path, k->arena)};
+    *job = empty;
     if (inputs_load_model(&model, k, &l) || inputs_load_site(&site, k, &l) ||
         inputs_load_framework(&root, k, &l) || read_job(&root, &r))
         return -1;
+    if (wants_stand_in(job, k, &l)) {
+        *job = empty;
+        job->asked_for = l.model->name;
+        if (inputs_load_stand_in(k, &l) || read_job(&root, &r)) return -1;
+        text = text_with_model(tree, l.model->name, k->arena);
+    }
     if (load_profiles(&root, every_profile, k, &l, job, &texts) || job_check_prices(job, path, k->e))
         return -1;
     job->json = job_text(job, text, &l, &texts, k->arena);

@@ -87,21 +87,23 @@ static double flops_of(const struct model *m, const cJSON *architecture) {
 
 int inputs_model(const struct json_at *at, const char *name, const char *stem, struct model *m,
                  struct arena *a, struct err *e) {
-    static const char *const keys[] = {"format",          "num_layers", "num_blocks",  "hidden_size",
-                                       "sequence_length", "heads",      "vocabulary",  "architecture",
-                                       "as_built",        "memory",     "transformer", NULL};
+    static const char *const keys[] = {
+        "format",       "num_layers", "num_blocks", "hidden_size", "sequence_length", "heads", "vocabulary",
+        "architecture", "as_built",   "memory",     "transformer", "stands_for",      NULL};
     struct json_at type = json_member(at, "model_type");
     if (type.node && !json_member(at, "format").node)
         return json_fail(&type, e,
                          "a config.json of Hugging Face; expected a file that sailor model made of it, "
                          "\"sailor-model/1\"");
     if (json_document(at, keys, "sailor-model/1", e)) return -1;
-    struct json_at own = json_member(at, "name"), source = json_member(at, "source");
+    struct json_at own = json_member(at, "name"), source = json_member(at, "source"),
+                   build_of = json_member(at, "stands_for");
     m->name = arena_strdup(a, stem);
     if (own.node && json_string(&own, &m->name, a, e)) return -1;
     if (name && strcmp(name, m->name) != 0)
         return json_fail(&own, e, "\"%.60s\"; expected \"%.60s\", the name of the file", m->name, name);
     if (source.node && json_string(&source, &m->source, a, e)) return -1;
+    if (build_of.node && json_string(&build_of, &m->stands_for, a, e)) return -1;
     m->place = json_path(at, &m->file, a);
     struct {
         const char *key;

@@ -59,12 +59,16 @@ int inputs_pools(const struct json_at *at, struct job_reader *r);
 /** The model or site that a name or a path in `at` means. -1 with *e set. */
 int inputs_load_model(const struct json_at *at, struct lookup *k, struct loaded *l);
 int inputs_load_site(const struct json_at *at, struct lookup *k, struct loaded *l);
+/** The model that l->model stands for, in place of it. */
+int inputs_load_stand_in(struct lookup *k, struct loaded *l);
 /** The framework that a job or plan names, if any. */
 int inputs_load_framework(const struct json_at *root, struct lookup *k, struct loaded *l);
 /** The same of the frameworks that are stored with it, and what stores them: a member of an object, or "". */
 int inputs_stored_framework(const struct json_at *stored, const struct json_at *root, struct lookup *k,
                             struct loaded *l);
 const char *inputs_frameworks_member(const struct loaded *l, struct arena *a);
+/** Where the profile of the model on a GPU type is; NULL: nowhere. */
+const char *inputs_profile_path(int gpu, const char *dtype, const struct lookup *k, const struct loaded *l);
 /** The profile of one GPU type for these options, of the job or plan `root`: GPU.DTYPE.json or GPU.json;
  * without a file, or where that was measured with others, it is estimated, if the model says what it is made
  * of and the GPU has a data sheet, or stays NULL. */

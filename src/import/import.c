@@ -33,9 +33,9 @@ static int name_list(const struct json_at *at, const char *key, int max, const c
 static int read_facts(struct import *m) {
     static const char *const keys[] = {"format", "site", "models", "jobs", "validation", NULL};
     static const char *const site_keys[] = {"zones", "gpus", "usd_per_gpu_hour", NULL};
-    static const char *const model_keys[] = {"published",       "num_blocks", "hidden_size",
-                                             "sequence_length", "heads",      "vocabulary",
-                                             "architecture",    "as_built",   NULL};
+    static const char *const model_keys[] = {"published",  "num_blocks", "hidden_size",  "sequence_length",
+                                             "heads",      "vocabulary", "architecture", "as_built",
+                                             "stands_for", NULL};
     const struct json_at *at = &m->facts;
     if (json_object(at, keys, m->e) || json_format(at, "sailor-facts/1", m->e)) return -1;
     struct json_at source = json_member(at, "source"), site = json_member(at, "site"),

@@ -91,7 +91,7 @@ static const struct sizes *sizes_of(const struct import *m, const char *publishe
 
 void import_put_models(struct import *m) {
     static const char *const copied[] = {"num_blocks", "hidden_size",  "sequence_length", "heads",
-                                         "vocabulary", "architecture", "as_built"};
+                                         "vocabulary", "architecture", "as_built",        "stands_for"};
     for (int i = 0; i < m->n_model; i++) {
         const struct sizes *s = sizes_of(m, m->published[i]);
         if (!s) continue;

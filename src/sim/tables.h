@@ -102,6 +102,7 @@ struct model {
     const struct model_shape *shape; /* NULL if the file does not say */
     double flops;             /* operations that a sequence takes, forward and backward; 0: not known */
     const char *architecture; /* JSON object as the file has it, NULL if it has none: for the trainer */
+    const char *stands_for;   /* of a published build: the model that it was built for; NULL: none */
 };
 
 /* What a trainer holds on each of its GPUs, as the trainer that was profiled says it. Sizes are in elements

@@ -681,6 +681,7 @@ static void bad_parts_are_refused(void **state) {
         {"\"tp\":{\"1\":{\"params\":[53608448", "\"tp\":{\"1\":{\"params\":[-1",
          "/model/memory/tp/1/params/0: -1; expected a number from 0"},
         {"\"as_built\":{", "\"as_built\":3,\"//\":{", "/model/as_built: not an object"},
+        {"\"as_built\":{", "\"stands_for\":3,\"as_built\":{", "/model/stands_for: 3; expected a string"},
         {"sailor-site/1", "sailor-site/9", "/site/format"},
         {"\"us-central1-a\",\"us-central1-b\"", "\"us-central1-a\",\"us-central1-a\"",
          "/site/zones/1: zone \"us-central1-a\" appears twice"},
