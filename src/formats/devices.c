@@ -186,51 +186,42 @@ int devices_all(const char *file, const char *text, struct device_entry **entrie
 }
 
 /* Lists the GPU types that have a sheet, "A100-40, A100-80, ...", and guesses which one `gpu` means. */
-static int devices_names(const char *file, const char *text, const char *gpu, const char **names,
-                         const char **hint, struct arena *a, struct err *e) {
-    struct device_entry *list;
-    int n;
-    if (devices_all(file, text, &list, &n, a, e)) return -1;
-    *names = "";
-    const char **known = ARENA_ARRAY(a, const char *, n + 1);
+static int no_sheet(const char *file, const struct device_entry *list, int n, const char *gpu,
+                    const char *where, struct arena *a, struct err *e) {
+    const char *names = "", **known = ARENA_ARRAY(a, const char *, n + 1);
     int n_known = 0;
     for (int i = 0; i < n; i++) {
         if (!list[i].sheet) continue;
         known[n_known++] = list[i].d.name;
-        *names = arena_printf(a, "%s%s%s", *names, **names ? ", " : "", list[i].d.name);
+        names = arena_printf(a, "%s%s%s", names, *names ? ", " : "", list[i].d.name);
     }
-    *hint = name_hint(gpu, known, n_known, a);
+    err_set(e, EXIT_INPUT, "%s: no data sheet for GPU \"%.60s\" in %s; expected one of %s%s", where, gpu,
+            file, names, name_hint(gpu, known, n_known, a));
+    return 1;
+}
+
+static bool is_called(const struct device_entry *x, const char *gpu) {
+    for (int i = 0; i < x->n_names; i++)
+        if (fits(x->names[i], gpu)) return true;
+    return false;
+}
+
+int devices_find(const char *file, const struct device_entry *list, int n, const char *gpu, const char *where,
+                 struct device *d, struct arena *a, struct err *e) {
+    int i = 0;
+    while (i < n && !is_called(&list[i], gpu)) i++;
+    if (i == n || !list[i].sheet) return no_sheet(file, list, n, gpu, where, a, e);
+    *d = list[i].d;
+    d->name = arena_strdup(a, gpu);
     return 0;
 }
 
 int devices_sheet(const char *file, const char *text, const char *gpu, const char *where, struct device *d,
                   struct arena *a, struct err *e) {
-    struct json_at root, list;
-    cJSON *tree = open_list(file, text, file_keys, "sailor-devices/1", &root, &list, e);
-    int rc = tree ? 0 : -1, i = 0, best = 0;
-    bool found = false;
-    for (const cJSON *x = tree ? list.node->child : NULL; x && !rc; x = x->next, i++) {
-        struct json_at at = json_element(&list, i, x), names = json_member(&at, "names"),
-                       peaks = json_member(&at, "tflops"), sheet = json_member(&at, "sheet"),
-                       source = json_member(&sheet, "source");
-        struct device one = {.name = arena_strdup(a, gpu)};
-        int who;
-        rc = json_object(&at, device_keys, e) || read_names(&names, gpu, gpu, &who, a, e) ||
-             read_peaks(&peaks, one.peak_flops, e);
-        if (rc || who <= best) continue;
-        best = who;
-        found = sheet.node != NULL;
-        for (int t = 0; t < TYPES; t++) one.peak_flops[t] *= 1e12;
-        if (found) rc = read_sheet(&sheet, &one, e) || json_string(&source, &one.source, a, e);
-        if (!rc) *d = one;
-    }
-    cJSON_Delete(tree);
-    if (rc || found) return rc ? -1 : 0;
-    const char *names, *hint;
-    if (devices_names(file, text, gpu, &names, &hint, a, e)) return -1;
-    err_set(e, EXIT_INPUT, "%s: no data sheet for GPU \"%.60s\" in %s; expected one of %s%s", where, gpu,
-            file, names, hint);
-    return 1;
+    struct device_entry *list;
+    int n;
+    if (devices_all(file, text, &list, &n, a, e)) return -1;
+    return devices_find(file, list, n, gpu, where, d, a, e);
 }
 
 /* ---- frameworks --------------------------------------------------------------------- */

@@ -31,6 +31,10 @@ struct device_entry {
 int devices_all(const char *file, const char *text, struct device_entry **entries, int *n, struct arena *a,
                 struct err *e);
 
+/** The data sheet that devices_sheet() finds, of a file that was read. Only 0 or 1. */
+int devices_find(const char *file, const struct device_entry *list, int n, const char *gpu, const char *where,
+                 struct device *d, struct arena *a, struct err *e);
+
 /** A framework of inputs/frameworks.json by its name. -1 with *e set, also where it is not there. */
 int frameworks_find(const char *file, const char *text, const char *name, const char *where,
                     struct framework *f, struct arena *a, struct err *e);

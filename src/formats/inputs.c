@@ -144,6 +144,13 @@ cJSON *inputs_tree(const char *path, const char **text, struct arena *a, struct 
     return tree;
 }
 
+int inputs_text(const char *dir, const char *name, bool needed, const char **text, struct arena *a,
+                struct err *e) {
+    const char *path = arena_printf(a, "%s/%s", dir, name);
+    *text = needed || exists(path) ? file_read_text(path, NULL, a, e) : NULL;
+    return *text || (!needed && !exists(path)) ? 0 : -1;
+}
+
 /* ---- model + site + profiles ---- */
 
 const char *const inputs_dtypes[DTYPES] = {"fp32", "bf16", "fp16"};

@@ -9,10 +9,6 @@
 
 static const char frameworks_file[] = "frameworks.json";
 
-static const char *read_beside(const char *dir, const char *name, struct arena *a, struct err *e) {
-    return file_read_text(arena_printf(a, "%s/%s", dir, name), NULL, a, e);
-}
-
 int profile_estimate(const struct model *m, const char *gpu, const char *dtype, const char *framework,
                      const struct plan_options *o, const char *inputs, const char **text, struct arena *a,
                      struct err *e) {
@@ -26,9 +22,10 @@ int profile_estimate(const struct model *m, const char *gpu, const char *dtype, 
                        "model %s: /transformer: missing; expected what the model is made of, to estimate its "
                        "layers from a data sheet (sailor model writes such files)%s%s",
                        m->name, m->stands_for ? "; it stands for " : "", m->stands_for ? m->stands_for : "");
-    const char *devices = read_beside(dir, "devices.json", a, e);
-    const char *frameworks = devices ? read_beside(dir, frameworks_file, a, e) : NULL;
-    if (!frameworks) return -1;
+    const char *devices, *frameworks;
+    if (inputs_text(dir, "devices.json", true, &devices, a, e) ||
+        inputs_text(dir, frameworks_file, true, &frameworks, a, e))
+        return -1;
     int rc = devices_sheet("devices.json", devices, gpu, where, &d, a, e);
     if (rc) return rc;
     if (!framework) framework = m->shape->keeps_scores ? "megatron" : "megatron-core";
@@ -62,9 +59,9 @@ int inputs_load_framework(const struct json_at *root, struct lookup *k, struct l
     const char *name;
     if (framework_name(&at, &name, k)) return -1;
     if (!name) return 0;
-    const char *dir = inputs_dir(k->inputs, k->arena, k->e),
-               *text = dir ? read_beside(dir, frameworks_file, k->arena, k->e) : NULL;
-    return text ? find_framework(&at, name, text, k, l) : -1;
+    const char *dir = inputs_dir(k->inputs, k->arena, k->e), *text;
+    if (!dir || inputs_text(dir, frameworks_file, true, &text, k->arena, k->e)) return -1;
+    return find_framework(&at, name, text, k, l);
 }
 
 int inputs_stored_framework(const struct json_at *stored, const struct json_at *root, struct lookup *k,

@@ -1,6 +1,5 @@
 #include "formats/devices.h"
 #include "formats/inputs_priv.h"
-#include "io/file.h"
 
 #include <string.h>
 
@@ -28,7 +27,9 @@ int inputs_link_preset(const struct json_at *at, struct link_preset *p, struct e
 /* The tree of a site, and the files that fill it in, read when needed. */
 struct site_filler {
     struct lookup *k;
-    const char *dir, *devices, *path; /* the last of links */
+    const char *dir, *path; /* the last of links */
+    struct device_entry *devices;
+    int n_device;
     cJSON *links;
     bool changed;
 };
@@ -41,8 +42,9 @@ static int find_dir(struct site_filler *f) {
 static int read_devices(struct site_filler *f) {
     if (f->devices) return 0;
     if (find_dir(f)) return -1;
-    const char *path = arena_printf(f->k->arena, "%s/devices.json", f->dir);
-    return (f->devices = file_read_text(path, NULL, f->k->arena, f->k->e)) ? 0 : -1;
+    const char *text;
+    if (inputs_text(f->dir, "devices.json", true, &text, f->k->arena, f->k->e)) return -1;
+    return devices_all("devices.json", text, &f->devices, &f->n_device, f->k->arena, f->k->e);
 }
 
 /* Fills in a GPU type that lacks its memory or the size of its nodes. */
@@ -53,13 +55,11 @@ static int fill_gpu(const struct json_at *at, cJSON *gpu, struct site_filler *f)
     const char *name = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(gpu, "name"));
     if (!cJSON_IsObject(gpu) || !name || (memory && node)) return 0; /* the reader reports errors */
     if (read_devices(f)) return -1;
-    int rc = devices_sheet("devices.json", f->devices, name, "site", &d, f->k->arena, &none);
-    if (rc > 0) {
+    if (devices_find("devices.json", f->devices, f->n_device, name, "site", &d, f->k->arena, &none)) {
         struct json_at here = json_member(at, memory ? "gpus_per_node" : "memory_bytes");
         return json_fail(&here, f->k->e,
                          "missing; expected it, because devices.json has no data sheet for \"%.60s\"", name);
     }
-    if (rc < 0) return err_set(f->k->e, none.code, "%s", none.text);
     if (!memory) json_add_number(gpu, "memory_bytes", d.memory_bytes);
     if (!node) json_add_number(gpu, "gpus_per_node", d.gpus_per_node);
     f->changed = true;

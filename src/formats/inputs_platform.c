@@ -1,25 +1,14 @@
 #include "formats/devices.h"
 #include "formats/inputs_priv.h"
-#include "io/file.h"
 #include "sim/link.h"
 #include "sim/training.h"
 
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 /* What data sheets and a framework say about the GPU types of a site. */
 
 static const struct platform unknown = {.memory_Bps = NAN, .launch_bound = 1};
-
-/* A file of the inputs; NULL with *e clear where it is not there. */
-static const char *read_if_there(const char *dir, const char *name, struct lookup *k, int *rc) {
-    const char *path = arena_printf(k->arena, "%s/%s", dir, name);
-    if (access(path, F_OK)) return NULL;
-    const char *text = file_read_text(path, NULL, k->arena, k->e);
-    if (!text) *rc = -1;
-    return text;
-}
 
 /* What the links inside its nodes give. */
 static void set_gather(const struct site *s, int gpu, struct platform *p) {
@@ -37,13 +26,17 @@ static const char *usual_framework(const char *dtype) {
 int inputs_platform(struct loaded *l, const char *dtype, struct lookup *k) {
     struct err ignored;
     struct framework f;
-    const char *dir = inputs_dir(k->inputs, k->arena, &ignored);
+    struct device_entry *known;
+    const char *dir = inputs_dir(k->inputs, k->arena, &ignored), *devices, *frameworks;
     const struct site *s = l->site;
-    int rc = 0, n = 0;
+    int n = 0, n_known;
     l->platform = NULL;
-    const char *devices = dir ? read_if_there(dir, "devices.json", k, &rc) : NULL;
-    const char *frameworks = devices ? read_if_there(dir, "frameworks.json", k, &rc) : NULL;
-    if (rc || !frameworks) return rc;
+    if (!dir) return 0;
+    if (inputs_text(dir, "devices.json", false, &devices, k->arena, k->e) ||
+        inputs_text(dir, "frameworks.json", false, &frameworks, k->arena, k->e))
+        return -1;
+    if (!devices || !frameworks) return 0;
+    if (devices_all("devices.json", devices, &known, &n_known, k->arena, k->e)) return -1;
     if (l->framework)
         f = *l->framework;
     else if (frameworks_find("frameworks.json", frameworks, usual_framework(dtype), "estimator native", &f,
@@ -53,9 +46,8 @@ int inputs_platform(struct loaded *l, const char *dtype, struct lookup *k) {
     for (int g = 0; g < s->n_gpu; g++) {
         struct device d;
         double stated = s->gpu[g].context_bytes;
-        rc = devices_sheet("devices.json", devices, s->gpu[g].name, "estimator native", &d, k->arena,
-                           &ignored);
-        if (rc < 0) return *k->e = ignored, -1;
+        int rc = devices_find("devices.json", known, n_known, s->gpu[g].name, "estimator native", &d,
+                              k->arena, &ignored);
         p[g] = rc ? unknown
                   : (struct platform){.memory_Bps = d.memory_Bps,
                                       .context_bytes = stated > 0 ? stated : d.context_bytes,

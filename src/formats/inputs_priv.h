@@ -21,6 +21,10 @@ char *inputs_stem_of(const char *path, struct arena *a);
 /** Read and parse a file. The text lives in the arena, the tree until cJSON_Delete. NULL with *e set. */
 cJSON *inputs_tree(const char *path, const char **text, struct arena *a, struct err *e);
 
+/** A file of the inputs directory `dir`. *text is NULL where it is not there and not needed. */
+int inputs_text(const char *dir, const char *name, bool needed, const char **text, struct arena *a,
+                struct err *e);
+
 /* Where names are looked up; the directory is only asked for when a name needs it. */
 struct lookup {
     const char *inputs;                 /* as given, may be NULL */
