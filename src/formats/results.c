@@ -11,6 +11,21 @@
 
 enum { ATTRIBUTES_MAX = 40 };
 
+static bool has_turn(const struct found_plan *f, int n) {
+    for (int i = 0; i < n; i++)
+        for (int k = 0; f[i].est.stage && k < plan_stages(f[i].plan); k++)
+            if (f[i].est.stage[k].turn_s > 0) return true;
+    return false;
+}
+
+static int version_of(const struct results *r) {
+    const struct workload *w = &r->job->workload;
+    for (int i = 0; i < r->n_row; i++)
+        if (has_turn(r->row[i].plan, r->row[i].n_plan) || has_turn(r->row[i].frontier, r->row[i].n_frontier))
+            return SCHEMA_TURNS;
+    return w->n_variant || w->altered || r->risk > 0 ? SCHEMA_OPTIONS : SCHEMA_PLAIN;
+}
+
 static int attributes(const struct results *r, struct h5_attr out[ATTRIBUTES_MAX], struct arena *a) {
     const struct workload *w = &r->job->workload;
     const struct model *m = w->model;
@@ -21,8 +36,7 @@ static int attributes(const struct results *r, struct h5_attr out[ATTRIBUTES_MAX
                                        r->command_line ? r->command_line : "");
     const struct h5_attr list[] = {
         TEXT("schema", schema_name),
-        INT("schema_version",
-            w->n_variant || w->altered || r->risk > 0 ? SCHEMA_VERSION : SCHEMA_VERSION_PLAIN),
+        INT("schema_version", version_of(r)),
         TEXT("title", "plans for distributed training, found by sailor plan"),
         TEXT("source", r->version),
         TEXT("history", history),

@@ -420,7 +420,8 @@ static int same_inputs(struct reader *r, const char *stored, const char *now) {
         first_difference(x, y, path);
         rc = err_set(
             r->e, EXIT_INPUT,
-            "%s: was made from different inputs: %s; --resume needs the same job, model, site and profiles",
+            "%s: was made from different inputs: %s; --resume needs the same job, model, site and profiles "
+            "(without a job, it goes on with those of the file)",
             r->file.path, describe(x, y, path, text));
     }
     cJSON_Delete(x);
@@ -490,10 +491,10 @@ static int read_file(struct reader *r, const struct job *job, struct results *ou
                        "%s: an HDF5 file of %s%.40s; expected one that sailor plan wrote, %s", r->file.path,
                        schema ? "schema " : "no schema", schema ? schema : "", schema_name);
     if (need_int(r, "schema_version", 0, INT32_MAX, &version)) return -1;
-    if (strcmp(schema, schema_name) || (version != SCHEMA_VERSION && version != SCHEMA_VERSION_PLAIN))
+    if (strcmp(schema, schema_name) || version < SCHEMA_PLAIN || version > SCHEMA_TURNS)
         return err_set(r->e, EXIT_INPUT,
-                       "%s: schema %.40s version %d; this program reads %s version %d and %d", r->file.path,
-                       schema, version, schema_name, SCHEMA_VERSION_PLAIN, SCHEMA_VERSION);
+                       "%s: schema %.40s version %d; this program reads %s version %d to %d", r->file.path,
+                       schema, version, schema_name, SCHEMA_PLAIN, SCHEMA_TURNS);
     if (read_attributes(r, out)) return -1;
     for (int i = 0; i < TABLES; i++)
         if (h5_read_table(&r->file, &table_def[i], &t[i], r->a, r->e)) return -1;

@@ -5,8 +5,10 @@
  * columns. That list is both the writer and the reader. Only results.c, results_read.c and results_check.c
  * use it. */
 
-extern const char schema_name[];                       /* "sailor-results/1" */
-enum { SCHEMA_VERSION = 2, SCHEMA_VERSION_PLAIN = 1 }; /* 2: with plans that older programs would misread */
+extern const char schema_name[]; /* "sailor-results/1" */
+/* A file has the lowest version that says all it holds, so that older programs refuse only what they would
+ * misread: options of plans, and time between microbatches that is neither compute nor comm. */
+enum { SCHEMA_PLAIN = 1, SCHEMA_OPTIONS, SCHEMA_TURNS };
 
 enum table_id {
     TABLE_ROW,

@@ -706,6 +706,29 @@ static void test_self_describing(void **state) {
     H5Fclose(f);
 }
 
+static int version_of_file(const struct results *r) {
+    int version = 0;
+    const char *path = in_dir("v.h5");
+    write_ok(path, r);
+    hid_t f = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT), at = H5Aopen(f, "schema_version", H5P_DEFAULT);
+    assert_true(at >= 0 && H5Aread(at, H5T_NATIVE_INT, &version) >= 0);
+    H5Aclose(at);
+    H5Fclose(f);
+    return version;
+}
+
+/* As low as what it holds allows. */
+static void test_versions(void **state) {
+    struct job *job = make_job();
+    struct results r = make_results(job);
+    (void)state;
+    assert_int_equal(version_of_file(&r), 1);
+    r.risk = 0.5;
+    assert_int_equal(version_of_file(&r), 2);
+    r.row[0].frontier[1].est.stage[1].turn_s = 1e-6;
+    assert_int_equal(version_of_file(&r), 3);
+}
+
 static int set_up(void **state) {
     (void)state;
     strcpy(dir, "/tmp/t_results.XXXXXX");
@@ -728,7 +751,7 @@ int main(void) {
         T(test_other_inputs), T(test_other_estimate),  T(test_cut),
         T(test_flipped),      T(test_nonsense),        T(test_false_proof),
         T(test_foreign),      T(test_can_create),      T(test_no_room),
-        T(test_symlink),      T(test_self_describing),
+        T(test_symlink),      T(test_self_describing), T(test_versions),
     };
     return cmocka_run_group_tests_name("results", tests, NULL, NULL);
 }
