@@ -135,15 +135,29 @@ static int unknown(const struct program *p, const char *name) {
     return misuse(p->name, &e);
 }
 
+static int print_completion_help(const struct program *p) {
+    if (mpx_launch_rank() == 0)
+        printf(
+            "usage: %s completion bash|zsh\n\n"
+            "Print a script that completes command lines: commands, options and their values. make install\n"
+            "installs it; without that:\n\n"
+            "  source <(%s completion bash)\n",
+            p->name, p->name);
+    return EXIT_OK;
+}
+
+static bool asks_for_help(const char *word) { return !strcmp(word, "--help") || !strcmp(word, "-h"); }
+
 /* A table may be on its command's stack, so copy it; its options stay where they are. */
 static int print_completion(const struct program *p, int argc, char **argv) {
     struct opt_command copy[COMMANDS_MAX];
     const struct opt_command *list[COMMANDS_MAX], *one = NULL;
     struct err e;
     int shell = 0, n = 0;
+    if (argc == 3 && asks_for_help(argv[2])) return print_completion_help(p);
     while (argc == 3 && completion_shells[shell] && strcmp(completion_shells[shell], argv[2]) != 0) shell++;
     if (argc != 3 || !completion_shells[shell]) {
-        err_set(&e, EXIT_INPUT, "completion: expected bash or zsh; see '%s --help'", p->name);
+        err_set(&e, EXIT_INPUT, "completion: expected bash or zsh; see '%s completion --help'", p->name);
         return misuse(p->name, &e);
     }
     for (; n < p->n_command && n < COMMANDS_MAX; n++) {
@@ -166,9 +180,11 @@ static int dispatch(const struct program *p, int argc, char **argv) {
         return misuse(p->name, &e);
     }
     const char *name = argv[1];
-    bool help = !strcmp(name, "help") || !strcmp(name, "--help") || !strcmp(name, "-h");
+    bool help = !strcmp(name, "help") || asks_for_help(name);
     bool version = !strcmp(name, "version") || !strcmp(name, "--version") || !strcmp(name, "-V");
-    if (version || (help && argc == 2)) {
+    if (help && argc > 2 && !strcmp(argv[2], "completion")) return print_completion_help(p);
+    bool own = help && argc > 2 && (!strcmp(argv[2], "help") || !strcmp(argv[2], "version"));
+    if (version || own || (help && argc == 2)) {
         if (mpx_launch_rank() == 0) version ? print_version(p) : print_help(p);
         return EXIT_OK;
     }

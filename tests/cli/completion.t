@@ -12,6 +12,12 @@ run "$sailor" completion fish
 expect 2 "a shell that is not known"
 run "$sailor" completion
 expect 2 "no shell"
+for words in "completion --help" "completion -h" "help completion" "help version" "help help"; do
+    # shellcheck disable=SC2086
+    run "$sailor" $words
+    expect 0 "$words"
+    has out "completion" "is answered"
+done
 # shellcheck disable=SC1090
 . "$tmp/complete.bash"
 offers() { # title, words wanted (all of them, in any order), the command line; a last word '' is one to begin
