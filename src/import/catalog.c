@@ -180,6 +180,10 @@ static int read_rows(struct catalog *c, const struct kind *k, const char *text) 
         r.line++;
         if (!*line) continue;
         int n = csv_split(line, r.cell, COLUMNS_MAX);
+        if (n < 0)
+            return err_set(c->e, EXIT_INPUT,
+                           "%s:%d: a quote stays open, or more than %d cells; expected %d, as in the header",
+                           c->file, r.line, COLUMNS_MAX, columns);
         if (n != columns)
             return err_set(c->e, EXIT_INPUT, "%s:%d: %d cells; expected %d, as in the header", c->file,
                            r.line, n, columns);

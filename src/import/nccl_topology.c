@@ -43,7 +43,7 @@ struct gpu_seen {
 
 struct node {
     struct gpu_seen gpu[GPUS_OF_A_NODE];
-    int n_gpu, nets;
+    int systems, n_gpu, nets;
     double net_Mbps;
     const char *open[DEPTH_MAX], *vendor[DEPTH_MAX],
         *device[DEPTH_MAX];  /* elements that are open, a PCI device's ids */
@@ -138,6 +138,7 @@ static int begin(struct reader *r, struct node *n, const struct tag *t) {
     if (n->depth == DEPTH_MAX) return fail(r, "more than 64 elements inside each other");
     if (n->depth == 0 && strcmp(t->name, "system") != 0)
         return fail(r, "no <system>; expected NCCL's topology file");
+    if (n->depth == 0 && n->systems++) return fail(r, "another <system>; expected the file of one node");
     n->open[n->depth] = t->name;
     n->vendor[n->depth] = attribute(t, "vendor");
     n->device[n->depth] = attribute(t, "device");

@@ -197,6 +197,11 @@ static int take_records(struct cluster *c, const char *text) {
                          .state = field(at, end, "State=", a),
                          .partitions = field(at, end, "Partitions=", a)};
         if (!*n.name) return err_set(c->e, EXIT_INPUT, "%s:%d: NodeName= without a name", c->file, line);
+        if (!n.gres) /* scontrol says "Gres=(null)" of a node without */
+            return err_set(
+                c->e, EXIT_INPUT,
+                "%s:%d: node %.60s without Gres=; expected all of the output of scontrol show node", c->file,
+                line, n.name);
         if (take_node(c, &n)) return -1;
         line += lines_between(at, end);
         at = next;

@@ -90,6 +90,7 @@ bad "Slurm: nothing" slurm ": empty; expected" <<<""
 bad "Slurm: another text" slurm ':1: neither "NodeName=" nor columns' <<<"slurm_load_node error: no controller"
 bad "Slurm: sinfo without GRES" slurm ":1: neither" <<<"PARTITION AVAIL TIMELIMIT NODES STATE NODELIST"
 bad "Slurm: a node without a name" slurm ":1: NodeName= without a name" <<<"NodeName= Gres=gpu:a100:4"
+bad "Slurm: cut off" slurm ":1: node a without Gres=; expected all of the output" <<<$'NodeName=a Arch=x86_64\n   CPUAlloc=0'
 bad "Slurm: GRES without a count" slurm ':1: no count in "gpu:a100:four"' <<<$'NodeName=a\n Gres=gpu:a100:four'
 bad "Slurm: an open bracket" slurm ':1: brackets do not match' <<<"NodeName=a Gres=gpu:a100:4(S:0"
 bad "Slurm: too many" slurm ':1: no GPUs of a node: "gpu:a100:4000"' <<<"NodeName=a Gres=gpu:a100:4000"
@@ -110,6 +111,7 @@ bad "NCCL: 7 ranks on a node" nccl-tests ": 15 ranks on 2 nodes" < <(sed '/Rank 
 bad "NCCL: two sizes" nccl-tests ": 2 sizes between" < <(grep -E '^#|^ +(65536|262144) ' $dir/allreduce-2.17.txt)
 bad "XML: another file" nccl-topology ":1: no <system>" <<<"<html></html>"
 bad "XML: cut off" nccl-topology ":7: the file ends inside <pci>" < <(head -n 6 $dir/topo.xml)
+bad "XML: two nodes" nccl-topology ":28: another <system>; expected the file of one node" < <(cat $dir/topo.xml $dir/topo.xml)
 bad "XML: no quote" nccl-topology ":1: an attribute without its closing quote" <<<'<system version="1>'
 bad "XML: no GPU" nccl-topology ": no <gpu>; expected" <<<'<system version="1"></system>'
 bad "SkyPilot: another header" skypilot ":1: no column AcceleratorName" <<<"instance_name,gpu_count"
@@ -121,7 +123,7 @@ bad "SkyPilot: a cell too few" skypilot ":2: 4 cells; expected 5" <<EOF
 InstanceType,AcceleratorName,AcceleratorCount,Price,Region
 i,H100,8,1
 EOF
-bad "SkyPilot: an open quote" skypilot ":2: -1 cells" <<EOF
+bad "SkyPilot: an open quote" skypilot ":2: a quote stays open, or more than" <<EOF
 InstanceType,AcceleratorName,AcceleratorCount,Price,Region
 "i,H100,8,1,r
 EOF
