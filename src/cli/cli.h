@@ -87,6 +87,7 @@ struct job_line {
     int dtype;                       /* of fp32, bf16, fp16; -1: not given */
     int objective;                   /* enum objective; -1: not given */
     int runner;                      /* of job_line_runners; -1: not given */
+    bool exact_batch;
 };
 extern const char *const job_line_dtypes[], *const job_line_runners[];
 /** Its name in results, and that of its site by data sheets. */

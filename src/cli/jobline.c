@@ -17,7 +17,7 @@ const char job_line_name[] = "command line", job_line_site[] = "data-sheets";
 
 bool job_line_given(const struct job_line *l) {
     return l->model || l->gpus || l->batch || l->site || l->sequence || l->framework || l->dtype >= 0 ||
-           l->runner >= 0;
+           l->runner >= 0 || l->exact_batch;
 }
 
 /* ---- the entries of --gpus ---- */
@@ -180,6 +180,7 @@ static const char *job_text(const struct job_line *l, const char *model, const c
         text_string(&t, l->framework);
     }
     if (l->dtype >= 0) text_add(&t, ", \"dtype\": \"%s\"", job_line_dtypes[l->dtype]);
+    if (l->exact_batch) text_add(&t, ", \"exact_batch\": true");
     if (l->runner >= 0) text_add(&t, ", \"runnable_by\": \"%s\"", job_line_runners[l->runner]);
     text_add(&t, ", \"pools\": [{\"gpus\": [");
     for (int i = 0; i < n; i++) {
@@ -204,6 +205,7 @@ static int name_option(struct err *e) {
               {"/dtype", "--dtype"},
               {"/framework", "--framework"},
               {"/global_batch_size", "--batch"},
+              {"/exact_batch", "--exact-batch"},
               {"/runnable_by", "--runnable-by"}};
     static const char gpus[] = "/pools/0/gpus";
     struct err why = *e;

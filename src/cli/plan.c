@@ -39,6 +39,8 @@ static struct opt options[] = {
     OPTION_TEXT(0, "framework", "NAME", &o.line.framework,
                 "framework from inputs/frameworks.json that the plan is for: bytes kept per parameter, and "
                 "layer times from data sheets (default published, as in job files)"),
+    OPTION_FLAG(0, "exact-batch", &o.line.exact_batch,
+                "only plans whose microbatches add up to exactly the batch, as trainers insist"),
     OPTION_CHOICE(0, "runnable-by", job_line_runners, &o.line.runner,
                   "only plans that sailor export can write for this trainer"),
     OPTION_GROUP("what to find"),

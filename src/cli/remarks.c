@@ -163,7 +163,7 @@ static void remark_batch(const struct plan *p, int row) {
     if (p->global_batch_size % round == 0) return;
     remark("row %d: the batch of %d is not a multiple of the %ld sequences of a round: the last round is not "
            "full "
-           "(\"exact_batch\": true in the job leaves such plans out)",
+           "(\"exact_batch\": true in the job, or --exact-batch, leaves such plans out)",
            row, p->global_batch_size, round);
 }
 

@@ -104,6 +104,12 @@ run "$sailor" export "$tmp/named.h5"
 grep -q '"site":.*"gcp"' "$tmp/out" && grep -q '"model":.*"opt-350m"' "$tmp/out"
 ok $? "those that have files are named"
 
+plan --model llama-3-8b --gpus zone/H100-80:24,zone/L4-24:64 --batch 512 --exact-batch
+p="o[0]['plan']['pipelines'][0]['stages'][0]['replicas']"
+json "512 % (o[0]['plan']['micro_batch_size'] * sum(r.get('count', 1) for r in $p)) == 0" "--exact-batch: a batch that divides"
+! grep -q "is not a multiple" "$tmp/err"
+ok $? "and nothing to be said of it"
+
 bad() { # title, part of the message, options
     local title=$1 says=$2
     shift 2
@@ -137,6 +143,7 @@ bad "a model that stands for none" "$tmp/llama-3-8b.json: /stands_for: no \"meta
     --gpus H100-80:8 --batch 2
 bad "no price" "--gpus: site data-sheets has no price" --model llama-3.1-8b --gpus H100-80:8 --batch 2 --objective cost
 bad "an element type for a file" "plan: fig7 and a job on the command line" fig7 --dtype bf16
+bad "an exact batch for a file" "plan: fig7 and a job on the command line" fig7 --exact-batch
 bad "a trainer for a file" "plan: fig7 and a job on the command line" fig7 --runnable-by megatron
 bad "a trainer without the model" "--runnable-by: TorchTitan has no gpt model" "${base[@]}" --gpus us-central1-a/A100-40:8 \
     --runnable-by torchtitan
