@@ -1,4 +1,5 @@
 #include "cli/html.h"
+#include "cli/axis.h"
 #include "base/text.h"
 #include "cli/cli.h"
 #include "io/table.h"
@@ -199,7 +200,7 @@ static const char *gpus_of(struct page *p, const struct plan *plan) {
 
 static void plan_list(struct page *p, const struct found_plan *f, int n, int row, const char *kind) {
     put(p, "<table "
-           "class=\"pick\"><thead><tr><th>#</th><th>s/iteration</th><th>9 of 10 "
+           "class=\"pick plans\"><thead><tr><th>#</th><th>s/iteration</th><th>9 of 10 "
            "runs</th><th>iterations/s</th><th>USD/iteration</th>"
            "<th>stages</th><th>D</th><th>microbatch</th><th>GPUs</th></tr></thead><tbody>\n");
     for (int k = 0; k < n; k++) {
@@ -230,30 +231,28 @@ static void draw_frontier(struct page *p, const struct row_result *row, int at) 
         t0 = fmin(t0, x.low_s);
         t1 = fmax(t1, x.high_s);
     }
-    double dt = t1 > t0 ? t1 - t0 : 1, du = u1 > u0 ? u1 - u0 : 1;
+    const struct axis time = axis_between(t0, t1, LEFT + 10, WIDTH - RIGHT - 10),
+                      usd = axis_between(u0, u1, H - BOTTOM - 10, TOP + 10);
     put(p,
         "<svg class=\"frontier\" viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"frontier of %d plans\">\n",
         WIDTH, H, n);
     put(p, "<path class=\"axis\" d=\"M%d %dV%dH%d\"/>\n", LEFT, TOP, H - BOTTOM, WIDTH - RIGHT);
-    for (int k = 0; k <= 4; k++) {
-        double x = LEFT + (WIDTH - LEFT - RIGHT - 20) * k / 4.0 + 10,
-               y = TOP + 10 + (H - TOP - BOTTOM - 20) * (4 - k) / 4.0;
-        put(p, "<text x=\"%.1f\" y=\"%d\">%s</text>\n", x, H - BOTTOM + 16,
-            table_number(t0 + dt * k / 4, 4, p->a));
-        put(p, "<text class=\"y\" x=\"%d\" y=\"%.1f\">%s</text>\n", LEFT - 6, y + 4,
-            table_number(u0 + du * k / 4, 4, p->a));
-    }
+    double tick[AXIS_TICKS_MAX];
+    for (int k = axis_ticks(&time, tick); k--;)
+        put(p, "<text class=\"tick\" x=\"%.1f\" y=\"%d\">%g</text>\n", axis_place(&time, tick[k]),
+            H - BOTTOM + 16, tick[k]);
+    for (int k = axis_ticks(&usd, tick); k--;)
+        put(p, "<text class=\"y tick\" x=\"%d\" y=\"%.1f\">%g</text>\n", LEFT - 6,
+            axis_place(&usd, tick[k]) + 4, tick[k]);
     put(p, "<text x=\"%d\" y=\"%d\">s per iteration</text><text class=\"y\" x=\"%d\" y=\"%d\">USD</text>\n",
         WIDTH / 2, H - 6, LEFT - 6, TOP + 2);
     for (int k = 0; k < n; k++) {
         const struct estimate *e = &row->frontier[k].est;
-        double x = LEFT + 10 + (WIDTH - LEFT - RIGHT - 20) * (e->iteration_time_s - t0) / dt,
-               y = H - BOTTOM - 10 - (H - TOP - BOTTOM - 20) * (e->cost_usd - u0) / du;
+        double x = axis_place(&time, e->iteration_time_s), y = axis_place(&usd, e->cost_usd);
         struct cli_interval in = interval_of(p, &row->frontier[k]);
-        double per_s = (WIDTH - LEFT - RIGHT - 20) / dt;
         if (!isnan(in.low_s))
             put(p, "<path class=\"span\" data-point=\"%d-%d\" d=\"M%.1f %.1fH%.1f\"/>\n", at, k,
-                LEFT + 10 + per_s * (in.low_s - t0), y, LEFT + 10 + per_s * (in.high_s - t0));
+                axis_place(&time, in.low_s), y, axis_place(&time, in.high_s));
         put(p, "<circle data-point=\"%d-%d\" cx=\"%.1f\" cy=\"%.1f\" r=\"5\" tabindex=\"0\"><title>%s s", at,
             k, x, y, show_time_s(e->iteration_time_s, p->a));
         if (!isnan(in.low_s)) put(p, " (9 of 10 runs: %s)", span_s(p, &row->frontier[k]));
@@ -376,7 +375,8 @@ static const char style[] =
     "h1{font-size:1.5em;margin:0}h2{font-size:1.2em;margin-top:1.6em}h3{margin-bottom:.3em}.run{color:#666}"
     "table{border-collapse:collapse;margin:.6em 0;font-variant-numeric:tabular-nums}"
     "th,td{padding:.2em .7em;text-align:right;border-bottom:1px solid #ddd}th{font-weight:600;color:#555}"
-    "td{white-space:nowrap}#rows td:nth-child(2),#rows th:nth-child(2){white-space:normal;text-align:left}"
+    "td{white-space:nowrap}#rows td:nth-child(2),#rows th:nth-child(2),.plans td:last-child,.plans "
+    "th:last-child{white-space:normal;text-align:left}"
     ".pick tbody tr{cursor:pointer}.pick tbody tr:hover,.on{background:#fff2cc}"
     ".facts{display:flex;flex-wrap:wrap;gap:.6em 1.8em;margin:.6em 0}.facts div{color:#666}"
     ".facts b{display:block;font-size:1.25em;color:#222}"

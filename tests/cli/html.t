@@ -66,6 +66,12 @@ ok $? "the same bytes again"
 run "$sailor" report "$tmp/a.h5" --html "$tmp/one.html" --row 2
 page "$tmp/one.html"
 json "o[0]['count']['section'] == 1" "--row: that row alone"
+"$python" - "$tmp/one.html" <<'EOF'
+import re, sys
+ticks = re.findall('class="(?:y )?tick"[^>]*>([^<]*)<', open(sys.argv[1], encoding="utf-8").read())
+sys.exit(not ticks or any(f"{float(t):.3g}" != t for t in ticks))
+EOF
+ok $? "the ticks of its frontier are round"
 run "$sailor" report "$tmp/a.h5" --html "$tmp/none/a.html"
 expect 1 "where nothing can be written"
 run "$sailor" report "$tmp/job.json" --html "$tmp/b.html"
