@@ -42,6 +42,12 @@ static double mfu_of(const struct workload *w, const int *used, double sequences
     return w->model->flops > 0 && peak > 0 ? w->model->flops * sequences_per_s / peak : NAN;
 }
 
+static double slowest_turn_s(const struct plan *p, const struct estimate *est, const struct breakdown *b) {
+    int k = b->slowest.stage;
+    for (int i = 0; i < b->slowest.pipeline; i++) k += p->pipeline[i].n_stage;
+    return est->stage[k].turn_s;
+}
+
 struct cli_use cli_use_of(const struct workload *w, const struct plan *p, const struct estimate *est,
                           const struct cli_peaks *peaks, const int *offered) {
     int used[ZONES_MAX * GPUS_MAX], replicas = 0;
@@ -57,6 +63,7 @@ struct cli_use cli_use_of(const struct workload *w, const struct plan *p, const 
     u.sequences = (long)est->n_microbatch * p->micro_batch_size * replicas;
     u.mfu = mfu_of(w, used, sequences_per_s, peaks);
     u.staged = breakdown_of(p, est, w->site, &u.breakdown);
+    if (u.staged) u.turn_s = slowest_turn_s(p, est, &u.breakdown);
     return u;
 }
 
@@ -99,8 +106,9 @@ const char *cli_use_pace(const struct cli_use *u, const struct plan *p, struct a
     const char *ms = table_number(1e3 * b->slowest.per_microbatch_s, 4, a);
     if (b->next.stage < 0) return arena_printf(a, "one stage, %s ms per microbatch; no bubble", ms);
     const char *in = p->n_pipeline > 1 ? arena_printf(a, " of pipeline %d", b->slowest.pipeline) : "";
-    return arena_printf(a,
-                        "slowest stage %d%s: %s ms per microbatch, %s %% above the next; bubble %s %% of the "
-                        "time",
-                        b->slowest.stage, in, ms, percent(slowest_excess(b), a), percent(bubble_share(b), a));
+    const char *turn =
+        u->turn_s > 0 ? arena_printf(a, " (turn %s)", table_number(1e3 * u->turn_s, 3, a)) : "";
+    return arena_printf(a, "slowest stage %d%s: %s ms per microbatch%s, %s %% above the next; bubble %s %%",
+                        b->slowest.stage, in, ms, turn, percent(slowest_excess(b), a),
+                        percent(bubble_share(b), a));
 }

@@ -21,6 +21,8 @@ struct cli_use {
     long sequences;    /* M x m x D, of all pipelines */
     bool staged;       /* is there a breakdown? */
     struct breakdown breakdown;
+    double
+        turn_s; /* of its slowest stage, part of its time per microbatch that is neither compute nor comm */
 };
 /** offered[n_zone * n_gpu]: GPUs to choose from, of those the types and zones that are there; NULL = not
  * said. */
@@ -33,6 +35,6 @@ const char *cli_use_batch(const struct cli_use *u, const struct plan *p, const s
                           struct arena *a);
 /** "1234.5 tokens/s, 9.64 per GPU; MFU 31.2 % of tf32/fp32; 128 of 160 GPUs" */
 const char *cli_use_rate(const struct cli_use *u, const struct cli_peaks *peaks, struct arena *a);
-/** "slowest stage 2: 85.1 ms per microbatch, 12.3 % above the next; bubble 8.1 % of the time" */
+/** "slowest stage 2: 85.1 ms per microbatch (turn 4.7), 12.3 % above the next; bubble 8.1 %" */
 const char *cli_use_pace(const struct cli_use *u, const struct plan *p, struct arena *a);
 #endif

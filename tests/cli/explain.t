@@ -23,6 +23,11 @@ for by in native sailor events; do
     expect 0 "--explain by $by"
     json "abs(sum(o[0]['explain'][k] for k in ('compute_s', 'transfer_s', 'bubble_s', 'sync_s', 'update_s'))
               - o[0]['iteration_time_s']) < 1e-9" "its parts make up the iteration"
+    run "$sailor" simulate "$tmp/mixed.json" --explain --estimator $by
+    [ $by = native ] && turns=1 || turns=0
+    [ "$(grep -c '^slowest stage 1: .* ms per microbatch (turn [0-9.]*), .* % above the next; bubble [0-9.]* %$' "$tmp/out")" = "$turns" ]
+    ok $? "native says the turn of the slowest stage"
+    run "$sailor" simulate "$tmp/mixed.json" --explain --json --estimator $by
     json "o[0]['slowest_stage'] == 1 and 0 < o[0]['bubble_share'] < 0.1" "the slowest stage"
     json "o[0]['explain']['helps'][0]['what'] == 'layers on V100-16' and 0.07 < o[0]['explain']['helps'][0]['gain'] < 0.0910" \
         "the GPUs that all wait for help most"
