@@ -122,6 +122,14 @@ const char *site_path(const char *site, const char *inputs, struct arena *a) {
     return dir ? arena_printf(a, "%s/sites/%s.json", dir, site) : NULL;
 }
 
+/* A path may be meant as a name: that of a model on Hugging Face, say. */
+static const char *nearest_to_path(const char *ref, const char *folder, const struct lookup *k) {
+    struct err none;
+    const char **names, *dir = inputs_dir(k->inputs, k->arena, &none);
+    int n = dir ? inputs_names(dir, folder, &names, k->arena) : 0;
+    return n ? name_hint(inputs_stem_of(ref, k->arena), names, n, k->arena) : "";
+}
+
 /** Finds the file that a name or path in `at` refers to. */
 static int locate(const struct json_at *at, const char *ref, const char *folder, struct lookup *k,
                   const char **path) {
@@ -129,7 +137,8 @@ static int locate(const struct json_at *at, const char *ref, const char *folder,
         char *near = ref[0] == '/' || !k->beside ? NULL : arena_printf(k->arena, "%s/%s", k->beside, ref);
         *path = near && exists(near) ? near : arena_strdup(k->arena, ref);
         if (exists(*path)) return 0;
-        return json_fail(at, k->e, "no file \"%.200s\"; expected the path of a file, or a name", ref);
+        return json_fail(at, k->e, "no file \"%.200s\"; expected the path of a file, or a name%s", ref,
+                         nearest_to_path(ref, folder, k));
     }
     if (resolve_dir(k)) return -1;
     *path = arena_printf(k->arena, "%s/%s/%s.json", k->dir, folder, ref);

@@ -123,6 +123,9 @@ bad "no model" "plan: --model is missing" --gpus H100-80:8 --batch 2
 bad "no batch" "plan: --batch is missing" --model opt-350m --gpus A100-40:8
 bad "a file, too" "plan: fig7 and a job on the command line" fig7 "${base[@]}"
 bad "an unknown model" '--model: no "opt-351m"' --model opt-351m --gpus H100-80:8 --batch 2
+bad "a name that Hugging Face has" '--model: no file "meta-llama/Meta-Llama-3-8B"; expected the path of a file, or a name;' \
+    --model meta-llama/Meta-Llama-3-8B --gpus H100-80:8 --batch 2
+has err "did you mean meta-llama-3-8b?" "the nearest name is suggested"
 bad "an unknown site" '--site: no "gpc"' --model opt-350m --site gpc --gpus a/A100-40:8 --batch 2
 bad "an unknown zone" '--gpus, entry 2, zone: "mars"' "${base[@]}" --gpus us-central1-a/A100-40:8,mars/A100-40:8
 bad "an unknown type" '--gpus, entry 1, gpu: "A100"' "${base[@]}" --gpus us-central1-a/A100:8
