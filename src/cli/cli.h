@@ -97,6 +97,8 @@ bool job_line_given(const struct job_line *l);
 /** The job that the options mean. Errors name the option. */
 int job_line_load(const struct job_line *l, const char *inputs, bool every_profile, struct job *job,
                   struct arena *a, struct err *e);
+/** An error in the job that the options mean: it names the option instead. Returns -1. */
+int job_line_fail(struct err *e);
 /** One line on stderr for each thing that was assumed because it was not given. */
 void job_line_remark(const struct job_line *l, const struct job *job);
 

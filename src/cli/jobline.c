@@ -197,7 +197,7 @@ static const char *job_text(const struct job_line *l, const char *model, const c
 }
 
 /* "command line: /pools/0/gpus/1/zone: ..." -> "--gpus, entry 2, zone: ...". Returns -1. */
-static int name_option(struct err *e) {
+int job_line_fail(struct err *e) {
     static const struct {
         const char *path, *option;
     } of[] = {{"/model", "--model"},
@@ -206,8 +206,9 @@ static int name_option(struct err *e) {
               {"/framework", "--framework"},
               {"/global_batch_size", "--batch"},
               {"/exact_batch", "--exact-batch"},
+              {"/objective", "--objective"},
               {"/runnable_by", "--runnable-by"}};
-    static const char gpus[] = "/pools/0/gpus";
+    static const char row[] = "/pools/0", gpus[] = "/pools/0/gpus";
     struct err why = *e;
     const char *path = strchr(why.text, ' ');
     if (!strncmp(why.text, job_line_name, strlen(job_line_name)))
@@ -218,6 +219,8 @@ static int name_option(struct err *e) {
     for (size_t i = 0; i < sizeof of / sizeof *of; i++)
         if (!strncmp(path, of[i].path, strlen(of[i].path)))
             return err_set(e, why.code, "%s%s", of[i].option, path + strlen(of[i].path));
+    if (!strncmp(path, row, strlen(row)) && path[strlen(row)] == ':')
+        return err_set(e, why.code, "--gpus%s", path + strlen(row));
     if (strncmp(path, gpus, strlen(gpus))) return -1;
     path += strlen(gpus);
     if (*path != '/') return err_set(e, why.code, "--gpus%s", path);
@@ -240,12 +243,12 @@ int job_line_load(const struct job_line *l, const char *inputs, bool every_profi
                                   : "batch");
     if (read_gpus(l->gpus, &x, &n, a, e)) return -1;
     if (l->sequence && model_of_length(l->model, l->sequence, inputs, &model, &model_text, &asked, a, e))
-        return name_option(e);
+        return job_line_fail(e);
     if (l->site ? site_zones(l->site, x, n, inputs, a, e) : sheets_site(x, n, inputs, &site_text, a, e))
-        return name_option(e);
+        return job_line_fail(e);
     const char *text = job_text(l, model, l->site ? l->site : job_line_site, x, n, a);
     if (job_load_text(job_line_name, text, model_text, site_text, inputs, every_profile, job, a, e))
-        return name_option(e);
+        return job_line_fail(e);
     if (asked) job->asked_for = asked;
     return 0;
 }

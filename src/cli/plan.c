@@ -286,12 +286,8 @@ static int check_job(const struct job *j, const char *path, struct arena *a, str
             planner_that_can(CAN_OPTIONS)->name, estimator_name[ESTIMATOR_NATIVE]);
     const char *never = p->runnable_by ? export_never(p->runnable_by, j, a) : NULL;
     if (never)
-        return err_set(e, EXIT_INPUT, "%s%s: %s; expected a job that it can run",
-                       o.line.runner >= 0 ? "" : arena_printf(a, "%s: ", path),
-                       o.line.runner >= 0   ? "--runnable-by"
-                       : p->runnable_by_job ? "/runnable_by"
-                                            : "/pin/runnable_by",
-                       never);
+        return err_set(e, EXIT_INPUT, "%s: %s: %s; expected a job that it can run", path,
+                       p->runnable_by_job ? "/runnable_by" : "/pin/runnable_by", never);
     bool pins = pinned && !can(CAN_PIN), batch = j->exact_batch && !can(CAN_EXACT_BATCH);
     if (batch && !pins && !p->runnable_by_job && j->workload.framework)
         return err_set(e, EXIT_INPUT,
@@ -421,7 +417,8 @@ static int load_job(struct session *s, const char *path, const char *stored, str
         s->job.objective = (enum objective)o.objective;
         if (job_check_prices(&s->job, path, e)) return -1; /* the same on every rank */
     }
-    return check_job(&s->job, path, a, e);
+    if (!check_job(&s->job, path, a, e)) return 0;
+    return job_line_given(&o.line) ? job_line_fail(e) : -1;
 }
 
 /* The file to be resumed, on every rank. */

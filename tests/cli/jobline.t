@@ -144,6 +144,10 @@ has err "did you mean " "a model that can be estimated is named"
 sed 's/"meta-llama-3-8b"/"meta-lama-3-8b"/' "${SAILOR_INPUTS:-inputs}/models/llama-3-8b.json" >"$tmp/llama-3-8b.json"
 bad "a model that stands for none" "$tmp/llama-3-8b.json: /stands_for: no \"meta-lama-3-8b\"" --model "$tmp/llama-3-8b.json" \
     --gpus H100-80:8 --batch 2
+bad "more than the site has" "--gpus: 99 A100-80 in zone cluster; expected at most the 8 that site slurm has" --model llama-3.1-8b \
+    --site tests/site/slurm.json --gpus A100-80:99 --batch 64
+bad "a batch that a published planner does not make exact" "--exact-batch: the planner amp cannot honour it" "${base[@]}" \
+    --gpus us-central1-a/A100-40:8 --exact-batch --planner amp
 bad "no price" "--gpus: site data-sheets has no price" --model llama-3.1-8b --gpus H100-80:8 --batch 2 --objective cost
 bad "an element type for a file" "plan: fig7 and a job on the command line" fig7 --dtype bf16
 bad "an exact batch for a file" "plan: fig7 and a job on the command line" fig7 --exact-batch
