@@ -100,9 +100,9 @@ static int read_figures(const struct json_at *at, const struct figure *f, int n,
 }
 
 static int read_sheet(const struct json_at *at, struct device *d, struct err *e) {
-    static const char *const keys[] = {"memory_GiB", "memory_GBps",  "cache_MB", "gpus_per_node",
-                                       "node_GBps",  "network_GBps", "achieved", "latency_us",
-                                       "context_GB", "launch_bound", NULL};
+    static const char *const keys[] = {"memory_GiB", "memory_GBps",  "cache_MB",       "gpus_per_node",
+                                       "node_GBps",  "network_GBps", "achieved",       "latency_us",
+                                       "context_GB", "launch_bound", "gradient_rings", NULL};
     const struct figure nominal[] = {{"memory_GiB", 0.1, 1e5, 1024.0 * 1024 * 1024, &d->memory_bytes},
                                      {"memory_GBps", 1, 1e6, 1e9, &d->memory_Bps},
                                      {"cache_MB", 0, 1e5, 1e6, &d->cache_bytes},
@@ -125,11 +125,15 @@ static int read_sheet(const struct json_at *at, struct device *d, struct err *e)
         if (json_real(&one, nominal[i].lo, nominal[i].hi, nominal[i].out, e)) return -1;
         *nominal[i].out *= nominal[i].unit;
     }
-    struct json_at context = json_member(at, "context_GB"), launches = json_member(at, "launch_bound");
     double context_GB = 2;
-    d->launch_bound = 1;
-    if (context.node && json_real(&context, 0, 100, &context_GB, e)) return -1;
-    if (launches.node && json_real(&launches, 0.1, 1, &d->launch_bound, e)) return -1;
+    const struct figure optional[] = {{"context_GB", 0, 100, 1, &context_GB},
+                                      {"launch_bound", 0.1, 1, 1, &d->launch_bound},
+                                      {"gradient_rings", 0.01, 1, 1, &d->ring_share}};
+    d->launch_bound = d->ring_share = 1;
+    for (size_t i = 0; i < sizeof optional / sizeof *optional; i++) {
+        struct json_at one = json_member(at, optional[i].key);
+        if (one.node && json_real(&one, optional[i].lo, optional[i].hi, optional[i].out, e)) return -1;
+    }
     d->context_bytes = context_GB * 1e9;
     struct json_at gpus = json_member(at, "gpus_per_node"), of = json_member(at, "achieved"),
                    us = json_member(at, "latency_us");

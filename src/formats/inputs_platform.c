@@ -8,7 +8,7 @@
 
 /* What data sheets and a framework say about the GPU types of a site. */
 
-static const struct platform unknown = {.memory_Bps = NAN, .launch_bound = 1};
+static const struct platform unknown = {.memory_Bps = NAN, .launch_bound = 1, .ring_share = 1};
 
 /* What the links inside its nodes give. */
 static void set_gather(const struct site *s, int gpu, struct platform *p) {
@@ -16,6 +16,20 @@ static void set_gather(const struct site *s, int gpu, struct platform *p) {
         const struct link *l = &s->intra[gpu * TP_N + ti];
         p->gather_Bps[ti] = !l->known ? 0 : l->rate_Bps > 0 ? l->rate_Bps : link_top_Bps(l);
     }
+}
+
+/* Rings of gradients are slower than messages on links that begin at some types. */
+static void slow_rings(struct site *s, const struct platform *p, struct arena *a) {
+    size_t side = (size_t)s->n_zone * (size_t)s->n_gpu * TP_N;
+    bool any = false;
+    for (int g = 0; g < s->n_gpu; g++) any |= p[g].ring_share < 1;
+    if (!any) return;
+    struct link *link = ARENA_ARRAY(a, struct link, side * side);
+    for (size_t i = 0; i < side * side; i++) {
+        link[i] = s->link[i];
+        link[i].ring_slower = 1 / p[i / side / TP_N % (size_t)s->n_gpu].ring_share - 1;
+    }
+    s->link = link;
 }
 
 /* As the training of this element type is usually done, until a job says by what. */
@@ -28,7 +42,7 @@ int inputs_platform(struct loaded *l, const char *dtype, struct lookup *k) {
     struct framework f;
     struct device_entry *known;
     const char *dir = inputs_dir(k->inputs, k->arena, &ignored), *devices, *frameworks;
-    const struct site *s = l->site;
+    struct site *s = l->site;
     int n = 0, n_known;
     l->platform = NULL;
     if (!dir) return 0;
@@ -53,11 +67,14 @@ int inputs_platform(struct loaded *l, const char *dtype, struct lookup *k) {
                                       .context_bytes = stated > 0 ? stated : d.context_bytes,
                                       .staging_s_per_B = f.staging_s_per_B,
                                       .eager_bytes = f.eager_bytes,
-                                      .launch_bound = d.launch_bound};
+                                      .launch_bound = d.launch_bound,
+                                      .ring_share = d.ring_share};
         set_gather(s, g, &p[g]);
         n += !rc;
     }
-    if (n) l->platform = p;
+    if (!n) return 0;
+    l->platform = p;
+    slow_rings(s, p, k->arena);
     return 0;
 }
 
@@ -67,8 +84,9 @@ void inputs_in_training(const struct platform *p, const struct profile **profile
         profile[g] = profile_in_training(profile[g], n_layer, p[g].launch_bound, a);
 }
 
-static const char *const keys[] = {
-    "gpu", "memory_Bps", "context_bytes", "staging_s_per_B", "eager_bytes", "launch_bound", NULL};
+enum { FIGURES = 6 };
+static const char *const keys[FIGURES + 2] = {
+    "gpu", "memory_Bps", "context_bytes", "staging_s_per_B", "eager_bytes", "launch_bound", "ring_share"};
 
 const char *inputs_platform_text(const struct platform *p, const struct site *s, struct arena *a) {
     cJSON *list = cJSON_CreateArray();
@@ -76,9 +94,9 @@ const char *inputs_platform_text(const struct platform *p, const struct site *s,
         if (isnan(p[g].memory_Bps)) continue;
         cJSON *o = cJSON_CreateObject();
         cJSON_AddStringToObject(o, keys[0], s->gpu[g].name);
-        const double v[] = {p[g].memory_Bps, p[g].context_bytes, p[g].staging_s_per_B, p[g].eager_bytes,
-                            p[g].launch_bound};
-        for (int i = 0; i < 5; i++) json_add_number(o, keys[i + 1], v[i]);
+        const double v[FIGURES] = {p[g].memory_Bps,  p[g].context_bytes, p[g].staging_s_per_B,
+                                   p[g].eager_bytes, p[g].launch_bound,  p[g].ring_share};
+        for (int i = 0; i < FIGURES; i++) json_add_number(o, keys[i + 1], v[i]);
         cJSON_AddItemToArray(list, o);
     }
     char *text = cJSON_PrintUnformatted(list);
@@ -89,18 +107,22 @@ const char *inputs_platform_text(const struct platform *p, const struct site *s,
 }
 
 static int read_type(const struct json_at *at, struct platform *p, struct err *e) {
-    double *const field[] = {&p->memory_Bps, &p->context_bytes, &p->staging_s_per_B, &p->eager_bytes,
-                             &p->launch_bound};
+    double *const field[FIGURES] = {&p->memory_Bps,  &p->context_bytes, &p->staging_s_per_B,
+                                    &p->eager_bytes, &p->launch_bound,  &p->ring_share};
     if (json_object(at, keys, e)) return -1;
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0; i < FIGURES; i++) {
         struct json_at here = json_member(at, keys[i + 1]);
+        if (!here.node && field[i] == &p->ring_share) continue; /* written before there was one */
         if (json_real(&here, 0, 1e18, field[i], e)) return -1;
     }
-    return p->memory_Bps > 0 ? 0 : json_fail(at, e, "no memory bandwidth; expected one above 0");
+    if (!(p->memory_Bps > 0)) return json_fail(at, e, "no memory bandwidth; expected one above 0");
+    return p->ring_share >= 0.01 && p->ring_share <= 1
+               ? 0
+               : json_fail(at, e, "ring_share: %g; expected 0.01 to 1", p->ring_share);
 }
 
-int inputs_platform_stored(const struct json_at *at, const struct site *s, struct platform **out,
-                           struct arena *a, struct err *e) {
+int inputs_platform_stored(const struct json_at *at, struct site *s, struct platform **out, struct arena *a,
+                           struct err *e) {
     int n, i = 0;
     *out = NULL;
     if (!at->node) return 0; /* written before estimates asked for it */
@@ -118,5 +140,6 @@ int inputs_platform_stored(const struct json_at *at, const struct site *s, struc
             return -1;
         set_gather(s, g, &p[g]);
     }
+    slow_rings(s, p, a);
     return 0;
 }

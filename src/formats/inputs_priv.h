@@ -85,8 +85,8 @@ struct workload inputs_workload(const struct loaded *l);
 /* ---- inputs_platform.c ---- */
 
 /** What devices.json and l->framework, or the usual one of this element type, say about the GPU types of
- * l->site, into l->platform; NULL where they know none of them or the inputs lack these files. -1 with *e
- * set.
+ * l->site, into l->platform and the links of l->site; NULL where they know none of them or the inputs lack
+ * these files. -1 with *e set.
  */
 int inputs_platform(struct loaded *l, const char *dtype, struct lookup *k);
 /** Profiles as training has them, where p is not NULL. */
@@ -94,8 +94,8 @@ void inputs_in_training(const struct platform *p, const struct profile **profile
                         struct arena *a);
 /** As a job stores it, and back; *p is NULL where there is nothing at `at`. */
 const char *inputs_platform_text(const struct platform *p, const struct site *s, struct arena *a);
-int inputs_platform_stored(const struct json_at *at, const struct site *s, struct platform **p,
-                           struct arena *a, struct err *e);
+int inputs_platform_stored(const struct json_at *at, struct site *s, struct platform **p, struct arena *a,
+                           struct err *e);
 
 /* ---- inputs_options.c ---- */
 

@@ -82,10 +82,15 @@ static inline double moved_s(const struct link *l, double bytes, double log, enu
     return bytes > 0 ? bytes / 1e9 / bandwidth_at(l, bytes, log, est) : 0;
 }
 
+/* Nothing slows down the rings of the published simulator. */
+static inline double ring_slowdown(const struct link *l, enum estimator est) {
+    return est == ESTIMATOR_NATIVE ? 1 + l->ring_slower : 1;
+}
+
 /* The time of each of the 2 (k - 1) steps; k is the same on every link, so callers multiply later. */
 static inline double step_on(const struct link *l, const struct allreduce *r) {
     double t = r->n_full > 0 ? r->n_full * moved_s(l, r->full_bytes, r->full_log, r->est) : 0;
-    return t + moved_s(l, r->rest_bytes, r->rest_log, r->est);
+    return (t + moved_s(l, r->rest_bytes, r->rest_log, r->est)) * ring_slowdown(l, r->est);
 }
 
 double allreduce_on(const struct link *l, const struct allreduce *r) {
@@ -115,7 +120,7 @@ double allreduce_least_s(const struct link *l, const struct allreduce *fewest, c
         if (!(top > 0)) return INFINITY;
         t += fewest->rest_bytes / 1e9 / top;
     }
-    return 2.0 * (fewest->k - 1) * t * (1 - 1e-12);
+    return 2.0 * (fewest->k - 1) * t * ring_slowdown(l, most->est) * (1 - 1e-12);
 }
 
 double allreduce_time_s(const struct link *l, double bytes, int k, enum estimator est) {

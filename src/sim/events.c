@@ -99,7 +99,7 @@ static int sync_s(const struct events *v, const struct stage *st, double *s) {
         double bytes = params_of(v, st, a->tp) * v->w->element_bytes;
         double chunk = bytes * (v->terms & EVENTS_RINGS ? a->tp : 1) / ranks;
         if (find_link(v, a, b, &l)) return -1;
-        double ring = 2 * (ranks - 1) * chunk / bandwidth_Bps(l, chunk);
+        double ring = 2 * (ranks - 1) * chunk / bandwidth_Bps(l, chunk) * (1 + l->ring_slower);
         *s = fmax(*s, ring + 4 * bytes / v->w->platform[a->gpu].memory_Bps);
     }
     return 0;

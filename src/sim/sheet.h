@@ -37,6 +37,7 @@ struct device {
     double context_bytes;        /* context, libraries and communication on every GPU */
     double launch_bound;         /* time of passes that launches bound, over that of layers timed alone */
     double network_efficiency;   /* of network_Bps, by collectives and transfers */
+    double ring_share;           /* of links measured alone, what rings of gradients reach */
 };
 
 /* A training framework as people run it. */

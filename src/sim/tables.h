@@ -30,6 +30,7 @@ struct platform {
     double eager_bytes;      /* what the network takes of a message before the receiver is ready, per rank */
     double launch_bound;     /* time of passes that are bound by launches, over that of their profile */
     double gather_Bps[TP_N]; /* of the link inside a node, at best; 0: not known */
+    double ring_share;       /* of the links as measured, what rings of gradients from here reach */
 };
 
 /** Bandwidth fit: bw(x) = c2*y^2 + c1*y + c0 in 1e9 B/s with y = log2(x / 1e6), x in bytes. */
@@ -40,6 +41,7 @@ struct link {
     double min_bytes, max_bytes; /* where the fit can be believed (sim/link.h); 0: to the measured end */
     double min_log, max_log;     /* the y of these */
     double latency_s, rate_Bps;  /* rate_Bps > 0: no fit, a message takes latency_s + bytes / rate_Bps */
+    double ring_slower; /* how much longer a step of a gradient ring takes than one message, relative */
 };
 
 struct site {

@@ -19,6 +19,12 @@ within dgxc-h100.csv 8
 within simumax-b200.csv 6 2.5 5
 json "all(abs(sum(x['memory'].values()) / x['peak_memory_bytes'] - 1) < 1e-12 for x in o[:-1])" "the categories add up to the peak"
 
+# another model on the machine of the OPT-350M runs, on which nothing was fitted
+run "$sailor" validate gpt-neo-2.7b-gh200 --json
+expect 0 "validate gpt-neo-2.7b-gh200"
+json "o[-1]['runs'] == 11 and o[-1]['time_error_median_percent'] < 6.1 and o[-1]['memory_error_median_percent'] < 1.65" \
+    "GPT-Neo: half of the times within 6.1 %, of the peaks within 1.65 %"
+
 # errors hardly grow over NVIDIA's measurements from 128 to 2,048 GPUs
 run "$sailor" validate inputs/validation/dgxc-h100.csv --json
 json "[abs(max(t) / min(t) - 1) < 0.03

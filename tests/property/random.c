@@ -251,11 +251,19 @@ static void draw_platform(struct instance *in, const struct profile **profile, s
         p[g] = (struct platform){.memory_Bps = rng_chance(r, 0.2) ? NAN : rng_log(r, 2e10, 5e12),
                                  .context_bytes = rng_log(r, 2e8, 4e9),
                                  .staging_s_per_B = rng_chance(r, 0.5) ? rng_log(r, 1e-11, 2e-9) : 0,
-                                 .launch_bound = rng_chance(r, 0.5) ? rng_range(r, 0.6, 1) : 1};
+                                 .launch_bound = rng_chance(r, 0.5) ? rng_range(r, 0.6, 1) : 1,
+                                 .ring_share = rng_chance(r, 0.5) ? rng_range(r, 0.3, 1) : 1};
         for (int ti = 0; ti < TP_N; ti++)
             p[g].gather_Bps[ti] = rng_chance(r, 0.7) ? rng_log(r, 1e9, 3e11) : 0;
         profile[g] = profile_in_training(profile[g], in->model.n_layer, p[g].launch_bound, a);
     }
+    size_t side = (size_t)s->n_zone * (size_t)s->n_gpu * TP_N;
+    struct link *link = ARENA_ARRAY(a, struct link, side * side);
+    for (size_t i = 0; i < side * side; i++) {
+        link[i] = s->link[i];
+        link[i].ring_slower = 1 / p[i / side / TP_N % (size_t)s->n_gpu].ring_share - 1;
+    }
+    s->link = link;
     in->w.platform = p;
 }
 
@@ -422,8 +430,11 @@ void instance_rate_links(struct instance *in, struct arena *a) {
         link[i] = in->site.link[i];
         if (!link[i].known || rng_chance(r, 0.5)) continue;
         double rate = 1e9 * rng_log(r, 0.1, 30);
-        link[i] = (struct link){
-            .latency_s = rng_log(r, 1e-6, 1e-2), .rate_Bps = rate, .peak_Bps = rate, .known = true};
+        link[i] = (struct link){.latency_s = rng_log(r, 1e-6, 1e-2),
+                                .rate_Bps = rate,
+                                .peak_Bps = rate,
+                                .known = true,
+                                .ring_slower = in->site.link[i].ring_slower};
     }
     in->site.link = link;
     in->traits = arena_printf(a, "%s, rated links", in->traits);

@@ -69,6 +69,7 @@ static double ring(const struct judge *J, const struct link *l, double S, int k)
         double s = S < 5e8 ? S : 5e8;
         sum += 2.0 * (k - 1) * seconds(J, l, s / k);
     }
+    if (l && J->est == ESTIMATOR_NATIVE) sum *= 1 + l->ring_slower; /* NATIVE: rings reach a share */
     return sum;
 }
 
