@@ -22,8 +22,8 @@ static const struct opt options[] = {
     OPTION_CHOICE(0, "dtype", dtypes, &o.dtype,
                   "element type: fp32 (the default, as for jobs), bf16 or fp16"),
     OPTION_TEXT(0, "framework", "NAME", &o.framework,
-                "framework from inputs/frameworks.json; default: megatron-core, or megatron for a model that "
-                "keeps its attention scores"),
+                "framework from inputs/frameworks.json; default: megatron-deepspeed-fp32 in fp32, else "
+                "megatron-core, or megatron for a model that keeps its attention scores"),
     OPTION_TEXT('o', "output", "FILE", &o.output, "write the profile here; default: standard output"),
     PROGRAM_OPTION_FORCE(&o.force),
     PROGRAM_OPTION_INPUTS(&o.inputs),

@@ -9,6 +9,11 @@
 
 static const char frameworks_file[] = "frameworks.json";
 
+const char *inputs_usual_framework(const struct model *m, const char *dtype) {
+    if (!strcmp(dtype, inputs_dtypes[0])) return "megatron-deepspeed-fp32";
+    return m->shape && !m->shape->keeps_scores ? "megatron-core" : "megatron";
+}
+
 int profile_estimate(const struct model *m, const char *gpu, const char *dtype, const char *framework,
                      const struct plan_options *o, const char *inputs, const char **text, struct arena *a,
                      struct err *e) {
@@ -28,8 +33,9 @@ int profile_estimate(const struct model *m, const char *gpu, const char *dtype, 
         return -1;
     int rc = devices_sheet("devices.json", devices, gpu, where, &d, a, e);
     if (rc) return rc;
-    if (!framework) framework = m->shape->keeps_scores ? "megatron" : "megatron-core";
-    if (frameworks_find(frameworks_file, frameworks, framework, where, &f, a, e)) return -1;
+    const char *name = framework ? framework : inputs_usual_framework(m, dtype);
+    if (frameworks_find(frameworks_file, frameworks, name, where, &f, a, e)) return -1;
+    if (!framework) f.flash_attention = !m->shape->keeps_scores;
     rc = shape_write_profile(&out, m, &d, &f, dtype, o, e) ? 1 : 0;
     *text = rc ? NULL : arena_strdup(a, out.s);
     text_free(&out);

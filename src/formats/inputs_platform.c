@@ -32,11 +32,6 @@ static void slow_rings(struct site *s, const struct platform *p, struct arena *a
     s->link = link;
 }
 
-/* As the training of this element type is usually done, until a job says by what. */
-static const char *usual_framework(const char *dtype) {
-    return strcmp(dtype, "fp32") ? "megatron-core" : "megatron-deepspeed-fp32";
-}
-
 int inputs_platform(struct loaded *l, const char *dtype, struct lookup *k) {
     struct err ignored;
     struct framework f;
@@ -53,8 +48,8 @@ int inputs_platform(struct loaded *l, const char *dtype, struct lookup *k) {
     if (devices_all("devices.json", devices, &known, &n_known, k->arena, k->e)) return -1;
     if (l->framework)
         f = *l->framework;
-    else if (frameworks_find("frameworks.json", frameworks, usual_framework(dtype), "estimator native", &f,
-                             k->arena, &ignored))
+    else if (frameworks_find("frameworks.json", frameworks, inputs_usual_framework(l->model, dtype),
+                             "estimator native", &f, k->arena, &ignored))
         return 0;
     struct platform *p = ARENA_ARRAY(k->arena, struct platform, s->n_gpu);
     for (int g = 0; g < s->n_gpu; g++) {

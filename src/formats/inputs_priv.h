@@ -65,6 +65,9 @@ int inputs_load_model(const struct json_at *at, struct lookup *k, struct loaded 
 int inputs_load_site(const struct json_at *at, struct lookup *k, struct loaded *l);
 /** The model that l->model stands for, in place of it. */
 int inputs_load_stand_in(struct lookup *k, struct loaded *l);
+/** By what models of this kind are usually trained, until a job says it: in fp32 by Megatron-DeepSpeed, as
+ * the published runs were; in 16 bit by Megatron-core, or where attention keeps its scores by Megatron-LM. */
+const char *inputs_usual_framework(const struct model *m, const char *dtype);
 /** The framework that a job or plan names, if any. */
 int inputs_load_framework(const struct json_at *root, struct lookup *k, struct loaded *l);
 /** The same of the frameworks that are stored with it, and what stores them: a member of an object, or "". */

@@ -35,6 +35,15 @@ assert p["estimated"] and p["dtype"] == "bf16" and {t["tp"] for t in p["times"]}
 assert all(len(t["forward_s"]) == len(t["update_s"]) == 26 and min(t["backward_s"]) > 0 for t in p["times"])
 EOF
 ok $? "a profile of the degrees that divide 14 heads"
+usual() { # DTYPE ATTENTION FRAMEWORK
+    sed -E "s/\"attention\": \"[a-z]+\"/\"attention\": \"$2\"/" "$tmp/models/mine.json" >"$tmp/models/usual.json"
+    run "$sailor" profile "$tmp/models/usual.json" --gpu A100-40 --dtype "$1"
+    has out "framework $3," "$1 with $2: as $3 trains"
+}
+usual fp32 flash megatron-deepspeed-fp32
+usual fp32 scores megatron-deepspeed-fp32
+usual bf16 flash megatron-core
+usual fp16 scores megatron
 run "$sailor" profile "$tmp/models/mine.json"
 expect 2 "without a GPU"
 run "$sailor" profile "$tmp/models/mine.json" --gpu Z80
