@@ -102,7 +102,8 @@ static int read_figures(const struct json_at *at, const struct figure *f, int n,
 static int read_sheet(const struct json_at *at, struct device *d, struct err *e) {
     static const char *const keys[] = {"memory_GiB", "memory_GBps",  "cache_MB",       "gpus_per_node",
                                        "node_GBps",  "network_GBps", "achieved",       "latency_us",
-                                       "context_GB", "launch_bound", "gradient_rings", NULL};
+                                       "context_GB", "launch_bound", "gradient_rings", "tf32_backward",
+                                       NULL};
     const struct figure nominal[] = {{"memory_GiB", 0.1, 1e5, 1024.0 * 1024 * 1024, &d->memory_bytes},
                                      {"memory_GBps", 1, 1e6, 1e9, &d->memory_Bps},
                                      {"cache_MB", 0, 1e5, 1e6, &d->cache_bytes},
@@ -128,8 +129,9 @@ static int read_sheet(const struct json_at *at, struct device *d, struct err *e)
     double context_GB = 2;
     const struct figure optional[] = {{"context_GB", 0, 100, 1, &context_GB},
                                       {"launch_bound", 0.1, 1, 1, &d->launch_bound},
-                                      {"gradient_rings", 0.01, 1, 1, &d->ring_share}};
-    d->launch_bound = d->ring_share = 1;
+                                      {"gradient_rings", 0.01, 1, 1, &d->ring_share},
+                                      {"tf32_backward", 0.01, 1, 1, &d->tf32_backward}};
+    d->launch_bound = d->ring_share = d->tf32_backward = 1;
     for (size_t i = 0; i < sizeof optional / sizeof *optional; i++) {
         struct json_at one = json_member(at, optional[i].key);
         if (one.node && json_real(&one, optional[i].lo, optional[i].hi, optional[i].out, e)) return -1;

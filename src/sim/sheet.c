@@ -147,6 +147,12 @@ static double softmax_launches(const struct framework *f, const struct transform
     return fused ? 0 : f->softmax_launches;
 }
 
+/* The products of the backward pass take transposed matrices, which tensor cores load at full rate in 16 bit
+ * only. */
+static double backward_slowdown(const struct device *d, enum element t) {
+    return t == ELEMENT_TF32 && d->tf32_backward > 0 ? 1 / d->tf32_backward : 1;
+}
+
 void block_time(const struct device *d, const struct framework *f, const struct transformer *x,
                 const struct shard *s, struct pass *forward, struct pass *backward) {
     double attention = attention_s(d, f, x, s), scores = scores_s(d, f, x, s);
@@ -159,8 +165,9 @@ void block_time(const struct device *d, const struct framework *f, const struct 
                       .host_s = (f->block_launches + more) * d->launch_s};
     /* In the backward pass, flash attention recomputes the scores, and sequence parallelism gathers the
      * inputs of its products again. Gradients of keys and values go round the ring with them. */
-    struct pass bw = {.products_s = 2 * fw.products_s,
-                      .attention_s = (f->flash_attention ? 2.5 : 2) * attention,
+    double slower = backward_slowdown(d, s->element);
+    struct pass bw = {.products_s = 2 * fw.products_s * slower,
+                      .attention_s = f->flash_attention ? 2.5 * attention : 2 * attention * slower,
                       .bytes_s = 2 * fw.bytes_s,
                       .collectives_s = (s->sequence_parallel ? 1.5 : 1) * tensor + 2 * ring,
                       .host_s = (f->backward_launches + more) * d->launch_s};
@@ -199,7 +206,7 @@ void head_time(const struct device *d, const struct framework *f, const struct t
     double slower = s->tp == 1 ? f->lone_head : 1;
     *forward = (struct pass){.products_s = slower * products,
                              .bytes_s = slower * move_s(d, 16 * logits + 4 * bytes)};
-    *backward = (struct pass){.products_s = slower * 2 * products,
+    *backward = (struct pass){.products_s = slower * 2 * products * backward_slowdown(d, s->element),
                               .bytes_s = slower * move_s(d, 10 * logits + 6 * bytes),
                               .collectives_s = sheet_allreduce_s(d, bytes, s->tp, in_node(s, s->tp))};
     forward->host_s = f->block_launches * d->launch_s;

@@ -38,6 +38,7 @@ struct device {
     double launch_bound;         /* time of passes that launches bound, over that of layers timed alone */
     double network_efficiency;   /* of network_Bps, by collectives and transfers */
     double ring_share;           /* of links measured alone, what rings of gradients reach */
+    double tf32_backward; /* rate of products of the backward pass in tf32, over that of the forward pass */
 };
 
 /* A training framework as people run it. */

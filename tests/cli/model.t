@@ -44,6 +44,20 @@ usual fp32 flash megatron-deepspeed-fp32
 usual fp32 scores megatron-deepspeed-fp32
 usual bf16 flash megatron-core
 usual fp16 scores megatron
+# what Megatron-DeepSpeed takes in fp32 was measured
+echo '{"model_type": "opt", "hidden_size": 7168, "num_hidden_layers": 48, "ffn_dim": 28672, "num_attention_heads": 56,
+    "max_position_embeddings": 2048, "vocab_size": 50272, "do_layer_norm_before": true, "tie_word_embeddings": false}' >"$tmp/opt-30b.json"
+run "$sailor" model "$tmp/opt-30b.json" --attention scores --sequence 2048 -o "$tmp/models/opt.json"
+run "$sailor" profile "$tmp/models/opt.json" --gpu GH-96
+expect 0 "a profile in fp32"
+"$python" - "$tmp/out" inputs/profiles/opt-30b/GH-96.json <<'EOF'
+import json, sys
+rows = [json.load(open(f))["times"] for f in sys.argv[1:]]
+block = [{(t["micro_batch_size"], t["tp"]): t["forward_s"][9] + t["backward_s"][9] for t in r} for r in rows]
+off = [abs(block[0][k] / block[1][k] - 1) for k in block[1] if k in block[0]]
+assert len(off) == 15 and sum(off) / 15 < 0.05, off
+EOF
+ok $? "within 5 % of the measured one"
 run "$sailor" profile "$tmp/models/mine.json"
 expect 2 "without a GPU"
 run "$sailor" profile "$tmp/models/mine.json" --gpu Z80

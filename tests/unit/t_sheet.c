@@ -134,6 +134,24 @@ static void a_block_adds_up(void **state) {
 }
 
 /* 175 billion: 96 x (12 h^2 + 13 h) + (V + s) h + 2 h. */
+/* Tensor cores take transposed matrices at full rate in 16 bit only. */
+static void products_go_back_more_slowly_in_tf32(void **state) {
+    (void)state;
+    struct device d = round_gpu;
+    struct shard s = {.tp = 1, .cp = 1, .element = ELEMENT_BF16, .micro_batch = 1, .gpus_per_node = 8};
+    struct pass forward, backward;
+    d.tf32_backward = 0.5;
+    block_time(&d, &plain, &gpt3, &s, &forward, &backward);
+    near(backward.products_s, 2 * forward.products_s, 1e-12);
+    s.element = ELEMENT_TF32;
+    block_time(&d, &plain, &gpt3, &s, &forward, &backward);
+    near(backward.products_s, 4 * forward.products_s, 1e-12);
+    near(backward.attention_s, 4 * forward.attention_s, 1e-12);
+    near(backward.bytes_s, 2 * forward.bytes_s, 1e-12);
+    head_time(&d, &plain, &gpt3, &s, &forward, &backward);
+    near(backward.products_s, 4 * forward.products_s, 1e-12);
+}
+
 static void parameters_are_those_of_the_paper(void **state) {
     (void)state;
     double h = gpt3.hidden;
@@ -314,6 +332,7 @@ int main(void) {
         cmocka_unit_test(a_collective_has_latency_and_volume),
         cmocka_unit_test(a_pass_takes_what_gpu_or_host_take),
         cmocka_unit_test(a_block_adds_up),
+        cmocka_unit_test(products_go_back_more_slowly_in_tf32),
         cmocka_unit_test(parameters_are_those_of_the_paper),
         cmocka_unit_test(activations_are_those_of_the_paper),
         cmocka_unit_test(blocks_are_dealt_out),
