@@ -111,6 +111,11 @@ cJSON *cli_profiles_json(const struct workload *w, const int *used);
 cJSON *cli_stored_profiles_json(const char *inputs_json, const struct plan_options *options);
 /** One line on stderr that names those that are estimated, if there are any. */
 void cli_note_estimated(const struct workload *w, const int *used);
+/** The types without a data sheet, where --estimator native adds nothing to measured layers; the same of
+ * stored inputs; and a line on stderr that names them, if there are any. */
+cJSON *cli_no_sheet_json(const struct workload *w, const int *used);
+cJSON *cli_stored_no_sheet_json(const char *inputs_json);
+void cli_note_no_sheet(const struct workload *w, const int *used);
 
 /* ---- show.c: results for people and for programs ---- */
 

@@ -648,6 +648,7 @@ static int plan(struct session *s, int argc, char **argv, const char *job_path, 
         if (job_line_given(&o.line)) job_line_remark(&o.line, &s->job);
         remark_job(&s->job, job_path);
         cli_note_estimated(&s->job.workload, NULL);
+        if (o.estimator == ESTIMATOR_NATIVE) cli_note_no_sheet(&s->job.workload, NULL);
         cli_peaks_load(&s->gauge.peaks, s->job.workload.site, s->job.workload.element_bytes, o.inputs, true);
         remark_times(&s->job.workload, &s->gauge.peaks, job_path);
     }

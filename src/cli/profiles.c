@@ -1,6 +1,7 @@
 /* Where layer times come from: measured, or estimated from a data sheet. */
 #include "cli/cli.h"
 #include "io/json.h"
+#include "sim/terms.h"
 
 #include <string.h>
 
@@ -23,6 +24,48 @@ cJSON *cli_profiles_json(const struct workload *w, const int *used) {
     return o;
 }
 
+/* Without a data sheet, estimates by native leave out what a framework adds to layers measured alone. */
+static bool sheet_missing(const struct workload *w, const int *used, int g) {
+    return in_use(w, used, g) && w->process_bytes <= 0 && !framework_known(w, g);
+}
+
+cJSON *cli_no_sheet_json(const struct workload *w, const int *used) {
+    cJSON *list = cJSON_CreateArray();
+    for (int g = 0; g < w->site->n_gpu; g++)
+        if (sheet_missing(w, used, g)) cJSON_AddItemToArray(list, cJSON_CreateString(w->site->gpu[g].name));
+    return list;
+}
+
+void cli_note_no_sheet(const struct workload *w, const int *used) {
+    int n = 0;
+    for (int g = 0; g < w->site->n_gpu; g++)
+        if (sheet_missing(w, used, g))
+            fprintf(stderr, "%s%s", n++ ? ", " : "sailor: no data sheet of ", w->site->gpu[g].name);
+    if (n) fprintf(stderr, ": what a framework adds to measured layers is left out there\n");
+}
+
+static const char *gpu_of(const cJSON *x) {
+    return cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(x, "gpu"));
+}
+
+cJSON *cli_stored_no_sheet_json(const char *inputs_json) {
+    struct err e;
+    cJSON *out = cJSON_CreateArray(), *seen = cJSON_CreateObject();
+    cJSON *tree = json_parse("inputs", inputs_json, strlen(inputs_json), &e);
+    const cJSON *x;
+    cJSON_ArrayForEach(x, cJSON_GetObjectItemCaseSensitive(tree, "platform")) {
+        if (gpu_of(x)) cJSON_AddTrueToObject(seen, gpu_of(x));
+    }
+    cJSON_ArrayForEach(x, cJSON_GetObjectItemCaseSensitive(tree, "profiles")) {
+        if (!gpu_of(x) || cJSON_HasObjectItem(x, "memory") || cJSON_HasObjectItem(seen, gpu_of(x))) continue;
+        cJSON_AddItemToArray(out, cJSON_CreateString(gpu_of(x)));
+        cJSON_AddTrueToObject(seen, gpu_of(x));
+    }
+    cJSON_Delete(seen);
+    cJSON_Delete(tree);
+    return out;
+}
+
 /* Was this stored profile made for the plan's options? */
 static bool for_options(const cJSON *profile, const struct plan_options *o) {
     const char *mode = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(profile, "recompute"));
@@ -37,7 +80,7 @@ cJSON *cli_stored_profiles_json(const char *inputs_json, const struct plan_optio
     const cJSON *x, *list = cJSON_GetObjectItemCaseSensitive(tree, "profiles");
     for (int exact = 1; exact >= 0; exact--) /* this plan's may be made from those for other options */
         cJSON_ArrayForEach(x, list) {
-            const char *gpu = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(x, "gpu"));
+            const char *gpu = gpu_of(x);
             bool estimated = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(x, "estimated"));
             if (!gpu || cJSON_HasObjectItem(o, gpu) || (exact && options && !for_options(x, options)))
                 continue;

@@ -141,6 +141,10 @@ cJSON *show_row_object(const struct results *r, int i, struct cli_gauge *gauge) 
     cJSON_AddItemToObject(o, "profiles",
                           w->profile ? cli_profiles_json(options ? workload_variant(w, options) : w, NULL)
                                      : cli_stored_profiles_json(r->inputs_json, options));
+    if (!strcmp(r->estimator, estimator_name[ESTIMATOR_NATIVE]))
+        cJSON_AddItemToObject(o, "no_data_sheet",
+                              w->profile ? cli_no_sheet_json(w, NULL)
+                                         : cli_stored_no_sheet_json(r->inputs_json));
     if (f) {
         struct cli_use u = cli_use_of(w, f->plan, &f->est, &gauge->peaks, r->job->pool[i].count);
         cli_use_json(o, &u);

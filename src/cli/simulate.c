@@ -70,10 +70,13 @@ static const char *name_of(const struct plan_entry *x, struct arena *a) {
                                                      : x->where;
 }
 
-static cJSON *profiles_of(const struct plan_entry *x) {
+/* Where its layer times come from, and where nothing is added to them. */
+static void sources_json(cJSON *out, const struct plan_entry *x) {
     int used[ZONES_MAX * GPUS_MAX];
     plan_gpus(x->plan, x->workload->site, used);
-    return cli_profiles_json(x->workload, used);
+    cJSON_AddItemToObject(out, "profiles", cli_profiles_json(x->workload, used));
+    if (o.estimator == ESTIMATOR_NATIVE)
+        cJSON_AddItemToObject(out, "no_data_sheet", cli_no_sheet_json(x->workload, used));
 }
 
 /* One line for all plans of a file that share their profiles. */
@@ -87,6 +90,7 @@ static void note_estimated(const struct plan_entry *x, int n) {
         cli_peaks_load(&peaks, x[k].workload->site, x[k].workload->element_bytes, o.inputs, false);
         remark_times(x[k].workload, &peaks, x[k].where);
         cli_note_estimated(x[k].workload, used);
+        if (o.estimator == ESTIMATOR_NATIVE) cli_note_no_sheet(x[k].workload, used);
     }
 }
 
@@ -178,7 +182,7 @@ static int one_plan(const struct plan_entry *expected, const struct job *job, bo
                      why.code == EXIT_INPUT ? ": " : "", why.text);
     if (!rc && o.json) {
         cJSON *out = estimate_to_json(&est, x.plan);
-        cJSON_AddItemToObject(out, "profiles", profiles_of(&x));
+        sources_json(out, &x);
         doubt_json(out, s, expected);
         if (o.explain) explain_json(&q, out, &a);
         json_line(out, stdout);

@@ -26,6 +26,30 @@ for x in (a, b): x.pop('search_s')
 sys.exit(a != b)" "$tmp/$1" "$tmp/out"
 }
 
+# ---- where nothing is known of a GPU type
+
+mkdir -p "$tmp/in"
+cp -R inputs/* "$tmp/in"
+sed -i 's/"A100-40", "NVIDIA A100-SXM4-40GB", "A100-SXM4-40GB"/"A100-39"/' "$tmp/in/devices.json"
+cat >"$tmp/old.json" <<'EOF'
+{"format": "sailor-job/1", "model": "opt-350m", "site": "gcp", "global_batch_size": 32, "pin": {"micro_batch_size": 2},
+ "pools": [{"gpus": [{"zone": "us-central1-a", "gpu": "A100-40", "count": 4}, {"zone": "us-central1-a", "gpu": "V100-16", "count": 4}]}]}
+EOF
+left_out() { grep -c "^sailor: no data sheet of A100-40: what a framework adds to measured layers is left out there$" "$tmp/err"; }
+run "$sailor" plan "$tmp/old.json" --inputs "$tmp/in" --json --quiet -o "$tmp/old.h5"
+[ "$rc" = 0 ] && [ "$(left_out)" = 1 ]
+ok $? "a type without a data sheet is named"
+json "o[0]['no_data_sheet'] == ['A100-40']" "and listed"
+run "$sailor" report "$tmp/old.h5" --json
+json "o[0]['no_data_sheet'] == ['A100-40']" "in a report, too"
+run "$sailor" export "$tmp/old.h5" -o "$tmp/old-plan.json"
+run "$sailor" simulate "$tmp/old-plan.json" --inputs "$tmp/in" --json
+json "(o[0]['no_data_sheet'] == ['A100-40']) == ('A100-40' in o[0]['profiles']) == ($(left_out) == 1)" "and where a plan uses it"
+run "$sailor" simulate "$tmp/old-plan.json" --inputs "$tmp/in" --json --estimator sailor
+json "'no_data_sheet' not in o[0] and $(left_out) == 0" "not by an estimator that adds nothing anywhere"
+run "$sailor" plan "$tmp/old.json" --json --quiet
+json "o[0]['no_data_sheet'] == [] and $(left_out) == 0" "nor where there is one"
+
 # ---- what it keeps per parameter
 
 parameters=$("$python" -c "import json; print(round(sum(json.load(open('$tmp/qwen.json'))['memory']['tp']['1']['params'])))")
