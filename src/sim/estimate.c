@@ -1,6 +1,6 @@
 #include "sim/estimate.h"
 
-#include <stdio.h>
+#include <stdint.h>
 
 #include "sim/link.h"
 #include "sim/terms.h"
@@ -53,11 +53,12 @@ bool link_usable(const struct link *l, double bytes, enum estimator est) {
  * workers, has full ones, they are copied. */
 static struct allreduce allreduce_like(const struct allreduce *like, double bytes, int k,
                                        enum estimator est) {
-    double n = floor(bytes / BUCKET_BYTES), rest = bytes - n * BUCKET_BYTES;
+    double n = bytes < BUCKET_BYTES ? 0 : floor(bytes / BUCKET_BYTES), rest = bytes - n * BUCKET_BYTES;
     struct allreduce r = {.k = k, .est = est};
     if (k <= 1) return r;
     r.n_full = n;
     r.rest_bytes = rest / k;
+    r.rest_GB = r.rest_bytes / 1e9;
     if (n > 0 && like->k == k && like->full_bytes > 0) {
         r.full_bytes = like->full_bytes;
         r.full_log = like->full_log;
@@ -65,6 +66,7 @@ static struct allreduce allreduce_like(const struct allreduce *like, double byte
         r.full_bytes = (double)BUCKET_BYTES / k;
         r.full_log = size_log(r.full_bytes, est);
     }
+    if (n > 0) r.full_GB = r.full_bytes / 1e9;
     if (r.rest_bytes > 0) r.rest_log = size_log(r.rest_bytes, est);
     return r;
 }
@@ -78,8 +80,9 @@ bool allreduce_usable(const struct link *l, const struct allreduce *r) {
            (r->rest_bytes <= 0 || bandwidth_at(l, r->rest_bytes, r->rest_log, r->est) > 0);
 }
 
-static inline double moved_s(const struct link *l, double bytes, double log, enum estimator est) {
-    return bytes > 0 ? bytes / 1e9 / bandwidth_at(l, bytes, log, est) : 0;
+/* `GB` is bytes / 1e9, which is the same on every link. */
+static inline double moved_s(const struct link *l, double bytes, double GB, double log, enum estimator est) {
+    return bytes > 0 ? GB / bandwidth_at(l, bytes, log, est) : 0;
 }
 
 /* Nothing slows down the rings of the published simulator. */
@@ -89,8 +92,8 @@ static inline double ring_slowdown(const struct link *l, enum estimator est) {
 
 /* The time of each of the 2 (k - 1) steps; k is the same on every link, so callers multiply later. */
 static inline double step_on(const struct link *l, const struct allreduce *r) {
-    double t = r->n_full > 0 ? r->n_full * moved_s(l, r->full_bytes, r->full_log, r->est) : 0;
-    return (t + moved_s(l, r->rest_bytes, r->rest_log, r->est)) * ring_slowdown(l, r->est);
+    double t = r->n_full > 0 ? r->n_full * moved_s(l, r->full_bytes, r->full_GB, r->full_log, r->est) : 0;
+    return (t + moved_s(l, r->rest_bytes, r->rest_GB, r->rest_log, r->est)) * ring_slowdown(l, r->est);
 }
 
 double allreduce_on(const struct link *l, const struct allreduce *r) {
@@ -152,24 +155,62 @@ static inline void cursor_skip(struct cursor *c, const struct site *s, int n) {
     if ((c->left -= n) == 0) cursor_enter(c, s, c->at + 1 < c->end ? c->at + 1 : c->first);
 }
 
+/* What the stages of a plan ask for again and again. */
+struct memo {
+    double bytes, log; /* of the last message, and the argument of its fit, which costs more than the rest */
+    struct allreduce ring; /* the last one: most stages have equally many replicas */
+    double arrived_bytes;  /* of the messages whose work is known: bit GPU type * TP_N + ti of `arrived` */
+    uint64_t arrived;
+    double receive_s[GPUS_MAX * TP_N];
+    unsigned blocks; /* bit ti: inside_block() is known */
+    double inside[TP_N];
+};
+_Static_assert(GPUS_MAX *TP_N <= 64, "a bit for each");
+
 struct context {
     const struct workload *w;
     enum estimator est;
     int m, P, M, parts;
-    int groups;             /* of tp GPUs in a replica that share a sequence */
-    struct sized *last;     /* the last message asked for: most in a plan are of one size */
-    struct allreduce *ring; /* the same for rings: most stages have equally many replicas */
+    int groups; /* of tp GPUs in a replica that share a sequence */
+    struct memo *memo;
     struct err *e;
 };
 
-/* A message and the argument of its fit: the logarithm costs more than the rest. */
-struct sized {
-    double bytes, log;
-};
+static inline void memo_clear(struct memo *k) {
+    k->bytes = k->arrived_bytes = -1;
+    k->ring = (struct allreduce){0};
+    k->blocks = 0;
+}
 
 static inline double sized_log(const struct context *c, double bytes) {
-    if (bytes != c->last->bytes) *c->last = (struct sized){bytes, size_log(bytes, c->est)};
-    return c->last->log;
+    if (bytes != c->memo->bytes) {
+        c->memo->bytes = bytes;
+        c->memo->log = size_log(bytes, c->est);
+    }
+    return c->memo->log;
+}
+
+static inline double receives_s(const struct context *c, const struct replicas *r, double bytes) {
+    struct memo *k = c->memo;
+    int at = r->gpu * TP_N + tp_index(r->tp);
+    if (bytes != k->arrived_bytes) {
+        k->arrived_bytes = bytes;
+        k->arrived = 0;
+    }
+    if (!(k->arrived >> at & 1)) {
+        k->receive_s[at] = receive_s(c->w, c->est, r->gpu, r->tp, bytes);
+        k->arrived |= (uint64_t)1 << at;
+    }
+    return k->receive_s[at];
+}
+
+static inline double inside(const struct context *c, int ti) {
+    struct memo *k = c->memo;
+    if (!(k->blocks >> ti & 1)) {
+        k->inside[ti] = inside_block(c->w, 1 << ti);
+        k->blocks |= 1u << ti;
+    }
+    return k->inside[ti];
 }
 
 static int no_link(const struct context *c, const struct replicas *a, const struct replicas *b) {
@@ -193,17 +234,17 @@ static int transfer(const struct context *c, const struct stage *a, int D, const
     const struct site *s = c->w->site;
     struct cursor x = cursor_start(a, s), y = cursor_start(b, s);
     struct hop there = {true, -INFINITY, 0}, home = {true, -INFINITY, 0};
-    double log = sized_log(c, bytes);
+    double log = sized_log(c, bytes), GB = bytes / 1e9;
     for (int left = D, run; left > 0; left -= run, cursor_skip(&x, s, run), cursor_skip(&y, s, run)) {
         run = x.left < y.left ? x.left : y.left;
         const struct link *l = site_link_between(s, x.link_end, y.link_end);
         if (!l) return no_link(c, x.at, y.at);
-        there.time_s = larger(there.time_s, moved_s(l, bytes, log, c->est));
+        there.time_s = larger(there.time_s, moved_s(l, bytes, GB, log, c->est));
         there.usd_per_GB += run * s->egress_usd_per_GB[x.at->zone * s->n_zone + y.at->zone];
         if (!back) continue;
         l = site_link_between(s, y.link_end, x.link_end);
         home.known &= l != NULL;
-        if (l) home.time_s = larger(home.time_s, moved_s(l, bytes, log, c->est));
+        if (l) home.time_s = larger(home.time_s, moved_s(l, bytes, GB, log, c->est));
         home.usd_per_GB += run * s->egress_usd_per_GB[y.at->zone * s->n_zone + x.at->zone];
     }
     *out = there;
@@ -225,8 +266,8 @@ static int sync(const struct context *c, const struct stage *st, int D, double p
         if (st->group[g].tp < min_tp) min_tp = st->group[g].tp;
     double bytes = ring_bytes(c->w, params, tp_index(min_tp));
     double usd_per_GB = 0, slowest = -INFINITY;
-    struct allreduce messages = allreduce_like(c->ring, bytes, ranks, c->est);
-    if (messages.full_bytes > 0) *c->ring = messages;
+    struct allreduce messages = allreduce_like(&c->memo->ring, bytes, ranks, c->est);
+    if (messages.full_bytes > 0) c->memo->ring = messages;
     const struct replicas *p = st->group;
     int end = site_end(s, p->zone, p->gpu, 1), first_end = end;
     for (int g = 0; g < st->n_group; g++) {
@@ -330,6 +371,7 @@ static void memory(const struct context *c, const struct stage *st, int D, int i
     const struct workload *w = c->w;
     double in_flight = c->parts > 1 ? parts_in_flight(c->P, index, c->parts, c->M)
                                     : microbatches_in_flight(c->est, c->P - index, c->M);
+    double state = state_bytes(w, D * c->groups);
     double params = 0, act = 0; /* for the last degree */
     double most = out->memory_bytes, tight = 0, tight_room = 0, top = *peak;
     for (int g = 0; g < st->n_group; g++) {
@@ -344,8 +386,8 @@ static void memory(const struct context *c, const struct stage *st, int D, int i
                 act += layer_act[l];
             }
         }
-        double bytes = model_bytes(w, c->est, ti, D * c->groups, st->end == w->model->n_layer, params, act,
-                                   in_flight, c->m);
+        double single = once_with(w, c->est, ti, st->end == w->model->n_layer, inside(c, ti));
+        double bytes = model_bytes_with(w, state, params, act, single, in_flight, c->m);
         double checked = held_bytes(w, c->est, type, ti, bytes);
         double room = w->site->gpu[type].memory_bytes;
         if (checked > room) *fits = false;
@@ -390,7 +432,7 @@ static double arrival_s(const struct context *c, const struct stage *st, int lay
     for (int g = 0; g < st->n_group; g++) {
         const struct replicas *r = &st->group[g];
         if (g > 0 && same_kind(&st->group[g - 1], r)) continue;
-        slowest = larger(slowest, receive_s(c->w, c->est, r->gpu, r->tp, bytes));
+        slowest = larger(slowest, receives_s(c, r, bytes));
     }
     return slowest;
 }
@@ -515,8 +557,8 @@ int estimate_plan(const struct workload *w, const struct plan *p, enum estimator
     if (unknown && est != ESTIMATOR_NATIVE)
         return err_set(e, EXIT_INPUT, "estimator %s: knows no %s; expected estimator %s", estimator_name[est],
                        unknown, estimator_name[ESTIMATOR_NATIVE]);
-    struct sized last = {-1, 0};
-    struct allreduce ring = {0};
+    struct memo memo;
+    memo_clear(&memo);
     *out = (struct estimate){.fits = true, .unfit_pipeline = -1, .unfit_stage = -1, .stage = stages};
     struct context c = {.w = w,
                         .est = est,
@@ -524,8 +566,7 @@ int estimate_plan(const struct workload *w, const struct plan *p, enum estimator
                         .M = plan_microbatches(p, est),
                         .parts = plan_parts(p),
                         .groups = context_groups(&p->options),
-                        .last = &last,
-                        .ring = &ring,
+                        .memo = &memo,
                         .e = e};
     out->n_microbatch = c.M;
     double pipe = -INFINITY, sync_s = -INFINITY, inter;
@@ -548,12 +589,15 @@ int estimate_plan(const struct workload *w, const struct plan *p, enum estimator
 
 bool plan_fits(const struct workload *w, const struct plan *p, enum estimator est) {
     w = workload_variant(w, &p->options);
+    struct memo memo;
+    memo_clear(&memo);
     struct context c = {.w = w,
                         .est = est,
                         .m = p->micro_batch_size,
                         .M = plan_microbatches(p, est),
                         .parts = plan_parts(p),
-                        .groups = context_groups(&p->options)};
+                        .groups = context_groups(&p->options),
+                        .memo = &memo};
     bool fits = true;
     double peak = 0;
     for (int i = 0; i < p->n_pipeline; i++) {

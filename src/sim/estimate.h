@@ -64,6 +64,7 @@ struct allreduce {
     enum estimator est;
     double n_full, full_bytes, full_log; /* full buckets, the message of one, where the fit is evaluated */
     double rest_bytes, rest_log;         /* the last bucket */
+    double full_GB, rest_GB;             /* the two messages in 1e9 bytes */
 };
 struct allreduce allreduce_of(double bytes, int k, enum estimator est);
 

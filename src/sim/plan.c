@@ -21,12 +21,6 @@ struct plan *plan_new(const struct workload *w, int micro_batch_size, int n_pipe
     return p;
 }
 
-int stage_replicas(const struct stage *s) {
-    int d = 0;
-    for (int g = 0; g < s->n_group; g++) d += s->group[g].count;
-    return d;
-}
-
 int plan_stages(const struct plan *p) {
     int n = 0;
     for (int i = 0; i < p->n_pipeline; i++) n += p->pipeline[i].n_stage;
@@ -45,33 +39,28 @@ void plan_gpus(const struct plan *p, const struct site *s, int *used) {
 }
 
 double plan_usd_per_hour(const struct plan *p, const struct site *s) {
-    int used[ZONES_MAX * GPUS_MAX], cell[ZONES_MAX * GPUS_MAX], n_cell = 0;
-    memset(used, 0, sizeof *used * (size_t)(s->n_zone * s->n_gpu));
+    double price[ZONES_MAX * GPUS_MAX], sum = 0;
+    int gpus[ZONES_MAX * GPUS_MAX], n = 0;
     FOR_EACH_GROUP(p, r) {
-        int k = site_at(s, r->zone, r->gpu);
-        if (isnan(s->usd_per_gpu_hour[k])) return NAN;
-        if (!used[k]) cell[n_cell++] = k;
-        used[k] += r->count * replica_gpus(p, r);
-    }
-    int left = n_cell;
-    for (double sum = 0, done = -INFINITY;;) { /* by ascending price, equal ones together */
-        double price = INFINITY;
-        int n = 0, cells = 0;
-        for (int i = 0; i < n_cell; i++) {
-            double usd = s->usd_per_gpu_hour[cell[i]];
-            if (usd <= done || usd > price) continue;
-            if (usd < price) {
-                price = usd;
-                n = cells = 0;
-            }
-            n += used[cell[i]];
-            cells++;
+        double usd = s->usd_per_gpu_hour[site_at(s, r->zone, r->gpu)];
+        int i = 0;
+        if (isnan(usd)) return NAN;
+        while (i < n && price[i] != usd) i++;
+        if (i == n) {
+            price[n] = usd;
+            gpus[n++] = 0;
         }
-        if (!cells) return sum;
-        sum += n * price;
-        if ((left -= cells) == 0) return sum;
-        done = price;
+        gpus[i] += r->count * replica_gpus(p, r);
     }
+    for (int done = 0; done < n; done++) { /* by ascending price, whatever the order of stages */
+        int least = done;
+        for (int i = done + 1; i < n; i++)
+            if (price[i] < price[least]) least = i;
+        sum += gpus[least] * price[least];
+        price[least] = price[done];
+        gpus[least] = gpus[done];
+    }
+    return sum;
 }
 
 static int check_group(const struct replicas *r, int micro_batch, int groups, const struct workload *w,

@@ -50,7 +50,11 @@ static inline int replica_gpus(const struct plan *p, const struct replicas *r) {
 }
 
 /** D of a stage: the sum of its counts. */
-int stage_replicas(const struct stage *s);
+static inline int stage_replicas(const struct stage *s) {
+    int d = 0;
+    for (int g = 0; g < s->n_group; g++) d += s->group[g].count;
+    return d;
+}
 
 /** Stages of all pipelines: the entries of estimate.stage. */
 int plan_stages(const struct plan *p);

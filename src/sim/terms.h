@@ -10,6 +10,8 @@
 
 /** M: every replica takes ceil(batch / slots) microbatches, where `slots` sequences are in work at a time. */
 static inline int microbatches(int global_batch_size, long slots) {
+    if (slots < 1 << 30) /* a division of half the width takes a fifth of the time */
+        return (int)(((unsigned)global_batch_size + (unsigned)slots - 1) / (unsigned)slots);
     return (int)((global_batch_size + slots - 1) / slots);
 }
 
@@ -230,20 +232,31 @@ static inline double logits(const struct workload *w, int tp) {
     return (double)w->model->sequence_length / context_groups(&w->options) * w->model->vocabulary / tp;
 }
 
-/** Elements per sequence that are there once, whatever is in flight. A trainer's own measurement includes
- * what a block's backward pass needs, and the logits. */
-static inline double once(const struct workload *w, enum estimator est, int ti, bool last) {
+/** Elements per sequence that are there once, whatever is in flight; `inside` is inside_block(). A trainer's
+ * own measurement includes what a block's backward pass needs, and the logits. */
+static inline double once_with(const struct workload *w, enum estimator est, int ti, bool last,
+                               double inside) {
     bool counted = est == ESTIMATOR_NATIVE && framework_adds(w);
-    return w->again[ti] + (counted ? inside_block(w, 1 << ti) + (last ? logits(w, 1 << ti) : 0) : 0);
+    return w->again[ti] + (counted ? inside + (last ? logits(w, 1 << ti) : 0) : 0);
+}
+static inline double once(const struct workload *w, enum estimator est, int ti, bool last) {
+    return once_with(w, est, ti, last, inside_block(w, 1 << ti));
 }
 
-/** State and activations on each GPU of one of D replicas: `params` and `act` are the sums of
- * model.params[ti] and model.act_mem[ti] over its layers, the last of the model among them if `last`. */
+/** State and activations on each GPU that keeps state_bytes() per parameter: `params` and `act` are the sums
+ * of model.params[ti] and model.act_mem[ti] over its layers, `single` is once(). */
+static inline double model_bytes_with(const struct workload *w, double state, double params, double act,
+                                      double single, double in_flight, int micro_batch_size) {
+    return state * params + in_flight * micro_batch_size * w->element_bytes * act +
+           (double)micro_batch_size * w->element_bytes * single +
+           messages_held(in_flight) * micro_batch_size * w->element_bytes * w->message;
+}
+
+/** The same of one of D replicas, the last layer of the model among its layers if `last`. */
 static inline double model_bytes(const struct workload *w, enum estimator est, int ti, int D, bool last,
                                  double params, double act, double in_flight, int micro_batch_size) {
-    return state_bytes(w, D) * params + in_flight * micro_batch_size * w->element_bytes * act +
-           (double)micro_batch_size * w->element_bytes * once(w, est, ti, last) +
-           messages_held(in_flight) * micro_batch_size * w->element_bytes * w->message;
+    return model_bytes_with(w, state_bytes(w, D), params, act, once(w, est, ti, last), in_flight,
+                            micro_batch_size);
 }
 
 #endif
