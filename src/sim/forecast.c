@@ -52,14 +52,18 @@ static double stage_tokens(const struct run_setup *r) {
     return (double)r->shard.micro_batch * r->model.sequence / r->shard.cp;
 }
 
-/* At the peak of a block's backward pass: the gradients of its activations, and that of its widest matrix
- * both as computed and in fp32. */
+/* At the peak of a block's backward pass, beside all that it keeps. Its feed-forward part goes back first:
+ * the last matrix, whose gradient is there as computed and in fp32; the activation function, for which the
+ * input of that matrix is no longer needed; then the first matrix, wide as it is, after the function's input
+ * is gone. */
 static double backward_bytes(const struct framework *f, const struct run_setup *r) {
     const struct transformer *x = &r->model;
-    double n = stage_tokens(r), width = element_bytes_of(r->shard.element);
-    double wide = (x->gated ? 2.0 : 1.0) * x->ffn / r->shard.tp;
-    double matrix = (width + f->gradient_bytes) * wide * x->hidden;
-    return width * n * (2 * x->hidden + 2 * wide) + (f->sheds_gradients ? matrix : 0);
+    double width = element_bytes_of(r->shard.element), unit = width * stage_tokens(r);
+    double h = x->hidden, ffn = x->ffn / (double)r->shard.tp, into = x->gated ? 2 * ffn : ffn;
+    double matrix = f->sheds_gradients ? (width + f->gradient_bytes) * h : 0;
+    double last = unit * (h + ffn) + matrix * ffn, function = unit * (h + into),
+           first = unit * (2 * h - ffn) + matrix * into;
+    return fmax(fmax(last, function), first);
 }
 
 struct memory_parts run_stage_memory(const struct framework *f, const struct run_setup *r, int stage) {
