@@ -250,7 +250,8 @@ check-mpi: $(mpi)
 ## check-train: the trainer's programs tests/train/t_*.c, some under mpirun -n 2, 4, 5 and 8, and PyTorch if there
 check-train: all $(train) $(if $(blas),$(BIN)/bench_train)
 	$(if $(blas),$(Q)$(run) train $(train) tests/train/torch.t \
-	    tests/train/torch_families.t tests/train/torch_weights.t tests/train/transformers.t tests/train/bench.t)
+	    tests/train/torch_families.t tests/train/torch_weights.t tests/train/transformers.t tests/train/bench.t \
+	    tests/train/threads.t)
 	$(if $(blas),$(Q)$(run) -n 2 train-2 $(B)/tests/train/t_parallel)
 	$(if $(blas),$(Q)$(run) -n 4 train-4 $(B)/tests/train/t_parallel)
 	$(if $(blas),$(Q)$(run) -n 5 train-5 $(B)/tests/train/t_parallel)

@@ -37,6 +37,7 @@ struct backend {
     const char *name;
     char device[128];   /* what it runs on, for people; of GPUs also which one */
     char versions[200]; /* of the libraries and drivers it works with, "A 1.0; B 2.0"; "": it does not say */
+    int threads;        /* of the host, that share each operation; 0 where the device is not the host */
     enum elem elem, acc;
     bool host;            /* buffers are plain memory of the host: a communicator may use them as they are */
     bool shared;          /* other ranks use the same device: what it holds is not this one's */

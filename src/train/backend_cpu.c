@@ -41,13 +41,12 @@ enum { MIXED = 0, STORED = REAL };
 #endif
 
 struct cpu {
-    int threads;
     real *tiles;   /* [threads][3][TILE][TILE] where MIXED */
     double *stamp; /* [room] */
     int room;
 };
 
-static int threads_of(const struct backend *b) { return ((const struct cpu *)b->own)->threads; }
+static int threads_of(const struct backend *b) { return b->threads; }
 
 /* ---- memory and time ---- */
 
@@ -117,16 +116,16 @@ static void gemm(struct product p, const void *a, int lda, const void *b, int ld
          p.b.transposed ? CblasTrans : CblasNoTrans, p.m, p.n, p.k, p.scale, a, lda, b, ldb, beta, to, ld);
 }
 
-#ifdef BACKEND_STORES_BF16
-/* Tile by tile: stored elements become floats just before BLAS needs them, so a little room, the same for
- * every model, is enough. The sum over k stays in float and is rounded once. */
-enum { TILE = 128 };
-
 static struct matrix corner(struct matrix x, int row, int column) {
     x.at += x.transposed ? (size_t)column * (size_t)x.ld + (size_t)row
                          : (size_t)row * (size_t)x.ld + (size_t)column;
     return x;
 }
+
+#ifdef BACKEND_STORES_BF16
+/* Tile by tile: stored elements become floats just before BLAS needs them, so a little room, the same for
+ * every model, is enough. The sum over k stays in float and is rounded once. */
+enum { TILE = 128 };
 
 /* Copies the first rows and columns into [TILE][TILE], transposed if x is. */
 static void load(real *to, struct matrix x, int rows, int columns) {
@@ -149,7 +148,7 @@ static void one_tile(real *work, struct product p, real beta, real *to, int ld) 
 static void by_tiles(const struct backend *backend, int thread, struct product p, const stored *bias,
                      real beta, real *sum, stored *to, int ld) {
     const struct cpu *c = backend->own;
-#pragma omp parallel for collapse(2) num_threads(thread == ALL ? c->threads : 1)
+#pragma omp parallel for collapse(2) num_threads(thread == ALL ? threads_of(backend) : 1)
     for (int row = 0; row < p.m; row += TILE)
         for (int column = 0; column < p.n; column += TILE) {
             real *work = c->tiles + 3 * TILE * TILE * (thread == ALL ? omp_get_thread_num() : thread);
@@ -186,19 +185,59 @@ static real *new_tiles(int threads) {
     return aligned_alloc(64, sizeof(real) * 3 * TILE * TILE * (size_t)threads);
 }
 #else
+/* Threads divide the longer side of the result, so that as little as possible is packed twice. A library that
+ * has threads could do it, but waits by spinning, which on busy cores took as long as the products. Shares
+ * begin where a kernel's tile does, and are too large for kernels for small products. */
+enum { STEP = 16, SHARE = 64, WORK = 1 << 21 };
+
+static int shares_of(struct product p, int thread, int threads) {
+    int longer = p.m < p.n ? p.n : p.m;
+    double most = fmin((double)longer / SHARE, (double)p.m * p.n * p.k / WORK);
+    if (thread != ALL || most < 2) return 1;
+    return most < threads ? (int)most : threads;
+}
+
+static int border(int n, int i, int shares) {
+    return i == shares ? n : (int)((long long)n * i / shares / STEP * STEP);
+}
+
+static void share(struct product p, int i, int shares, const stored *bias, real beta, real *to, int ld) {
+    bool rows = p.m >= p.n;
+    int from = border(rows ? p.m : p.n, i, shares), n = border(rows ? p.m : p.n, i + 1, shares) - from;
+    if (rows) {
+        p.m = n;
+        p.a = corner(p.a, from, 0);
+        to += (size_t)from * (size_t)ld;
+    } else {
+        p.n = n;
+        p.b = corner(p.b, 0, from);
+        to += from;
+        if (bias) bias += from;
+    }
+    for (int k = 0; k < p.m && bias; k++)
+        memcpy(to + (size_t)k * (size_t)ld, bias, sizeof *bias * (size_t)p.n);
+    gemm(p, p.a.at, p.a.ld, p.b.at, p.b.ld, bias ? 1 : beta, to, ld);
+}
+
+static void divided(const struct backend *b, int thread, struct product p, const stored *bias, real beta,
+                    real *to, int ld) {
+    int shares = shares_of(p, thread, threads_of(b));
+    if (shares == 1) {
+        share(p, 0, 1, bias, beta, to, ld);
+        return;
+    }
+/* a team of another size would start threads, and end them */
+#pragma omp parallel for num_threads(threads_of(b)) schedule(static, 1)
+    for (int i = 0; i < shares; i++) share(p, i, shares, bias, beta, to, ld);
+}
+
 static void multiply_add(const struct backend *b, int thread, struct product p, real beta, real *to, int ld) {
-    (void)b;
-    (void)thread;
-    gemm(p, p.a.at, p.a.ld, p.b.at, p.b.ld, beta, to, ld);
+    divided(b, thread, p, NULL, beta, to, ld);
 }
 
 static void multiply(const struct backend *b, int thread, struct product p, const stored *bias, stored *to,
                      int ld) {
-    if (bias) {
-#pragma omp parallel for num_threads(threads_of(b))
-        for (int i = 0; i < p.m; i++) memcpy(to + (size_t)i * (size_t)ld, bias, sizeof *bias * (size_t)p.n);
-    }
-    multiply_add(b, thread, p, bias ? 1 : 0, to, ld);
+    divided(b, thread, p, bias, 0, to, ld);
 }
 
 static real *new_tiles(int threads) {
@@ -371,15 +410,6 @@ static struct head head_of(const void *q, const void *kv, struct attention a, in
 
 static real scale_of(struct attention a) { return a.unscaled ? 1 : (real)(1 / sqrt((double)a.size)); }
 
-/* The products of a single head are too small to be divided: BLAS gets one thread. Where MIXED, it has one
- * anyway. */
-static void begin_heads(const struct backend *b) {
-    if (!MIXED && threads_of(b) > 1) blas_threads(1);
-}
-static void end_heads(const struct backend *b) {
-    if (!MIXED && threads_of(b) > 1) blas_threads(threads_of(b));
-}
-
 /* p may be the scores themselves; begin is that of this sequence, or NULL */
 static void softmax_rows(stored *p, real *scores, int length, int window, const int *begin) {
     for (int i = 0; i < length; i++) {
@@ -402,7 +432,6 @@ static void cpu_attention(struct backend *b, void *out, void *saved, void *work,
                           const void *kv, struct attention a) {
     int L = a.length, d = a.size;
     size_t square = (size_t)L * (size_t)L;
-    begin_heads(b);
 #pragma omp parallel for num_threads(threads_of(b))
     for (int k = 0; k < a.sequences * a.heads; k++) {
         int thread = omp_get_thread_num();
@@ -418,7 +447,6 @@ static void cpu_attention(struct backend *b, void *out, void *saved, void *work,
         multiply(b, thread, (struct product){L, d, L, 1, {p, L, false}, {h.v, h.kv_row, false}}, NULL, o,
                  d * a.heads);
     }
-    end_heads(b);
 }
 
 /* dS = P (dP - dO . O): the row's sum of P dP is dO . O */
@@ -445,7 +473,6 @@ static void cpu_attention_back(struct backend *b, void *dq, void *dkv, const voi
     int group = a.heads / kv_heads;
     size_t square = (size_t)L * (size_t)L, threads = (size_t)threads_of(b), part = (size_t)L * (size_t)d;
     real *sums = (real *)((char *)work + square * (sizeof(real) + MIXED * sizeof(stored)) * threads);
-    begin_heads(b);
 #pragma omp parallel for num_threads(threads_of(b))
     for (int k = 0; k < a.sequences * a.heads / group; k++) {
         int thread = omp_get_thread_num(), sequence = k / kv_heads;
@@ -482,7 +509,6 @@ static void cpu_attention_back(struct backend *b, void *dq, void *dkv, const voi
         put_rows((stored *)(uintptr_t)g.k, (size_t)g.kv_row, dk_sum, L, d);
         put_rows((stored *)(uintptr_t)g.v, (size_t)g.kv_row, dv_sum, L, d);
     }
-    end_heads(b);
 }
 
 /* ---- rotary positions ---- */
@@ -771,14 +797,13 @@ int backend_cpu_open(struct backend *b, int threads, struct err *e) {
         free(c);
         return err_set(e, EXIT_INTERNAL, "out of memory: backend cpu");
     }
-    c->threads = threads;
     if (blas_prepare(threads, e)) {
         free(c->tiles);
         free(c);
         return -1;
     }
-    blas_threads(MIXED ? 1 : threads);
     *b = (struct backend){.name = "cpu",
+                          .threads = threads,
                           .elem = (enum elem)STORED,
                           .acc = (enum elem)REAL,
                           .host = true,

@@ -11,7 +11,8 @@
 #include <stdio.h>
 #include <time.h>
 
-/* Libraries bring threads of their own; all they disagree on is the name of the knob ... */
+/* The backend divides products itself, so the library's own threads are not wanted. All that libraries
+ * disagree on is the name of the knob (one built on OpenMP, or without threads, needs none) ... */
 extern void openblas_set_num_threads(int) __attribute__((weak));
 extern void bli_thread_set_num_threads(long) __attribute__((weak));
 /* ... where they keep work space ... */
@@ -21,9 +22,9 @@ extern void blas_memory_free(void *) __attribute__((weak));
 extern char *openblas_get_config(void) __attribute__((weak));
 extern char *bli_info_get_version_str(void) __attribute__((weak));
 
-void blas_threads(int n) {
-    if (openblas_set_num_threads) openblas_set_num_threads(n);
-    if (bli_thread_set_num_threads) bli_thread_set_num_threads(n);
+static void one_thread(void) {
+    if (openblas_set_num_threads) openblas_set_num_threads(1);
+    if (bli_thread_set_num_threads) bli_thread_set_num_threads(1);
 }
 
 void blas_name(char *text, size_t size) {
@@ -103,7 +104,7 @@ int blas_prepare(int threads, struct err *e) {
     int bad = pthread_create(&watcher, NULL, watch, &w);
     if (bad) return err_set(e, EXIT_INTERNAL, "out of memory: no more threads can be started");
     first_shares(&a);
-    blas_threads(1);
+    one_thread();
     first_products(threads, &a);
     first_work_spaces(threads);
     atomic_store(&w.done, true);

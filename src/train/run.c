@@ -452,7 +452,8 @@ static void describe(struct run_session *j) {
     m->versions = versions(j);
     m->device = j->backend.device;
     m->data = j->data.name;
-    m->threads = o.threads ? o.threads : mpx_threads(&j->mpx);
+    m->threads = j->backend.threads;
+    if (!m->threads) m->threads = o.threads ? o.threads : mpx_threads(&j->mpx);
     m->seed = o.seed;
     m->tokens_per_step = batch * j->arch.sequence;
     for (int l = 0; l < j->arch.layers; l++) m->flops_per_step += batch * arch_flops(&j->arch, l);

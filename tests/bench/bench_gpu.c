@@ -46,6 +46,12 @@ void die(const char *format, ...) {
     exit(EXIT_INTERNAL);
 }
 
+static double first_thread_s(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
 /* The device's peak from inputs/devices.json; NAN without the file. */
 static double peak_of(const struct backend *b) {
     static char text[1 << 16];
@@ -62,7 +68,7 @@ static double peak_of(const struct backend *b) {
 
 static int open_backend(struct backend *b, enum elem t, struct err *e) {
 #ifdef BENCH_CPU
-    return (t == ELEM_BF16 ? backend_cpu_bf16_open : backend_cpu_open)(b, 1, e);
+    return (t == ELEM_BF16 ? backend_cpu_bf16_open : backend_cpu_open)(b, omp_get_max_threads(), e);
 #else
     return backend_cuda_open(b, t, 0, e);
 #endif
@@ -82,7 +88,8 @@ static int train(const struct job *job, const struct shape *s, const struct arch
     struct data data;
     struct trainer t;
     struct step_result r;
-    double flops = 0, parameters = 0, phase[PHASE_N] = {0}, *time = ARENA_ARRAY(a, double, job->steps);
+    double flops = 0, parameters = 0, first_s = 0, phase[PHASE_N] = {0},
+           *time = ARENA_ARRAY(a, double, job->steps);
     size_t used, total;
     clock_t began = 0;
     plan.n_pipeline = 1;
@@ -91,12 +98,16 @@ static int train(const struct job *job, const struct shape *s, const struct arch
     data_synthetic(&data, arch->vocabulary, arch->sequence, 1, a);
     int rc = trainer_make(&t, &grid, &data, b, &comm, o, a, e);
     for (int i = 0; i < WARMUP + job->steps && !rc; i++) {
-        if (i == WARMUP) began = clock();
+        if (i == WARMUP) {
+            began = clock();
+            first_s = first_thread_s();
+        }
         trainer_step(&t, &r);
         if (i < WARMUP) continue;
         time[i - WARMUP] = r.time_s;
         for (int p = 0; p < PHASE_N; p++) phase[p] += r.phase_s[p] / job->steps;
     }
+    first_s = (first_thread_s() - first_s) / job->steps;
     if (rc) return trainer_free(&t), -1;
     double cpu_s = (double)(clock() - began) / CLOCKS_PER_SEC / job->steps;
     double s_step = median(time, job->steps), peak = peak_of(b), tokens = (double)job->batch * arch->sequence;
@@ -113,7 +124,9 @@ static int train(const struct job *job, const struct shape *s, const struct arch
     if (peak > 0)
         printf(", mfu %.1f %% (as llm.c counts: %.1f %%)", 100 * flops / s_step / peak,
                100 * as_llmc / s_step / peak);
-    printf(", processor %.2f ms, loss %.4f\n  %.0f parameters; peak GiB:", 1e3 * cpu_s, r.loss, parameters);
+    if (b->threads) printf(", %d threads", b->threads);
+    printf(", processor %.2f ms (first thread %.2f), loss %.4f\n  %.0f parameters; peak GiB:", 1e3 * cpu_s,
+           1e3 * first_s, r.loss, parameters);
     for (int m = 0; m < MEMORY_N; m++)
         printf(" %s %.3f,", memory_name[m], (double)t.ledger.peak[m] / (1 << 30));
     printf(" all %.3f; device in use %.3f\n  ms:", (double)t.ledger.total_peak / (1 << 30),

@@ -80,7 +80,7 @@ def bench(name, dtype, micro_batch, batch, steps, device, compiled):
         if device == "cuda":
             torch.cuda.synchronize()
         if i == WARMUP:
-            processor = time.process_time()
+            processor, first = time.process_time(), time.thread_time()
         began = time.perf_counter()
         for _ in range(count):
             with torch.autocast(device, torch.bfloat16, enabled=dtype == "bf16"):
@@ -92,7 +92,7 @@ def bench(name, dtype, micro_batch, batch, steps, device, compiled):
             torch.cuda.synchronize()
         if i >= WARMUP:
             times.append(time.perf_counter() - began)
-    processor = (time.process_time() - processor) / steps
+    processor, first = (time.process_time() - processor) / steps, (time.thread_time() - first) / steps
     s = statistics.median(times)
     tokens = count * micro_batch * sequence
     matrices = blocks * (12 * hidden * hidden + 2 * sequence * hidden) + vocabulary * hidden  # multiply-adds per token, forward
@@ -103,8 +103,9 @@ def bench(name, dtype, micro_batch, batch, steps, device, compiled):
     mfu = f", mfu {100 * flops / s / peak:.1f} % (as llm.c counts: {100 * as_llmc / s / peak:.1f} %)" if peak else ""
     memory = f", peak {torch.cuda.max_memory_allocated() / 2**30:.3f} GiB" if device == "cuda" else ""
     print(f"{name} {dtype}, microbatch {micro_batch}, batch {batch}: {1e3 * s:.2f} ms ({1e3 * min(times):.2f} to {1e3 * max(times):.2f}), "
-          f"{tokens / s:.0f} tokens/s, {flops / s / 1e12:.1f} TFLOP/s{mfu}{memory}, processor {1e3 * processor:.2f} ms, "
-          f"{gpu}, torch {torch.__version__}{', compiled' if compiled else ''}", flush=True)
+          f"{tokens / s:.0f} tokens/s, {flops / s / 1e12:.1f} TFLOP/s{mfu}{memory}, processor {1e3 * processor:.2f} ms (first thread "
+          f"{1e3 * first:.2f}), {gpu if device == 'cuda' else f'{torch.get_num_threads()} threads'}, "
+          f"torch {torch.__version__}{', compiled' if compiled else ''}", flush=True)
 
 
 def main():

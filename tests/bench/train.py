@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Training on this machine's processor beside PyTorch: tokens per second of both, in turn. Then one rank with two threads
-against two ranks (D = 2) with one each. A busy machine disturbs the first figure of a row and hardly the second, which
-counts processor time.
-    train.py BIN RUNS [PYTHON-WITH-TORCH]     from the root of the repository; OMP_NUM_THREADS as for any program"""
+"""Training on this machine's processor beside PyTorch: tokens per second of both, in turn, with as many threads each. Then
+one rank with two threads against two ranks (D = 2) with one each. A busy machine disturbs the first ratio of a row; the others
+count processor time, of all threads and of the first one: that of the first is what the clock shows where none has to wait.
+    train.py BIN RUNS [PYTHON-WITH-TORCH]     from the root of the repository; OMP_NUM_THREADS threads, all CPUs without"""
 import json
 import os
 import re
@@ -16,17 +16,23 @@ import tempfile
 binaries, runs = sys.argv[1], int(sys.argv[2])
 python = sys.argv[3] if len(sys.argv) > 3 else sys.executable
 MPIRUN = shlex.split(os.environ.get("MPIEXEC") or "mpirun")
+THREADS = int(os.environ.get("OMP_NUM_THREADS", "").split(",")[0] or len(os.sched_getaffinity(0)))
 CASES = ["gpt-tiny fp32 4 16 20", "gpt-10m fp32 2 8 4", "gpt2-124m fp32 1 1 2"]  # model, type, microbatch, batch, steps
 
 
-def output(*words, threads=None):
-    env = dict(os.environ, **({"OMP_NUM_THREADS": str(threads)} if threads else {}))
+def output(*words, threads=THREADS):
+    env = dict(os.environ, OMP_NUM_THREADS=str(threads))
     return subprocess.run(words, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=True).stdout
 
 
 def rates(text, tokens):
-    """Tokens per second, and per second of processor time."""
-    return float(re.search(r"(\d+) tokens/s", text)[1]), 1e3 * tokens / float(re.search(r"processor ([\d.]+) ms", text)[1])
+    """Tokens per second, and per second of processor time of all threads and of the first one, of a program with the threads
+    that it should have."""
+    had = int(re.search(r"(\d+) threads", text)[1])
+    if had != THREADS:
+        sys.exit(f"train.py: {had} threads where {THREADS} were asked for: {text.splitlines()[0]}")
+    used = re.search(r"processor ([\d.]+) ms \(first thread ([\d.]+)\)", text)
+    return float(re.search(r"(\d+) tokens/s", text)[1]), 1e3 * tokens / float(used[1]), 1e3 * tokens / float(used[2])
 
 
 def spread(values, digits):
@@ -40,9 +46,9 @@ def against_torch(case):
     for _ in range(runs):
         ours.append(rates(output(f"{binaries}/bench_train", *case.split()), tokens))
         theirs.append(rates(output(python, "tests/bench/bench_gpu_torch.py", "--cpu", *case.split()), tokens))
-    wall, processor = ([o[k] / t[k] for o, t in zip(ours, theirs)] for k in (0, 1))
-    print(f"{name:10} {spread([o[0] for o in ours], 0):26} {spread([t[0] for t in theirs], 0):26} {spread(wall, 2):20} "
-          f"{spread(processor, 2)}", flush=True)
+    ratios = [spread([o[k] / t[k] for o, t in zip(ours, theirs)], 2) for k in range(3)]
+    print(f"{name:10} {spread([o[0] for o in ours], 0):26} {spread([t[0] for t in theirs], 0):26} "
+          + " ".join(f"{r:20}" for r in ratios), flush=True)
 
 
 def processor_s():
@@ -81,9 +87,9 @@ def ranks_against_threads(model):
 
 
 try:
-    print("# PyTorch", output(python, "-c", "import torch; print(torch.__version__)").strip(), f"{runs} runs each, in turn, load",
-          open("/proc/loadavg", encoding="ascii").read().split()[0])
-    print(f"{'fp32':10} {'tokens/s':26} {'PyTorch':26} {'ratio':20} ratio by processor time")
+    print("# PyTorch", output(python, "-c", "import torch; print(torch.__version__)").strip(), f"{runs} runs each, in turn,",
+          THREADS, "threads, load", open("/proc/loadavg", encoding="ascii").read().split()[0])
+    print(f"{'fp32':10} {'tokens/s':26} {'PyTorch':26} {'ratio by the clock':20} {'by processor time':20} by that of the first thread")
     for c in CASES:
         against_torch(c)
 except subprocess.CalledProcessError:
