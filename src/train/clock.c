@@ -45,6 +45,15 @@ double clock_stop(struct clock *c, double seconds[PHASE_N]) {
     return now;
 }
 
+void clock_items(const struct clock *c, double *seconds, int items) {
+    double before = 0, now = 0;
+    for (int i = 1; i <= c->n; i++, before = now) {
+        int item = c->mark[i - 1].item;
+        now = c->backend->stamp_s(c->backend, i);
+        if (item >= 0 && item < items) seconds[item] += now - before;
+    }
+}
+
 void clock_free(struct clock *c) {
     free(c->mark);
     c->mark = NULL;

@@ -24,6 +24,8 @@ void clock_start(struct clock *c);
 enum phase clock_enter(struct clock *c, enum phase p);
 /** End the step. Stores the seconds of each phase and returns their sum. */
 double clock_stop(struct clock *c, double seconds[PHASE_N]);
+/** Of the step that clock_stop() has ended: adds the seconds of each item to seconds[item]. */
+void clock_items(const struct clock *c, double *seconds, int items);
 void clock_free(struct clock *c);
 
 /** Seconds of the host's monotonic clock, which all processes of a machine share. */

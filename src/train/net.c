@@ -567,16 +567,18 @@ static void *output_of(const struct net *n, const struct slot *s, int i) {
     return i + 1 < n->end - n->first ? s->kept[i + 1].x : s->out;
 }
 
+void net_forward_layer(struct net *n, struct slot *s, int i) {
+    const struct layer *l = &n->layer[i];
+    if (l->kind == LAYER_EMBEDDING) embedding_forward(n, l, s, output_of(n, s, i));
+    if (l->kind == LAYER_BLOCK) block_forward(n, l, s, &s->kept[i], output_of(n, s, i));
+    if (l->kind == LAYER_HEAD) head_forward(n, l, &s->kept[i]);
+    if (l->kind == LAYER_NOTHING)
+        n->backend->copy(n->backend, output_of(n, s, i), s->kept[i].x,
+                         activation(n) * elem_bytes(n->backend->elem));
+}
+
 void net_forward(struct net *n, struct slot *s) {
-    for (int i = 0; i < n->end - n->first; i++) {
-        const struct layer *l = &n->layer[i];
-        if (l->kind == LAYER_EMBEDDING) embedding_forward(n, l, s, output_of(n, s, i));
-        if (l->kind == LAYER_BLOCK) block_forward(n, l, s, &s->kept[i], output_of(n, s, i));
-        if (l->kind == LAYER_HEAD) head_forward(n, l, &s->kept[i]);
-        if (l->kind == LAYER_NOTHING)
-            n->backend->copy(n->backend, output_of(n, s, i), s->kept[i].x,
-                             activation(n) * elem_bytes(n->backend->elem));
-    }
+    for (int i = 0; i < n->end - n->first; i++) net_forward_layer(n, s, i);
 }
 
 void net_backward_layer(struct net *n, struct slot *s, int i, void *dy) {
@@ -586,11 +588,24 @@ void net_backward_layer(struct net *n, struct slot *s, int i, void *dy) {
     if (l->kind == LAYER_HEAD) head_backward(n, l, &s->kept[i], dy);
 }
 
-void net_backward(struct net *n, struct slot *s, void *dy) {
-    for (int i = n->end - n->first - 1; i >= 0; i--) net_backward_layer(n, s, i, dy);
+/* Elements of the flat buffers. */
+struct range {
+    size_t from, end;
+};
+
+static struct range range_of(const struct net *n, int i) {
+    const struct layer *l = &n->layer[i];
+    struct range r = {n->params, 0};
+    for (int t = 0; t < arch_tensors(l->kind); t++) {
+        const struct param *p = &l->param[t];
+        if (p->again || !p->n) continue;
+        if (p->offset < r.from) r.from = p->offset;
+        if (p->offset + p->n > r.end) r.end = p->offset + p->n;
+    }
+    return r.from < r.end ? r : (struct range){0, 0};
 }
 
-void net_update(struct net *n, struct adam_options o, long step) {
+static void update(struct net *n, struct range r, struct adam_options o, long step) {
     struct backend *b = n->backend;
     struct adamw a = {o.rate,
                       o.beta1,
@@ -600,12 +615,29 @@ void net_update(struct net *n, struct adam_options o, long step) {
                       1 - pow(o.beta1, (double)step),
                       1 - pow(o.beta2, (double)step),
                       o.shrink > 0 ? o.shrink : 1};
-    b->find_bad(b, elem_at(n->loss, 1, b->acc), n->grad, n->params);
+    b->find_bad(b, elem_at(n->loss, 1, b->acc), elem_at(n->grad, r.from, b->acc), r.end - r.from);
     for (int i = 0; i < n->n_owned; i++) {
         const struct owned *w = &n->owned[i];
+        size_t from = w->offset > r.from ? w->offset : r.from;
+        size_t end = w->offset + w->n < r.end ? w->offset + w->n : r.end, at = w->at + (from - w->offset);
+        if (from >= end) continue;
         a.decay = w->decay ? o.decay : 0;
-        b->adamw(b, elem_at(n->weight, w->offset, b->elem),
-                 n->master ? elem_at(n->master, w->at, b->acc) : NULL, elem_at(n->grad, w->offset, b->acc),
-                 elem_at(n->adam_m, w->at, b->acc), elem_at(n->adam_v, w->at, b->acc), w->n, a);
+        b->adamw(b, elem_at(n->weight, from, b->elem), n->master ? elem_at(n->master, at, b->acc) : NULL,
+                 elem_at(n->grad, from, b->acc), elem_at(n->adam_m, at, b->acc),
+                 elem_at(n->adam_v, at, b->acc), end - from, a);
     }
+}
+
+void net_update(struct net *n, struct adam_options o, long step) {
+    update(n, (struct range){0, n->params}, o, step);
+}
+
+void net_update_layer(struct net *n, int i, struct adam_options o, long step) {
+    update(n, range_of(n, i), o, step);
+}
+
+void net_zero_layer(struct net *n, int i) {
+    struct backend *b = n->backend;
+    struct range r = range_of(n, i);
+    b->zero(b, elem_at(n->grad, r.from, b->acc), (r.end - r.from) * elem_bytes(b->acc));
 }

@@ -130,15 +130,19 @@ void net_round(struct net *n, const struct param *p, const float *master);
 
 /** Forward pass of the layers, from slot->kept[0].x or slot->token to slot->out or the logits. */
 void net_forward(struct net *n, struct slot *s);
+/** That of one layer, the i-th here; net_forward() is all of them, the first one first. */
+void net_forward_layer(struct net *n, struct slot *s, int i);
 /** The loss of a head: after net_forward(), before net_backward(). Adds weight * loss of the first `valid`
  * tokens to n->loss and turns the logits into their gradient. */
 void net_loss(struct net *n, struct slot *s, int valid, double weight);
-/** Backward pass, in place in `dy`: the gradient of slot->out becomes that of slot->kept[0].x. In the last
- * stage dy need not be set. */
-void net_backward(struct net *n, struct slot *s, void *dy);
-/** The backward pass of one layer, the i-th here; net_backward() is all of them, the last one first. When
- * that of the last microbatch returns, the layer's gradients are final. */
+/** Backward pass of one layer, the i-th here, in place in `dy`: the gradient of its output becomes that of
+ * its input. For a head dy need not be set. When that of the last microbatch returns, the layer's gradients
+ * are final. */
 void net_backward_layer(struct net *n, struct slot *s, int i, void *dy);
+/** That of all layers, the last one first: from slot->out to slot->kept[0].x. */
+static inline void net_backward(struct net *n, struct slot *s, void *dy) {
+    for (int i = n->end - n->first - 1; i >= 0; i--) net_backward_layer(n, s, i, dy);
+}
 
 /** One optimizer step on all parameters. Gradients that are not finite are noted in loss[1]. */
 struct adam_options {
@@ -146,6 +150,10 @@ struct adam_options {
     double shrink; /* what gradients are multiplied with; 0: nothing */
 };
 void net_update(struct net *n, struct adam_options o, long step);
+/** The same for one layer, the i-th here. */
+void net_update_layer(struct net *n, int i, struct adam_options o, long step);
+/** Sets the gradients of one layer, the i-th here, to zero. */
+void net_zero_layer(struct net *n, int i);
 
 /** Tokens of a slot: host arrays [N]; NULL is skipped. */
 void net_tokens(struct net *n, struct slot *s, const int *token, const int *target);

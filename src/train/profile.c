@@ -1,6 +1,7 @@
-/* sailor-train profile: what the planner needs to know about a model on this device. The embedding, one block
- * and the head are timed separately; all blocks are alike. As many replicas as fit on the ranks work at the
- * same time, as in training: neighbours share memory and caches. */
+/* sailor-train profile: what the planner needs to know about a model on this device. What is timed is
+ * training: passes forward and backward through an embedding, blocks and a head, then an update, with a stamp
+ * at every border. A layer by itself would find its weights, and what it kept, in the caches. As many
+ * replicas as fit on the ranks work at the same time, as in training: neighbours share memory and caches. */
 #include "base/stats.h"
 #include "io/file.h"
 #include "formats/inputs.h"
@@ -35,7 +36,7 @@ static struct opt options[] = {
     OPTION_INT(0, "tp", "T", 1, 8, &o.tp,
                "time tensor-parallel degrees 1, 2, 4, 8 up to T; default: as many as there are ranks"),
     OPTION_INT(0, "repeat", "N", 1, 1000, &o.repeat,
-               "time each layer N times and take the median; default 7"),
+               "time training N times and take the median of each layer; default 7"),
     OPTION_REAL(0, "memory-limit", "GiB", 1e-6, 1e6, &o.memory_gib,
                 "memory that each rank may use; default: 4 on a CPU; on a GPU, 15/16 of its memory, divided "
                 "among the ranks that use it"),
@@ -56,8 +57,10 @@ const struct opt_command profile_command = {
     TRAIN_COMMAND("profile", options, 1, 1),
 };
 
-enum { TIMED = 3, PASSES_MAX = 1000 }; /* forward, backward, update */
-static const double LEAST_S = 0.02;    /* for a timed run */
+enum { FORWARD, BACKWARD, UPDATE, TIMED, ITEMS = LAYER_KINDS * TIMED, PASSES_MAX = 1000 };
+static const double LEAST_S = 0.06; /* for a timed run */
+/* Blocks are alike, and so many leave nothing of the last pass in a cache. */
+static const double ENOUGH_BYTES = 256 << 20;
 
 struct row { /* of one microbatch and degree: median and spread, by kind of layer; memory taken from the
               * ledger */
@@ -85,31 +88,50 @@ static double slowest(const struct profiler *p, double s) {
     return s;
 }
 
-/* What is timed: one pass of the layer. */
-static void pass(struct net *n, int what) {
-    switch (what) {
-    case 0:
-        net_forward(n, &n->slot[0]);
-        if (n->end == n->arch->layers) net_loss(n, &n->slot[0], n->tokens, 1.0 / n->tokens);
-        break;
-    case 1:
-        net_backward(n, &n->slot[0], n->dy[0]);
-        break;
-    default:
-        net_update(n, (struct adam_options){1e-4, 0.9, 0.95, 1e-8, 0.1, 0}, 1);
-    }
+static void enter(struct net *n, int i, int what) {
+    static const enum phase phases[TIMED] = {PHASE_FORWARD, PHASE_BACKWARD, PHASE_UPDATE};
+    n->clock->item = (int)n->layer[i].kind * TIMED + what;
+    clock_enter(n->clock, phases[what]);
 }
 
-/* Seconds of one of `passes`, which all ranks begin at once. A block adds to the gradient it is given, so
- * that grows, and is reset for every run. */
-static double time_passes(struct profiler *p, struct net *n, int what, int passes) {
-    double phase_s[PHASE_N];
-    if (what == 1) net_random_gradient(n, n->dy[0]);
+/* A step of `passes` microbatches, which all ranks begin at once: seconds by item, of one layer and pass.
+ * Returns how long it took. */
+static double time_step(struct profiler *p, struct net *n, int passes, double s[ITEMS]) {
+    static const struct adam_options adam = {1e-4, 0.9, 0.95, 1e-8, 0.1, 0};
+    struct slot *slot = &n->slot[0];
+    int layers = n->end - n->first;
+    double phase_s[PHASE_N], layers_of[LAYER_KINDS] = {0};
+    /* a block adds to the gradient it is given */
+    if (n->end < n->arch->layers) net_random_gradient(n, n->dy[0]);
     p->backend.sync(&p->backend);
     if (p->mpx.comm) MPI_Barrier(p->mpx.comm->mpi);
     clock_start(n->clock);
-    for (int i = 0; i < passes; i++) pass(n, what);
-    return clock_stop(n->clock, phase_s) / passes;
+    for (int i = 0; i < layers; i++) {
+        layers_of[n->layer[i].kind]++;
+        enter(n, i, UPDATE);
+        net_zero_layer(n, i);
+    }
+    for (int k = 0; k < passes; k++) {
+        for (int i = 0; i < layers; i++) {
+            enter(n, i, FORWARD);
+            net_forward_layer(n, slot, i);
+            if (n->first + i + 1 == n->arch->layers) net_loss(n, slot, n->tokens, 1.0 / n->tokens);
+        }
+        for (int i = layers - 1; i >= 0; i--) {
+            enter(n, i, BACKWARD);
+            net_backward_layer(n, slot, i, n->dy[0]);
+        }
+    }
+    for (int i = 0; i < layers; i++) {
+        enter(n, i, UPDATE);
+        net_update_layer(n, i, adam, 1);
+    }
+    double all_s = clock_stop(n->clock, phase_s);
+    for (int i = 0; i < ITEMS; i++) s[i] = 0;
+    clock_items(n->clock, s, ITEMS);
+    for (int i = 0; i < ITEMS; i++)
+        s[i] /= fmax(1, layers_of[i / TIMED]) * (i % TIMED == UPDATE ? 1 : passes);
+    return all_s;
 }
 
 /* The time of every replica, that is, of its slowest rank: s[ranks / tp]. */
@@ -155,31 +177,62 @@ static double resident_bytes(void) {
     return read ? pages[1] * (double)sysconf(_SC_PAGESIZE) : 0;
 }
 
-/* One layer, `repeat` times, each time as many passes as it takes for the clock, and for what else the
- * machine does, not to decide. 1: some rank ran out of memory. */
-static int time_layer(struct profiler *p, int layer, int micro_batch, int tp, struct group *g,
-                      struct row *row) {
-    struct arena a = {0};
+/* A row's degree and microbatch on this rank. */
+struct place {
+    int tp, micro_batch;
+    struct group *group;
+};
+
+static int make(struct profiler *p, struct net *n, const struct arch *arch, int first, int end,
+                struct place at, struct clock *clock, struct ledger *l, struct arena *a) {
+    struct net_shape shape = {first,          end, at.tp,          p->mpx.rank % at.tp,
+                              at.micro_batch, 1,   RECOMPUTE_NONE, false};
     struct err e;
+    ledger_open(l, &p->backend, limit_bytes(p));
+    return net_make(n, arch, shape, &p->backend, &p->comm, at.group, clock, l, a, &e);
+}
+
+/* Takes the memory of one layer, and gives it back. 1: some rank has not enough. */
+static int hold_layer(struct profiler *p, int layer, struct place at, double held[MEMORY_N]) {
+    struct arena a = {0};
     struct ledger l;
     struct net n;
+    int rc = make(p, &n, &p->arch, layer, layer + 1, at, NULL, &l, &a);
+    for (int i = 0; i < MEMORY_N; i++) held[i] = (double)l.held[i];
+    ledger_close(&l);
+    arena_free(&a);
+    return slowest(p, rc ? 1 : 0) > 0;
+}
+
+/* Layers [first, end), `repeat` times, each time as many passes as it takes for the clock, and for what else
+ * the machine does, not to decide. 1: some rank ran out of memory. */
+static int time_layers(struct profiler *p, const struct arch *arch, int first, int end, struct place at,
+                       struct row *row) {
+    struct arena a = {0};
+    struct ledger l;
     struct clock clock = {.backend = &p->backend};
-    struct net_shape shape = {layer, layer + 1, tp, p->mpx.rank % tp, micro_batch, 1, RECOMPUTE_NONE, false};
-    int kind = (int)arch_kind(&p->arch, layer), replicas = p->mpx.size / tp, samples = replicas * o.repeat;
-    double *s = ARENA_ARRAY(&a, double, samples);
-    ledger_open(&l, &p->backend, limit_bytes(p));
-    int rc = net_make(&n, &p->arch, shape, &p->backend, &p->comm, g, &clock, &l, &a, &e);
-    rc = slowest(p, rc ? 1 : 0) > 0;
-    if (!rc) net_random(&n);
-    for (int i = 0; i < MEMORY_N; i++) row->held[kind][i] = (double)l.held[i];
-    for (int what = 0; what < TIMED && !rc; what++) {
+    struct net n;
+    int replicas = p->mpx.size / at.tp, samples = replicas * o.repeat;
+    double *s = ARENA_ARRAY(&a, double, ITEMS *samples), mine[ITEMS];
+    int rc = slowest(p, make(p, &n, arch, first, end, at, &clock, &l, &a) ? 1 : 0) > 0;
+    if (!rc) {
         double once_s = INFINITY; /* the fastest of several: a delayed one would ask for too few passes */
-        for (int r = 0; r < 4; r++) once_s = fmin(once_s, slowest(p, time_passes(p, &n, what, 1)));
+        net_random(&n);
+        for (int r = 0; r < 4 && !(r && once_s > 10 * LEAST_S); r++)
+            once_s = fmin(once_s, slowest(p, time_step(p, &n, 1, mine)));
         int passes = once_s * PASSES_MAX < LEAST_S ? PASSES_MAX : (int)ceil(LEAST_S / once_s);
-        for (int r = 0; r < o.repeat; r++)
-            of_replicas(p, time_passes(p, &n, what, passes), tp, s + r * replicas);
-        row->median[kind][what] = median(s, samples);
-        row->spread[kind][what] = interquartile_range(s, samples);
+        for (int r = 0; r < o.repeat; r++) {
+            time_step(p, &n, passes, mine);
+            for (int i = 0; i < ITEMS; i++) of_replicas(p, mine[i], at.tp, s + i * samples + r * replicas);
+        }
+        for (int i = first; i < end; i++) {
+            int kind = (int)arch_kind(arch, i);
+            for (int what = 0; what < TIMED; what++) {
+                double *of = s + (kind * TIMED + what) * samples;
+                row->median[kind][what] = median(of, samples);
+                row->spread[kind][what] = interquartile_range(of, samples);
+            }
+        }
     }
     ledger_driver(&l);
     p->driver_bytes = fmax(p->driver_bytes, (double)l.peak[MEMORY_DRIVER]);
@@ -189,6 +242,39 @@ static int time_layer(struct profiler *p, int layer, int micro_batch, int tp, st
     clock_free(&clock);
     arena_free(&a);
     return rc;
+}
+
+static double sum(const double held[MEMORY_N]) {
+    double all = 0;
+    for (int i = 0; i < MEMORY_N; i++) all += held[i];
+    return all;
+}
+
+/* The model with fewer blocks, and a head of its own, as it is where the embedding is on other ranks. */
+static struct arch shortened(const struct arch *arch, int blocks) {
+    struct arch a = *arch;
+    a.blocks = blocks;
+    a.layers = blocks + 2;
+    a.tied = a.tensor[LAYER_HEAD][HEAD_MATRIX].tied = false;
+    return a;
+}
+
+/* The whole model, if it fits and is not larger than it takes; or else with fewer blocks, or layer by layer.
+ */
+static int time_row(struct profiler *p, struct place at, struct row *row) {
+    static const enum layer_kind kinds[] = {LAYER_EMBEDDING, LAYER_BLOCK, LAYER_HEAD};
+    int layer[] = {0, 1, p->arch.layers - 1};
+    for (int k = 0; k < 3; k++)
+        if (hold_layer(p, layer[k], at, row->held[kinds[k]])) return 1;
+    double enough = ceil(-slowest(p, -ENOUGH_BYTES / sum(row->held[LAYER_BLOCK])));
+    int blocks = (int)fmin(fmax(2, enough), p->arch.blocks);
+    for (; blocks > 0; blocks /= 2) {
+        struct arch arch = shortened(&p->arch, blocks);
+        if (!time_layers(p, &arch, 0, arch.layers, at, row)) return 0;
+    }
+    for (int k = 0; k < 3; k++)
+        if (time_layers(p, &p->arch, layer[k], layer[k] + 1, at, row)) return 1;
+    return 0;
 }
 
 static int time_all(struct profiler *p, struct arena *a, struct err *e) {
@@ -204,9 +290,7 @@ static int time_all(struct profiler *p, struct arena *a, struct err *e) {
             struct row *row = &p->row[p->rows];
             *row = (struct row){.micro_batch = m, .tp = tp};
             if ((long long)m * p->arch.sequence * p->arch.hidden > 1 << 30) break;
-            int end = time_layer(p, 0, m, tp, g, row) || time_layer(p, 1, m, tp, g, row) ||
-                      time_layer(p, p->arch.layers - 1, m, tp, g, row);
-            if (end) break;
+            if (time_row(p, (struct place){tp, m, g}, row)) break;
             p->rows++;
             if (p->mpx.rank == 0 && !o.quiet)
                 fprintf(stderr, "tp %d, microbatch %3d: block %.3g s forward, %.3g s backward\n", tp, m,

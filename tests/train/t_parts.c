@@ -548,6 +548,96 @@ static void ledger_of(size_t F, int (*open)(struct backend *, int, struct err *)
            arena_printf(&arena, "%s: %s are %zu bytes", name, memory_name[i], want[i]));
 }
 
+/* ---- passes of single layers, as a profile times them, are those of all of them ---- */
+
+static void by_layers(const char *family) {
+    struct arch arch = small_family(family);
+    struct comm comm = {.name = "none", .size = 1};
+    struct net n[2];
+    struct backend b;
+    struct err e;
+    backend_cpu_open(&b, 1, &e);
+    struct clock clock = {.backend = &b};
+    struct ledger l[2];
+    for (int k = 0; k < 2; k++) {
+        struct net_shape shape = {0, arch.layers, 1, 0, 2, 1, RECOMPUTE_NONE, false};
+        struct adam_options adam = {1e-2, 0.9, 0.95, 1e-8, 0.1, 0};
+        ledger_open(&l[k], &b, 0);
+        net_make(&n[k], &arch, shape, &b, &comm, NULL, &clock, &l[k], &arena, &e);
+        net_random(&n[k]);
+        for (int step = 1; step <= 2; step++) {
+            if (k == 0) net_forward(&n[k], &n[k].slot[0]);
+            for (int i = 0; i < arch.layers && k; i++) {
+                net_zero_layer(&n[k], i);
+                net_forward_layer(&n[k], &n[k].slot[0], i);
+            }
+            if (k == 0) memset(n[k].grad, 0, n[k].params * sizeof(float));
+            net_loss(&n[k], &n[k].slot[0], n[k].tokens, 1.0 / n[k].tokens);
+            net_backward(&n[k], &n[k].slot[0], n[k].dy[0]);
+            if (k == 0) net_update(&n[k], adam, step);
+            for (int i = 0; i < arch.layers && k; i++) net_update_layer(&n[k], i, adam, step);
+        }
+    }
+    ok(!memcmp(n[0].weight, n[1].weight, n[0].params * sizeof(float)) &&
+           !memcmp(n[0].adam_v, n[1].adam_v, n[0].params * sizeof(float)),
+       arena_printf(&arena, "%s: layer by layer is the same step, to the bit", family));
+    for (int k = 0; k < 2; k++) ledger_close(&l[k]);
+    clock_free(&clock);
+    b.close(&b);
+}
+
+/* Without gradients, a step is the decay alone: of matrices and embeddings, not of norms and biases. */
+static void decay_groups(const char *family) {
+    struct arch arch = small_family(family);
+    struct comm comm = {.name = "none", .size = 1};
+    struct net_shape shape = {0, arch.layers, 1, 0, 2, 1, RECOMPUTE_NONE, false};
+    struct adam_options adam = {0.5, 0.9, 0.95, 1e-8, 0.25, 0};
+    struct backend b;
+    struct clock clock = {.backend = &b};
+    struct ledger l;
+    struct net n;
+    struct err e;
+    bool good = true;
+    backend_cpu_open(&b, 1, &e);
+    ledger_open(&l, &b, 0);
+    net_make(&n, &arch, shape, &b, &comm, NULL, &clock, &l, &arena, &e);
+    net_random(&n);
+    float *w = n.weight, *before = ARENA_ARRAY(&arena, float, n.params);
+    memcpy(before, w, n.params * sizeof *w);
+    net_update(&n, adam, 1);
+    for (int i = 0; i < arch.layers; i++)
+        for (int t = 0; t < arch_tensors(n.layer[i].kind); t++) {
+            const struct param *p = &n.layer[i].param[t];
+            bool small = strstr(p->tensor->name, "norm") || strstr(p->tensor->name, "bias");
+            for (size_t k = p->offset; k < p->offset + p->n; k++)
+                good = good && fabs(w[k] - (small ? 1 : 0.875) * before[k]) <= 1e-6 * fabs(before[k]);
+        }
+    ok(good, arena_printf(&arena, "%s: matrices and embeddings decay, norms and biases do not", family));
+    ledger_close(&l);
+    b.close(&b);
+}
+
+/* Every stamp belongs to one item. */
+static void items(void) {
+    struct backend b;
+    struct err e;
+    double phase_s[PHASE_N], item_s[3] = {0}, all_s;
+    backend_cpu_open(&b, 1, &e);
+    struct clock clock = {.backend = &b};
+    clock_start(&clock);
+    for (int i = 0; i < 6; i++) {
+        clock.item = i % 3;
+        clock_enter(&clock, i % 2 ? PHASE_TENSOR : PHASE_FORWARD);
+    }
+    all_s = clock_stop(&clock, phase_s);
+    clock_items(&clock, item_s, 3);
+    double sum_s = item_s[0] + item_s[1] + item_s[2],
+           phases_s = phase_s[PHASE_TENSOR] + phase_s[PHASE_FORWARD];
+    ok(all_s > 0 && fabs(sum_s - phases_s) <= 1e-12 && item_s[0] >= 0, "times by item are those by phase");
+    clock_free(&clock);
+    b.close(&b);
+}
+
 /* Both sides of the result are divided in turn, at odd places, and products that are too small are not. Not
  * to the bit: the kernels of some processors sum the last columns of a product in another order. */
 static void threads_of_products(int n, int in, int out) {
@@ -800,6 +890,11 @@ int main(void) {
     tokens();
     indexed();
     by_documents();
+    for (int i = 0; small_families[i]; i++) {
+        by_layers(small_families[i]);
+        decay_groups(small_families[i]);
+    }
+    items();
     threads_of_products(333, 130, 417);
     threads_of_products(517, 200, 131);
     threads_of_products(70, 64, 1030);
