@@ -422,9 +422,9 @@ static double build_table(struct grid *g, struct window_tables *t, struct option
 static double price_of(const struct window_tables *t) {
     const struct surrogate *q = &t->surrogate[0];
     const double *sum = q->sum + t->s->L * (LEVELS + 1);
-    int lower = LEVELS - 12;
-    if (!(q->cap > 0) || !(sum[lower] < INFINITY)) return 0;
-    return fmax(0, sum[lower] - sum[LEVELS]) / (12 * q->cap / LEVELS);
+    int lower = q->top - (q->top + 7) / 8; /* 12 of LEVELS */
+    if (!(q->cap > 0) || lower == q->top || !(sum[lower] < INFINITY)) return 0;
+    return fmax(0, sum[lower] - sum[q->top]) / ((q->top - lower) * q->level);
 }
 
 uint64_t grid_effort(struct grid *g) {

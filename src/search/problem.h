@@ -13,7 +13,8 @@ enum search_bound {
     BOUND_LAYOUT = 16,
     BOUND_ISLAND = 32,
     BOUND_CHAIN = 64,
-    BOUND_RENT = 128
+    BOUND_RENT = 128,
+    BOUND_WHOLE = 256
 };
 
 struct search_problem {

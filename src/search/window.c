@@ -7,21 +7,75 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* How far, in logarithms, whole numbers that are nearly `scale` times the weights are from that; INFINITY:
+ * there are none, or stages of D replicas have too many levels. */
+static double rounding(const struct window_tables *v, unsigned present, const struct surrogate *q,
+                       int scale) {
+    const struct space *s = v->s;
+    double off = 0, sum = 0;
+    for (int g = 0; g < GPUS_MAX; g++)
+        if (present >> g & 1)
+            off = fmax(off, fabs(log(round(scale * q->weight[g]) / (scale * q->weight[g]))));
+    for (int c = 0; c < s->n_cell; c++) sum += s->cell[c].gpus * round(scale * q->weight[s->cell[c].gpu]);
+    return sum / v->u->D < LEVELS + 1 && off < INFINITY ? off : INFINITY;
+}
+
+/* Any weights bound. Whole ones make stages whole levels; if some are close to the given ones, they are
+ * better. */
+static void round_weights(const struct window_tables *v, unsigned present, struct surrogate *q) {
+    const double CLOSE = 0.06;
+    double best = CLOSE;
+    int scale = 0;
+    for (int g = 0; g < GPUS_MAX; g++)
+        if (present >> g & 1 && !(q->weight[g] > 0)) return;
+    for (int k = 1; k <= LEVELS; k++) {
+        double off = rounding(v, present, q, k);
+        if (off >= best * 0.999) continue;
+        best = off;
+        scale = k;
+    }
+    for (int g = 0; g < GPUS_MAX && scale; g++)
+        q->weight[g] = present >> g & 1 ? round(scale * q->weight[g]) : 0;
+    q->whole = scale > 0;
+}
+
+/* Weights between those of q and equal ones. False: there are none. */
+static bool halfway(unsigned present, const struct surrogate *q, struct surrogate *out) {
+    double least = INFINITY, most = 0;
+    bool same = true;
+    for (int g = 0; g < GPUS_MAX; g++)
+        if (present >> g & 1) least = fmin(least, q->weight[g]);
+    for (int g = 0; g < GPUS_MAX; g++) {
+        if (!(present >> g & 1)) continue;
+        out->weight[g] = round(sqrt(q->weight[g] / least));
+        same &= out->weight[g] * least == q->weight[g];
+        most = fmax(most, out->weight[g]);
+    }
+    out->whole = most > 1 && !same;
+    if (!out->whole) memset(out->weight, 0, sizeof out->weight);
+    return out->whole;
+}
+
 static void make_surrogates(struct window_tables *v, struct arena *a) {
     const struct space *s = v->s;
     const struct mb_space *mb = v->mb;
     int n_gpu = s->p->w->site->n_gpu, types = 0;
     unsigned present = 0;
+    bool whole = !(s->p->without & BOUND_WHOLE);
     for (int c = 0; c < s->n_cell; c++) present |= 1u << s->cell[c].gpu;
     types = __builtin_popcount(present);
     struct surrogate *q = &v->surrogate[v->n_surrogate++];
     memcpy(q->weight, mb->speed, sizeof q->weight);
+    if (whole) round_weights(v, present, q);
+    bool between = types > 1 && q->whole && halfway(present, q, q + 1);
+    v->n_surrogate += between;
     for (int g = 0; g < n_gpu && types > 1; g++)
         if (present >> g & 1) v->surrogate[v->n_surrogate++].weight[g] = 1;
     if (types > 1) {
         q = &v->surrogate[v->n_surrogate++];
         for (int g = 0; g < n_gpu; g++) q->weight[g] = present >> g & 1;
     }
+    for (int k = 1 + between; k < v->n_surrogate; k++) v->surrogate[k].whole = whole;
     if (s->money) { /* the cheapest zone of each type, in USD per s */
         q = &v->surrogate[v->n_surrogate++];
         q->price = true;
@@ -112,6 +166,14 @@ void window_gpus(const struct window_tables *v, double gpus[GPUS_MAX]) {
             gpus[s->cell[c].gpu] += s->cell[c].gpus;
 }
 
+/* A stage of one type weighs a whole number of D. In levels of D nothing is lost by rounding it down. */
+static void set_levels(const struct window_tables *v, struct surrogate *q) {
+    double cap = window_cap(v, q), stages = floor(cap / v->u->D + 1e-6);
+    bool whole = q->whole && stages <= LEVELS;
+    q->level = whole ? v->u->D : cap / LEVELS;
+    q->top = whole ? (int)stages : LEVELS;
+}
+
 /* What the cells of the window's scope can give, for its rent. */
 static void set_caps(struct window_tables *v) {
     const struct space *s = v->s;
@@ -127,6 +189,7 @@ static void set_caps(struct window_tables *v) {
                 q->cap += q->weight[s->cell[c].gpu] * s->cell[c].gpus;
             }
         if (short_of_money) q->cap = fmin(q->cap, most_for_rent(offer, n, v->w.r_hi * (1 + 1e-9)));
+        set_levels(v, q);
     }
 }
 
@@ -209,12 +272,12 @@ void window_relax(double *restrict to, const double *restrict from, int n, doubl
 
 void window_levels(const struct window_tables *v, const struct surrogate *q, int *level, int *order) {
     int K = v->mb->n_class, above[LEVELS + 2] = {0};
-    double cap = window_cap(v, q);
+    double exact = q->whole && q->level == v->u->D ? 1 : 1 - 1e-9;
     for (int c = 0; c < K; c++) {
-        double x = cap > 0                ? floor(q->class_cost[c] * LEVELS / cap * (1 - 1e-9))
+        double x = q->level > 0           ? floor(q->class_cost[c] / q->level * exact)
                    : q->class_cost[c] > 0 ? LEVELS + 1
                                           : 0;
-        level[c] = x > LEVELS ? LEVELS + 1 : (int)x;
+        level[c] = x > q->top ? LEVELS + 1 : (int)x;
         above[level[c]]++;
     }
     for (int r = 0, before = 0; r <= LEVELS + 1; r++) { /* ascending level, of one level in class order */
@@ -231,7 +294,7 @@ static void build_sums(struct window_tables *v, struct surrogate *q) {
     struct allowed use[K];
     window_levels(v, q, level, order);
     for (int l = 0; l <= L; l++)
-        for (int r = 0; r <= LEVELS; r++) {
+        for (int r = 0; r <= q->top; r++) {
             q->sum[l * (LEVELS + 1) + r] = l ? INFINITY : 0;
             if (q->sum_sends)
                 q->sum_sends[l * (LEVELS + 1) + r] = q->sum_crosses[l * (LEVELS + 1) + r] = INFINITY;
@@ -247,32 +310,30 @@ static void build_sums(struct window_tables *v, struct surrogate *q) {
             const struct allowed *w = &v->allowed[((size_t)i * (size_t)(L + 1) + (size_t)e) * (size_t)K];
             int m = worthwhile(w, n, NULL, v->w.x_hi, level, order, K, L, use);
             for (int k = 0; k < m; k++)
-                window_relax(to + use[k].cls, from, LEVELS + 1 - use[k].cls, use[k].weight);
+                window_relax(to + use[k].cls, from, q->top + 1 - use[k].cls, use[k].weight);
             if (!scope_is_crossing(v->s, v->w.scope)) continue;
             double *sends = q->sum_sends + e * (LEVELS + 1), *crosses = q->sum_crosses + e * (LEVELS + 1);
             if (i > 0)
                 for (int k = 0; k < m; k++)
                     window_relax(crosses + use[k].cls, q->sum_crosses + i * (LEVELS + 1),
-                                 LEVELS + 1 - use[k].cls, use[k].weight);
+                                 q->top + 1 - use[k].cls, use[k].weight);
             if (i > 0) {
                 m = worthwhile(w, n, v->mb->cross + i, v->w.x_hi, level, order, K, L, use);
                 for (int k = 0; k < m; k++)
                     window_relax(crosses + use[k].cls, q->sum_sends + i * (LEVELS + 1),
-                                 LEVELS + 1 - use[k].cls, use[k].weight);
+                                 q->top + 1 - use[k].cls, use[k].weight);
             }
             m = worthwhile(w, n, v->mb->cross + e - 1, v->w.x_hi, level, order, K, L, use);
             for (int k = 0; k < m; k++)
-                window_relax(sends + use[k].cls, from, LEVELS + 1 - use[k].cls, use[k].weight);
+                window_relax(sends + use[k].cls, from, q->top + 1 - use[k].cls, use[k].weight);
         }
     }
 }
 
 int window_level_left(const struct window_tables *v, int k, double used) {
     const struct surrogate *q = &v->surrogate[k];
-    double cap = window_cap(v, q), left = cap > 0    ? (cap - used) / cap * LEVELS + 1e-6
-                                          : used > 0 ? -1
-                                                     : LEVELS;
-    return left < 0 ? -1 : left >= LEVELS ? LEVELS : (int)left;
+    double left = q->level > 0 ? (window_cap(v, q) - used) / q->level + 1e-6 : used > 0 ? -1 : LEVELS;
+    return left < 0 ? -1 : left >= q->top ? q->top : (int)left;
 }
 
 /* Least sum of stage times in front of layer l under weighting k. In the crossing scope, until two neighbours

@@ -6,8 +6,8 @@
 /* Windows on the largest stage time X, the largest all-reduce y and the USD rate, and the tables that
  * bound the plans in them. */
 
-/* surrogates: by speed, each type, all alike, by price, and that of the chain */
-enum { LEVELS = 95, SURROGATES_MAX = GPUS_MAX + 4 };
+/* surrogates: by speed, each type, all alike, between that and speed, by price, and that of the chain */
+enum { LEVELS = 95, SURROGATES_MAX = GPUS_MAX + 5 };
 
 struct window {
     int scope;
@@ -19,10 +19,13 @@ struct window {
 /** A weighted sum of GPU counts that every plan has to keep below `cap`. */
 struct surrogate {
     double weight[GPUS_MAX], cap;
+    bool whole;         /* weights are whole numbers */
+    double level;       /* weight of a level */
+    int top;            /* the highest level within cap, <= LEVELS */
     double *class_cost; /* [class] least weight of a stage */
-    /* [L + 1][LEVELS + 1] least sum of stage times that covers the first l layers within a level: in any
-     * way; such that the last stage sends on to another region; such that some two of the stages lie in
-     * different regions */
+    /* [L + 1][LEVELS + 1], up to top: least sum of stage times that covers the first l layers within a level:
+     * in any way; such that the last stage sends on to another region; such that some two of the stages lie
+     * in different regions */
     double *sum, *sum_sends, *sum_crosses;
     bool price;
 };

@@ -386,7 +386,7 @@ static bool one_instance(uint64_t seed, bool verbose) {
         if (q == 3 || q == 6 || (q == 5 && rng_chance(&r, 0.7))) p2.max_usd_per_iteration = budget;
         if (q == 4 || q == 6 || (q == 5 && rng_chance(&r, 0.5))) p2.min_iterations_per_s = floor;
         p2.with = BOUND_MERGED | BOUND_FULL | BOUND_GRID | BOUND_BLOCK | BOUND_LAYOUT | BOUND_CHAIN;
-        if (rng_chance(&rules, 0.4)) p2.without = (unsigned)rng_int(&rules, 1, 255);
+        if (rng_chance(&rules, 0.4)) p2.without = (unsigned)rng_int(&rules, 1, 511);
         if (!ask(in, &p2, &b, seed, verbose)) ok = false;
         p2.gap = rng_range(&rules, 0.001, 0.3);
         if (!ask_bound(&p2, &b, seed)) ok = false;
