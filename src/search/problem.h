@@ -14,7 +14,8 @@ enum search_bound {
     BOUND_ISLAND = 32,
     BOUND_CHAIN = 64,
     BOUND_RENT = 128,
-    BOUND_WHOLE = 256
+    BOUND_WHOLE = 256,
+    BOUND_SIDES = 512
 };
 
 struct search_problem {

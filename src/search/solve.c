@@ -26,6 +26,9 @@ enum { GRID_AFTER = 200000 };
  * its tables take that long. */
 enum { CHAIN_AFTER = 20000, CHAIN_PATIENCE = 16 };
 
+/* And after which the regions are told apart in the crossing scope. */
+enum { SIDES_AFTER = 4000 };
+
 struct heap {
     struct window *w;
     int n, cap;
@@ -162,6 +165,7 @@ static void begin_unit(struct workspace *v, const struct mb_space *mb, int D, in
     v->window.rents_cut = 0;
     t->bounds = (struct bound_counts){0};
     grid_forget(&t->grid, (struct grid_trial){-1, false});
+    t->sides.on = false;
     t->over = false;
 }
 
@@ -210,6 +214,17 @@ static uint64_t window_patience(const struct workspace *v, const struct window *
     return v->effort.limit && v->effort.limit < end ? v->effort.limit : end;
 }
 
+/* The stage times add up to this at least. True: that closes the window. */
+static bool raise_bound(struct workspace *v, struct window *w, double sum) {
+    double x = fmax(v->window.w.x_lo, w->x_lo), y = fmax(v->window.w.y_lo, w->y_lo),
+           lb = window_time(&v->window, x, fmax(sum, x), v->window.u_min, y);
+    if (!(lb > w->time_lb)) return false;
+    double usd = v->s->money ? fmax(v->window.min_usd[v->s->L], w->r_lo) : 0; /* that every plan pays */
+    w->time_lb = lb;
+    w->cost_lb = fmax(w->cost_lb, usd * lb * (1 - 1e-12));
+    return proof_cut(&v->proof, w->time_lb, w->cost_lb);
+}
+
 /* The last gear: where a unit has taken long, a grid over the GPU types bounds the window, and then the
  * partial plans in it. */
 static bool grid_closes(struct workspace *v, struct window *w) {
@@ -223,18 +238,27 @@ static bool grid_closes(struct workspace *v, struct window *w) {
     bool built = grid_build(g, &sum);
     v->tree.examined += grid_effort(g);
     if (!built) return v->window.stopped;
-    double x = fmax(v->window.w.x_lo, w->x_lo), y = fmax(v->window.w.y_lo, w->y_lo),
-           lb = window_time(&v->window, x, fmax(sum, x), v->window.u_min, y);
-    if (!(lb > w->time_lb)) return false;
-    double usd = v->s->money ? fmax(v->window.min_usd[v->s->L], w->r_lo) : 0; /* that every plan pays */
-    w->time_lb = lb;
-    w->cost_lb = fmax(w->cost_lb, usd * lb * (1 - 1e-12));
-    bool cut = proof_cut(&v->proof, w->time_lb, w->cost_lb);
+    bool cut = raise_bound(v, w, sum);
     v->tree.bounds.grid += cut;
     return cut;
 }
 
-/* The gear before: the links between types. */
+/* The gear before: in the crossing scope, what each region has. */
+static bool sides_close(struct workspace *v, struct window *w) {
+    struct sides *x = &v->tree.sides;
+    const struct search_problem *p = v->s->p;
+    double sum;
+    x->on = false;
+    if (v->effort.dive || p->without & BOUND_SIDES) return false;
+    if (v->tree.examined < SIDES_AFTER && !(p->with & BOUND_SIDES)) return false;
+    bool built = sides_build(x, &sum);
+    v->tree.examined += sides_effort(x);
+    bool cut = built && raise_bound(v, w, sum);
+    v->tree.bounds.sides += cut;
+    return cut || v->window.stopped;
+}
+
+/* And that: the links between types. */
 static bool wants_chain(const struct workspace *v) {
     const struct search_problem *p = v->s->p;
     if (v->effort.dive || !v->mb->n_group) return false;
@@ -263,7 +287,7 @@ static void search_window(struct workspace *v, struct window w) {
     w.time_lb = open->time_lb;
     w.cost_lb = open->cost_lb;
     if (proof_cut(&v->proof, w.time_lb, w.cost_lb)) return;
-    if (grid_closes(v, &w)) return;
+    if (sides_close(v, &w) || grid_closes(v, &w)) return;
     bool can_split = window_split(&v->window, &w, half);
     v->tree.batch_end = window_patience(v, &w, can_split);
     struct proof before = v->proof;

@@ -236,6 +236,42 @@ static void leaf(struct tree *v, const struct tree_node *n) {
     v->examined += (uint64_t)(most - programs) * PROGRAM_COST;
 }
 
+/* The narrowest scope that has a stage of the pattern: what is known of its all-reduces holds. */
+static int scope_of(const struct tree *v, const struct pattern *p) {
+    if (v->s->n_region == 1) return v->t->w.scope;
+    return p->regions & (p->regions - 1) ? v->s->n_region : __builtin_ctz(p->regions);
+}
+
+/* What the stages of the path take from each side. */
+static struct side_use used_by_sides(const struct tree *v, int depth) {
+    struct side_use use = {{{0}}};
+    for (int k = 0; k < depth; k++) {
+        const struct pattern *p = &v->mb->pattern[v->path[k].pattern];
+        side_take(&v->sides, side_of(&v->sides, p), p->cls, &use);
+    }
+    return use;
+}
+
+/* Rule 26: what a stage [i, e) of a class in front of n (NULL: none), and those in front of it, take beyond
+ * its least time. */
+static double sides_least(const struct tree *v, const struct tree_node *n, int i, int e, int cls) {
+    const struct sides *x = &v->sides;
+    int of_n = n ? side_of(x, &v->mb->pattern[n->pattern]) : 0;
+    double best = INFINITY;
+    for (int side = 0; side < SIDES; side++) {
+        if (!side_has(x, side, cls, i, e)) continue;
+        bool away = n && side != of_n;
+        struct side_use use = v->side_use;
+        double hop =
+            away ? side_excess(x, side, cls, e - 1) + side_excess(x, of_n, v->mb->pattern[n->pattern].cls, e)
+                 : 0;
+        side_take(x, side, cls, &use);
+        bool crossed = n && (n->crossed || away || v->s->n_region > 2);
+        best = fmin(best, hop + sides_rest(x, i, &use, side, crossed, cls));
+    }
+    return best;
+}
+
 /* Make the child that puts a stage [i, e) of this pattern in front of n (NULL: the last stage of the plan),
  * with the bounds of rule 14 of docs/search.md. The communication of n is known now: the gradient that it
  * sends to the new stage closes it, and n moves into S and X. The new stage stays open in the same way:
@@ -263,7 +299,7 @@ static bool make_child(struct tree *v, const struct tree_node *n, int i, int e, 
     c->comp = mb->comp[cfe(s, cls, i, e)];
     c->u = update_share_s(mb->w, mb->update[cfe(s, cls, i, e)], v->u->D);
     struct span y = unit_sync(v->u, pattern, i, e);
-    c->y = fmax(y.lo, unit_sync_min(v->u, v->t->w.scope, cls, i, e));
+    c->y = fmax(y.lo, unit_sync_min(v->u, scope_of(v, p), cls, i, e));
     c->y_hi = fmax(y.hi, c->y);
     if (!(c->y <= v->t->w.y_hi)) return false;
     if (n) {
@@ -308,6 +344,12 @@ static bool make_child(struct tree *v, const struct tree_node *n, int i, int e, 
                                           v->surr_stack[depth * SURROGATES_MAX + k] +
                                               v->t->surrogate[k].class_cost[cls],
                                           i == 0 || c->crossed, i > 0 ? mb->cross[cls * L + i] : 0));
+    if (v->sides.on) {
+        struct side_use use = v->side_use;
+        int side = side_of(&v->sides, p);
+        side_take(&v->sides, side, cls, &use);
+        rest = fmax(rest, sides_rest(&v->sides, i, &use, side, c->crossed, cls));
+    }
     c->lb =
         window_time(v->t, fmax(X, v->t->w.x_lo), S + rest, fmax(c->u, v->t->u_min), fmax(c->y, v->t->w.y_lo));
     if (v->room.on && proof_worth(v->proof, c->lb, 0) != WORTH_NOTHING) { /* rule 19 */
@@ -410,6 +452,7 @@ static void descend(struct tree *v, const struct tree_node *n) {
         return;
     }
     if (pin_P && depth == pin_P) return;
+    if (v->sides.on) v->side_use = used_by_sides(v, depth);
     for (int i = e - 1; i >= 0; i--) {
         if (pin_P && i == 0 && depth + 1 != pin_P) continue;
         int n_allowed;
@@ -438,13 +481,17 @@ static void descend(struct tree *v, const struct tree_node *n) {
             }
             v->examined++;
             rest = fmax(rest, joint.rest);
+            double surrogates = rest;
+            if (v->sides.on) rest = fmax(rest, sides_least(v, n, i, e, w[k].cls));
             double S = (n ? n->S + n->pend : 0) + joint.grad + joint.mine + rest;
             double period = joint.mine + mb->turn_min[i];
             double quick = window_time(v->t, fmax(n ? n->X : 0, fmax(period, v->t->w.x_lo)), S, v->t->u_min,
                                        fmax(n ? n->y : 0, fmax(w[k].sync, v->t->w.y_lo)));
             if (s->p->objective == OBJECTIVE_THROUGHPUT ? proof_cut(v->proof, quick, 0)
-                                                        : goal_excludes(v->goal, quick, 0))
+                                                        : goal_excludes(v->goal, quick, 0)) {
+                v->bounds.sides += rest > surrogates;
                 continue;
+            }
             for (int p = mb->cls[w[k].cls].first_pattern; p < mb->cls[w[k].cls].end_pattern; p++) {
                 if (mb->pattern[p].n > v->u->D || mb->pattern[p].room < v->u->D) continue;
                 if (!scope_has(s, v->t->w.scope, &mb->pattern[p])) continue;
@@ -502,11 +549,13 @@ void tree_init(struct tree *v, struct window_tables *w, struct proof *proof, str
     v->child_cap = ARENA_ARRAY(a, int, L + 1);
     room_init(&v->room, w, a);
     grid_init(&v->grid, w, a);
+    sides_init(&v->sides, w, a);
     arena_alloc(&v->scratch, 1); /* so that marks have a block to return to */
 }
 
 void tree_free(struct tree *v) {
     for (int l = 0; l <= v->s->L; l++) free(v->children[l]);
     grid_free(&v->grid);
+    sides_free(&v->sides);
     arena_free(&v->scratch);
 }

@@ -5,6 +5,7 @@
 #include "search/memo.h"
 #include "search/proof.h"
 #include "search/room.h"
+#include "search/sides.h"
 #include "search/window.h"
 #include "sim/answer.h"
 /* Depth-first search of one window, from the last stage of the pipeline to the first. */
@@ -35,7 +36,9 @@ struct tree {
     struct memo *memo;
     struct room room;
     struct grid grid;
+    struct sides sides;
     /* the path: stages from the last to the first */
+    struct side_use side_use;    /* of the node whose children are being made */
     int *need_stack;             /* [depth][set] GPUs that are certainly taken */
     int *pack_stack;             /* [depth][cell][TP_N] replicas that certainly lie in the cell */
     double *surr_stack;          /* [depth][surrogate] */

@@ -69,6 +69,7 @@ static void make_surrogates(struct window_tables *v, struct arena *a) {
     if (whole) round_weights(v, present, q);
     bool between = types > 1 && q->whole && halfway(present, q, q + 1);
     v->n_surrogate += between;
+    v->n_blend = v->n_surrogate;
     for (int g = 0; g < n_gpu && types > 1; g++)
         if (present >> g & 1) v->surrogate[v->n_surrogate++].weight[g] = 1;
     if (types > 1) {

@@ -56,6 +56,7 @@ struct window_tables {
     const struct goal *goal;
     struct window w;
     int n_surrogate, n_table; /* the first n_table have sums */
+    int n_blend;              /* of them, the first, weigh all types by speed, or nearly */
     int n_fixed;              /* surrogates whose weights stay; the one after them serves the chain */
     int price;                /* the surrogate by price */
     uint64_t rents_cut;       /* windows that rule 25 closed or narrowed */

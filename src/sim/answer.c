@@ -9,6 +9,7 @@ void bounds_add(struct bound_counts *to, const struct bound_counts *more) {
     to->laid += more->laid;
     to->grid += more->grid;
     to->chain += more->chain;
+    to->sides += more->sides;
     to->rent += more->rent;
     to->islands += more->islands;
 }

@@ -54,6 +54,7 @@ struct bound_counts {
     uint64_t laid;    /* plans of merged zones that were laid out on the real ones */
     uint64_t grid;    /* windows and partial plans cut by a grid over the GPU types */
     uint64_t chain;   /* partial plans cut by the links between the GPU types of neighbours */
+    uint64_t sides;   /* windows and partial plans cut by what each region has for plans that cross */
     uint64_t rent;    /* windows of which no rent, or only some, can be of use */
     uint64_t islands; /* parts of the pool that no link joins, searched one by one; 0: all are joined */
 };
