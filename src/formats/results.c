@@ -194,6 +194,13 @@ static void flatten(const struct results *r, struct rows t[TABLES], struct arena
             struct task_rec *tr = add(t, TABLE_TASK, a);
             *tr = (struct task_rec){t[TABLE_TASK].n - 1, i, q->round, (unsigned char)q->kind, q->seconds};
         }
+    for (int i = 0; i < r->n_row; i++)
+        for (int k = 0; k < r->row[i].n_state / (int)sizeof(uint64_t); k++) {
+            struct state_rec *sr = add(t, TABLE_STATE, a);
+            sr->state = t[TABLE_STATE].n - 1;
+            sr->row = i;
+            memcpy(&sr->word, r->row[i].state + (size_t)k * sizeof sr->word, sizeof sr->word);
+        }
     for (int z = 0; z < s->n_zone; z++)
         *(struct zone_rec *)add(t, TABLE_ZONE, a) = (struct zone_rec){z, s->zone[z]};
     for (int g = 0; g < s->n_gpu; g++)

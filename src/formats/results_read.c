@@ -359,6 +359,24 @@ static int read_tasks(struct reader *r, struct rows t[TABLES], struct results *o
     return 0;
 }
 
+/* Where searches go on; what it says is for them to read. */
+static int read_state(struct reader *r, struct rows t[TABLES], struct results *out) {
+    int n = t[TABLE_STATE].n;
+    uint64_t *word = ARENA_ARRAY(r->a, uint64_t, n + 1);
+    for (int i = 0; i < n; i++) {
+        const struct state_rec *q = REC(t, TABLE_STATE, state_rec, i);
+        if (q->row < 0 || q->row >= out->n_row) return bad(r, "state", "refers to no row");
+        struct row_result *row = &out->row[q->row];
+        if (!row->n_state) row->state = (const unsigned char *)&word[i];
+        if (row->state + row->n_state != (const unsigned char *)&word[i])
+            return bad(r, "state/row", "not in order");
+        if (row->n_state > INT32_MAX - (int)sizeof *word) return bad(r, "state", "too long");
+        row->n_state += (int)sizeof *word;
+        word[i] = q->word;
+    }
+    return 0;
+}
+
 /* ---- the same inputs? ---- */
 
 static void first_difference(const cJSON *x, const cJSON *y, char path[400]) {
@@ -510,7 +528,7 @@ static int read_file(struct reader *r, const struct job *job, struct results *ou
         names->json = out->inputs_json;
         out->job = names;
     }
-    if (read_rows(r, t, out->job, out) || read_tasks(r, t, out)) return -1;
+    if (read_rows(r, t, out->job, out) || read_tasks(r, t, out) || read_state(r, t, out)) return -1;
     const char *what, *where = results_doubtful(t, &what, r->a);
     if (where) return bad(r, where, what);
     for (int i = 0; job && i < out->n_row; i++) {

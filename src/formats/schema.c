@@ -130,6 +130,14 @@ static const struct column task_columns[] = {
     COLUMN_LATER(task, seconds, F64, "s", "processor time"),
 };
 
+static const struct column state_columns[] = {
+    COLUMN_LATER(state, state, I32, "1", "running number"),
+    COLUMN_LATER(state, row, I32, "1", "pool row that it belongs to"),
+    COLUMN_LATER(state, word, U64, "1",
+                 "where sailor plan --resume goes on in the middle of a round; its form changes with the "
+                 "program"),
+};
+
 static const struct column zone_columns[] = {
     COLUMN(zone, zone, I32, "1", "zone of the site, from 0"),
     COLUMN(zone, name, TEXT, "1", "its name"),
@@ -151,6 +159,7 @@ const struct table_def table_def[TABLES] = {
     TABLE_DEF(vm, "VM entries of replicas (published simulator only)"),
     TABLE_DEF(unit, "work units of the search: all plans of one (microbatch, data-parallel degree, options)"),
     TABLE_DEF(task, "pieces of the search's work, of which any rank could do any"),
+    TABLE_DEF(state, "the round that a search is in, if it is not over"),
     TABLE_DEF(zone, "zones of the site"),
     TABLE_DEF(gpu, "GPU types of the site"),
 };

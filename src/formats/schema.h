@@ -19,6 +19,7 @@ enum table_id {
     TABLE_VM,
     TABLE_UNIT,
     TABLE_TASK,
+    TABLE_STATE,
     TABLE_ZONE,
     TABLE_GPU,
     TABLES
@@ -75,6 +76,11 @@ struct task_rec {
     int task, row, round;
     unsigned char kind;
     double seconds;
+};
+
+struct state_rec {
+    int state, row;
+    uint64_t word;
 };
 
 struct zone_rec {

@@ -1,9 +1,10 @@
 /* The first slice of a unit opens its windows and searches for a while. What it leaves is dealt out to
  * several slices, each with every so many-th window in the order of their bounds, and so on, until nothing is
- * left or the effort is spent. All slices of a round know the same, and their answers are joined in a fixed
+ * left or the effort is spent. All slices of a step know the same, and their answers are joined in a fixed
  * order. */
 #include "search/attempt.h"
 
+#include <math.h>
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,16 +13,8 @@
 #include "search/best.h"
 #include "search/window.h"
 
-/* Partial plans of the first slice, and of the others; slices of a unit in a round. */
+/* Partial plans of the first slice, and of the others; slices of a unit in a step. */
 enum { FIRST = 200000, PATIENCE = 200000, SLICES_MAX = 64 };
-
-/* An attempt on its way. */
-struct progress {
-    struct goal goal; /* with what its own slices have found */
-    struct window *left;
-    int n_left;
-    bool over, lost; /* lost: there were more points to beat than that has room for */
-};
 
 struct piece {
     int unit;
@@ -29,57 +22,59 @@ struct piece {
 };
 
 struct round {
-    struct attempt *x;
-    struct progress *at;
+    const struct step *t;
     struct piece *piece;
-    int n_piece, units_done;
-    struct unit_effort effort;
-    struct unit_answer *answer; /* [n_piece] */
-    struct arena *memory;       /* [n_piece] */
-    bool *mine;                 /* [n_piece] */
-    const struct attempt_hooks *hooks;
+    const struct step_hooks *hooks;
+    struct deal_answers *answers;
 };
 
-static bool solve_piece(void *ctx, int i) {
+static bool solve_piece(void *ctx, int i, struct unit_answer *out, struct arena *a) {
     struct round *r = ctx;
     const struct piece *piece = &r->piece[i];
-    const struct attempt *x = &r->x[piece->unit];
-    r->mine[i] = true;
-    unit_solve(x->workspace[omp_get_thread_num()], x->mb, x->D, &r->at[piece->unit].goal, r->effort,
-               &piece->slice, &r->answer[i], &r->memory[i]);
-    if (r->hooks && omp_get_thread_num() == 0) r->hooks->done(r->hooks->ctx, r->units_done);
-    return r->answer[i].status != UNIT_TODO;
+    const struct attempt *x = &r->t->x[piece->unit];
+    unit_solve(x->workspace[omp_get_thread_num()], x->mb, x->D, &x->goal, r->t->effort, &piece->slice, out,
+               a);
+    if (r->hooks && r->hooks->done && omp_get_thread_num() == 0) r->hooks->done(r->hooks->ctx);
+    return out->status != UNIT_TODO;
 }
 
-static int slices_of(const struct unit_effort *effort, const struct progress *at, uint64_t examined) {
-    uint64_t most = SLICES_MAX;
-    if (effort->limit) {
-        uint64_t left = examined < effort->limit ? effort->limit - examined : 0;
+static bool pause_round(void *ctx, bool stopped) {
+    struct round *r = ctx;
+    return r->hooks->pause(r->hooks->ctx, r->answers, stopped);
+}
+
+static int slices_of(const struct step *t, const struct attempt *x) {
+    uint64_t most = SLICES_MAX, share = (uint64_t)(t->slices / t->n) + 1, examined = x->answer.nodes;
+    if (share < most) most = share;
+    if (t->effort.limit) {
+        uint64_t left = examined < t->effort.limit ? t->effort.limit - examined : 0;
         if (left / PATIENCE < most) most = left < PATIENCE ? 1 : left / PATIENCE;
     }
-    return (uint64_t)at->n_left < most ? at->n_left : (int)most;
+    return (uint64_t)x->n_left < most ? x->n_left : (int)most;
 }
 
-/* The pieces of the next round; windows of a piece live in `a`. */
-static void cut(struct round *r, int n, struct arena *a) {
-    r->piece = ARENA_ARRAY(a, struct piece, n * SLICES_MAX + 1);
-    r->n_piece = 0;
-    for (int u = 0; u < n; u++) {
-        const struct progress *at = &r->at[u];
-        uint64_t examined = r->x[u].answer.nodes;
-        if (at->over) continue;
-        if (!at->left) {
-            r->piece[r->n_piece++] = (struct piece){u, {.patience = FIRST}};
+/* The pieces of the step, and their windows, live in `a`. */
+static int cut(struct round *r, struct arena *a) {
+    const struct step *t = r->t;
+    int n = 0, most = 0;
+    for (int u = 0; u < t->n; u++) most += t->x[u].begun && !t->x[u].over ? slices_of(t, &t->x[u]) : 1;
+    r->piece = ARENA_ARRAY(a, struct piece, most + 1);
+    for (int u = 0; u < t->n; u++) {
+        const struct attempt *x = &t->x[u];
+        if (x->over) continue;
+        if (!x->begun) {
+            r->piece[n++] = (struct piece){u, {.patience = FIRST}};
             continue;
         }
-        int slices = slices_of(&r->effort, at, examined);
+        int slices = slices_of(t, x);
         for (int k = 0; k < slices; k++) {
-            struct window *w = ARENA_ARRAY(a, struct window, at->n_left / slices + 1);
+            struct window *w = ARENA_ARRAY(a, struct window, x->n_left / slices + 1);
             int many = 0;
-            for (int i = k; i < at->n_left; i += slices) w[many++] = at->left[i];
-            r->piece[r->n_piece++] = (struct piece){u, {w, many, examined, r->x[u].answer.tried, PATIENCE}};
+            for (int i = k; i < x->n_left; i += slices) w[many++] = x->left[i];
+            r->piece[n++] = (struct piece){u, {w, many, x->answer.nodes, x->answer.tried, PATIENCE}};
         }
     }
+    return n;
 }
 
 static int by_time(const void *a, const void *b) {
@@ -97,106 +92,138 @@ static int by_cost(const void *a, const void *b) {
     return by_time(a, b);
 }
 
-static void take(struct round *r, const struct search_problem *p, int i, struct unit_answer *answer,
+/* Room for `more` points. */
+static void make_room(struct goal *g, int more) {
+    int n = g->n_front + more;
+    g->front = oom_realloc(g->front, (size_t)(n < GOAL_FRONT_MAX ? n : GOAL_FRONT_MAX) + 1, sizeof *g->front);
+}
+
+/* What is known elsewhere, and what the attempt itself has found. */
+static void set_goal(struct attempt *x, const struct goal *known) {
+    struct goal own = x->goal;
+    if (x->over) return;
+    x->goal = *known;
+    if (known->objective != OBJECTIVE_FRONTIER) {
+        if (x->begun && own.best < known->best) x->goal.best = own.best;
+        return;
+    }
+    x->lost |= known->n_front > GOAL_FRONT_MAX;
+    if (x->lost) x->goal.n_front = known->n_front < GOAL_FRONT_MAX ? known->n_front : GOAL_FRONT_MAX;
+    x->goal.front = own.front;
+    int n = x->goal.n_front;
+    x->goal.n_front = 0;
+    make_room(&x->goal, n + x->answer.n_plan);
+    if (n) memcpy(x->goal.front, known->front, sizeof *known->front * (size_t)n);
+    x->goal.n_front = n;
+    for (int k = 0; k < x->answer.n_plan; k++) {
+        const struct estimate *est = &x->answer.plan[k].est;
+        if (!goal_wants(&x->goal, est->iteration_time_s, est->cost_usd)) continue;
+        if (!goal_front_insert(&x->goal, GOAL_FRONT_MAX, est->iteration_time_s, est->cost_usd))
+            x->lost = true;
+    }
+}
+
+static void leave(struct attempt *x, const struct window *w, int n) {
+    x->left = oom_realloc(x->left, (size_t)(x->n_left + n + 1), sizeof *x->left);
+    if (n) memcpy(x->left + x->n_left, w, sizeof *x->left * (size_t)n);
+    x->n_left += n;
+}
+
+/* A slice that was not done. Where it was the first, nothing is known. */
+static void put_back(struct attempt *x, const struct unit_slice *slice) {
+    leave(x, slice->w, slice->n);
+    if (!slice->w) x->bound = -INFINITY;
+}
+
+static void take(const struct search_problem *p, struct attempt *x, struct unit_answer *answer,
                  struct arena *a) {
-    int u = r->piece[i].unit;
-    struct progress *at = &r->at[u];
     for (int k = 0; k < answer->n_plan; k++) best_estimate(p, &answer->plan[k], a);
-    answer->proof.lost |= at->lost;
-    unit_join(&r->x[u].answer, &at->goal, answer, a);
-    at->left = oom_realloc(at->left, (size_t)(at->n_left + answer->n_left + 1), sizeof *at->left);
-    if (answer->n_left)
-        memcpy(at->left + at->n_left, answer->left, sizeof *at->left * (size_t)answer->n_left);
-    at->n_left += answer->n_left;
+    answer->proof.lost |= x->lost;
+    if (x->goal.objective == OBJECTIVE_FRONTIER) make_room(&x->goal, answer->n_plan);
+    unit_join(&x->answer, &x->goal, answer, a);
+    leave(x, answer->left, answer->n_left);
 }
 
-/* Every rank learns the answers of all pieces. */
-static void share(struct deal *d, struct round *r, const struct search_problem *p, const double *seconds,
-                  struct arena *scratch, struct arena *a) {
-    struct wire b = {0};
-    for (int i = 0; i < r->n_piece; i++)
-        if (r->mine[i]) wire_put_answer(&b, i, &r->answer[i]);
-    deal_gather(d, &b);
-    for (size_t at = 0; at < b.n;) {
-        struct unit_answer one;
-        int i = wire_get_answer(&b, &at, &one, p->w, scratch);
-        r->answer[i] = one;
-    }
-    wire_free(&b);
-    for (int i = 0; i < r->n_piece; i++) {
-        struct progress *at = &r->at[r->piece[i].unit];
-        if (i == 0 || r->piece[i].unit != r->piece[i - 1].unit) at->n_left = 0;
-        take(r, p, i, &r->answer[i], a);
-        r->x[r->piece[i].unit].seconds += seconds[i];
-    }
+/* As if it ended here. */
+static double bound_so_far(const struct attempt *x) {
+    struct unit_answer end = x->answer;
+    end.left = x->left;
+    end.n_left = x->n_left;
+    unit_conclude(x->s, x->mb, x->D, &x->goal, &end);
+    return end.lower_bound;
 }
 
-/* Attempts with nothing left, or without effort, are over. */
-static void conclude(struct round *r, const struct search_problem *p, int n) {
-    for (int u = 0; u < n; u++) {
-        struct progress *at = &r->at[u];
-        struct attempt *x = &r->x[u];
-        if (at->over) continue;
-        qsort(at->left, (size_t)at->n_left, sizeof *at->left,
-              p->objective == OBJECTIVE_COST ? by_cost : by_time);
-        if (at->n_left && !(r->effort.limit && x->answer.nodes > r->effort.limit)) continue;
-        x->answer.left = at->left;
-        x->answer.n_left = at->n_left;
-        unit_conclude(x->s, x->mb, x->D, &at->goal, &x->answer);
-        x->answer.left = NULL;
-        at->over = true;
-        r->units_done++;
+/* An attempt with nothing left, or without effort, is over. */
+static void conclude(struct attempt *x, const struct search_problem *p, const struct unit_effort *effort) {
+    if (x->over) return;
+    qsort(x->left, (size_t)x->n_left, sizeof *x->left, p->objective == OBJECTIVE_COST ? by_cost : by_time);
+    x->begun = true;
+    if (x->n_left && !(effort->limit && x->answer.nodes > effort->limit)) {
+        x->bound = bound_so_far(x);
+        return;
     }
+    x->answer.left = x->left;
+    x->answer.n_left = x->n_left;
+    unit_conclude(x->s, x->mb, x->D, &x->goal, &x->answer);
+    x->answer.left = NULL;
+    x->over = true;
 }
 
-static bool solve_round(struct deal *d, enum task_kind kind, struct round *r, const struct search_problem *p,
-                        int n, struct arena *a) {
+bool attempt_sane(const struct unit_answer *answer, int scopes) {
+    bool sane = answer->status <= UNIT_OPEN && answer->tried.scope >= -1 && answer->tried.scope < scopes;
+    for (int k = 0; k < answer->n_left && sane; k++) {
+        const struct window *w = &answer->left[k];
+        double sum = w->x_lo + w->x_hi + w->y_lo + w->y_hi + w->r_lo + w->r_hi + w->time_lb + w->cost_lb;
+        sane = w->scope >= 0 && w->scope < scopes && w->splits >= 0 && !isnan(sum);
+    }
+    return sane;
+}
+
+bool attempts_step(struct deal *d, enum task_kind kind, const struct search_problem *p, struct step *t,
+                   const struct step_hooks *hooks, struct arena *a) {
     struct arena scratch = {0};
-    cut(r, n, &scratch);
-    size_t pieces = (size_t)r->n_piece;
-    double *seconds = oom_calloc(pieces, sizeof *seconds);
-    r->answer = oom_calloc(pieces, sizeof *r->answer);
-    r->memory = oom_calloc(pieces, sizeof *r->memory);
-    r->mine = oom_calloc(pieces, sizeof *r->mine);
-    bool whole = deal_tasks(d, kind, r->n_piece, solve_piece, r, seconds);
-    if (whole) share(d, r, p, seconds, &scratch, a);
-    if (whole) conclude(r, p, n);
-    for (size_t i = 0; i < pieces; i++) arena_free(&r->memory[i]);
-    free(r->mine);
-    free(r->memory);
-    free(r->answer);
-    free(seconds);
+    struct deal_answers answers = {0};
+    struct round r = {.t = t, .hooks = hooks, .answers = &answers};
+    const struct deal_questions q = {solve_piece, hooks && hooks->pause ? pause_round : NULL, &r};
+    for (int u = 0; u < t->n; u++) set_goal(&t->x[u], t->goal);
+    answers.n = cut(&r, &scratch);
+    answers.answer = ARENA_ARRAY(&scratch, struct unit_answer, answers.n + 1);
+    answers.done = ARENA_ARRAY(&scratch, bool, answers.n + 1);
+    answers.seconds = ARENA_ARRAY(&scratch, double, answers.n + 1);
+    if (hooks && hooks->recall) hooks->recall(hooks->ctx, &answers, &scratch);
+    for (int i = 0; i < answers.n; i++)
+        answers.done[i] &= attempt_sane(&answers.answer[i], unit_scopes(t->x[r.piece[i].unit].s));
+    bool whole = deal_answers(d, kind, &q, &answers, p->w, &scratch);
+    for (int u = 0; u < t->n; u++) t->x[u].n_left = 0;
+    for (int i = 0; i < answers.n; i++) {
+        struct attempt *x = &t->x[r.piece[i].unit];
+        if (answers.done[i])
+            take(p, x, &answers.answer[i], a);
+        else
+            put_back(x, &r.piece[i].slice);
+        x->seconds += answers.seconds[i];
+    }
+    for (int u = 0; u < t->n; u++) {
+        if (whole)
+            conclude(&t->x[u], p, &t->effort);
+        else
+            t->x[u].bound = t->x[u].bound > -INFINITY ? bound_so_far(&t->x[u]) : -INFINITY;
+    }
     arena_free(&scratch);
     return whole;
 }
 
-/* With room for what the attempt finds. */
-static struct goal copy_goal(const struct goal *goal) {
-    struct goal copy = *goal;
-    if (goal->objective != OBJECTIVE_FRONTIER) return copy;
-    if (copy.n_front > GOAL_FRONT_MAX) copy.n_front = GOAL_FRONT_MAX;
-    copy.front = oom_calloc(GOAL_FRONT_MAX, sizeof *copy.front);
-    if (copy.n_front) memcpy(copy.front, goal->front, sizeof *copy.front * (size_t)copy.n_front);
-    return copy;
+bool attempts_all(struct deal *d, enum task_kind kind, const struct search_problem *p, struct step *t,
+                  const struct step_hooks *hooks, struct arena *a) {
+    for (;;) {
+        bool over = true;
+        for (int u = 0; u < t->n && over; u++) over = t->x[u].over;
+        if (over) return true;
+        if (!attempts_step(d, kind, p, t, hooks, a)) return false;
+    }
 }
 
-bool attempt_units(struct deal *d, enum task_kind kind, const struct search_problem *p, struct attempt *x,
-                   int n, const struct goal *goal, struct unit_effort effort,
-                   const struct attempt_hooks *hooks, struct arena *a) {
-    struct round r = {.x = x, .effort = effort, .hooks = hooks};
-    r.at = oom_calloc((size_t)n, sizeof *r.at);
-    for (int u = 0; u < n; u++) {
-        x[u].answer = (struct unit_answer){0};
-        x[u].seconds = 0;
-        r.at[u].goal = copy_goal(goal);
-        r.at[u].lost = goal->n_front > GOAL_FRONT_MAX;
-    }
-    bool whole = true;
-    while (whole && r.units_done < n) whole = solve_round(d, kind, &r, p, n, a);
-    for (int u = 0; u < n; u++) {
-        free(r.at[u].left);
-        if (goal->objective == OBJECTIVE_FRONTIER) free(r.at[u].goal.front);
-    }
-    free(r.at);
-    return whole;
+void attempt_free(struct attempt *x) {
+    free(x->left);
+    if (x->goal.objective == OBJECTIVE_FRONTIER) free(x->goal.front);
 }

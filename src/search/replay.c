@@ -2,33 +2,46 @@
 
 #include <math.h>
 
-/* Tasks first, first + step, ... of a round on some ranks, each by whoever is free first. Returns when the
- * last one ends. */
-static double deal_on_node(const struct task_result *task, int n, int first, int step, int ranks) {
-    double free_at[REPLAY_NODE] = {0}, end = 0;
-    for (int i = first; i < n; i += step) {
+/* Each round ends with three exchanges between all: times, sizes of answers, answers. */
+static double exchange_time(int ranks) {
+    enum { EXCHANGES = 3 };
+    return ranks > 1 ? EXCHANGES * REPLAY_STEP_S * ceil(log2(ranks)) : 0;
+}
+
+/* A node's share of a round, tasks *next, *next + nodes, ...: who is free first takes the next one, unless it
+ * is `pause`, after one task each. Begins at `begin`; returns when the last one that was begun ends. */
+static double deal_on_node(const struct task_result *task, int n, int *next, int nodes, int ranks,
+                           double begin, double pause) {
+    double free_at[REPLAY_NODE], end = begin;
+    for (int r = 0; r < ranks; r++) free_at[r] = begin;
+    for (int done = 0; *next < n; *next += nodes, done++) {
         int who = 0;
         for (int r = 1; r < ranks; r++)
             if (free_at[r] < free_at[who]) who = r;
-        free_at[who] += task[i].seconds;
+        if (done >= ranks && free_at[who] >= pause) break;
+        free_at[who] += task[*next].seconds;
         end = fmax(end, free_at[who]);
     }
     return end;
 }
 
-/* A round of n tasks: the tasks go round the nodes. */
+/* A round of n tasks, which go round the nodes. Those whose answers are saved in between pause for it. */
 static double round_time(const struct task_result *task, int n, int ranks) {
-    int nodes = (ranks + REPLAY_NODE - 1) / REPLAY_NODE;
-    double end = 0;
-    for (int k = 0; k < nodes; k++)
-        end = fmax(end, deal_on_node(task, n, k, nodes, nodes > 1 ? REPLAY_NODE : ranks));
-    return end;
-}
-
-/* Each round ends with three exchanges between all: times, sizes of answers, answers. */
-static double exchange_time(int ranks) {
-    enum { EXCHANGES = 3 };
-    return ranks > 1 ? EXCHANGES * REPLAY_STEP_S * ceil(log2(ranks)) : 0;
+    int nodes = (ranks + REPLAY_NODE - 1) / REPLAY_NODE, next[nodes];
+    bool pauses = task[0].kind == TASK_PROOF || task[0].kind == TASK_CLIMB;
+    double now = 0;
+    for (int k = 0; k < nodes; k++) next[k] = k;
+    for (bool left = true; left;) {
+        double end = now, pause = pauses ? now + REPLAY_PAUSE_S : INFINITY;
+        left = false;
+        for (int k = 0; k < nodes; k++) {
+            end = fmax(end,
+                       deal_on_node(task, n, &next[k], nodes, nodes > 1 ? REPLAY_NODE : ranks, now, pause));
+            left = left || next[k] < n;
+        }
+        now = end + (left ? exchange_time(ranks) : 0);
+    }
+    return now;
 }
 
 struct replay replay_tasks(const struct task_result *task, int n, int ranks) {

@@ -7,6 +7,7 @@
  * a message between ranks. */
 enum { REPLAY_NODE = 64 }; /* ranks */
 #define REPLAY_STEP_S 10e-6
+#define REPLAY_PAUSE_S 3.0 /* after so long, what a round has found is told to all and saved */
 
 /** What takes most of the time beyond an equal share of the work. `FEW`: rounds with fewer tasks than ranks;
  * `LONG`: others wait for the last task of a round. */

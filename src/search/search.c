@@ -39,7 +39,18 @@ struct ranked {
     int part, mb, D;
     double time_lb, cost_lb; /* of every plan in it */
     int relaxed;             /* attempts with merged zones */
+    bool under_way;          /* an attempt at a proof, which has this bound so far: */
+    double so_far;
     struct unit_result *result;
+};
+
+/* The attempts at a proof that are under way. */
+struct flight {
+    int attempt, step; /* of all units; since this attempt began */
+    int n, room;
+    struct attempt *x;
+    struct ranked **unit; /* [n] */
+    uint64_t counted;     /* of what they have done, in the row */
 };
 
 struct engine {
@@ -58,9 +69,14 @@ struct engine {
     struct deal *deal;
     bool resumed, sample; /* sample: a search for plans alone, which need not look at all units */
     double start, earlier_s, last_progress, last_checkpoint;
-    int rounds;         /* of bounds with merged zones */
-    bool first_attempt; /* at the units of the present round */
-    double told;        /* the best value that the hook knows */
+    int rounds;  /* of bounds with merged zones */
+    double told; /* the best value that the hook knows */
+    struct flight flight;
+    struct saved *resumed_at; /* NULL, or the round that an earlier run has begun */
+    struct wire state;        /* what the row had of it at the last checkpoint */
+    bool begun, halted;       /* the proof; and the row says where one that was stopped goes on */
+    struct err *e;            /* of a checkpoint within a round */
+    int failed;
     struct stopper stop;
     struct arena *a;
 };
@@ -282,7 +298,8 @@ static void set_bounds(struct engine *x) {
     double open = INFINITY, best = best_value(x);
     for (int i = 0; i < x->n_unit; i++) {
         const struct unit_result *r = x->unit[i].result;
-        if (r->status == UNIT_TODO || r->status == UNIT_OPEN) open = fmin(open, r->lower_bound);
+        if (r->status != UNIT_TODO && r->status != UNIT_OPEN) continue;
+        open = fmin(open, x->unit[i].under_way ? fmax(r->lower_bound, x->unit[i].so_far) : r->lower_bound);
     }
     row->lower_bound = fmin(best, open);
     row->gap = !row->n_plan ? INFINITY : best > row->lower_bound ? (best - row->lower_bound) / best : 0;
@@ -320,11 +337,10 @@ static double remaining_s(const struct engine *x, int live) {
     return searched ? seconds / searched * live / (x->threads * x->size) : NAN;
 }
 
-/* `running_done`: of the units not yet done those that a round that is not over has done. */
-static void report_progress(struct engine *x, int running_done) {
+static void report_progress(struct engine *x) {
     if (x->rank || !x->hooks || !x->hooks->progress || now_s() - x->last_progress < 1) return;
     x->last_progress = now_s();
-    int live = -running_done;
+    int live = 0;
     for (int i = 0; i < x->n_unit; i++) {
         const struct ranked *u = &x->unit[i];
         live += u->result->status == UNIT_TODO && !goal_excludes(&x->goal, u->time_lb, u->cost_lb);
@@ -344,6 +360,103 @@ static bool any_rank_stopped(const struct engine *x) {
     int stopped = stop_wanted(&x->stop);
     if (x->size > 1) MPI_Allreduce(MPI_IN_PLACE, &stopped, 1, MPI_INT, MPI_MAX, x->comm);
     return stopped;
+}
+
+/* ---- a round that is interrupted ------------------------------------------------------ */
+
+static uint64_t done_by(const struct unit_answer *answer) { return answer->nodes + answer->plans; }
+
+static struct saved_answer saved_attempt(const struct engine *x, int i) {
+    const struct attempt *at = &x->flight.x[i];
+    struct saved_answer out = {.index = (int)(x->flight.unit[i]->result - x->row->unit),
+                               .answer = at->answer,
+                               .seconds = at->seconds,
+                               .best = at->goal.best,
+                               .bound = x->flight.unit[i]->result->lower_bound,
+                               .begun = at->begun,
+                               .lost = at->lost};
+    out.answer.left = at->left;
+    out.answer.n_left = at->n_left;
+    return out;
+}
+
+/* The state of the proof within a round of which some tasks are done, for the row. */
+static void note_state(struct engine *x, const struct deal_answers *r, bool chosen) {
+    struct arena scratch = {0};
+    struct saved s = {.chosen = chosen,
+                      .attempt = x->flight.attempt,
+                      .step = x->flight.step,
+                      .best = x->goal.best,
+                      .n_front = x->goal.n_front,
+                      .front = x->goal.front,
+                      .n_unit = x->flight.n,
+                      .n_task = r ? r->n : 0};
+    s.unit = ARENA_ARRAY(&scratch, struct saved_answer, s.n_unit + 1);
+    s.done = ARENA_ARRAY(&scratch, struct saved_answer, s.n_task + 1);
+    for (int i = 0; i < s.n_unit; i++) s.unit[i] = saved_attempt(x, i);
+    for (int i = 0; i < s.n_task; i++)
+        if (r->done[i])
+            s.done[s.n_done++] =
+                (struct saved_answer){.index = i, .answer = r->answer[i], .seconds = r->seconds[i]};
+    for (int i = 0; i < s.n_done; i++) x->row->plans_evaluated += done_by(&s.done[i].answer);
+    x->state.n = 0;
+    wire_put_saved(&x->state, &s);
+    arena_free(&scratch);
+    x->row->state = x->state.bytes;
+    x->row->n_state = (int)x->state.n;
+}
+
+/* `r`: of the round that is not over, if any. */
+static int checkpoint(struct engine *x, const struct deal_answers *r, bool chosen) {
+    int rc = 0;
+    if (x->rank == 0 && x->hooks && x->hooks->checkpoint && now_s() - x->last_checkpoint > 2) {
+        double begun = process_cpu_s();
+        uint64_t done = x->row->plans_evaluated;
+        note_state(x, r, chosen);
+        rc = x->hooks->checkpoint(x->hooks->ctx, x->row, x->e);
+        x->row->plans_evaluated = done;
+        x->row->n_state = 0;
+        deal_aside(x->deal, process_cpu_s() - begun);
+        x->last_checkpoint = now_s();
+    }
+    if (x->size > 1) { /* all ranks share the verdict and its text */
+        MPI_Bcast(&rc, 1, MPI_INT, 0, x->comm);
+        if (rc) MPI_Bcast(x->e, sizeof *x->e, MPI_BYTE, 0, x->comm);
+    }
+    return x->failed = rc;
+}
+
+/* What has been found counts for the answer of a search that is stopped, but not for those who go on. */
+static void take_unfinished(struct engine *x, const struct unit_answer *answer) {
+    for (int k = 0; k < answer->n_plan; k++) {
+        struct found_plan f = answer->plan[k];
+        f.plan = plan_copy(f.plan, x->a);
+        best_estimate(x->p, &f, x->a);
+        if (f.est.fits) best_add(x->p, x->row, f, x->a);
+    }
+}
+
+/* Within a round of the proof. False: the file could not be written. */
+static bool save(struct engine *x, const struct deal_answers *r, bool chosen, bool stopped) {
+    if (!stopped) return !checkpoint(x, r, chosen);
+    note_state(x, r, chosen);
+    for (int i = 0; i < r->n && chosen; i++)
+        if (r->done[i]) take_unfinished(x, &r->answer[i]);
+    x->halted = true;
+    return true;
+}
+
+/* What an earlier run has done of this round. */
+static void recall(struct engine *x, struct deal_answers *r, bool chosen) {
+    const struct saved *s = x->resumed_at;
+    if (!s || s->chosen != chosen) return;
+    x->resumed_at = NULL;
+    for (int k = 0; k < s->n_done && s->n_task == r->n; k++) {
+        const struct saved_answer *one = &s->done[k];
+        r->answer[one->index] = one->answer;
+        r->seconds[one->index] = one->seconds;
+        r->done[one->index] = true;
+    }
 }
 
 /* ---- plans to beat ------------------------------------------------------------------- */
@@ -383,22 +496,29 @@ struct climbs {
     struct engine *x;
     struct search_problem p;
     struct ladder_share share;
-    struct unit_answer *found; /* [n] of those that this rank did */
-    struct arena *memory;      /* [n] */
-    bool *mine;                /* [n] */
+    bool whole; /* what is stopped does not count, and what is done is saved */
+    struct deal_answers all;
 };
 
-static bool climb_task(void *ctx, int i) {
+static bool climb_task(void *ctx, int i, struct unit_answer *out, struct arena *a) {
     struct climbs *c = ctx;
     struct search_problem p = c->p;
     struct ladder_share share = c->share;
     share.k = i % share.n;
     share.draw += (uint64_t)share.k;
     if (p.w->n_variant) p.w = &p.w->variant[i / share.n];
-    struct ladder l = climb_of(c->x, &p, share, &c->memory[i]);
-    c->found[i] = (struct unit_answer){.plans = l.judged, .n_plan = l.n_plan, .plan = l.plan};
-    c->mine[i] = true;
-    return !stop_wanted(&c->x->stop);
+    struct ladder l = climb_of(c->x, &p, share, a);
+    bool stopped = stop_wanted(&c->x->stop);
+    *out = (struct unit_answer){.status = stopped && c->whole ? UNIT_TODO : UNIT_SOLVED,
+                                .plans = l.judged,
+                                .n_plan = l.n_plan,
+                                .plan = l.plan};
+    return !stopped;
+}
+
+static bool save_climbs(void *ctx, bool stopped) {
+    struct climbs *c = ctx;
+    return save(c->x, &c->all, false, stopped);
 }
 
 static void take_climbed(struct engine *x, const struct unit_answer *found) {
@@ -409,27 +529,15 @@ static void take_climbed(struct engine *x, const struct unit_answer *found) {
     }
 }
 
-/* Whoever has climbed tells all. False: stopped, and what is stopped does not count. */
-static bool climb_all(struct engine *x, struct climbs *c, int n, bool whole) {
-    struct wire b = {0};
-    c->found = oom_calloc((size_t)n, sizeof *c->found);
-    c->memory = oom_calloc((size_t)n, sizeof *c->memory);
-    c->mine = oom_calloc((size_t)n, sizeof *c->mine);
-    bool counts = deal_tasks(x->deal, TASK_CLIMB, n, climb_task, c, NULL) || !whole;
+/* False: stopped. */
+static bool climb_all(struct engine *x, struct climbs *c, int n) {
+    const struct deal_questions q = {climb_task, c->whole ? save_climbs : NULL, c};
+    c->all = (struct deal_answers){n, ARENA_ARRAY(x->a, struct unit_answer, n),
+                                                  ARENA_ARRAY(x->a, bool, n), ARENA_ARRAY(x->a, double, n)};
+    if (c->whole) recall(x, &c->all, false);
+    bool counts = deal_answers(x->deal, TASK_CLIMB, &q, &c->all, x->p->w, x->a) || !c->whole;
     for (int i = 0; i < n && counts; i++)
-        if (c->mine[i]) wire_put_answer(&b, i, &c->found[i]);
-    if (counts) deal_gather(x->deal, &b);
-    for (size_t at = 0; at < b.n;) {
-        struct unit_answer one;
-        int i = wire_get_answer(&b, &at, &one, x->p->w, x->a);
-        c->found[i] = one;
-    }
-    for (int i = 0; i < n && counts; i++) take_climbed(x, &c->found[i]);
-    for (int i = 0; i < n; i++) arena_free(&c->memory[i]);
-    free(c->mine);
-    free(c->memory);
-    free(c->found);
-    wire_free(&b);
+        if (c->all.done[i]) take_climbed(x, &c->all.answer[i]);
     return counts;
 }
 
@@ -455,14 +563,14 @@ static bool climb(struct engine *x, uint64_t work, bool again, bool whole) {
     const struct plan **seed = ARENA_ARRAY(x->a, const struct plan *, n_seed + known + 1);
     for (int i = 0; i < n_seed; i++) seed[i] = x->p->seed[i];
     for (int i = 0; i < known; i++) seed[n_seed + i] = plan[i].plan;
-    struct climbs c = {.x = x, .p = *x->p};
+    struct climbs c = {.x = x, .p = *x->p, .whole = whole};
     c.p.n_seed = n_seed + known;
     c.p.seed = seed;
     c.p.warm |= again;
     c.share.n = again ? climbers(x, work / (uint64_t)n) : 1;
     c.share.work = work / (uint64_t)n / (uint64_t)c.share.n;
     c.share.draw = again ? work : 0;
-    bool counts = climb_all(x, &c, n * c.share.n, whole);
+    bool counts = climb_all(x, &c, n * c.share.n);
     set_goal(x);
     return counts;
 }
@@ -481,10 +589,10 @@ static bool climb_again(struct engine *x, bool whole) {
     return climb(x, ((work < MOST ? work : MOST) + x->row->plans_evaluated / SHARE) * WARM, true, whole);
 }
 
-/* Before a round of n units. What decides on it, and where it begins, is stored between rounds, so that a
- * search that is resumed does the same. True: there is another goal now. */
+/* Before a step that begins with n units. What decides on it, and where it begins, is stored between rounds,
+ * so that a search that is resumed does the same. True: there is another goal now. */
 static bool climb_beside_proof(struct engine *x, int n) {
-    int attempts = 0;
+    int attempts = x->flight.n;
     for (int i = 0; i < x->n_unit; i++) attempts += x->unit[i].result->attempts;
     if (attempts + n <= x->row->climbed || !time_to_climb(attempts, n) || !climb_again(x, true)) return false;
     x->row->climbed = attempts + n;
@@ -499,6 +607,7 @@ static int next_round(struct engine *x, int *round, int most, int attempts) {
     for (int i = 0; i < x->n_unit && n < most; i++) {
         struct ranked *u = &x->unit[i];
         struct unit_result *r = u->result;
+        if (u->under_way) continue;
         if (r->status == UNIT_TODO && goal_excludes(&x->goal, u->time_lb, u->cost_lb))
             r->status = UNIT_PRUNED;
         bool open =
@@ -518,36 +627,26 @@ static void sort_open(struct engine *x) {
     sort_units(x);
 }
 
-/* Small rounds first: they find a plan to beat. How far this is follows from the units, so that a resumed
- * search goes on with the same rounds. */
-static int round_size(const struct engine *x, int most) {
-    int tried = 0, size = 4;
-    for (int i = 0; i < x->n_unit; i++) tried += x->unit[i].result->attempts > 0;
-    for (int sum = size; sum <= tried && size < most; sum += size) size *= 2;
-    return size;
+/* As many as there may be. */
+enum { SLICES_ALL = INT32_MAX };
+
+static struct attempt attempt_at(const struct engine *x, const struct ranked *u) {
+    const struct part *part = &x->part[u->part];
+    return (struct attempt){.s = part->s, .mb = space_of(x, u), .D = u->D, .workspace = part->workspace};
 }
 
-/* Units that are probed are not done then, and those left open count as done already. */
-static void tell_progress(void *ctx, int units_done) {
-    struct engine *x = ctx;
-    report_progress(x, x->first_attempt ? units_done : 0);
-}
+static void tell_progress(void *ctx) { report_progress(ctx); }
 
 /* 0 done, 1 stopped. Nothing of a stopped round is kept: the state is always that after a whole round. */
-static int run_round(struct engine *x, const int *round, int n, struct unit_effort effort, bool probe) {
+static int run_round(struct engine *x, const int *round, int n, struct unit_effort effort) {
     struct attempt *at = oom_calloc((size_t)n, sizeof *at);
-    const struct attempt_hooks hooks = {tell_progress, x};
-    x->first_attempt = !probe;
-    for (int i = 0; i < n; i++) {
-        const struct ranked *r = &x->unit[round[i]];
-        x->first_attempt &= r->result->status == UNIT_TODO;
-        const struct part *part = &x->part[r->part];
-        at[i] = (struct attempt){.s = part->s, .mb = space_of(x, r), .D = r->D, .workspace = part->workspace};
-    }
-    bool whole =
-        attempt_units(x->deal, probe ? TASK_PROBE : TASK_PROOF, x->p, at, n, &x->goal, effort, &hooks, x->a);
+    const struct step_hooks hooks = {.done = tell_progress, .ctx = x};
+    struct step t = {at, n, SLICES_ALL, effort, &x->goal};
+    for (int i = 0; i < n; i++) at[i] = attempt_at(x, &x->unit[round[i]]);
+    bool whole = attempts_all(x->deal, TASK_PROBE, x->p, &t, &hooks, x->a);
     for (int i = 0; i < n && whole; i++)
-        merge_answer(x, x->unit[round[i]].result, &at[i].answer, at[i].seconds, probe);
+        merge_answer(x, x->unit[round[i]].result, &at[i].answer, at[i].seconds, true);
+    for (int i = 0; i < n; i++) attempt_free(&at[i]);
     free(at);
     return !whole;
 }
@@ -594,7 +693,7 @@ static bool bound_block(void *ctx, int i) {
 static bool block_round(struct engine *x, const struct part *part, struct ranked *const *live,
                         const struct block_unit *unit, struct block *block, int n, const struct goal *goal) {
     struct blocks b = {part, unit, block, goal, &x->stop};
-    bool stopped = !deal_tasks(x->deal, TASK_BOUND, n, bound_block, &b, NULL);
+    bool stopped = !deal_tasks(x->deal, TASK_BOUND, n, bound_block, &b);
     if (x->size > 1) {
         double *lb = oom_calloc(2 * (size_t)n, sizeof *lb);
         for (int i = 0; i < n; i++) {
@@ -684,7 +783,7 @@ static int bound_units(struct engine *x) {
     struct unit_bounds b = {x, oom_calloc((size_t)x->n_unit + 1, sizeof *b.lb)};
     for (int i = 0; i < x->n_unit; i++) b.lb[i] = INFINITY;
     int tasks = (x->n_unit + UNITS_AT_ONCE - 1) / UNITS_AT_ONCE;
-    stopped = !deal_tasks(x->deal, TASK_BOUND, tasks, bound_some, &b, NULL);
+    stopped = !deal_tasks(x->deal, TASK_BOUND, tasks, bound_some, &b);
     if (x->size > 1) MPI_Allreduce(MPI_IN_PLACE, b.lb, x->n_unit, MPI_DOUBLE, MPI_MIN, x->comm);
     for (int i = 0; i < x->n_unit && !stopped; i++) {
         struct ranked *u = &x->unit[i];
@@ -715,7 +814,7 @@ static int probe_units(struct engine *x, struct unit_effort effort, bool spread)
         round[n++] = i;
     }
     if (!n) return 0;
-    int stopped = run_round(x, round, n, effort, true);
+    int stopped = run_round(x, round, n, effort);
     set_goal(x);
     return stopped;
 }
@@ -780,8 +879,10 @@ static bool relax_round(struct engine *x, struct relax *r, const struct goal *go
         const struct ranked *u = &x->unit[round[i]];
         at[i] = (struct attempt){.s = s, .mb = &s->mb[u->mb], .D = u->D, .workspace = relax_workspaces(r)};
     }
-    bool whole = attempt_units(x->deal, TASK_MERGED, x->p, at, n, goal, effort, NULL, x->a);
+    struct step t = {at, n, SLICES_ALL, effort, goal};
+    bool whole = attempts_all(x->deal, TASK_MERGED, x->p, &t, NULL, x->a);
     for (int i = 0; i < n && whole; i++) take_relaxed(x, &x->unit[round[i]], &at[i].answer, goal);
+    for (int i = 0; i < n; i++) attempt_free(&at[i]);
     free(at);
     return !whole;
 }
@@ -809,7 +910,7 @@ static bool relax_part(struct engine *x, int part, int attempt) {
         set_goal(x);
         if (!stopped && time_to_climb(x->rounds++, 1)) climb_again(x, false);
         set_bounds(x);
-        report_progress(x, 0);
+        report_progress(x);
     }
     return true;
 }
@@ -834,19 +935,6 @@ static int relax_units(struct engine *x) {
     return stopped;
 }
 
-static int checkpoint(struct engine *x, struct err *e) {
-    int rc = 0;
-    if (x->rank == 0 && x->hooks && x->hooks->checkpoint && now_s() - x->last_checkpoint > 2) {
-        rc = x->hooks->checkpoint(x->hooks->ctx, x->row, e);
-        x->last_checkpoint = now_s();
-    }
-    if (x->size > 1) { /* all ranks share the verdict and its text */
-        MPI_Bcast(&rc, 1, MPI_INT, 0, x->comm);
-        if (rc) MPI_Bcast(e, sizeof *e, MPI_BYTE, 0, x->comm);
-    }
-    return rc;
-}
-
 /* Searches the most promising units within the gap once more, with little tolerance. Only plans count, and
  * units proven to the end; if it is stopped, the answer stays as it was. */
 static void polish(struct engine *x) {
@@ -857,18 +945,132 @@ static void polish(struct engine *x) {
     for (int i = 0; i < x->n_unit && n < POLISHED; i++)
         if (x->unit[i].result->status == UNIT_OPEN) round[n++] = i;
     if (!n) return;
-    run_round(x, round, n, (struct unit_effort){.limit = 2000000, .tolerance = 0.1 * x->p->gap}, true);
+    run_round(x, round, n, (struct unit_effort){.limit = 2000000, .tolerance = 0.1 * x->p->gap});
     set_goal(x);
     set_bounds(x);
 }
 
-/* A round of the proof. */
-static int prove(struct engine *x, const int *round, int n, struct unit_effort effort, int *stopped,
-                 struct err *e) {
-    if (!n || (*stopped = run_round(x, round, n, effort, false))) return 0;
+/* How many slices a step of an attempt has, about: few at first, as they find a plan to beat. */
+static int step_slices(int step) {
+    enum { FIRST = 4, DOUBLINGS = 11 };
+    return FIRST << (step < DOUBLINGS ? step : DOUBLINGS);
+}
+
+static void depart(struct engine *x, struct ranked *u) {
+    struct flight *f = &x->flight;
+    if (f->n == f->room) {
+        f->room = f->room ? 2 * f->room : 64;
+        f->x = oom_realloc(f->x, (size_t)f->room, sizeof *f->x);
+        f->unit = oom_realloc(f->unit, (size_t)f->room, sizeof(struct ranked *));
+    }
+    u->under_way = true;
+    u->so_far = -INFINITY;
+    f->unit[f->n] = u;
+    f->x[f->n++] = attempt_at(x, u);
+}
+
+/* What an attempt has found so far is known to all from the next step on. */
+static void take_found(struct engine *x, const struct unit_answer *answer) {
+    for (int k = 0; k < answer->n_plan; k++) {
+        const struct estimate *est = &answer->plan[k].est, *of;
+        bool known = false; /* most of a frontier is */
+        for (int i = 0; i < x->row->n_frontier && !known; i++) {
+            of = &x->row->frontier[i].est;
+            known = of->iteration_time_s <= est->iteration_time_s && of->cost_usd <= est->cost_usd;
+        }
+        if (!known) best_add(x->p, x->row, answer->plan[k], x->a);
+    }
+}
+
+/* Attempts that are over leave. */
+static void arrive(struct engine *x) {
+    struct flight *f = &x->flight;
+    int n = 0;
+    x->row->plans_evaluated -= f->counted;
+    f->counted = 0;
+    for (int i = 0; i < f->n; i++) {
+        struct attempt *at = &f->x[i];
+        if (!at->over) {
+            f->counted += done_by(&at->answer);
+            f->unit[i]->so_far = at->bound;
+            take_found(x, &at->answer);
+            f->x[n] = *at;
+            f->unit[n++] = f->unit[i];
+            continue;
+        }
+        f->unit[i]->under_way = false;
+        merge_answer(x, f->unit[i]->result, &at->answer, at->seconds, false);
+        attempt_free(at);
+    }
+    f->n = n;
+    x->row->plans_evaluated += f->counted;
+}
+
+/* Attempts go on where an earlier run left them. */
+static void depart_again(struct engine *x) {
+    const struct saved *s = x->resumed_at;
+    for (int i = 0; i < s->n_unit; i++) {
+        const struct saved_answer *one = &s->unit[i];
+        struct ranked *u = x->unit;
+        while (u->result != &x->row->unit[one->index]) u++;
+        depart(x, u);
+        struct attempt *at = &x->flight.x[x->flight.n - 1];
+        at->answer = one->answer;
+        x->flight.counted += done_by(&at->answer);
+        u->result->lower_bound = one->bound;
+        at->seconds = one->seconds;
+        at->begun = one->begun;
+        at->lost = one->lost;
+        at->goal = (struct goal){.objective = x->p->objective, .best = one->best};
+        for (int k = 0; k < at->answer.n_plan; k++) best_estimate(x->p, &at->answer.plan[k], x->a);
+        at->n_left = at->answer.n_left;
+        at->left = oom_malloc(sizeof *at->left * (size_t)(at->n_left + 1));
+        if (at->n_left) memcpy(at->left, at->answer.left, sizeof *at->left * (size_t)at->n_left);
+        at->answer.n_left = 0;
+    }
+    if (!s->chosen) return;
+    x->goal.best = s->best;
+    x->goal.n_front = s->n_front;
+    x->goal.front = s->front;
+}
+
+static bool save_step(void *ctx, const struct deal_answers *r, bool stopped) {
+    return save(ctx, r, true, stopped);
+}
+
+static void recall_step(void *ctx, struct deal_answers *r, struct arena *a) {
+    (void)a;
+    recall(ctx, r, true);
+}
+
+/* A step of the proof: those under way, and as many more units as it has slices for. 1: there is nothing left
+ * to do; -1: stopped, or failed. */
+static int prove_step(struct engine *x, struct unit_effort effort) {
+    enum { MOST = 1 << 14, AT_LEAST = 256 };
+    struct flight *f = &x->flight;
+    bool again = x->resumed_at;
+    int slices = step_slices(f->step), round[MOST], n = 0;
+    set_goal(x);
+    if (again) depart_again(x);
     set_bounds(x);
-    report_progress(x, 0);
-    return checkpoint(x, e);
+    if (!again || !x->resumed_at->chosen) {
+        int room = slices < MOST ? slices : MOST, more = room > f->n ? room - f->n : 0;
+        n = next_round(x, round, more, f->attempt);
+        if (n && climb_beside_proof(x, n)) n = next_round(x, round, more, f->attempt);
+        if (x->halted || x->failed) return -1;
+    }
+    for (int i = 0; i < n; i++) depart(x, &x->unit[round[i]]);
+    if (!f->n) return 1;
+    struct step t = {f->x, f->n, slices < AT_LEAST ? AT_LEAST : slices, effort, &x->goal};
+    const struct step_hooks hooks = {tell_progress, save_step, recall_step, x};
+    if (!attempts_step(x->deal, TASK_PROOF, x->p, &t, &hooks, x->a)) return -1;
+    x->resumed_at = NULL;
+    arrive(x);
+    f->step++;
+    set_goal(x);
+    set_bounds(x);
+    report_progress(x);
+    return checkpoint(x, NULL, false) ? -1 : 0;
 }
 
 /* Short searches for good plans, between which the units get better bounds. True: stopped. */
@@ -893,14 +1095,63 @@ static bool some_type_far(const struct engine *x) {
     return false;
 }
 
+/* Of a search that is stopped: what is proven of units under way. */
+static void keep_bounds(struct engine *x) {
+    double best = best_value(x);
+    if (x->p->objective == OBJECTIVE_FRONTIER) return;
+    for (int i = 0; i < x->flight.n; i++) {
+        struct unit_result *r = x->flight.unit[i]->result;
+        r->lower_bound = fmax(r->lower_bound, fmin(x->flight.x[i].bound, best));
+        x->flight.unit[i]->under_way = false;
+    }
+}
+
+static bool sane_answer(const struct engine *x, const struct unit_answer *answer, const struct ranked *u) {
+    struct err e;
+    int scopes = u ? unit_scopes(x->part[u->part].s) : INT32_MAX;
+    bool sane = attempt_sane(answer, scopes);
+    for (int k = 0; k < answer->n_plan && sane; k++)
+        sane = !plan_check(answer->plan[k].plan, x->p->w, "", &e);
+    return sane;
+}
+
+/* Where an earlier run was. What another version has left there is begun anew. */
+static int load_state(struct engine *x, int last, struct err *e) {
+    struct row_result *row = x->row;
+    x->begun = true;
+    struct saved *s = ARENA_NEW(x->a, struct saved);
+    const struct wire b = {.bytes = (unsigned char *)(uintptr_t)row->state, .n = (size_t)row->n_state};
+    int rc = row->n_state ? wire_get_saved(&b, s, row->n_unit, x->p->w, x->a) : 1;
+    row->n_state = 0;
+    if (rc > 0) return 0;
+    bool sane = !rc && s->attempt < last;
+    for (int i = 0; i < s->n_unit && sane; i++) {
+        const struct unit_result *r = &row->unit[s->unit[i].index];
+        const struct ranked *u = x->unit;
+        while (u->result != r) u++;
+        sane = r->status == (s->attempt ? UNIT_OPEN : UNIT_TODO) && r->attempts == s->attempt &&
+               sane_answer(x, &s->unit[i].answer, u);
+    }
+    for (int i = 0; i < s->n_done && sane; i++) sane = sane_answer(x, &s->done[i].answer, NULL);
+    uint64_t done = 0;
+    for (int i = 0; i < s->n_done; i++) done += done_by(&s->done[i].answer);
+    row->plans_evaluated -= done; /* it will be done again, or taken over */
+    if (!sane)
+        return err_set(e, EXIT_INPUT, "the file to resume is damaged where it says how far a round has come");
+    x->flight.attempt = s->attempt;
+    x->flight.step = s->step;
+    x->resumed_at = s;
+    return 0;
+}
+
 static int solve_all(struct engine *x, int *stopped, struct err *e) {
-    enum { ROUND = 16, ROUND_AGAIN = 4, ATTEMPTS = 3 };
+    enum { ATTEMPTS = 3 };
     /* of each attempt at a proof, in a gap mode. Where types are far apart, the first closes few units: it is
      * to say which are worth more. */
     static const uint64_t near[ATTEMPTS] = {1000000, 20000000, 100000000},
                           far[ATTEMPTS] = {100000, 3000000, 100000000};
     const uint64_t *limit = some_type_far(x) ? far : near;
-    int round[ROUND], n;
+    struct flight *f = &x->flight;
     sort_units(x);
     set_goal(x);
     set_bounds(x);
@@ -915,20 +1166,16 @@ static int solve_all(struct engine *x, int *stopped, struct err *e) {
     }
     /* A frontier has many open units: a third attempt at each would take too long for what it proves. */
     int last = x->p->gap == 0 ? 1 : x->p->objective == OBJECTIVE_FRONTIER ? 2 : ATTEMPTS;
-    for (int attempts = 0; attempts < last; attempts++) {
-        struct unit_effort effort = {.limit = x->p->gap > 0 ? limit[attempts] : 0,
-                                     .tolerance = attempts ? 0.9 * x->p->gap : 0};
+    if (load_state(x, last, e)) return -1;
+    for (; f->attempt < last; f->attempt++, f->step = 0) {
+        struct unit_effort effort = {.limit = x->p->gap > 0 ? limit[f->attempt] : 0,
+                                     .tolerance = f->attempt ? 0.9 * x->p->gap : 0};
+        int done = 0;
         set_goal(x);
-        if (attempts) sort_open(x);
-        do {
-            set_goal(x);
-            set_bounds(x);
-            int most = attempts ? ROUND_AGAIN : round_size(x, ROUND);
-            n = next_round(x, round, most, attempts);
-            if (n && climb_beside_proof(x, n)) n = next_round(x, round, most, attempts);
-            if (prove(x, round, n, effort, stopped, e)) return -1;
-            if (*stopped) return 0;
-        } while (n);
+        if (f->attempt) sort_open(x);
+        while (!done) done = prove_step(x, effort);
+        if (x->failed) return -1;
+        if ((*stopped = done < 0)) return keep_bounds(x), 0;
     }
     polish(x);
     return 0;
@@ -1087,6 +1334,19 @@ static int search(struct engine *x, struct err *e) {
     return 0;
 }
 
+/* In the row's memory, if there is something to go on with: from a file if the proof has not even begun. */
+static void keep_state(struct engine *x) {
+    struct row_result *row = x->row;
+    if (x->begun && !x->halted) row->n_state = 0;
+    unsigned char *bytes = ARENA_ARRAY(x->a, unsigned char, row->n_state + 1);
+    if (row->n_state) memcpy(bytes, row->state, (size_t)row->n_state);
+    row->state = bytes;
+    wire_free(&x->state);
+    for (int i = 0; i < x->flight.n; i++) attempt_free(&x->flight.x[i]);
+    free(x->flight.x);
+    free(x->flight.unit);
+}
+
 int search_row(const struct search_problem *p, struct row_result *row, const struct search_hooks *hooks,
                const struct mpx_comm *world, int threads, struct arena *a, struct err *e) {
     struct engine x = {.p = p,
@@ -1109,7 +1369,9 @@ int search_row(const struct search_problem *p, struct row_result *row, const str
     }
     if (hooks) x.stop = (struct stopper){hooks->stop, hooks->ctx};
     x.deal = deal_new(world, threads, row, a);
+    x.e = e;
     int rc = search(&x, e);
     deal_free(x.deal);
+    keep_state(&x);
     return rc;
 }

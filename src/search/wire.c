@@ -2,7 +2,6 @@
 #include "base/oom.h"
 #include "search/window.h"
 
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,7 +15,7 @@ static void put(struct wire *b, const void *p, size_t n) {
         b->cap = 2 * b->cap + n + 1024;
         b->bytes = oom_realloc(b->bytes, b->cap, 1);
     }
-    memcpy(b->bytes + b->n, p, n);
+    if (n) memcpy(b->bytes + b->n, p, n);
     b->n += n;
 }
 
@@ -24,9 +23,14 @@ static void put_int(struct wire *b, int x) { put(b, &x, sizeof x); }
 static void put_double(struct wire *b, double x) { put(b, &x, sizeof x); }
 static void put_u64(struct wire *b, uint64_t x) { put(b, &x, sizeof x); }
 
+/* Beyond the end there are zeros. */
 static void get(const struct wire *b, size_t *at, void *p, size_t n) {
-    assert(*at + n <= b->n);
-    memcpy(p, b->bytes + *at, n);
+    if (*at > b->n || n > b->n - *at) {
+        if (n) memset(p, 0, n);
+        *at = WIRE_BAD;
+        return;
+    }
+    if (n) memcpy(p, b->bytes + *at, n);
     *at += n;
 }
 
@@ -46,6 +50,14 @@ static uint64_t get_u64(const struct wire *b, size_t *at) {
     uint64_t x;
     get(b, at, &x, sizeof x);
     return x;
+}
+
+/* How many things follow, of so many bytes at least. */
+static int get_count(const struct wire *b, size_t *at, size_t bytes) {
+    int n = get_int(b, at);
+    if (*at != WIRE_BAD && n >= 0 && (size_t)n <= (b->n - *at) / bytes) return n;
+    *at = WIRE_BAD;
+    return 0;
 }
 
 static void put_plan(struct wire *b, const struct plan *p) {
@@ -81,13 +93,13 @@ static struct plan *get_plan(const struct wire *b, size_t *at, const struct work
     p->options.recompute = (enum recompute)get_int(b, at);
     p->options.sequence_parallel = get_int(b, at) != 0;
     p->options.zero = get_int(b, at);
-    pl->n_stage = get_int(b, at);
+    pl->n_stage = get_count(b, at, 3 * sizeof(int));
     pl->stage = ARENA_ARRAY(a, struct stage, pl->n_stage);
     for (int i = 0; i < pl->n_stage; i++) {
         struct stage *st = &pl->stage[i];
         st->first = get_int(b, at);
         st->end = get_int(b, at);
-        st->n_group = get_int(b, at);
+        st->n_group = get_count(b, at, 4 * sizeof(int));
         st->group = ARENA_ARRAY(a, struct replicas, st->n_group);
         for (int k = 0; k < st->n_group; k++) {
             struct replicas *r = &st->group[k];
@@ -171,11 +183,91 @@ int wire_get_answer(const struct wire *b, size_t *at, struct unit_answer *x, con
     x->tried.scope = get_int(b, at);
     x->tried.priced = get_int(b, at) != 0;
     x->opened = get_int(b, at) != 0;
-    x->n_left = get_int(b, at);
+    x->n_left = get_count(b, at, WINDOW_NUMBERS * sizeof(double));
     x->left = ARENA_ARRAY(a, struct window, x->n_left + 1);
     for (int k = 0; k < x->n_left; k++) get_window(b, at, &x->left[k]);
-    x->n_plan = get_int(b, at);
+    x->n_plan = get_count(b, at, 5 * sizeof(int));
     x->plan = ARENA_ARRAY(a, struct found_plan, x->n_plan + 1);
     for (int k = 0; k < x->n_plan; k++) x->plan[k].plan = get_plan(b, at, w, a);
     return index;
+}
+
+/* ---- a proof on its way --------------------------------------------------------------- */
+
+/* Another number wherever one of these forms changes. */
+static const uint64_t FORM =
+    UINT64_C(0x7361696c6f720001) + (sizeof(struct bound_counts) << 8) + (WINDOW_NUMBERS << 16);
+
+static void put_saved(struct wire *b, const struct saved_answer *x) {
+    wire_put_answer(b, x->index, &x->answer);
+    put_double(b, x->seconds);
+    put_double(b, x->best);
+    put_double(b, x->bound);
+    put_int(b, x->begun);
+    put_int(b, x->lost);
+}
+
+static struct saved_answer get_saved(const struct wire *b, size_t *at, const struct workload *w,
+                                     struct arena *a) {
+    struct saved_answer x;
+    x.index = wire_get_answer(b, at, &x.answer, w, a);
+    x.seconds = get_double(b, at);
+    x.best = get_double(b, at);
+    x.bound = get_double(b, at);
+    x.begun = get_int(b, at) != 0;
+    x.lost = get_int(b, at) != 0;
+    return x;
+}
+
+void wire_put_saved(struct wire *b, const struct saved *s) {
+    const uint64_t none = 0;
+    put_u64(b, FORM);
+    put_int(b, s->chosen);
+    put_int(b, s->attempt);
+    put_int(b, s->step);
+    put_double(b, s->best);
+    put_int(b, s->n_front);
+    put(b, s->front, sizeof *s->front * (size_t)s->n_front);
+    put_int(b, s->n_unit);
+    for (int i = 0; i < s->n_unit; i++) put_saved(b, &s->unit[i]);
+    put_int(b, s->n_task);
+    put_int(b, s->n_done);
+    for (int i = 0; i < s->n_done; i++) put_saved(b, &s->done[i]);
+    put(b, &none, (8 - b->n % 8) % 8); /* whole words */
+}
+
+/* Answers in ascending order if they are those of tasks, in any of units; each once. */
+static bool get_all_saved(const struct wire *b, size_t *at, int most, int *n, struct saved_answer **out,
+                          const struct workload *w, struct arena *a) {
+    *n = get_count(b, at, 20 * sizeof(int));
+    *out = ARENA_ARRAY(a, struct saved_answer, *n + 1);
+    bool *seen = oom_calloc((size_t)most + 1, sizeof *seen), sane = true;
+    for (int i = 0; i < *n && sane; i++) {
+        struct saved_answer *x = &(*out)[i];
+        *x = get_saved(b, at, w, a);
+        sane = *at != WIRE_BAD && x->index >= 0 && x->index < most && !seen[x->index];
+        if (sane) seen[x->index] = true;
+    }
+    free(seen);
+    return sane;
+}
+
+int wire_get_saved(const struct wire *b, struct saved *s, int n_unit, const struct workload *w,
+                   struct arena *a) {
+    enum { TASKS_MAX = 1 << 24 };
+    size_t at = 0;
+    *s = (struct saved){0};
+    if (get_u64(b, &at) != FORM) return 1;
+    s->chosen = get_int(b, &at) != 0;
+    s->attempt = get_int(b, &at);
+    s->step = get_int(b, &at);
+    s->best = get_double(b, &at);
+    s->n_front = get_count(b, &at, sizeof *s->front);
+    s->front = ARENA_ARRAY(a, struct point, s->n_front + 1);
+    get(b, &at, s->front, sizeof *s->front * (size_t)s->n_front);
+    if (!get_all_saved(b, &at, n_unit, &s->n_unit, &s->unit, w, a)) return -1;
+    s->n_task = get_int(b, &at);
+    if (s->n_task < 0 || s->n_task > TASKS_MAX) return -1;
+    if (!get_all_saved(b, &at, s->n_task, &s->n_done, &s->done, w, a)) return -1;
+    return at <= b->n && b->n - at < 8 && s->attempt >= 0 && s->step >= 0 ? 0 : -1;
 }

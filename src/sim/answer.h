@@ -78,6 +78,8 @@ struct row_result {
     int n_task;    /* by rounds */
     struct task_result *task;
     int climbed; /* attempts at units for which better plans have been looked for beside the proof */
+    int n_state; /* bytes: where the search goes on in the middle of a round (search/wire.h) */
+    const unsigned char *state;
 };
 
 #endif

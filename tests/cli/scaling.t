@@ -69,7 +69,7 @@ ranks  time s  efficiency  most lost s  to
 
 Assumed: ranks of one thread, as fast as the one that did the tasks, 64 on a node;
     tasks in the order and with the effort recorded, whatever number of ranks;
-    10 us for each step of a message.
+    a pause every 3 s to tell what is found; 10 us for each step of a message.
 EOF
 diff "$tmp/want" "$tmp/out"
 ok $? "the table of known tasks"

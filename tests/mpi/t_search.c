@@ -221,18 +221,17 @@ static void one_rank_stops_all(void **state) {
 }
 
 /* Units so large that their attempts are cut in slices, and several climbs beside the proof: the same work
- * and the same answer, also after a stop in the middle. */
+ * and the same answer, also after stops in the middle of a step. */
 static void units_in_slices(void **state) {
     (void)state;
-    enum { SLICED = 200000 }; /* partial plans */
+    enum { SLICED = 200000 /* partial plans */, STOPS = 12, POLLS = 150000, MORE = 60000, OFTEN = 10000 };
     static const char *const three[] = {"{\"zone\": \"us-central1-a\", \"gpu\": \"A100-40\", \"count\": 8},"
                                         "{\"zone\": \"us-central1-a\", \"gpu\": \"V100-16\", \"count\": 8},"
                                         "{\"zone\": \"us-central1-a\", \"gpu\": \"GH-96\", \"count\": 8}"};
     const struct job *job = load_pools("throughput", "", three, 1);
     struct search_problem p = problem(job, 0, 0);
     struct row_result alone = {0}, both = {0}, row = {0};
-    struct fuse fuse = {.left = m.rank == m.size - 1 ? 3000 : 1L << 60};
-    struct search_hooks none = {0}, hooks = {.ctx = &fuse, .stop = burns};
+    struct search_hooks none = {0};
     struct err e = {.text = "stopped"};
     uint64_t most = 0;
     p.estimator = ESTIMATOR_SAILOR;
@@ -241,10 +240,22 @@ static void units_in_slices(void **state) {
     check("together", difference(&alone, &both, true));
     for (int i = 0; i < both.n_unit; i++) most = both.unit[i].nodes > most ? both.unit[i].nodes : most;
     check("together", most > SLICED ? NULL : "no unit is cut in slices: the test has lost its subject");
-    int rc = search_row(&p, &row, &hooks, m.comm, 1, &arena, &e);
-    check("stopped", rc == 1 ? NULL : "not stopped");
-    check("resumed", search_row(&p, &row, &none, m.comm, 1, &arena, &e) ? e.text : NULL);
-    check("resumed", difference(&alone, &row, false));
+    long polls = POLLS;
+    int within = 0;
+    for (int stops = 0, rc = 1; rc; stops++) {
+        bool apart = !row.n_unit || stops % 3 == 0;
+        if (!row.n_unit) row = (struct row_result){0};
+        polls = row.n_unit ? OFTEN : polls + MORE; /* until the proof begins */
+        struct fuse fuse = {.left = apart || m.rank == m.size - 1 ? polls : 1L << 60};
+        const struct search_hooks hooks = {.ctx = &fuse, .stop = burns};
+        rc = search_row(&p, &row, stops < STOPS ? &hooks : &none, apart ? NULL : m.comm, 1, &arena, &e);
+        check("stopped", rc < 0 ? e.text : NULL);
+        check("stopped", row.lower_bound <= alone.lower_bound ? NULL : "a bound beyond the optimum");
+        check("stopped", rc || !row.n_state ? NULL : "a round that is not over");
+        within += row.n_state > 0;
+    }
+    check("resumed", difference(&alone, &row, true)); /* as if it had not been stopped */
+    check("resumed", within > 2 ? NULL : "hardly stopped within a round: the test has lost its subject");
 }
 
 int main(void) {

@@ -63,11 +63,28 @@ static void goes_round_the_nodes(void **state) {
     near(x.efficiency, 1);
 }
 
+/* Two ranks and tasks of 2, 2, 2, 1, 1 s of a proof: after 3 s nobody begins another, and all wait until 4.
+ */
+static void pauses(void **state) {
+    enum { N = 5 };
+    static const double seconds[N] = {2, 2, 2, 1, 1};
+    struct task_result task[N];
+    (void)state;
+    for (int i = 0; i < N; i++) task[i] = (struct task_result){0, TASK_PROOF, seconds[i]};
+    struct replay x = replay_tasks(task, N, 2);
+    near(x.time_s, 4 + 1 + 2 * messages(1)); /* 2 2 | 2 1, then 1 */
+    assert_int_equal(x.limit, REPLAY_LONG);
+    for (int i = 0; i < N; i++) task[i].kind = TASK_MERGED;
+    x = replay_tasks(task, N, 2);
+    near(x.time_s, 4 + messages(1)); /* 2 2 | 2 1 1 */
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(takes_whoever_is_free),
         cmocka_unit_test(says_what_limits),
         cmocka_unit_test(goes_round_the_nodes),
+        cmocka_unit_test(pauses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

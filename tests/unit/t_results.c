@@ -191,6 +191,10 @@ static struct results make_results(const struct job *job) {
                                           .seconds = 0.7 * i};
     q->task = ARENA_ARRAY(&arena, struct task_result, 3);
     for (int i = 0; i < 3; i++) q->task[i] = (struct task_result){i / 2, (enum task_kind)(i + 3), 0.1 * i};
+    unsigned char *bytes = ARENA_ARRAY(&arena, unsigned char, 24);
+    for (int i = 0; i < 24; i++) bytes[i] = (unsigned char)(250 - 11 * i);
+    q->state = bytes;
+    q->n_state = 24;
     r.row[1] = (struct row_result){
         .status = ROW_INFEASIBLE, .reason = "memory: nothing fits", .lower_bound = NAN, .gap = NAN};
     r.row[2] = (struct row_result){.status = ROW_TODO, .lower_bound = -INFINITY, .gap = NAN};
@@ -243,6 +247,8 @@ static void same_row(const struct row_result *x, const struct row_result *y) {
     assert_int_equal(x->n_plan, y->n_plan);
     assert_int_equal(x->n_frontier, y->n_frontier);
     assert_int_equal(x->n_unit, y->n_unit);
+    assert_int_equal(x->n_state, y->n_state);
+    if (x->n_state) assert_memory_equal(x->state, y->state, (size_t)x->n_state);
     assert_int_equal(x->n_task, y->n_task);
     for (int i = 0; i < x->n_task; i++) {
         assert_int_equal(x->task[i].round, y->task[i].round);
@@ -499,6 +505,9 @@ static void test_nonsense(void **state) {
         {"/task/round", 0, -1},
         {"/task/round", 1, 2},
         {"/task/kind", 2, 6},
+        {"/state/row", 0, -1},
+        {"/state/row", 1, 3},
+        {"/state/row", 1, 1},
         {"/gpu/gpus_per_node", 0, 0},
         {"/plan/n_microbatch", 0, 0},
         {"/plan/n_stage", 0, -1},
