@@ -125,7 +125,7 @@ fuzzers  := $(patsubst tests/fuzz/%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 .SECONDARY:
 .PHONY: all tests config check check-unit check-property check-mpi check-train check-gpu check-cli check-html \
         check-jobs check-fuzz check-long check-faults check-slurm check-pack check-fresh replay fuzz fuzz-all \
-        bench bench-scale bench-parts bench-train figures loop demo install uninstall deb format lint clean help \
+        bench bench-scale bench-ranks bench-parts bench-train figures loop demo install uninstall deb format lint clean help \
         FORCE
 
 ## all: build the planner, build/sailor, and the trainer, build/sailor-train (the default)
@@ -346,6 +346,10 @@ bench-scale: $(BIN)/sailor
 ## bench-train: training on the CPU compared with PyTorch (PYTHON with torch), BENCH_RUNS=5 runs each
 bench-train: all $(BIN)/bench_train
 	$(Q)env $(quiet_env) MPIEXEC=$(call sh,$(MPIEXEC)) $(PYTHON) tests/bench/train.py $(call sh,$(CURDIR)/$(BIN)) $(BENCH_RUNS)
+
+## bench-ranks: two ranks of one thread against one, on searches of 20 s or more (two idle cores)
+bench-ranks: $(BIN)/sailor
+	$(Q)$(bench_env) MPIEXEC=$(call sh,$(MPIEXEC)) tests/bench/ranks.sh
 
 ## bench-parts: random pools against their parts and the planners, after 2 s each
 bench-parts: $(BIN)/sailor

@@ -47,17 +47,7 @@ static struct saved make_saved(void) {
                                         .begun = true,
                                         .lost = i};
     for (int i = 0; i < 3; i++) done[i] = (struct saved_answer){.index = 2 * i, .answer = an_answer(i)};
-    return (struct saved){.chosen = true,
-                          .attempt = 1,
-                          .step = 6,
-                          .best = 8.5,
-                          .n_front = 2,
-                          .front = front,
-                          .n_unit = 2,
-                          .unit = unit,
-                          .n_task = TASKS,
-                          .n_done = 3,
-                          .done = done};
+    return (struct saved){true, 1, 6, 8.5, 2, front, 2, unit, TASKS, 3, done};
 }
 
 static void same(const struct saved_answer *x, const struct saved_answer *y) {
