@@ -43,15 +43,18 @@ plan("empty", 8, 1, [(0, 3, 1, 1), (3, 3, 1, 1), (3, 6, 1, 1)])
 plan("batch16", 16, 2, [(0, 6, 1, 1)])
 
 # names of other alphabets
-zones = ["zu\u0308rich", "東京-1", "🚀", "서울-중앙-1"]
+zones = ["zu\u0308rich", "東京-1", "🚀", "서울-중앙-1",
+         "ไทย-กรุง", "हिन्दी-क", "ខ្មែរ", "க்ஷி", "⚡✅⭐",
+         "☔🟢", "\u1112\u1161\u11ab-1", "㊗①Ⅷ･"]
 site = {"format": "sailor-site/1", "zones": zones, "gpus": ["A100-40", "V100-16"],
         "usd_per_gpu_hour": {z: {"A100-40": 3, "V100-16": 1} for z in zones},
         "egress_usd_per_GB": {x: {y: 0 for y in zones} for x in zones}, "links": {"pairs": [["*", "*", "*", "*", "ib-ndr"]]}}
 write("wide-site", site)
 job = {"format": "sailor-job/1", "model": "opt-350m", "global_batch_size": 64}
 pool = lambda *counts: [{"gpus": [{"zone": z, "gpu": g, "count": n} for z, g, n in c]} for c in counts]
-write("wide", {**job, "site": "./wide-site.json", "pools": pool([(z, g, 2) for z in zones for g in ("A100-40", "V100-16")][:4],
-                                                                [(z, "A100-40", 2) for z in zones[2:]])})
+write("wide", {**job, "site": "./wide-site.json", "pools": pool(
+    [(z, g, 2) for z in zones[:2] for g in ("A100-40", "V100-16")], [(z, "A100-40", 2) for z in zones[2:4]],
+    *([(z, "A100-40", 2)] for z in zones[4:]))})
 
 # nodes of n GPUs
 links = {"pairs": [["*", "*", "*", "*", "ib-ndr"]]}
@@ -162,7 +165,10 @@ EOP
 cat >"$tmp/ends.py" <<'EOP'
 """The rows of a table, whose first column is a number, end at the same place of the screen."""
 import re, sys, unicodedata
-width = lambda s: sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in s)
+def columns(c):
+    if unicodedata.category(c) in ("Mn", "Me") or "\u1160" <= c <= "\u11ff": return 0
+    return 2 if unicodedata.east_asian_width(c) in "WF" else 1
+width = lambda s: sum(map(columns, s))
 ends = {width(l.rstrip("\n")) for l in open(sys.argv[1], encoding="utf-8") if re.match(sys.argv[2], l)}
 sys.exit(len(ends) != 1)
 EOP

@@ -50,6 +50,12 @@ static void test_width(void **state) {
     assert_int_equal(text_width("東京-a"), 6);
     assert_int_equal(text_width("e\xcc\x81"), 1); /* e and a combining acute */
     assert_int_equal(text_width("\xf0\x9f\x98\x80"), 2);
+    assert_int_equal(text_width("ไทย-กรุง"), 7); /* a vowel below */
+    assert_int_equal(text_width("ខ្មែរ"), 4);
+    assert_int_equal(text_width("\xe1\x84\x92\xe1\x85\xa1\xe1\x86\xab"),
+                     2); /* one syllable of three letters */
+    assert_int_equal(text_width("⭐⚡✅"), 6);
+    assert_int_equal(text_width("①Ⅷ･"), 3);
     assert_int_equal(text_width("\xff"), 1);
     assert_int_equal(text_columns("東京-a", 3), 2);
     assert_int_equal(text_columns("ab", 9), 2);
