@@ -153,8 +153,7 @@ def number(v):
 def load(path):
     """Return (attributes, {table: [entry as dict, ...]})."""
     try:
-        seal.check(path)
-        with h5py.File(path, "r") as f:
+        with seal.opened(path) as f:
             attrs = dict(f.attrs)
             if attrs.get("schema") != "sailor-figures/1":
                 fail(2, f"{path}: not written by sailor figures")

@@ -28,7 +28,7 @@ def fail(status, text):
 
 
 try:
-    import h5py
+    import h5py  # noqa: F401, that seal needs
     import numpy as np
     import matplotlib
 
@@ -46,8 +46,7 @@ def load(path):
     held_out_loss is NaN at steps that were not evaluated.
     """
     try:
-        seal.check(path)
-        with h5py.File(path, "r") as f:
+        with seal.opened(path) as f:
             if f.attrs.get("schema") != "sailor-measurement/1":
                 fail(2, f"{path}: not written by sailor-train run -o")
             step = {k: f["step"][k][:] for k in ("step", "loss", "held_out_loss", "iteration_time_s")}

@@ -72,8 +72,7 @@ def select(t, mask):
 
 def load(path):
     try:
-        seal.check(path)
-        with h5py.File(path, "r") as f:
+        with seal.opened(path) as f:
             attrs = dict(f.attrs)
             if not str(attrs.get("schema", "")).startswith("sailor-results/"):
                 fail(f"{path}: not written by sailor plan -o")

@@ -19,9 +19,7 @@ LINE = re.compile(
 
 
 def read_units(path):
-    import h5py
-
-    with h5py.File(path, "r") as f:
+    with base.seal.opened(path) as f:
         if "unit" not in f or "status" not in f["unit"] or not len(f["unit/status"]):
             base.fail(f"{path}: has no parts of a search; expected what the planner exact wrote")
         return base.table(f["unit"])

@@ -1,5 +1,6 @@
 #include "cli/warm.h"
 #include "base/names.h"
+#include "formats/results_check.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -133,6 +134,18 @@ static bool same_question(const struct results *old, const struct results *now) 
            same_profiles(old->inputs_json, now->inputs_json);
 }
 
+/* Is each plan estimated here as it was there? */
+static bool same_estimates(const char *path, const struct row_result *r, const struct results *now) {
+    const struct workload *w = &now->job->workload;
+    bool same = true;
+    struct err none;
+    for (int k = 0; k < r->n_plan && same; k++)
+        same = !results_recheck(path, w, now->estimator, &r->plan[k], &none);
+    for (int k = 0; k < r->n_frontier && same; k++)
+        same = !results_recheck(path, w, now->estimator, &r->frontier[k], &none);
+    return same;
+}
+
 void warm_add_file(struct warm *w, const char *path, const struct results *old, const struct results *now,
                    struct arena *a) {
     const struct site *from = old->job->workload.site, *to = now->job->workload.site;
@@ -159,7 +172,7 @@ void warm_add_file(struct warm *w, const char *path, const struct results *old, 
         x->answer.n_frontier =
             plans_here(x->answer.frontier, r->frontier, r->n_frontier, &t, &now->job->workload, a);
         x->nodes = same ? stored.pool[i].nodes : NULL;
-        x->proven = same;
+        x->proven = same && same_estimates(path, &x->answer, now);
         x->where = arena_printf(a, "%s: row %d", path, i);
     }
 }

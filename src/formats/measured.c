@@ -18,6 +18,13 @@ bool measured_is_hdf5(const char *path) {
     return n == sizeof magic && !memcmp(magic, "\211HDF\r\n\032\n", sizeof magic);
 }
 
+/* As in files of JSON; NaN: nothing was measured. */
+static bool is_measured(double x) { return isnan(x) || (x >= 1e-30 && x <= 1e30); }
+
+static int not_measured(const struct h5_reader *f, const char *name, struct err *e) {
+    return h5_damaged(f, name, "not a number from 1e-30 to 1e30", e);
+}
+
 /* On a CPU, count the memory of the whole process: libraries share it with the model. */
 static int read_process_peak(const struct h5_reader *f, double *bytes, struct arena *a, struct err *e) {
     int ranks;
@@ -31,8 +38,11 @@ static int read_process_peak(const struct h5_reader *f, double *bytes, struct ar
     if (h5_read_rows(f, "rank/process_peak_bytes", (hsize_t)ranks, 0, (hsize_t)ranks, H5T_NATIVE_DOUBLE, peak,
                      e))
         return -1;
-    *bytes = 0;
-    for (int r = 0; r < ranks; r++) *bytes = fmax(*bytes, peak[r]);
+    *bytes = NAN;
+    for (int r = 0; r < ranks; r++) {
+        if (!is_measured(peak[r])) return not_measured(f, "rank/process_peak_bytes", e);
+        *bytes = fmax(*bytes, peak[r]);
+    }
     return 0;
 }
 
@@ -46,8 +56,8 @@ int measured_read(const char *path, struct measured *m, struct arena *a, struct 
         h5_read_number(&f, name[0], &m->iteration_time_s, e) ||
         h5_read_number(&f, name[1], &m->peak_memory_bytes, e))
         rc = -1;
-    for (int i = 0; i < 2 && !rc; i++) /* NaN: nothing was measured */
-        if (*of[i] <= 0 || isinf(*of[i])) rc = h5_damaged(&f, name[i], "not a number above 0", e);
+    for (int i = 0; i < 2 && !rc; i++)
+        if (!is_measured(*of[i])) rc = not_measured(&f, name[i], e);
     if (!rc) rc = read_process_peak(&f, &m->peak_memory_bytes, a, e);
     h5_close(&f);
     return rc;

@@ -11,12 +11,17 @@ static bool may_be_infinite(const char *column) {
     return false;
 }
 
+static const double QUANTITY_MAX = 1e30;
+
 /* NaN means unknown. */
 static const char *quantity_of(const struct column *c, const char *record) {
     double x;
     memcpy(&x, record + c->at, sizeof x);
     if (isinf(x) && may_be_infinite(c->name)) return NULL;
-    return x < 0 ? "negative; expected 0 or more" : isinf(x) ? "infinite; expected a number" : NULL;
+    return x < 0              ? "negative; expected 0 or more"
+           : isinf(x)         ? "infinite; expected a number"
+           : x > QUANTITY_MAX ? "too large; expected at most 1e30"
+                              : NULL;
 }
 
 /* The first column of every table is the record's index. */
@@ -80,4 +85,61 @@ const char *results_doubtful(struct rows t[TABLES], const char **what, struct ar
             return arena_printf(a, "%s/%s", table_def[i].name, column);
     *what = "not what the other tables say";
     return check_derived(t);
+}
+
+/* ---- against the inputs that were stored beside ---- */
+
+static bool same_names(const struct site *x, const struct site *y) {
+    bool same = x->n_zone == y->n_zone && x->n_gpu == y->n_gpu;
+    for (int z = 0; same && z < x->n_zone; z++) same = !strcmp(x->zone[z], y->zone[z]);
+    for (int g = 0; same && g < x->n_gpu; g++) same = !strcmp(x->gpu[g].name, y->gpu[g].name);
+    return same;
+}
+
+static const char *framework_of(const struct workload *w) {
+    return w->framework ? w->framework->name : "published";
+}
+
+const char *results_strange(const struct job *x, const struct job *y) {
+    const struct workload *v = &x->workload, *w = &y->workload;
+    if (!same_names(v->site, w->site)) return "zone";
+    if (v->model->n_layer != w->model->n_layer) return "n_layer";
+    if (x->global_batch_size != y->global_batch_size) return "global_batch_size";
+    if (strcmp(x->dtype, y->dtype)) return "dtype";
+    if (strcmp(x->optimizer, y->optimizer)) return "optimizer";
+    if (strcmp(framework_of(v), framework_of(w))) return "framework";
+    if (v->element_bytes != w->element_bytes) return "element_bytes";
+    if (v->model->sequence_length != w->model->sequence_length) return "sequence_length";
+    if (!near(x->train_tokens, y->train_tokens)) return "train_tokens";
+    if (x->max_usd_per_iteration != y->max_usd_per_iteration) return "max_usd_per_iteration";
+    if (x->min_iterations_per_s != y->min_iterations_per_s) return "min_iterations_per_s";
+    if (x->n_pool != y->n_pool) return "row";
+    for (int i = 0; i < x->n_pool; i++)
+        for (int k = 0; k < v->site->n_zone * v->site->n_gpu; k++)
+            if (x->pool[i].count[k] != y->pool[i].count[k]) return "pool/count";
+    return NULL;
+}
+
+static bool close_to(double x, double y) {
+    return x == y || (isnan(x) && isnan(y)) || fabs(x - y) <= 1e-9 * fabs(y);
+}
+
+int results_recheck(const char *path, const struct workload *w, const char *estimator,
+                    const struct found_plan *f, struct err *e) {
+    struct arena scratch = {0};
+    struct estimate est = {.stage = ARENA_ARRAY(&scratch, struct stage_estimate, plan_stages(f->plan))};
+    int which = 0, rc = 0;
+    while (which < ESTIMATOR_N && strcmp(estimator, estimator_name[which])) which++;
+    if (which < ESTIMATOR_N) { /* other planners have their own estimators */
+        rc = plan_check(f->plan, w, path, e) || estimate_plan(w, f->plan, (enum estimator)which, &est, e) ? -1
+                                                                                                          : 0;
+        if (!rc && (!close_to(est.iteration_time_s, f->est.iteration_time_s) ||
+                    !close_to(est.cost_usd, f->est.cost_usd)))
+            rc = err_set(e, EXIT_INPUT,
+                         "%s: a stored plan takes %.9g s there and %.9g s now; written by another version "
+                         "of the estimator, or damaged",
+                         path, f->est.iteration_time_s, est.iteration_time_s);
+    }
+    arena_free(&scratch);
+    return rc;
 }

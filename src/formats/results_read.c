@@ -1,3 +1,4 @@
+#include "formats/inputs.h"
 #include "formats/results.h"
 #include "formats/results_check.h"
 #include "formats/schema.h"
@@ -447,33 +448,6 @@ static int same_inputs(struct reader *r, const char *stored, const char *now) {
     return rc;
 }
 
-static bool close_to(double x, double y) {
-    return x == y || (isnan(x) && isnan(y)) || fabs(x - y) <= 1e-9 * fabs(y);
-}
-
-/* A stored plan must still have the same estimate: else the file has changed, or the estimator has. */
-static int recheck(struct reader *r, const struct workload *w, const char *estimator,
-                   const struct found_plan *f) {
-    struct arena scratch = {0};
-    struct estimate est = {.stage = ARENA_ARRAY(&scratch, struct stage_estimate, plan_stages(f->plan))};
-    int which = 0, rc = 0;
-    while (which < ESTIMATOR_N && strcmp(estimator, estimator_name[which])) which++;
-    if (which < ESTIMATOR_N) { /* other planners have their own estimators */
-        rc = plan_check(f->plan, w, r->file.path, r->e) ||
-                     estimate_plan(w, f->plan, (enum estimator)which, &est, r->e)
-                 ? -1
-                 : 0;
-        if (!rc && (!close_to(est.iteration_time_s, f->est.iteration_time_s) ||
-                    !close_to(est.cost_usd, f->est.cost_usd)))
-            rc = err_set(r->e, EXIT_INPUT,
-                         "%s: a stored plan takes %.9g s there and %.9g s now; written by another version "
-                         "of the estimator, or damaged",
-                         r->file.path, f->est.iteration_time_s, est.iteration_time_s);
-    }
-    arena_free(&scratch);
-    return rc;
-}
-
 /* ---- reading ---- */
 
 static int read_attributes(struct reader *r, struct results *out) {
@@ -497,6 +471,23 @@ static int read_attributes(struct reader *r, struct results *out) {
     if (o == OBJECTIVE_N) return bad(r, "objective", "unknown objective");
     out->objective = (enum objective)o;
     return (out->inputs_json = h5_read_long_text(&r->file, "inputs", r->a, r->e)) ? 0 : -1;
+}
+
+/* What is printed of a plan is computed with the inputs beside it, which must be its own. */
+static int agree_with_inputs(struct reader *r, const struct results *out) {
+    struct job stored;
+    struct err none;
+    if (job_from_json(out->inputs_json, &stored, r->a, &none)) return 0; /* from another version */
+    const char *where = results_strange(out->job, &stored);
+    if (where) return bad(r, where, "not what the stored inputs say");
+    for (int i = 0; i < out->n_row; i++) {
+        const struct row_result *q = &out->row[i];
+        for (int k = 0; k < q->n_plan + q->n_frontier; k++) {
+            const struct found_plan *f = k < q->n_plan ? &q->plan[k] : &q->frontier[k - q->n_plan];
+            if (plan_check(f->plan, &stored.workload, r->file.path, r->e)) return -1;
+        }
+    }
+    return 0;
 }
 
 static int read_file(struct reader *r, const struct job *job, struct results *out) {
@@ -531,12 +522,15 @@ static int read_file(struct reader *r, const struct job *job, struct results *ou
     if (read_rows(r, t, out->job, out) || read_tasks(r, t, out) || read_state(r, t, out)) return -1;
     const char *what, *where = results_doubtful(t, &what, r->a);
     if (where) return bad(r, where, what);
-    for (int i = 0; job && i < out->n_row; i++) {
+    if (!job) return agree_with_inputs(r, out);
+    const struct workload *w = &job->workload;
+    const char *path = r->file.path;
+    for (int i = 0; i < out->n_row; i++) {
         const struct row_result *q = &out->row[i];
         for (int k = 0; k < q->n_plan; k++)
-            if (recheck(r, &job->workload, out->estimator, &q->plan[k])) return -1;
+            if (results_recheck(path, w, out->estimator, &q->plan[k], r->e)) return -1;
         for (int k = 0; k < q->n_frontier; k++)
-            if (recheck(r, &job->workload, out->estimator, &q->frontier[k])) return -1;
+            if (results_recheck(path, w, out->estimator, &q->frontier[k], r->e)) return -1;
     }
     return 0;
 }

@@ -22,6 +22,19 @@ int h5_damaged(const struct h5_reader *r, const char *where, const char *what, s
 
 /* ---- opening ---- */
 
+/* All that a file holds lies in it: data elsewhere has no checksum, and may be a pipe, where HDF5 would wait
+ * for ever. */
+static void leave_links(void) { H5Lunregister(H5L_TYPE_EXTERNAL); }
+
+static hid_t open_dataset(hid_t at, const char *name) {
+    hid_t id = H5Dopen2(at, name, H5P_DEFAULT), made = id < 0 ? -1 : H5Dget_create_plist(id);
+    bool inside = made >= 0 && H5Pget_layout(made) != H5D_VIRTUAL && H5Pget_external_count(made) == 0;
+    if (made >= 0) H5Pclose(made);
+    if (inside || id < 0) return id;
+    H5Dclose(id);
+    return -1;
+}
+
 int h5_check(const char *path, struct err *e) {
     int fd = file_open_regular(path, e);
     if (fd < 0) return -1;
@@ -42,6 +55,7 @@ int h5_open(struct h5_reader *r, const char *path, const char *schema, struct er
     close(fd);
     if (rc) return -1;
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+    leave_links();
     hid_t access = h5_access();
     r->id = H5Fopen(path, H5F_ACC_RDONLY, access);
     H5Pclose(access);
@@ -66,6 +80,7 @@ int h5_open_bytes(struct h5_reader *r, const char *path, const char *bytes, size
     if (!seal_holds(bytes, size))
         return err_set(e, EXIT_INPUT, "%s: damaged: its checksum does not match its content", path);
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+    leave_links();
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);
     H5Pset_fapl_core(access, 1 << 18, 0);
     H5Pset_file_image(access, (void *)(uintptr_t)bytes, size); /* copied, not changed */
@@ -146,7 +161,7 @@ int h5_read_int(const struct h5_reader *r, const char *name, int lo, int hi, int
 /* ---- datasets ---- */
 
 const char *h5_read_long_text(const struct h5_reader *r, const char *name, struct arena *a, struct err *e) {
-    hid_t id = H5Dopen2(r->id, name, H5P_DEFAULT), type = id < 0 ? -1 : H5Dget_type(id),
+    hid_t id = open_dataset(r->id, name), type = id < 0 ? -1 : H5Dget_type(id),
           space = id < 0 ? -1 : H5Dget_space(id);
     char *s = NULL;
     if (type >= 0 && space >= 0 && H5Tget_class(type) == H5T_STRING && !H5Tis_variable_str(type) &&
@@ -165,7 +180,7 @@ const char *h5_read_long_text(const struct h5_reader *r, const char *name, struc
 
 int h5_read_rows(const struct h5_reader *r, const char *name, hsize_t size, hsize_t first, hsize_t n,
                  hid_t memory, void *data, struct err *e) {
-    hid_t id = H5Dopen2(r->id, name, H5P_DEFAULT), space = id >= 0 ? H5Dget_space(id) : -1;
+    hid_t id = open_dataset(r->id, name), space = id >= 0 ? H5Dget_space(id) : -1;
     hsize_t have = 0;
     bool line = space >= 0 && H5Sget_simple_extent_ndims(space) == 1 &&
                 H5Sget_simple_extent_dims(space, &have, NULL) == 1;
@@ -240,7 +255,7 @@ static void put_elements(const char *buf, size_t width, const struct table_def *
 static int read_column(const struct h5_reader *r, hid_t group, const struct table_def *d,
                        const struct column *c, struct rows *t, bool first, struct arena *a, struct err *e) {
     if (c->later && H5Lexists(group, c->name, H5P_DEFAULT) <= 0) return 0;
-    struct stored_column s = {.id = H5Dopen2(group, c->name, H5P_DEFAULT), .space = -1, .type = -1};
+    struct stored_column s = {.id = open_dataset(group, c->name), .space = -1, .type = -1};
     if (s.id >= 0) s.space = H5Dget_space(s.id);
     if (s.id >= 0) s.type = H5Dget_type(s.id);
     const char *wrong = look_at(&s, r, c);

@@ -321,11 +321,13 @@ static int take(struct trainer *t, const struct h5_reader *f, int layer, int ten
     path_of(path, t->arch, layer, tensor, which);
     if (h5_read_rows(f, path, p->tensor->rows * row, p->part.first * row, n, native(type), host, e))
         return -1;
-    for (size_t i = 0; i < n; i++)
-        if (!isfinite(type == ELEM_F64 ? ((double *)host)[i] : (double)((float *)host)[i]))
-            return err_set(e, EXIT_INPUT,
-                           "%s: %s: element %zu is not a number; expected an undamaged checkpoint", f->path,
-                           path, p->part.first * row + i);
+    for (size_t i = 0; i < n; i++) {
+        double x = type == ELEM_F64 ? ((double *)host)[i] : (double)((float *)host)[i];
+        bool finite = isfinite(x);
+        if (!finite || (which == ADAM_V && x < 0)) /* a mean of squares */
+            return err_set(e, EXIT_INPUT, "%s: %s: element %zu is %s; expected an undamaged checkpoint",
+                           f->path, path, p->part.first * row + i, finite ? "negative" : "not a number");
+    }
     if (is_state(&t->net, which))
         net_put_state(&t->net, buffer_of(&t->net, which), p->offset, host, n);
     else
