@@ -28,7 +28,9 @@ static bool is_control(unsigned c) {
 
 size_t text_control(const char *s, unsigned *c) {
     size_t n = decode((const unsigned char *)s, c);
-    return n && is_control(*c) ? n : 0;
+    if (n) return is_control(*c) ? n : 0;
+    *c = 0xfffd; /* the character for what is none */
+    return 1;
 }
 
 /* Writes the next character of s to out as it is to be printed. Returns how many bytes of s it took. */

@@ -5,7 +5,8 @@
 /* Text from files and command lines, on its way to a terminal. */
 
 /** The length of the character at s, and its code in *c, if a terminal could take it for a command (control
- * characters, including C1, and those that change the direction of writing); otherwise 0. */
+ * characters, including C1, and those that change the direction of writing); otherwise 0. A byte that is not
+ * UTF-8 is U+FFFD. Not for the end of the text. */
 size_t text_control(const char *s, unsigned *c);
 
 /** Copy `in` to out[size] with all such characters and every byte that is not UTF-8 as \xNN. What does not

@@ -611,8 +611,8 @@ void text_string(struct text *t, const char *s) {
         else if (n)
             text_add(t, "\\u%04x", code);
         else
-            text_add(t, "%c", *s);
-        s += n ? n : 1;
+            text_add(t, "%.*s", (int)text_next(s), s);
+        s += n ? n : text_next(s);
     }
     text_add(t, "\"");
 }
@@ -624,7 +624,7 @@ void text_free(struct text *t) {
 
 void text_json(struct text *t, const char *printed) {
     const char *plain = printed;
-    for (size_t n; *printed; printed += n ? n : 1) {
+    for (size_t n; *printed; printed += n ? n : text_next(printed)) {
         unsigned code;
         n = text_control(printed, &code);
         if (!n || code < ' ') continue; /* white space between values */

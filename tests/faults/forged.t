@@ -52,6 +52,7 @@ for key, value in (("framework", "other"), ("dtype", "bf16"), ("optimizer", "non
                    ("element_bytes", 2), ("n_layer", 7), ("train_tokens", 1e30), ("max_usd_per_iteration", 1.0)):
     copy(f"x-{key}.h5", "r.h5", attribute(key, value))
 copy("faster.h5", "r.h5", faster)
+copy("bytes.h5", "r.h5", put("row/note", b"z\xfcrich"))
 for name, value in (("minus", -1), ("little", 5e-324), ("much", 1e308), ("infinite", float("inf"))):
     copy(f"y-{name}.h5", "m.h5", put("rank/process_peak_bytes", value))
 with h5py.File("c.h5") as f: weights = f"layer0/{next(iter(f['layer0']))}/weight"
@@ -73,6 +74,17 @@ for by in "" "$mpiexec -n 2"; do
     run $by "$sailor" plan "$tmp/job.json" --threads 1 -q --resume "$tmp/x-micro_batch_size.h5"
     expect 2 "plan --resume${by:+, on two ranks}"
 done
+bytes=$(printf 'z\xfcrich.h5')
+cp "$tmp/bytes.h5" "$tmp/$bytes"
+for command in "report --json" "report --row 0" "report --html $tmp/r.html" "export"; do
+    # shellcheck disable=SC2086
+    run "$sailor" $command "$tmp/$bytes"
+    case $command in *html*) page=$tmp/r.html ;; *) page=$tmp/out ;; esac
+    [ "$rc" = 0 ] && [ -s "$page" ] && iconv -f UTF-8 -t UTF-8 "$page" "$tmp/err" >/dev/null
+    ok $? "$command: bytes that are not UTF-8, in a file and in its name, leave as UTF-8"
+done
+run "$sailor" report "$tmp/bytes.h5" --json
+json "o[0]['row'] == 0" "and as JSON"
 first() { head -n 1 "$1" | grep -oE '"(iteration_time_s|lower_bound|status)": ?[^,]*'; }
 run "$sailor" plan "$tmp/job.json" --threads 1 -q --json
 cp "$tmp/out" "$tmp/right"
