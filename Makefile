@@ -35,8 +35,9 @@ define newline
 endef
 paths := PREFIX DESTDIR BINDIR LIBDIR DATADIR MANDIR BASHDIR ZSHDIR FIGURES_DIR FRESH_DIR MPIEXEC PYTHON
 given = $(filter command environment,$(firstword $(origin $(1))))
-odd = $(or $(findstring $(newline),$(value $(1))),$(if $(call given,$(1)),$(findstring $$,$(subst $$$$,,$(value $(1))))))
-$(foreach v,$(paths),$(if $(call odd,$(v)),$(error $(v)=$(value $(v)): a $$ or a new line; expected a path, $$ as $$$$)))
+dash = $(filter -%,$(firstword $(value $(1))))# commands would take it for an option
+odd = $(or $(findstring $(newline),$(value $(1))),$(dash),$(if $(call given,$(1)),$(findstring $$,$(subst $$$$,,$(value $(1))))))
+$(foreach v,$(paths),$(if $(call odd,$(v)),$(error $(v)=$(value $(v)): a $$, a new line or a dash before all; expected a path, $$ as $$$$)))
 Q    := $(if $(filter 1,$(V)),,@)
 B    := build/$(mode)
 # release programs are in build/ itself, those of other modes beside their objects

@@ -42,9 +42,17 @@ for odd in 'a$b' 'a$(b)' 'a${b}' "$two"; do
     for var in PREFIX DESTDIR BINDIR; do
         for target in install uninstall; do
             run make --no-print-directory -o all $target "PREFIX=$tmp/none" "$var=$tmp/d/$odd"
-            [ "$rc" = 2 ] && grep -q "a new line; expected a path" "$tmp/err" && [ "$(find "$tmp/d" -type f)" = "$tmp/d/a/bin/sailor" ]
+            [ "$rc" = 2 ] && grep -q "dash before all; expected a path" "$tmp/err" &&
+                [ "$(find "$tmp/d" -type f)" = "$tmp/d/a/bin/sailor" ]
             ok $? "$target: $var with $(echo "$odd" | tr '\n' '|') is refused"
         done
+    done
+done
+for target in install uninstall; do # options to the commands that make starts
+    for odd in PREFIX=-v DESTDIR=-d DATADIR=--help; do
+        run make --no-print-directory -o all $target "PREFIX=$tmp/none" "$odd"
+        [ "$rc" = 2 ] && grep -q "a dash before all; expected a path" "$tmp/err" && [ ! -e "$tmp/none" ]
+        ok $? "$target: $odd is refused"
     done
 done
 run env PREFIX="$tmp/d/a\$b" make --no-print-directory -o all uninstall
