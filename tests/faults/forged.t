@@ -56,6 +56,7 @@ copy("bytes.h5", "r.h5", put("row/note", b"z\xfcrich"))
 for name, value in (("minus", -1), ("little", 5e-324), ("much", 1e308), ("infinite", float("inf"))):
     copy(f"y-{name}.h5", "m.h5", put("rank/process_peak_bytes", value))
 with h5py.File("c.h5") as f: weights = f"layer0/{next(iter(f['layer0']))}/weight"
+copy("z.h5", "c.h5", put(weights[:-len("weight")] + "adam_v", -1))
 for how in (link, raw, virtual):
     copy(f"{how.__name__}-r.h5", "r.h5", lambda f: how(f, "row/gap"))
     copy(f"{how.__name__}-m.h5", "m.h5", lambda f: how(f, "rank/process_peak_bytes"))
@@ -94,6 +95,12 @@ ok $? "plan --warm believes no time that the estimator does not give"
 for file in "$tmp"/y-*.h5; do
     run "$sailor" validate "$file"
     expect 2 "validate: a process with $(basename "${file#*y-}" .h5) bytes"
+done
+for by in "" "$mpiexec -n 1"; do
+    # shellcheck disable=SC2086
+    run $by "$train" run "$tmp/plan.json" --steps 1 -q --resume "$tmp/z.h5"
+    expect 2 "run --resume: a mean of squares that is negative${by:+, started by mpirun}"
+    has err "element 0 is negative" "which is named"
 done
 for how in link raw virtual; do
     while read -r program line; do
