@@ -2,13 +2,14 @@
  * has used u times D GPUs (and `off` in a stage that type k - 1 did not suffice for). For each such state the
  * least sum of stage times is kept, with every stage within a limit on its time and on its all-reduce. The
  * limits are then tightened step by step: a larger sum against a smaller maximum. */
-#include "search/fill.h"
+#include "base/oom.h"
+#include "search/fill_tables.h"
 #include "sim/terms.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { UNITS_MAX = 128, STEPS_X = 14, STEPS_Y = 4, WORK_PER_JUDGEMENT = 40 };
+enum { STEPS_X = 14, STEPS_Y = 4, WORK_PER_JUDGEMENT = 40 };
 
 static const double *prefix(struct climb *c, const double *a, const double *b) {
     double *sum = ARENA_ARRAY(c->a, double, c->L + 1);
@@ -71,51 +72,10 @@ bool kind_fits(const struct climb *c, int mi, int gpu, int ti, int D, int M, int
 
 /* ---- one (part, m, D) --------------------------------------------------------------- */
 
-struct label {
-    double sum, usd_per_s;
-    int off, prev; /* prev: the state behind, -1 = none; SENT: the empty rest of type k + 1 */
-    short depth, ti;
-    short end; /* of the stage in front of which nothing is yet */
-    bool mixed;
-};
-
-/* What a kind makes of some layers. */
-struct server {
-    double time_s, period_s; /* period: from one microbatch to the next, the stage before on the same GPUs */
-    double reduce_s;
-    int depth; /* from the end, at most; 0: they do not fit; -1: not looked at yet */
-};
-
-struct fill {
-    struct climb *c;
-    const struct kinds *k;
-    const struct pool_part *part;
-    int L, mi, m, D, M, K, U;
-    struct fill_kind (*kind)[TP_N];    /* [gpu] of this microbatch */
-    int cap[GPUS_MAX][TP_N];           /* [k] GPUs in whole slots of a degree */
-    double usd_per_s[GPUS_MAX];        /* [k] cheapest zone */
-    const struct link *link[GPUS_MAX]; /* [k] fastest inside a zone */
-    double *send[GPUS_MAX][TP_N];      /* [k][ti][layer] its output to the like, at this microbatch */
-    double (*reduce)[RING_TI_N];       /* [k * (L + 1) * (L + 1) + first * (L + 1) + end][ti] at this D */
-    struct server (*server)[TP_N];     /* [k][first][end] */
-    double x_hi, y_hi;
-    struct label *label; /* [l][k][u] */
-    struct sketch sketch;
-    uint64_t steps;
-};
-
 /* The best of a sweep, by what it promises; and the last. */
 struct rise {
     double value, best_slowest, best_reduce, slowest, reduce;
 };
-
-static int state(const struct fill *f, int l, int k, int u) { return (l * f->K + k) * (f->U + 1) + u; }
-
-/* Of layers [first, end) on type k of the order. */
-static size_t at_layers(const struct fill *f, int k, int first, int end) {
-    size_t n = (size_t)(f->L + 1);
-    return ((size_t)k * n + (size_t)first) * n + (size_t)end;
-}
 
 static double stage_time(const struct fill *f, int k, int ti, int i, int e) {
     return f->server[at_layers(f, k, i, e)][ti].time_s;
@@ -140,16 +100,11 @@ static int greatest_depth(const struct fill *f, int k, int ti, int first, int en
     return lo;
 }
 
-static bool may_serve(const struct fill *f, int k, int ti, int i, int e, int depth) {
+bool fill_may_serve(const struct fill *f, int k, int ti, int i, int e, int depth) {
     struct server *s = &f->server[at_layers(f, k, i, e)][ti];
     if (s->period_s > f->x_hi || s->reduce_s > f->y_hi) return false;
     if (s->depth < 0) s->depth = greatest_depth(f, k, ti, i, e);
     return depth <= s->depth;
-}
-
-static void reach(struct fill *f, int to, struct label x) {
-    struct label *at = &f->label[to];
-    if (x.sum < at->sum || (x.sum == at->sum && x.off < at->off)) *at = x;
 }
 
 /* A stage [i, e) that takes what is left of type k at degree ti and goes on to the next types, each with its
@@ -177,7 +132,7 @@ static int mix(const struct fill *f, int k, int ti, int i, int e, int used, int 
         if (++k == f->K) return -1;
         int any = -1;
         for (ti = 0; ti < TP_N; ti++) {
-            if (!may_serve(f, k, ti, i, e, depth)) continue;
+            if (!fill_may_serve(f, k, ti, i, e, depth)) continue;
             if (any < 0) any = ti;
             if (stage_time(f, k, ti, i, e) <= slowest) break;
         }
@@ -195,20 +150,20 @@ static void extend(struct fill *f, int e, int k, int u) {
     if (k + 1 < f->K) { /* nothing more of this type */
         struct label skip = x;
         skip.off = 0;
-        skip.prev = x.prev;
         reach(f, state(f, e, k + 1, 0), skip);
     }
     for (int i = e - 1; i >= 0; i--) {
         bool any = false;
         for (int ti = 0; ti < TP_N; ti++) {
             f->steps++;
-            if (!may_serve(f, k, ti, i, e, depth)) continue;
+            if (!fill_may_serve(f, k, ti, i, e, depth)) continue;
             any = true;
             struct label y = {.sum = x.sum,
                               .usd_per_s = x.usd_per_s,
                               .off = x.off,
                               .prev = from,
                               .depth = (short)depth,
+                              .k = (short)k,
                               .ti = (short)ti,
                               .end = (short)e};
             if (used + (f->D << ti) <= f->cap[k][ti]) {
@@ -233,10 +188,11 @@ static void extend(struct fill *f, int e, int k, int u) {
 }
 
 static void run(struct fill *f) {
-    size_t n = (size_t)(f->L + 1) * (size_t)f->K * (size_t)(f->U + 1);
+    size_t n = (size_t)(f->L + 1) * (size_t)f->rows * (size_t)f->row;
     for (size_t x = 0; x < n; x++) f->label[x].sum = INFINITY;
     f->label[state(f, f->L, 0, 0)] = (struct label){.prev = -1};
-    for (int e = f->L; e > 0; e--)
+    if (f->part->any_order) joint_run(f);
+    for (int e = f->L; e > 0 && !f->part->any_order; e--)
         for (int k = 0; k < f->K; k++)
             for (int u = 0; u <= f->U; u++)
                 if (f->label[state(f, e, k, u)].sum < INFINITY) extend(f, e, k, u);
@@ -257,7 +213,7 @@ static bool trace(struct fill *f, int at, double *slowest, double *reduce) {
     for (int i = 0; i < s->P; i++) {
         const struct label *x = &f->label[here];
         const struct label *behind = &f->label[x->prev];
-        int k = x->prev / (f->U + 1) % f->K, u = x->prev % (f->U + 1);
+        int k = x->k, u = x->prev % f->row;
         struct sketch_stage *st = &s->stage[i];
         *st = (struct sketch_stage){.first = first, .end = x->end};
         double time_s = stage_time(f, k, x->ti, first, x->end), usd;
@@ -295,8 +251,8 @@ static int best_end(const struct fill *f) {
     double best = INFINITY;
     int at = -1;
     double X = f->x_hi < INFINITY ? f->x_hi : 0;
-    for (int k = 0; k < f->K; k++)
-        for (int u = 0; u <= f->U; u++) {
+    for (int k = 0; k < f->rows; k++)
+        for (int u = 0; u < f->row; u++) {
             const struct label *x = &f->label[state(f, 0, k, u)];
             if (!(x->sum < INFINITY) || (f->c->p->pin->stages && x->depth != f->c->p->pin->stages)) continue;
             double least = fmax(X, x->sum / x->depth);
@@ -313,8 +269,8 @@ static int best_end(const struct fill *f) {
 static void take_ends(struct fill *f, sketch_fn *take, void *ctx) {
     const double GAIN = 1.01; /* what is promised with the best links has to be that much better */
     double slowest, reduce;
-    for (int k = 0; k < f->K; k++)
-        for (int u = 0; u <= f->U && !climb_over(f->c); u++) {
+    for (int k = 0; k < f->rows; k++)
+        for (int u = 0; u < f->row && !climb_over(f->c); u++) {
             int at = state(f, 0, k, u);
             const struct label *x = &f->label[at];
             if (!(x->sum < INFINITY) || (f->c->p->pin->stages && x->depth != f->c->p->pin->stages)) continue;
@@ -495,10 +451,11 @@ static bool rate_chance(struct fill *f, struct chance *x) {
             most = f->cap[k][ti] >> ti;
         }
         room += most;
-        if (work < INFINITY) speed += f->cap[k][0] / fmax(work, 1e-12);
+        int used = f->cap[k][0] - (f->part->any_order ? f->cap[k][0] % x->D : 0);
+        if (work < INFINITY) speed += used / fmax(work, 1e-12);
         usd = fmin(usd, work * f->usd_per_s[k]);
     }
-    if (room < x->D) return false;
+    if (room < x->D || speed == 0) return false;
     x->least_x = x->D / speed;
     double time_s = (x->M - 1) * x->least_x + fmax(least_sum, x->least_x), w = f->c->weight;
     double cost = x->M * (double)x->D * usd;
@@ -531,13 +488,37 @@ static int list_chances(struct fill *f, struct chance *out) {
     return n;
 }
 
+/* The tables for (m, D). False: the states are too many. */
+static bool set_up(struct fill *f, const struct chance *x) {
+    f->mi = x->mi;
+    f->m = f->k->mb[x->mi];
+    f->D = x->D;
+    f->M = x->M;
+    f->kind = f->k->kind[x->mi];
+    memset(f->cap, 0, sizeof f->cap);
+    memset(f->link, 0, sizeof f->link);
+    survey(f);
+    f->U = 0;
+    for (int k = 0; k < f->K; k++) f->U = f->cap[k][0] / f->D > f->U ? f->cap[k][0] / f->D : f->U;
+    if (f->U > UNITS_MAX) f->U = UNITS_MAX;
+    f->rows = f->K;
+    f->row = f->U + 1;
+    if (f->part->any_order && !joint_size(f)) return false;
+    build_reduces(f);
+    list_servers(f);
+    f->sketch.m = f->m;
+    f->sketch.D = f->D;
+    return true;
+}
+
 void fill_part(struct climb *c, const struct pool_part *part, int most, sketch_fn *take, void *ctx) {
     const struct kinds *kinds = c->kinds;
     struct arena scratch = {0};
     struct fill f = {.c = c, .k = kinds, .part = part, .L = c->L, .K = part->n_type};
     f.reduce = arena_alloc(&scratch, sizeof *f.reduce * (size_t)f.K * (size_t)(f.L + 1) * (size_t)(f.L + 1));
     f.server = arena_alloc(&scratch, sizeof *f.server * (size_t)f.K * (size_t)(f.L + 1) * (size_t)(f.L + 1));
-    f.label = ARENA_ARRAY(&scratch, struct label, (size_t)(f.L + 1) * (size_t)f.K * (UNITS_MAX + 1));
+    size_t states = part->any_order ? JOINT_STATES : (size_t)f.K * (UNITS_MAX + 1);
+    f.label = oom_calloc((size_t)(f.L + 1) * states, sizeof *f.label); /* most of it is seldom touched */
     f.sketch.stage = ARENA_ARRAY(&scratch, struct sketch_stage, f.L);
     for (int k = 0; k < f.K; k++)
         for (int ti = 0; ti < TP_N; ti++) f.send[k][ti] = ARENA_ARRAY(&scratch, double, f.L);
@@ -545,25 +526,13 @@ void fill_part(struct climb *c, const struct pool_part *part, int most, sketch_f
     struct chance *chance =
         ARENA_ARRAY(&scratch, struct chance, (size_t)kinds->n_mb * (size_t)(c->w->global_batch_size + 2));
     int n = list_chances(&f, chance);
-    for (int i = 0, tried = 0; i < n && tried < most && !climb_over(c); i++, tried++) {
+    for (int i = 0, tried = 0; i < n && tried < most && !climb_over(c); i++) {
         const struct chance *x = &chance[i];
         if (x->value >= c->bar && x->value > 0) break;
-        f.mi = x->mi;
-        f.m = kinds->mb[x->mi];
-        f.D = x->D;
-        f.M = x->M;
-        f.kind = kinds->kind[x->mi];
-        memset(f.cap, 0, sizeof f.cap);
-        memset(f.link, 0, sizeof f.link);
-        survey(&f);
-        build_reduces(&f);
-        list_servers(&f);
-        f.U = 0;
-        for (int k = 0; k < f.K; k++) f.U = f.cap[k][0] / f.D > f.U ? f.cap[k][0] / f.D : f.U;
-        if (f.U > UNITS_MAX) f.U = UNITS_MAX;
-        f.sketch.m = f.m;
-        f.sketch.D = f.D;
+        if (!set_up(&f, x)) continue;
         sweep(&f, x->least_x, take, ctx);
+        tried++;
     }
+    free(f.label);
     arena_free(&scratch);
 }

@@ -9,6 +9,7 @@ struct pool_part {
     unsigned zones; /* bit per zone */
     int n_type;
     int gpu[GPUS_MAX]; /* in the order in which a pipeline fills them, its last stage first */
+    bool any_order;    /* or in any order, each stage of one type */
 };
 
 /** A plan but for the zones. */

@@ -93,9 +93,10 @@ static void take_sketch(void *ctx, const struct sketch *s) {
     place_sketch(r->c, s, r->zones, &r->room);
 }
 
-/* Of the work up to `end` the share of one of n. */
-static void share_work(struct climb *c, uint64_t end, int n) {
-    c->work_max = c->work + (end > c->work ? (end - c->work) / (uint64_t)(n > 0 ? n : 1) : 0);
+/* Of the work up to `end` `mine` of n shares. */
+static void share_work(struct climb *c, uint64_t end, int mine, int n) {
+    c->work_max =
+        c->work + (end > c->work ? (end - c->work) * (uint64_t)mine / (uint64_t)(n > 0 ? n : 1) : 0);
 }
 
 /* The lead of a stretch that begins here, and the better one of two stretches. */
@@ -132,8 +133,8 @@ static void note_head(struct rungs *r, struct head *h) {
 }
 
 /* Does the part, filled in this order, give a better plan than what is known? */
-static bool try_types(struct rungs *r, const int *gpu, int n, int most) {
-    struct pool_part part = {.zones = r->zones, .n_type = n};
+static bool try_types(struct rungs *r, const int *gpu, int n, bool any_order, int most) {
+    struct pool_part part = {.zones = r->zones, .n_type = n, .any_order = any_order};
     struct score before = r->c->lead_score;
     memcpy(part.gpu, gpu, sizeof *gpu * (size_t)n);
     fill_part(r->c, &part, most, take_sketch, r);
@@ -153,7 +154,7 @@ static void grow(struct rungs *r, int *best, int n, int most) {
                 memcpy(next, from, sizeof *next * (size_t)at);
                 next[at] = r->type[t];
                 memcpy(next + at + 1, from + at, sizeof *next * (size_t)(n - at));
-                if (!try_types(r, next, n + 1, most)) continue;
+                if (!try_types(r, next, n + 1, false, most)) continue;
                 memcpy(best, next, sizeof next);
                 grown = true;
             }
@@ -175,11 +176,14 @@ static void climb_part(struct rungs *r, unsigned zones, int most) {
     uint64_t end = r->c->work_max;
     bool frontier = r->c->p->objective == OBJECTIVE_FRONTIER;
     int left = r->n_type * r->n_type, pairs = left - r->n_type; /* singles and ordered pairs share the work */
+    bool joint = pairs && ladder_wide(r->c->p);
+    uint64_t end_all = end;
+    if (joint) end -= (end - r->c->work) / 4 * 3;
     for (int t = 0; t < r->n_type; t++) {
         struct score before = begin_stretch(r->c);
         if (frontier) left = (pairs ? 2 : 1) * (r->n_type - t);
-        share_work(r->c, end, left--);
-        try_types(r, &r->type[t], 1, most);
+        share_work(r->c, end, 1, left--);
+        try_types(r, &r->type[t], 1, false, most);
         note_head(r, &r->type_head[r->type[t]]);
         if (!score_better(r->c->lead_score, before)) {
             r->c->lead_score = before;
@@ -192,12 +196,13 @@ static void climb_part(struct rungs *r, unsigned zones, int most) {
         for (int u = 0; u < r->n_type; u++) {
             int two[2] = {r->type[t], r->type[u]};
             if (t == u) continue;
-            share_work(r->c, end, pairs--);
-            if (!try_types(r, two, 2, most)) continue;
+            share_work(r->c, end, 1, pairs--);
+            if (!try_types(r, two, 2, false, most)) continue;
             memcpy(best, two, sizeof two);
             n_best = 2;
         }
-    r->c->work_max = end;
+    r->c->work_max = end_all;
+    if (joint) try_types(r, n_best == 2 ? best : r->type, 2, true, UNITS_MORE);
     if (n_best == 0 && r->n_type > 2) {
         best[0] = r->type[0];
         best[1] = r->type[1];
@@ -224,7 +229,7 @@ static void improve_heads(struct rungs *r, int n_part, uint64_t end) {
         if (r->part_head[i].plan) head[n++] = &r->part_head[i];
     for (int k = 0; k < n; k++) {
         begin_stretch(r->c);
-        share_work(r->c, end, n - k);
+        share_work(r->c, end, 1, n - k);
         if (draft_of_plan(r->c, &r->room, head[k]->plan))
             local_search(r->c, &r->room, r->c->work_max - r->c->work, false);
     }
@@ -301,15 +306,24 @@ static void follow_front(struct climb *c, struct draft *room, uint64_t work) {
     }
 }
 
-/* All parts with equal shares of the work; what they leave is for the best of them. */
+/* Of many cells there is more to try where zones join. */
+static int shares_of(const struct rungs *r, unsigned zones) {
+    enum { JOINED = 3 };
+    return ladder_wide(r->c->p) && zones & (zones - 1) ? JOINED : 1;
+}
+
+/* All parts with their shares of the work; what they leave is for the best of them. */
 static void climb_parts(struct rungs *r, const unsigned *part, int n) {
     struct climb *c = r->c;
     uint64_t end = c->work_max;
+    int shares = 0;
+    for (int i = 0; i < n; i++) shares += shares_of(r, part[i]);
     int best = 0;
     struct score best_score = {INFINITY, INFINITY};
     for (int i = 0; i < n; i++) {
         begin_stretch(c);
-        share_work(c, end, n - i);
+        share_work(c, end, shares_of(r, part[i]), shares);
+        shares -= shares_of(r, part[i]);
         climb_part(r, part[i], UNITS);
         note_head(r, &r->part_head[i]);
         if (!score_better(c->lead_score, best_score)) continue;
@@ -385,14 +399,22 @@ void ladder_climb(const struct search_problem *p, struct ladder_share by, const 
     arena_free(&scratch);
 }
 
+static int cells_of(const struct search_problem *p) {
+    int n = 0;
+    for (int i = 0; i < p->w->site->n_zone * p->w->site->n_gpu; i++) n += p->pool[i] > 0;
+    return n;
+}
+
+bool ladder_wide(const struct search_problem *p) {
+    enum { CELLS = 5 };
+    return p->objective != OBJECTIVE_FRONTIER && cells_of(p) >= CELLS;
+}
+
 uint64_t ladder_work(const struct search_problem *p) {
     enum { ONE = 4000, FEW = 10000, SOME = 40000, MANY = 100000, MOST = 1500000 }; /* per cell, and in all */
     enum { PER_GPU_AND_LAYER = 256 }; /* small pools have few plans */
-    uint64_t cells = 0, gpus = 0, layers = (uint64_t)p->w->model->n_layer;
-    for (int i = 0; i < p->w->site->n_zone * p->w->site->n_gpu; i++) {
-        cells += p->pool[i] > 0;
-        gpus += (uint64_t)p->pool[i];
-    }
+    uint64_t cells = (uint64_t)cells_of(p), gpus = 0, layers = (uint64_t)p->w->model->n_layer;
+    for (int i = 0; i < p->w->site->n_zone * p->w->site->n_gpu; i++) gpus += (uint64_t)p->pool[i];
     uint64_t work = cells * (cells < 2 ? ONE : cells < 4 ? FEW : cells < 5 ? SOME : MANY);
     uint64_t small = gpus * layers * PER_GPU_AND_LAYER;
     if (cells < 4) work *= (uint64_t)weights_of(p);

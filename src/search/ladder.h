@@ -25,4 +25,7 @@ void ladder_climb(const struct search_problem *p, struct ladder_share share, con
  * cells are quick. */
 uint64_t ladder_work(const struct search_problem *p);
 
+/** Has the pool so many cells that there is much to find beside what a plain local search comes to? */
+bool ladder_wide(const struct search_problem *p);
+
 #endif
