@@ -11,6 +11,7 @@
 
 /* (m, D) tried in a part, the most promising first, and when there is time for more */
 enum { UNITS = 48, UNITS_MORE = 120, WEIGHTS = 5, STARTS = 4, FEW_JUDGED = 5000, WARM_SHARE = 4 };
+enum { WORK_WALK = 60000 }; /* of a random walk (anneal.c) */
 
 struct rungs {
     struct climb *c;
@@ -231,7 +232,7 @@ static void improve_heads(struct rungs *r, int n_part, uint64_t end) {
         begin_stretch(r->c);
         share_work(r->c, end, 1, n - k);
         if (draft_of_plan(r->c, &r->room, head[k]->plan))
-            local_search(r->c, &r->room, r->c->work_max - r->c->work, false);
+            local_search(r->c, &r->room, r->c->work_max - r->c->work, WANDER_NOT);
     }
 }
 
@@ -240,7 +241,14 @@ static void improve_kept(struct climb *c, struct draft *room, uint64_t work, str
     struct found_plan start[WEIGHTS];
     int n = 0, all = c->n_kept;
     bool frontier = c->p->objective == OBJECTIVE_FRONTIER;
-    int starts = frontier ? WEIGHTS : all < STARTS ? all : STARTS;
+    bool anneal = ladder_wide(c->p);
+    int most = STARTS; /* of walks, each that shares the work does one, and it wants not too few steps */
+    if (anneal && by.n > 1)
+        most = by.n < STARTS ? by.n : STARTS;
+    else if (anneal && work < STARTS * WORK_WALK)
+        most = 1 + (int)(work / WORK_WALK);
+    int starts = frontier ? WEIGHTS : all < most ? all : most;
+    enum wandering by_way = c->work_max <= FEW_JUDGED ? WANDER_NOT : anneal ? WANDER_ANNEAL : WANDER_KICK;
     for (int k = 0; k < starts && all; k++) {
         int at = frontier ? k * (all - 1) / (WEIGHTS - 1) : k;
         if (at >= all || (by.n < starts ? k % by.n != by.k : by.k % starts != k)) continue;
@@ -249,8 +257,7 @@ static void improve_kept(struct climb *c, struct draft *room, uint64_t work, str
     for (int k = 0; k < n && !climb_over(c); k++) {
         if (frontier) c->weight = 1 - (double)k / (WEIGHTS - 1);
         c->lead_score = (struct score){INFINITY, INFINITY};
-        if (draft_of_plan(c, room, start[k].plan))
-            local_search(c, room, work / (uint64_t)n, c->work_max > FEW_JUDGED);
+        if (draft_of_plan(c, room, start[k].plan)) local_search(c, room, work / (uint64_t)n, by_way);
     }
 }
 
@@ -301,7 +308,8 @@ static void follow_front(struct climb *c, struct draft *room, uint64_t work) {
         c->weight = slope_at(c, at);
         begin_stretch(c);
         uint64_t most = kicks && KICKS_WORK < end - c->work ? KICKS_WORK : end - c->work;
-        if (draft_of_plan(c, room, c->kept[at].plan)) local_search(c, room, most, kicks);
+        if (draft_of_plan(c, room, c->kept[at].plan))
+            local_search(c, room, most, kicks ? WANDER_KICK : WANDER_NOT);
         c->work++;
     }
 }

@@ -52,7 +52,7 @@ static bool move_cuts(struct local_walk *w) {
     return any;
 }
 
-static void set_degree(struct stage *st, int gpu, int tp) {
+void stage_set_degree(struct stage *st, int gpu, int tp) {
     for (int k = 0; k < st->n_group; k++)
         if (st->group[k].gpu == gpu) st->group[k].tp = tp;
 }
@@ -64,7 +64,7 @@ static bool change_degrees(struct local_walk *w) {
             for (int ti = 0; ti < TP_N && !walk_done(w); ti++) {
                 struct stage *st = begin(w, i);
                 if (k >= st->n_group || st->group[k].tp == 1 << ti) continue;
-                set_degree(st, st->group[k].gpu, 1 << ti);
+                stage_set_degree(st, st->group[k].gpu, 1 << ti);
                 any |= walk_settle_cut(w);
             }
     for (int g = 0; g < GPUS_MAX; g++) /* in all stages */
@@ -82,15 +82,14 @@ static bool change_degrees(struct local_walk *w) {
     return any;
 }
 
-static void drop(struct stage *st, int k, int n) {
+void stage_drop(struct stage *st, int k, int n) {
     st->group[k].count -= n;
     if (st->group[k].count > 0) return;
     st->n_group--;
     memmove(st->group + k, st->group + k + 1, sizeof *st->group * (size_t)(st->n_group - k));
 }
 
-/* The degree at which a stage would take more replicas of a type: its own, else any. */
-static int degree_in(const struct stage *st, int gpu) {
+int stage_degree(const struct stage *st, int gpu) {
     for (int k = 0; k < st->n_group; k++)
         if (st->group[k].gpu == gpu) return tp_index(st->group[k].tp);
     return -1;
@@ -100,7 +99,7 @@ static int degree_in(const struct stage *st, int gpu) {
 static bool relocate(struct local_walk *w, int i, int k, int lot, int ti, int n) {
     struct stage *st = begin(w, i);
     const struct lot *l = &w->c->lot[lot];
-    drop(st, k, n);
+    stage_drop(st, k, n);
     if (draft_room(w->c, w->trial, lot, ti) < n || !draft_add(w->trial, i, l->zone, l->gpu, 1 << ti, n))
         return false;
     return walk_settle_cut(w);
@@ -116,7 +115,7 @@ static bool move_replicas(struct local_walk *w) {
                     const struct replicas *r = &st->group[k];
                     const struct lot *l = &w->c->lot[lot];
                     if (r->zone == l->zone && r->gpu == l->gpu) break;
-                    int own = degree_in(st, l->gpu), n = r->count;
+                    int own = stage_degree(st, l->gpu), n = r->count;
                     if ((own >= 0 && own != ti) || !climb_kind(w->c, l->gpu, ti, w->d->plan.micro_batch_size))
                         continue;
                     int room = draft_room(w->c, w->d, lot, ti);
@@ -135,21 +134,26 @@ static bool move_replicas(struct local_walk *w) {
     return any;
 }
 
+bool walk_swap(struct local_walk *w, int i, int j) {
+    struct replicas keep[PARTS_MAX];
+    struct stage *st = w->trial->pipe.stage;
+    int n = st[i].n_group;
+    if (n == st[j].n_group && !memcmp(st[i].group, st[j].group, sizeof *keep * (size_t)n)) return false;
+    memcpy(keep, st[i].group, sizeof *keep * (size_t)n);
+    memcpy(st[i].group, st[j].group, sizeof *keep * (size_t)st[j].n_group);
+    memcpy(st[j].group, keep, sizeof *keep * (size_t)n);
+    st[i].n_group = st[j].n_group;
+    st[j].n_group = n;
+    return true;
+}
+
 /* The places of two stages, or of two zones throughout. */
 static bool swap_places(struct local_walk *w) {
     bool any = false;
-    struct replicas keep[PARTS_MAX];
     for (int i = 0; i < w->d->pipe.n_stage; i++)
         for (int j = i + 1; j < w->d->pipe.n_stage && !walk_done(w); j++) {
-            struct stage *st = begin(w, 0);
-            int n = st[i].n_group;
-            if (n == st[j].n_group && !memcmp(st[i].group, st[j].group, sizeof *keep * (size_t)n)) continue;
-            memcpy(keep, st[i].group, sizeof *keep * (size_t)n);
-            memcpy(st[i].group, st[j].group, sizeof *keep * (size_t)st[j].n_group);
-            memcpy(st[j].group, keep, sizeof *keep * (size_t)n);
-            st[i].n_group = st[j].n_group;
-            st[j].n_group = n;
-            any |= walk_settle_cut(w);
+            begin(w, 0);
+            any |= walk_swap(w, i, j) && walk_settle_cut(w);
         }
     for (int y = 0; y < ZONES_MAX; y++)
         for (int z = 0; z < ZONES_MAX && !walk_done(w); z++) {
@@ -187,7 +191,7 @@ static int by_rank(const int *rank, const struct replicas *a, const struct repli
     return rank[a->zone] != rank[b->zone] ? rank[a->zone] - rank[b->zone] : a->gpu - b->gpu;
 }
 
-static void sort_groups(struct draft *d) {
+void draft_sort(struct draft *d) {
     for (int i = 0; i < d->pipe.n_stage; i++) {
         struct stage *st = &d->pipe.stage[i];
         for (int k = 1; k < st->n_group; k++)
@@ -212,10 +216,34 @@ static bool swap_zones_in_order(struct local_walk *w) {
             int t = w->trial->rank[y];
             w->trial->rank[y] = w->trial->rank[z];
             w->trial->rank[z] = t;
-            sort_groups(w->trial);
+            draft_sort(w->trial);
             any |= walk_settle(w);
         }
     return any;
+}
+
+void walk_merge(struct local_walk *w, int i, int keep) {
+    struct stage *st = &w->trial->pipe.stage[i];
+    struct stage gone = st[1 - keep], kept = st[keep];
+    kept.first = st[0].first;
+    kept.end = st[1].end;
+    for (int k = 1; i + k + 1 < w->trial->pipe.n_stage; k++) st[k] = st[k + 1];
+    st[0] = kept;
+    w->trial->pipe.stage[--w->trial->pipe.n_stage] = gone; /* its room stays */
+}
+
+bool walk_split(struct local_walk *w, int i) {
+    struct stage *st = &w->trial->pipe.stage[i];
+    int behind = w->trial->pipe.n_stage - i;
+    if (st->end - st->first < 2 || w->trial->pipe.n_stage == w->c->L) return false;
+    struct stage spare = st[behind];
+    w->trial->pipe.n_stage++;
+    for (int k = behind; k > 1; k--) st[k] = st[k - 1];
+    st[1] = spare;
+    st[1].n_group = 0;
+    st[1].end = st->end;
+    st->end = st[1].first = (st->first + st->end + 1) / 2;
+    return true;
 }
 
 /* Stage i with the one behind it, on the replicas of either; or stage i in two, on free replicas. */
@@ -223,32 +251,19 @@ static bool merge_and_split(struct local_walk *w) {
     bool any = false;
     for (int i = 0; i + 1 < w->d->pipe.n_stage; i++)
         for (int keep = 0; keep < 2 && i + 1 < w->d->pipe.n_stage && !walk_done(w); keep++) {
-            struct stage *st = begin(w, i);
-            struct stage gone = st[1 - keep], kept = st[keep];
-            kept.first = st[0].first;
-            kept.end = st[1].end;
-            for (int k = i + 1; k + 1 < w->trial->pipe.n_stage; k++)
-                w->trial->pipe.stage[k] = w->trial->pipe.stage[k + 1];
-            w->trial->pipe.stage[i] = kept;
-            w->trial->pipe.stage[--w->trial->pipe.n_stage] = gone; /* its room stays */
+            begin(w, i);
+            walk_merge(w, i, keep);
             any |= walk_settle_cut(w);
         }
     for (int i = 0; i < w->d->pipe.n_stage && w->d->pipe.n_stage < w->c->L; i++)
         for (int lot = 0; lot < w->c->n_lot && !walk_done(w); lot++)
             for (int ti = 0; ti < TP_N; ti++) {
-                const struct stage *now = &w->d->pipe.stage[i];
-                if (now->end - now->first < 2 || w->d->pipe.n_stage == w->c->L ||
-                    !climb_kind(w->c, w->c->lot[lot].gpu, ti, w->d->plan.micro_batch_size) ||
+                if (!climb_kind(w->c, w->c->lot[lot].gpu, ti, w->d->plan.micro_batch_size) ||
                     draft_room(w->c, w->d, lot, ti) < w->d->D)
                     continue;
-                struct stage *all = begin(w, 0), spare = all[w->d->pipe.n_stage];
-                int P = ++w->trial->pipe.n_stage;
-                for (int k = P - 1; k > i + 1; k--) all[k] = all[k - 1];
-                all[i + 1] = spare;
-                all[i + 1].n_group = 0;
-                all[i + 1].end = all[i].end;
-                all[i].end = all[i + 1].first = (all[i].first + all[i].end + 1) / 2;
-                if (draft_add(w->trial, i + 1, w->c->lot[lot].zone, w->c->lot[lot].gpu, 1 << ti, w->d->D))
+                begin(w, i);
+                if (walk_split(w, i) &&
+                    draft_add(w->trial, i + 1, w->c->lot[lot].zone, w->c->lot[lot].gpu, 1 << ti, w->d->D))
                     any |= walk_settle_cut(w);
             }
     return any;
@@ -265,30 +280,31 @@ static void descend(struct local_walk *w) {
     for (size_t k = 0; k < sizeof move / sizeof *move && !walk_done(w);) k = move[k](w) && k ? 0 : k + 1;
 }
 
-static int draw(struct local_walk *w, int n) { /* 0 .. n - 1, the same on every machine */
+int walk_draw(struct local_walk *w, int n) {
     w->random = w->random * 6364136223846793005u + 1442695040888963407u;
     return (int)((w->random >> 33) % (uint64_t)n);
 }
 
 /* A random change of a random stage in w->trial; false: not possible there. */
 static bool disturb(struct local_walk *w) {
-    int P = w->d->pipe.n_stage, i = draw(w, P), lot = draw(w, w->c->n_lot), by = 1 + draw(w, 3);
+    int P = w->d->pipe.n_stage, i = walk_draw(w, P), lot = walk_draw(w, w->c->n_lot),
+        by = 1 + walk_draw(w, 3);
     struct stage *st = begin(w, i);
-    switch (draw(w, 3)) {
+    switch (walk_draw(w, 3)) {
     case 0: /* a cut */
         if (i + 1 == P) return false;
-        st->end = st[1].first = draw(w, 2) ? st->end + by : st->end - by;
+        st->end = st[1].first = walk_draw(w, 2) ? st->end + by : st->end - by;
         return st->end > st->first && st[1].end > st[1].first;
     case 1: { /* some replicas to another lot */
-        int k = draw(w, st->n_group), n = 1 + draw(w, st->group[k].count), own;
+        int k = walk_draw(w, st->n_group), n = 1 + walk_draw(w, st->group[k].count), own;
         const struct lot *l = &w->c->lot[lot];
-        drop(st, k, n);
-        own = degree_in(st, l->gpu);
-        return draft_add(w->trial, i, l->zone, l->gpu, own < 0 ? 1 << draw(w, TP_N) : 1 << own, n);
+        stage_drop(st, k, n);
+        own = stage_degree(st, l->gpu);
+        return draft_add(w->trial, i, l->zone, l->gpu, own < 0 ? 1 << walk_draw(w, TP_N) : 1 << own, n);
     }
     default: { /* a degree */
-        int k = draw(w, st->n_group);
-        set_degree(st, st->group[k].gpu, 1 << draw(w, TP_N));
+        int k = walk_draw(w, st->n_group);
+        stage_set_degree(st, st->group[k].gpu, 1 << walk_draw(w, TP_N));
         return true;
     }
     }
@@ -307,7 +323,7 @@ static void kick(struct local_walk *w) {
     }
 }
 
-void local_search(struct climb *c, struct draft *d, uint64_t work, bool kicks) {
+void local_search(struct climb *c, struct draft *d, uint64_t work, enum wandering by) {
     struct draft a = draft_new(c), b = draft_new(c), other = draft_new(c);
     struct local_walk w = {
         .c = c, .d = &a, .trial = &b, .other = &other, .until = c->work + work, .random = 1 + c->draw};
@@ -318,7 +334,13 @@ void local_search(struct climb *c, struct draft *d, uint64_t work, bool kicks) {
     descend(&w);
     draft_copy(d, w.d);
     best = w.score;
-    while (kicks && !walk_done(&w)) {
+    if (by == WANDER_ANNEAL && w.until > c->work) {
+        walk_anneal(&w, (w.until - c->work) / 16 * 15, d, &best);
+        draft_copy(w.d, d);
+        w.score = best;
+        descend(&w);
+    }
+    while (by != WANDER_NOT && !walk_done(&w)) {
         c->work++; /* so that it ends, whatever the kicks do */
         kick(&w);
         descend(&w);

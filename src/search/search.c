@@ -544,8 +544,9 @@ static bool climb_all(struct engine *x, struct climbs *c, int n) {
 /* How many climbs from the best plans share this much work, each with draws of its own. On a frontier each
  * step depends on where the last one came to. */
 static int climbers(const struct engine *x, uint64_t work) {
-    enum { EACH = 64000, MOST = 64 };
-    uint64_t n = x->p->objective == OBJECTIVE_FRONTIER ? 1 : work / EACH;
+    enum { EACH = 64000, EACH_WALK = 256000, MOST = 64 };
+    uint64_t each = ladder_wide(x->p) ? EACH_WALK : EACH;
+    uint64_t n = x->p->objective == OBJECTIVE_FRONTIER ? 1 : work / each;
     return n < 1 ? 1 : (int)(n < MOST ? n : MOST);
 }
 
@@ -584,9 +585,11 @@ static bool time_to_climb(int done, int now) {
 }
 
 static bool climb_again(struct engine *x, bool whole) {
-    enum { MOST = 50000, SHARE = 64, WARM = 4 };
-    uint64_t work = ladder_work(x->p);
-    return climb(x, ((work < MOST ? work : MOST) + x->row->plans_evaluated / SHARE) * WARM, true, whole);
+    enum { MOST = 50000, SHARE = 64, LONG = 4000000, SHARE_LONG = 16, WARM = 4 };
+    uint64_t work = ladder_work(x->p), done = x->row->plans_evaluated;
+    work = (work < MOST ? work : MOST) + done / SHARE;
+    if (ladder_wide(x->p) && done > LONG) work += (done - LONG) / SHARE_LONG;
+    return climb(x, work * WARM, true, whole);
 }
 
 /* Before a step that begins with n units. What decides on it, and where it begins, is stored between rounds,

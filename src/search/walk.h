@@ -31,4 +31,32 @@ bool walk_restage(struct local_walk *w);
 /** The same pipeline with any number of replicas, for what the frontier keeps of them. */
 void walk_all_sizes(struct local_walk *w);
 
+/** 0 .. n - 1, the same on every machine. */
+int walk_draw(struct local_walk *w, int n);
+
+/** From where we are on, random changes, those for the worse less and less often; `best` and its score are
+ * replaced by what is better. */
+void walk_anneal(struct local_walk *w, uint64_t work, struct draft *best, struct score *best_score);
+
+/* ---- changes of the trial ---- */
+
+/** Stages i and j change places. False: that makes no difference. */
+bool walk_swap(struct local_walk *w, int i, int j);
+
+/** Stage i and the next in one, on the replicas of the first or (keep 1) the second. */
+void walk_merge(struct local_walk *w, int i, int keep);
+
+/** Stage i in two halves, the second without replicas. False: it has one layer. */
+bool walk_split(struct local_walk *w, int i);
+
+/** Bring all groups into the order of the zones' ranks. */
+void draft_sort(struct draft *d);
+
+/** Of group k of a stage n replicas less. */
+void stage_drop(struct stage *st, int k, int n);
+
+/** Its degree (log2) for a GPU type, -1: it has none. */
+int stage_degree(const struct stage *st, int gpu);
+void stage_set_degree(struct stage *st, int gpu, int tp);
+
 #endif

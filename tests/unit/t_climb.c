@@ -3,10 +3,12 @@
 #include "fig.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "search/fill.h"
 #include "search/ladder.h"
+#include "search/local.h"
 
 static struct arena a;
 static int types[2], n_type;
@@ -46,7 +48,7 @@ static void some_hundred_thousand_plans_come_near_what_merged_zones_could_do(voi
     p.seed = &(const struct plan *){first.plan[0].plan};
     struct ladder x = climb(&p, 240000), y = climb(&p, 240000);
     assert_int_equal(plan_check_pool(x.plan[0].plan, p.w->site, p.pool, p.nodes, "plan", &e), 0);
-    assert_true(1 / x.plan[0].est.iteration_time_s > 1.45); /* 1.62 if all zones were as the best */
+    assert_true(1 / x.plan[0].est.iteration_time_s > 1.5); /* 1.62 if all zones were as the best */
     assert_int_equal(x.n_plan, y.n_plan);
     for (int i = 0; i < x.n_plan; i++) assert_int_equal(plan_compare(x.plan[i].plan, y.plan[i].plan), 0);
 }
@@ -85,10 +87,40 @@ static void types_in_any_order_do_more_than_one_after_the_other(void **unused) {
     fig_near(promised(&p, back, true), any, 1e-12, "the order in which the types are named", 0);
 }
 
+static double walked(const struct search_problem *p, const struct plan *from, enum wandering by,
+                     uint64_t draws) {
+    struct climb c;
+    struct score s;
+    climb_begin(&c, p, NULL, &a);
+    c.work_max = UINT64_MAX;
+    c.kinds = kinds_build(&c);
+    c.draw = draws;
+    struct draft d = draft_new(&c);
+    assert_true(draft_of_plan(&c, &d, from));
+    local_search(&c, &d, 30000, by);
+    assert_true(climb_judge(&c, &d, &s));
+    return s.main;
+}
+
+static void walks_are_the_same_for_the_same_draws_and_lose_nothing(void **unused) {
+    (void)unused;
+    struct search_problem p = wide_pool();
+    struct ladder l = climb(&p, 3000);
+    const struct plan *from = l.plan[0].plan;
+    double down = walked(&p, from, WANDER_NOT, 0), best = INFINITY;
+    for (uint64_t k = 0; k < 4; k++) {
+        double s = walked(&p, from, WANDER_ANNEAL, k);
+        assert_true(s <= down && s == walked(&p, from, WANDER_ANNEAL, k));
+        best = fmin(best, s);
+    }
+    assert_true(best < down);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(some_hundred_thousand_plans_come_near_what_merged_zones_could_do),
         cmocka_unit_test(types_in_any_order_do_more_than_one_after_the_other),
+        cmocka_unit_test(walks_are_the_same_for_the_same_draws_and_lose_nothing),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     arena_free(&a);
