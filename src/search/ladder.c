@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "search/fill.h"
+#include "search/front.h"
 #include "search/local.h"
 #include "search/place.h"
 #include "search/plain.h"
@@ -261,59 +262,6 @@ static void improve_kept(struct climb *c, struct draft *room, uint64_t work, str
     }
 }
 
-/* The next point of the frontier to go on from: that with the most room between its neighbours. -1: all were.
- */
-static int widest_gap(const struct climb *c, const struct plan *const *seen, int n_seen) {
-    double most = -1;
-    int at = -1;
-    for (int i = 0; i < c->n_kept; i++) {
-        const struct estimate *before = &c->kept[i > 0 ? i - 1 : i].est,
-                              *after = &c->kept[i + 1 < c->n_kept ? i + 1 : i].est;
-        double gap =
-            log(after->iteration_time_s / before->iteration_time_s) * log(before->cost_usd / after->cost_usd);
-        bool old = false;
-        for (int k = n_seen - 1; k >= 0 && !old; k--) old = seen[k] == c->kept[i].plan;
-        if (old || !(gap > most)) continue;
-        most = gap;
-        at = i;
-    }
-    return at;
-}
-
-/* The weight under which the frontier is level at point i. */
-static double slope_at(const struct climb *c, int i) {
-    if (i == 0) return 1;
-    if (i + 1 == c->n_kept) return 0;
-    const struct estimate *before = &c->kept[i - 1].est, *after = &c->kept[i + 1].est;
-    double t = log(after->iteration_time_s / before->iteration_time_s),
-           usd = log(before->cost_usd / after->cost_usd);
-    return t > 0 && usd > 0 ? usd / (t + usd) : 0.5;
-}
-
-/* Local searches from all points of the frontier, each towards what the frontier is short of there. */
-static void follow_front(struct climb *c, struct draft *room, uint64_t work) {
-    enum { SEEN_MAX = 20000, KICKS_WORK = 2000 };
-    const struct plan **seen = ARENA_ARRAY(c->a, const struct plan *, SEEN_MAX);
-    uint64_t end = c->work + work;
-    bool kicks = false;
-    for (int n = 0; n < SEEN_MAX && c->work < end && !climb_over(c);) {
-        int at = widest_gap(c, seen, n);
-        if (at < 0) {
-            if (!n) break;
-            kicks = true;
-            n = 0;
-            continue;
-        }
-        seen[n++] = c->kept[at].plan;
-        c->weight = slope_at(c, at);
-        begin_stretch(c);
-        uint64_t most = kicks && KICKS_WORK < end - c->work ? KICKS_WORK : end - c->work;
-        if (draft_of_plan(c, room, c->kept[at].plan))
-            local_search(c, room, most, kicks ? WANDER_KICK : WANDER_NOT);
-        c->work++;
-    }
-}
-
 /* Of many cells there is more to try where zones join. */
 static int shares_of(const struct rungs *r, unsigned zones) {
     enum { JOINED = 3 };
@@ -390,7 +338,7 @@ void ladder_climb(const struct search_problem *p, struct ladder_share by, const 
         c.weight = r.weight;
         c.work_max = work;
         if (frontier) {
-            follow_front(&c, &r.room, work > c.work ? work - c.work : 0);
+            front_follow(&c, &r.room, work > c.work ? work - c.work : 0);
         } else {
             improve_heads(&r, n, work - (work - c.work) / 2);
             c.work_max = work;

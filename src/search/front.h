@@ -1,0 +1,9 @@
+#ifndef SAILOR_SEARCH_FRONT_H
+#define SAILOR_SEARCH_FRONT_H
+#include "search/draft.h"
+
+/** Local searches from all points of the frontier, each towards what the frontier is short of there: that
+ * with the most room between its neighbours first, then round again with random changes. */
+void front_follow(struct climb *c, struct draft *room, uint64_t work);
+
+#endif
