@@ -163,8 +163,8 @@ static void extend(struct fill *f, int e, int k, int u) {
                               .off = x.off,
                               .prev = from,
                               .depth = (short)depth,
-                              .k = (short)k,
-                              .ti = (short)ti,
+                              .k = (signed char)k,
+                              .ti = (signed char)ti,
                               .end = (short)e};
             if (used + (f->D << ti) <= f->cap[k][ti]) {
                 if (u + (1 << ti) > f->U) continue;
@@ -517,8 +517,10 @@ void fill_part(struct climb *c, const struct pool_part *part, int most, sketch_f
     struct fill f = {.c = c, .k = kinds, .part = part, .L = c->L, .K = part->n_type};
     f.reduce = arena_alloc(&scratch, sizeof *f.reduce * (size_t)f.K * (size_t)(f.L + 1) * (size_t)(f.L + 1));
     f.server = arena_alloc(&scratch, sizeof *f.server * (size_t)f.K * (size_t)(f.L + 1) * (size_t)(f.L + 1));
-    size_t states = part->any_order ? JOINT_STATES : (size_t)f.K * (UNITS_MAX + 1);
-    f.label = oom_calloc((size_t)(f.L + 1) * states, sizeof *f.label); /* most of it is seldom touched */
+    struct label *joint = NULL; /* much of it is seldom touched */
+    if (part->any_order) joint = oom_calloc((size_t)(f.L + 1) * JOINT_STATES, sizeof *joint);
+    f.label = joint ? joint
+                    : ARENA_ARRAY(&scratch, struct label, (size_t)(f.L + 1) * (size_t)f.K * (UNITS_MAX + 1));
     f.sketch.stage = ARENA_ARRAY(&scratch, struct sketch_stage, f.L);
     for (int k = 0; k < f.K; k++)
         for (int ti = 0; ti < TP_N; ti++) f.send[k][ti] = ARENA_ARRAY(&scratch, double, f.L);
@@ -533,6 +535,6 @@ void fill_part(struct climb *c, const struct pool_part *part, int most, sketch_f
         sweep(&f, x->least_x, take, ctx);
         tried++;
     }
-    free(f.label);
+    free(joint);
     arena_free(&scratch);
 }

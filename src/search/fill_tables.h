@@ -8,9 +8,9 @@ enum { UNITS_MAX = 128, JOINT_STATES = 2048 };
 
 struct label {
     double sum, usd_per_s;
-    int off, prev;      /* prev: the state behind, -1 = none; SENT: the empty rest of type k + 1 */
-    short depth, k, ti; /* k: of the part's order */
-    short end;          /* of the stage in front of which nothing is yet */
+    int off, prev;     /* prev: the state behind, -1 = none; SENT: the empty rest of type k + 1 */
+    short depth, end;  /* end: of the stage in front of which nothing is yet */
+    signed char k, ti; /* k: of the part's order */
     bool mixed;
 };
 

@@ -33,8 +33,8 @@ static uint64_t extend(struct fill *f, int e, int k, int ti, int stride, const i
                                  .usd_per_s = from->usd_per_s + (f->D << ti) * f->usd_per_s[k],
                                  .prev = state(f, e, 0, live[x]),
                                  .depth = (short)depth,
-                                 .k = (short)k,
-                                 .ti = (short)ti,
+                                 .k = (signed char)k,
+                                 .ti = (signed char)ti,
                                  .end = (short)e});
         }
         if (!any && i < e - 1) break; /* longer stages take longer */
