@@ -279,7 +279,7 @@ check-jobs:
 	$(Q)$(run) jobs tests/slurm/scripts.t
 ## check-long: kill and resume, long random runs: tests/long/*.t, and tests/property with SAILOR_LONG=1
 check-long: all $(property) $(shim)
-	$(Q)SAILOR_LONG=1 TEST_SECONDS=1200 $(run) long $(sort $(wildcard tests/long/*.t)) tests/faults/sweep.t \
+	$(Q)SAILOR_LONG=1 TEST_SECONDS=1200 $(run) long $(sort $(wildcard tests/long/*.t)) \
 	    $(patsubst tests/%.c,$(B)/tests/%,$(if $(property),$(shell grep -ls SAILOR_LONG tests/property/t_*.c)))
 ## check-faults: what users ran into, and system calls that fail: tests/faults/*.t
 check-faults: all $(shim)
