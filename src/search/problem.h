@@ -15,7 +15,8 @@ enum search_bound {
     BOUND_CHAIN = 64,
     BOUND_RENT = 128,
     BOUND_WHOLE = 256,
-    BOUND_SIDES = 512
+    BOUND_SIDES = 512,
+    BOUND_TRAFFIC = 1024
 };
 
 struct search_problem {

@@ -268,6 +268,12 @@ static bool wants_chain(const struct workspace *v) {
 /* Search a window that was bounded before; what takes too long comes back in halves. */
 static void search_window(struct workspace *v, struct window w) {
     struct window wide = w, half[2];
+    if (!v->effort.dive && window_hopeless(&v->window, &w) && window_split(&v->window, &w, half)) {
+        v->window.chain.on = false;
+        consider(v, half[0]);
+        consider(v, half[1]);
+        return;
+    }
     if (v->proof.slack > 0) { /* room for the stages that stand for those of this window */
         double f = pow(1 + v->proof.slack, deepest(v->s, v->mb, v->unit.D));
         wide.x_hi *= f;

@@ -148,7 +148,9 @@ static bool take_resources(struct tree *v, int depth, int pattern) {
 }
 
 static double cost_within(const struct tree *v, const struct tree_node *n, double time_lb) {
-    return v->s->money ? time_lb * fmax(n->usd_per_s + v->t->min_usd[n->l], v->t->w.r_lo) + n->egress : 0;
+    return v->s->money ? time_lb * fmax(n->usd_per_s + v->t->min_usd[n->l], v->t->w.r_lo) + n->egress +
+                             v->t->traffic.least[n->l]
+                       : 0;
 }
 
 static double node_cost(const struct tree *v, const struct tree_node *n) { return cost_within(v, n, n->lb); }
@@ -431,9 +433,22 @@ static bool patterns_left_out(const struct tree *v, int cls) {
 /* Plans that go on from n with a stage from layer i on, on cells that no pattern was built for. */
 static void leave_class_open(struct tree *v, const struct tree_node *n, int i, double time_lb) {
     double usd_per_s = (n ? n->usd_per_s : 0) + v->t->min_usd[i];
-    double cost_lb = v->s->money ? time_lb * fmax(usd_per_s, v->t->w.r_lo) + (n ? n->egress : 0) : 0;
+    double cost_lb =
+        v->s->money ? time_lb * fmax(usd_per_s, v->t->w.r_lo) + (n ? n->egress : 0) + v->t->traffic.least[i]
+                    : 0;
     if (proof_worth(v->proof, time_lb, cost_lb) != WORTH_NOTHING)
         proof_leave_open(v->proof, time_lb, cost_lb);
+}
+
+/* Does a stage [i, ..) of a class in front of n cost too much, wherever it lies? */
+static bool too_expensive(struct tree *v, const struct tree_node *n, int i, int cls, double time_lb) {
+    double usd_per_s =
+               (n ? n->usd_per_s : 0) + v->t->surrogate[v->t->price].class_cost[cls] + v->t->min_usd[i],
+           rest = time_lb * fmax(usd_per_s, v->t->w.r_lo) + (n ? n->egress : 0),
+           traffic = v->t->traffic.least[i];
+    if (!proof_cut(v->proof, time_lb, rest + traffic)) return false;
+    v->bounds.traffic += proof_worth(v->proof, time_lb, rest) == WORTH_SEARCHING;
+    return true;
 }
 
 /* All plans that put stages in front of n (NULL: of all plans of the window). For each start i of the next
@@ -492,6 +507,7 @@ static void descend(struct tree *v, const struct tree_node *n) {
                 v->bounds.sides += rest > surrogates;
                 continue;
             }
+            if (s->money && too_expensive(v, n, i, w[k].cls, quick)) continue;
             for (int p = mb->cls[w[k].cls].first_pattern; p < mb->cls[w[k].cls].end_pattern; p++) {
                 if (mb->pattern[p].n > v->u->D || mb->pattern[p].room < v->u->D) continue;
                 if (!scope_has(s, v->t->w.scope, &mb->pattern[p])) continue;

@@ -1,6 +1,7 @@
 #include "search/window.h"
 
 #include "search/chain.h"
+#include "search/traffic.h"
 
 #include <assert.h>
 #include <math.h>
@@ -107,6 +108,8 @@ void window_tables_init(struct window_tables *v, const struct space *s, struct a
     v->allowed = ARENA_ARRAY(a, struct allowed, (size_t)(L + 1) * (size_t)(L + 1) * (size_t)K);
     v->min_depth = ARENA_ARRAY(a, int, L + 1);
     v->min_usd = ARENA_ARRAY(a, double, L + 1);
+    v->traffic.least = ARENA_ARRAY(a, double, L + 1);
+    memset(v->traffic.least, 0, sizeof(double) * (size_t)(L + 1));
     chain_init(v, a);
 }
 
@@ -126,6 +129,7 @@ void window_begin_unit(struct window_tables *v, const struct unit *u, const stru
                 v->u_min = fmin(v->u_min, v->mb->update[cfe(v->s, c, i, e)]);
     v->u_min = update_share_s(v->mb->w, v->u_min, u->most);
     make_surrogates(v, a);
+    if (v->s->money) traffic_begin_unit(v, a);
 }
 
 double window_cap(const struct window_tables *v, const struct surrogate *q) {
@@ -239,6 +243,7 @@ static bool build_allowed(struct window_tables *v) {
                         &v->allowed[((size_t)i * (size_t)(L + 1) + (size_t)e) * (size_t)K + (size_t)k];
                     v->min_usd[e] = fmin(v->min_usd[e], v->min_usd[i] + q->class_cost[w->cls]);
                 }
+        if (!(s->p->without & BOUND_TRAFFIC)) traffic_least(v);
     }
     return true;
 }
@@ -406,10 +411,18 @@ double window_refuted_time(const struct window_tables *v) {
     return fmin(v->refuted_s, goal_longest_useful(v->goal, 0) * (1 + 1e-9));
 }
 
+/* As goal_longest_useful(), for plans that pay for the least traffic too. */
+static double longest_useful(const struct window_tables *v, double usd_per_s) {
+    const struct goal *g = v->goal;
+    double longest = goal_longest_useful(g, usd_per_s),
+           usd = g->objective == OBJECTIVE_COST ? fmin(g->best, g->max_usd) : g->max_usd;
+    return usd_per_s > 0 ? fmin(longest, (usd - v->traffic.least[v->s->L]) / usd_per_s) : longest;
+}
+
 /* The bounds of the window where the stage times add up to at least S. False: it holds nothing. */
 static bool take_bound(struct window_tables *v, double S, double usd_per_s) {
     v->w.time_lb = window_time(v, v->w.x_lo, fmax(S, v->w.x_lo), v->u_min, v->w.y_lo);
-    v->w.cost_lb = v->s->money ? v->w.time_lb * usd_per_s : 0;
+    v->w.cost_lb = v->s->money ? v->w.time_lb * usd_per_s + v->traffic.least[v->s->L] : 0;
     if (!(S < INFINITY)) return false;
     if (!goal_excludes(v->goal, v->w.time_lb, v->w.cost_lb)) return true;
     v->refuted_s = v->w.time_lb;
@@ -431,7 +444,7 @@ static bool narrow_rent(struct window_tables *v, double S, double usd) {
         double rent = fmax(usd, (k - EDGE) * level), t, c;
         if (!(sum[k] < INFINITY) || (k < LEVELS && (k + 1) * level < usd)) continue;
         t = window_time(v, v->w.x_lo, fmax(fmax(S, sum[k]), v->w.x_lo), v->u_min, v->w.y_lo);
-        c = t * rent;
+        c = t * rent + v->traffic.least[v->s->L];
         if (goal_excludes(v->goal, t, c)) continue;
         if (first < 0) first = k;
         last = k;
@@ -478,10 +491,10 @@ bool window_open(struct window_tables *v, struct window w) {
         double r_hi = v->w.r_hi;
         bool narrow = v->s->money && !(v->s->p->without & BOUND_RENT);
         if (narrow && !narrow_rent(v, S, usd)) return false;
-        usd = fmax(usd, v->w.r_lo);
+        usd = v->w.r_lo = fmax(usd, v->w.r_lo);
         cheaper = v->w.r_hi < 0.7 * fmin(r_hi, v->s->most_usd_per_s);
         if (cheaper) set_caps(v);
-        double slack = fmax(0, goal_longest_useful(v->goal, usd) * (1 + 1e-9) - v->w.time_lb);
+        double slack = fmax(0, longest_useful(v, usd) * (1 + 1e-9) - v->w.time_lb);
         double x_hi = v->u->M > 1 ? fmin(v->w.x_hi, v->w.x_lo + slack / (v->u->M - 1)) : v->w.x_hi;
         double y_hi = fmin(v->w.y_hi, v->w.y_lo + slack);
         bool again = cheaper || x_hi - v->w.x_lo < 0.7 * (v->w.x_hi - v->w.x_lo) ||
@@ -527,14 +540,28 @@ static double least_rent(const struct space *s) {
     return usd;
 }
 
+/* How much of the time of an iteration the width of a window leaves open. */
+struct width {
+    double x, y, rent;
+};
+
+static struct width width_of(const struct window_tables *v, const struct window *w) {
+    struct width d = {v->u->M > 1 ? (v->u->M - 1) * (w->x_hi - w->x_lo) : 0, w->y_hi - w->y_lo, 0};
+    if (!v->s->money || !(w->time_lb > 0) || !(w->r_hi > 0)) return d;
+    if (v->goal->objective != OBJECTIVE_THROUGHPUT || w->r_hi * v->goal->best > v->goal->max_usd / 2)
+        d.rent = (w->r_hi - w->r_lo) / w->r_hi * w->time_lb;
+    return d;
+}
+
+bool window_hopeless(const struct window_tables *v, const struct window *w) {
+    const double TOO_WIDE = 0.15;
+    struct width d = width_of(v, w);
+    return v->s->money && fmax(d.x, fmax(d.y, d.rent)) > TOO_WIDE * w->time_lb;
+}
+
 bool window_split(const struct window_tables *v, const struct window *w, struct window half[2]) {
-    double dx = v->u->M > 1 ? (v->u->M - 1) * (w->x_hi - w->x_lo) : 0, dy = w->y_hi - w->y_lo, dr = 0;
-    double usd = v->s->money ? fmax(v->min_usd[v->s->L], w->r_lo) : 0;
-    if (v->s->money && w->time_lb > 0 && w->r_hi > 0) {
-        dr = (w->r_hi - usd) / w->r_hi * w->time_lb;
-        if (v->goal->objective == OBJECTIVE_THROUGHPUT && w->r_hi * v->goal->best <= v->goal->max_usd / 2)
-            dr = 0;
-    }
+    struct width d = width_of(v, w);
+    double dx = d.x, dy = d.y, dr = d.rent, usd = v->s->money ? w->r_lo : 0;
     if (fmax(dx, fmax(dy, dr)) < 1e-3 * w->time_lb || w->splits > 40) return false;
     half[0] = half[1] = *w;
     half[0].splits = half[1].splits = w->splits + 1;

@@ -65,6 +65,11 @@ struct window_tables {
     struct allowed *allowed; /* [first][end][class] */
     int *min_depth;          /* [layer]: least stages after it */
     double *min_usd;         /* [layer]: least USD/s of the stages in front */
+    struct {
+        double *least; /* [layer]: USD per iteration of the stages in front, at least; 0 where money does not
+                          count */
+        double *gpus;  /* [class]: of a stage, at least */
+    } traffic;
     struct chain chain;
     double u_min;     /* least update of any stage */
     double refuted_s; /* where a window was not opened because of its bound: that; else INFINITY */
@@ -109,6 +114,9 @@ int window_level_left(const struct window_tables *t, int k, double used);
 
 /** to[r] = min(to[r], x + from[r]) for r < n. */
 void window_relax(double *restrict to, const double *restrict from, int n, double x);
+
+/** Is a window that was opened before so wide, with money, that it is better cut at once than searched? */
+bool window_hopeless(const struct window_tables *t, const struct window *w);
 
 /** Cut a window in two where it is widest in effect on the objective. False: too narrow for that to help. */
 bool window_split(const struct window_tables *t, const struct window *w, struct window half[2]);

@@ -11,5 +11,6 @@ void bounds_add(struct bound_counts *to, const struct bound_counts *more) {
     to->chain += more->chain;
     to->sides += more->sides;
     to->rent += more->rent;
+    to->traffic += more->traffic;
     to->islands += more->islands;
 }

@@ -56,6 +56,7 @@ struct bound_counts {
     uint64_t chain;   /* partial plans cut by the links between the GPU types of neighbours */
     uint64_t sides;   /* windows and partial plans cut by what each region has for plans that cross */
     uint64_t rent;    /* windows of which no rent, or only some, can be of use */
+    uint64_t traffic; /* partial plans cut by what the traffic of the stages in front costs at least */
     uint64_t islands; /* parts of the pool that no link joins, searched one by one; 0: all are joined */
 };
 

@@ -275,6 +275,7 @@ static bool ask(const struct instance *in, const struct search_problem *p, const
     total.bounds.chain += row.bounds.chain;
     total.bounds.sides += row.bounds.sides;
     total.bounds.rent += row.bounds.rent;
+    total.bounds.traffic += row.bounds.traffic;
     total.bounds.islands += row.bounds.islands > 0;
     total.spared += p->without != 0;
     total.questions++;
@@ -388,7 +389,7 @@ static bool one_instance(uint64_t seed, bool verbose) {
         if (q == 4 || q == 6 || (q == 5 && rng_chance(&r, 0.5))) p2.min_iterations_per_s = floor;
         p2.with =
             BOUND_MERGED | BOUND_FULL | BOUND_GRID | BOUND_BLOCK | BOUND_LAYOUT | BOUND_CHAIN | BOUND_SIDES;
-        if (rng_chance(&rules, 0.4)) p2.without = (unsigned)rng_int(&rules, 1, 1023);
+        if (rng_chance(&rules, 0.4)) p2.without = (unsigned)rng_int(&rules, 1, 2047);
         if (!ask(in, &p2, &b, seed, verbose)) ok = false;
         p2.gap = rng_range(&rules, 0.001, 0.3);
         if (!ask_bound(&p2, &b, seed)) ok = false;
@@ -473,12 +474,13 @@ int main(int argc, char **argv) {
         "# %ld questions without a rule; %llu units closed in blocks (%ld bounds of blocks compared), "
         "%llu with "
         "merged zones, %llu partial plans with full zones, %llu cut by grids, %llu by links between types, "
-        "%llu by what each region has, %llu windows narrowed by rent, "
+        "%llu by what each region has, %llu windows narrowed by rent, %llu partial plans cut by traffic, "
         "%llu laid out, %llu pools of several islands\n",
         total.spared, (unsigned long long)total.bounds.block, total.blocks,
         (unsigned long long)total.bounds.merged, (unsigned long long)total.bounds.full,
         (unsigned long long)total.bounds.grid, (unsigned long long)total.bounds.chain,
         (unsigned long long)total.bounds.sides, (unsigned long long)total.bounds.rent,
-        (unsigned long long)total.bounds.laid, (unsigned long long)total.bounds.islands);
+        (unsigned long long)total.bounds.traffic, (unsigned long long)total.bounds.laid,
+        (unsigned long long)total.bounds.islands);
     return failed || done < want;
 }
