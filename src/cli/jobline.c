@@ -137,7 +137,10 @@ static int model_of_length(const char *ref, int sequence, const char *inputs, co
     struct text t = {0};
     if (model_load(ref, inputs, &w, a, e)) return -1;
     const struct model *m = w.model;
-    if (m->sequence_length == sequence) return 0;
+    if (m->sequence_length == sequence) {
+        if (*asked) *own = ref;
+        return 0;
+    }
     if (!m->shape && m->stands_for && !*asked) {
         *asked = m->name;
         return model_of_length(m->stands_for, sequence, inputs, own, text, asked, a, e);

@@ -1,5 +1,6 @@
 /* Where layer times come from: measured, or estimated from a data sheet. */
 #include "cli/cli.h"
+#include "base/text.h"
 #include "io/json.h"
 #include "sim/terms.h"
 
@@ -36,12 +37,21 @@ cJSON *cli_no_sheet_json(const struct workload *w, const int *used) {
     return list;
 }
 
-void cli_note_no_sheet(const struct workload *w, const int *used) {
-    int n = 0;
+/* One line that names the types of which something is true, if there are any. */
+static void note_types(const struct workload *w, const int *used, const char *before, const char *after,
+                       bool (*of)(const struct workload *, const int *, int)) {
+    struct arena scratch = {0};
+    const char *names = "";
     for (int g = 0; g < w->site->n_gpu; g++)
-        if (sheet_missing(w, used, g))
-            fprintf(stderr, "%s%s", n++ ? ", " : "sailor: no data sheet of ", w->site->gpu[g].name);
-    if (n) fprintf(stderr, ": what a framework adds to measured layers is left out there\n");
+        if (of(w, used, g))
+            names = arena_printf(&scratch, "%s%s%s", names, *names ? ", " : "", w->site->gpu[g].name);
+    if (*names) fprintf(stderr, "sailor: %s %s%s\n", before, text_printable(names, &scratch), after);
+    arena_free(&scratch);
+}
+
+void cli_note_no_sheet(const struct workload *w, const int *used) {
+    note_types(w, used, "no data sheet of", ": what a framework adds to measured layers is left out there",
+               sheet_missing);
 }
 
 static const char *gpu_of(const cJSON *x) {
@@ -53,10 +63,12 @@ cJSON *cli_stored_no_sheet_json(const char *inputs_json) {
     cJSON *out = cJSON_CreateArray(), *seen = cJSON_CreateObject();
     cJSON *tree = json_parse("inputs", inputs_json, strlen(inputs_json), &e);
     const cJSON *x;
-    cJSON_ArrayForEach(x, cJSON_GetObjectItemCaseSensitive(tree, "platform")) {
+    const cJSON *platform = cJSON_GetObjectItemCaseSensitive(tree, "platform");
+    cJSON_ArrayForEach(x, platform) {
         if (gpu_of(x)) cJSON_AddTrueToObject(seen, gpu_of(x));
     }
-    cJSON_ArrayForEach(x, cJSON_GetObjectItemCaseSensitive(tree, "profiles")) {
+    const cJSON *profiles = cJSON_GetObjectItemCaseSensitive(tree, "profiles");
+    cJSON_ArrayForEach(x, (platform ? profiles : NULL)) { /* older files: not known */
         if (!gpu_of(x) || cJSON_HasObjectItem(x, "memory") || cJSON_HasObjectItem(seen, gpu_of(x))) continue;
         cJSON_AddItemToArray(out, cJSON_CreateString(gpu_of(x)));
         cJSON_AddTrueToObject(seen, gpu_of(x));
@@ -99,9 +111,6 @@ static bool estimated_somewhere(const struct workload *w, const int *used, int g
 }
 
 void cli_note_estimated(const struct workload *w, const int *used) {
-    int n = 0;
-    for (int g = 0; g < w->site->n_gpu; g++)
-        if (estimated_somewhere(w, used, g))
-            fprintf(stderr, "%s%s", n++ ? ", " : "sailor: layer times of ", w->site->gpu[g].name);
-    if (n) fprintf(stderr, " are estimated from data sheets, not measured: intervals are wider\n");
+    note_types(w, used, "layer times of",
+               " are estimated from data sheets, not measured: intervals are wider", estimated_somewhere);
 }

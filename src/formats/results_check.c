@@ -100,6 +100,8 @@ static const char *framework_of(const struct workload *w) {
     return w->framework ? w->framework->name : "published";
 }
 
+static bool same_limit(double x, double y) { return isinf(x) ? isinf(y) : !isinf(y) && near(x, y); }
+
 const char *results_strange(const struct job *x, const struct job *y) {
     const struct workload *v = &x->workload, *w = &y->workload;
     if (!same_names(v->site, w->site)) return "zone";
@@ -111,8 +113,8 @@ const char *results_strange(const struct job *x, const struct job *y) {
     if (v->element_bytes != w->element_bytes) return "element_bytes";
     if (v->model->sequence_length != w->model->sequence_length) return "sequence_length";
     if (!near(x->train_tokens, y->train_tokens)) return "train_tokens";
-    if (x->max_usd_per_iteration != y->max_usd_per_iteration) return "max_usd_per_iteration";
-    if (x->min_iterations_per_s != y->min_iterations_per_s) return "min_iterations_per_s";
+    if (!same_limit(x->max_usd_per_iteration, y->max_usd_per_iteration)) return "max_usd_per_iteration";
+    if (!same_limit(x->min_iterations_per_s, y->min_iterations_per_s)) return "min_iterations_per_s";
     if (x->n_pool != y->n_pool) return "row";
     for (int i = 0; i < x->n_pool; i++)
         for (int k = 0; k < v->site->n_zone * v->site->n_gpu; k++)

@@ -30,7 +30,7 @@ static enum verdict judge(const struct walk *w, const struct answer *x, const st
     const struct question *q = w->q;
     struct err why;
     if (pl->judge && !q->corrected) {
-        if (pl->judge(q, x, y, p, est, &why)) return BROKEN;
+        if (pl->judge(q, x, y, p, est, &why) || plan_check(p, q->w, pl->name, &why)) return BROKEN;
         if (!est->fits) return OUT_OF_MEMORY;
     } else {
         if (!plan_fits(q->w, p, w->common)) return OUT_OF_MEMORY;

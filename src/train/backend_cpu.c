@@ -1,5 +1,5 @@
 /* The CPU backend: loops in OpenMP, matrix products by the BLAS that was linked. Rows or columns are divided
- * among threads, but never a sum, so that results do not depend on the number of threads.
+ * among threads, but never a sum, so that results do not depend on the number of threads (but see backend.h).
  *
  * Arithmetic and acc are `real`; elem is `stored`, read with get() and written with put(). Both are float
  * here. backend_cpu_bf16.c compiles this file a second time with bf16 as `stored`; the tests compile it a

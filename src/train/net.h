@@ -111,11 +111,11 @@ int net_make(struct net *n, const struct arch *arch, struct net_shape shape, str
 /** Initial weights, drawn by `threads` threads of the host; optimizer state zero. */
 void net_init(struct net *n, unsigned long long seed, int threads);
 
-/* For timing a layer by itself. The clock rate of a GPU depends on the data: with zeros it is too high. */
+/* For timing. The clock rate of a GPU depends on the data: with zeros it is too high. */
 /** Random weights (norms and biases, too), tokens and input of the first slot; gradients and optimizer state
  * zero. Always the same, and much cheaper than net_init(). */
 void net_random(struct net *n);
-/** A random gradient [N][H]. The backward pass of a block adds to it: to be called before each timed run. */
+/** A random gradient [N][H]. The backward pass of a block adds to it. */
 void net_random_gradient(struct net *n, void *dy);
 
 /** Whether none of these elements of a buffer of the device is infinite or not a number. */

@@ -32,7 +32,7 @@ def profile(gpu, one):
 SHEET = {"memory_GiB": 16, "memory_GBps": 900, "cache_MB": 6, "gpus_per_node": 8, "node_GBps": 150, "network_GBps": 6.25,
          "achieved": {"product": 0.75, "attention": 0.4, "memory": 0.85, "cache_speedup": 2.4, "node": 0.66, "network": 0.45,
                       "hidden_collectives": 0.5},
-         "latency_us": {"launch": 26, "collective": 120, "collective_step": 20, "network": 20}, "context_GB": 1.5,
+         "latency_us": {"launch": 26, "collective": 120, "collective_step": 20, "network": 20}, "context_GB": 1.5, "tf32_backward": 0.6,
          "launch_bound": 0.9, "gradient_rings": 0.6, "source": "-"}
 STAGE = {"layers": [0, 3], "replicas": [{"gpu": "A", "tp": 2, "zone": "y", "count": 2}]}
 FITS = [[-0.2, 1.5, 8, 2.5e10], [-0.2, 1.5, 6, 2e10]]
