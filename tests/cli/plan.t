@@ -259,7 +259,7 @@ assert all(g == "%.3g" % (100 * x["gap"]) and float(asked) == 100 * gap for r, g
 print(len(said))
 EOF
 gaps() { "$python" "$tmp/gaps.py" "$tmp/out" "$tmp/err" "$1" >"$tmp/lines"; }
-run "$sailor" plan fig10 --gap 0.001 -q --json # finished: its proof was given up at a limit of effort, not of time
+run "$sailor" plan fig10 --estimator sailor --gap 0.001 -q --json # finished: its proof was given up at a limit of effort, not of time
 gaps 0.001 && [ "$rc" = 0 ]
 ok $? "a gap above the one asked for is worth a line, a smaller one is not, and the search is done: status 0"
 if [ "$(cat "$tmp/lines")" = 0 ]; then
