@@ -16,7 +16,9 @@ enum search_bound {
     BOUND_RENT = 128,
     BOUND_WHOLE = 256,
     BOUND_SIDES = 512,
-    BOUND_TRAFFIC = 1024
+    BOUND_TRAFFIC = 1024,
+    PLANS_FIRST =
+        2048 /* climbs: without them, a bound that is too high cannot hide behind a plan known early */
 };
 
 struct search_problem {

@@ -57,13 +57,13 @@ static void build_apart(struct sides *x) {
         }
 }
 
-/* The region that has most of the weighted GPUs. */
+/* The region whose GPUs are fastest together: the same for all units of a microbatch, as `apart` is. */
 static int largest_region(const struct sides *x) {
     const struct space *s = x->t->s;
     double weight[ZONES_MAX] = {0};
     int best = 0;
     for (int c = 0; c < s->n_cell; c++)
-        weight[s->cell[c].region] += s->cell[c].gpus * x->t->surrogate[0].weight[s->cell[c].gpu];
+        weight[s->cell[c].region] += s->cell[c].gpus * x->t->mb->speed[s->cell[c].gpu];
     for (int r = 1; r < s->n_region; r++)
         if (weight[r] > weight[best]) best = r;
     return best;
@@ -96,12 +96,13 @@ static void set_levels(const struct sides *x, struct side_table *f) {
         f->cap[side_of_cell(x, c)] += s->cell[c].gpus * q->weight[s->cell[c].gpu];
     f->level = q->level;
     for (;; f->level *= 2) {
-        double n = 1;
+        double n = 1, top[SIDES];
         for (int side = 0; side < SIDES; side++) {
-            f->top[side] = f->level > 0 ? (int)(f->cap[side] / f->level + 1e-6) : 0;
-            n *= f->top[side] + 1;
+            top[side] = f->level > 0 ? floor(f->cap[side] / f->level + 1e-6) : 0;
+            n *= top[side] + 1;
         }
         if (n > CELLS) continue;
+        for (int side = 0; side < SIDES; side++) f->top[side] = (int)top[side];
         f->n = (size_t)n;
         return;
     }

@@ -254,9 +254,19 @@ static struct side_use used_by_sides(const struct tree *v, int depth) {
     return use;
 }
 
+/* What is known, by rule 24, of a stage [i, e) of a class in front of n before any pattern is looked at. */
+struct joint {
+    double mine, grad, rest; /* its time, what n pays for sending to it, and the sum of the stages in front */
+    double act;              /* the part of its time that is beyond its least transfer */
+};
+
+/* Of an excess over the least transfer, what is not charged yet. */
+static double beyond(double excess, double charged) { return fmax(0, excess - charged); }
+
 /* Rule 26: what a stage [i, e) of a class in front of n (NULL: none), and those in front of it, take beyond
  * its least time. */
-static double sides_least(const struct tree *v, const struct tree_node *n, int i, int e, int cls) {
+static double sides_least(const struct tree *v, const struct tree_node *n, int i, int e, int cls,
+                          const struct joint *known) {
     const struct sides *x = &v->sides;
     int of_n = n ? side_of(x, &v->mb->pattern[n->pattern]) : 0;
     double best = INFINITY;
@@ -264,9 +274,9 @@ static double sides_least(const struct tree *v, const struct tree_node *n, int i
         if (!side_has(x, side, cls, i, e)) continue;
         bool away = n && side != of_n;
         struct side_use use = v->side_use;
-        double hop =
-            away ? side_excess(x, side, cls, e - 1) + side_excess(x, of_n, v->mb->pattern[n->pattern].cls, e)
-                 : 0;
+        double hop = away ? beyond(side_excess(x, side, cls, e - 1), known->act) +
+                                beyond(side_excess(x, of_n, v->mb->pattern[n->pattern].cls, e), known->grad)
+                          : 0;
         side_take(x, side, cls, &use);
         bool crossed = n && (n->crossed || away || v->s->n_region > 2);
         best = fmin(best, hop + sides_rest(x, i, &use, side, crossed, cls));
@@ -387,11 +397,6 @@ static bool make_child(struct tree *v, const struct tree_node *n, int i, int e, 
     return !proof_cut(v->proof, c->lb, cost);
 }
 
-/* What is known, by rule 24, of a stage [i, e) of a class in front of n before any pattern is looked at. */
-struct joint {
-    double mine, grad, rest; /* its time, what n pays for sending to it, and the sum of the stages in front */
-};
-
 /* False: no plan of the window goes on like this. */
 static bool link_stage(const struct tree *v, const struct tree_node *n, int i, int e, const struct allowed *w,
                        struct joint *out) {
@@ -405,7 +410,8 @@ static bool link_stage(const struct tree *v, const struct tree_node *n, int i, i
         int next = mb->pattern[n->pattern].cls;
         double sent = chain_transfer(mb, e - 1, w->cls, next);
         act = share.act * sent;
-        out->mine += share.act * (sent - mb->act_min[w->cls * L + e - 1]);
+        out->act = share.act * (sent - mb->act_min[w->cls * L + e - 1]);
+        out->mine += out->act;
         out->grad = comm_share(est, false, depth == 1, depth + 1).grad * chain_transfer(mb, e, next, w->cls);
         if (n->pend + out->grad > x_hi) return false;
     }
@@ -483,7 +489,8 @@ static void descend(struct tree *v, const struct tree_node *n) {
             }
             bool may_cross = n && !n->crossed && scope_is_crossing(s, v->t->w.scope);
             if (may_cross)
-                here = mb->cross[mb->pattern[n->pattern].cls * L + e] + mb->cross[w[k].cls * L + e - 1];
+                here = beyond(mb->cross[mb->pattern[n->pattern].cls * L + e], joint.grad) +
+                       beyond(mb->cross[w[k].cls * L + e - 1], joint.act);
             for (int q = 0; q < v->t->n_table; q++) {
                 double used =
                     v->surr_stack[depth * SURROGATES_MAX + q] + v->t->surrogate[q].class_cost[w[k].cls];
@@ -497,7 +504,7 @@ static void descend(struct tree *v, const struct tree_node *n) {
             v->examined++;
             rest = fmax(rest, joint.rest);
             double surrogates = rest;
-            if (v->sides.on) rest = fmax(rest, sides_least(v, n, i, e, w[k].cls));
+            if (v->sides.on) rest = fmax(rest, sides_least(v, n, i, e, w[k].cls, &joint));
             double S = (n ? n->S + n->pend : 0) + joint.grad + joint.mine + rest;
             double period = joint.mine + mb->turn_min[i];
             double quick = window_time(v->t, fmax(n ? n->X : 0, fmax(period, v->t->w.x_lo)), S, v->t->u_min,

@@ -491,7 +491,8 @@ bool window_open(struct window_tables *v, struct window w) {
         double r_hi = v->w.r_hi;
         bool narrow = v->s->money && !(v->s->p->without & BOUND_RENT);
         if (narrow && !narrow_rent(v, S, usd)) return false;
-        usd = v->w.r_lo = fmax(usd, v->w.r_lo);
+        usd = fmax(usd, v->w.r_lo);
+        v->w.r_lo = fmin(usd, v->w.r_hi);
         cheaper = v->w.r_hi < 0.7 * fmin(r_hi, v->s->most_usd_per_s);
         if (cheaper) set_caps(v);
         double slack = fmax(0, longest_useful(v, usd) * (1 + 1e-9) - v->w.time_lb);

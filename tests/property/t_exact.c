@@ -389,7 +389,8 @@ static bool one_instance(uint64_t seed, bool verbose) {
         if (q == 4 || q == 6 || (q == 5 && rng_chance(&r, 0.5))) p2.min_iterations_per_s = floor;
         p2.with =
             BOUND_MERGED | BOUND_FULL | BOUND_GRID | BOUND_BLOCK | BOUND_LAYOUT | BOUND_CHAIN | BOUND_SIDES;
-        if (rng_chance(&rules, 0.4)) p2.without = (unsigned)rng_int(&rules, 1, 2047);
+        if (rng_chance(&rules, 0.5))
+            p2.without = rng_chance(&rules, 0.4) ? PLANS_FIRST : (unsigned)rng_int(&rules, 1, 4095);
         if (!ask(in, &p2, &b, seed, verbose)) ok = false;
         p2.gap = rng_range(&rules, 0.001, 0.3);
         if (!ask_bound(&p2, &b, seed)) ok = false;
