@@ -555,7 +555,7 @@ static int solve_row(struct session *s, int i, const void *extra, struct arena *
     const struct planner *pl = planner();
     struct row_result *row = &s->results.row[i];
     struct search_hooks hooks = {
-        .ctx = s, .progress = on_progress, .checkpoint = on_checkpoint, .stop = should_stop};
+        .ctx = s, .progress = on_progress, .checkpoint = s->path ? on_checkpoint : NULL, .stop = should_stop};
     struct question q = question_of(&s->job, i);
     struct planner_run run = {.estimator = (enum estimator)o.estimator, .threads = o.threads};
     q.hooks = &hooks;

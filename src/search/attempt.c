@@ -32,6 +32,10 @@ static bool solve_piece(void *ctx, int i, struct unit_answer *out, struct arena 
     struct round *r = ctx;
     const struct piece *piece = &r->piece[i];
     const struct attempt *x = &r->t->x[piece->unit];
+    if (stop_wanted(x->s->stop)) {
+        *out = (struct unit_answer){.status = UNIT_TODO};
+        return false;
+    }
     unit_solve(x->workspace[omp_get_thread_num()], x->mb, x->D, &x->goal, r->t->effort, &piece->slice, out,
                a);
     if (r->hooks && r->hooks->done && omp_get_thread_num() == 0) r->hooks->done(r->hooks->ctx);

@@ -69,8 +69,10 @@ struct engine {
     struct deal *deal;
     bool resumed, sample; /* sample: a search for plans alone, which need not look at all units */
     double start, earlier_s, last_progress, last_checkpoint;
-    int rounds;  /* of bounds with merged zones */
-    double told; /* the best value that the hook knows */
+    double checkpoint_took_s; /* the last one */
+    uint64_t in_step;         /* partial plans of the tasks of this step that are done */
+    int rounds;               /* of bounds with merged zones */
+    double told;              /* the best value that the hook knows */
     struct flight flight;
     struct saved *resumed_at; /* NULL, or the round that an earlier run has begun */
     struct wire state;        /* what the row had of it at the last checkpoint */
@@ -347,7 +349,7 @@ static void report_progress(struct engine *x) {
     }
     struct search_progress out = {.units_done = x->n_unit - live,
                                   .n_unit = x->n_unit,
-                                  .plans_evaluated = x->row->plans_evaluated,
+                                  .plans_evaluated = x->row->plans_evaluated + x->in_step,
                                   .elapsed_s = x->earlier_s + x->last_progress - x->start,
                                   .lower_bound = x->row->lower_bound,
                                   .gap = x->row->gap,
@@ -398,19 +400,28 @@ static void note_state(struct engine *x, const struct deal_answers *r, bool chos
         if (r->done[i])
             s.done[s.n_done++] =
                 (struct saved_answer){.index = i, .answer = r->answer[i], .seconds = r->seconds[i]};
-    for (int i = 0; i < s.n_done; i++) x->row->plans_evaluated += done_by(&s.done[i].answer);
     x->state.n = 0;
     wire_put_saved(&x->state, &s);
+    if (x->state.n > INT32_MAX - 8)
+        x->state.n = 0; /* more than a table holds: the step begins anew */
+    else
+        for (int i = 0; i < s.n_done; i++) x->row->plans_evaluated += done_by(&s.done[i].answer);
     arena_free(&scratch);
     x->row->state = x->state.bytes;
     x->row->n_state = (int)x->state.n;
 }
 
+/* Counted from the end of the last one, and a small part of the time on a slow file system, too. */
+static bool time_for_checkpoint(const struct engine *x) {
+    return x->rank == 0 && x->hooks && x->hooks->checkpoint &&
+           now_s() - x->last_checkpoint > fmax(2, 10 * x->checkpoint_took_s);
+}
+
 /* `r`: of the round that is not over, if any. */
 static int checkpoint(struct engine *x, const struct deal_answers *r, bool chosen) {
     int rc = 0;
-    if (x->rank == 0 && x->hooks && x->hooks->checkpoint && now_s() - x->last_checkpoint > 2) {
-        double begun = process_cpu_s();
+    if (time_for_checkpoint(x)) {
+        double begun = process_cpu_s(), began_s = now_s();
         uint64_t done = x->row->plans_evaluated;
         note_state(x, r, chosen);
         rc = x->hooks->checkpoint(x->hooks->ctx, x->row, x->e);
@@ -418,6 +429,7 @@ static int checkpoint(struct engine *x, const struct deal_answers *r, bool chose
         x->row->n_state = 0;
         deal_aside(x->deal, process_cpu_s() - begun);
         x->last_checkpoint = now_s();
+        x->checkpoint_took_s = x->last_checkpoint - began_s;
     }
     if (x->size > 1) { /* all ranks share the verdict and its text */
         MPI_Bcast(&rc, 1, MPI_INT, 0, x->comm);
@@ -438,7 +450,12 @@ static void take_unfinished(struct engine *x, const struct unit_answer *answer) 
 
 /* Within a round of the proof. False: the file could not be written. */
 static bool save(struct engine *x, const struct deal_answers *r, bool chosen, bool stopped) {
-    if (!stopped) return !checkpoint(x, r, chosen);
+    if (!stopped) {
+        x->in_step = 0;
+        for (int i = 0; i < r->n; i++)
+            if (r->done[i]) x->in_step += done_by(&r->answer[i]);
+        return !checkpoint(x, r, chosen);
+    }
     note_state(x, r, chosen);
     for (int i = 0; i < r->n && chosen; i++)
         if (r->done[i]) take_unfinished(x, &r->answer[i]);
@@ -555,6 +572,7 @@ static int climbers(const struct engine *x, uint64_t work) {
 static bool climb(struct engine *x, uint64_t work, bool again, bool whole) {
     const struct workload *w = x->p->w;
     int n = w->n_variant ? w->n_variant : 1, known = x->row->n_plan;
+    if (x->p->without & PLANS_FIRST) return false;
     const struct found_plan *plan = x->row->plan;
     if (x->p->objective == OBJECTIVE_FRONTIER) {
         known = x->row->n_frontier;
@@ -990,7 +1008,7 @@ static void arrive(struct engine *x) {
     struct flight *f = &x->flight;
     int n = 0;
     x->row->plans_evaluated -= f->counted;
-    f->counted = 0;
+    x->in_step = f->counted = 0;
     for (int i = 0; i < f->n; i++) {
         struct attempt *at = &f->x[i];
         if (!at->over) {
@@ -1049,7 +1067,7 @@ static void recall_step(void *ctx, struct deal_answers *r, struct arena *a) {
 /* A step of the proof: those under way, and as many more units as it has slices for. 1: there is nothing left
  * to do; -1: stopped, or failed. */
 static int prove_step(struct engine *x, struct unit_effort effort) {
-    enum { MOST = 1 << 14, AT_LEAST = 256 };
+    enum { MOST = 1 << 14, AT_LEAST = 256, WINDOWS = 1 << 20 };
     struct flight *f = &x->flight;
     bool again = x->resumed_at;
     int slices = step_slices(f->step), round[MOST], n = 0;
@@ -1057,7 +1075,9 @@ static int prove_step(struct engine *x, struct unit_effort effort) {
     if (again) depart_again(x);
     set_bounds(x);
     if (!again || !x->resumed_at->chosen) {
-        int room = slices < MOST ? slices : MOST, more = room > f->n ? room - f->n : 0;
+        int room = slices < MOST ? slices : MOST, more = room > f->n ? room - f->n : 0, windows = 0;
+        for (int i = 0; i < f->n; i++) windows += f->x[i].n_left;
+        if (windows > WINDOWS) more = 0; /* all ranks hold them */
         n = next_round(x, round, more, f->attempt);
         if (n && climb_beside_proof(x, n)) n = next_round(x, round, more, f->attempt);
         if (x->halted || x->failed) return -1;
@@ -1113,8 +1133,12 @@ static bool sane_answer(const struct engine *x, const struct unit_answer *answer
     struct err e;
     int scopes = u ? unit_scopes(x->part[u->part].s) : INT32_MAX;
     bool sane = attempt_sane(answer, scopes);
-    for (int k = 0; k < answer->n_plan && sane; k++)
-        sane = !plan_check(answer->plan[k].plan, x->p->w, "", &e);
+    for (int k = 0; k < answer->n_plan && sane; k++) {
+        struct found_plan f = answer->plan[k];
+        sane = !plan_check(f.plan, x->p->w, "", &e);
+        if (sane) best_estimate(x->p, &f, x->a);
+        sane = sane && f.est.fits && f.est.iteration_time_s > 0 && f.est.iteration_time_s < INFINITY;
+    }
     return sane;
 }
 
@@ -1127,17 +1151,20 @@ static int load_state(struct engine *x, int last, struct err *e) {
     int rc = row->n_state ? wire_get_saved(&b, s, row->n_unit, x->p->w, x->a) : 1;
     row->n_state = 0;
     if (rc > 0) return 0;
-    bool sane = !rc && s->attempt < last;
+    bool sane = !rc && s->attempt < last && (s->n_unit || !s->chosen);
+    for (int i = 0; i < s->n_front && sane; i++)
+        sane = s->front[i].time_s > 0 && s->front[i].cost_usd >= 0 && s->front[i].time_s < INFINITY;
     for (int i = 0; i < s->n_unit && sane; i++) {
         const struct unit_result *r = &row->unit[s->unit[i].index];
         const struct ranked *u = x->unit;
         while (u->result != r) u++;
         sane = r->status == (s->attempt ? UNIT_OPEN : UNIT_TODO) && r->attempts == s->attempt &&
-               sane_answer(x, &s->unit[i].answer, u);
+               s->unit[i].bound <= r->lower_bound && sane_answer(x, &s->unit[i].answer, u);
     }
     for (int i = 0; i < s->n_done && sane; i++) sane = sane_answer(x, &s->done[i].answer, NULL);
     uint64_t done = 0;
     for (int i = 0; i < s->n_done; i++) done += done_by(&s->done[i].answer);
+    if (done > row->plans_evaluated) sane = false;
     row->plans_evaluated -= done; /* it will be done again, or taken over */
     if (!sane)
         return err_set(e, EXIT_INPUT, "the file to resume is damaged where it says how far a round has come");
@@ -1325,10 +1352,14 @@ static int search(struct engine *x, struct err *e) {
         row->status = ROW_INFEASIBLE;
         struct space *all = x->n_part > 1 ? space_build(p, &x->stop, x->threads, a, e) : x->part[0].s;
         if (!all) return -1;
+        if (any_rank_stopped(x)) { /* with a part of the space, or none */
+            row->status = ROW_TODO;
+            return 1;
+        }
         row->reason = why_infeasible(p, all, x->hooks, x->world, x->threads, a);
         row->lower_bound = INFINITY;
         row->gap = 0;
-        if (stop_wanted(&x->stop)) { /* the reason may be incomplete */
+        if (any_rank_stopped(x)) { /* the reason may be incomplete */
             row->status = ROW_TODO;
             row->reason = NULL;
             return 1;

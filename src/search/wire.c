@@ -81,6 +81,9 @@ static void put_plan(struct wire *b, const struct plan *p) {
     }
 }
 
+/* What a plan may say; one from a file may say anything. */
+enum { REPLICAS_MAX = 1000000 };
+
 static struct plan *get_plan(const struct wire *b, size_t *at, const struct workload *w, struct arena *a) {
     struct plan *p = ARENA_NEW(a, struct plan);
     struct pipeline *pl = ARENA_NEW(a, struct pipeline);
@@ -107,8 +110,10 @@ static struct plan *get_plan(const struct wire *b, size_t *at, const struct work
             r->zone = get_int(b, at);
             r->tp = get_int(b, at);
             r->count = get_int(b, at);
+            if (r->tp < 1 || r->tp > TP_MAX || r->count < 1 || r->count > REPLICAS_MAX) *at = WIRE_BAD;
         }
     }
+    if ((unsigned)p->options.recompute >= RECOMPUTE_N || (unsigned)p->options.zero > 1) *at = WIRE_BAD;
     return p;
 }
 
@@ -187,14 +192,16 @@ int wire_get_answer(const struct wire *b, size_t *at, struct unit_answer *x, con
     x->left = ARENA_ARRAY(a, struct window, x->n_left + 1);
     for (int k = 0; k < x->n_left; k++) get_window(b, at, &x->left[k]);
     x->n_plan = get_count(b, at, 5 * sizeof(int));
-    x->plan = ARENA_ARRAY(a, struct found_plan, x->n_plan + 1);
+    x->room = x->n_plan + 1;
+    x->plan = ARENA_ARRAY(a, struct found_plan, x->room);
     for (int k = 0; k < x->n_plan; k++) x->plan[k].plan = get_plan(b, at, w, a);
     return index;
 }
 
 /* ---- a proof on its way --------------------------------------------------------------- */
 
-/* Another number wherever one of these forms changes. */
+/* Another number wherever one of these forms changes, or the way in which a step deals windows to its tasks.
+ */
 static const uint64_t FORM =
     UINT64_C(0x7361696c6f720001) + (sizeof(struct bound_counts) << 8) + (WINDOW_NUMBERS << 16);
 

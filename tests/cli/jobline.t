@@ -75,7 +75,8 @@ done
 plan --model llama-3-8b --gpus H100-80:8 --batch 32 --dtype bf16 --seq-len 4096
 json "o[0]['plan']['model'] == 'meta-llama-3-8b-4096'" "with another length as well"
 has err "llama-3-8b, a published build, has no profile for this: meta-llama-3-8b-4096" "which a line says"
-sed 's/"name": "llama-3-8b"/"name": "short"/; s/"sequence_length": 8192/"sequence_length": 2048/' inputs/models/llama-3-8b.json >"$tmp/short.json"
+sed 's/"name": "llama-3-8b"/"name": "short"/; s/"sequence_length": 8192/"sequence_length": 2048/' inputs/models/llama-3-8b.json \
+    >"$tmp/short.json"
 plan --model "$tmp/short.json" --site gcp --gpus us-central1-a/GH-96:64 --batch 64 --seq-len 8192
 json "o[0]['plan']['model'] == 'meta-llama-3-8b'" "or with that of the model that it stands for"
 

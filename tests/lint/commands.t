@@ -23,7 +23,7 @@ ESSENTIAL = {
     "findutils": "find xargs",
     "grep": "grep",
     "hostname": "hostname",
-    "libc-bin": "getent ldd",
+    "libc-bin": "getent iconv ldd",
     "mawk": "awk",
     "mount": "mount umount",
     "ncurses-bin": "tput",
