@@ -222,13 +222,12 @@ static void one_rank_stops_all(void **state) {
 
 /* Units so large that their attempts are cut in slices, and several climbs beside the proof: the same work
  * and the same answer, also after stops in the middle of a step. */
-static void units_in_slices(void **state) {
-    (void)state;
+static void in_slices(const char *objective) {
     enum { SLICED = 200000 /* partial plans */, STOPS = 12, POLLS = 150000, MORE = 60000, OFTEN = 10000 };
     static const char *const three[] = {"{\"zone\": \"us-central1-a\", \"gpu\": \"A100-40\", \"count\": 8},"
                                         "{\"zone\": \"us-central1-a\", \"gpu\": \"V100-16\", \"count\": 8},"
                                         "{\"zone\": \"us-central1-a\", \"gpu\": \"GH-96\", \"count\": 8}"};
-    const struct job *job = load_pools("throughput", "", three, 1);
+    const struct job *job = load_pools(objective, "", three, 1);
     struct search_problem p = problem(job, 0, 0);
     struct row_result alone = {0}, both = {0}, row = {0};
     struct search_hooks none = {0};
@@ -258,6 +257,16 @@ static void units_in_slices(void **state) {
     check("resumed", within > 2 ? NULL : "hardly stopped within a round: the test has lost its subject");
 }
 
+static void units_in_slices(void **state) {
+    (void)state;
+    in_slices("throughput");
+}
+
+static void frontier_in_slices(void **state) {
+    (void)state;
+    in_slices("frontier");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(throughput),
@@ -268,6 +277,7 @@ int main(void) {
         cmocka_unit_test(no_plan_for_the_money),
         cmocka_unit_test(one_rank_stops_all),
         cmocka_unit_test(units_in_slices),
+        cmocka_unit_test(frontier_in_slices),
     };
     struct err e = {0};
     if (mpx_start(&m, &e)) {
