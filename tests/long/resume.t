@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# TAP. A search of at least 20 s (job "resume": the frontier of a pool of A100 and V100) is killed (SIGKILL) 20 times at
+# TAP. A search of at least 20 s (job "resume": the frontier of a pool of A100, V100 and GH200) is killed (SIGKILL) 20 times at
 # random moments, alternately alone and under mpirun -n 2, and resumed by the other: the answer is that of a search that was
-# never interrupted. Then the same with SIGTERM and SIGUSR1. SEED=N draws other moments; JOB_GPUS="A V" sets another pool.
+# never interrupted. Then the same with SIGTERM and SIGUSR1. SEED=N draws other moments; JOB_GPUS="A V G BATCH" sets another pool.
 # shellcheck disable=SC1091,SC2154
 . "$(dirname "$0")/../cli/tap.sh"
 KILLS=${KILLS:-20} LEAST_S=${LEAST_S:-20}
@@ -70,12 +70,13 @@ EOF
 }
 
 # The smallest of these pools that takes long enough on this machine.
-for gpus in "${JOB_GPUS:-48 144}" "128 384" "256 768" "512 1536"; do
-    read -r a100 v100 <<<"$gpus"
+for gpus in "${JOB_GPUS:-512 1536 0 256}" "64 64 64 1024" "128 128 128 1024" "256 256 256 1024" "512 512 512 1024"; do
+    read -r a100 v100 gh200 batch <<<"$gpus"
     cat >"$tmp/job.json" <<EOF
-{"format": "sailor-job/1", "name": "resume", "model": "opt-350m", "site": "gcp", "global_batch_size": 256,
+{"format": "sailor-job/1", "name": "resume", "model": "opt-350m", "site": "gcp", "global_batch_size": $batch,
  "objective": "frontier", "pools": [{"gpus": [{"zone": "us-central1-a", "gpu": "A100-40", "count": $a100},
-                                              {"zone": "us-central1-a", "gpu": "V100-16", "count": $v100}]}]}
+                                              {"zone": "us-central1-a", "gpu": "V100-16", "count": $v100},
+                                              {"zone": "us-central1-a", "gpu": "GH-96", "count": $gh200}]}]}
 EOF
     start 1 "$tmp/whole.h5"
     ended
@@ -86,7 +87,7 @@ EOF
 done
 [ "$rc" = 0 ] && holds "$whole_s >= $LEAST_S"
 ok $? "a search of at least $LEAST_S s"
-echo "# frontier of $a100 A100 and $v100 V100, one process with one thread: $whole_s s"
+echo "# frontier of $a100 A100, $v100 V100 and $gh200 GH200, one process with one thread: $whole_s s"
 steady "$tmp/out" >"$tmp/want"
 [ "$rc" = 0 ] || finish
 
