@@ -9,8 +9,8 @@
  * host reads and writes them with upload() and download() only. Matrices are row-major; n rows are the tokens
  * of a microbatch.
  *
- * Every operation gives the same bits for the same arguments and threads. With another number of threads, too,
- * but for matrix products, where some kernels sum the last columns of a share in another order.
+ * Every operation gives the same bits for the same arguments and threads. With another number of threads,
+ * too, but for matrix products, where some kernels sum the last columns of a share in another order.
  *
  * Types: `elem` is that of parameters, activations and what travels between ranks; `acc` that of gradients,
  * optimizer state, statistics and losses. Both are single precision, or elem is bf16: then an operation

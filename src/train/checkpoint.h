@@ -5,7 +5,8 @@
 /* Parameters, optimizer state, step and data position in one HDF5 file (docs/trainer.md). Every tensor is
  * stored whole and without padding, so that any plan of the same model can continue from it: bit for bit
  * under the same plan with as many threads, within rounding otherwise. Weights are stored in acc, whatever
- * type elem is. The file is written under a temporary name and renamed: under its own name it is always complete. */
+ * type elem is. The file is written under a temporary name and renamed: under its own name it is always
+ * complete. */
 
 /** Write the state. Rank 0 gathers it tensor by tensor and writes. Collective; all ranks get the same
  * verdict. */
