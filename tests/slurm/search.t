@@ -50,7 +50,7 @@ began=$(date +%s%N)
 status=${PIPESTATUS[0]} pool_ms=$((($(date +%s%N) - began) / 2000000 + 1))
 ok "$status" "the same search without Slurm" <"$work/why"
 id=$(submit "$work/short.log" "${two_by_two[@]}" jobs/search.sbatch "$work/short.json" --json)
-wait_for 120 state_is "$id" "$ended"
+wait_for 300 state_is "$id" "$ended"
 is "$(state "$id")" COMPLETED "a search on two nodes ends by itself" "$work/short.log"
 [ "$(state "$id")" = COMPLETED ] || finish # nothing below could succeed
 is "$(field "$id" Restarts)" 0 "it was not requeued" "$work/short.log"
@@ -79,7 +79,7 @@ out=$SAILOR_OUT/$id/plan.h5
 is "$(attribute "$out" complete)" 0 "the file it left is not complete" "$work/long.log"
 cp "$out" "$work/cut.h5"
 # held for cred_expire seconds (tests/slurm-local.sh), then free to start
-wait_for 120 state_is "$id" "$ended"
+wait_for 300 state_is "$id" "$ended"
 is "$(state "$id")" COMPLETED "it goes on and ends by itself" "$work/long.log"
 grep -q "^== start 1" "$SAILOR_OUT/$id/provenance.txt"
 ok $? "the second start is on record" <"$SAILOR_OUT/$id/provenance.txt"
