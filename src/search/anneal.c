@@ -192,9 +192,7 @@ static double draw_patience(struct local_walk *w) {
 }
 
 void walk_anneal(struct local_walk *w, uint64_t work, struct draft *best, struct score *best_score) {
-    const double WARM = 0.03;
-    /* what a change may cost at first, as a share of the score */ /* what a change may cost at first, as
-                                                                      a share of the score */
+    const double WARM = 0.03; /* what a change may cost at first, as a share of the score */
     enum { HALVINGS = 7 };
     uint64_t begun = w->c->work, end = begun + work;
     if (end > w->until) end = w->until;
