@@ -73,8 +73,7 @@ int scaling_show(const char *path, const struct results *r, int row, bool json, 
             stdout,
             "Assumed: ranks of one thread, as fast as the one that did the tasks, %d on a node; tasks in the "
             "order and with the effort recorded, whatever number of ranks; a pause every %g s to tell what "
-            "is "
-            "found; %g us for each step of a message.",
+            "is found; %g us for each step of a message.",
             REPLAY_NODE, REPLAY_PAUSE_S, 1e6 * REPLAY_STEP_S);
     return 0;
 }

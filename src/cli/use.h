@@ -21,8 +21,8 @@ struct cli_use {
     long sequences;    /* M x m x D, of all pipelines */
     bool staged;       /* is there a breakdown? */
     struct breakdown breakdown;
-    double
-        turn_s; /* of its slowest stage, part of its time per microbatch that is neither compute nor comm */
+    /* of its slowest stage: part of its time per microbatch that is neither compute nor comm */
+    double turn_s;
 };
 /** offered[n_zone * n_gpu]: GPUs to choose from, of those the types and zones that are there; NULL = not
  * said. */

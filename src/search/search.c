@@ -1,8 +1,8 @@
-/* Rounds of work units. Units are sorted by their bounds: a crude one first, then that of the search's own
- * tables. Each round takes the next few that the goal does not exclude yet, all of them are solved against
- * the goal as it stood when the round began, and their answers are merged in unit order. So what is done, and
- * the answer, do not depend on how many ranks and threads share a round. Two short probing rounds find a good
- * plan to beat before the proof begins. */
+/* Steps of work units. Units are sorted by their bounds: a crude one first, then that of the search's own
+ * tables. Each step goes on with those under way and takes more that the goal does not exclude yet, all of
+ * them are solved against the goal as it stood when the step began, and their answers are merged in unit
+ * order. So what is done, and the answer, do not depend on how many ranks and threads share a step. Short
+ * probing rounds find a good plan to beat before the proof begins. */
 #include "search/search.h"
 
 #include <assert.h>
@@ -658,7 +658,7 @@ static struct attempt attempt_at(const struct engine *x, const struct ranked *u)
 
 static void tell_progress(void *ctx) { report_progress(ctx); }
 
-/* 0 done, 1 stopped. Nothing of a stopped round is kept: the state is always that after a whole round. */
+/* Probes. 0 done, 1 stopped: then nothing of the round is kept. */
 static int run_round(struct engine *x, const int *round, int n, struct unit_effort effort) {
     struct attempt *at = oom_calloc((size_t)n, sizeof *at);
     const struct step_hooks hooks = {.done = tell_progress, .ctx = x};

@@ -41,8 +41,8 @@ struct job {
     int n_pool;
     const struct pool *pool; /* [n_pool] */
     struct workload workload;
-    const char
-        *asked_for;   /* the published build that it names, if the model that this stands for is planned */
+    /* the published build that it names, if the model that this stands for is planned */
+    const char *asked_for;
     const char *json; /* full inputs as JSON text: {"job":..., "model":..., "site":..., "profiles":[...]} */
 };
 
