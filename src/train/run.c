@@ -17,6 +17,7 @@
 
 #include <hdf5.h>
 #include <math.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -305,6 +306,12 @@ static void show(const struct run_session *j) {
     if (!o.quiet && !(o.json && isatty(STDERR_FILENO))) record_print_line(&j->measure, stderr);
 }
 
+/* Whether a line can be printed at once, however slow its reader is. */
+static bool ready_to_show(void) {
+    struct pollfd to[] = {{.fd = STDOUT_FILENO, .events = POLLOUT}, {.fd = STDERR_FILENO, .events = POLLOUT}};
+    return poll(to, 2, 0) == 2;
+}
+
 /* Rank 0 has the clock, and the file. */
 static bool checkpoint_due(struct run_session *j, int done) {
     bool by_time = j->cadence.kind == CADENCE_TIME || j->cadence.kind == CADENCE_AUTO;
@@ -381,9 +388,12 @@ static int train(struct run_session *j, struct err *e) {
         if (one_step(j, done, &stop, e)) return end_early(j, "loss not finite", e);
         done++;
         bool last = stop || done == o.steps;
-        /* first files, then output to be read: writing to a pipe may take as long as its reader likes */
+        /* A step that a checkpoint holds is not done again, so its line comes first; but no checkpoint waits for
+         * whoever reads the lines. */
+        bool shown = ready_to_show();
+        if (shown) show(j);
         int rc = write_trace(j, last, e) || write_checkpoint(j, done, last, e) ? -1 : 0;
-        show(j);
+        if (!shown) show(j);
         if (rc) return -1;
     }
     if (record_ranks(&j->measure, &j->trainer, &j->mpx, e) || write_measurement(j, e)) return -1;

@@ -78,6 +78,18 @@ json 'o[0]["status"] == "optimal" and o[0]["plans_evaluated"] < 1e5 and len(o[0]
 run "${one[@]}" --steps 1 -q --resume "$tmp/head.h5"
 [ "$rc" = 0 ] && [ ! -s "$tmp/err" ]
 ok $? "| head -1: all steps are done, and saved"
+mkfifo "$tmp/full"
+exec 8<>"$tmp/full" # never read
+timeout 1 cat /dev/zero >&8
+"${one[@]}" --steps 1 -q --json --checkpoint "$tmp/waits.h5" >&8 2>"$tmp/err" &
+late=$!
+for ((i = 0; i < 200; i++)); do [ ! -e "$tmp/waits.h5" ] || break; sleep 0.1; done
+ok "$([ -e "$tmp/waits.h5" ]; echo $?)" "a reader that never reads: the step is saved before its line is printed" <"$tmp/err"
+kill -0 "$late"
+ok $? "which still waits"
+kill -KILL "$late"
+wait "$late" 2>/dev/null
+exec 8<&-
 job "$tmp/job.json" throughput
 "$sailor" plan "$tmp/job.json" -o "$tmp/head-plan.h5" --threads 1 2>"$tmp/err" | true
 run "$sailor" report "$tmp/head-plan.h5" --json
