@@ -15,10 +15,9 @@ import json, os, subprocess, sys, time
 
 sailor, mpiexec, runs, tmp, *names = sys.argv[1:]
 SEARCHES = {  # GPUs of each type, objective, options
-    "neo-3x64": (64, "throughput", []),
-    "neo-3x64-exact": (64, "throughput", ["--gap", "0"]),
     "neo-3x256": (256, "throughput", ["--gap", "0.005"]),
     "neo-3x64-front": (64, "frontier", []),
+    "neo-3x256-front": (256, "frontier", []),
 }
 
 def plan(ranks, job, out, options):
