@@ -71,8 +71,8 @@ int record_step(struct measure *m, struct trainer *t, const struct mpx *world, c
     mine.times_s[0] = r->time_s;
     memcpy(mine.times_s + 1, r->phase_s, sizeof r->phase_s);
     struct told *all = first ? calloc((size_t)world->size, sizeof *all) : NULL;
-    struct measured_step *s = first ? measure_add(m) : NULL;
-    int rc = first && (!all || !s) ? err_set(e, EXIT_INTERNAL, "out of memory: measurements") : 0;
+    struct measured_step *s = all ? measure_add(m) : NULL;
+    int rc = first && !s ? err_set(e, EXIT_INTERNAL, "out of memory: measurements") : 0;
     if (mpx_agree(world, rc, e)) {
         free(all);
         return -1;

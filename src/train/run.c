@@ -152,6 +152,7 @@ struct run_session {
     double lap_s;             /* when the last part of the start ended */
     double saved_s, gather_s; /* when the last checkpoint, or the run, began; how long all waited for it */
     struct err overflow;      /* the first tensor that was not finite; code 0: none so far */
+    struct err failure;       /* the first result that could not be written; code 0: none so far */
     struct mpx mpx;
     struct arena *arena;
 };
@@ -312,6 +313,19 @@ static bool ready_to_show(void) {
     return poll(to, 2, 0) == 2;
 }
 
+/* What goes wrong beside the error that ends the run. */
+static void warn(const struct run_session *j, const struct err *why) {
+    if (j->mpx.rank == 0) fprintf(stderr, "sailor-train: warning: run: %s\n", why->text);
+}
+
+/* A result could not be written, which keeps no other from being written. */
+static void fail(struct run_session *j, const struct err *why) {
+    if (j->failure.code)
+        warn(j, why);
+    else
+        j->failure = *why;
+}
+
 /* Rank 0 has the clock, and the file. */
 static bool checkpoint_due(struct run_session *j, int done) {
     bool by_time = j->cadence.kind == CADENCE_TIME || j->cadence.kind == CADENCE_AUTO;
@@ -344,7 +358,8 @@ static int write_checkpoint(struct run_session *j, int done, bool last, struct e
         return err_set(e, EXIT_INTERNAL, "%s: not written after step %ld: %s", o.checkpoint, j->trainer.step,
                        j->overflow.text);
     if (!last) return save_aside(j, e);
-    if (wait_for_checkpoint(j, e)) return -1;
+    struct err before;
+    if (wait_for_checkpoint(j, &before)) warn(j, &before); /* this one may fare better */
     return checkpoint_write(&j->trainer, &j->mpx, o.checkpoint, j->measure.version, e);
 }
 
@@ -355,7 +370,10 @@ static int one_step(struct run_session *j, int done, bool *stop, struct err *e) 
     struct verdict v;
     trainer_step(&j->trainer, &r);
     keep_trace(j);
-    if (record_step(&j->measure, &j->trainer, &j->mpx, &r, done < o.warmup, stop_asked, &v, e)) return -1;
+    if (record_step(&j->measure, &j->trainer, &j->mpx, &r, done < o.warmup, stop_asked, &v, e)) {
+        j->measure.status = "out of memory";
+        return -1;
+    }
     *stop = v.stop;
     if (!v.finite && !j->overflow.code) finite_explain(&j->trainer, &j->mpx, &j->overflow);
     if (isfinite(v.loss) && o.evaluate && (done + 1) % o.evaluate == 0) {
@@ -363,42 +381,59 @@ static int one_step(struct run_session *j, int done, bool *stop, struct err *e) 
         if (!isfinite(v.loss) && !j->overflow.code) finite_explain(&j->trainer, &j->mpx, &j->overflow);
     }
     if (isfinite(v.loss)) return 0;
+    j->measure.status = "loss not finite";
     return err_set(e, EXIT_INTERNAL, "step %ld: the loss is %s; %s", j->trainer.step,
                    isnan(v.loss) ? "not a number" : "infinite", j->overflow.text);
 }
 
 /* Keeps what was measured so far, with the reason. */
-static int end_early(struct run_session *j, const char *status, struct err *e) {
+static void keep_measurement(struct run_session *j, const char *reason) {
+    struct err why;
+    j->measure.reason = reason;
+    if (record_ranks(&j->measure, &j->trainer, &j->mpx, &why) || write_measurement(j, &why)) fail(j, &why);
+}
+
+static int end_early(struct run_session *j, struct err *e) {
     struct err why = *e;
-    j->measure.status = status;
-    j->measure.reason = why.text;
-    if (record_ranks(&j->measure, &j->trainer, &j->mpx, e) || write_measurement(j, e)) return -1;
-    *e = why;
+    fail(j, &why);
+    keep_measurement(j, why.text);
+    *e = j->failure;
     return -1;
 }
 
+/* The files of a step, the checkpoint first. A checkpoint that cannot be written makes the step the last. */
+static void save(struct run_session *j, int done, bool *last) {
+    struct err why = {.text = ""}, trace;
+    if (write_checkpoint(j, done, *last, &why)) {
+        j->measure.status = "checkpoint not written";
+        fail(j, &why);
+        *last = true;
+    }
+    if (*last) keep_measurement(j, why.text);
+    if (write_trace(j, *last, &trace)) fail(j, &trace);
+}
+
 static int train(struct run_session *j, struct err *e) {
-    bool stop = false;
+    bool stop = false, last = false;
     long before = j->trainer.step;
     j->saved_s = now_s();
     if (o.trace_step && (o.trace_step <= before || o.trace_step > before + o.steps))
         return err_set(e, EXIT_INPUT, "run: --trace-step %d; expected a step of this run, %ld to %ld",
                        o.trace_step, before + 1, before + o.steps);
-    for (int done = 0; done < o.steps && !stop;) {
-        if (one_step(j, done, &stop, e)) return end_early(j, "loss not finite", e);
+    for (int done = 0; !last;) {
+        if (one_step(j, done, &stop, e)) return end_early(j, e);
         done++;
-        bool last = stop || done == o.steps;
-        /* A step that a checkpoint holds is not done again, so its line comes first; but no checkpoint waits for
+        last = stop || done == o.steps;
+        /* A step that a checkpoint holds is not done again, so its line comes first; but no file waits for
          * whoever reads the lines. */
         bool shown = ready_to_show();
         if (shown) show(j);
-        int rc = write_trace(j, last, e) || write_checkpoint(j, done, last, e) ? -1 : 0;
+        save(j, done, &last);
         if (!shown) show(j);
-        if (rc) return -1;
     }
-    if (record_ranks(&j->measure, &j->trainer, &j->mpx, e) || write_measurement(j, e)) return -1;
-    if (j->overflow.code && j->mpx.rank == 0)
-        fprintf(stderr, "sailor-train: warning: run: %s\n", j->overflow.text);
+    *e = j->failure;
+    if (e->code) return -1;
+    if (j->overflow.code) warn(j, &j->overflow);
     if (stop) return err_set(e, EXIT_STOPPED, "stopped by a signal after step %ld", j->trainer.step);
     if (j->mpx.rank == 0 && !o.json) record_print_summary(&j->measure, stdout);
     return 0;
@@ -496,8 +531,10 @@ static void count_steps(struct run_session *j) {
 static int work(struct run_session *j, struct err *e) {
     if (find_peak(j, &j->measure.peak_flops_per_s, e)) return -1; /* the same on all ranks */
     j->measure.peak_flops_per_s = sum_of_ranks(j, j->measure.peak_flops_per_s);
-    if (mpx_agree(&j->mpx, take_part(j, e), e))
-        return e->code == EXIT_NOPLAN && o.output ? end_early(j, "out of memory", e) : -1;
+    if (mpx_agree(&j->mpx, take_part(j, e), e)) {
+        j->measure.status = "out of memory";
+        return e->code == EXIT_NOPLAN && o.output ? end_early(j, e) : -1;
+    }
     if (record_ranks(&j->measure, &j->trainer, &j->mpx, e)) return -1;
     lap(j, START_MODEL);
     if (o.weights && weights_read(&j->trainer, &j->mpx, o.weights, e)) return -1;
@@ -525,8 +562,8 @@ static int run(void *ctx, struct arena *a, struct err *e) {
         rc = err_set(e, EXIT_INPUT, "run: --separate-documents: not built for --backend %s; expected cpu",
                      j->backend.name);
     if (!rc) rc = work(j, e);
-    struct err none; /* of a failed run; others have waited already */
-    saver_wait(&j->saver, &none);
+    struct err why; /* of a failed run; others have waited already */
+    if (saver_wait(&j->saver, &why)) warn(j, &why);
     trainer_free(&j->trainer);
     trace_free(&j->trace);
     measure_free(&j->measure);

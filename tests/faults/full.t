@@ -69,10 +69,11 @@ done
 
 # the disk fails when what was written is flushed, file or directory
 if [ -e "${SHIM:-}" ]; then
+    shim=(env "LD_PRELOAD=$SHIM" "ASAN_OPTIONS=verify_asan_link_order=0:detect_leaks=0:${ASAN_OPTIONS:-}")
     for fails in fsync:1 fsync:2; do
         mkdir "$tmp/$fails"
         echo "as it was" | tee "$tmp/$fails/old" >"$tmp/$fails/old.safetensors"
-        with=(env "LD_PRELOAD=$SHIM" "FAIL=$fails" "ASAN_OPTIONS=verify_asan_link_order=0:detect_leaks=0:${ASAN_OPTIONS:-}")
+        with=("${shim[@]}" "FAIL=$fails")
         if [ $fails = fsync:2 ]; then
             each "$tmp/$fails/" "the directory cannot be flushed" "written, but its directory could not be: "
         else
@@ -82,6 +83,12 @@ if [ -e "${SHIM:-}" ]; then
         fi
     done
     with=()
+    to=(--checkpoint "$tmp/c2.h5" --checkpoint-every 1 -o "$tmp/m2.h5")
+    run "${shim[@]}" FAIL=fsync:1 "$train" run "$tmp/one.json" --steps 2 -q "${to[@]}"
+    [ "$rc" = 0 ] && [ -s "$tmp/c2.h5" ] && [ -s "$tmp/m2.h5" ] &&
+        [ "$(grep -c 'warning: run: .*c2.h5: cannot be written: ' "$tmp/err")" = 1 ]
+    ok $? "only the last checkpoint but one cannot be written: a warning"
+    rm -f "$tmp/c2.h5"
 else
     n=$((n + 1)); echo "ok $n - a disk that fails # SKIP no SHIM=, which make check-faults builds"
 fi
@@ -96,6 +103,8 @@ if mount -t tmpfs -o size=1m tmpfs "$tmp/full" 2>/dev/null; then
     expect 1 "and no checkpoint"
     [ -z "$(find "$tmp/full" -name '*c.h5*')" ]
     ok $? "of which nothing is left"
+    grep -qa "checkpoint not written" "$tmp/m.h5"
+    ok $? "and what was measured is kept, with the reason"
     echo "as it was" >"$tmp/full/old"
     cp "$tmp/full/old" "$tmp/full/old.safetensors"
     dd if=/dev/zero of="$tmp/full/fill" bs=4k 2>/dev/null
@@ -104,6 +113,20 @@ if mount -t tmpfs -o size=1m tmpfs "$tmp/full" 2>/dev/null; then
     run "$train" run "$tmp/one.json" --steps 2 -q --checkpoint "$tmp/c3.h5" -o "$tmp/full/m2.h5"
     [ "$rc" = 1 ] && [ -s "$tmp/c3.h5" ]
     ok $? "a full disk of the one output: the other is written"
+    for step in 1 2; do
+        to=(--trace "$tmp/full/t.json" --trace-step $step --checkpoint "$tmp/c4.h5" -o "$tmp/m4.h5")
+        run "$train" run "$tmp/one.json" --steps 2 -q "${to[@]}"
+        expect 1 "a full disk of the trace of step $step of 2"
+        run "$train" run "$tmp/one.json" --steps 1 -q --resume "$tmp/c4.h5"
+        [ "$rc" = 0 ] && [ -s "$tmp/m4.h5" ]
+        ok $? "checkpoint and measurement are written"
+        rm -f "$tmp/c4.h5" "$tmp/m4.h5"
+    done
+    to=(--trace "$tmp/full/t.json" --checkpoint "$tmp/full/c4.h5" -o "$tmp/m4.h5")
+    run "$train" run "$tmp/one.json" --steps 2 -q "${to[@]}"
+    [ "$rc" = 1 ] && [ -s "$tmp/m4.h5" ] && [ "$(grep -c "error: .*c4.h5: cannot be written" "$tmp/err")" = 1 ] &&
+        [ "$(grep -c "warning: run: .*t.json: cannot be written" "$tmp/err")" = 1 ] && [ "$(wc -l <"$tmp/err")" = 2 ]
+    ok $? "a full disk of trace and checkpoint: the measurement is written, and both are named"
     rm "$tmp/full/fill"
     mount -o remount,ro "$tmp/full"
     each "$tmp/full/" "a read-only disk"

@@ -34,9 +34,11 @@ if "$python" -c 'import h5py' 2>/dev/null; then
         "$python" -c "import h5py; f = h5py.File('$tmp/m.h5'); assert f.attrs['status'] == 'loss not finite' and len(f['step/loss']) > 0"
         ok $? "$p: what was measured is kept, with the reason"
     done
-    run "${one[@]}" --steps 4 -q --resume "$tmp/c.h5" --checkpoint "$tmp/c.h5" --checkpoint-every 1
+    run "${one[@]}" --steps 4 -q --resume "$tmp/c.h5" --checkpoint "$tmp/c.h5" --checkpoint-every 1 -o "$tmp/m.h5" -f
     [ "$rc" = 1 ] && grep -q "c.h5: not written after step 3: layer2/" "$tmp/err" && cmp -s "$tmp/c.h5" "$tmp/good.h5"
     ok $? "weights that are not finite replace no checkpoint, though the loss is still finite"
+    grep -qa "checkpoint not written" "$tmp/m.h5" && "$python" -c "import h5py; assert len(h5py.File('$tmp/m.h5')['step/loss']) == 1"
+    ok $? "and the step is in the measurement"
 else
     skip "overflow" "$python has no h5py"
 fi
@@ -52,6 +54,11 @@ for out in -o --checkpoint; do
     cmp -s "$tmp/c.h5" "$tmp/before.h5"
     ok $? "and the file that was there stays"
 done
+# shellcheck disable=SC2016
+run bash -c '(ulimit -f 2000; exec "$@" 2>&1 >/dev/null) | cat >&2; exit $PIPESTATUS' - \
+    "${one[@]}" --steps 3 -q --checkpoint "$tmp/c.h5" --checkpoint-every 1 -o "$tmp/limit.h5" -f
+[ "$rc" = 1 ] && grep -q "error: .*c.h5: cannot be written: File too large" "$tmp/err" && grep -qa "checkpoint not written" "$tmp/limit.h5"
+ok $? "a checkpoint beyond the limit: what was measured is kept, with the reason"
 
 # ---- GPUs that cost nothing ----
 "$python" - "$tmp" <<'EOF'
