@@ -326,11 +326,11 @@ static void fail(struct run_session *j, const struct err *why) {
         j->failure = *why;
 }
 
-/* Rank 0 has the clock, and the file. */
+/* Rank 0 has the clock, and the file. While that is written, how long it takes is its thread's to say. */
 static bool checkpoint_due(struct run_session *j, int done) {
     bool by_time = j->cadence.kind == CADENCE_TIME || j->cadence.kind == CADENCE_AUTO;
     bool busy = by_time && saver_busy(&j->saver);
-    double write_s = j->saver.time_s > 0 && !busy ? j->gather_s + j->saver.time_s : -1;
+    double write_s = by_time && !busy && j->saver.time_s > 0 ? j->gather_s + j->saver.time_s : -1;
     int due = cadence_due(&j->cadence, done, now_s() - j->saved_s, write_s, busy);
     if (by_time && j->mpx.comm) MPI_Bcast(&due, 1, MPI_INT, 0, j->mpx.comm->mpi);
     return due;
