@@ -364,7 +364,11 @@ static inline real exp_real(real x) { return exp(x); }
  * vectorised. */
 static inline real exp_real(real x) {
     x = x < -87 ? -87 : x;
-    float n = (x * 1.44269504f + 12582912.0f) - 12582912.0f; /* rounded: 1.5 * 2^23 has no fraction bits */
+    union {
+        float f;
+        uint32_t bits;
+    } whole = {x * 1.44269504f + 12582912.0f}, two; /* rounded: 1.5 * 2^23 has no fraction bits */
+    float n = whole.f - 12582912.0f;
     float f = (x - n * 0.693359375f) + n * 2.12194440e-4f;
     float p = 1.9875691500e-4f;
     p = p * f + 1.3981999507e-3f;
@@ -373,10 +377,8 @@ static inline real exp_real(real x) {
     p = p * f + 1.6666665459e-1f;
     p = p * f + 5.0000001201e-1f;
     p = p * f * f + f + 1;
-    union {
-        uint32_t bits;
-        float f;
-    } two = {.bits = (uint32_t)((int32_t)n + 127) << 23}; /* any value if NaN: p is NaN */
+    two.bits =
+        (whole.bits + 127) << 23; /* the lowest bits are those of the integer; of a NaN any: p is NaN */
     return p * two.f;
 }
 #endif
