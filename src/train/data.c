@@ -39,8 +39,18 @@ static int parse_bin(struct data *d, const char *path, const char *bytes, size_t
     return 0;
 }
 
+/* FNV-1a, by token. */
+static unsigned long long hash_next(unsigned long long h, unsigned long long x) {
+    return (h ^ x) * 0x100000001b3ull;
+}
+static void hash_tokens(struct data *d) {
+    unsigned long long h = d->seed ^ d->n;
+    for (size_t i = 0; i < d->n; i++) h = hash_next(h, data_token(d, i));
+    d->hash = h;
+}
+
 /* Checks that both parts hold a sequence, and that the model has all tokens. */
-static int check_tokens(const struct data *d, int vocabulary, struct err *e) {
+static int check_tokens(struct data *d, int vocabulary, struct err *e) {
     for (size_t i = 0; i < d->n; i++)
         if (data_token(d, i) >= (uint32_t)vocabulary)
             return err_set(e, EXIT_INPUT,
@@ -50,6 +60,7 @@ static int check_tokens(const struct data *d, int vocabulary, struct err *e) {
         return err_set(e, EXIT_INPUT,
                        "%s: %zu tokens; expected at least %zu: a tenth is held out, and a sequence has %d",
                        d->name, d->n, 10 * ((size_t)d->length + 1), d->length);
+    hash_tokens(d);
     return 0;
 }
 
@@ -277,15 +288,14 @@ void data_synthetic(struct data *d, int vocabulary, int length, unsigned long lo
                        .name = "synthetic",
                        .seed = seed,
                        .length = length};
+    hash_tokens(d);
 }
 
 unsigned long long data_hash(const struct data *d) {
-    unsigned long long h = d->seed ^ d->n;
-    for (size_t i = 0; i < d->n; i++) h = (h ^ data_token(d, i)) * 0x100000001b3ull; /* FNV-1a, by token */
-    if (d->border) h = (h ^ d->borders) * 0x100000001b3ull + 2;
+    unsigned long long h = d->hash;
+    if (d->border) h = hash_next(h, d->borders) + 2;
     if (d->documents) /* other sequences of the same tokens */
-        for (uint32_t i = 0; i < d->documents->n; i++)
-            h = (h ^ d->documents->start[i]) * 0x100000001b3ull + 1;
+        for (uint32_t i = 0; i < d->documents->n; i++) h = hash_next(h, d->documents->start[i]) + 1;
     return arch_hash(h);
 }
 

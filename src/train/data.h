@@ -25,6 +25,7 @@ struct data {
     const unsigned char *id; /* [n][width] little endian */
     int width;               /* bytes of a token id: 1, 2 or 4 */
     size_t n, train;         /* train: tokens [0, train) are for training */
+    unsigned long long hash; /* of tokens and seed, from when they were read */
     const char *name;        /* of the file, or "synthetic" */
     unsigned long long seed;
     int length;                  /* S */

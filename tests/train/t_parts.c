@@ -340,6 +340,9 @@ static void tokens(void) {
     ok(!data_parse(&again, "x.bin", wide, sizeof wide, 256, S, 1, &arena, &e) && again.n == N &&
            data_hash(&again) == data_hash(&d),
        "and from one of 32 bits");
+    wide[1024] ^= 1;
+    ok(data_hash(&again) == data_hash(&d),
+       "whose fingerprint is taken when they are read, not at each checkpoint");
     memcpy(wide + 1024 + 4 * 700, &(uint32_t){65536 + 3}, 4);
     ok(data_parse(&again, "x.bin", wide, sizeof wide, 256, S, 1, &arena, &e) &&
            strstr(e.text, "token 700 is 65539"),
