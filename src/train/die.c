@@ -11,7 +11,7 @@
 
 void die(const char *format, ...) {
     char text[600], host[64] = "";
-    int on = 0, off = 0, rank = 0;
+    int on = 0, off = 0, mine = 0, rank = mpx_launch_rank();
     va_list list;
     va_start(list, format);
     vsnprintf(text, sizeof text, format, list);
@@ -19,14 +19,15 @@ void die(const char *format, ...) {
     MPI_Initialized(&on);
     MPI_Finalized(&off);
     on = on && !off;
+    if (on) MPI_Is_thread_main(&mine);
     gethostname(host, sizeof host - 1);
-    if (on) MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+    if (mine) MPI_Comm_rank(MPI_COMM_WORLD, &rank);
     if (on)
         fprintf(stderr, "sailor-train: error: rank %d on %s: %s\n", rank, host, text);
     else
         fprintf(stderr, "sailor-train: error: %s\n", text);
     fflush(NULL);
     watch_end();
-    mpx_abort();
-    _exit(EXIT_INTERNAL); /* no handlers: those of a failed device might wait for it */
+    if (mine) mpx_abort(); /* MPI_THREAD_FUNNELED: of another thread, the launcher notices the end */
+    _exit(EXIT_INTERNAL);  /* no handlers: those of a failed device might wait for it */
 }
