@@ -44,6 +44,7 @@ struct backend {
     const char *products; /* what matrices are multiplied in, a type of inputs/devices.json; NULL: no device
                              of that file */
     unsigned parts;       /* of models, that it has: a bit for each of enum part_of_arch */
+    int most_tokens;      /* of a microbatch, that embed_back() takes; 0: any number */
     void *own;
 
     /* ---- memory: alloc() gives NULL when there is no more to give; contents are undefined ---- */

@@ -152,7 +152,10 @@ static void cuda_upload(struct backend *b, void *to, const void *from_host, size
     }
 }
 
+/* A copy to memory that is not pinned holds up the host until it is done, and nobody would look for a peer that
+ * is gone. */
 static void cuda_download(struct backend *b, void *to_host, const void *from, size_t bytes) {
+    cuda_sync(b);
     CHECK(cudaMemcpyAsync(to_host, from, bytes, cudaMemcpyDeviceToHost, own(b)->stream));
     cuda_sync(b);
 }
@@ -525,11 +528,32 @@ static void cuda_embed(struct backend *b, void *y, const void *table, const void
     });
 }
 
+/* SCRATCH holds keys, indices, both of them sorted, and what sorting itself takes; the first three are whole
+ * numbers of 256 bytes. */
+static size_t sorted_room(int n) { return ((size_t)n + 63) / 64 * 64; }
+static size_t sorting_bytes(const struct gpu *c, int n, int bits) {
+    size_t bytes = 0;
+    const unsigned *key = NULL;
+    const int *index = NULL;
+    CHECK(cub::DeviceRadixSort::SortPairs(NULL, bytes, key, (unsigned *)NULL, index, (int *)NULL, n, 0, bits,
+                                          c->stream));
+    return bytes;
+}
+static bool can_sort(const struct gpu *c, int n) {
+    return 4 * sorted_room(n) * sizeof(int) + sorting_bytes(c, n, 32) <= SCRATCH;
+}
+static int most_tokens(const struct gpu *c) {
+    int n = 0;
+    for (int more = SCRATCH / 16; more; more /= 2)
+        if (can_sort(c, n + more)) n += more;
+    return n;
+}
+
 template <class T>
 static void cuda_embed_back(struct backend *b, void *dtable, void *dpositions, const void *dy,
                             const int *token, int first, int rows, int n, int length, int h) {
     struct gpu *c = own(b);
-    size_t size = (size_t)length * (size_t)h, temporary = 0, used = ((size_t)n + 63) / 64 * 64;
+    size_t size = (size_t)length * (size_t)h, used = sorted_room(n);
     by_width<T>(divides<T>((size_t)h) && aligned(dy, dpositions), [&](auto width) {
         constexpr int W = decltype(width)::value;
         if (dpositions)
@@ -540,9 +564,7 @@ static void cuda_embed_back(struct backend *b, void *dtable, void *dpositions, c
     int *index = (int *)(sorted + used), *order = index + used, bits = 1;
     void *room = order + used;
     while (rows >> bits) bits++;
-    CHECK(cub::DeviceRadixSort::SortPairs(NULL, temporary, key, sorted, index, order, n, 0, bits, c->stream));
-    if (4 * used * sizeof *key + temporary > SCRATCH)
-        die("CUDA: embedding: %d tokens of a microbatch are too many", n);
+    size_t temporary = sorting_bytes(c, n, bits);
     RUN(b, table_rows_kernel, packs((size_t)n, 1), ROW_THREADS, key, index, token, first, rows, n);
     CHECK(cub::DeviceRadixSort::SortPairs(room, temporary, key, sorted, index, order, n, 0, bits, c->stream));
     by_width<T>(divides<T>((size_t)h) && aligned(dy, dtable), [&](auto width) {
@@ -723,7 +745,10 @@ int backend_cuda_open(struct backend *b, enum elem elem, int place, struct err *
     c->matmuls.stream = c->stream;
     c->matmuls.scratch = c->scratch;
     c->matmuls.scratch_bytes = SCRATCH;
-    if (status == cudaSuccess) return 0;
+    if (status == cudaSuccess) {
+        b->most_tokens = most_tokens(c);
+        return 0;
+    }
     return err_set(e, status == cudaErrorMemoryAllocation ? EXIT_NOPLAN : EXIT_INTERNAL,
                    "backend cuda: %s: %s", b->device, cudaGetErrorString(status));
 }

@@ -217,6 +217,12 @@ static void set_turns(struct net *n) {
 int net_take(struct net *n, struct ledger *l, struct err *e) {
     const struct backend *b = n->backend;
     size_t acc = elem_bytes(b->acc), mixed = b->elem != b->acc;
+    if (n->first == 0 && b->most_tokens && n->tokens > b->most_tokens)
+        return err_set(
+            e, EXIT_NOPLAN,
+            "out of memory: a microbatch of %d tokens; the embedding's gradient takes at most %d on "
+            "backend %s",
+            n->tokens, b->most_tokens, b->name);
     if (!(n->weight = ledger_alloc(l, MEMORY_PARAMETERS, n->params * elem_bytes(b->elem), e))) return -1;
     if (!(n->grad = ledger_alloc(l, MEMORY_GRADIENTS, n->params * acc, e))) return -1;
     if (!(n->adam_m = ledger_alloc(l, MEMORY_OPTIMIZER, (2 + mixed) * n->states * acc, e))) return -1;

@@ -101,7 +101,7 @@ struct net_widths net_widths(const struct net *n);
 void net_place(struct net *n, const struct arch *arch, struct net_shape shape, struct backend *b,
                struct comm *c, struct group *g, struct clock *clock, struct arena *arena);
 /** Takes its memory from the ledger, one block per category. -1 with *e set (EXIT_NOPLAN) when there is not
- * enough. */
+ * enough, or the backend cannot take that many tokens. */
 int net_take(struct net *n, struct ledger *l, struct err *e);
 /** net_place(), then net_take(). */
 int net_make(struct net *n, const struct arch *arch, struct net_shape shape, struct backend *b,

@@ -419,6 +419,7 @@ static void optimizer(size_t n) {
 }
 
 static void operations(void) {
+    ok(gpu.most_tokens >= 1 << 20, "a microbatch may have a million tokens");
     linear(5, 7, 9, false);
     linear(5, 7, 9, true);
     linear(64, 48, 96, false);

@@ -620,6 +620,30 @@ static void decay_groups(const char *family) {
     b.close(&b);
 }
 
+/* A backend may have room for so many tokens of a microbatch: that ends no step, but the plan. */
+static void too_many_tokens(void) {
+    struct arch arch = small_arch(ACTIVATION_GELU);
+    struct comm comm = {.name = "none", .size = 1};
+    struct backend b;
+    struct clock clock = {.backend = &b};
+    struct err e = {0};
+    int rc[2];
+    backend_cpu_open(&b, 1, &e);
+    b.most_tokens = 2 * arch.sequence - 1;
+    for (int first = 0; first < 2; first++) {
+        struct net_shape shape = {first, arch.layers, 1, 0, 2, 1, RECOMPUTE_NONE, false};
+        struct ledger l;
+        struct net n;
+        struct err why;
+        ledger_open(&l, &b, 0);
+        rc[first] = net_make(&n, &arch, shape, &b, &comm, NULL, &clock, &l, &arena, first ? &why : &e);
+        ledger_close(&l);
+    }
+    ok(rc[0] && e.code == EXIT_NOPLAN && strstr(e.text, "out of memory: a microbatch of"), e.text);
+    ok(!rc[1], "a stage without the embedding takes them");
+    b.close(&b);
+}
+
 /* Every stamp belongs to one item. */
 static void items(void) {
     struct backend b;
@@ -897,6 +921,7 @@ int main(void) {
         by_layers(small_families[i]);
         decay_groups(small_families[i]);
     }
+    too_many_tokens();
     items();
     threads_of_products(333, 130, 417);
     threads_of_products(517, 200, 131);
