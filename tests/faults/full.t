@@ -114,7 +114,7 @@ if mount -t tmpfs -o size=1m tmpfs "$tmp/full" 2>/dev/null; then
     [ "$rc" = 1 ] && [ -s "$tmp/c3.h5" ]
     ok $? "a full disk of the one output: the other is written"
     for step in 1 2; do
-        to=(--trace "$tmp/full/t.json" --trace-step $step --checkpoint "$tmp/c4.h5" -o "$tmp/m4.h5")
+        to=(--trace "$tmp/full/t.json" --trace-step "$step" --checkpoint "$tmp/c4.h5" -o "$tmp/m4.h5")
         run "$train" run "$tmp/one.json" --steps 2 -q "${to[@]}"
         expect 1 "a full disk of the trace of step $step of 2"
         run "$train" run "$tmp/one.json" --steps 1 -q --resume "$tmp/c4.h5"
