@@ -231,7 +231,7 @@ test_env := env -u OMP_NUM_THREADS OMP_THREAD_LIMIT=2 OMP_WAIT_POLICY=passive UC
             CC=$(call sh,$(CC)) CPPFLAGS=$(call sh,$(CPPFLAGS)) \
             SHIM=$(call sh,$(CURDIR)/$(B)/tests/faults/shim.so) \
             EMULATED_GPU=$(call sh,$(CURDIR)/$(B)/tests/train/emulated.so) \
-            T_CUDA=$(call sh,$(CURDIR)/$(B)/tests/train/t_cuda)
+            T_CUDA=$(call sh,$(CURDIR)/$(B)/tests/train/t_cuda) T_NCCL=$(call sh,$(CURDIR)/$(B)/tests/train/t_nccl)
 run := $(test_env) tests/run
 
 ## check: all quick tests: unit, property, mpi, train, cli, jobs
@@ -252,7 +252,7 @@ check-mpi: $(mpi)
 check-train: all $(train) $(if $(blas),$(BIN)/bench_train)
 	$(if $(blas),$(Q)$(run) train $(train) tests/train/torch.t \
 	    tests/train/torch_families.t tests/train/torch_weights.t tests/train/transformers.t tests/train/bench.t \
-	    tests/train/threads.t)
+	    tests/train/threads.t tests/train/nccl.t)
 	$(if $(blas),$(Q)$(run) -n 2 train-2 $(B)/tests/train/t_parallel)
 	$(if $(blas),$(Q)$(run) -n 4 train-4 $(B)/tests/train/t_parallel)
 	$(if $(blas),$(Q)$(run) -n 5 train-5 $(B)/tests/train/t_parallel)

@@ -29,9 +29,9 @@ struct comm {
      * Collective. NULL: not needed. */
     void (*connect)(struct comm *c, const int *peers, int n);
     /** Whether group() and connect() could make all they were asked for; they go on where they cannot, so
-     * that no other rank waits for this one. -1 with *e set (EXIT_NOPLAN: out of memory), possibly that of
-     * another rank of theirs; the ranks have to agree on it, and then can only close(). NULL: nothing can
-     * fail. */
+     * that no other rank waits for this one, and end the job if one does all the same. -1 with *e set
+     * (EXIT_NOPLAN: out of memory), possibly that of another rank of theirs; the ranks have to agree on it,
+     * and then can only close(). NULL: nothing can fail. */
     int (*ready)(const struct comm *c, struct err *e);
     /** Element by element over the group, in place; the same bits on every rank. Collective over the group.
      */

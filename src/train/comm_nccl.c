@@ -4,6 +4,7 @@
  * sends before it receives, and NCCL holds a sender until the receiver is there. So each direction between
  * two ranks has a communicator and, at the sender, a stream of its own. */
 #include "train/cuda.h"
+#include "base/clock.h"
 #include "io/mpx_comm.h"
 #include "train/cuda_check.h"
 
@@ -11,10 +12,12 @@
 #include <nccl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum {
     TAG = 2,
-    WIRES = 24 /* a device has 32 queues; some are for the backend's stream, sums, and NCCL's own */
+    PATIENCE_S = 5, /* for ranks that may be waiting in NCCL for one that has failed there */
+    WIRES = 24      /* a device has 32 queues; some are for the backend's stream, sums, and NCCL's own */
 };
 
 struct group {
@@ -119,14 +122,31 @@ static bool made_nccl(struct nccl *x, ncclResult_t r, const char *what) {
                 *last ? last : ncclGetErrorString(r));
 }
 
+/* The smallest `who` of all members. After a call of NCCL the others may be waiting in it for a rank that has
+ * failed, which cannot tell them: it ends the job. Communicators that do not block would let all of them look
+ * at MPI meanwhile, but with these NCCL starts a thread for every sum and message of every step. */
+static int smallest(const struct nccl *x, MPI_Comm members, int who, bool after_nccl) {
+    MPI_Request all;
+    int first, done = 0;
+    double end_s = now_s() + PATIENCE_S;
+    MPI_Iallreduce(&who, &first, 1, MPI_INT, MPI_MIN, members, &all);
+    while (after_nccl && x->why.code && !done) {
+        MPI_Test(&all, &done, MPI_STATUS_IGNORE);
+        if (!done && now_s() > end_s) die("%s; others wait for it in NCCL", x->why.text);
+        if (!done) nanosleep(&(struct timespec){.tv_nsec = 1000 * 1000}, NULL);
+    }
+    if (!done) MPI_Wait(&all, MPI_STATUS_IGNORE);
+    return first;
+}
+
 /* Is every member well? Otherwise all get the error of one that is not, preferably a cause, not a
  * consequence. */
-static bool all_well(struct nccl *x, MPI_Comm members) {
+static bool all_well(struct nccl *x, MPI_Comm members, bool after_nccl) {
     int rank, n, who, first;
     MPI_Comm_rank(members, &rank);
     MPI_Comm_size(members, &n);
     who = !x->why.code ? 2 * n : x->why.code == EXIT_INTERNAL ? n + rank : rank;
-    MPI_Allreduce(&who, &first, 1, MPI_INT, MPI_MIN, members);
+    first = smallest(x, members, who, after_nccl);
     if (first == 2 * n) return true;
     MPI_Bcast(&x->why, (int)sizeof x->why, MPI_BYTE, first % n, members);
     return false;
@@ -137,13 +157,13 @@ static ncclComm_t join(struct nccl *x, MPI_Comm members, int rank) {
     ncclUniqueId id;
     ncclComm_t c = NULL;
     int mine, n;
-    if (!all_well(x, members)) return NULL;
+    if (!all_well(x, members, false)) return NULL;
     MPI_Comm_rank(members, &mine);
     MPI_Comm_size(members, &n);
     if (mine == 0) CHECK_NCCL(ncclGetUniqueId(&id));
     MPI_Bcast(&id, (int)sizeof id, MPI_BYTE, 0, members);
     if (!made_nccl(x, ncclCommInitRank(&c, n, id, rank), "ncclCommInitRank")) c = NULL;
-    if (all_well(x, members)) return c;
+    if (all_well(x, members, true)) return c;
     if (c) ncclCommAbort(c);
     return NULL;
 }
@@ -179,7 +199,7 @@ static struct group *nccl_group(struct comm *c, const int *ranks, int n, struct 
         if (made_nccl(x, ncclAllReduce(x->probe, x->probe, 1, ncclFloat, ncclSum, g->nccl, x->stream),
                       "the first sum"))
             x->backend->sync(x->backend);
-        all_well(x, members);
+        all_well(x, members, true);
     }
     MPI_Comm_free(&members);
     return g;
@@ -220,7 +240,7 @@ static void direction(struct nccl *x, ncclComm_t *c, MPI_Comm members, int rank)
                        : ncclSend(x->probe, 1, ncclFloat, 1, *c, x->stream),
                   "the first message"))
         x->backend->sync(x->backend);
-    all_well(x, members);
+    all_well(x, members, true);
 }
 
 /* Peers ascend: both ranks of the first pair not yet connected, by lower and then by higher rank, are working

@@ -24,11 +24,14 @@ struct communicator {
 };
 
 bool device_is_full;
+enum nccl_call nccl_fails;
 
 #define UNTIL(condition)                                                                                     \
     while (!(condition)) sched_yield()
 
-const char *ncclGetErrorString(ncclResult_t r) { return r ? "unhandled cuda error" : "no error"; }
+const char *ncclGetErrorString(ncclResult_t r) {
+    return r == ncclSystemError ? "unhandled system error" : r ? "unhandled cuda error" : "no error";
+}
 const char *ncclGetLastError(ncclComm_t c) {
     return (void)c, device_is_full ? "Cuda failure 2 'out of memory'" : "";
 }
@@ -45,6 +48,11 @@ ncclResult_t ncclCommInitRank(ncclComm_t *c, int n, ncclUniqueId id, int rank) {
     close(fd);
     if (s == MAP_FAILED || !(*c = malloc(sizeof **c))) abort();
     **c = (struct communicator){s, n, rank};
+    if (nccl_fails == NCCL_INIT) { /* when all others wait, and need the name no longer */
+        UNTIL(s->joined == n - 1);
+        shm_unlink(id.name);
+        return ncclSystemError;
+    }
     s->failed += device_is_full;
     s->joined++;
     UNTIL(s->joined == n);
@@ -75,6 +83,7 @@ ncclResult_t ncclAllReduce(const void *from, void *to, size_t n, ncclDataType_t 
                            ncclComm_t c, cudaStream_t s) {
     (void)s;
     if (t != ncclFloat || from != to) abort();
+    if (nccl_fails == NCCL_SUM) return ncclSystemError;
     for (size_t at = 0, k; at < n; at += k) {
         float *x = (float *)to + at;
         k = n - at < PIECE ? n - at : PIECE;
@@ -111,6 +120,7 @@ ncclResult_t ncclSend(const void *buffer, size_t n, ncclDataType_t t, int to, nc
     struct shared *x = c->at;
     (void)s;
     if (t != ncclFloat || n > PIECE || to != 1 || c->rank != 0) abort();
+    if (nccl_fails == NCCL_SEND) return ncclSystemError;
     x->sender = 1;
     UNTIL(x->receiver && x->sent - x->received < RING);
     memcpy(x->ring[x->sent % RING], buffer, n * sizeof(float));

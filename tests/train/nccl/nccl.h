@@ -10,12 +10,20 @@ typedef struct {
     char name[128];
 } ncclUniqueId;
 typedef struct communicator *ncclComm_t;
-typedef enum { ncclSuccess, ncclUnhandledCudaError, ncclRemoteError = 6, ncclInProgress = 7 } ncclResult_t;
+typedef enum {
+    ncclSuccess,
+    ncclUnhandledCudaError,
+    ncclSystemError,
+    ncclRemoteError = 6,
+    ncclInProgress = 7
+} ncclResult_t;
 typedef enum { ncclFloat, ncclFloat32 = ncclFloat, ncclFloat64, ncclBfloat16 } ncclDataType_t;
 typedef enum { ncclSum, ncclMax } ncclRedOp_t;
 
 /** The device of this process has no memory for another communicator. */
 extern bool device_is_full;
+/** The next such call of this process fails at once, and its peers wait for it. */
+extern enum nccl_call { NCCL_NONE, NCCL_INIT, NCCL_SEND, NCCL_SUM } nccl_fails;
 
 const char *ncclGetErrorString(ncclResult_t r);
 const char *ncclGetLastError(ncclComm_t c);
