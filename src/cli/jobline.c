@@ -121,11 +121,9 @@ static int site_zones(const char *site, struct entry *x, int n, const char *inpu
 static const char *with_architecture(const char *text, const char *architecture, struct arena *a) {
     cJSON *tree = cJSON_Parse(text), *own = architecture ? cJSON_Parse(architecture) : NULL;
     if (own) cJSON_ReplaceItemInObjectCaseSensitive(tree, "architecture", own);
-    char *out = cJSON_PrintUnformatted(tree);
-    const char *copy = arena_strdup(a, out);
-    cJSON_free(out);
+    const char *out = json_text(tree, a);
     cJSON_Delete(tree);
-    return copy;
+    return out;
 }
 
 /* The model file with that sequence length, and its name; *text stays NULL if it is the model's own

@@ -176,10 +176,8 @@ static cJSON *open_named(const struct json_at *at, const char *ref, const char *
                          struct lookup *k, const char **path, const char **as, const char **text) {
     *as = (is_path(ref) && !given) || cJSON_IsObject(at->node) ? NULL : ref;
     if (cJSON_IsObject(at->node)) {
-        char *s = cJSON_PrintUnformatted(at->node);
         *path = json_where(at, k->arena);
-        *text = arena_strdup(k->arena, s);
-        cJSON_free(s);
+        *text = json_text(at->node, k->arena);
         return json_parse(*path, *text, strlen(*text), k->e);
     }
     if (given) {

@@ -77,10 +77,7 @@ int inputs_stored_framework(const struct json_at *stored, const struct json_at *
     if (framework_name(&at, &name, k)) return -1;
     if (!name) return 0;
     if (!all.node) return json_fail(&all, k->e, "missing; expected the frameworks, because one is named");
-    char *text = cJSON_PrintUnformatted(all.node);
-    int rc = find_framework(&at, name, arena_strdup(k->arena, text), k, l);
-    cJSON_free(text);
-    return rc;
+    return find_framework(&at, name, json_text(all.node, k->arena), k, l);
 }
 
 const char *inputs_frameworks_member(const struct loaded *l, struct arena *a) {

@@ -242,11 +242,9 @@ static bool wants_stand_in(const struct job *job, const struct lookup *k, const 
 static const char *text_with_model(const cJSON *tree, const char *name, struct arena *a) {
     cJSON *copy = cJSON_Duplicate(tree, 1);
     cJSON_ReplaceItemInObjectCaseSensitive(copy, "model", cJSON_CreateString(name));
-    char *text = cJSON_PrintUnformatted(copy);
-    const char *kept = arena_strdup(a, text);
-    cJSON_free(text);
+    const char *text = json_text(copy, a);
     cJSON_Delete(copy);
-    return kept;
+    return text;
 }
 
 /** The texts of everything that was read, as one JSON object: enough to rebuild the job anywhere. */

@@ -149,11 +149,7 @@ cJSON *inputs_fill_site(const char *path, cJSON *tree, struct lookup *k, const c
     int rc = fill_gpus(&root, tree, &f) || fill_links(&root, tree, &f) ? -1 : 0;
     cJSON_Delete(f.links);
     if (!rc && !f.changed) return tree;
-    if (!rc) {
-        char *s = cJSON_PrintUnformatted(tree);
-        *text = arena_strdup(k->arena, s);
-        cJSON_free(s);
-    }
+    if (!rc) *text = json_text(tree, k->arena);
     cJSON_Delete(tree);
     return rc ? NULL : json_parse(path, *text, strlen(*text), k->e);
 }

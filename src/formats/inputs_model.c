@@ -127,11 +127,7 @@ int inputs_model(const struct json_at *at, const char *name, const char *stem, s
             return json_fail(&free_form, e, "not an object; expected one");
     }
     const cJSON *built = cJSON_GetObjectItemCaseSensitive(at->node, "architecture");
-    if (built) {
-        char *text = cJSON_PrintUnformatted(built);
-        m->architecture = arena_strdup(a, text);
-        cJSON_free(text);
-    }
+    if (built) m->architecture = json_text(built, a);
     struct json_at shape = json_member(at, "transformer");
     if (shape.node) {
         struct model_shape *made = ARENA_NEW(a, struct model_shape);

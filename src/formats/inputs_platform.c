@@ -95,9 +95,7 @@ const char *inputs_platform_text(const struct platform *p, const struct site *s,
             if (i < FIGURES - 1 || v[i] < 1) json_add_number(o, keys[i + 1], v[i]);
         cJSON_AddItemToArray(list, o);
     }
-    char *text = cJSON_PrintUnformatted(list);
-    const char *out = arena_strdup(a, text);
-    cJSON_free(text);
+    const char *out = json_text(list, a);
     cJSON_Delete(list);
     return out;
 }

@@ -60,9 +60,7 @@ const char *job_with_rows(const char *path, const char *text, const struct pool_
         cJSON_AddItemToArray(pools, pool);
     }
     cJSON_ReplaceItemInObjectCaseSensitive(job, "pools", pools);
-    char *out = cJSON_PrintUnformatted(job);
-    const char *copy = arena_strdup(a, out);
-    cJSON_free(out);
+    const char *out = json_text(job, a);
     cJSON_Delete(job);
-    return copy;
+    return out;
 }

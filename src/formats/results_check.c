@@ -46,7 +46,10 @@ static const char *check_columns(const struct rows *t, const struct table_def *d
     return NULL;
 }
 
-static bool near(double x, double y) { return !(fabs(x - y) > 1e-9 * fabs(y)); }
+/* Two unknown figures are alike. */
+static bool near(double x, double y) {
+    return x == y || (isnan(x) && isnan(y)) || fabs(x - y) < 1e-9 * fabs(y);
+}
 
 /* Figures that repeat what other tables hold, for people who read only the file. */
 static const char *check_derived(struct rows t[TABLES]) {
@@ -73,7 +76,8 @@ static const char *check_derived(struct rows t[TABLES]) {
         if (plan->n_stage != n_stage) return "plan/n_stage";
         if (plan->data_parallel != first) return "plan/data_parallel";
         if (plan->gpus != gpus) return "plan/gpus";
-        if (!near(plan->throughput_per_s * plan->iteration_time_s, 1)) return "plan/throughput_per_s";
+        double one = plan->throughput_per_s * plan->iteration_time_s;
+        if (!isnan(one) && !near(one, 1)) return "plan/throughput_per_s";
     }
     return NULL;
 }
@@ -100,8 +104,6 @@ static const char *framework_of(const struct workload *w) {
     return w->framework ? w->framework->name : "published";
 }
 
-static bool same_limit(double x, double y) { return isinf(x) ? isinf(y) : !isinf(y) && near(x, y); }
-
 const char *results_strange(const struct job *x, const struct job *y) {
     const struct workload *v = &x->workload, *w = &y->workload;
     if (!same_names(v->site, w->site)) return "zone";
@@ -112,18 +114,14 @@ const char *results_strange(const struct job *x, const struct job *y) {
     if (strcmp(framework_of(v), framework_of(w))) return "framework";
     if (v->element_bytes != w->element_bytes) return "element_bytes";
     if (v->model->sequence_length != w->model->sequence_length) return "sequence_length";
-    if (!near(x->train_tokens, y->train_tokens)) return "train_tokens";
-    if (!same_limit(x->max_usd_per_iteration, y->max_usd_per_iteration)) return "max_usd_per_iteration";
-    if (!same_limit(x->min_iterations_per_s, y->min_iterations_per_s)) return "min_iterations_per_s";
+    if (x->train_tokens != y->train_tokens) return "train_tokens";
+    if (x->max_usd_per_iteration != y->max_usd_per_iteration) return "max_usd_per_iteration";
+    if (x->min_iterations_per_s != y->min_iterations_per_s) return "min_iterations_per_s";
     if (x->n_pool != y->n_pool) return "row";
     for (int i = 0; i < x->n_pool; i++)
         for (int k = 0; k < v->site->n_zone * v->site->n_gpu; k++)
             if (x->pool[i].count[k] != y->pool[i].count[k]) return "pool/count";
     return NULL;
-}
-
-static bool close_to(double x, double y) {
-    return x == y || (isnan(x) && isnan(y)) || fabs(x - y) <= 1e-9 * fabs(y);
 }
 
 int results_recheck(const char *path, const struct workload *w, const char *estimator,
@@ -135,8 +133,8 @@ int results_recheck(const char *path, const struct workload *w, const char *esti
     if (which < ESTIMATOR_N) { /* other planners have their own estimators */
         rc = plan_check(f->plan, w, path, e) || estimate_plan(w, f->plan, (enum estimator)which, &est, e) ? -1
                                                                                                           : 0;
-        if (!rc && (!close_to(est.iteration_time_s, f->est.iteration_time_s) ||
-                    !close_to(est.cost_usd, f->est.cost_usd)))
+        if (!rc &&
+            (!near(est.iteration_time_s, f->est.iteration_time_s) || !near(est.cost_usd, f->est.cost_usd)))
             rc = err_set(e, EXIT_INPUT,
                          "%s: a stored plan takes %.9g s there and %.9g s now; written by another version "
                          "of the estimator, or damaged",

@@ -634,6 +634,28 @@ void text_json(struct text *t, const char *printed) {
     text_add(t, "%s", plain);
 }
 
+/* Numbers become their own texts. */
+static void fix_numbers(cJSON *node) {
+    char buf[32];
+    if (cJSON_IsNumber(node)) {
+        size_t n = strlen(json_number(buf, node->valuedouble)) + 1;
+        if (!(node->valuestring = cJSON_malloc(n))) oom(n);
+        memcpy(node->valuestring, buf, n);
+        node->type = (node->type & ~0xff) | cJSON_Raw;
+    }
+    for (cJSON *x = node->child; x; x = x->next) fix_numbers(x);
+}
+
+const char *json_text(const cJSON *value, struct arena *a) {
+    cJSON *copy = cJSON_Duplicate(value, 1);
+    fix_numbers(copy);
+    char *text = cJSON_PrintUnformatted(copy);
+    const char *kept = arena_strdup(a, text);
+    cJSON_free(text);
+    cJSON_Delete(copy);
+    return kept;
+}
+
 void json_line(cJSON *value, FILE *out) {
     struct text t = {0};
     char *text = cJSON_PrintUnformatted(value);

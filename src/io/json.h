@@ -83,6 +83,8 @@ char *json_number(char buf[32], double v);
 /** A number node that prints by json_number() (cJSON's own printing loses digits in some versions). */
 cJSON *json_double(double v);
 void json_add_number(cJSON *object, const char *key, double v);
+/** The text of a value, without white space, its numbers by json_number(): they read back as they are. */
+const char *json_text(const cJSON *value, struct arena *a);
 /** Print a value on one line, flush (so that a pipe, too, gets each line at once), and delete the value. */
 void json_line(cJSON *value, FILE *out);
 

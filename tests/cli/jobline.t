@@ -67,6 +67,20 @@ expect 0 "export of such a plan"
 run "$sailor" simulate "$tmp/stands.json" --json
 [ "$rc" = 0 ] && grep -q '"model":.*"meta-llama-3-8b"' "$tmp/stands.json"
 ok $? "is of the model that was planned"
+cat >"$tmp/digits.json" <<'EOF'
+{"format": "sailor-job/1", "model": "llama-3-8b", "site": "gcp", "global_batch_size": 64,
+ "min_iterations_per_s": 0.00030000000000000003,
+ "pools": [{"gpus": [{"zone": "us-central1-a", "gpu": "A100-80", "count": 16}]}]}
+EOF
+run "$sailor" plan "$tmp/digits.json" -q -o "$tmp/digits.h5"
+run "$sailor" report "$tmp/digits.h5" --json
+[ "$rc" = 0 ] && "$python" -c "
+import h5py, json
+f = h5py.File('$tmp/digits.h5')
+job = json.loads(f['inputs'][()])['job']
+assert job['model'] == 'meta-llama-3-8b'
+assert job['min_iterations_per_s'] == f.attrs['min_iterations_per_s'] == 3 * 0.0001"
+ok $? "a limit of 17 digits is kept in the file"
 for more in "" ,us-central1-a/A100-80:4; do
     plan --model llama-3-8b --site gcp --gpus "us-central1-a/GH-96:64$more" --batch 64
     [ "$more" ] && name=meta-llama-3-8b times=estimated || name=llama-3-8b times=measured

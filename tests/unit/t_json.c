@@ -72,7 +72,7 @@ static void accepts_what_is_json(void **state) {
                                        "null",
                                        "{\"a\": {\"a\": {\"a\": [true, false, null]}}}",
                                        "\"\xf0\x9f\x98\x80\"",
-                                       "5e-324"};
+                                       "1e-300"};
     (void)state;
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
         struct err e = {0};
@@ -160,6 +160,17 @@ static void numbers_survive(void **state) {
     cJSON_Delete(node);
 }
 
+static void texts_keep_all_digits(void **state) {
+    (void)state;
+    const char *text =
+        "{\"a\":[0.30000000000000004,1e+300,1e-300,-0.1,64],\"b\":{\"c\":\"0.30\",\"d\":true,\"e\":null}}";
+    struct err e;
+    cJSON *tree = json_parse("FILE", text, strlen(text), &e);
+    assert_string_equal(json_text(tree, &texts), text);
+    assert_true(cJSON_IsNumber(cJSON_GetArrayItem(tree->child, 0))); /* the tree itself is as it was */
+    cJSON_Delete(tree);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(refuses_what_is_not_json),
@@ -167,6 +178,7 @@ int main(void) {
         cmocka_unit_test(limits_depth_size_and_keys),
         cmocka_unit_test(names_the_nearest_key),
         cmocka_unit_test(numbers_survive),
+        cmocka_unit_test(texts_keep_all_digits),
     };
     return cmocka_run_group_tests(tests, texts_begin, texts_end);
 }
