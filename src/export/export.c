@@ -37,11 +37,7 @@ static int number_of(const cJSON *o, const char *key, int otherwise) {
 struct export_architecture export_architecture(const struct model *m, struct arena *a) {
     cJSON *o = m->architecture ? cJSON_Parse(m->architecture) : NULL;
     const cJSON *scaling = cJSON_GetObjectItemCaseSensitive(o, "rope_scaling");
-    const char *head = text_of(o, "head", "", a);
     int heads = number_of(o, "heads", m->heads);
-    /* without a shape, judge by the file's wording: "final norm and the embedding", or "tied" */
-    bool tied = m->shape ? m->shape->transformer.tied
-                         : strstr(head, "tied") != NULL || strstr(head, "the embedding") != NULL;
     const char *activation = text_of(o, "activation", "gelu", a);
     bool gated = m->shape && m->shape->transformer.gated && !strcmp(activation, "silu");
     struct export_architecture x = {
@@ -50,7 +46,7 @@ struct export_architecture export_architecture(const struct model *m, struct are
         .norm = text_of(o, "norm", "layernorm", a),
         .positions = text_of(o, "positions", "learned", a),
         .biases = text_of(o, "biases_added", "all", a),
-        .tied_head = tied,
+        .tied_head = m->tied_head,
         .ffn_size = number_of(o, "ffn_size", 4 * m->hidden_size),
         .heads = heads,
         .kv_heads = number_of(o, "kv_heads", heads),

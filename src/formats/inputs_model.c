@@ -85,6 +85,25 @@ static double flops_of(const struct model *m, const cJSON *architecture) {
     return fabs(by_architecture - by_sizes) <= 0.02 * by_sizes ? by_architecture : by_sizes;
 }
 
+/* A model without a shape says it in words: "final norm and the embedding", or "tied". */
+static bool says_tied(const cJSON *architecture) {
+    const cJSON *head = cJSON_GetObjectItemCaseSensitive(architecture, "head");
+    const char *words = cJSON_IsString(head) ? head->valuestring : "";
+    return strstr(words, "the embedding") || (strstr(words, "tied") && !strstr(words, "untied"));
+}
+
+/* A head that is as large as the matrix counts it already. */
+static void tie_head(struct model *m, const cJSON *architecture) {
+    const struct transformer words = {.vocabulary = m->vocabulary, .hidden = m->hidden_size, .tied = true},
+                             *x = m->shape ? &m->shape->transformer : &words;
+    m->tied_head = m->shape ? x->tied : says_tied(architecture);
+    for (int ti = 0; ti < TP_N && m->tied_head; ti++) {
+        if (!m->params[ti]) continue;
+        double matrix = fmin(tied_params(x, 1 << ti), m->params[ti][0]);
+        if (m->params[ti][m->n_layer - 1] < matrix) m->tied_copy[ti] = matrix;
+    }
+}
+
 int inputs_model(const struct json_at *at, const char *name, const char *stem, struct model *m,
                  struct arena *a, struct err *e) {
     static const char *const keys[] = {
@@ -136,6 +155,7 @@ int inputs_model(const struct json_at *at, const char *name, const char *stem, s
     }
     if (read_memory(&memory, m, a, e)) return -1;
     m->flops = flops_of(m, built);
+    tie_head(m, built);
     return 0;
 }
 

@@ -65,7 +65,7 @@ bool kind_fits(const struct climb *c, int mi, int gpu, int ti, int D, int M, int
     const struct fill_kind *q = &c->kinds->kind[mi][gpu][ti];
     const struct workload *w = c->w;
     int held = microbatches_in_flight(c->p->estimator, depth, M);
-    double bytes = model_bytes(w, c->p->estimator, ti, D, end == c->L, q->params[end] - q->params[first],
+    double bytes = model_bytes(w, c->p->estimator, ti, D, first, end, q->params[end] - q->params[first],
                                q->act[end] - q->act[first], held, c->kinds->mb[mi]);
     return held_bytes(w, c->p->estimator, gpu, ti, bytes) <= w->site->gpu[gpu].memory_bytes;
 }

@@ -340,14 +340,15 @@ static void build_patterns(struct space *s, struct mb_space *mb, struct arena *a
 }
 
 /* Most microbatches in flight that fit: by the estimator's own term, so that both agree to the last bit. */
-static int memory_depth(const struct mb_space *mb, enum estimator est, int gpu, int ti, int D, bool last,
-                        double params, double act) {
+static int memory_depth(const struct mb_space *mb, enum estimator est, int gpu, int ti, int D, int first,
+                        int end, double params, double act) {
     const struct workload *w = mb->w;
     double room = w->site->gpu[gpu].memory_bytes;
     int lo = 0, hi = 1 << 20;
     while (lo < hi) { /* largest d with bytes(d) <= room */
         int d = lo + (hi - lo + 1) / 2;
-        if (held_bytes(w, est, gpu, ti, model_bytes(w, est, ti, D, last, params, act, d, mb->m)) > room)
+        double bytes = model_bytes(w, est, ti, D, first, end, params, act, d, mb->m);
+        if (held_bytes(w, est, gpu, ti, bytes) > room)
             hi = d - 1;
         else
             lo = d;
@@ -412,8 +413,7 @@ static int *kind_depths(const struct space *s, const struct mb_space *mb, int gp
         for (int l = i; l < L; l++) {
             params += mo->params[ti][l];
             act += mo->act_mem[ti][l];
-            depth[i * (L + 1) + l + 1] =
-                memory_depth(mb, s->p->estimator, gpu, ti, D, l + 1 == L, params, act);
+            depth[i * (L + 1) + l + 1] = memory_depth(mb, s->p->estimator, gpu, ti, D, i, l + 1, params, act);
         }
     }
     return depth;

@@ -31,8 +31,8 @@ static const char *no_stage(const struct space *s, struct arena *a) {
                     if (cl->ti[g] < 0) continue;
                     int ti = cl->ti[g];
                     double bytes =
-                        model_bytes(v, s->p->estimator, ti, REPLICAS_MANY, l + 1 == s->L,
-                                    v->model->params[ti][l], v->model->act_mem[ti][l], 1, s->mb[k].m);
+                        model_bytes(v, s->p->estimator, ti, REPLICAS_MANY, l, l + 1, v->model->params[ti][l],
+                                    v->model->act_mem[ti][l], 1, s->mb[k].m);
                     double over = held_bytes(v, s->p->estimator, g, ti, bytes) - w->site->gpu[g].memory_bytes;
                     if (over < least) {
                         least = over;
@@ -54,11 +54,11 @@ static const char *no_stage(const struct space *s, struct arena *a) {
     return NULL;
 }
 
-/* What a layer adds to a GPU that holds others, too. */
+/* What a layer adds to a GPU that holds others, too, at least: one GPU may hold all of them. */
 static double layer_bytes(const struct space *s, const struct mb_space *mb, int ti, int l) {
     const struct workload *w = mb->w;
     double shared = (double)mb->m * w->element_bytes * once(w, s->p->estimator, ti, false);
-    return model_bytes(w, s->p->estimator, ti, REPLICAS_MANY, false, w->model->params[ti][l],
+    return model_bytes(w, s->p->estimator, ti, REPLICAS_MANY, 0, 0, w->model->params[ti][l],
                        w->model->act_mem[ti][l], 1, mb->m) -
            shared;
 }

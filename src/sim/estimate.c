@@ -385,6 +385,7 @@ static void memory(const struct context *c, const struct stage *st, int D, int i
                 params += layer_params[l];
                 act += layer_act[l];
             }
+            params = held_params(w, c->est, ti, st->first, st->end, params);
         }
         double single = once_with(w, c->est, ti, st->end == w->model->n_layer, inside(c, ti));
         double bytes = model_bytes_with(w, state, params, act, single, in_flight, c->m);

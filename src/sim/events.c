@@ -133,8 +133,9 @@ static struct events_memory memory_of(const struct events *v, const struct stage
     if (messages_held(in_flight(v, index)) > 0) act += w->message;
     bool known = w->process_bytes > 0;
     double state = state_bytes(w, stage_replicas(st) * v->groups) - (v->M == 1 && !known ? 4 : 0);
-    return (struct events_memory){.state = state * params_of(v, st, r->tp) +
-                                           (known ? w->process_bytes : v->w->platform[r->gpu].context_bytes),
+    double params = held_params(w, ESTIMATOR_NATIVE, ti, st->first, st->end, params_of(v, st, r->tp));
+    return (struct events_memory){.state = state * params +
+                                           (known ? w->process_bytes : w->platform[r->gpu].context_bytes),
                                   .per_microbatch = m * F * act,
                                   .backward = m * F * once(w, ESTIMATOR_NATIVE, ti, index == v->P - 1)};
 }

@@ -36,7 +36,7 @@ static double stage_params(const struct run_setup *r, int stage) {
     double params = run_stage_blocks(r, stage) * block_params(x, tp);
     if (stage == 0) params += embedding_params(x, tp);
     if (stage == r->pp - 1) params += head_params(x, tp);
-    if (stage == r->pp - 1 && x->tied && r->pp > 1) params += (double)x->vocabulary * x->hidden / tp;
+    if (stage == r->pp - 1 && r->pp > 1) params += tied_params(x, tp);
     return params;
 }
 
@@ -166,7 +166,7 @@ static double sync_time(const struct device *d, const struct framework *f, const
         worst = fmax(worst, sheet_allreduce_s(d, bytes * stage_params(r, i), n, per_node));
     double ties = 0;
     if (r->model.tied && r->pp > 1) {
-        double matrix = f->reduced_bytes * r->model.vocabulary * r->model.hidden / r->shard.tp;
+        double matrix = f->reduced_bytes * tied_params(&r->model, r->shard.tp);
         ties = sheet_allreduce_s(d, matrix, 2, same_node(r, 0) && r->pp == 2 ? 2 : 1);
     }
     if (!f->sheds_gradients) return worst + ties;

@@ -16,8 +16,7 @@ unsigned runner_rules(enum runner t) {
 }
 
 unsigned runner_search_rules(enum runner t, const struct model *m) {
-    bool tied = m->shape && m->shape->transformer.tied;
-    return runner_rules(t) | (tied && t == RUNNER_FLAGSCALE ? RULE_ONE_DEGREE : 0u);
+    return runner_rules(t) | (m->tied_head && t == RUNNER_FLAGSCALE ? RULE_ONE_DEGREE : 0u);
 }
 
 struct stage_parts stage_parts(const struct model *m, int first, int end) {

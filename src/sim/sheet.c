@@ -231,18 +231,25 @@ double block_params(const struct transformer *x, int tp) {
     return params + (x->ffn_biases ? experts * (wide * ffn + h) : 0);
 }
 
+static double vocabulary_params(const struct transformer *x, int tp) {
+    return ceil((double)x->vocabulary / tp) * embedding_width(x);
+}
+
 /* An embedding of another width takes one product into the width of the blocks, and one back before the
  * output matrix. */
 double embedding_params(const struct transformer *x, int tp) {
-    double width = embedding_width(x), into = x->embedding_size ? width * x->hidden : 0;
-    return ceil((double)x->vocabulary / tp) * width + into + (double)x->positions * x->hidden;
+    double into = x->embedding_size ? embedding_width(x) * x->hidden : 0;
+    return vocabulary_params(x, tp) + into + (double)x->positions * x->hidden;
 }
 
 double head_params(const struct transformer *x, int tp) {
-    double width = embedding_width(x), rows = ceil((double)x->vocabulary / tp);
-    double back = x->embedding_size ? width * x->hidden : 0, norm = x->no_final_norm ? 0 : norm_params(x);
-    return norm + back + (x->tied ? 0 : rows * width) + (x->head_bias ? rows : 0);
+    double back = x->embedding_size ? embedding_width(x) * x->hidden : 0,
+           norm = x->no_final_norm ? 0 : norm_params(x);
+    return norm + back + (x->tied ? 0 : vocabulary_params(x, tp)) +
+           (x->head_bias ? ceil((double)x->vocabulary / tp) : 0);
 }
+
+double tied_params(const struct transformer *x, int tp) { return x->tied ? vocabulary_params(x, tp) : 0; }
 
 double block_flops(const struct transformer *x) {
     double h = x->hidden, s = x->sequence, q = query_width(x), kv = (double)x->kv_heads * x->head_size;

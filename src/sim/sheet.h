@@ -132,6 +132,8 @@ void head_time(const struct device *d, const struct framework *f, const struct t
 double block_params(const struct transformer *x, int tp);
 double embedding_params(const struct transformer *x, int tp);
 double head_params(const struct transformer *x, int tp);
+/** That matrix on GPUs that do not hold the embedding; 0 if it is not tied. */
+double tied_params(const struct transformer *x, int tp);
 
 /** Operations of the matrix products for one sequence, forward and backward (three times forward), with
  * attention over all of sequence x sequence: the usual convention for model FLOP utilisation. */

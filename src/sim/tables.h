@@ -101,6 +101,8 @@ struct model {
     const double *params[TP_N];      /* [ti][n_layer] elements on one GPU; NULL = degree not known */
     const double *act_mem[TP_N];     /* [ti][n_layer] elements kept per sequence; NULL like params */
     const double *act_out;           /* [n_layer] output elements per sequence at tp = 1 */
+    bool tied_head;                  /* the output matrix is the embedding */
+    double tied_copy[TP_N];          /* [ti] elements of it that a last stage holds beside params */
     const struct model_shape *shape; /* NULL if the file does not say */
     double flops;             /* operations that a sequence takes, forward and backward; 0: not known */
     const char *architecture; /* JSON object as the file has it, NULL if it has none: for the trainer */

@@ -243,8 +243,17 @@ static inline double once(const struct workload *w, enum estimator est, int ti, 
     return once_with(w, est, ti, last, inside_block(w, 1 << ti));
 }
 
-/** State and activations on each GPU that keeps state_bytes() per parameter: `params` and `act` are the sums
- * of model.params[ti] and model.act_mem[ti] over its layers, `single` is once(). */
+/** Parameters on each GPU of the stage of layers [first, end): theirs, `params`, and in the last of several
+ * stages its copy of an embedding that is the output matrix, too. The published simulator has no such model.
+ */
+static inline double held_params(const struct workload *w, enum estimator est, int ti, int first, int end,
+                                 double params) {
+    bool copy = est == ESTIMATOR_NATIVE && first > 0 && end == w->model->n_layer;
+    return copy ? params + w->model->tied_copy[ti] : params;
+}
+
+/** State and activations on each GPU that keeps state_bytes() per parameter: `params` is
+ * held_params(), `act` the sum of model.act_mem[ti] over its layers, `single` once(). */
 static inline double model_bytes_with(const struct workload *w, double state, double params, double act,
                                       double single, double in_flight, int micro_batch_size) {
     return state * params + in_flight * micro_batch_size * w->element_bytes * act +
@@ -252,11 +261,11 @@ static inline double model_bytes_with(const struct workload *w, double state, do
            messages_held(in_flight) * micro_batch_size * w->element_bytes * w->message;
 }
 
-/** The same of one of D replicas, the last layer of the model among its layers if `last`. */
-static inline double model_bytes(const struct workload *w, enum estimator est, int ti, int D, bool last,
-                                 double params, double act, double in_flight, int micro_batch_size) {
-    return model_bytes_with(w, state_bytes(w, D), params, act, once(w, est, ti, last), in_flight,
-                            micro_batch_size);
+/** The same of one of D replicas of the stage of layers [first, end), whose sums are `params` and `act`. */
+static inline double model_bytes(const struct workload *w, enum estimator est, int ti, int D, int first,
+                                 int end, double params, double act, double in_flight, int micro_batch_size) {
+    return model_bytes_with(w, state_bytes(w, D), held_params(w, est, ti, first, end, params), act,
+                            once(w, est, ti, end == w->model->n_layer), in_flight, micro_batch_size);
 }
 
 #endif

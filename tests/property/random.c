@@ -340,6 +340,9 @@ struct instance *instance_random(uint64_t seed, const struct shape *shape, struc
         if (rng_chance(r, 0.3)) gpu[g].context_bytes = rng_log(r, 2e8, 6e9);
     struct rng own = {.seed = seed ^ 0x706c6174666f726d};
     if (rng_chance(&own, 0.6)) draw_platform(in, profile, &own, a);
+    in->model.tied_head = rng_chance(&own, 0.4);
+    for (int ti = 0; ti < TP_N && in->model.tied_head; ti++)
+        if (in->model.params[ti]) in->model.tied_copy[ti] = floor(0.9 * in->model.params[ti][0]);
     in->traits =
         arena_printf(a, "%s, links %s, memory %s%s%s%s", estimator_name[in->estimator],
                      link_style_name[style], tight ? "tight" : "wide", in->exact_batch ? ", exact_batch" : "",

@@ -210,6 +210,8 @@ static void judge_plan(struct judge *J, struct answer *A) {
                 double par = 0, keep = 0;
                 int ti = tp_index(r->tp);
                 for (int l = s->first; l < s->end; l++) par += mo->params[ti][l], keep += mo->act_mem[ti][l];
+                if (J->est == ESTIMATOR_NATIVE && s->first > 0 && s->end == mo->n_layer)
+                    par += mo->tied_copy[ti]; /* NATIVE: its copy of the embedding */
                 int flight = P - i;
                 if (J->est == ESTIMATOR_NATIVE && J->M < flight)
                     flight = J->M; /* NATIVE: no more than there are */

@@ -517,6 +517,35 @@ static void test_measured_memory(void **state) {
     assert_true(run(PLAN(1, STAGE(0, 5, R(X, 1, A, 1))), ESTIMATOR_NATIVE).fits);
 }
 
+/* Where the output matrix is the embedding, the last of several stages holds a copy of it. */
+static void test_tied(void **state) {
+    (void)state;
+    const struct plan *one = PLAN(1, STAGE(0, 5, R(X, 1, A, 1))),
+                      *two = PLAN(1, STAGE(0, 1, R(X, 1, A, 2)), STAGE(1, 5, R(X, 1, A, 2))),
+                      *wide = PLAN(1, STAGE(0, 1, R(X, 2, A, 1)), STAGE(1, 5, R(X, 2, A, 1)));
+    double alone = run(one, ESTIMATOR_NATIVE).peak_memory_bytes,
+           time_s = run(two, ESTIMATOR_NATIVE).iteration_time_s;
+    double first = stages[0].memory_bytes, last = 24 * 100e6 + 4 * 14e6 + 2e9;
+    NEAR(stages[1].memory_bytes, last);
+    model.tied_head = true;
+    model.tied_copy[0] = 9e6;
+    model.tied_copy[1] = 5e6;
+    assert_true(run(two, ESTIMATOR_NATIVE).iteration_time_s == time_s && stages[0].memory_bytes == first);
+    NEAR(stages[1].memory_bytes, last + 24 * 9e6);
+    assert_true(run(one, ESTIMATOR_NATIVE).peak_memory_bytes == alone);
+    run(wide, ESTIMATOR_NATIVE);
+    NEAR(stages[1].memory_bytes, 24 * (54e6 + 5e6) + 4 * 10e6 + 3e9);
+    run(two, ESTIMATOR_SAILOR);
+    NEAR(stages[1].memory_bytes, last);
+    work.shared_bytes_per_param = 8; /* zero 1: the replicas share the copy's state, too */
+    run(two, ESTIMATOR_NATIVE);
+    NEAR(stages[1].memory_bytes, last + 24 * 9e6 - (8 - 8 / 2.) * 109e6);
+    work.shared_bytes_per_param = 0;
+    gpus[X].memory_bytes = last + 24 * 9e6 - 1;
+    assert_false(run(two, ESTIMATOR_NATIVE).fits || plan_fits(&work, two, ESTIMATOR_NATIVE));
+    assert_true(run(two, ESTIMATOR_SAILOR).fits);
+}
+
 static void test_pipelines(void **state) {
     (void)state;
     /* M by stage 0 of the last pipeline (D = 1): ceil(8 / (1 * 1 * 2)) = 4; native adds the replicas up:
@@ -662,6 +691,7 @@ int main(void) {
         cmocka_unit_test_setup(test_stated_context, setup),
         cmocka_unit_test_setup(test_tight, setup),
         cmocka_unit_test_setup(test_measured_memory, setup),
+        cmocka_unit_test_setup(test_tied, setup),
         cmocka_unit_test_setup(test_pipelines, setup),
         cmocka_unit_test_setup(test_vms, setup),
         cmocka_unit_test_setup(test_missing_link, setup),

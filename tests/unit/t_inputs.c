@@ -181,6 +181,30 @@ static void models_have_the_published_sizes(void **state) {
     assert_true(w.state_bytes_per_param == 24);
 }
 
+/* A copy of the embedding that the last stage holds, where no layer counts it. */
+static void a_model_may_be_tied(void **state) {
+    (void)state;
+    struct workload w = load("opt-tiny", "local");
+    assert_true(w.model->tied_head && w.model->tied_copy[0] == 512 * 128 &&
+                w.model->tied_copy[3] == 64 * 128);
+    assert_false(load("gpt-tiny", "local").model->tied_head);
+    assert_false(load("opt-350m", "gcp").model->tied_head);
+    struct err e;
+    const char *file = file_read_text("inputs/models/gpt-tiny.json", NULL, &texts, &e);
+    const char *tied = with(file, "final norm and a matrix of its own", "final norm and the embedding");
+    const char *lone = with(tied, ", 65792]", ", 256]"), *large = with(lone, "[81920, ", "[60000, ");
+    const char *text[] = {with(tied, "gpt-tiny", "x"), with(lone, "gpt-tiny", "x"),
+                          with(large, "gpt-tiny", "x"),
+                          with(with(lone, "the embedding", "an untied matrix"), "gpt-tiny", "x")};
+    const double copy[] = {0, 65536, 60000, 0}; /* counted in the head; not; no larger than the embedding */
+    for (int i = 0; i < 4; i++) {
+        write_text(in_tmp("x.json"), text[i], strlen(text[i]));
+        if (model_load(in_tmp("x.json"), NULL, &w, &texts, &e)) fail_msg("%s", e.text);
+        assert_true(w.model->tied_head == (i < 3) && w.model->tied_copy[0] == copy[i]);
+        assert_true(w.model->tied_copy[1] == 0);
+    }
+}
+
 /* First block, forward / backward, as published. */
 static void profiles_have_the_published_times(void **state) {
     (void)state;
@@ -843,6 +867,7 @@ int main(void) {
         cmocka_unit_test(site_has_the_published_links),
         cmocka_unit_test(local_site_knows_only_memory),
         cmocka_unit_test(models_have_the_published_sizes),
+        cmocka_unit_test(a_model_may_be_tied),
         cmocka_unit_test(profiles_have_the_published_times),
         cmocka_unit_test(published_jobs_load),
         cmocka_unit_test(bad_jobs_are_refused),
