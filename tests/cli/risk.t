@@ -164,4 +164,21 @@ has out "14 of 15 times, 14 of 15 peaks lie within their intervals" "the table s
 run "$sailor" validate inputs/validation/*.csv --json
 json "0.8 < o[-1]['time_coverage'] <= 1 and len(o[-1]['sets']) == 4 and all('time_coverage' in s for s in o[-1]['sets'])" \
     "of runs from data sheets"
+"$python" - "$tmp/out" docs/explain.md <<'EOF' 2>"$tmp/why"
+import json, sys
+files = {"Megatron-LM, A100": "megatron-a100", "SimuMax, B200": "simumax-b200", "DGX H100": "dgxc-h100",
+         "vTrain, 64 to 512 A100": "vtrain-a100"}
+rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in open(sys.argv[2]) if line.startswith("| ")]
+def share(cell): # "29 of 36"
+    return int(cell.split()[0]) / int(cell.split()[2]) if cell else None
+shown = {files[row[0]]: (share(row[1]), share(row[2])) for row in rows if row[0] in files}
+sets = [json.loads(line) for line in open(sys.argv[1])][-1]["sets"]
+found = {s["file"].split("/")[-1][:-4]: (s["time_coverage"], s["memory_coverage"]) for s in sets}
+assert shown == found, (shown, found)
+assert all(memory is None or memory >= 0.9 for _, memory in found.values()), found
+EOF
+ok $? "docs/explain.md has the same figures"
+run "$sailor" validate gpt-neo-2.7b-gh200
+want=$(sed -n 's/^| GPT-Neo 2.7B on GH200, .* | \(.* of .*\) | \(.* of .*\) |$/\1 times, \2 peaks/p' docs/explain.md)
+has out "$want lie within" "also of GPT-Neo"
 finish
