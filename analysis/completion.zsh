@@ -6,7 +6,7 @@ _sailor_plot() {
         'plans:the plans of sailor plan -o (the default)'
         'timeline:their schedules'
         'frontier:time against cost, all rows in one picture'
-        'search:where the search went'
+        'search:where the search spent its time'
         'measured:measured against predicted'
         'loss:the losses of a training run'
         'figures:the published comparison'

@@ -2,9 +2,9 @@
 """sailor-plot: pictures of what sailor writes.
 
   sailor-plot OUT.h5 -o OUT.png               the plans of sailor plan -o (also: sailor-plot plans ...)
-  sailor-plot timeline OUT.h5 -o OUT.png      their schedules: the begin and the end, and the all-reduce
+  sailor-plot timeline OUT.h5 -o OUT.png      their schedules: the beginning and the end, and the all-reduce
   sailor-plot frontier OUT.h5... -o OUT.png   time against cost, all rows in one picture
-  sailor-plot search OUT.h5 -o OUT.png        where the search went; with --log FILE also how it came there
+  sailor-plot search OUT.h5 -o OUT.png        where the search spent its time; with --log FILE also how it got there
   sailor-plot measured FILE... -o OUT.png     measured against predicted: what sailor validate --json prints
   sailor-plot loss MEAS.h5 -o OUT.png         the losses that sailor-train run -o kept
   sailor-plot figures FIGURES.h5 -o DIR       the published comparison: what sailor figures -o wrote

@@ -40,7 +40,8 @@ static struct opt options[] = {
                 "framework from inputs/frameworks.json that the plan is for: bytes kept per parameter, and "
                 "layer times from data sheets (default published, as in job files)"),
     OPTION_FLAG(0, "exact-batch", &o.line.exact_batch,
-                "only plans whose microbatches add up to exactly the batch, as trainers insist"),
+                "only plans whose microbatches add up to exactly the batch, as Megatron-LM, TorchTitan and "
+                "FlagScale require"),
     OPTION_CHOICE(0, "runnable-by", job_line_runners, &o.line.runner,
                   "only plans that sailor export can write for this trainer"),
     OPTION_GROUP("what to find"),
@@ -53,7 +54,10 @@ static struct opt options[] = {
     OPTION_INT(0, "states", "N", 1, 1e9, &o.states,
                "number of states that metis, aceso and dtfm evaluate (the originals stop after a given "
                "time); the default depends on the planner"),
-    OPTION_INT(0, "top", "K", 1, 1000, &o.top, "keep the K best plans of every row (default 1)"),
+    OPTION_INT(
+        0, "top", "K", 1, 1000, &o.top,
+        "keep the best plan of each of the K best combinations of microbatch size, replicas and options "
+        "in every row (default 1)"),
     PLAN_OPTION_GAP,
     PLAN_OPTION_WARM,
     PLAN_OPTION_RISK,

@@ -44,8 +44,8 @@ extern struct plan_arguments plan_arguments;
                 "start from the plans of an earlier result; counts, prices or links may have changed since")
 #define PLAN_OPTION_RISK                                                                                     \
     OPTION_REAL(0, "risk", "R", 0.5, 0.9999, &plan_arguments.risk,                                           \
-                "plan with times that runs keep with this probability, judging by how far off estimates "    \
-                "have been: 0.95 ranks plans, and checks limits, by the upper ends of their intervals")
+                "plan with the R quantile of times and memory instead of their expected values, judging by " \
+                "how far off estimates have been; 0.95 is the upper end of the intervals shown")
 #define PLAN_OPTION_OUTPUT                                                                                   \
     OPTION_TEXT('o', "output", "OUT.h5", &plan_arguments.out,                                                \
                 "write results, proofs and inputs to this HDF5 file, from which --resume continues")

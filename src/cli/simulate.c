@@ -29,7 +29,7 @@ static struct opt options[] = {
                 "say why an iteration takes so long: where the time goes, which stage the others wait for, "
                 "what would help, and which limits bind (for --estimator native, sailor and events)"),
     OPTION_REAL(0, "risk", "R", 0.5, 0.9999, &o.risk,
-                "estimate times that runs keep with this probability, as plan --risk does"),
+                "estimate the R quantile of times and memory, as plan --risk does"),
     OPTION_TEXT(0, "trace", "OUT.json", &o.trace,
                 "write the predicted iteration of one plan as a timeline for Perfetto, with the memory of "
                 "each stage; uses the estimator events"),

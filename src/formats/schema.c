@@ -16,7 +16,10 @@ static const struct column row_columns[] = {
     COLUMN_LATER(row, climbed, I32, "1",
                  "attempts at units for which better plans have been looked for beside the proof"),
     COLUMN(row, reason, TEXT, "1", "why there is no plan, empty otherwise"),
-    COLUMN(row, note, TEXT, "1", "what is wrong with the plan of a published planner, empty otherwise"),
+    COLUMN(
+        row, note, TEXT, "1",
+        "remarks: what is wrong with a published planner's plan, the row a proof is taken from, or that the "
+        "running plan was kept; else empty"),
 };
 
 static const struct column pool_columns[] = {
@@ -59,7 +62,8 @@ static const struct column plan_columns[] = {
                        "activations that the backward pass recomputes"),
     COLUMN_FLAGS_LATER(plan, sequence_parallel, "no yes",
                        "does tensor parallelism divide norms and residuals"),
-    COLUMN_FLAGS_LATER(plan, zero, "no yes", "do the replicas of a stage share the optimizer's state"),
+    COLUMN_FLAGS_LATER(plan, zero, "no yes",
+                       "is optimizer state sharded across the replicas of a stage (ZeRO stage 1)"),
 };
 
 static const struct column stage_columns[] = {

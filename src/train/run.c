@@ -42,23 +42,24 @@ static struct opt options[] = {
     OPTION_INT(0, "steps", "N", 1, 1e9, &o.steps, "number of steps to train; default 10"),
     OPTION_INT(
         0, "until", "N", 1, 1e9, &o.until,
-        "train up to step N, counted from the first one of all, in place of --steps: so a run that was "
-        "resumed ends where it would have ended"),
+        "stop at step N, counted from the first step of the whole training, instead of after --steps more; "
+        "a resumed run then ends where an uninterrupted one would"),
     OPTION_INT(0, "warmup", "N", 0, 1e9, &o.warmup, "leave the first N steps out of the means; default 3"),
     OPTION_TEXT(
         0, "data", "FILE", &o.data,
         "file to train on: any file (each byte is a token), a .bin of token ids as llm.c writes them, or the "
-        ".idx of a Megatron dataset, with its .bin next to it; default: a made-up sequence"),
+        ".idx of a Megatron dataset, with its .bin next to it; default: synthetic data"),
     OPTION_CHOICE(0, "order", orders, &o.order,
-                  "where sequences come from: places drawn one by one (the default), or, for a Megatron "
+                  "where sequences come from: random offsets (the default), or, for a Megatron "
                   "dataset, the documents in an order drawn for each epoch, so that an epoch has every "
                   "token once"),
     OPTION_FLAG(0, "separate-documents", &o.apart,
                 "for a Megatron dataset: attention does not go beyond a token's document, and learned "
                 "positions count from its beginning (--backend cpu only)"),
-    OPTION_FLAG(0, "overlap", &o.overlap,
-                "sum a layer's gradients while the backward pass of the others goes on; default: after it. "
-                "No use with --backend cuda --comm mpi, where the host waits for each sum"),
+    OPTION_FLAG(
+        0, "overlap", &o.overlap,
+        "all-reduce a layer's gradients while the backward pass of the others goes on; default: after it. "
+        "No use with --backend cuda --comm mpi, where the host waits for each sum"),
     OPTION_INT(0, "evaluate", "N", 1, 1e9, &o.evaluate,
                "also compute the loss on held-out sequences, every N steps"),
     OPTION_REAL(0, "learning-rate", "X", 0, 1, &o.rate, "AdamW learning rate, at its peak; default 0.001"),
