@@ -25,6 +25,26 @@ expect 0 "validate gpt-neo-2.7b-gh200"
 json "o[-1]['runs'] == 11 and o[-1]['time_error_median_percent'] < 6.1 and o[-1]['memory_error_median_percent'] < 1.65" \
     "GPT-Neo: half of the times within 6.1 %, of the peaks within 1.65 %"
 
+# what the pages say of both models
+for of in opt-350m-gh200 gpt-neo-2.7b-gh200; do
+    for by in sailor native; do
+        run "$sailor" validate $of --estimator $by --json
+        tail -1 "$tmp/out" >"$tmp/$of.$by"
+    done
+done
+"$python" - "$tmp" 2>"$tmp/why" <<'EOF'
+import json, sys
+def row(of, by, *which):
+    o = json.load(open(f"{sys.argv[1]}/{of}.{by}"))
+    return " | ".join(f"{o[f'{what}_error_{x}_percent']:.1f} %" for what in ("time", "memory") for x in which) + " |"
+readme, page = open("README.md").read(), open("docs/estimator.md").read()
+for of in "opt-350m-gh200", "gpt-neo-2.7b-gh200":
+    assert row(of, "native", "mean") + " " + row(of, "sailor", "mean") in readme, (of, "README.md")
+    for by in "sailor", "native":
+        assert f"| `{by}` | " + row(of, by, "mean", "median", "max") in page, (of, by, "docs/estimator.md")
+EOF
+ok $? "README.md and docs/estimator.md have the errors of both estimators"
+
 # errors hardly grow over NVIDIA's measurements from 128 to 2,048 GPUs
 run "$sailor" validate inputs/validation/dgxc-h100.csv --json
 json "[abs(max(t) / min(t) - 1) < 0.03
