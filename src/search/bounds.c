@@ -4,7 +4,6 @@
 #include <stdlib.h>
 
 #include "base/oom.h"
-#include "search/best.h"
 #include "search/block.h"
 #include "search/engine.h"
 #include "search/merge.h"
@@ -74,9 +73,7 @@ static bool bound_blocks(struct engine *x, int part, const struct goal *goal) {
     if (p->without & BOUND_BLOCK) return false;
     struct ranked **live = oom_calloc((size_t)x->n_unit + 1, sizeof *live);
     for (int i = 0; i < x->n_unit; i++)
-        if (x->unit[i].part == part && x->unit[i].result->status == UNIT_TODO &&
-            !goal_excludes(goal, x->unit[i].time_lb, x->unit[i].cost_lb))
-            live[n++] = &x->unit[i];
+        if (x->unit[i].part == part && ranked_live(&x->unit[i], goal)) live[n++] = &x->unit[i];
     if (n < MANY && !(p->with & BOUND_BLOCK)) return free(live), false;
     struct block_unit *unit = oom_calloc((size_t)n + 1, sizeof *unit);
     struct block *block = oom_calloc((size_t)n + 1, sizeof *block),
@@ -121,8 +118,7 @@ static bool bound_some(void *ctx, int task) {
     for (int i = task * UNITS_AT_ONCE; i < (task + 1) * UNITS_AT_ONCE && i < x->n_unit; i++) {
         const struct ranked *u = &x->unit[i];
         const struct part *part = &x->part[u->part];
-        if (part->merge || u->result->status != UNIT_TODO || goal_excludes(&x->goal, u->time_lb, u->cost_lb))
-            continue;
+        if (part->merge || !ranked_live(u, &x->goal)) continue;
         if (stop_wanted(&x->stop)) return false;
         struct point lb =
             unit_root_bound(part->workspace[omp_get_thread_num()], ranked_space(x, u), u->D, u->D, &x->goal);
@@ -176,9 +172,7 @@ static int next_relaxed(struct engine *x, int part, const struct goal *goal, int
     worklist_sort(x);
     for (int i = 0; i < x->n_unit && n < most; i++) {
         const struct ranked *u = &x->unit[i];
-        if (u->part == part && u->result->status == UNIT_TODO && u->relaxed <= attempt &&
-            !goal_excludes(goal, u->time_lb, u->cost_lb))
-            round[n++] = i;
+        if (u->part == part && u->relaxed <= attempt && ranked_live(u, goal)) round[n++] = i;
     }
     return n;
 }
@@ -188,21 +182,10 @@ static void take_relaxed(struct engine *x, struct ranked *u, const struct unit_a
                          const struct goal *goal) {
     double *mine = ranked_bound(x, u), lb = answer->status == UNIT_OPEN ? answer->lower_bound : goal->best;
     u->relaxed++;
-    u->result->nodes += answer->nodes;
-    u->result->plans_evaluated += answer->plans;
-    x->row->plans_evaluated += answer->nodes + answer->plans;
-    for (int k = 0; k < answer->n_plan; k++) {
-        struct found_plan f = answer->plan[k];
-        best_estimate(x->p, &f, x->a);
-        double value = problem_value(x->p, &f.est);
-        lb = fmin(lb, value);
-        u->result->value = fmin(u->result->value, value);
-        best_add(x->p, x->row, f, x->a);
-    }
+    lb = fmin(lb, standing_take(x, u->result, answer));
     *mine = fmax(*mine, lb);
     u->result->lower_bound = fmax(u->result->lower_bound, *mine);
     x->row->bounds.merged += goal_excludes(goal, u->time_lb, u->cost_lb);
-    bounds_add(&x->row->bounds, &answer->bounds);
 }
 
 /* True: stopped, and no answer of the round counts. */

@@ -1,7 +1,6 @@
 /* Local searches that are dealt to all ranks: before the proof, and again beside it. */
 #include <string.h>
 
-#include "search/best.h"
 #include "search/engine.h"
 #include "search/ladder.h"
 
@@ -65,14 +64,6 @@ static bool save_climbs(void *ctx, bool stopped) {
     return state_save(c->x, &c->all, false, stopped);
 }
 
-static void take_climbed(struct engine *x, const struct unit_answer *found) {
-    x->row->plans_evaluated += found->plans;
-    for (int i = 0; i < found->n_plan; i++) {
-        best_estimate(x->p, &found->plan[i], x->a);
-        best_add(x->p, x->row, found->plan[i], x->a);
-    }
-}
-
 /* False: stopped. */
 static bool climb_all(struct engine *x, struct climbs *c, int n) {
     const struct deal_questions q = {climb_task, c->whole ? save_climbs : NULL, c};
@@ -80,8 +71,11 @@ static bool climb_all(struct engine *x, struct climbs *c, int n) {
                                                   ARENA_ARRAY(x->a, bool, n), ARENA_ARRAY(x->a, double, n)};
     if (c->whole) state_recall(x, &c->all, false);
     bool counts = deal_answers(x->deal, TASK_CLIMB, &q, &c->all, x->p->w, x->a) || !c->whole;
-    for (int i = 0; i < n && counts; i++)
-        if (c->all.done[i]) take_climbed(x, &c->all.answer[i]);
+    for (int i = 0; i < n && counts; i++) {
+        if (!c->all.done[i]) continue;
+        x->row->plans_evaluated += c->all.answer[i].plans;
+        standing_take_plans(x, c->all.answer[i].n_plan, c->all.answer[i].plan);
+    }
     return counts;
 }
 

@@ -1,5 +1,7 @@
 /* The parts of the pool with their tables and workspaces. */
 #include "search/engine.h"
+
+#include "base/clock.h"
 #include "search/island.h"
 #include "search/memo.h"
 
@@ -32,6 +34,8 @@ bool engine_stopped(const struct engine *x) {
     if (x->size > 1) MPI_Allreduce(MPI_IN_PLACE, &stopped, 1, MPI_INT, MPI_MAX, x->comm);
     return stopped;
 }
+
+double engine_elapsed_s(const struct engine *x) { return x->earlier_s + now_s() - x->start; }
 
 struct attempt engine_attempt(const struct engine *x, const struct ranked *u) {
     const struct part *part = &x->part[u->part];

@@ -74,6 +74,18 @@ static inline double *ranked_bound(const struct engine *x, struct ranked *u) {
     return x->p->objective == OBJECTIVE_COST ? &u->cost_lb : &u->time_lb;
 }
 
+/** Is it still of interest: not searched yet, and not excluded by the goal? */
+static inline bool ranked_live(const struct ranked *u, const struct goal *goal) {
+    return u->result->status == UNIT_TODO && !goal_excludes(goal, u->time_lb, u->cost_lb);
+}
+
+/** The unit of a result in the row's table. */
+static inline struct ranked *ranked_of(const struct engine *x, int index) {
+    struct ranked *u = x->unit;
+    while (u->result != &x->row->unit[index]) u++;
+    return u;
+}
+
 static inline uint64_t answer_work(const struct unit_answer *answer) { return answer->nodes + answer->plans; }
 
 /* ---- engine.c: the parts of the pool ---- */
@@ -87,6 +99,9 @@ void engine_dismiss(struct engine *x);
 
 /** Does any rank want to stop? Collective. */
 bool engine_stopped(const struct engine *x);
+
+/** Since the row was begun, earlier runs included. */
+double engine_elapsed_s(const struct engine *x);
 
 /** An attempt at a unit that has not begun. */
 struct attempt engine_attempt(const struct engine *x, const struct ranked *u);
@@ -116,7 +131,13 @@ double standing_value(const struct engine *x);
 /** What plans have to beat from now on. The first to hear of a better plan is the hook. */
 void standing_set_goal(struct engine *x);
 
-/** The answer of an attempt at a unit. Of a probe that is not over only the plans count. */
+/** Plans for the row. Returns the least value of them. */
+double standing_take_plans(struct engine *x, int n, const struct found_plan *plan);
+
+/** The plans of an answer and what it took, for its unit and the row. Returns the least value. */
+double standing_take(struct engine *x, struct unit_result *r, const struct unit_answer *answer);
+
+/** All that an attempt at a unit has come to. Of a probe that is not over only the plans count. */
 void standing_merge(struct engine *x, struct unit_result *r, const struct unit_answer *answer, double seconds,
                     bool probe);
 

@@ -29,7 +29,7 @@ static int probe_units(struct engine *x, struct unit_effort effort, bool spread)
     for (int i = 0; i < x->n_unit && n < (spread ? PROBE : 8); i++) {
         const struct ranked *u = &x->unit[i];
         int bucket = 31 - __builtin_clz((unsigned)u->D);
-        if (u->result->status != UNIT_TODO || goal_excludes(&x->goal, u->time_lb, u->cost_lb)) continue;
+        if (!ranked_live(u, &x->goal)) continue;
         bool even = u->D == 1 << bucket; /* these divide most batches */
         if (spread && (u->mb >= 64 || (!even && tried[u->mb] >> bucket & 1))) continue;
         if (spread && !even) tried[u->mb] |= 1u << bucket;

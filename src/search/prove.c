@@ -85,8 +85,7 @@ static void depart_again(struct engine *x) {
     const struct saved *s = x->resumed_at;
     for (int i = 0; i < s->n_unit; i++) {
         const struct saved_answer *one = &s->unit[i];
-        struct ranked *u = x->unit;
-        while (u->result != &x->row->unit[one->index]) u++;
+        struct ranked *u = ranked_of(x, one->index);
         depart(x, u);
         struct attempt *at = &x->flight.x[x->flight.n - 1];
         at->answer = one->answer;

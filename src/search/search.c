@@ -32,7 +32,7 @@ static bool long_climb(const struct search_problem *p) {
 static int nothing_proven(struct engine *x) {
     struct row_result *row = x->row;
     row->status = row->n_plan ? ROW_FEASIBLE : ROW_TODO;
-    row->search_s = x->earlier_s + now_s() - x->start;
+    row->search_s = engine_elapsed_s(x);
     if (row->n_unit) return 1;
     row->lower_bound = 0;
     row->gap = row->n_plan ? 1 : INFINITY;

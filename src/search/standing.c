@@ -14,7 +14,7 @@ static void report_best(struct engine *x) {
     if (value >= x->told) return;
     x->told = value;
     if (x->rank == 0 && x->hooks && x->hooks->improved)
-        x->hooks->improved(x->hooks->ctx, x->earlier_s + now_s() - x->start, value);
+        x->hooks->improved(x->hooks->ctx, engine_elapsed_s(x), value);
 }
 
 void standing_set_goal(struct engine *x) {
@@ -22,19 +22,31 @@ void standing_set_goal(struct engine *x) {
     x->goal = best_goal(x->p, x->row, x->a);
 }
 
-void standing_merge(struct engine *x, struct unit_result *r, const struct unit_answer *answer, double seconds,
-                    bool probe) {
-    r->seconds += seconds;
-    r->nodes += answer->nodes;
-    r->plans_evaluated += answer->plans;
-    bounds_add(&x->row->bounds, &answer->bounds);
-    x->row->plans_evaluated += answer->nodes + answer->plans;
-    for (int k = 0; k < answer->n_plan; k++) {
-        struct found_plan f = answer->plan[k];
+double standing_take_plans(struct engine *x, int n, const struct found_plan *plan) {
+    double least = INFINITY;
+    for (int k = 0; k < n; k++) {
+        struct found_plan f = plan[k];
         best_estimate(x->p, &f, x->a);
-        r->value = fmin(r->value, problem_value(x->p, &f.est));
+        least = fmin(least, problem_value(x->p, &f.est));
         best_add(x->p, x->row, f, x->a);
     }
+    return least;
+}
+
+double standing_take(struct engine *x, struct unit_result *r, const struct unit_answer *answer) {
+    double least = standing_take_plans(x, answer->n_plan, answer->plan);
+    r->value = fmin(r->value, least);
+    r->nodes += answer->nodes;
+    r->plans_evaluated += answer->plans;
+    x->row->plans_evaluated += answer_work(answer);
+    bounds_add(&x->row->bounds, &answer->bounds);
+    return least;
+}
+
+void standing_merge(struct engine *x, struct unit_result *r, const struct unit_answer *answer, double seconds,
+                    bool probe) {
+    standing_take(x, r, answer);
+    r->seconds += seconds;
     if (probe && answer->status == UNIT_OPEN) return;
     r->status = answer->status;
     r->gap = answer->status == UNIT_OPEN ? answer->gap : 0;
@@ -56,13 +68,11 @@ void standing_set_bounds(struct engine *x) {
         row->gap = 0;
         for (int i = 0; i < x->n_unit; i++) {
             const struct unit_result *r = x->unit[i].result;
-            bool live =
-                r->status == UNIT_TODO && !goal_excludes(&x->goal, x->unit[i].time_lb, x->unit[i].cost_lb);
             if (r->status == UNIT_OPEN) row->gap = fmax(row->gap, r->gap);
-            if (live) row->gap = 1; /* nothing is known of it yet */
+            if (ranked_live(&x->unit[i], &x->goal)) row->gap = 1; /* nothing is known of it yet */
         }
     }
-    row->search_s = x->earlier_s + now_s() - x->start;
+    row->search_s = engine_elapsed_s(x);
 }
 
 bool standing_close_enough(const struct engine *x, const struct unit_result *r) {
@@ -91,10 +101,7 @@ void standing_report(void *engine) {
     if (x->rank || !x->hooks || !x->hooks->progress || now_s() - x->last_progress < 1) return;
     x->last_progress = now_s();
     int live = 0;
-    for (int i = 0; i < x->n_unit; i++) {
-        const struct ranked *u = &x->unit[i];
-        live += u->result->status == UNIT_TODO && !goal_excludes(&x->goal, u->time_lb, u->cost_lb);
-    }
+    for (int i = 0; i < x->n_unit; i++) live += ranked_live(&x->unit[i], &x->goal);
     struct search_progress out = {.units_done = x->n_unit - live,
                                   .n_unit = x->n_unit,
                                   .plans_evaluated = x->row->plans_evaluated + x->in_step,

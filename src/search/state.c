@@ -137,9 +137,8 @@ int state_load(struct engine *x, int last, struct err *e) {
     for (int i = 0; i < s->n_front && sane; i++)
         sane = s->front[i].time_s > 0 && s->front[i].cost_usd >= 0 && s->front[i].time_s < INFINITY;
     for (int i = 0; i < s->n_unit && sane; i++) {
-        const struct unit_result *r = &row->unit[s->unit[i].index];
-        const struct ranked *u = x->unit;
-        while (u->result != r) u++;
+        const struct ranked *u = ranked_of(x, s->unit[i].index);
+        const struct unit_result *r = u->result;
         sane = r->status == (s->attempt ? UNIT_OPEN : UNIT_TODO) && r->attempts == s->attempt &&
                s->unit[i].bound <= r->lower_bound && sane_answer(x, &s->unit[i].answer, u);
     }

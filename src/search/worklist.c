@@ -28,8 +28,7 @@ void worklist_sort(struct engine *x) {
 void worklist_sort_open(struct engine *x) {
     for (int i = 0; i < x->n_unit; i++) {
         struct ranked *u = &x->unit[i];
-        if (u->result->status == UNIT_OPEN)
-            *(x->p->objective == OBJECTIVE_COST ? &u->cost_lb : &u->time_lb) = u->result->lower_bound;
+        if (u->result->status == UNIT_OPEN) *ranked_bound(x, u) = u->result->lower_bound;
     }
     worklist_sort(x);
 }
@@ -129,14 +128,13 @@ int worklist_adopt(struct engine *x, struct err *e) {
                                       .options = ranked_space(x, u)->w->options,
                                       .status = UNIT_TODO,
                                       .value = INFINITY,
-                                      .lower_bound =
-                                          x->p->objective == OBJECTIVE_COST ? u->cost_lb : u->time_lb};
+                                      .lower_bound = *ranked_bound(x, u)};
         else if (r->micro_batch_size != m || r->data_parallel != u->D ||
                  !plan_options_equal(&r->options, &ranked_space(x, u)->w->options))
             return err_set(e, EXIT_INPUT,
                            "the file to resume lists different work units from those of this job");
         else if (r->status == UNIT_TODO)
-            *(x->p->objective == OBJECTIVE_COST ? &u->cost_lb : &u->time_lb) = r->lower_bound;
+            *ranked_bound(x, u) = r->lower_bound;
         u->result = r;
     }
     return 0;
