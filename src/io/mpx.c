@@ -1,5 +1,6 @@
 #include "io/cpus.h"
 #include "io/mpx_comm.h"
+#include "base/clock.h"
 #include "base/oom.h"
 
 #include <errno.h>
@@ -10,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 static struct mpx_comm world;
@@ -182,7 +184,10 @@ int mpx_start(struct mpx *m, struct err *e) {
 void mpx_finish(struct mpx *m) {
     int on = 0;
     MPI_Initialized(&on);
-    if (on) MPI_Finalize();
+    if (on) {
+        mpx_node_free();
+        MPI_Finalize();
+    }
     m->comm = NULL;
 }
 
@@ -203,17 +208,42 @@ void mpx_leave(struct mpx *m, int status) {
     _exit(status);
 }
 
+/* MPI libraries wait by asking over and over again. Where ranks are more than CPUs, they take turns of
+ * several milliseconds then, most of them in vain. */
+void mpx_wait(MPI_Request *request) {
+    const double MOMENT_S = 100e-6;
+    const struct timespec nap = {.tv_nsec = 20000};
+    double begun = now_s();
+    for (int done = 0;;) {
+        MPI_Test(request, &done, MPI_STATUS_IGNORE);
+        if (done) return;
+        if (now_s() - begun > MOMENT_S) nanosleep(&nap, NULL);
+    }
+}
+
+void mpx_reduce(const struct mpx_comm *c, void *buf, int n, MPI_Datatype type, MPI_Op op) {
+    MPI_Request request;
+    MPI_Iallreduce(MPI_IN_PLACE, buf, n, type, op, c->mpi, &request);
+    mpx_wait(&request);
+}
+
+void mpx_tell(const struct mpx_comm *c, int from, void *buf, int n, MPI_Datatype type) {
+    MPI_Request request;
+    MPI_Ibcast(buf, n, type, from, c->mpi, &request);
+    mpx_wait(&request);
+}
+
 int mpx_agree(const struct mpx *m, int rc, struct err *e) {
     if (!m->comm) return rc ? -1 : 0;
-    int who = rc ? m->rank : m->size, first;
-    MPI_Allreduce(&who, &first, 1, MPI_INT, MPI_MIN, world.mpi);
+    int first = rc ? m->rank : m->size;
+    mpx_reduce(&world, &first, 1, MPI_INT, MPI_MIN);
     if (first == m->size) return 0;
-    MPI_Bcast(e, (int)sizeof *e, MPI_BYTE, first, world.mpi);
+    mpx_tell(&world, first, e, (int)sizeof *e, MPI_BYTE);
     return -1;
 }
 
 int mpx_same_int(const struct mpx *m, int value) {
-    if (m->comm) MPI_Bcast(&value, 1, MPI_INT, 0, world.mpi);
+    if (m->comm) mpx_tell(&world, 0, &value, 1, MPI_INT);
     return value;
 }
 
@@ -223,12 +253,12 @@ char *mpx_read(const struct mpx *m, char *(*reader)(const char *, size_t *, stru
     if (mpx_agree(m, m->rank == 0 && !text ? -1 : 0, e)) return NULL;
     if (!m->comm) return text;
     unsigned long long n = *size;
-    MPI_Bcast(&n, 1, MPI_UNSIGNED_LONG_LONG, 0, world.mpi);
+    mpx_tell(&world, 0, &n, 1, MPI_UNSIGNED_LONG_LONG);
     *size = (size_t)n;
     if (m->rank) text = arena_alloc(a, *size + 1);
     for (size_t at = 0; at < *size;) { /* MPI counts are ints */
         int part = *size - at > (1 << 30) ? 1 << 30 : (int)(*size - at);
-        MPI_Bcast(text + at, part, MPI_BYTE, 0, world.mpi);
+        mpx_tell(&world, 0, text + at, part, MPI_BYTE);
         at += (size_t)part;
     }
     return text;

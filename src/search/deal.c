@@ -14,13 +14,10 @@
 #include "search/replay.h"
 
 struct deal {
-    MPI_Comm comm;
-    int rank, size, threads;
-    int nodes, node; /* which of the nodes is this */
-    bool leads;      /* the ranks of its node */
-    MPI_Win memory;  /* of the counters, unless they are one's own */
-    long own[2], *counter;
-    int turn;
+    const struct mpx_comm *world;
+    int size, threads;
+    struct mpx_node alone, *node;
+    long own[2]; /* counters of a process that is alone */
     struct row_result *row;
     int room;
     int round;          /* of the last task that was noted */
@@ -28,60 +25,12 @@ struct deal {
     struct arena *a;
 };
 
-/* Counters for the ranks of a node. False: they have no memory in common. */
-static bool share_counters(struct deal *d, MPI_Comm node) {
-    MPI_Aint bytes;
-    int unit, rank;
-    MPI_Comm_rank(node, &rank);
-    MPI_Comm_set_errhandler(node, MPI_ERRORS_RETURN);
-    int bad = MPI_Win_allocate_shared(rank ? 0 : sizeof d->own, sizeof *d->counter, MPI_INFO_NULL, node,
-                                      &d->counter, &d->memory) != MPI_SUCCESS;
-    MPI_Allreduce(MPI_IN_PLACE, &bad, 1, MPI_INT, MPI_MAX, d->comm);
-    if (bad) return false;
-    MPI_Win_shared_query(d->memory, 0, &bytes, &unit, &d->counter);
-    for (int k = 0; k < 2 && rank == 0; k++) __atomic_store_n(&d->counter[k], 0, __ATOMIC_SEQ_CST);
-    MPI_Barrier(node);
-    return true;
-}
-
-/* Each rank is a node of its own if it has to be. */
-static void find_node(struct deal *d) {
-    MPI_Comm node;
-    int first;
-    MPI_Comm_split_type(d->comm, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node);
-    if (share_counters(d, node)) {
-        MPI_Comm_rank(node, &first);
-        int leads = first == 0;
-        d->leads = leads;
-        MPI_Scan(&leads, &d->node, 1, MPI_INT, MPI_SUM, d->comm);
-        d->node--;
-        MPI_Bcast(&d->node, 1, MPI_INT, 0, node);
-        MPI_Allreduce(&leads, &d->nodes, 1, MPI_INT, MPI_SUM, d->comm);
-    } else {
-        d->counter = d->own;
-        d->memory = MPI_WIN_NULL;
-        d->node = d->rank;
-        d->nodes = d->size;
-    }
-    MPI_Comm_free(&node);
-}
-
 struct deal *deal_new(const struct mpx_comm *world, int threads, struct row_result *row, struct arena *a) {
     struct deal *d = oom_calloc(1, sizeof *d);
-    *d = (struct deal){.size = 1,
-                       .threads = threads,
-                       .nodes = 1,
-                       .leads = true,
-                       .memory = MPI_WIN_NULL,
-                       .counter = d->own,
-                       .row = row,
-                       .a = a};
-    if (world) {
-        d->comm = world->mpi;
-        MPI_Comm_rank(d->comm, &d->rank);
-        MPI_Comm_size(d->comm, &d->size);
-        if (d->size > 1) find_node(d);
-    }
+    *d = (struct deal){.world = world, .size = 1, .threads = threads, .row = row, .a = a};
+    d->alone = (struct mpx_node){.nodes = 1, .leads = true, .counter = d->own};
+    if (world) MPI_Comm_size(world->mpi, &d->size);
+    d->node = d->size > 1 ? mpx_node(world) : &d->alone;
     d->mark = process_cpu_s();
     return d;
 }
@@ -134,23 +83,21 @@ static void record(struct deal *d, enum task_kind kind, const double *seconds, i
 void deal_free(struct deal *d) {
     d->every += process_cpu_s() - d->mark;
     note_every(d);
-    if (d->memory != MPI_WIN_NULL) MPI_Win_free(&d->memory);
     free(d);
 }
 
 void deal_aside(struct deal *d, double seconds) { d->mark += seconds; }
 
-static long draw(const struct deal *d) {
-    return __atomic_fetch_add(&d->counter[d->turn], 1, __ATOMIC_SEQ_CST) * d->nodes + d->node;
+static long draw(const struct mpx_node *at) {
+    return __atomic_fetch_add(&at->counter[at->turn], 1, __ATOMIC_SEQ_CST) * at->nodes + at->node;
 }
 
-/* Tasks 0 .. n - 1, until none is left or the time is over, but one for each thread. took[n]: was any of them
- * stopped? */
-static void deal_until(struct deal *d, double end, int n, bool (*task)(void *ctx, int i), void *ctx,
-                       double *took) {
+/* Tasks 0 .. n - 1, until none is left or the time is over, but one for each thread. took[n]: was any of
+ * those of this rank stopped? An exchange between all ranks has to follow, and next_turn(). */
+static void work(struct deal *d, double end, int n, bool (*task)(void *ctx, int i), void *ctx, double *took) {
     d->every += process_cpu_s() - d->mark;
 #pragma omp parallel num_threads(d->threads)
-    for (long i; (i = draw(d)) < n;) {
+    for (long i; (i = draw(d->node)) < n;) {
         double begun = thread_cpu_s();
         bool stopped = !task(ctx, (int)i);
         took[i] = thread_cpu_s() - begun;
@@ -160,35 +107,79 @@ static void deal_until(struct deal *d, double end, int n, bool (*task)(void *ctx
         }
         if (now_s() >= end) break;
     }
-    if (d->size > 1) MPI_Allreduce(MPI_IN_PLACE, took, n + 1, MPI_DOUBLE, MPI_SUM, d->comm);
-    if (d->leads) __atomic_store_n(&d->counter[d->turn], 0, __ATOMIC_SEQ_CST);
-    d->turn ^= 1;
+}
+
+/* Nobody draws any more. */
+static void next_turn(struct deal *d) {
+    if (d->node->leads) __atomic_store_n(&d->node->counter[d->node->turn], 0, __ATOMIC_SEQ_CST);
+    d->node->turn ^= 1;
     d->mark = process_cpu_s();
 }
 
 bool deal_tasks(struct deal *d, enum task_kind kind, int n, bool (*task)(void *ctx, int i), void *ctx) {
     double *took = oom_calloc((size_t)n + 1, sizeof *took);
-    deal_until(d, INFINITY, n, task, ctx, took);
+    work(d, INFINITY, n, task, ctx, took);
+    if (d->size > 1) mpx_reduce(d->world, took, n + 1, MPI_DOUBLE, MPI_SUM);
+    next_turn(d);
     record(d, kind, took, n, false);
     bool whole = took[n] == 0;
     free(took);
     return whole;
 }
 
-static void gather(struct deal *d, struct wire *b) {
-    if (d->size == 1) return;
-    int *count = oom_calloc((size_t)d->size * 2, sizeof *count), *at = count + d->size, n = (int)b->n,
-        sum = 0;
-    MPI_Allgather(&n, 1, MPI_INT, count, 1, MPI_INT, d->comm);
+/* What a rank has to say: as a rule few bytes, which all say in one exchange; else in a second one. */
+struct saying {
+    int n, stopped;
+};
+
+static int short_bytes(int ranks) {
+    enum { ALL = 1 << 16, MOST = 1 << 13, LEAST = 1 << 8 };
+    int each = ALL / ranks;
+    return each < LEAST ? LEAST : each < MOST ? each : MOST;
+}
+
+static void put_together(const struct deal *d, const struct wire *b, struct wire *all, const int *count) {
+    MPI_Request request;
+    int *at = oom_calloc((size_t)d->size, sizeof *at);
+    for (int r = 1; r < d->size; r++) at[r] = at[r - 1] + count[r - 1];
+    MPI_Iallgatherv(b->bytes, (int)b->n, MPI_BYTE, all->bytes, count, at, MPI_BYTE, d->world->mpi, &request);
+    mpx_wait(&request);
+    free(at);
+}
+
+/* What all ranks have put, by rank. Returns whether any was stopped. */
+static bool gather(const struct deal *d, struct wire *b, bool stopped) {
+    if (d->size == 1) return stopped;
+    const int few = short_bytes(d->size);
+    const size_t each = sizeof(struct saying) + (size_t)few;
+    int *count = oom_calloc((size_t)d->size, sizeof *count), most = 0;
+    unsigned char *said = oom_calloc((size_t)d->size + 1, each), *mine = said + each * (size_t)d->size;
+    struct saying head = {(int)b->n, stopped};
+    struct wire all = {0};
+    MPI_Request request;
+    memcpy(mine, &head, sizeof head);
+    if (b->n && head.n <= few) memcpy(mine + sizeof head, b->bytes, b->n);
+    MPI_Iallgather(mine, (int)each, MPI_BYTE, said, (int)each, MPI_BYTE, d->world->mpi, &request);
+    mpx_wait(&request);
     for (int r = 0; r < d->size; r++) {
-        at[r] = sum;
-        sum += count[r];
+        memcpy(&head, said + each * (size_t)r, sizeof head);
+        count[r] = head.n;
+        if (head.n > most) most = head.n;
+        stopped |= head.stopped;
+        all.cap += (size_t)head.n;
     }
-    struct wire all = {.bytes = oom_malloc((size_t)sum + 1), .n = (size_t)sum, .cap = (size_t)sum + 1};
-    MPI_Allgatherv(b->bytes, n, MPI_BYTE, all.bytes, count, at, MPI_BYTE, d->comm);
+    all.bytes = oom_malloc(all.cap + 1);
+    for (int r = 0; r < d->size && most <= few; r++) {
+        memcpy(all.bytes + all.n, said + each * (size_t)r + sizeof head, (size_t)count[r]);
+        all.n += (size_t)count[r];
+    }
+    if (most > few) put_together(d, b, &all, count);
+    all.n = all.cap++;
     free(count);
+    free(said);
     wire_free(b);
     *b = all;
+    return stopped;
 }
 
 /* A part of the tasks with answers, between two pauses. */
@@ -206,21 +197,29 @@ static bool answer_one(void *ctx, int k) {
     return l->q->answer(l->q->ctx, l->task[k], &l->answer[k], &l->memory[k]);
 }
 
-/* Every rank learns what all have found out. */
-static void tell(struct deal *d, const struct leg *l, int n, const double *took, struct deal_answers *r,
+/* Every rank learns what all have found out, and how long all took, also for what does not count. Returns
+ * whether any was stopped. */
+static bool tell(struct deal *d, const struct leg *l, int n, double *took, struct deal_answers *r,
                  const struct workload *w, struct arena *a) {
+    static const struct unit_answer none = {.status = UNIT_TODO};
     struct wire b = {0};
     for (int k = 0; k < n; k++)
-        if (l->mine[k] && l->answer[k].status != UNIT_TODO) wire_put_answer(&b, k, &l->answer[k]);
-    gather(d, &b);
+        if (l->mine[k])
+            wire_put_answer(&b, k, l->answer[k].status == UNIT_TODO ? &none : &l->answer[k], took[k]);
+    bool stopped = gather(d, &b, took[n] > 0);
+    next_turn(d);
     for (size_t at = 0; at < b.n;) {
         struct unit_answer one;
-        int k = wire_get_answer(&b, &at, &one, w, a), i = l->task[k];
+        double seconds;
+        int k = wire_get_answer(&b, &at, &one, &seconds, w, a), i = l->task[k];
+        took[k] = seconds;
+        if (one.status == UNIT_TODO) continue;
         r->answer[i] = one;
         r->done[i] = true;
-        r->seconds[i] = took[k];
+        r->seconds[i] = seconds;
     }
     wire_free(&b);
+    return stopped;
 }
 
 bool deal_answers(struct deal *d, enum task_kind kind, const struct deal_questions *q, struct deal_answers *r,
@@ -237,10 +236,9 @@ bool deal_answers(struct deal *d, enum task_kind kind, const struct deal_questio
         if (!n) break;
         memset(took, 0, most * sizeof *took);
         memset(l.mine, 0, most * sizeof *l.mine);
-        deal_until(d, q->pause ? now_s() + REPLAY_PAUSE_S : INFINITY, n, answer_one, &l, took);
+        work(d, q->pause ? now_s() + REPLAY_PAUSE_S : INFINITY, n, answer_one, &l, took);
+        whole = !tell(d, &l, n, took, r, w, a);
         record(d, kind, took, n, legs > 0);
-        whole = took[n] == 0;
-        tell(d, &l, n, took, r, w, a);
         for (int k = 0; k < n; k++) arena_free(&l.memory[k]);
         bool over = whole;
         for (int i = 0; i < r->n && over; i++) over = r->done[i];

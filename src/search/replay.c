@@ -2,9 +2,9 @@
 
 #include <math.h>
 
-/* Each round ends with three exchanges between all: times, sizes of answers, answers. */
+/* Each round ends with two exchanges between all: what fits into a short message, and the rest. */
 static double exchange_time(int ranks) {
-    enum { EXCHANGES = 3 };
+    enum { EXCHANGES = 2 };
     return ranks > 1 ? EXCHANGES * REPLAY_STEP_S * ceil(log2(ranks)) : 0;
 }
 

@@ -155,7 +155,7 @@ static void get_window(const struct wire *b, size_t *at, struct window *w) {
     *w = (struct window){scope, v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7], splits};
 }
 
-void wire_put_answer(struct wire *b, int index, const struct unit_answer *x) {
+void wire_put_answer(struct wire *b, int index, const struct unit_answer *x, double seconds) {
     put_int(b, index);
     put_int(b, (int)x->status);
     put_double(b, x->lower_bound);
@@ -172,10 +172,11 @@ void wire_put_answer(struct wire *b, int index, const struct unit_answer *x) {
     for (int k = 0; k < x->n_left; k++) put_window(b, &x->left[k]);
     put_int(b, x->n_plan);
     for (int k = 0; k < x->n_plan; k++) put_plan(b, x->plan[k].plan);
+    put_double(b, seconds);
 }
 
-int wire_get_answer(const struct wire *b, size_t *at, struct unit_answer *x, const struct workload *w,
-                    struct arena *a) {
+int wire_get_answer(const struct wire *b, size_t *at, struct unit_answer *x, double *seconds,
+                    const struct workload *w, struct arena *a) {
     int index = get_int(b, at);
     *x = (struct unit_answer){.status = (enum unit_status)get_int(b, at)};
     x->lower_bound = get_double(b, at);
@@ -195,6 +196,7 @@ int wire_get_answer(const struct wire *b, size_t *at, struct unit_answer *x, con
     x->room = x->n_plan + 1;
     x->plan = ARENA_ARRAY(a, struct found_plan, x->room);
     for (int k = 0; k < x->n_plan; k++) x->plan[k].plan = get_plan(b, at, w, a);
+    *seconds = get_double(b, at);
     return index;
 }
 
@@ -206,8 +208,7 @@ static const uint64_t FORM =
     UINT64_C(0x7361696c6f720001) + (sizeof(struct bound_counts) << 8) + (WINDOW_NUMBERS << 16);
 
 static void put_saved(struct wire *b, const struct saved_answer *x) {
-    wire_put_answer(b, x->index, &x->answer);
-    put_double(b, x->seconds);
+    wire_put_answer(b, x->index, &x->answer, x->seconds);
     put_double(b, x->best);
     put_double(b, x->bound);
     put_int(b, x->begun);
@@ -217,8 +218,7 @@ static void put_saved(struct wire *b, const struct saved_answer *x) {
 static struct saved_answer get_saved(const struct wire *b, size_t *at, const struct workload *w,
                                      struct arena *a) {
     struct saved_answer x;
-    x.index = wire_get_answer(b, at, &x.answer, w, a);
-    x.seconds = get_double(b, at);
+    x.index = wire_get_answer(b, at, &x.answer, &x.seconds, w, a);
     x.best = get_double(b, at);
     x.bound = get_double(b, at);
     x.begun = get_int(b, at) != 0;

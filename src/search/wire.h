@@ -14,12 +14,12 @@ struct wire {
 
 void wire_free(struct wire *b);
 
-/** Append an answer. */
-void wire_put_answer(struct wire *b, int index, const struct unit_answer *answer);
+/** Append an answer, and how long it took. */
+void wire_put_answer(struct wire *b, int index, const struct unit_answer *answer, double seconds);
 
 /** Read the answer at *at, which moves on behind it. Plans live in `a`. Returns the index. */
-int wire_get_answer(const struct wire *b, size_t *at, struct unit_answer *answer, const struct workload *w,
-                    struct arena *a);
+int wire_get_answer(const struct wire *b, size_t *at, struct unit_answer *answer, double *seconds,
+                    const struct workload *w, struct arena *a);
 
 /** An attempt at a unit, or what a task has found. */
 struct saved_answer {

@@ -12,8 +12,8 @@ static void near(double x, double want) {
     assert_true(x < want + 1e-9);
 }
 
-/* Three exchanges after a round. */
-static double messages(int steps) { return 3 * steps * REPLAY_STEP_S; }
+/* Two exchanges after a round. */
+static double messages(int steps) { return 2 * steps * REPLAY_STEP_S; }
 
 /* Set-up of 1 s, and a round of 2, 1, 1, 3 s: on two ranks 2 | 1 1, then 3 for either. */
 static void takes_whoever_is_free(void **state) {
