@@ -48,17 +48,26 @@ struct replay replay_tasks(const struct task_result *task, int n, int ranks) {
     struct replay out = {0};
     double lost[REPLAY_MESSAGES + 1][TASK_N] = {{0}}, alone = 0;
     for (int i = 0, end; i < n; i = end) {
-        double sum = 0;
-        for (end = i; end < n && task[end].round == task[i].round && task[end].kind == task[i].kind; end++)
+        double sum = 0, longest = 0;
+        for (end = i; end < n && task[end].round == task[i].round && task[end].kind == task[i].kind; end++) {
             sum += task[end].seconds;
+            longest = fmax(longest, task[end].seconds);
+        }
         alone += sum;
+        struct replay_phase *phase = &out.phase[task[i].kind];
+        phase->tasks += end - i;
+        phase->rounds++;
+        phase->work_s += sum;
+        phase->longest_s += longest;
         if (task[i].kind == TASK_EVERY) {
             out.time_s += sum;
+            phase->time_s += sum;
             lost[REPLAY_EVERY][TASK_EVERY] += sum - sum / ranks;
             continue;
         }
         double time = round_time(task + i, end - i, ranks), messages = exchange_time(ranks);
         out.time_s += time + messages;
+        phase->time_s += time + messages;
         lost[end - i < ranks ? REPLAY_FEW : REPLAY_LONG][task[i].kind] += time - sum / ranks;
         lost[REPLAY_MESSAGES][TASK_EVERY] += messages;
     }

@@ -13,8 +13,16 @@ enum { REPLAY_NODE = 64 }; /* ranks */
  * `LONG`: others wait for the last task of a round. */
 enum replay_limit { REPLAY_EVERY, REPLAY_FEW, REPLAY_LONG, REPLAY_MESSAGES };
 
+/** All tasks of a kind, in their rounds. */
+struct replay_phase {
+    int tasks, rounds;
+    double work_s, time_s;
+    double longest_s; /* of the longest tasks of all rounds: what no number of ranks can do without */
+};
+
 struct replay {
     double time_s, efficiency; /* of all ranks: the time of one rank / (ranks * time) */
+    struct replay_phase phase[TASK_N];
     enum replay_limit limit;
     enum task_kind kind; /* of the tasks of REPLAY_FEW and REPLAY_LONG */
     double limit_s;

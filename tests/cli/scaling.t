@@ -16,6 +16,7 @@ json 'o[0]["efficiency"] == 1 and "limit" not in o[0]' "one rank waits for nobod
 json 'all(x["time_s"] >= o[0]["time_s"] / x["ranks"] * (1 - 1e-9) for x in o)' "no more than an equal share is gained"
 json 'o[1]["time_s"] < o[0]["time_s"]' "two ranks are faster"
 json 'all(0 < x["limit_s"] <= x["time_s"] for x in o[1:])' "what the others wait for is a part of the time"
+json 'all(abs(sum(f["time_s"] for f in x["phases"]) - x["time_s"]) < 1e-9 for x in o)' "the phases make up the time"
 run "$sailor" report "$tmp/a.h5" --scaling --row 0
 has out "row 0: " "a table for the row"
 run "$sailor" report "$tmp/a.h5" --scaling --max-usd 1
@@ -67,9 +68,15 @@ ranks  time s  efficiency  most lost s  to
  2048    3.50       0.004          2.0  proof: fewer tasks than ranks
  4096    3.50       0.002          2.0  proof: fewer tasks than ranks
 
+phase                        tasks  rounds  work s  longest s  s on 8  s on 64  s on 256
+what every rank does itself      1       1    1.00       1.00    1.00     1.00      1.00
+climbs                           8       1    4.00      0.500   0.500    0.500     0.500
+proof                          101       1    22.0       2.00    4.40     2.20      2.00
+
 Assumed: ranks of one thread, as fast as the one that did the tasks, 64 on a node;
     tasks in the order and with the effort recorded, whatever number of ranks;
-    a pause every 3 s to tell what is found; 10 us for each step of a message.
+    a pause every 3 s to tell what is found; 10 us for each step of a message. Longest:
+    the longest tasks of all rounds of a phase, one after the other.
 EOF
 diff "$tmp/want" "$tmp/out"
 ok $? "the table of known tasks"

@@ -29,6 +29,14 @@ static void takes_whoever_is_free(void **state) {
     assert_int_equal(two.limit, REPLAY_LONG);
     assert_int_equal(two.kind, TASK_PROOF);
     near(two.limit_s, 5 - 3.5);
+    const struct replay_phase *proof = &two.phase[TASK_PROOF];
+    assert_int_equal(proof->tasks, 4);
+    assert_int_equal(proof->rounds, 1);
+    near(proof->work_s, 7);
+    near(proof->longest_s, 3);
+    near(proof->time_s, 5 + messages(1));
+    near(two.phase[TASK_EVERY].time_s, 1);
+    assert_int_equal(two.phase[TASK_CLIMB].tasks, 0);
 }
 
 /* Rounds follow each other, and what every rank does is done by all at once. */
