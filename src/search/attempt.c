@@ -13,8 +13,8 @@
 #include "search/best.h"
 #include "search/window.h"
 
-/* Partial plans of the first slice, and of the others; slices of a unit in a step. */
-enum { FIRST = 200000, PATIENCE = 200000, SLICES_MAX = 64 };
+/* Partial plans of a slice; slices of a unit in a step. */
+enum { PATIENCE = 50000, SLICES_MAX = 64 };
 
 struct piece {
     int unit;
@@ -67,7 +67,7 @@ static int cut(struct round *r, struct arena *a) {
         const struct attempt *x = &t->x[u];
         if (x->over) continue;
         if (!x->begun) {
-            r->piece[n++] = (struct piece){u, {.patience = FIRST}};
+            r->piece[n++] = (struct piece){u, {.patience = PATIENCE}};
             continue;
         }
         int slices = slices_of(t, x);

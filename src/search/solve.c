@@ -15,9 +15,9 @@
 #include "search/chain.h"
 #include "search/tree.h"
 
-/* partial plans looked at in a window before it is cut in two (doubled every second cut), and in one that
- * cannot be cut */
-enum { NODE_BATCH = 4000, NODE_LIMIT = 40000000 };
+/* partial plans looked at in a window before it is cut in two (doubled every second cut; no two ranks share
+ * a window, so there is a most), and in one that cannot be cut */
+enum { NODE_BATCH = 4000, BATCH_MOST = 256000, NODE_LIMIT = 40000000 };
 
 /* Partial plans of a unit after which a grid is worth while. */
 enum { GRID_AFTER = 200000 };
@@ -210,6 +210,7 @@ static uint64_t window_patience(const struct workspace *v, const struct window *
     uint64_t examined = v->tree.examined, alone = v->effort.limit ? NODE_LIMIT : UINT64_MAX - examined,
              batch = (uint64_t)NODE_BATCH << doublings;
     if (v->window.chain.built) batch *= CHAIN_PATIENCE;
+    if (batch > BATCH_MOST) batch = BATCH_MOST;
     uint64_t end = examined + (can_split ? batch : alone);
     return v->effort.limit && v->effort.limit < end ? v->effort.limit : end;
 }
