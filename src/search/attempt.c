@@ -48,8 +48,10 @@ static bool pause_round(void *ctx, bool stopped) {
 }
 
 static int slices_of(const struct step *t, const struct attempt *x) {
-    uint64_t most = SLICES_MAX, share = (uint64_t)(t->slices / t->n) + 1, examined = x->answer.nodes;
+    uint64_t most = SLICES_MAX, share = (uint64_t)(t->slices / t->n) + 1, examined = x->answer.nodes,
+             grown = 2 + 2 * examined / PATIENCE; /* what one finds spares the next ones work */
     if (share < most) most = share;
+    if (grown < most) most = grown;
     if (t->effort.limit) {
         uint64_t left = examined < t->effort.limit ? t->effort.limit - examined : 0;
         if (left / PATIENCE < most) most = left < PATIENCE ? 1 : left / PATIENCE;
