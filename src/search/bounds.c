@@ -36,30 +36,25 @@ struct blocks {
     struct block *block;
     const struct goal *goal;
     const struct stopper *stop;
+    double *lb; /* [n][2] */
 };
 
 static bool bound_block(void *ctx, int i) {
     struct blocks *b = ctx;
     if (stop_wanted(b->stop)) return false;
     block_bound(b->part->workspace[omp_get_thread_num()], b->part->s, b->unit, &b->block[i], b->goal);
+    b->lb[2 * i] = b->block[i].lb.time_s;
+    b->lb[2 * i + 1] = b->block[i].lb.cost_usd;
     return !stop_wanted(b->stop);
 }
 
 /* True: stopped. */
 static bool block_round(struct engine *x, const struct part *part, struct ranked *const *live,
                         const struct block_unit *unit, struct block *block, int n, const struct goal *goal) {
-    struct blocks b = {part, unit, block, goal, &x->stop};
-    bool stopped = !deal_tasks(x->deal, TASK_BOUND, n, bound_block, &b);
-    if (x->size > 1) {
-        double *lb = oom_calloc(2 * (size_t)n, sizeof *lb);
-        for (int i = 0; i < n; i++) {
-            lb[2 * i] = block[i].lb.time_s;
-            lb[2 * i + 1] = block[i].lb.cost_usd;
-        }
-        MPI_Allreduce(MPI_IN_PLACE, lb, 2 * n, MPI_DOUBLE, MPI_MAX, x->comm);
-        for (int i = 0; i < n; i++) block[i].lb = (struct point){lb[2 * i], lb[2 * i + 1]};
-        free(lb);
-    }
+    struct blocks b = {part, unit, block, goal, &x->stop, oom_calloc(2 * (size_t)n, sizeof *b.lb)};
+    bool stopped = !deal_tasks(x->deal, TASK_BOUND, n, bound_block, &b, b.lb, 2 * n);
+    for (int i = 0; i < n; i++) block[i].lb = (struct point){b.lb[2 * i], b.lb[2 * i + 1]};
+    free(b.lb);
     for (int i = 0; i < n && !stopped; i++) take_block_bound(x, live, &block[i], goal);
     return stopped;
 }
@@ -134,10 +129,8 @@ int bounds_by_tables(struct engine *x) {
         if (!x->part[k].merge) stopped = bound_blocks(x, k, &x->goal);
     if (stopped) return 1;
     struct unit_bounds b = {x, oom_calloc((size_t)x->n_unit + 1, sizeof *b.lb)};
-    for (int i = 0; i < x->n_unit; i++) b.lb[i] = INFINITY;
     int tasks = (x->n_unit + UNITS_AT_ONCE - 1) / UNITS_AT_ONCE;
-    stopped = !deal_tasks(x->deal, TASK_BOUND, tasks, bound_some, &b);
-    if (x->size > 1) MPI_Allreduce(MPI_IN_PLACE, b.lb, x->n_unit, MPI_DOUBLE, MPI_MIN, x->comm);
+    stopped = !deal_tasks(x->deal, TASK_BOUND, tasks, bound_some, &b, b.lb, x->n_unit);
     for (int i = 0; i < x->n_unit && !stopped; i++) {
         struct ranked *u = &x->unit[i];
         double *mine = ranked_bound(x, u);

@@ -116,14 +116,23 @@ static void next_turn(struct deal *d) {
     d->mark = process_cpu_s();
 }
 
-bool deal_tasks(struct deal *d, enum task_kind kind, int n, bool (*task)(void *ctx, int i), void *ctx) {
-    double *took = oom_calloc((size_t)n + 1, sizeof *took);
-    work(d, INFINITY, n, task, ctx, took);
-    if (d->size > 1) mpx_reduce(d->world, took, n + 1, MPI_DOUBLE, MPI_SUM);
+bool deal_tasks(struct deal *d, enum task_kind kind, int n, bool (*task)(void *ctx, int i), void *ctx,
+                double *number, int n_number) {
+    int all = n + 1 + n_number;
+    double *said = oom_calloc((size_t)all, sizeof *said);
+    for (int i = 0; i < n_number; i++) number[i] = INFINITY;
+    work(d, INFINITY, n, task, ctx, said);
+    if (d->size > 1) { /* the least of all that is said: times and the stop, of one rank each, below zero */
+        for (int i = 0; i <= n; i++) said[i] = -said[i];
+        memcpy(said + n + 1, number, sizeof *number * (size_t)n_number);
+        mpx_reduce(d->world, said, all, MPI_DOUBLE, MPI_MIN);
+        for (int i = 0; i <= n; i++) said[i] = -said[i];
+        memcpy(number, said + n + 1, sizeof *number * (size_t)n_number);
+    }
     next_turn(d);
-    record(d, kind, took, n, false);
-    bool whole = took[n] == 0;
-    free(took);
+    record(d, kind, said, n, false);
+    bool whole = said[n] == 0;
+    free(said);
     return whole;
 }
 

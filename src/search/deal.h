@@ -16,8 +16,10 @@ void deal_free(struct deal *d);
 void deal_aside(struct deal *d, double seconds);
 
 /** Calls `task` for 0 .. n - 1, each once, on some rank; several threads of a rank at once. A task returns
- * false if it was stopped. Returns false, on every rank, if any was. */
-bool deal_tasks(struct deal *d, enum task_kind kind, int n, bool (*task)(void *ctx, int i), void *ctx);
+ * false if it was stopped. Of the n_number numbers that tasks set to something below INFINITY, every rank
+ * gets the least. Returns false, on every rank, if any was stopped. */
+bool deal_tasks(struct deal *d, enum task_kind kind, int n, bool (*task)(void *ctx, int i), void *ctx,
+                double *number, int n_number);
 
 /** What tasks are to find out. */
 struct deal_questions {

@@ -31,7 +31,7 @@ void engine_dismiss(struct engine *x) {
 
 bool engine_stopped(const struct engine *x) {
     int stopped = stop_wanted(&x->stop);
-    if (x->size > 1) MPI_Allreduce(MPI_IN_PLACE, &stopped, 1, MPI_INT, MPI_MAX, x->comm);
+    if (x->size > 1) mpx_reduce(x->world, &stopped, 1, MPI_INT, MPI_MAX);
     return stopped;
 }
 

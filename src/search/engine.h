@@ -43,7 +43,6 @@ struct engine {
     struct goal goal;
     struct memo *memo;            /* [threads] of all workspaces */
     const struct mpx_comm *world; /* NULL without MPI */
-    MPI_Comm comm;
     int rank, size, threads;
     struct deal *deal;
     bool resumed, sample; /* sample: a search for plans alone, which need not look at all units */

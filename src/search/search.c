@@ -117,9 +117,8 @@ int search_row(const struct search_problem *p, struct row_result *row, const str
     foresee_memory(threads);
     if (world) {
         x.world = world;
-        x.comm = world->mpi;
-        MPI_Comm_rank(x.comm, &x.rank);
-        MPI_Comm_size(x.comm, &x.size);
+        MPI_Comm_rank(world->mpi, &x.rank);
+        MPI_Comm_size(world->mpi, &x.size);
     }
     if (hooks) x.stop = (struct stopper){hooks->stop, hooks->ctx};
     x.deal = deal_new(world, threads, row, a);

@@ -70,8 +70,8 @@ int state_checkpoint(struct engine *x, const struct deal_answers *r, bool chosen
         x->checkpoint_took_s = x->last_checkpoint - began_s;
     }
     if (x->size > 1) { /* all ranks share the verdict and its text */
-        MPI_Bcast(&rc, 1, MPI_INT, 0, x->comm);
-        if (rc) MPI_Bcast(x->e, sizeof *x->e, MPI_BYTE, 0, x->comm);
+        mpx_tell(x->world, 0, &rc, 1, MPI_INT);
+        if (rc) mpx_tell(x->world, 0, x->e, sizeof *x->e, MPI_BYTE);
     }
     return x->failed = rc;
 }
