@@ -138,10 +138,11 @@ double window_cap(const struct window_tables *v, const struct surrogate *q) {
 
 /* GPUs of one kind, and their weight. */
 struct offer {
-    double weight, usd_per_s;
+    double weight, usd_per_s; /* weight > 0 */
     int gpus;
 };
 
+/* What weighs nothing and is free would equal everything, and leave no order. */
 static int by_weight_for_money(const void *a, const void *b) {
     const struct offer *x = a, *y = b;
     double one = x->weight * y->usd_per_s, other = y->weight * x->usd_per_s;
@@ -188,11 +189,14 @@ static void set_caps(struct window_tables *v) {
         struct offer offer[ZONES_MAX * GPUS_MAX];
         int n = 0;
         q->cap = 0;
-        for (int c = 0; c < s->n_cell; c++)
+        for (int c = 0; c < s->n_cell; c++) {
+            double weight = q->weight[s->cell[c].gpu];
+            if (!(weight > 0)) continue;
             if (s->n_region == 1 || v->w.scope >= s->n_region || s->cell[c].region == v->w.scope) {
-                offer[n++] = (struct offer){q->weight[s->cell[c].gpu], s->cell[c].usd_per_s, s->cell[c].gpus};
-                q->cap += q->weight[s->cell[c].gpu] * s->cell[c].gpus;
+                offer[n++] = (struct offer){weight, s->cell[c].usd_per_s, s->cell[c].gpus};
+                q->cap += weight * s->cell[c].gpus;
             }
+        }
         if (short_of_money) q->cap = fmin(q->cap, most_for_rent(offer, n, v->w.r_hi * (1 + 1e-9)));
         set_levels(v, q);
     }

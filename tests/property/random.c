@@ -185,7 +185,7 @@ static void draw_prices(struct instance *in, bool symmetric, bool plain, struct 
     int nz = s->n_zone, ng = s->n_gpu;
     double *usd = ARENA_ARRAY(a, double, nz * ng), *egress = ARENA_ARRAY(a, double, nz * nz);
     bool zone_equal = symmetric || rng_chance(r, 0.4), all_equal = rng_chance(r, 0.1),
-         free_gpus = rng_chance(r, 0.03);
+         free_gpus = rng_chance(r, 0.3);
     bool unknown = !plain && rng_chance(r, 0.08);
     double scale = rng_log(r, 0.1, 10), one = rng_log(r, 0.5, 8);
     for (int i = 0; i < nz * ng; i++) {

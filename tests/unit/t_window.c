@@ -108,6 +108,49 @@ static void nothing_opens_below_the_fastest_stage(void **unused) {
     assert_false(open);
 }
 
+/* A free GPU of a type that a weighting does not count takes nothing from the others. */
+static void a_rent_pays_for_the_type_that_counts(void **unused) {
+    (void)unused;
+    struct err e;
+    struct search_problem p = search_problem_of(fig_job("fig8b", &a), 0);
+    struct workload w = *p.w;
+    struct site site = *w.site;
+    int n_gpu = site.n_gpu, type[2], n = 0, pool[ZONES_MAX * GPUS_MAX] = {0};
+    double usd[ZONES_MAX * GPUS_MAX] = {0}, cap = 0;
+    for (int g = 0; g < n_gpu && n < 2; g++)
+        for (int z = 0; z < site.n_zone && n < 2; z++)
+            if (p.pool[site_at(&site, z, g)] > 0 && w.profile[g]) {
+                type[n++] = g;
+                break;
+            }
+    assert_int_equal(n, 2);
+    pool[type[0]] = 4;
+    usd[type[0]] = 5 * 3600;
+    pool[n_gpu + type[0]] = 1; /* in the next zone, for nothing */
+    pool[n_gpu + type[1]] = 4;
+    usd[n_gpu + type[1]] = 2 * 3600;
+    site.usd_per_gpu_hour = usd;
+    w.site = &site;
+    p.w = &w;
+    p.pool = pool;
+    p.objective = OBJECTIVE_COST;
+    const struct space *s = space_build(&p, NULL, 1, &a, &e);
+    struct goal goal = {
+        .objective = OBJECTIVE_COST, .best = INFINITY, .max_time_s = INFINITY, .max_usd = INFINITY};
+    struct unit *u = ARENA_NEW(&a, struct unit);
+    struct window_tables *t = ARENA_NEW(&a, struct window_tables);
+    unit_build(u, s, &s->mb[0], 1, 1, &a);
+    window_tables_init(t, s, &a);
+    window_begin_unit(t, u, &goal, &a);
+    struct window rent = window_first(t, 0);
+    rent.r_hi = 9;
+    window_open(t, rent);
+    for (int k = 0; k < t->n_fixed; k++)
+        if (!t->surrogate[k].price && t->surrogate[k].weight[type[0]] == 0)
+            cap = t->surrogate[k].cap / t->surrogate[k].weight[type[1]];
+    assert_true(cap >= 4); /* 8 USD */
+}
+
 /* With a search's proof, and its optimum as a limit on time, microbatches drop out, but not the optimum's. */
 static void slow_microbatches_are_left_out(void **unused) {
     (void)unused;
@@ -132,6 +175,7 @@ int main(void) {
         cmocka_unit_test(the_first_window_holds_the_best_plan),
         cmocka_unit_test(the_rest_costs_more_with_less_left),
         cmocka_unit_test(halves_cover_the_whole),
+        cmocka_unit_test(a_rent_pays_for_the_type_that_counts),
         cmocka_unit_test(slow_microbatches_are_left_out),
         cmocka_unit_test(nothing_opens_below_the_fastest_stage),
     };
