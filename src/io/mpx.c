@@ -159,7 +159,7 @@ int mpx_start(struct mpx *m, struct err *e) {
         atexit(guard);
         H5open(); /* before MPI: otherwise MPI_Finalize() shuts it down, and it crashes on a file it cannot
                      close */
-        MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &provided);
+        MPI_Init_thread(NULL, NULL, MPI_THREAD_SERIALIZED, &provided); /* for mpx_abort() */
         world.mpi = MPI_COMM_WORLD;
         MPI_Comm_rank(world.mpi, &m->rank);
         MPI_Comm_size(world.mpi, &m->size);

@@ -19,9 +19,10 @@ struct mpx {
 };
 
 /** Start MPI if a launcher (mpirun, srun) started this process as one of several; MPI_Init alone costs 50 to
- * 150 ms, so a single process does without. MPI_THREAD_FUNNELED. -1 with *e set when the launcher's MPI is
- * not the one linked (N processes of size 1). m->rank is valid even then, so that one process alone reports
- * the error. Collective. */
+ * 150 ms, so a single process does without. Only the thread that starts MPI calls it, but for the end: so
+ * MPI_THREAD_SERIALIZED is asked for, and MPI_THREAD_FUNNELED taken. -1 with *e set when the launcher's MPI
+ * is not the one linked (N processes of size 1). m->rank is valid even then, so that one process alone
+ * reports the error. Collective. */
 int mpx_start(struct mpx *m, struct err *e);
 /** The rank that an MPI launcher gave this process; 0 without one, for tasks of srun without MPI, and for
  * what a rank starts in turn. Needs no mpx_start(): so that messages about the command line come from one
