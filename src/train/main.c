@@ -1,9 +1,9 @@
+#include "base/oom.h"
 #include "io/program.h"
 #include "train/blas.h"
 #include "train/cmd.h"
 #include "train/cuda_load.h"
 
-#include <sys/resource.h>
 #include <unistd.h>
 
 /* sailor-train COMMAND ... */
@@ -46,12 +46,11 @@ static const struct program trainer = {
     PROGRAM_COMMANDS(commands),
 };
 
-/* Under an address space limit, a thread of OpenBLAS may ask for memory forever, and the library's exit
+/* Where memory is limited, a thread of OpenBLAS may ask for memory forever, and the library's exit
  * handler waits for that thread, so the program then ends without handlers. */
 int main(int argc, char **argv) {
-    struct rlimit space;
     int status = program_main(&trainer, argc, argv);
-    if (getrlimit(RLIMIT_AS, &space) || space.rlim_cur == RLIM_INFINITY) return status;
+    if (!oom_limited()) return status;
     fflush(NULL);
     _exit(status);
 }

@@ -188,6 +188,16 @@ for kib in 150000 200000; do # OpenBLAS's handler at exit waited for a thread wi
     limited weights $kib "$train" weights "$tmp/c.h5" --model gpt-tiny -o "$tmp/w.safetensors" -f
 done
 
+title="bad input within 60000 KiB of data: status 2"
+case $sailor in
+*asan*) skip "$title" "the sanitizer takes more" ;;
+*)
+    # shellcheck disable=SC2016
+    LIMIT=20 run bash -c 'ulimit -d 60000 && exec "$@"' - "$train" run "$tmp/none.json"
+    expect 2 "$title"
+    ;;
+esac
+
 # two threads run out at the same time, and one of them says so
 cat >"$tmp/large.json" <<'EOF'
 {"format": "sailor-job/1", "model": "opt-350m", "site": "gcp", "global_batch_size": 2048, "objective": "throughput",
