@@ -79,12 +79,11 @@ static bool climb_all(struct engine *x, struct climbs *c, int n) {
     return counts;
 }
 
-/* How many climbs from the best plans share this much work, each with draws of its own. On a frontier each
- * step depends on where the last one came to. */
+/* How many climbs from the best plans share this much work, each with draws of its own. */
 static int climbers(const struct engine *x, uint64_t work) {
     enum { EACH = 64000, EACH_WALK = 256000, MOST = 64 };
     uint64_t each = ladder_wide(x->p) ? EACH_WALK : EACH;
-    uint64_t n = x->p->objective == OBJECTIVE_FRONTIER ? 1 : work / each;
+    uint64_t n = work / each;
     return n < 1 ? 1 : (int)(n < MOST ? n : MOST);
 }
 

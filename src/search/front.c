@@ -49,10 +49,17 @@ static double slope_at(const struct climb *c, int i) {
     return t > 0 && usd > 0 ? usd / (t + usd) : 0.5;
 }
 
-void front_follow(struct climb *c, struct draft *room, uint64_t work) {
+static void see(struct seen *seen, const struct plan *p) {
+    *seen_at(seen, p) = p;
+    seen->n++;
+}
+
+void front_follow(struct climb *c, struct draft *room, uint64_t work, int k, int n) {
     enum { KICKS_WORK = 2000 };
     struct seen seen = {.slot = ARENA_ARRAY(c->a, const struct plan *, SEEN_SLOTS)};
     uint64_t end = c->work + work;
+    for (int i = 0; i < c->n_kept && seen.n < SEEN_MAX; i++)
+        if (i % n != k) see(&seen, c->kept[i].plan);
     bool kicks = false;
     while (seen.n < SEEN_MAX && c->work < end && !climb_over(c)) {
         int at = widest_gap(c, &seen);
@@ -63,8 +70,7 @@ void front_follow(struct climb *c, struct draft *room, uint64_t work) {
             memset(seen.slot, 0, SEEN_SLOTS * sizeof *seen.slot);
             continue;
         }
-        *seen_at(&seen, c->kept[at].plan) = c->kept[at].plan;
-        seen.n++;
+        see(&seen, c->kept[at].plan);
         c->weight = slope_at(c, at);
         c->lead_score = (struct score){INFINITY, INFINITY};
         uint64_t most = kicks && KICKS_WORK < end - c->work ? KICKS_WORK : end - c->work;

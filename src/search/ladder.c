@@ -338,7 +338,7 @@ void ladder_climb(const struct search_problem *p, struct ladder_share by, const 
         c.weight = r.weight;
         c.work_max = work;
         if (frontier) {
-            front_follow(&c, &r.room, work > c.work ? work - c.work : 0);
+            front_follow(&c, &r.room, work > c.work ? work - c.work : 0, by.k, by.n);
         } else {
             improve_heads(&r, n, work - (work - c.work) / 2);
             c.work_max = work;

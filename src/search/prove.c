@@ -25,9 +25,10 @@ static int next_round(struct engine *x, int *round, int most, int attempts) {
 }
 
 /* How many slices a step of an attempt has, about: few at first, as they find a plan to beat. */
-static int step_slices(int step) {
-    enum { FIRST = 4, DOUBLINGS = 11 };
-    return FIRST << (step < DOUBLINGS ? step : DOUBLINGS);
+static int step_slices(int attempt, int step) {
+    enum { FIRST = 4, AGAIN = 6, DOUBLINGS = 11 };
+    int doublings = 2 * step + (attempt ? AGAIN : 0);
+    return FIRST << (doublings < DOUBLINGS ? doublings : DOUBLINGS);
 }
 
 static void depart(struct engine *x, struct ranked *u) {
@@ -122,7 +123,7 @@ static int prove_step(struct engine *x, struct unit_effort effort) {
     enum { MOST = 1 << 14, AT_LEAST = 256, WINDOWS = 1 << 20 };
     struct flight *f = &x->flight;
     bool again = x->resumed_at;
-    int slices = step_slices(f->step), round[MOST], n = 0;
+    int slices = step_slices(f->attempt, f->step), round[MOST], n = 0;
     standing_set_goal(x);
     if (again) depart_again(x);
     standing_set_bounds(x);
