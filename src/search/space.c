@@ -679,7 +679,8 @@ static void build_turns(const struct space *s, struct mb_space *mb, struct arena
     for (int k = 0; k < mb->n_class; k++)
         for (int i = 0; i < L; i++)
             for (int e = i + 1; e <= L; e++) comp = fmax(comp, mb->comp[cfe(s, k, i, e)]);
-    mb->longest = comp + 2 * mb->slowest + turn_s(mb->w, s->p->estimator, mb->slowest, arrives);
+    double longest = comp + 2 * mb->slowest + turn_s(mb->w, s->p->estimator, mb->slowest, arrives);
+    mb->longest = longest * (1 + 1e-12); /* plans add in another order */
 }
 
 static void build_crossing(const struct space *s, struct mb_space *mb, struct arena *a) {

@@ -1,0 +1,113 @@
+/* Bounds against plans: whatever the search would leave out, a plan that exists must not be among it.
+ * Usage: t_bounds [INSTANCES [SEED]]. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "search/window.h"
+#include "random.h"
+#include "sim/estimate.h"
+
+/* What windows look at. */
+struct place {
+    double time_s, cost_usd, slowest_s, sync_s, usd_per_s;
+};
+
+static bool place_of(const struct instance *in, const struct plan *p, struct place *q) {
+    struct stage_estimate stage[LAYERS_MAX];
+    struct estimate est = {.stage = stage};
+    struct err e;
+    if (estimate_plan(&in->w, p, in->estimator, &est, &e) || !est.fits) return false;
+    if (!(est.iteration_time_s > 0) || !(est.iteration_time_s < INFINITY)) return false;
+    *q = (struct place){.time_s = est.iteration_time_s,
+                        .cost_usd = est.cost_usd,
+                        .sync_s = est.sync_time_s,
+                        .usd_per_s = plan_usd_per_hour(p, &in->site) / 3600};
+    for (int i = 0; i < p->pipeline[0].n_stage; i++)
+        q->slowest_s = fmax(q->slowest_s, stage_period_s(&stage[i]));
+    return true;
+}
+
+/* ---- the longest stage of all -------------------------------------------------------- */
+
+/* Three layers, each alone on a GPU by memory, and arrivals that take longer than computing: the stage in the
+ * middle takes as long as any stage can. */
+static struct plan *longest_stage(struct instance *in, uint64_t seed, struct arena *a) {
+    struct rng rng = {.seed = seed}, *r = &rng;
+    struct workload *w = &in->w;
+    double *params = ARENA_ARRAY(a, double, 3),
+                                 *act = ARENA_ARRAY(a, double, 3), *out = ARENA_ARRAY(a, double, 3);
+    struct platform *slow = ARENA_NEW(a, struct platform);
+    for (int l = 0; l < 3; l++) {
+        params[l] = 1e8;
+        act[l] = 1e6;
+        out[l] = 4e6;
+    }
+    in->model.params[0] = params;
+    in->model.act_mem[0] = act;
+    in->model.act_out = out;
+    *slow = (struct platform){.memory_Bps = 1e12,
+                              .context_bytes = 1e9,
+                              .staging_s_per_B = rng_log(r, 1e-8, 1e-7),
+                              .launch_bound = 1,
+                              .ring_share = 1};
+    w->platform = slow;
+    w->process_bytes = w->message = 0;
+    w->global_batch_size = 2;
+    in->gpu[0].gpus_per_node = 1;
+    in->gpu[0].context_bytes = 0;
+    in->gpu[0].memory_bytes = 3e9 + w->state_bytes_per_param * 1.5e8;
+    in->estimator = ESTIMATOR_NATIVE;
+    in->pin = (struct pin){0};
+    in->exact_batch = false;
+    in->pool[0] = 3;
+    struct plan *p = plan_new(w, w->profile[0]->mb[0], 1, 3, a);
+    p->options = w->options;
+    for (int i = 0; i < 3; i++) {
+        struct stage *st = &p->pipeline[0].stage[i];
+        st->first = i;
+        st->end = i + 1;
+        st->n_group = 1;
+        st->group = ARENA_NEW(a, struct replicas);
+        *st->group = (struct replicas){.tp = 1, .count = 1};
+    }
+    return p;
+}
+
+static bool longest_lies_in(uint64_t seed) {
+    struct arena a = {0};
+    struct shape shape = {1, 1, 3, 3, 3, 3, true};
+    struct instance *in = instance_random(seed, &shape, &a);
+    struct plan *p = longest_stage(in, seed, &a);
+    struct search_problem sp = instance_problem(in, OBJECTIVE_THROUGHPUT);
+    struct err e;
+    struct place q;
+    bool in_it = true;
+    if (place_of(in, p, &q)) {
+        const struct space *s = space_build(&sp, NULL, 1, &a, &e);
+        struct goal goal = {
+            .objective = OBJECTIVE_THROUGHPUT, .best = INFINITY, .max_time_s = INFINITY, .max_usd = INFINITY};
+        struct unit *u = ARENA_NEW(&a, struct unit);
+        struct window_tables *t = ARENA_NEW(&a, struct window_tables);
+        unit_build(u, s, &s->mb[0], 1, 1, &a);
+        window_tables_init(t, s, &a);
+        window_begin_unit(t, u, &goal, &a);
+        in_it = q.slowest_s <= window_first(t, 0).x_hi;
+        if (!in_it)
+            printf("# seed %llu: a stage takes %.17g s, the first window ends at %.17g s\n",
+                   (unsigned long long)seed, q.slowest_s, window_first(t, 0).x_hi);
+    }
+    arena_free(&a);
+    return in_it;
+}
+
+static bool longest_stages(uint64_t seed, int n) {
+    bool ok = true;
+    for (int k = 0; k < n; k++) ok &= longest_lies_in(seed + (uint64_t)k);
+    return ok;
+}
+
+int main(void) {
+    bool ok = longest_stages(1, 1000);
+    printf("1..1\n%s 1 - the first window holds the longest stage\n", ok ? "ok" : "not ok");
+    return !ok;
+}
