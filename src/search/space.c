@@ -766,14 +766,17 @@ static void build_outlines(struct space *s, int threads, struct arena *a) {
     stopped(s);
 }
 
-/* All profiled microbatches of the types in the pool, ascending; 0 after the last. */
+/* All microbatches that any choice of options has a profile of, for types in the pool, ascending; 0 after the
+ * last. */
 static int next_microbatch(const struct space *s, int last) {
+    const struct workload *w = s->p->w;
     int next = 0;
-    for (int c = 0; c < s->n_cell; c++) {
-        const struct profile *pr = s->p->w->profile[s->cell[c].gpu];
-        for (int i = 0; i < pr->n_mb; i++)
-            if (pr->mb[i] > last && (!next || pr->mb[i] < next)) next = pr->mb[i];
-    }
+    for (int v = 0; v < (w->n_variant ? w->n_variant : 1); v++)
+        for (int c = 0; c < s->n_cell; c++) {
+            const struct profile *pr = (w->n_variant ? &w->variant[v] : w)->profile[s->cell[c].gpu];
+            for (int i = 0; pr && i < pr->n_mb; i++)
+                if (pr->mb[i] > last && (!next || pr->mb[i] < next)) next = pr->mb[i];
+        }
     return next;
 }
 
@@ -804,15 +807,12 @@ struct space *space_build(const struct search_problem *p, const struct stopper *
     build_ranges(s, a);
     build_links(s, a);
     build_regions(s);
-    int most = 0;
+    int n_variant = w->n_variant ? w->n_variant : 1, n_mb = 0, profiled = 0;
+    for (int m = 0; (m = next_microbatch(s, m)) > 0;) n_mb += n_variant;
+    s->mb = ARENA_ARRAY(a, struct mb_space, n_mb + 1);
     for (int g = 0; g < w->site->n_gpu; g++)
-        if (w->profile[g]) most += w->profile[g]->n_mb;
-    int n_variant = w->n_variant ? w->n_variant : 1, n_table = most;
-    if (w->n_variant) { /* the number of tables must be known */
-        n_table = 0;
-        for (int m = 0; (m = next_microbatch(s, m)) > 0;) n_table += n_variant;
-    }
-    s->mb = ARENA_ARRAY(a, struct mb_space, most * n_variant + 1);
+        if (w->profile[g]) profiled += w->profile[g]->n_mb;
+    int n_table = w->n_variant ? n_mb : profiled;
     for (int next = 0; (next = next_microbatch(s, next)) > 0;) {
         if (p->pin->micro_batch_size && p->pin->micro_batch_size != next) continue;
         for (int v = 0; v < n_variant; v++) {

@@ -290,6 +290,26 @@ json "o[0]['profiles'] == {'L40S-48': 'measured'}" "full recomputation keeps a m
 ask "$tmp/job.json" flash wide '"sequence_parallel": true,'
 plan
 json "o[0]['profiles'] == {'L40S-48': 'estimated'}" "sequence parallelism does not, and the answer says so"
+
+# measured at one microbatch, estimated with other options at all of them
+mkdir -p "$tmp/profiles/llama-3.1-8b"
+cp inputs/models/llama-3.1-8b.json inputs/examples/three-types/site.json "$tmp"
+"$sailor" profile llama-3.1-8b --gpu H100-80 --dtype bf16 >"$tmp/out"
+"$python" - "$tmp/out" "$tmp/profiles/llama-3.1-8b/H100-80.bf16.json" <<'EOF'
+import json, sys
+profile = json.load(open(sys.argv[1]))
+profile.pop("estimated")
+profile["times"] = [t for t in profile["times"] if t["micro_batch_size"] == 1]
+json.dump(profile, open(sys.argv[2], "w"))
+EOF
+cat >"$tmp/job.json" <<'EOF'
+{"format": "sailor-job/1", "model": "./llama-3.1-8b.json", "site": "./site.json", "global_batch_size": 512, "dtype": "bf16",
+ "recompute": ["none", "selective"], "pin": {"micro_batch_size": 4},
+ "pools": [{"gpus": [{"zone": "here", "gpu": "H100-80", "count": 16}]}]}
+EOF
+plan
+expect 0 "a microbatch that only one choice of options has a profile of"
+json "(o[0]['plan']['micro_batch_size'], o[0]['plan']['recompute']) == (4, 'selective')" "is planned with that choice"
 rm -r "$tmp/profiles"
 
 # ---- chosen by the search

@@ -400,13 +400,38 @@ static struct workload recomputing(const struct workload *w, enum recompute mode
     return x;
 }
 
+/* The profiles of a choice of options may be of other microbatches: keeps some, at least one. */
+static const struct profile **some_microbatches(const struct workload *w, struct rng *r, struct arena *a) {
+    const struct profile **profile = ARENA_ARRAY(a, const struct profile *, w->site->n_gpu);
+    uint64_t dropped = rng_next(r) & rng_next(r); /* a bit per microbatch */
+    for (int g = 0; g < w->site->n_gpu; g++) {
+        const struct profile *p = w->profile[g];
+        if (!p) continue;
+        struct profile *q = ARENA_NEW(a, struct profile);
+        int *mb = ARENA_ARRAY(a, int, p->n_mb), n = 0;
+        struct layer_times *t = ARENA_ARRAY(a, struct layer_times, p->n_mb * TP_N);
+        for (int i = 0; i < p->n_mb; i++) {
+            if (dropped >> p->mb[i] & 1 && (n || i + 1 < p->n_mb)) continue;
+            memcpy(t + n * TP_N, p->times + i * TP_N, sizeof *t * TP_N);
+            mb[n++] = p->mb[i];
+        }
+        *q = *p;
+        q->n_mb = n;
+        q->mb = mb;
+        q->times = t;
+        profile[g] = q;
+    }
+    return profile;
+}
+
 void instance_vary(struct instance *in, struct arena *a) {
-    struct rng rng = {.seed = in->seed ^ 0x07710}, *r = &rng;
+    struct rng rng = {.seed = in->seed ^ 0x07710}, *r = &rng, own = {.seed = in->seed ^ 0x3b};
     struct workload *v = ARENA_ARRAY(a, struct workload, 2 * RECOMPUTE_N), base = in->w;
     int n = 0, zero = rng_int(r, 1, 3); /* bits: with it, without it */
     for (int mode = 0; mode < RECOMPUTE_N; mode++) {
         if (mode && !rng_chance(r, 0.6)) continue;
         struct workload x = mode ? recomputing(&base, (enum recompute)mode, r, a) : base;
+        x.profile = some_microbatches(&x, &own, a);
         for (int z = 0; z < 2; z++) {
             if (!(zero >> z & 1)) continue;
             v[n] = x;
