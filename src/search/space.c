@@ -96,12 +96,12 @@ static void build_ranges(struct space *s, struct arena *a) {
     for (int k = 0; k < n; k++)
         if (!s->n_range || all[k] != all[s->n_range - 1]) all[s->n_range++] = all[k];
     s->range = all;
-    s->range_of = ARENA_ARRAY(a, short, (size_t)(L + 1) * (size_t)(L + 1));
+    s->range_of = ARENA_ARRAY(a, int, (size_t)(L + 1) * (size_t)(L + 1));
     for (int i = 0; i < L; i++)
         for (int e = i + 1; e <= L; e++) {
             double x = s->params[e] - s->params[i];
             const double *at = bsearch(&x, s->range, (size_t)s->n_range, sizeof *s->range, by_value);
-            s->range_of[i * (L + 1) + e] = (short)(at - s->range);
+            s->range_of[i * (L + 1) + e] = (int)(at - s->range);
         }
 }
 

@@ -60,7 +60,7 @@ struct space {
     double *params;                  /* prefix sums of parameters at tp 1: [L + 1] */
     int n_range;                     /* distinct parameter counts of layer ranges, ascending */
     double *range;                   /* [n_range] parameters at tp 1 */
-    short *range_of;                 /* [first][end] -> index into range */
+    int *range_of;                   /* [first][end] -> index into range */
     int n_link;                      /* distinct links between cells at n = 1 */
     const struct link **link;        /* [n_link] */
     int *link_of;                    /* [cell][cell] -> link, -1 = none */

@@ -12,7 +12,7 @@ double unit_ring(const struct unit *u, int ca, int cb, int min_ti, int first, in
     const struct space *s = u->s;
     int id = s->link_of[ca * s->n_cell + cb];
     if (id < 0) return INFINITY;
-    return u->ring[(id * RING_TI_N + ring_ti(min_ti)) * s->n_range + s->range_of[first * (s->L + 1) + end]];
+    return u->ring[unit_at(u, id * RING_TI_N + ring_ti(min_ti), first, end)];
 }
 
 /* The same with merged zones: a list may leave a region and come back, and its order inside a region is open.
@@ -207,7 +207,7 @@ static bool sort_steps(struct step *step, int n) {
 
 static double ring_at(const struct unit *u, int cell_a, int cell_b, int ti, int r) {
     int id = u->s->link_of[cell_a * u->s->n_cell + cell_b];
-    return id < 0 ? INFINITY : u->ring[(id * RING_TI_N + ti) * u->s->n_range + r];
+    return id < 0 ? INFINITY : u->ring[(size_t)(id * RING_TI_N + ti) * (size_t)u->s->n_range + (size_t)r];
 }
 
 /* One replica has nothing to exchange, wherever it is. */
@@ -221,8 +221,10 @@ static double alone(const struct unit *u, const struct stage_class *cl, int scop
 static void build_sync_min(struct unit *u, struct arena *a) {
     const struct space *s = u->s;
     int R = s->n_range, K = u->mb->n_class, scopes = unit_scopes(s), n_step = 0;
-    for (int k = 0; k < scopes * K * R; k++)
-        u->sync_min[k] = u->D == 1 ? alone(u, &u->mb->cls[k / R % K], k / R / K) : INFINITY;
+    for (int k = 0; k < scopes * K; k++)
+        for (int r = 0; r < R; r++)
+            u->sync_min[(size_t)k * (size_t)R + (size_t)r] =
+                u->D == 1 ? alone(u, &u->mb->cls[k % K], k / K) : INFINITY;
     if (u->D == 1) return;
     struct step *step = ARENA_ARRAY(a, struct step, (size_t)s->n_cell * (size_t)(s->n_cell + 1) / 2 + 1);
     for (int x = 0; x < s->n_cell; x++)
@@ -240,7 +242,7 @@ static void build_sync_min(struct unit *u, struct arena *a) {
                 const struct stage_class *cl = &u->mb->cls[c];
                 if (cl->n_kind > u->most || (!cl->rest && ring_ti(cl->min_ti) != ti)) continue;
                 for (int k = 0; k < scopes; k++) {
-                    double *best = &u->sync_min[(k * K + c) * R + r];
+                    double *best = &u->sync_min[(size_t)(k * K + c) * (size_t)R + (size_t)r];
                     if (fresh) joins[k * K + c] = (short)joining_step(u, cl, k, step, n_step);
                     int at = joins[k * K + c];
                     double y = s->n_cell > SYNC_CELLS_MAX ? fastest
@@ -257,21 +259,21 @@ static void build_sync_min(struct unit *u, struct arena *a) {
 /* Rings over the links of the pool, and the least all-reduce of each class. */
 static void build_rings(struct unit *u, struct arena *a) {
     const struct space *s = u->s;
-    int R = s->n_range;
-    u->ring = ARENA_ARRAY(a, double, s->n_link * RING_TI_N * R + 1);
+    size_t R = (size_t)s->n_range, n = (size_t)s->n_link * RING_TI_N * R;
+    u->ring = ARENA_ARRAY(a, double, n + 1);
     for (int ti = 0; ti < RING_TI_N; ti++)
-        for (int r = 0; r < R; r++) {
+        for (size_t r = 0; r < R; r++) {
             struct allreduce messages = ring_messages(s, s->range[r], ti, u->D),
                              most = ring_messages(s, s->range[r], ti, u->most);
             for (int k = 0; k < s->n_link; k++)
-                u->ring[(k * RING_TI_N + ti) * R + r] = u->most > u->D
-                                                            ? allreduce_least_s(s->link[k], &messages, &most)
-                                                            : usable_allreduce_s(s->link[k], &messages);
+                u->ring[(size_t)(k * RING_TI_N + ti) * R + r] =
+                    u->most > u->D ? allreduce_least_s(s->link[k], &messages, &most)
+                                   : usable_allreduce_s(s->link[k], &messages);
         }
-    for (int k = 0; k < s->n_link * RING_TI_N * R; k++)
+    for (size_t k = 0; k < n; k++)
         if (u->ring[k] < INFINITY) u->slowest_ring = fmax(u->slowest_ring, u->ring[k]);
     if (u->most > u->D) u->slowest_ring = INFINITY; /* only the least of each is known */
-    u->sync_min = ARENA_ARRAY(a, double, unit_scopes(s) * u->mb->n_class * R);
+    u->sync_min = ARENA_ARRAY(a, double, (size_t)(unit_scopes(s) * u->mb->n_class) * R);
     build_sync_min(u, a);
 }
 
@@ -279,20 +281,22 @@ static void build_rings(struct unit *u, struct arena *a) {
  * the pool. */
 static void merge_rings(struct unit *u, const struct unit *real, struct arena *a) {
     const struct space *s = u->s, *from = real->s;
-    int per = RING_TI_N * s->n_range, n = s->n_link * per;
+    size_t per = RING_TI_N * (size_t)s->n_range, n = (size_t)s->n_link * per;
     u->ring = ARENA_ARRAY(a, double, n + 1);
-    for (int k = 0; k < n; k++) u->ring[k] = INFINITY;
+    for (size_t k = 0; k < n; k++) u->ring[k] = INFINITY;
     for (int x = 0; x < from->n_cell; x++)
         for (int y = 0; y < from->n_cell; y++) {
             int id = from->link_of[x * from->n_cell + y];
             if (id < 0) continue;
-            double *to = u->ring + s->link_of[s->image[x] * s->n_cell + s->image[y]] * per;
-            for (int k = 0; k < per; k++) to[k] = fmin(to[k], real->ring[id * per + k]);
+            double *to = u->ring + (size_t)s->link_of[s->image[x] * s->n_cell + s->image[y]] * per;
+            for (size_t k = 0; k < per; k++) to[k] = fmin(to[k], real->ring[(size_t)id * per + k]);
         }
-    u->self_ring = ARENA_ARRAY(a, double, from->n_cell * per + 1);
-    for (int c = 0; c < from->n_cell; c++)
-        for (int k = 0, id = from->link_of[c * from->n_cell + c]; k < per; k++)
-            u->self_ring[c * per + k] = id < 0 ? INFINITY : real->ring[id * per + k];
+    u->self_ring = ARENA_ARRAY(a, double, (size_t)from->n_cell * per + 1);
+    for (int c = 0; c < from->n_cell; c++) {
+        int id = from->link_of[c * from->n_cell + c];
+        for (size_t k = 0; k < per; k++)
+            u->self_ring[(size_t)c * per + k] = id < 0 ? INFINITY : real->ring[(size_t)id * per + k];
+    }
     u->slowest_ring = real->slowest_ring;
     u->sync_min = real->sync_min;
 }
@@ -427,7 +431,8 @@ struct useful unit_useful(const struct unit *u, double max_time_s) {
     double ring = u->D > 1 ? INFINITY : 0, top = max_time_s * (1 + PROOF_SLACK);
     if (x.deepest < 1) return out;
     for (int k = 0; k < s->n_link * RING_TI_N && u->D > 1; k++)
-        for (int r = x.range; r < s->n_range; r++) ring = fmin(ring, u->ring[k * s->n_range + r]);
+        for (int r = x.range; r < s->n_range; r++)
+            ring = fmin(ring, u->ring[(size_t)k * (size_t)s->n_range + (size_t)r]);
     for (int k = 0; k < OUTLINE_X; k++) {
         double rest = outline_time(o, &x, u->M, k, 0); /* but for the all-reduce */
         if (!(rest < INFINITY) || rest + ring > top) continue;

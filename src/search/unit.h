@@ -39,10 +39,14 @@ int unit_microbatches(const struct space *s, const struct mb_space *mb, int D);
 bool unit_build(struct unit *u, const struct space *s, const struct mb_space *mb, int D, int most,
                 struct arena *a);
 
+/** Index into a table of rows over the ranges of layers. */
+static inline size_t unit_at(const struct unit *u, int row, int first, int end) {
+    return (size_t)row * (size_t)u->s->n_range + (size_t)u->s->range_of[first * (u->s->L + 1) + end];
+}
+
 /** Least all-reduce of a stage of this class in the scope, over all its patterns, built or not. */
 static inline double unit_sync_min(const struct unit *u, int scope, int cls, int first, int end) {
-    return u->sync_min[(scope * u->mb->n_class + cls) * u->s->n_range +
-                       u->s->range_of[first * (u->s->L + 1) + end]];
+    return u->sync_min[unit_at(u, scope * u->mb->n_class + cls, first, end)];
 }
 
 /** The gradient all-reduce of a pattern (of at most D cells) over [first, end): bounds over counts and zone
@@ -78,8 +82,7 @@ double unit_ring(const struct unit *u, int cell_a, int cell_b, int min_ti, int f
 
 /** Where zones are merged: the ring step inside cell `cell` of the pool itself. */
 static inline double unit_self_ring(const struct unit *u, int cell, int min_ti, int first, int end) {
-    return u->self_ring[(cell * RING_TI_N + ring_ti(min_ti)) * u->s->n_range +
-                        u->s->range_of[first * (u->s->L + 1) + end]];
+    return u->self_ring[unit_at(u, cell * RING_TI_N + ring_ti(min_ti), first, end)];
 }
 
 #endif

@@ -106,8 +106,33 @@ static bool longest_stages(uint64_t seed, int n) {
     return ok;
 }
 
+/* ---- tables that are large ----------------------------------------------------------- */
+
+/* 300 layers, no two alike: 45,150 ranges. */
+static bool ranges_apart(void) {
+    struct arena a = {0};
+    struct shape shape = {1, 1, 300, 300, 8, 8, true};
+    struct instance *in = instance_random(1, &shape, &a);
+    struct search_problem p = instance_problem(in, OBJECTIVE_THROUGHPUT);
+    struct err e;
+    int L = in->model.n_layer;
+    double *params = ARENA_ARRAY(&a, double, L);
+    for (int l = 0; l < L; l++) params[l] = 1e6 * (1 + l * sqrt(2) / 7);
+    in->model.params[0] = params;
+    const struct space *s = space_build(&p, NULL, 1, &a, &e);
+    bool ok = s->n_range > INT16_MAX;
+    for (int i = 0; i < L; i++)
+        for (int k = i + 1; k <= L && ok; k++) {
+            int at = s->range_of[i * (L + 1) + k];
+            ok = at >= 0 && at < s->n_range && s->range[at] == s->params[k] - s->params[i];
+        }
+    arena_free(&a);
+    return ok;
+}
+
 int main(void) {
-    bool ok = longest_stages(1, 1000);
-    printf("1..1\n%s 1 - the first window holds the longest stage\n", ok ? "ok" : "not ok");
-    return !ok;
+    bool longest = longest_stages(1, 1000), ranges = ranges_apart();
+    printf("1..2\n%s 1 - the first window holds the longest stage\n", longest ? "ok" : "not ok");
+    printf("%s 2 - every range of layers finds its parameters\n", ranges ? "ok" : "not ok");
+    return !longest || !ranges;
 }
