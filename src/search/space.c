@@ -272,6 +272,7 @@ struct pattern_builder {
     int cls, n, limit; /* n: cells of the pattern; limit: on mb->n_pattern */
     int n_may;
     unsigned char may[CELLS_MAX];  /* cells of its types, ascending */
+    unsigned below[CELLS_MAX + 1]; /* bits of the types of the first of them */
     unsigned char pick[CELLS_MAX]; /* indices into may, descending */
     struct arena *a;
 };
@@ -279,9 +280,6 @@ struct pattern_builder {
 static void add_pattern(struct pattern_builder *b) {
     struct space *s = b->s;
     struct stage_class *cl = &b->mb->cls[b->cls];
-    unsigned gpus = 0;
-    for (int k = 0; k < b->n; k++) gpus |= 1u << s->cell[b->may[b->pick[k]]].gpu;
-    if (gpus != cl->gpus) return;
     if (b->mb->n_pattern < b->limit) {
         unsigned char *cell = ARENA_ARRAY(b->a, unsigned char, 2 * b->n), *degree = cell + b->n;
         struct pattern *p = &b->mb->pattern[b->mb->n_pattern];
@@ -301,15 +299,17 @@ static void add_pattern(struct pattern_builder *b) {
     b->mb->n_pattern++;
 }
 
-/* All ways to pick the cells at..n-1 below `end`, in ascending order of the set as a binary number. */
-static void pick_cells(struct pattern_builder *b, int at, int end) {
+/* All ways to pick the cells at..n-1 below `end`, in ascending order of the set as a binary number, such that
+ * they have the types that are missing. */
+static void pick_cells(struct pattern_builder *b, int at, int end, unsigned missing) {
+    if (missing & ~b->below[end] || __builtin_popcount(missing) > b->n - at) return;
     if (at == b->n) {
         add_pattern(b);
         return;
     }
     for (int k = b->n - at - 1; k < end && b->mb->n_pattern <= b->limit; k++) {
         b->pick[at] = (unsigned char)k;
-        pick_cells(b, at + 1, k);
+        pick_cells(b, at + 1, k, missing & ~(1u << b->s->cell[b->may[k]].gpu));
     }
 }
 
@@ -327,10 +327,13 @@ static void build_patterns(struct space *s, struct mb_space *mb, struct arena *a
         if (cl->rest) continue;
         struct pattern_builder b = {.s = s, .mb = mb, .cls = k, .limit = mb->n_pattern + most, .a = a};
         for (int c = 0; c < s->n_cell; c++)
-            if (cl->gpus >> s->cell[c].gpu & 1) b.may[b.n_may++] = (unsigned char)c;
+            if (cl->gpus >> s->cell[c].gpu & 1) {
+                b.below[b.n_may + 1] = b.below[b.n_may] | 1u << s->cell[c].gpu;
+                b.may[b.n_may++] = (unsigned char)c;
+            }
         cl->n_cell = b.n_may;
-        for (b.n = 1; b.n <= b.n_may; b.n++) {
-            pick_cells(&b, 0, b.n_may);
+        for (b.n = 1; b.n <= b.n_may && !stopped(s); b.n++) {
+            pick_cells(&b, 0, b.n_may, cl->gpus);
             if (mb->n_pattern > b.limit) break;
             cl->end_pattern = mb->n_pattern;
             cl->most_cells = b.n;

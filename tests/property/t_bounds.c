@@ -130,9 +130,43 @@ static bool ranges_apart(void) {
     return ok;
 }
 
+static bool enough(void *asked) { return ++*(long *)asked > 100000; }
+
+/* Eight types in each of 16 zones, the last of them in the last zone alone: the sets of cells that have all
+ * types of a class are a small part of all sets. */
+static bool patterns_picked(void) {
+    struct arena a = {0};
+    struct shape shape = {8, 16, 3, 3, 1, 1, true};
+    struct instance *in = instance_random(3, &shape, &a);
+    long asked = 0;
+    struct stopper stop = {enough, &asked};
+    for (int g = 0; g < shape.gpu_types; g++) in->gpu[g].gpus_per_node = 1;
+    for (int c = 0; c < shape.gpu_types * shape.zones; c++)
+        in->pool[c] = c % shape.gpu_types < shape.gpu_types - 1 || c / shape.gpu_types == shape.zones - 1;
+    in->pin = (struct pin){.micro_batch_size = in->w.profile[0]->mb[0]};
+    struct search_problem p = instance_problem(in, OBJECTIVE_THROUGHPUT);
+    struct err e;
+    const struct space *s = space_build(&p, &stop, 1, &a, &e);
+    bool ok = !s->stopped && s->n_mb == 1;
+    for (int c = 0; ok && c < s->mb[0].n_class; c++) {
+        const struct stage_class *cl = &s->mb[0].cls[c];
+        ok &= cl->n_kind > 1 || cl->end_pattern > cl->first_pattern;
+    }
+    for (int k = 0; ok && k < s->mb[0].n_pattern; k++) {
+        unsigned gpus = 0;
+        for (int i = 0; i < s->mb[0].pattern[k].n; i++)
+            gpus |= 1u << s->cell[s->mb[0].pattern[k].cell[i]].gpu;
+        ok &= gpus == s->mb[0].cls[s->mb[0].pattern[k].cls].gpus;
+    }
+    arena_free(&a);
+    return ok;
+}
+
 int main(void) {
-    bool longest = longest_stages(1, 1000), ranges = ranges_apart();
-    printf("1..2\n%s 1 - the first window holds the longest stage\n", longest ? "ok" : "not ok");
+    bool longest = longest_stages(1, 1000), ranges = ranges_apart(), patterns = patterns_picked();
+    printf("1..3\n%s 1 - the first window holds the longest stage\n", longest ? "ok" : "not ok");
     printf("%s 2 - every range of layers finds its parameters\n", ranges ? "ok" : "not ok");
-    return !longest || !ranges;
+    printf("%s 3 - patterns have all types of their class, and are found at once\n",
+           patterns ? "ok" : "not ok");
+    return !longest || !ranges || !patterns;
 }
