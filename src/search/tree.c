@@ -474,11 +474,14 @@ static void descend(struct tree *v, const struct tree_node *n) {
     }
     if (pin_P && depth == pin_P) return;
     if (v->sides.on) v->side_use = used_by_sides(v, depth);
+    const struct only_stage *only = v->only ? &v->only[depth] : NULL;
     for (int i = e - 1; i >= 0; i--) {
+        if (only && only->first != i) continue;
         if (pin_P && i == 0 && depth + 1 != pin_P) continue;
         int n_allowed;
         const struct allowed *w = window_allowed(v->t, i, e, &n_allowed);
         for (int k = 0; k < n_allowed; k++) {
+            if (only && only->cls != w[k].cls) continue;
             if (v->u->depth[cfe(s, w[k].cls, i, e)] < window_in_flight(v->t, depth + 1)) continue;
             if (n && !space_neighbours_allowed(s, mb, w[k].cls, mb->pattern[n->pattern].cls)) continue;
             double rest = 0, here = 0; /* crossing right here, or later */
@@ -516,6 +519,7 @@ static void descend(struct tree *v, const struct tree_node *n) {
             }
             if (s->money && too_expensive(v, n, i, w[k].cls, quick)) continue;
             for (int p = mb->cls[w[k].cls].first_pattern; p < mb->cls[w[k].cls].end_pattern; p++) {
+                if (only && only->pattern != p) continue;
                 if (mb->pattern[p].n > v->u->D || mb->pattern[p].room < v->u->D) continue;
                 if (!scope_has(s, v->t->w.scope, &mb->pattern[p])) continue;
                 v->examined++;
@@ -543,7 +547,7 @@ static void descend(struct tree *v, const struct tree_node *n) {
     for (int k = 0; k < count && !v->over && !v->t->stopped; k++) {
         const struct tree_node *c = &children[k];
         if (proof_cut(v->proof, c->lb, node_cost(v, c))) continue;
-        if (c->l > 0 && !v->lay_out && known_no_worse(v, c)) continue;
+        if (c->l > 0 && !v->lay_out && !only && known_no_worse(v, c)) continue;
         take_resources(v, depth, c->pattern); /* known to fit: sets the stacks */
         if (grid_cuts(v, c)) continue;
         v->path[depth] = c->choice;

@@ -12,6 +12,11 @@
 
 struct tree_node; /* a partial plan: its last few stages */
 
+/** A stage of the only plans that are to be found; pattern -1: it was not built. */
+struct only_stage {
+    int first, cls, pattern;
+};
+
 /** What a thread needs to search windows one after the other. */
 struct tree {
     const struct space *s;
@@ -32,6 +37,8 @@ struct tree {
     uint64_t batch_end;   /* where to give up */
     struct bound_counts bounds;
     bool over; /* the last window was given up at batch_end */
+    /* for tests: stages from the last to the first, found whatever else is no worse; NULL: all plans */
+    const struct only_stage *only;
 
     struct memo *memo;
     struct room room;
