@@ -5,7 +5,8 @@
 #include <math.h>
 #include <string.h>
 
-static const double EPS = 1e-9;
+/* Of entries of rows, which are of small whole numbers; and of reduced costs, of which the largest is 1. */
+static const double EPS = 1e-9, COST_EPS = 1e-13;
 
 struct ilp *ilp_new(int n, int rows, struct arena *a) {
     struct ilp *p = ARENA_NEW(a, struct ilp);
@@ -45,11 +46,11 @@ static void pivot(struct tableau *T, int row, int col) {
 }
 
 /* Minimise over columns [0, cols). Bounded by construction (counts). */
-static void optimise(struct tableau *T, int cols) {
+static void optimise(struct tableau *T, int cols, double cost_eps) {
     const double *z = T->t + (size_t)T->m * (size_t)T->w;
     for (;;) {
         int col = 0, row = -1;
-        while (col < cols && z[col] > -EPS) col++;
+        while (col < cols && z[col] > -cost_eps) col++;
         if (col == cols) return;
         double best = 0;
         for (int i = 0; i < T->m; i++) {
@@ -108,7 +109,7 @@ static bool relax(const struct ilp *p, const long *lo, const long *hi, double *x
         for (int j = 0; j < w; j++)
             if (j < artificial || j == w - 1) z[j] -= row[j];
     }
-    optimise(&T, artificial);
+    optimise(&T, artificial, EPS);
     if (z[w - 1] < -1e-7) return false;
     for (int i = 0; i < rows; i++) /* drive artificials out, or they stay at zero on empty rows */
         if (T.basis[i] >= artificial)
@@ -126,7 +127,8 @@ static bool relax(const struct ilp *p, const long *lo, const long *hi, double *x
             double f = z[T.basis[i]];
             for (int j = 0; j < w; j++) z[j] -= f * T.t[(size_t)i * (size_t)w + (size_t)j];
         }
-    optimise(&T, artificial);
+    optimise(&T, artificial, EPS);
+    optimise(&T, artificial, COST_EPS); /* the last digits, from what is nearly the optimum */
     for (int j = 0; j < n; j++) x[j] = (double)lo[j];
     for (int i = 0; i < rows; i++)
         if (T.basis[i] < n) x[T.basis[i]] += T.t[(size_t)i * (size_t)w + (size_t)w - 1];

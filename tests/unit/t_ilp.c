@@ -109,11 +109,24 @@ static void random_programs(void **unused) {
     assert_true(solved > 100);
 }
 
+/* Of two that differ by little beside a third that is dear, the cheaper one. */
+static void small_differences_count(void **unused) {
+    (void)unused;
+    struct ilp *p = ilp_new(3, 1, &a);
+    long x[4];
+    double cost, *row = ilp_row(p, true, 97);
+    for (int j = 0; j < 3; j++) row[j] = 1;
+    p->cost[0] = 100;
+    p->cost[1] = 2.8e-4 + 5e-8;
+    p->cost[2] = 2.8e-4;
+    assert_true(ilp_solve(p, x, &cost, &a));
+    assert_int_equal(x[2], 97);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(nothing_to_choose),
-        cmocka_unit_test(no_solution),
-        cmocka_unit_test(cheapest_split),
+        cmocka_unit_test(nothing_to_choose), cmocka_unit_test(no_solution),
+        cmocka_unit_test(cheapest_split),    cmocka_unit_test(small_differences_count),
         cmocka_unit_test(random_programs),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
