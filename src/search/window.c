@@ -561,7 +561,7 @@ static struct width width_of(const struct window_tables *v, const struct window 
 bool window_hopeless(const struct window_tables *v, const struct window *w) {
     const double TOO_WIDE = 0.15;
     struct width d = width_of(v, w);
-    return v->s->money && fmax(d.x, fmax(d.y, d.rent)) > TOO_WIDE * w->time_lb;
+    return fmax(d.x, fmax(d.y, d.rent)) > TOO_WIDE * w->time_lb;
 }
 
 bool window_split(const struct window_tables *v, const struct window *w, struct window half[2]) {

@@ -115,7 +115,7 @@ int window_level_left(const struct window_tables *t, int k, double used);
 /** to[r] = min(to[r], x + from[r]) for r < n. */
 void window_relax(double *restrict to, const double *restrict from, int n, double x);
 
-/** Is a window that was opened before so wide, with money, that it is better cut at once than searched? */
+/** Is a window that was opened before so wide that it is better cut at once than searched? */
 bool window_hopeless(const struct window_tables *t, const struct window *w);
 
 /** Cut a window in two where it is widest in effect on the objective. False: too narrow for that to help. */
