@@ -271,6 +271,7 @@ static void search_window(struct workspace *v, struct window w) {
     struct window wide = w, half[2];
     if (!v->effort.dive && window_hopeless(&v->window, &w) && window_split(&v->window, &w, half)) {
         v->window.chain.on = false;
+        v->tree.examined++; /* so that limits see it */
         consider(v, half[0]);
         consider(v, half[1]);
         return;

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "search/memo.h"
+#include "search/solve.h"
 #include "search/window.h"
 #include "random.h"
 #include "sim/estimate.h"
@@ -155,11 +157,41 @@ static bool patterns_picked(void) {
     return ok;
 }
 
+/* Windows that are cut without being searched count as effort: no unit leaves many more than its limit. */
+static bool cuts_counted(uint64_t seed) {
+    enum { LIMIT = 10 };
+    struct arena a = {0};
+    struct shape shape = {2, 2, 4, 8, 12, 24, true};
+    struct instance *in = instance_random(seed, &shape, &a);
+    in->pin = (struct pin){0};
+    struct search_problem p = instance_problem(in, OBJECTIVE_FRONTIER);
+    struct err e;
+    const struct space *s = space_build(&p, NULL, 1, &a, &e);
+    struct memo *memo = memos_new(1);
+    struct workspace *w = workspace_new(s, memo);
+    bool ok = true;
+    for (int k = 0; k < s->n_mb; k++) {
+        struct goal goal = {
+            .objective = p.objective, .best = INFINITY, .max_time_s = INFINITY, .max_usd = INFINITY};
+        struct unit_answer out;
+        struct unit_slice whole = {.tried = {-1, false}, .patience = UINT64_MAX};
+        unit_solve(w, &s->mb[k], 2, &goal, (struct unit_effort){.limit = LIMIT}, &whole, &out, &a);
+        ok &= out.n_left <= LIMIT + 1 + unit_scopes(s);
+    }
+    workspace_free(w);
+    memos_free(memo, 1);
+    arena_free(&a);
+    return ok;
+}
+
 int main(void) {
-    bool longest = longest_stages(1, 1000), ranges = ranges_apart(), patterns = patterns_picked();
-    printf("1..3\n%s 1 - the first window holds the longest stage\n", longest ? "ok" : "not ok");
+    bool longest = longest_stages(1, 1000), ranges = ranges_apart(), patterns = patterns_picked(),
+         cuts = true;
+    for (uint64_t seed = 1; seed < 40; seed++) cuts &= cuts_counted(seed);
+    printf("1..4\n%s 1 - the first window holds the longest stage\n", longest ? "ok" : "not ok");
     printf("%s 2 - every range of layers finds its parameters\n", ranges ? "ok" : "not ok");
     printf("%s 3 - patterns have all types of their class, and are found at once\n",
            patterns ? "ok" : "not ok");
-    return !longest || !ranges || !patterns;
+    printf("%s 4 - windows that are cut count against a limit\n", cuts ? "ok" : "not ok");
+    return !longest || !ranges || !patterns || !cuts;
 }
