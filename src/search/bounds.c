@@ -113,7 +113,11 @@ static bool bound_some(void *ctx, int task) {
     for (int i = task * UNITS_AT_ONCE; i < (task + 1) * UNITS_AT_ONCE && i < x->n_unit; i++) {
         const struct ranked *u = &x->unit[i];
         const struct part *part = &x->part[u->part];
-        if (part->merge || !ranked_live(u, &x->goal)) continue;
+        if (part->merge) continue;
+        if (!ranked_live(u, &x->goal)) {
+            b->lb[i] = -INFINITY; /* not asked, and none is known */
+            continue;
+        }
         if (stop_wanted(&x->stop)) return false;
         struct point lb =
             unit_root_bound(part->workspace[omp_get_thread_num()], ranked_space(x, u), u->D, u->D, &x->goal);
