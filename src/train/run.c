@@ -15,6 +15,7 @@
 #include "train/trace.h"
 #include "train/weights.h"
 
+#include <errno.h>
 #include <hdf5.h>
 #include <math.h>
 #include <poll.h>
@@ -128,12 +129,20 @@ const struct opt_command run_command = {
     TRAIN_COMMAND("run", options, 1, 1),
 };
 
-/* A signal asks to end after the current step; a second one ends the process. A closing terminal sends SIGHUP
- * twice, itself and through the shell. */
+/* A signal asks to end after the current step. It can arrive twice, from a terminal or a script and from
+ * mpirun; one that comes a second later ends the process, but for SIGHUP. */
 static volatile sig_atomic_t stop_asked;
+static double asked_s;
 static void on_signal(int number) {
-    stop_asked = 1;
-    if (number != SIGHUP) signal(number, SIG_DFL);
+    int saved = errno;
+    if (!stop_asked) {
+        stop_asked = 1;
+        asked_s = now_s();
+    } else if (number != SIGHUP && now_s() - asked_s >= 1) {
+        signal(number, SIG_DFL);
+        raise(number);
+    }
+    errno = saved;
 }
 
 struct run_session {
