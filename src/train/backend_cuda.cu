@@ -152,8 +152,8 @@ static void cuda_upload(struct backend *b, void *to, const void *from_host, size
     }
 }
 
-/* A copy to memory that is not pinned holds up the host until it is done, and nobody would look for a peer that
- * is gone. */
+/* A copy to memory that is not pinned holds up the host until it is done, and nobody would look for a peer
+ * that is gone. */
 static void cuda_download(struct backend *b, void *to_host, const void *from, size_t bytes) {
     cuda_sync(b);
     CHECK(cudaMemcpyAsync(to_host, from, bytes, cudaMemcpyDeviceToHost, own(b)->stream));
