@@ -160,7 +160,7 @@ run "$sailor" report "$tmp/s.h5"
 has out INCOMPLETE "the file is incomplete"
 start 2 "$tmp/s.h5"
 # Only one rank gets the signal, as from its own node; mpirun would pass it on, but MPICH's then sometimes loses the status.
-sleep_while_running "$(calc "$whole_s / 4")" && kill -USR1 "$(tree "$pid" | head -n 1)"
+sleep_while_running "$(calc "$whole_s / 8")" && kill -USR1 "$(tree "$pid" | head -n 1)"
 ended
 [ "$rc" = 75 ] && [ "$(grep -c -- "--resume $tmp/s.h5" "$tmp/err")" = 1 ]
 ok $? "resumed by two ranks, SIGUSR1 to one of them: status 75, one message"
