@@ -99,7 +99,7 @@ static const char *details(struct arena *a) {
         "SIGTERM, SIGINT, SIGHUP and SIGUSR1 stop the search as --time-limit does; with -o the file holds "
         "all that "
         "was proven.\n"
-        "A second signal ends the program at once.\n"
+        "A second signal, at least one second later, ends the program at once.\n"
         "\n"
         "published planners (each proposes a list of plans; the first that fits and meets the limits under "
         "the common\n"
@@ -115,15 +115,15 @@ static const char *details(struct arena *a) {
 /* ---- stopping ---- */
 
 static volatile sig_atomic_t stop_signal;
-static double first_signal_s;
+static volatile double first_signal_s;
 
 /* One Ctrl-C can arrive twice (from the terminal and from mpirun): only a signal a second later means "at
  * once". */
 static void on_signal(int sig) {
     int saved = errno;
     if (!stop_signal) {
-        stop_signal = sig;
         first_signal_s = now_s();
+        stop_signal = sig;
     } else if (now_s() - first_signal_s >= 1) {
         signal(sig, SIG_DFL);
         raise(sig);

@@ -191,13 +191,20 @@ void mpx_finish(struct mpx *m) {
     m->comm = NULL;
 }
 
-void mpx_abort(void) {
-    enum { HEARD_MS = 100 }; /* a launcher that kills the job at once may lose the last line */
-    int on = 0, off = 0;
-    poll(NULL, 0, HEARD_MS);
+bool mpx_may_call(void) {
+    int on = 0, off = 0, main_thread = 0, level = MPI_THREAD_SINGLE;
     MPI_Initialized(&on);
     MPI_Finalized(&off);
-    if (!on || off) return;
+    if (!on || off) return false;
+    MPI_Is_thread_main(&main_thread);
+    MPI_Query_thread(&level);
+    return main_thread || level >= MPI_THREAD_SERIALIZED;
+}
+
+void mpx_abort(void) {
+    enum { HEARD_MS = 100 }; /* a launcher that kills the job at once may lose the last line */
+    poll(NULL, 0, HEARD_MS);
+    if (!mpx_may_call()) return;
     close(STDERR_FILENO); /* the error is printed: keep the MPI library from repeating it */
     MPI_Abort(MPI_COMM_WORLD, EXIT_INTERNAL);
 }

@@ -20,8 +20,8 @@ struct mpx {
 
 /** Start MPI if a launcher (mpirun, srun) started this process as one of several; MPI_Init alone costs 50 to
  * 150 ms, so a single process does without. Only the thread that starts MPI calls it, but for the end: so
- * MPI_THREAD_SERIALIZED is asked for, and MPI_THREAD_FUNNELED taken. -1 with *e set when the launcher's MPI
- * is not the one linked (N processes of size 1). m->rank is valid even then, so that one process alone
+ * MPI_THREAD_SERIALIZED is asked for, and MPI_THREAD_FUNNELED accepted. -1 with *e set when the launcher's
+ * MPI is not the one linked (N processes of size 1). m->rank is valid even then, so that one process alone
  * reports the error. Collective. */
 int mpx_start(struct mpx *m, struct err *e);
 /** The rank that an MPI launcher gave this process; 0 without one, for tasks of srun without MPI, and for
@@ -38,6 +38,9 @@ void mpx_finish(struct mpx *m);
  * MPI_Finalize. Collective. */
 void mpx_leave(struct mpx *m, int status) __attribute__((noreturn));
 
+/** May this thread call MPI: is it on, and the thread the one that started it, or the other one not in MPI?
+ */
+bool mpx_may_call(void);
 /** End all ranks with EXIT_INTERNAL, from any one of them, once it has said why. Returns where no MPI runs.
  * Not collective. */
 void mpx_abort(void);

@@ -11,25 +11,21 @@
 
 void die(const char *format, ...) {
     char text[600], host[64] = "";
-    int on = 0, off = 0, level = MPI_THREAD_SINGLE, may = 0, rank = mpx_launch_rank();
+    int on = 0, off = 0, rank = mpx_launch_rank();
     va_list list;
     va_start(list, format);
     vsnprintf(text, sizeof text, format, list);
     va_end(list);
     MPI_Initialized(&on);
     MPI_Finalized(&off);
-    on = on && !off;
-    if (on) MPI_Is_thread_main(&may);
-    if (on) MPI_Query_thread(&level);
-    may |= level >= MPI_THREAD_SERIALIZED; /* while another thread dies, the first one computes */
     gethostname(host, sizeof host - 1);
-    if (may) MPI_Comm_rank(MPI_COMM_WORLD, &rank);
-    if (on)
+    if (mpx_may_call()) MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+    if (on && !off)
         fprintf(stderr, "sailor-train: error: rank %d on %s: %s\n", rank, host, text);
     else
         fprintf(stderr, "sailor-train: error: %s\n", text);
     fflush(NULL);
     watch_end();
-    if (may) mpx_abort(); /* otherwise the launcher notices the end */
+    mpx_abort();          /* or else the launcher notices the end */
     _exit(EXIT_INTERNAL); /* no handlers: those of a failed device might wait for it */
 }

@@ -5,9 +5,9 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
-/** Say in one line what happened on which rank, and end all ranks with EXIT_INTERNAL. Another
- * thread than the one that started MPI may call it while that one is not in MPI; where the MPI library has no
- * MPI_THREAD_SERIALIZED, the launcher then ends the other ranks (srun: with --kill-on-bad-exit). */
+/** Say in one line what happened on which rank, and end all ranks with EXIT_INTERNAL. A thread other than the
+ * one that started MPI may call it, while that one is not in MPI; where the MPI library gives less than
+ * MPI_THREAD_SERIALIZED, the launcher ends the other ranks (srun: with --kill-on-bad-exit). */
 void die(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 #ifdef __cplusplus
 }

@@ -130,15 +130,16 @@ const struct opt_command run_command = {
 };
 
 /* A signal asks to end after the current step. It can arrive twice, from a terminal or a script and from
- * mpirun; one that comes a second later ends the process, but for SIGHUP. */
+ * mpirun; one that comes again a second later ends the process, but for SIGHUP. */
 static volatile sig_atomic_t stop_asked;
-static double asked_s;
+static volatile double asked_s[NSIG]; /* when each came first; 0: not yet */
 static void on_signal(int number) {
     int saved = errno;
-    if (!stop_asked) {
-        stop_asked = 1;
-        asked_s = now_s();
-    } else if (number != SIGHUP && now_s() - asked_s >= 1) {
+    double s = now_s();
+    stop_asked = 1;
+    if (!(asked_s[number] > 0)) {
+        asked_s[number] = s;
+    } else if (number != SIGHUP && s - asked_s[number] >= 1) {
         signal(number, SIG_DFL);
         raise(number);
     }
@@ -202,9 +203,12 @@ static int load_plan(struct run_session *j, struct err *e) {
 static int load_data(struct run_session *j, struct err *e) {
     size_t size = 0, ids = 0, n = o.data ? strlen(o.data) : 0;
     bool indexed = n > 4 && !strcmp(o.data + n - 4, ".idx");
+    const char *needs = o.order ? "order documents" : "separate-documents";
+    if ((o.order || o.apart) && !o.data)
+        return err_set(e, EXIT_INPUT, "run: --%s without --data; expected Megatron's .idx", needs);
     if ((o.order || o.apart) && !indexed)
-        return err_set(e, EXIT_INPUT, "run: --%s: --data %s has none; expected Megatron's .idx",
-                       o.order ? "order documents" : "separate-documents", o.data ? o.data : "made up");
+        return err_set(e, EXIT_INPUT, "run: --%s: --data %s has none; expected Megatron's .idx", needs,
+                       o.data);
     if (!o.data) {
         data_synthetic(&j->data, j->arch.vocabulary, j->arch.sequence, (unsigned long long)o.seed, j->arena);
         return 0;
@@ -367,8 +371,13 @@ static int write_checkpoint(struct run_session *j, int done, bool last, struct e
     if (j->overflow.code)
         return err_set(e, EXIT_INTERNAL, "%s: not written after step %ld: %s", o.checkpoint, j->trainer.step,
                        j->overflow.text);
-    if (!last) return save_aside(j, e);
     struct err before;
+    if (!last) {
+        if (!save_aside(j, e)) return 0;
+        /* the run ends here: there may be room by now */
+        checkpoint_write(&j->trainer, &j->mpx, o.checkpoint, j->measure.version, &before);
+        return -1;
+    }
     if (wait_for_checkpoint(j, &before)) warn(j, &before); /* this one may fare better */
     return checkpoint_write(&j->trainer, &j->mpx, o.checkpoint, j->measure.version, e);
 }
@@ -441,9 +450,9 @@ static int train(struct run_session *j, struct err *e) {
         save(j, done, &last);
         if (!shown) show(j);
     }
+    if (j->overflow.code && !o.checkpoint) warn(j, &j->overflow); /* else the checkpoint's error says so */
     *e = j->failure;
     if (e->code) return -1;
-    if (j->overflow.code) warn(j, &j->overflow);
     if (stop) return err_set(e, EXIT_STOPPED, "stopped by a signal after step %ld", j->trainer.step);
     if (j->mpx.rank == 0 && !o.json) record_print_summary(&j->measure, stdout);
     return 0;
