@@ -139,6 +139,11 @@ int results_recheck(const char *path, const struct workload *w, const char *esti
                          "%s: a stored plan takes %.9g s there and %.9g s now; written by another version "
                          "of the estimator, or damaged",
                          path, f->est.iteration_time_s, est.iteration_time_s);
+        else if (!rc && est.fits != f->est.fits)
+            rc = err_set(e, EXIT_INPUT,
+                         "%s: a stored plan %s there and %s now; written by another version of the "
+                         "estimator, or damaged",
+                         path, f->est.fits ? "fits" : "does not fit", est.fits ? "fits" : "does not");
     }
     arena_free(&scratch);
     return rc;

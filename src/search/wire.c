@@ -205,7 +205,7 @@ int wire_get_answer(const struct wire *b, size_t *at, struct unit_answer *x, dou
 /* Another number wherever one of these forms changes, or the way in which a step deals windows to its tasks.
  */
 static const uint64_t FORM =
-    UINT64_C(0x7361696c6f720002) + (sizeof(struct bound_counts) << 8) + (WINDOW_NUMBERS << 16);
+    UINT64_C(0x7361696c6f720003) + (sizeof(struct bound_counts) << 8) + (WINDOW_NUMBERS << 16);
 
 static void put_saved(struct wire *b, const struct saved_answer *x) {
     wire_put_answer(b, x->index, &x->answer, x->seconds);

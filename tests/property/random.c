@@ -400,7 +400,8 @@ static struct workload recomputing(const struct workload *w, enum recompute mode
     return x;
 }
 
-/* The profiles of a choice of options may be of other microbatches: keeps some, at least one. */
+/* The profiles of a choice of options may be of other microbatches: keeps some, and the largest, with which
+ * the others were compared. */
 static const struct profile **some_microbatches(const struct workload *w, struct rng *r, struct arena *a) {
     const struct profile **profile = ARENA_ARRAY(a, const struct profile *, w->site->n_gpu);
     uint64_t dropped = rng_next(r) & rng_next(r); /* a bit per microbatch */
@@ -411,7 +412,7 @@ static const struct profile **some_microbatches(const struct workload *w, struct
         int *mb = ARENA_ARRAY(a, int, p->n_mb), n = 0;
         struct layer_times *t = ARENA_ARRAY(a, struct layer_times, p->n_mb * TP_N);
         for (int i = 0; i < p->n_mb; i++) {
-            if (dropped >> p->mb[i] & 1 && (n || i + 1 < p->n_mb)) continue;
+            if (dropped >> p->mb[i] & 1 && i + 1 < p->n_mb) continue;
             memcpy(t + n * TP_N, p->times + i * TP_N, sizeof *t * TP_N);
             mb[n++] = p->mb[i];
         }

@@ -310,6 +310,7 @@ int main(int argc, char **argv) {
             instance_vary(in, &a);
             if (w->n_variant) w = &w->variant[rng_int(&r, 0, w->n_variant - 1)];
             p->options = w->options;
+            if (plan_check(p, &in->w, "random", &e)) p = NULL; /* its microbatch has no profile with these */
         }
         if (p) {
             if (plan_check(p, &in->w, "random", &e)) {
