@@ -19,19 +19,19 @@ static int by_time_then_cost(const void *a, const void *b) {
     return plan_compare(x->plan, y->plan);
 }
 
-/* A search that starts from the points known finds most of them again. */
-static bool on_frontier(const struct row_result *row, const struct found_plan *f) {
+/* Is some point no worse? Most plans that a search finds are known, or worse than what is. */
+static bool behind_frontier(const struct row_result *row, const struct found_plan *f) {
     for (int i = 0; i < row->n_frontier; i++) {
         const struct found_plan *x = &row->frontier[i];
-        if (x->est.iteration_time_s == f->est.iteration_time_s && x->est.cost_usd == f->est.cost_usd &&
-            !plan_compare(x->plan, f->plan))
+        if (x->est.cost_usd <= f->est.cost_usd && x->est.iteration_time_s <= f->est.iteration_time_s &&
+            by_time_then_cost(x, f) <= 0)
             return true;
     }
     return false;
 }
 
 static void add_to_frontier(struct row_result *row, struct found_plan f, struct arena *a) {
-    if (on_frontier(row, &f)) return;
+    if (behind_frontier(row, &f)) return;
     int n = row->n_frontier + 1, keep = 0;
     struct found_plan *all = ARENA_ARRAY(a, struct found_plan, n);
     if (row->n_frontier) memcpy(all, row->frontier, sizeof *all * (size_t)row->n_frontier);

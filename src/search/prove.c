@@ -46,15 +46,7 @@ static void depart(struct engine *x, struct ranked *u) {
 
 /* What an attempt has found so far is known to all from the next step on. */
 static void take_found(struct engine *x, const struct unit_answer *answer) {
-    for (int k = 0; k < answer->n_plan; k++) {
-        const struct estimate *est = &answer->plan[k].est, *of;
-        bool known = false; /* most of a frontier is */
-        for (int i = 0; i < x->row->n_frontier && !known; i++) {
-            of = &x->row->frontier[i].est;
-            known = of->iteration_time_s <= est->iteration_time_s && of->cost_usd <= est->cost_usd;
-        }
-        if (!known) best_add(x->p, x->row, answer->plan[k], x->a);
-    }
+    for (int k = 0; k < answer->n_plan; k++) best_add(x->p, x->row, answer->plan[k], x->a);
 }
 
 /* Attempts that are over leave. */
