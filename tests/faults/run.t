@@ -103,7 +103,7 @@ for try in 1 2 3; do # the two may count as one anyway
     sleep 2
     kill -TERM "$twice" && kill -TERM "$twice"
     wait "$twice"
-    [ $? = 75 ] && [ -s "$tmp/twice$try.h5" ] || break
+    if [ $? != 75 ] || [ ! -s "$tmp/twice$try.h5" ]; then break; fi
 done
 ok "$([ -s "$tmp/twice3.h5" ]; echo $?)" "a signal that arrives twice at once counts once"
 job "$tmp/job.json" throughput
