@@ -201,7 +201,11 @@ static struct window heap_pop(struct workspace *v, struct heap *h) {
 
 /* Bound a window and put it aside if it may hold something. */
 static void consider(struct workspace *v, struct window w) {
-    if (window_open(&v->window, w)) heap_push(v, &v->heap, v->window.w);
+    if (!window_open(&v->window, w)) return;
+    struct window open = v->window.w; /* what was known of a window holds for its halves */
+    open.time_lb = fmax(open.time_lb, w.time_lb);
+    open.cost_lb = fmax(open.cost_lb, w.cost_lb);
+    heap_push(v, &v->heap, open);
 }
 
 /* Partial plans that a window may take before it is cut in two, or given up. */
@@ -292,8 +296,8 @@ static void search_window(struct workspace *v, struct window w) {
     w.y_hi = fmin(w.y_hi, open->y_hi);
     w.r_lo = open->r_lo;
     w.r_hi = open->r_hi;
-    w.time_lb = open->time_lb;
-    w.cost_lb = open->cost_lb;
+    w.time_lb = fmax(w.time_lb, open->time_lb);
+    w.cost_lb = fmax(w.cost_lb, open->cost_lb);
     if (proof_cut(&v->proof, w.time_lb, w.cost_lb)) return;
     if (sides_close(v, &w) || grid_closes(v, &w)) return;
     bool can_split = window_split(&v->window, &w, half);
