@@ -77,7 +77,7 @@ static int cut(struct round *r, struct arena *a) {
             struct window *w = ARENA_ARRAY(a, struct window, x->n_left / slices + 1);
             int many = 0;
             for (int i = k; i < x->n_left; i += slices) w[many++] = x->left[i];
-            r->piece[n++] = (struct piece){u, {w, many, x->answer.nodes, x->answer.tried, PATIENCE}};
+            r->piece[n++] = (struct piece){u, {w, many, x->answer.nodes, PATIENCE}};
         }
     }
     return n;
@@ -176,11 +176,12 @@ static void conclude(struct attempt *x, const struct search_problem *p, const st
 }
 
 bool attempt_sane(const struct unit_answer *answer, int scopes) {
-    bool sane = answer->status <= UNIT_OPEN && answer->tried.scope >= -1 && answer->tried.scope < scopes;
+    bool sane = answer->status <= UNIT_OPEN;
     for (int k = 0; k < answer->n_left && sane; k++) {
         const struct window *w = &answer->left[k];
         double sum = w->x_lo + w->x_hi + w->y_lo + w->y_hi + w->r_lo + w->r_hi + w->time_lb + w->cost_lb;
         sane = w->scope >= 0 && w->scope < scopes && w->splits >= 0 && !isnan(sum);
+        for (int a = 0; a < GRID_AXES && sane; a++) sane = w->price[a] >= 0 && w->price[a] < INFINITY;
     }
     return sane;
 }

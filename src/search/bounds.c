@@ -1,4 +1,4 @@
-/* Better bounds, before units are searched: of blocks of units, of units, and with merged zones. */
+/* Better bounds, before units are searched: of blocks of units, and of units. */
 #include <math.h>
 #include <omp.h>
 #include <stdlib.h>
@@ -6,8 +6,6 @@
 #include "base/oom.h"
 #include "search/block.h"
 #include "search/engine.h"
-#include "search/merge.h"
-#include "search/relax.h"
 
 /* ---- blocks ---- */
 
@@ -60,7 +58,7 @@ static bool block_round(struct engine *x, const struct part *part, struct ranked
 }
 
 /* Bounds for blocks of units of a part, then for the pieces of those that are not good enough. */
-static bool bound_blocks(struct engine *x, int part, const struct goal *goal) {
+bool bounds_of_blocks(struct engine *x, int part, const struct goal *goal) {
     enum { MANY = 256 };
     const struct search_problem *p = x->p;
     const struct part *of = &x->part[part];
@@ -130,7 +128,7 @@ static bool bound_some(void *ctx, int task) {
 int bounds_by_tables(struct engine *x) {
     int stopped = 0;
     for (int k = 0; k < x->n_part && !stopped; k++)
-        if (!x->part[k].merge) stopped = bound_blocks(x, k, &x->goal);
+        if (!x->part[k].merge) stopped = bounds_of_blocks(x, k, &x->goal);
     if (stopped) return 1;
     struct unit_bounds b = {x, oom_calloc((size_t)x->n_unit + 1, sizeof *b.lb)};
     int tasks = (x->n_unit + UNITS_AT_ONCE - 1) / UNITS_AT_ONCE;
@@ -144,105 +142,5 @@ int bounds_by_tables(struct engine *x) {
     }
     free(b.lb);
     worklist_sort(x);
-    return stopped;
-}
-
-/* ---- merged zones ---- */
-
-/* Where units are few or have few patterns, searching them takes less time than bounding them first. A
- * frontier has many goals at once, and a bound on one of them is of no use. */
-bool bounds_merge_zones(const struct engine *x, int part) {
-    const double MUCH = 400000;
-    const struct search_problem *p = x->p;
-    const struct space *s = x->part[part].s;
-    if (p->objective == OBJECTIVE_FRONTIER || p->without & BOUND_MERGED || !space_can_merge(s)) return false;
-    double patterns = 0, units = 0;
-    for (int k = 0; k < s->n_mb; k++) patterns = fmax(patterns, s->mb[k].n_pattern);
-    for (int i = 0; i < x->n_unit; i++) units += x->unit[i].part == part;
-    return p->with & BOUND_MERGED || patterns * units >= MUCH;
-}
-
-/* The next units of a part whose bounds are not good enough after so many attempts: least bound first. */
-static int next_relaxed(struct engine *x, int part, const struct goal *goal, int attempt, int *round,
-                        int most) {
-    int n = 0;
-    worklist_sort(x);
-    for (int i = 0; i < x->n_unit && n < most; i++) {
-        const struct ranked *u = &x->unit[i];
-        if (u->part == part && u->relaxed <= attempt && ranked_live(u, goal)) round[n++] = i;
-    }
-    return n;
-}
-
-/* Takes over a unit's bound with merged zones, and the real plans found there. */
-static void take_relaxed(struct engine *x, struct ranked *u, const struct unit_answer *answer,
-                         const struct goal *goal) {
-    double *mine = ranked_bound(x, u), lb = answer->status == UNIT_OPEN ? answer->lower_bound : goal->best;
-    u->relaxed++;
-    lb = fmin(lb, standing_take(x, u->result, answer));
-    *mine = fmax(*mine, lb);
-    u->result->lower_bound = fmax(u->result->lower_bound, *mine);
-    x->row->bounds.merged += goal_excludes(goal, u->time_lb, u->cost_lb);
-}
-
-/* True: stopped, and no answer of the round counts. */
-static bool relax_round(struct engine *x, struct relax *r, const struct goal *goal, const int *round, int n,
-                        struct unit_effort effort) {
-    struct attempt *at = oom_calloc((size_t)n, sizeof *at);
-    const struct space *s = relax_space(r);
-    for (int i = 0; i < n; i++) {
-        const struct ranked *u = &x->unit[round[i]];
-        at[i] = (struct attempt){.s = s, .mb = &s->mb[u->mb], .D = u->D, .workspace = relax_workspaces(r)};
-    }
-    struct step t = {at, n, SLICES_ALL, effort, goal};
-    bool whole = attempts_all(x->deal, TASK_MERGED, x->p, &t, NULL, x->a);
-    for (int i = 0; i < n && whole; i++) take_relaxed(x, &x->unit[round[i]], &at[i].answer, goal);
-    for (int i = 0; i < n; i++) attempt_free(&at[i]);
-    free(at);
-    return !whole;
-}
-
-/* Anything within the gap will do. */
-static struct goal relaxed_goal(const struct engine *x) {
-    struct goal goal = x->goal;
-    goal.best *= 1 - 0.9 * x->p->gap;
-    return goal;
-}
-
-/* One attempt at all units of a part that are of interest; true: stopped. */
-static bool relax_part(struct engine *x, int part, int attempt) {
-    enum { ROUND = 64, ROUND_LAYOUT = 8, MERGED = 3 };
-    static const uint64_t limit[] = {20000, 200000, 2000000, 2000000, 20000000};
-    bool lay_out = attempt >= MERGED, stopped = false;
-    struct unit_effort effort = {
-        .limit = limit[attempt], .lay_out = lay_out, .tolerance = lay_out ? 0.9 * x->p->gap : 0};
-    if (lay_out && x->p->without & BOUND_LAYOUT) return false;
-    while (!stopped) {
-        struct goal goal = relaxed_goal(x);
-        int round[ROUND], n = next_relaxed(x, part, &goal, attempt, round, lay_out ? ROUND_LAYOUT : ROUND);
-        if (!n) return false;
-        stopped = relax_round(x, x->part[part].relax, lay_out ? &x->goal : &goal, round, n, effort);
-        standing_set_goal(x);
-        if (!stopped) climbs_beside_bounds(x);
-        standing_set_bounds(x);
-        standing_report(x);
-    }
-    return true;
-}
-
-int bounds_by_merging(struct engine *x) {
-    enum { ATTEMPTS = 5 };
-    struct goal goal = relaxed_goal(x);
-    for (int i = 0; i < x->n_part; i++) {
-        struct part *part = &x->part[i];
-        part->relax = part->merge ? relax_new(part->s, x->memo, x->threads) : NULL;
-    }
-    int stopped = engine_stopped(x); /* as is a rank without the tables that it needs */
-    for (int i = 0; i < x->n_part && !stopped; i++)
-        if (x->part[i].merge) stopped = !x->part[i].relax || bound_blocks(x, i, &goal);
-    for (int k = 0; k < ATTEMPTS && !stopped; k++)
-        for (int i = 0; i < x->n_part && !stopped; i++)
-            if (x->part[i].merge) stopped = relax_part(x, i, k);
-    for (int i = 0; i < x->n_part; i++) relax_free(x->part[i].relax);
     return stopped;
 }

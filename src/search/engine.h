@@ -17,8 +17,12 @@ struct part {
 struct ranked {
     int part, mb, D;
     double time_lb, cost_lb; /* of every plan in it */
-    int relaxed;             /* attempts with merged zones */
-    bool under_way;          /* an attempt at a proof, which has this bound so far: */
+    int gear;                /* of merging.c, that comes next */
+    struct attempt *merged;  /* with merged zones, to be gone on with; NULL: there is none */
+    struct told {
+        uint64_t nodes, plans;
+    } told;         /* of it, to the row */
+    bool under_way; /* an attempt at a proof, which has this bound so far: */
     double so_far;
     struct unit_result *result;
 };
@@ -186,11 +190,16 @@ void climbs_beside_bounds(struct engine *x);
 
 /* ---- bounds.c: better bounds than the crude ones; not 0: stopped ---- */
 
-/** Are the units of a part to be bounded with merged zones? */
-bool bounds_merge_zones(const struct engine *x, int part);
+/** Of blocks of the units of a part, and then of their pieces. Collective. */
+bool bounds_of_blocks(struct engine *x, int part, const struct goal *goal);
 
 /** Of all units still of interest where zones do not merge, by the tables of the search. Collective. */
 int bounds_by_tables(struct engine *x);
+
+/* ---- merging.c ---- */
+
+/** Are the units of a part to be bounded with merged zones? */
+bool bounds_merge_zones(const struct engine *x, int part);
 
 /** Of all others with the zones of each region merged, with more and more effort: most units are done with a
  * table or two. Of the rest, the merged plans are laid out on the real zones. Stopped or not, what is known

@@ -7,416 +7,228 @@
 #include "base/oom.h"
 #include "search/merge.h"
 
-enum {
-    GRID_CELLS = 8000,
-    GRID_FINE = 2500,
-    Q_MAX = 16,
-    Q_MIN = 2,
-    VECTORS_MAX = 60000,
-    OF_ONE_MAX = 2000,
-    LEVEL_MAX = 250,
-    REGIONS_MAX = 4
-};
+/* Cells of a layer at most, and of all tables. */
+enum { GRID_CELLS = 10000, TABLES_CELLS = 4000000 };
+
+static int tags(const struct space *s) {
+    return s->n_region > 1 && s->n_region <= GRID_REGIONS ? s->n_region + 1 : 1;
+}
 
 void grid_init(struct grid *g, struct window_tables *t, struct arena *a) {
-    *g = (struct grid){.t = t};
-    int most = 0, L = t->s->L;
-    for (int k = 0; k < t->s->n_mb; k++) {
-        int n = t->s->mb[k].n_pattern + t->s->mb[k].n_class;
-        most = n > most ? n : most;
-    }
+    const struct space *s = t->s;
+    int L = s->L, T = tags(s), K = 0;
     unsigned types = 0;
-    for (int c = 0; c < t->s->n_cell; c++) types |= 1u << t->s->cell[c].gpu;
-    g->worthwhile = (types & (types - 1)) && !space_can_merge(t->s);
-    g->axis = ARENA_ARRAY(a, signed char, t->s->n_cell);
-    g->first = ARENA_ARRAY(a, int, most + 2);
+    *g = (struct grid){.t = t};
+    for (int c = 0; c < s->n_cell; c++) types |= 1u << s->cell[c].gpu;
+    for (int k = 0; k < s->n_mb; k++) K = s->mb[k].n_class > K ? s->mb[k].n_class : K;
+    g->worthwhile = (types & (types - 1)) && !space_can_merge(s);
+    g->apart = ARENA_ARRAY(a, double, T > 1 ? T * T * K * L + 1 : 1);
     g->path = ARENA_ARRAY(a, struct grid_list, L + 2);
-    g->digits = ARENA_ARRAY(a, struct grid_vector, GRID_CELLS);
+    g->way_of = ARENA_ARRAY(a, int, (L + 1) * (L + 1) * T + 1);
+    g->least = ARENA_ARRAY(a, double, (L + 1) * (L + 1) * T * T * T);
+    g->front = ARENA_ARRAY(a, double, (L + 1) * 2 * T * T);
+    g->back = ARENA_ARRAY(a, double, (L + 1) * 2 * T * T);
+    g->reached = ARENA_ARRAY(a, bool, (L + 1) * 2 * T * T);
+    grid_axes_init(&g->x, t, a);
 }
 
 void grid_free(struct grid *g) {
-    free(g->vector);
+    grid_axes_free(&g->x);
+    free(g->way);
     free(g->in[0]);
     free(g->in[1]);
 }
 
-void grid_forget(struct grid *g, struct grid_trial known) {
+void grid_forget(struct grid *g) {
     g->on = false;
-    g->u = NULL;
-    g->known = known;
-}
-
-struct grid_trial grid_tried(const struct grid *g) {
-    bool here = g->u && g->tried;
-    return here ? (struct grid_trial){g->scope, g->priced} : g->known;
-}
-
-/* ---- axes --------------------------------------------------------------------------- */
-
-static bool in_scope(const struct space *s, int scope, int cell) {
-    return s->n_region == 1 || scope >= s->n_region || s->cell[cell].region == scope;
-}
-
-static int level_of(const struct grid *g, long gpus) { return (int)(gpus * g->Q / g->D); }
-
-/* Cells of a layer's table with Q levels for D GPUs. */
-static double cells_with(const struct grid *g, const long *gpus, int n, int Q) {
-    double cells = 1;
-    for (int a = 0; a < n; a++) cells *= (double)(gpus[a] * Q / g->D + 1);
-    return cells;
-}
-
-/* One axis per cell of the scope; those most similar in speed are joined until the table is small enough.
- * Then the finest levels for which it still is. */
-static bool choose_axes(struct grid *g) {
-    const struct space *s = g->t->s;
-    const double *worth = g->t->surrogate[0].weight;
-    long gpus[CELLS_MAX];
-    double speed[CELLS_MAX];
-    int region[CELLS_MAX], of[CELLS_MAX], n = 0;
-    for (int c = 0; c < s->n_cell; c++) {
-        of[c] = -1;
-        if (!in_scope(s, g->scope, c)) continue;
-        if (n == 16) return false;
-        of[c] = n;
-        gpus[n] = s->cell[c].gpus;
-        speed[n] = worth[s->cell[c].gpu];
-        region[n++] = s->cell[c].region;
-    }
-    while (n > GRID_AXES || cells_with(g, gpus, n, Q_MIN) > GRID_CELLS) {
-        int x = -1, y = -1;
-        double best = INFINITY;
-        for (int a = 0; a < n; a++)
-            for (int b = a + 1; b < n; b++) {
-                double apart = fabs(log(fmax(speed[a], 1e-9) / fmax(speed[b], 1e-9)));
-                if (region[a] == region[b] && apart < best) {
-                    best = apart;
-                    x = a;
-                    y = b;
-                }
-            }
-        if (x < 0) return false;
-        gpus[x] += gpus[y];
-        speed[x] = fmin(speed[x], speed[y]);
-        n--;
-        gpus[y] = gpus[n];
-        speed[y] = speed[n];
-        region[y] = region[n];
-        for (int c = 0; c < s->n_cell; c++) {
-            if (of[c] == y) of[c] = x;
-            if (of[c] == n) of[c] = y;
-        }
-    }
-    if (n < 2) return false;
-    g->Q = Q_MIN;
-    while (g->Q < Q_MAX && cells_with(g, gpus, n, g->Q + 1) <= GRID_FINE) g->Q++;
-    int order[GRID_AXES], at[GRID_AXES]; /* the longest axis last: its cells lie side by side */
-    for (int a = 0; a < n; a++) {
-        int k = a;
-        for (; k > 0 && gpus[order[k - 1]] > gpus[a]; k--) order[k] = order[k - 1];
-        order[k] = a;
-    }
-    g->n_axis = n;
-    g->n = 1;
-    for (int k = n - 1; k >= 0; k--) {
-        at[order[k]] = k;
-        g->cap[k] = level_of(g, gpus[order[k]]);
-        if (g->cap[k] > LEVEL_MAX) return false;
-        g->weight[k] = speed[order[k]];
-        g->stride[k] = g->n;
-        g->n *= g->cap[k] + 1;
-    }
-    for (int r = 0; r < g->n; r++)
-        for (int a = 0; a < n; a++)
-            g->digits[r].level[a] = (unsigned char)(r / g->stride[a] % (g->cap[a] + 1));
-    for (int c = 0; c < s->n_cell; c++) g->axis[c] = (signed char)(of[c] < 0 ? -1 : at[of[c]]);
-    return true;
-}
-
-/* ---- what stages take --------------------------------------------------------------- */
-
-/* A stage's degrees: least GPUs of a replica on each axis, 0: none there; and how many it has there at least.
- */
-struct shape {
-    int gpus[GRID_AXES], least;
-};
-
-static void add_vector(struct grid *g, const int level[GRID_AXES]) {
-    if (g->n_vector == g->cap_vector) {
-        g->cap_vector = g->cap_vector ? 2 * g->cap_vector : 1024;
-        g->vector = oom_realloc(g->vector, (size_t)g->cap_vector, sizeof *g->vector);
-    }
-    struct grid_vector *v = &g->vector[g->n_vector++];
-    for (int a = 0; a < GRID_AXES; a++) v->level[a] = (unsigned char)(a < g->n_axis ? level[a] : 0);
-}
-
-/* Lists all vectors of levels, rounded down, of a stage with `left` replicas on the axes from `axis` on; of
- * several with the same level on an axis only the one with the most replicas there, which leaves least for
- * the others. */
-static void split(struct grid *g, const struct shape *s, int axis, int left, int *level) {
-    int later = 0;
-    for (int a = axis + 1; a < g->n_axis; a++) later += s->gpus[a] > 0;
-    level[axis] = 0;
-    if (!s->gpus[axis]) {
-        if (axis + 1 < g->n_axis) split(g, s, axis + 1, left, level);
-        return;
-    }
-    long t = s->gpus[axis];
-    if (!later) {
-        level[axis] = level_of(g, left * t);
-        for (int a = axis + 1; a < g->n_axis; a++) level[a] = 0;
-        if (left >= s->least && level[axis] <= g->cap[axis]) add_vector(g, level);
-        return;
-    }
-    int most = left - later * s->least;
-    for (long x = s->least * t * g->Q / g->D;; x++) {
-        if (g->n_vector - g->of_one > OF_ONE_MAX) return;
-        long j = ((x + 1) * g->D + t * g->Q - 1) / (t * g->Q) - 1;
-        if (j > most) j = most;
-        if (j < s->least) return;
-        level[axis] = level_of(g, j * t);
-        if (level[axis] > g->cap[axis]) return;
-        split(g, s, axis + 1, left - (int)j, level);
-        if (j == most) return;
-    }
-}
-
-static bool no_more(const struct grid *g, const struct grid_vector *x, const struct grid_vector *y) {
-    for (int a = 0; a < g->n_axis; a++)
-        if (x->level[a] > y->level[a]) return false;
-    return true;
-}
-
-/* Of the vectors from `from` on, keeps only those with no other one below. */
-static void thin(struct grid *g, int from) {
-    int keep = from;
-    for (int k = from; k < g->n_vector; k++) {
-        bool useless = false;
-        for (int j = from; j < g->n_vector && !useless; j++)
-            useless = j != k && no_more(g, &g->vector[j], &g->vector[k]) &&
-                      (j < k || !no_more(g, &g->vector[k], &g->vector[j]));
-        if (!useless) continue;
-        g->vector[k].level[0] = 255; /* goes */
-    }
-    for (int k = from; k < g->n_vector; k++)
-        if (g->vector[k].level[0] != 255) g->vector[keep++] = g->vector[k];
-    g->n_vector = keep;
-}
-
-static bool list_vectors(struct grid *g, const struct shape *shape) {
-    int level[GRID_AXES] = {0};
-    g->of_one = g->n_vector;
-    split(g, shape, 0, g->D, level);
-    if (g->n_vector - g->of_one > OF_ONE_MAX || g->n_vector > VECTORS_MAX) return false;
-    thin(g, g->of_one);
-    return true;
-}
-
-static bool left_out(const struct stage_class *cl) { return cl->rest || cl->most_cells < cl->n_cell; }
-
-static bool build_vectors(struct grid *g) {
-    const struct space *s = g->t->s;
-    const struct mb_space *mb = g->t->mb;
-    g->n_vector = 0;
-    for (int p = 0; p < mb->n_pattern; p++) {
-        const struct pattern *q = &mb->pattern[p];
-        struct shape shape = {.least = 1};
-        g->first[p] = g->n_vector;
-        if (q->n > g->D || q->room < g->D || !scope_has(s, g->scope, q)) continue;
-        for (int i = 0; i < q->n; i++) {
-            int *gpus = &shape.gpus[g->axis[q->cell[i]]], mine = 1 << q->ti[i];
-            if (!*gpus || mine < *gpus) *gpus = mine;
-        }
-        if (!list_vectors(g, &shape)) return false;
-    }
-    for (int c = 0; c < mb->n_class; c++) {
-        const struct stage_class *cl = &mb->cls[c];
-        struct shape shape = {.least = 0};
-        g->first[mb->n_pattern + c] = g->n_vector;
-        if (!left_out(cl)) continue;
-        for (int k = 0; k < s->n_cell; k++) {
-            int type = s->cell[k].gpu, ti = cl->rest ? mb->least_ti[type] : cl->ti[type];
-            if (ti < 0 || !(cl->gpus >> type & 1) || g->axis[k] < 0) continue;
-            int *gpus = &shape.gpus[g->axis[k]];
-            if (!*gpus || 1 << ti < *gpus) *gpus = 1 << ti;
-        }
-        if (!list_vectors(g, &shape)) return false;
-    }
-    g->first[mb->n_pattern + mb->n_class] = g->n_vector;
-    return true;
+    g->x.u = NULL;
 }
 
 /* ---- the table ---------------------------------------------------------------------- */
 
-static size_t cell_of(const struct grid *g, const struct grid_vector *v) {
-    size_t at = 0;
-    for (int a = 0; a < g->n_axis; a++) at += (size_t)v->level[a] * (size_t)g->stride[a];
-    return at;
+static double *layer(const struct grid *g, int crossed, int last, int next, int l) {
+    size_t row = ((size_t)last * (size_t)g->n_tag + (size_t)next) * (size_t)(g->t->s->L + 1) + (size_t)l;
+    return g->in[crossed] + row * (size_t)g->x.n;
 }
 
-/* to[r] = min(to[r], x + from[r - v]) for all r that are not below v. */
+static bool *reached_at(const struct grid *g, int crossed, int last, int next, int l) {
+    return &g->reached[((l * 2 + crossed) * g->n_tag + last) * g->n_tag + next];
+}
+
+/* A layer's cells to be written: nothing is known of them at first. */
+static double *reach(const struct grid *g, int crossed, int last, int next, int l) {
+    bool *known = reached_at(g, crossed, last, next, l);
+    double *x = layer(g, crossed, last, next, l);
+    for (int r = 0; r < g->x.n && !*known; r++) x[r] = INFINITY;
+    *known = true;
+    return x;
+}
+
+static double entry(const struct grid *g, int crossed, int last, int next, int l, size_t cell) {
+    return *reached_at(g, crossed, last, next, l) ? layer(g, crossed, last, next, l)[cell] : INFINITY;
+}
+
+/* to[r] = min(to[r], x + from[r - v]) for all r that are not below v: in runs, each up to the last axis on
+ * which v takes anything. */
 static void relax(struct grid *g, double *restrict to, const double *restrict from,
                   const struct grid_vector *v, double x) {
-    int last = g->n_axis - 1, n = g->cap[last] + 1 - v->level[last], at[GRID_AXES] = {0};
-    size_t shift = cell_of(g, v);
-    g->work += g->n;
-    for (;;) {
-        size_t row = 0;
-        for (int a = 0; a < last; a++) row += (size_t)at[a] * (size_t)g->stride[a];
-        double *t = to + row + shift;
-        const double *f = from + row;
-#pragma omp simd
-        for (int r = 0; r < n; r++) {
-            double y = x + f[r];
-            t[r] = y < t[r] ? y : t[r];
-        }
+    const struct grid_axes *s = &g->x;
+    int last = s->n_axis - 1, at[GRID_AXES] = {0};
+    while (last > 0 && !v->level[last]) last--;
+    int n = (s->cap[last] + 1 - v->level[last]) * s->stride[last];
+    g->work += (uint64_t)s->n;
+    to += grid_cell(s, v);
+    for (int row = 0;;) {
+        window_relax(to + row, from + row, n, x);
         int a = last - 1;
-        for (; a >= 0 && ++at[a] > g->cap[a] - v->level[a]; a--) at[a] = 0;
+        for (; a >= 0; a--) {
+            row += s->stride[a];
+            if (++at[a] <= s->cap[a] - v->level[a]) break;
+            row -= at[a] * s->stride[a];
+            at[a] = 0;
+        }
         if (a < 0) return;
     }
 }
 
+/* A stage of this shape and vector, with what it costs. */
 struct option {
     struct grid_vector v;
-    double time;
+    double cost;
+    int shape, vector;
 };
 
-/* Stages [i, e) that may occur in the window, by tag: least time for each vector, and only if no vector below
- * it is as fast. */
+/* Stages [i, e) in one place, behind a stage in one and in front of one in another: the cheapest for each
+ * vector, and only if no vector below it is as cheap. */
 struct options {
     double *best, *below; /* [cell] */
+    struct option *at;    /* [cell] the cheapest so far, if best says so */
     int *touched, n_touched;
-    double *by_class; /* [class] */
     struct option *keep;
     int n;
 };
 
-static void offer_vectors(struct grid *g, struct options *o, int from, int end, double time, double least) {
-    for (int k = from; k < end; k++) {
-        size_t at = cell_of(g, &g->vector[k]);
-        double use = 0;
-        for (int a = 0; a < g->n_axis; a++) use += g->weight[a] * g->vector[k].level[a] * g->D / g->Q;
-        double x = time + g->price * fmax(use * (1 - 1e-12), least);
+static void offer_vectors(struct grid *g, struct options *o, int shape, double time_s, double most) {
+    for (int k = g->x.first[shape]; k < g->x.first[shape + 1]; k++) {
+        double cost = time_s + g->x.price[k];
+        size_t at = grid_cell(&g->x, &g->x.vector[k]);
+        if (!(cost <= most && cost < o->best[at])) continue;
         if (!(o->best[at] < INFINITY)) o->touched[o->n_touched++] = (int)at;
-        o->best[at] = fmin(o->best[at], x);
+        o->best[at] = cost;
+        o->at[at] = (struct option){g->x.vector[k], cost, shape, k};
     }
+    g->work += (uint64_t)(g->x.first[shape + 1] - g->x.first[shape]);
 }
 
-static void keep_options(const struct grid *g, struct options *o) {
-    o->n = 0;
-    memcpy(o->below, o->best, sizeof *o->below * (size_t)g->n);
-    for (int a = 0; a < g->n_axis; a++)
-        for (int r = 0; r < g->n; r++)
-            if (g->digits[r].level[a]) o->below[r] = fmin(o->below[r], o->below[r - g->stride[a]]);
-    for (int k = 0; k < o->n_touched; k++) {
-        int r = o->touched[k];
-        bool useless = false;
-        const struct grid_vector *v = &g->digits[r];
-        for (int a = 0; a < g->n_axis; a++)
-            useless |= v->level[a] && o->below[r - g->stride[a]] <= o->best[r];
-        if (!useless) o->keep[o->n++] = (struct option){*v, o->best[r]};
-        o->best[r] = INFINITY;
+/* Is some vector below as cheap? One by one, or, where there are many, by a table of the least below. */
+static bool useless(const struct grid *g, const struct options *o, int r, bool table) {
+    const struct grid_axes *x = &g->x;
+    struct grid_vector v = x->digits[r];
+    if (table) {
+        for (int a = 0; a < x->n_axis; a++)
+            if (v.level[a] && o->below[r - x->stride[a]] <= o->best[r]) return true;
+        return false;
     }
+    for (int k = 0; k < o->n_touched; k++) {
+        int q = o->touched[k];
+        if (q != r && grid_no_more(x->digits[q], v) && o->best[q] <= o->best[r]) return true;
+    }
+    return false;
+}
+
+static void least_below(struct grid *g, struct options *o) {
+    const struct grid_axes *x = &g->x;
+    memcpy(o->below, o->best, sizeof *o->below * (size_t)x->n);
+    for (int a = 0; a < x->n_axis; a++) {
+        int stride = x->stride[a], block = stride * (x->cap[a] + 1);
+        for (int b = 0; b < x->n; b += block)
+            for (int r = b + stride; r < b + block; r += stride)
+                for (int k = r; k < r + stride; k++)
+                    if (o->below[k - stride] < o->below[k]) o->below[k] = o->below[k - stride];
+    }
+    g->work += (uint64_t)(x->n * x->n_axis);
+}
+
+static void keep_options(struct grid *g, struct options *o) {
+    const struct grid_axes *x = &g->x;
+    bool table = (double)o->n_touched * o->n_touched > 4.0 * x->n;
+    o->n = 0;
+    if (o->n_touched == 1) o->keep[o->n++] = o->at[o->touched[0]];
+    if (table) least_below(g, o);
+    for (int k = 0; k < o->n_touched && o->n_touched > 1; k++) {
+        int r = o->touched[k];
+        if (!useless(g, o, r, table)) o->keep[o->n++] = o->at[r];
+    }
+    for (int k = 0; k < o->n_touched; k++) o->best[o->touched[k]] = INFINITY;
     o->n_touched = 0;
 }
 
-static int tag_of(const struct grid *g, unsigned regions) {
-    if (g->n_tag == 1) return 0;
-    return regions & (regions - 1) ? g->n_tag - 1 : __builtin_ctz(regions);
-}
-
-static void find_options(struct grid *g, struct options *o, int i, int e, int tag) {
-    const struct mb_space *mb = g->t->mb;
+/* Those that cost at most `most`. */
+static void find_options(struct grid *g, struct options *o, int i, int e, int before, int tag, int next,
+                         double most) {
     int n;
-    const struct allowed *w = window_allowed(g->t, i, e, &n);
+    const struct grid_way *w = grid_ways(g, i, e, tag, &n);
     for (int k = 0; k < n; k++) {
-        int c = w[k].cls;
-        const struct stage_class *cl = &mb->cls[c];
-        double least = g->t->surrogate[0].class_cost[c];
-        for (int p = cl->first_pattern; p < cl->end_pattern; p++) {
-            const struct pattern *q = &mb->pattern[p];
-            if (g->first[p] == g->first[p + 1] || tag_of(g, q->regions) != tag) continue;
-            if (q->regions & (q->regions - 1) && unit_sync(g->u, p, i, e).lo > g->t->w.y_hi) continue;
-            offer_vectors(g, o, g->first[p], g->first[p + 1], w[k].weight, least);
-        }
-        int at = mb->n_pattern + c;
-        if (left_out(cl) && tag == g->n_tag - 1)
-            offer_vectors(g, o, g->first[at], g->first[at + 1], w[k].weight, least);
+        double time_s = grid_way_s(g, &w[k], i, e, before, tag, next);
+        if (time_s + g->x.least[w[k].shape] <= most) offer_vectors(g, o, w[k].shape, time_s, most);
     }
+    g->work += (uint64_t)n;
     keep_options(g, o);
-}
-
-static double *layer(const struct grid *g, int crossed, int tag, int l) {
-    return g->in[crossed] + ((size_t)tag * (size_t)(g->t->s->L + 1) + (size_t)l) * (size_t)g->n;
 }
 
 static void fill(double *x, size_t n, double value) {
     for (size_t k = 0; k < n; k++) x[k] = value;
 }
 
-/* The least extra time that two stages pay for sending across the cut before layer l to another region. */
-static double crossing(const struct grid *g, int l) {
-    const struct mb_space *mb = g->t->mb;
-    double send = INFINITY, receive = INFINITY;
-    for (int c = 0; c < mb->n_class; c++) {
-        send = fmin(send, mb->cross[c * g->t->s->L + l - 1]);
-        receive = fmin(receive, mb->cross[c * g->t->s->L + l]);
-    }
-    return send + receive;
+/* What a stage may cost between the cheapest covers in front and behind, so that all of it is within `most`.
+ */
+static double allowance(const struct grid *g, int i, int e, int c, int before, int tag, int next,
+                        double most) {
+    bool crossed = c || (i > 0 && grid_may_cross(g, before, tag));
+    double rest = e < g->t->s->L             ? *grid_back(g, crossed, tag, next, e)
+                  : crossed || g->n_tag == 1 ? 0
+                                             : INFINITY;
+    return most - *grid_front(g, c, before, tag, i) - rest;
 }
 
-/* From the tables for layers before l by tag of the last stage, makes those by tag of the next stage. */
-static void join_tags(struct grid *g, int l) {
-    if (g->n_tag == 1) return;
-    double charge = crossing(g, l), *any = oom_malloc(sizeof *any * (size_t)g->n * (size_t)g->n_tag);
-    for (int tag = 0; tag < g->n_tag; tag++) {
-        double *best = any + (size_t)tag * (size_t)g->n;
-        fill(best, (size_t)g->n, INFINITY);
-        for (int from = 0; from < g->n_tag; from++) {
-            bool several = tag == g->n_tag - 1 || from == g->n_tag - 1;
-            if (from == tag && !several) continue;
-            const double *not = layer(g, 0, from, l), *yes = layer(g, 1, from, l);
-            double x = several ? 0 : charge;
-            for (int r = 0; r < g->n; r++) best[r] = fmin(best[r], x + fmin(not [r], yes[r]));
-        }
-    }
-    for (int tag = 0; tag < g->n_tag; tag++) {
-        double *yes = layer(g, 1, tag, l), *best = any + (size_t)tag * (size_t)g->n;
-        for (int r = 0; r < g->n; r++) yes[r] = fmin(yes[r], best[r]);
-    }
-    free(any);
+/* All stages [i, e) in one place. */
+static void add_stages(struct grid *g, struct options *o, int i, int e, int tag, double most) {
+    int T = g->n_tag, states = T > 1 ? 2 : 1, n;
+    grid_ways(g, i, e, tag, &n);
+    for (int before = 0; before < (i > 0 ? T : 1) && n; before++)
+        for (int next = 0; next < (e < g->t->s->L ? T : 1); next++)
+            for (int c = 0; c < states; c++) {
+                if (!*reached_at(g, c, before, tag, i)) continue;
+                double within = allowance(g, i, e, c, before, tag, next, most);
+                if (!(grid_least_cost(g, i, e, before, tag, next) <= within)) continue;
+                find_options(g, o, i, e, before, tag, next, within);
+                bool crossed = c || (i > 0 && grid_may_cross(g, before, tag));
+                double *to = o->n ? reach(g, crossed, tag, next, e) : NULL;
+                for (int k = 0; k < o->n; k++)
+                    relax(g, to, layer(g, c, before, tag, i), &o->keep[k].v, o->keep[k].cost);
+            }
 }
 
-/* Least sum of all layers; INFINITY also if stopped. */
-static double build_table(struct grid *g, struct window_tables *t, struct options *o) {
-    int L = t->s->L;
-    double sum = INFINITY;
-    for (int tag = 0; tag < g->n_tag; tag++) {
-        fill(layer(g, 0, tag, 0), (size_t)g->n, 0);
-        if (g->n_tag > 1) fill(layer(g, 1, tag, 0), (size_t)g->n, INFINITY);
-    }
+/* Least sum of all layers, if it is no more than `close`; else anything above that. INFINITY also if stopped.
+ */
+static double build_table(struct grid *g, struct options *o, double close) {
+    struct window_tables *t = g->t;
+    int L = t->s->L, T = g->n_tag;
+    double sum = grid_cover(g), most = (close + g->x.budget) * (1 + 1e-9);
+    if (sum > close) return INFINITY;
+    sum = INFINITY;
+    memset(g->reached, 0, sizeof *g->reached * (size_t)((L + 1) * 2 * T * T));
+    for (int tag = 0; tag < T; tag++) fill(reach(g, 0, 0, tag, 0), (size_t)g->x.n, 0);
     for (int e = 1; e <= L; e++) {
         if (window_stopped(t)) return INFINITY;
-        for (int tag = 0; tag < g->n_tag; tag++) {
-            fill(layer(g, 0, tag, e), (size_t)g->n, INFINITY);
-            if (g->n_tag > 1) fill(layer(g, 1, tag, e), (size_t)g->n, INFINITY);
-            if (t->min_depth[e] > L) continue;
-            for (int i = 0; i < e; i++) {
-                find_options(g, o, i, e, tag);
-                for (int k = 0; k < o->n; k++)
-                    for (int crossed = 0; crossed < (g->n_tag > 1 ? 2 : 1); crossed++)
-                        relax(g, layer(g, crossed, tag, e), layer(g, crossed, tag, i), &o->keep[k].v,
-                              o->keep[k].time);
-            }
-        }
-        if (e == L)
-            for (int tag = 0; tag < g->n_tag; tag++)
-                sum = fmin(sum, layer(g, g->n_tag > 1, tag, L)[g->n - 1]);
-        else
-            join_tags(g, e);
+        for (int i = 0; i < e; i++)
+            for (int tag = 0; tag < T; tag++) add_stages(g, o, i, e, tag, most);
     }
-    return sum - g->price * g->budget;
+    for (int tag = 0; tag < T; tag++) sum = fmin(sum, entry(g, T > 1, tag, 0, L, (size_t)g->x.n - 1));
+    return sum - g->x.budget;
 }
+
+/* ---- prices ------------------------------------------------------------------------- */
 
 /* What one more weighted GPU saves, by the table of the first surrogate. */
 static double price_of(const struct window_tables *t) {
@@ -427,29 +239,145 @@ static double price_of(const struct window_tables *t) {
     return fmax(0, sum[lower] - sum[q->top]) / ((q->top - lower) * q->level);
 }
 
+/* Where a cover of the first layers stands: in front of `end`, in a cell of the table. */
+struct place {
+    int end, tag, next, crossed;
+    size_t cell;
+};
+
+/* The stage that the table has put last there; false: none. */
+static bool step_back(struct grid *g, struct options *o, struct place *at, double use[GRID_AXES]) {
+    const struct grid_axes *x = &g->x;
+    double value = entry(g, at->crossed, at->tag, at->next, at->end, at->cell);
+    for (int i = at->end - 1; i >= 0; i--)
+        for (int before = 0; before < (i > 0 ? g->n_tag : 1); before++)
+            for (int c = 0; c < (g->n_tag > 1 ? 2 : 1); c++) {
+                if ((c || (i > 0 && grid_may_cross(g, before, at->tag))) != at->crossed) continue;
+                if (!*reached_at(g, c, before, at->tag, i)) continue;
+                find_options(g, o, i, at->end, before, at->tag, at->next, value);
+                for (int k = 0; k < o->n; k++) {
+                    const struct option *q = &o->keep[k];
+                    if (!grid_no_more(q->v, x->digits[at->cell])) continue;
+                    size_t cell = at->cell - grid_cell(x, &q->v);
+                    if (layer(g, c, before, at->tag, i)[cell] + q->cost != value) continue;
+                    grid_axes_use(x, q->shape, q->vector, use);
+                    *at = (struct place){i, before, at->tag, c, cell};
+                    return true;
+                }
+            }
+    return false;
+}
+
+/* The GPUs that the cheapest cover of the table takes. */
+static bool table_use(struct grid *g, struct options *o, double use[GRID_AXES]) {
+    int crossed = g->n_tag > 1, L = g->t->s->L;
+    struct place at = {.end = L, .crossed = crossed, .cell = (size_t)g->x.n - 1};
+    for (int tag = 1; tag < g->n_tag; tag++)
+        if (entry(g, crossed, tag, 0, L, at.cell) < entry(g, crossed, at.tag, 0, L, at.cell)) at.tag = tag;
+    while (at.end > 0)
+        if (!step_back(g, o, &at, use)) return false;
+    return true;
+}
+
+/* A step along the subgradient: the price of what a cheapest cover takes too much of goes up, that of what it
+ * leaves goes down, as far as would close the window if the cover stayed the same (Polyak); turned away from
+ * the way that the last step came, if it points back there (Camerini, Fratta and Maffioli). False: it takes
+ * just what there is. */
+static bool move_prices(const struct grid *g, const double use[GRID_AXES], double missing,
+                        double way[GRID_AXES], double price_of[GRID_AXES]) {
+    const struct grid_axes *x = &g->x;
+    double over[GRID_AXES] = {0}, back = 0, was = 0, norm = 0;
+    for (int a = 0; a < x->n_axis; a++) {
+        over[a] = use[a] - (double)x->gpus[a];
+        if (over[a] < 0 && !(price_of[a] > 0)) over[a] = 0;
+        back -= over[a] * way[a];
+        was += way[a] * way[a];
+    }
+    for (int a = 0; a < x->n_axis; a++) {
+        way[a] = over[a] + (back > 0 ? 1.5 * back / was * way[a] : 0);
+        norm += way[a] * way[a];
+    }
+    for (int a = 0; a < x->n_axis && norm > 0; a++)
+        price_of[a] = fmax(0, price_of[a] + missing / norm * way[a]);
+    return norm > 0;
+}
+
+/* Looks for prices that close the window. `best_of`: where to begin, and the best that were found. */
+static double find_prices(struct grid *g, struct options *o, double best_of[GRID_AXES]) {
+    enum { TABLES = 10, PATIENCE = 3, LOOK = 4 };
+    const double LEAST_STEP = 0.05, ENOUGH = 0.1;
+    double of[GRID_AXES], first = 0, way[GRID_AXES] = {0}, best = -INFINITY, step = 1,
+                          close = window_closing_sum(g->t);
+    memcpy(of, best_of, sizeof of);
+    for (int k = 0, idle = 0; k < TABLES; k++) {
+        double use[GRID_AXES] = {0};
+        grid_axes_price(&g->x, of);
+        double sum = build_table(g, o, close);
+        if (sum > close || g->t->stopped) {
+            memcpy(best_of, of, sizeof of);
+            return sum;
+        }
+        if (k == 0) first = sum;
+        if (k == LOOK && best - first < ENOUGH * (close - first)) break; /* too far */
+        if (sum > best) {
+            if (sum > best + 1e-3 * close) idle = 0;
+            best = sum;
+            memcpy(best_of, of, sizeof of);
+        }
+        if (!(close < INFINITY) || !table_use(g, o, use)) break;
+        if (++idle > PATIENCE) { /* from the best again, in smaller steps */
+            step /= 2;
+            idle = 0;
+            if (step < LEAST_STEP) break;
+            memcpy(of, best_of, sizeof of);
+            memset(way, 0, sizeof way);
+        } else if (!move_prices(g, use, step * fmax(close - sum, 0.01 * close), way, of))
+            break;
+    }
+    return best;
+}
+
+/* ---- of a window -------------------------------------------------------------------- */
+
 uint64_t grid_effort(struct grid *g) {
-    const uint64_t OF_A_PARTIAL_PLAN = 300;
+    const uint64_t OF_A_PARTIAL_PLAN = 600;
     uint64_t n = g->work / OF_A_PARTIAL_PLAN;
     g->work = 0;
     return n;
 }
 
-bool grid_build(struct grid *g, double *sum) {
+static void *alloc_cells(const struct grid *g, size_t size) { return oom_malloc(size * (size_t)g->x.n); }
+
+static struct options new_options(const struct grid *g) {
+    struct options o = {.best = alloc_cells(g, sizeof *o.best),
+                        .below = alloc_cells(g, sizeof *o.below),
+                        .at = alloc_cells(g, sizeof *o.at),
+                        .touched = alloc_cells(g, sizeof *o.touched),
+                        .keep = alloc_cells(g, sizeof *o.keep)};
+    fill(o.best, (size_t)g->x.n, INFINITY);
+    return o;
+}
+
+static void free_options(struct options *o) {
+    free(o->best);
+    free(o->below);
+    free(o->at);
+    free(o->touched);
+    free(o->keep);
+}
+
+/* The axes and regions of the open window. */
+static bool choose(struct grid *g) {
     struct window_tables *t = g->t;
     const struct space *s = t->s;
-    g->on = false;
-    if (g->u != t->u || g->scope != t->w.scope) {
-        g->u = t->u;
-        g->scope = t->w.scope;
-        g->D = t->u->D;
-        g->tried = g->known.scope == g->scope;
-        g->priced = g->tried && g->known.priced;
-        g->n = 0;
-        g->n_tag = scope_is_crossing(s, g->scope) && s->n_region > 1 ? s->n_region + 1 : 1;
-        if (s->n_region > REGIONS_MAX || !choose_axes(g) || !build_vectors(g)) g->n = 0;
-    }
-    if (!g->n) return false;
-    size_t need = (size_t)g->n_tag * (size_t)(s->L + 1) * (size_t)g->n;
+    if (g->x.u == t->u && g->x.scope == t->w.scope) return g->x.n > 0;
+    bool crossing = scope_is_crossing(s, t->w.scope) && s->n_region > 1;
+    if (crossing && s->n_region > GRID_REGIONS) return false;
+    g->n_tag = crossing ? s->n_region + 1 : 1;
+    grid_axes_choose(&g->x, fmin(GRID_CELLS, TABLES_CELLS / (g->n_tag * g->n_tag * (s->L + 1.0))));
+    if (!g->x.n) return false;
+    if (g->n_tag > 1 && g->mb != t->mb) grid_build_apart(g);
+    size_t need = (size_t)(g->n_tag * g->n_tag * (s->L + 1)) * (size_t)g->x.n;
     if (need > g->cap_in) {
         for (int k = 0; k < 2; k++) {
             free(g->in[k]);
@@ -457,81 +385,81 @@ bool grid_build(struct grid *g, double *sum) {
         }
         g->cap_in = need;
     }
-    struct options o = {.best = oom_malloc(sizeof(double) * (size_t)g->n),
-                        .below = oom_malloc(sizeof(double) * (size_t)g->n),
-                        .touched = oom_malloc(sizeof(int) * (size_t)g->n),
-                        .keep = oom_malloc(sizeof(struct option) * (size_t)g->n)};
-    fill(o.best, (size_t)g->n, INFINITY);
-    double price = price_of(t);
-    g->budget = t->surrogate[0].cap;
-    g->price = g->tried && !g->priced ? 0 : price;
-    *sum = build_table(g, t, &o);
-    if (!g->tried && price > 0 && !t->stopped) { /* with and without */
-        double priced = *sum;
-        g->price = 0;
-        *sum = build_table(g, t, &o);
-        g->tried = true;
-        g->priced = priced > *sum;
-        if (g->priced) {
-            g->price = price;
-            *sum = build_table(g, t, &o);
-        }
+    return true;
+}
+
+bool grid_build(struct grid *g, double price[GRID_AXES], double *sum) {
+    struct window_tables *t = g->t;
+    g->on = false;
+    if (!choose(g)) return false;
+    struct options o = new_options(g);
+    double known = 0;
+    for (int a = 0; a < g->x.n_axis; a++) known = fmax(known, price[a]);
+    for (int a = 0; a < g->x.n_axis && !(known > 0); a++) price[a] = price_of(t) * g->x.worth[a];
+    grid_list_ways(g);
+    *sum = find_prices(g, &o, price);
+    if (*sum < INFINITY && !t->stopped) { /* the table that is left is that of the best prices */
+        grid_axes_price(&g->x, price);
+        build_table(g, &o, window_closing_sum(t));
     }
-    free(o.best);
-    free(o.below);
-    free(o.touched);
-    free(o.keep);
-    g->path[0].n = 1;
-    memset(&g->path[0].v[0], 0, sizeof g->path[0].v[0]);
+    free_options(&o);
+    g->path[0] = (struct grid_list){.n = 1};
     return g->on = !t->stopped;
 }
 
 /* ---- partial plans ------------------------------------------------------------------ */
 
-static bool add(const struct grid *g, const struct grid_vector *x, const struct grid_vector *y,
-                struct grid_vector *sum) {
-    for (int a = 0; a < GRID_AXES; a++) sum->level[a] = 0;
-    for (int a = 0; a < g->n_axis; a++) {
-        int level = x->level[a] + y->level[a];
-        if (level > g->cap[a]) return false;
-        sum->level[a] = (unsigned char)level;
-    }
-    return true;
+static bool add(const struct grid *g, struct grid_vector x, struct grid_vector y, struct grid_vector *sum) {
+    struct grid_vector left = g->x.digits[g->x.n - 1]; /* all there is */
+    left.all -= x.all;
+    sum->all = x.all + y.all;
+    return grid_no_more(y, left);
 }
 
 /* Puts a vector into a list, dropping those that others make useless. If the list is full, two are replaced
  * by what they have in common. */
-static void put(const struct grid *g, struct grid_list *list, struct grid_vector v) {
+static void put(const struct grid *g, struct grid_list *list, struct grid_vector v, double price) {
     for (;;) {
         int n = 0;
         for (int k = 0; k < list->n; k++)
-            if (no_more(g, &list->v[k], &v)) return;
-        for (int k = 0; k < list->n; k++)
-            if (!no_more(g, &v, &list->v[k])) list->v[n++] = list->v[k];
+            if (grid_no_more(list->v[k], v) && list->price[k] <= price) return;
+        for (int k = 0; k < list->n; k++) {
+            if (grid_no_more(v, list->v[k]) && price <= list->price[k]) continue;
+            list->v[n] = list->v[k];
+            list->price[n++] = list->price[k];
+        }
         list->n = n;
         if (n < GRID_LIST) break;
-        struct grid_vector *other = &list->v[--list->n];
-        for (int a = 0; a < g->n_axis; a++)
-            if (other->level[a] < v.level[a]) v.level[a] = other->level[a];
+        list->n--;
+        price = fmin(price, list->price[list->n]);
+        for (int a = 0; a < g->x.n_axis; a++)
+            if (list->v[list->n].level[a] < v.level[a]) v.level[a] = list->v[list->n].level[a];
     }
-    list->v[list->n++] = v;
+    list->v[list->n] = v;
+    list->price[list->n++] = price;
 }
 
-double grid_rest(struct grid *g, int depth, int pattern, int l, double used, bool crossed) {
+double grid_rest(struct grid *g, int depth, int pattern, int l, bool crossed) {
     const struct grid_list *before = &g->path[depth - 1];
     struct grid_list *now = &g->path[depth];
+    const struct grid_axes *x = &g->x;
     now->n = 0;
-    for (int k = g->first[pattern]; k < g->first[pattern + 1]; k++)
+    for (int k = x->first[pattern]; k < x->first[pattern + 1]; k++)
         for (int j = 0; j < before->n; j++) {
             struct grid_vector v;
-            if (add(g, &before->v[j], &g->vector[k], &v)) put(g, now, v);
+            if (add(g, before->v[j], x->vector[k], &v)) put(g, now, v, before->price[j] + x->price[k]);
         }
     double best = INFINITY;
-    int tag = tag_of(g, g->t->mb->pattern[pattern].regions);
-    for (int k = 0; k < now->n; k++) {
-        size_t at = (size_t)(g->n - 1) - cell_of(g, &now->v[k]);
-        if (g->n_tag == 1 || crossed) best = fmin(best, layer(g, 0, tag, l)[at]);
-        if (g->n_tag > 1) best = fmin(best, layer(g, 1, tag, l)[at]);
+    int tag = grid_tag(g, g->t->mb->pattern[pattern].regions), cls = g->t->mb->pattern[pattern].cls;
+    for (int p = 0; p < (l > 0 ? g->n_tag : 1); p++) {
+        bool free = g->n_tag == 1 || crossed || (l > 0 && grid_may_cross(g, p, tag));
+        double more = l > 0 ? grid_apart(g, tag, p, cls, l) : 0;
+        for (int k = 0; k < now->n; k++) {
+            size_t at = (size_t)(x->n - 1) - grid_cell(x, &now->v[k]);
+            double rest = free ? entry(g, 0, p, tag, l, at) : INFINITY;
+            if (g->n_tag > 1) rest = fmin(rest, entry(g, 1, p, tag, l, at));
+            best = fmin(best, now->price[k] + rest + more);
+        }
     }
-    return best + g->price * (used - g->budget);
+    return best - x->budget;
 }

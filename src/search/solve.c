@@ -164,7 +164,7 @@ static void begin_unit(struct workspace *v, const struct mb_space *mb, int D, in
     t->examined = 0;
     v->window.rents_cut = 0;
     t->bounds = (struct bound_counts){0};
-    grid_forget(&t->grid, (struct grid_trial){-1, false});
+    grid_forget(&t->grid);
     t->sides.on = false;
     t->over = false;
 }
@@ -235,12 +235,13 @@ static bool raise_bound(struct workspace *v, struct window *w, double sum) {
 static bool grid_closes(struct workspace *v, struct window *w) {
     struct grid *g = &v->tree.grid;
     const struct search_problem *p = v->s->p;
-    uint64_t after = p->with & BOUND_GRID ? 0 : GRID_AFTER;
+    uint64_t usual = v->effort.grid_after ? v->effort.grid_after : GRID_AFTER,
+             after = p->with & BOUND_GRID ? 0 : usual;
     double sum;
     g->on = false;
     if (v->effort.dive || p->without & BOUND_GRID || v->tree.examined < after) return false;
     if (!g->worthwhile && !(p->with & BOUND_GRID)) return false;
-    bool built = grid_build(g, &sum);
+    bool built = grid_build(g, w->price, &sum);
     v->tree.examined += grid_effort(g);
     if (!built) return v->window.stopped;
     bool cut = raise_bound(v, w, sum);
@@ -362,7 +363,6 @@ void unit_join(struct unit_answer *sum, struct goal *goal, const struct unit_ans
     q->lost |= r->lost;
     sum->opened |= slice->opened;
     sum->image_lb = fmin(sum->image_lb, slice->image_lb);
-    if (!sum->nodes || sum->tried.scope < 0) sum->tried = slice->tried;
     sum->nodes += slice->nodes;
     sum->plans += slice->plans;
     bounds_add(&sum->bounds, &slice->bounds);
@@ -422,7 +422,6 @@ void unit_solve(struct workspace *v, const struct mb_space *mb, int D, const str
     v->a = a;
     begin_unit(v, mb, D, D, goal, effort);
     v->tree.examined = slice->examined;
-    if (slice->w) grid_forget(&v->tree.grid, slice->tried);
     run(v, slice);
     if (v->window.stopped) out->status = UNIT_TODO;
     out->nodes = v->tree.examined - slice->examined;
@@ -432,6 +431,5 @@ void unit_solve(struct workspace *v, const struct mb_space *mb, int D, const str
     out->proof = v->proof;
     out->proof.goal = NULL;
     out->image_lb = v->image_lb;
-    out->tried = grid_tried(&v->tree.grid);
     arena_release(&v->tables, mark);
 }

@@ -1,8 +1,7 @@
 #ifndef SAILOR_SEARCH_SOLVE_H
 #define SAILOR_SEARCH_SOLVE_H
-#include "search/grid.h"
 #include "search/proof.h"
-#include "search/unit.h"
+#include "search/window.h"
 /* Solving one unit: every plan of one (microbatch, D) that could beat what is known. */
 
 struct unit_answer {
@@ -18,7 +17,6 @@ struct unit_answer {
     bool opened;        /* it had something to search */
     struct proof proof; /* without its goal */
     double image_lb;    /* merged zones: the least bound of what is left */
-    struct grid_trial tried;
     int n_left;          /* windows that it did not get to */
     struct window *left; /* [n_left] */
 };
@@ -30,6 +28,7 @@ struct unit_effort {
     double tolerance; /* > 0: plans that promise less than that relative gain may be left out; the bound says
                          so */
     bool lay_out; /* merged zones: look for the real plans of merged ones, instead of taking their bounds */
+    uint64_t grid_after; /* partial plans of a unit after which a grid is worth while; 0: as usual */
     bool dive;    /* straight to the first plans, no proof wanted */
 };
 
@@ -39,7 +38,6 @@ struct unit_slice {
     const struct window *w;
     int n;
     uint64_t examined; /* partial plans of the attempt so far */
-    struct grid_trial tried;
     uint64_t patience; /* those of this slice, but that a window is not left in the middle */
 };
 

@@ -158,8 +158,7 @@ static double node_cost(const struct tree *v, const struct tree_node *n) { retur
 /* Does the grid rule out everything in front of n? */
 static bool grid_cuts(struct tree *v, const struct tree_node *n) {
     if (!v->grid.on) return false;
-    double used = v->surr_stack[n->depth * SURROGATES_MAX],
-           rest = grid_rest(&v->grid, n->depth, n->pattern, n->l, used, n->crossed),
+    double rest = grid_rest(&v->grid, n->depth, n->pattern, n->l, n->crossed),
            lb = window_time(v->t, fmax(n->top, v->t->w.x_lo), n->sum + fmax(0, rest), fmax(n->u, v->t->u_min),
                             fmax(n->y, v->t->w.y_lo));
     v->examined++;

@@ -272,6 +272,10 @@ static int worthwhile(const struct allowed *w, int n, const double *extra, doubl
     return m;
 }
 
+/* For what the CPU has; the sums and minima are the same. */
+#if defined(__x86_64__) && defined(__GLIBC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)
+__attribute__((target_clones("avx512f", "avx2", "default")))
+#endif
 void window_relax(double *restrict to, const double *restrict from, int n, double x) {
 #pragma omp simd
     for (int r = 0; r < n; r++) {
@@ -421,6 +425,11 @@ static double longest_useful(const struct window_tables *v, double usd_per_s) {
     double longest = goal_longest_useful(g, usd_per_s),
            usd = g->objective == OBJECTIVE_COST ? fmin(g->best, g->max_usd) : g->max_usd;
     return usd_per_s > 0 ? fmin(longest, (usd - v->traffic.least[v->s->L]) / usd_per_s) : longest;
+}
+
+double window_closing_sum(const struct window_tables *v) {
+    double usd = fmax(v->s->money ? v->min_usd[v->s->L] : 0, v->w.r_lo);
+    return longest_useful(v, usd) - window_time(v, v->w.x_lo, 0, v->u_min, v->w.y_lo);
 }
 
 /* The bounds of the window where the stage times add up to at least S. False: it holds nothing. */

@@ -9,11 +9,14 @@
 /* surrogates: by speed, each type, all alike, between that and speed, by price, and that of the chain */
 enum { LEVELS = 95, SURROGATES_MAX = GPUS_MAX + 5 };
 
+enum { GRID_AXES = 6 }; /* of grid.h */
+
 struct window {
     int scope;
     double x_lo, x_hi, y_lo, y_hi, r_lo, r_hi; /* largest stage time, largest all-reduce, USD per s */
     double time_lb, cost_lb;
     int splits;
+    double price[GRID_AXES]; /* that bounded the window best from which it was cut, by grid.h; 0: not known */
 };
 
 /** A weighted sum of GPU counts that every plan has to keep below `cap`. */
@@ -94,6 +97,9 @@ struct window window_first(const struct window_tables *t, int scope);
 /** Make t->w = w the open window, shrunk to where useful plans can be, with its tables and bounds. False:
  * it holds nothing, or t->stopped. */
 bool window_open(struct window_tables *t, struct window w);
+
+/** The least sum of stage times by which the open window would hold no useful plan; INFINITY: none. */
+double window_closing_sum(const struct window_tables *t);
 
 /** Of the first window of a scope that was not opened: no plan of the scope takes less time. Only where money
  * does not count. */

@@ -146,13 +146,15 @@ static void put_window(struct wire *b, const struct window *w) {
     put_int(b, w->scope);
     put_int(b, w->splits);
     put(b, v, sizeof v);
+    put(b, w->price, sizeof w->price);
 }
 
 static void get_window(const struct wire *b, size_t *at, struct window *w) {
     double v[WINDOW_NUMBERS];
     int scope = get_int(b, at), splits = get_int(b, at);
     get(b, at, v, sizeof v);
-    *w = (struct window){scope, v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7], splits};
+    *w = (struct window){scope, v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7], splits, {0}};
+    get(b, at, w->price, sizeof w->price);
 }
 
 void wire_put_answer(struct wire *b, int index, const struct unit_answer *x, double seconds) {
@@ -165,8 +167,6 @@ void wire_put_answer(struct wire *b, int index, const struct unit_answer *x, dou
     put(b, &x->bounds, sizeof x->bounds);
     put_proof(b, &x->proof);
     put_double(b, x->image_lb);
-    put_int(b, x->tried.scope);
-    put_int(b, x->tried.priced);
     put_int(b, x->opened);
     put_int(b, x->n_left);
     for (int k = 0; k < x->n_left; k++) put_window(b, &x->left[k]);
@@ -186,8 +186,6 @@ int wire_get_answer(const struct wire *b, size_t *at, struct unit_answer *x, dou
     get(b, at, &x->bounds, sizeof x->bounds);
     get_proof(b, at, &x->proof);
     x->image_lb = get_double(b, at);
-    x->tried.scope = get_int(b, at);
-    x->tried.priced = get_int(b, at) != 0;
     x->opened = get_int(b, at) != 0;
     x->n_left = get_count(b, at, WINDOW_NUMBERS * sizeof(double));
     x->left = ARENA_ARRAY(a, struct window, x->n_left + 1);
@@ -205,7 +203,7 @@ int wire_get_answer(const struct wire *b, size_t *at, struct unit_answer *x, dou
 /* Another number wherever one of these forms changes, or the way in which a step deals windows to its tasks.
  */
 static const uint64_t FORM =
-    UINT64_C(0x7361696c6f720003) + (sizeof(struct bound_counts) << 8) + (WINDOW_NUMBERS << 16);
+    UINT64_C(0x7361696c6f720004) + (sizeof(struct bound_counts) << 8) + (WINDOW_NUMBERS << 16);
 
 static void put_saved(struct wire *b, const struct saved_answer *x) {
     wire_put_answer(b, x->index, &x->answer, x->seconds);

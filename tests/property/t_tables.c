@@ -174,7 +174,7 @@ static bool cuts_counted(uint64_t seed) {
         struct goal goal = {
             .objective = p.objective, .best = INFINITY, .max_time_s = INFINITY, .max_usd = INFINITY};
         struct unit_answer out;
-        struct unit_slice whole = {.tried = {-1, false}, .patience = UINT64_MAX};
+        struct unit_slice whole = {.patience = UINT64_MAX};
         unit_solve(w, &s->mb[k], 2, &goal, (struct unit_effort){.limit = LIMIT}, &whole, &out, &a);
         ok &= out.n_left <= LIMIT + 1 + unit_scopes(s);
     }

@@ -17,8 +17,8 @@ static const struct workload w = {.model = &model, .site = &site, .global_batch_
 static struct arena arena;
 
 static struct unit_answer an_answer(int k) {
-    static struct window left[2] = {{1, 0.1, 0.2, 0, INFINITY, 0, INFINITY, 3.5, 0, 4},
-                                    {0, 0.2, 0.3, 0, 1, 0, 1, 3.75, 0.5, 5}};
+    static struct window left[2] = {{1, 0.1, 0.2, 0, INFINITY, 0, INFINITY, 3.5, 0, 4, {0.25, 0.5}},
+                                    {0, 0.2, 0.3, 0, 1, 0, 1, 3.75, 0.5, 5, {0}}};
     static struct replicas group[] = {{.gpu = 1, .zone = 0, .tp = 2, .count = 3}};
     static struct stage stage[] = {{0, 4, 1, group}, {4, 9, 1, group}};
     static struct pipeline pipeline = {2, stage};
@@ -32,8 +32,7 @@ static struct unit_answer an_answer(int k) {
                                 .n_left = k < 2 ? k : 2,
                                 .left = left,
                                 .n_plan = k & 1,
-                                .plan = &found,
-                                .tried = {-1, false}};
+                                .plan = &found};
 }
 
 static struct saved make_saved(void) {
