@@ -14,9 +14,9 @@ struct unit_answer {
     int room;   /* for plans in the list */
     struct found_plan *plan;
     /* Of a slice of an attempt, for unit_conclude(): */
-    bool opened;        /* it had something to search */
-    struct proof proof; /* without its goal */
-    double image_lb;    /* merged zones: the least bound of what is left */
+    bool opened;         /* it had something to search */
+    struct proof proof;  /* without its goal */
+    double image_lb;     /* merged zones: the least bound of what is left */
     int n_left;          /* windows that it did not get to */
     struct window *left; /* [n_left] */
 };
@@ -29,7 +29,7 @@ struct unit_effort {
                          so */
     bool lay_out; /* merged zones: look for the real plans of merged ones, instead of taking their bounds */
     uint64_t grid_after; /* partial plans of a unit after which a grid is worth while; 0: as usual */
-    bool dive;    /* straight to the first plans, no proof wanted */
+    bool dive;           /* straight to the first plans, no proof wanted */
 };
 
 /** Where a slice of an attempt begins: with the first windows of the unit (w NULL), or with those that

@@ -70,7 +70,8 @@ EOF
 }
 
 # The smallest of these pools that takes long enough on this machine.
-for gpus in "${JOB_GPUS:-512 1536 0 256}" "64 64 64 1024" "128 128 128 1024" "256 256 256 1024" "512 512 512 1024" "256 256 256 4096" "512 512 512 4096"; do
+for gpus in "${JOB_GPUS:-512 1536 0 256}" "64 64 64 1024" "128 128 128 1024" "256 256 256 1024" "512 512 512 1024" \
+    "256 256 256 4096" "512 512 512 4096"; do
     read -r a100 v100 gh200 batch <<<"$gpus"
     cat >"$tmp/job.json" <<EOF
 {"format": "sailor-job/1", "name": "resume", "model": "opt-350m", "site": "gcp", "global_batch_size": $batch,
