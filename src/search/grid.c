@@ -280,34 +280,26 @@ static bool table_use(struct grid *g, struct options *o, double use[GRID_AXES]) 
 }
 
 /* A step along the subgradient: the price of what a cheapest cover takes too much of goes up, that of what it
- * leaves goes down, as far as would close the window if the cover stayed the same (Polyak); turned away from
- * the way that the last step came, if it points back there (Camerini, Fratta and Maffioli). False: it takes
- * just what there is. */
+ * leaves goes down, as far as would raise the sum by `missing` if the cover stayed the same (Polyak). False:
+ * it takes just what there is. */
 static bool move_prices(const struct grid *g, const double use[GRID_AXES], double missing,
-                        double way[GRID_AXES], double price_of[GRID_AXES]) {
+                        double price_of[GRID_AXES]) {
     const struct grid_axes *x = &g->x;
-    double over[GRID_AXES] = {0}, back = 0, was = 0, norm = 0;
+    double over[GRID_AXES] = {0}, norm = 0;
     for (int a = 0; a < x->n_axis; a++) {
         over[a] = use[a] - (double)x->gpus[a];
-        if (over[a] < 0 && !(price_of[a] > 0)) over[a] = 0;
-        back -= over[a] * way[a];
-        was += way[a] * way[a];
-    }
-    for (int a = 0; a < x->n_axis; a++) {
-        way[a] = over[a] + (back > 0 ? 1.5 * back / was * way[a] : 0);
-        norm += way[a] * way[a];
+        if (over[a] > 0 || price_of[a] > 0) norm += over[a] * over[a];
     }
     for (int a = 0; a < x->n_axis && norm > 0; a++)
-        price_of[a] = fmax(0, price_of[a] + missing / norm * way[a]);
+        price_of[a] = fmax(0, price_of[a] + missing / norm * over[a]);
     return norm > 0;
 }
 
 /* Looks for prices that close the window. `best_of`: where to begin, and the best that were found. */
 static double find_prices(struct grid *g, struct options *o, double best_of[GRID_AXES]) {
-    enum { TABLES = 10, PATIENCE = 3, LOOK = 4 };
+    enum { TABLES = 8, PATIENCE = 3, LOOK = 4 };
     const double LEAST_STEP = 0.05, ENOUGH = 0.1;
-    double of[GRID_AXES], first = 0, way[GRID_AXES] = {0}, best = -INFINITY, step = 1,
-                          close = window_closing_sum(g->t);
+    double of[GRID_AXES], first = 0, best = -INFINITY, step = 1.5, close = window_closing_sum(g->t);
     memcpy(of, best_of, sizeof of);
     for (int k = 0, idle = 0; k < TABLES; k++) {
         double use[GRID_AXES] = {0};
@@ -330,8 +322,7 @@ static double find_prices(struct grid *g, struct options *o, double best_of[GRID
             idle = 0;
             if (step < LEAST_STEP) break;
             memcpy(of, best_of, sizeof of);
-            memset(way, 0, sizeof way);
-        } else if (!move_prices(g, use, step * fmax(close - sum, 0.01 * close), way, of))
+        } else if (!move_prices(g, use, step * fmax(close - sum, 0.01 * close), of))
             break;
     }
     return best;
@@ -395,7 +386,7 @@ bool grid_build(struct grid *g, double price[GRID_AXES], double *sum) {
     struct options o = new_options(g);
     double known = 0;
     for (int a = 0; a < g->x.n_axis; a++) known = fmax(known, price[a]);
-    for (int a = 0; a < g->x.n_axis && !(known > 0); a++) price[a] = price_of(t) * g->x.worth[a];
+    for (int a = 0; a < g->x.n_axis && !(known > 0); a++) price[a] = 2 * price_of(t) * g->x.worth[a];
     grid_list_ways(g);
     *sum = find_prices(g, &o, price);
     if (*sum < INFINITY && !t->stopped) { /* the table that is left is that of the best prices */
