@@ -230,8 +230,8 @@ static bool raise_bound(struct workspace *v, struct window *w, double sum) {
     return proof_cut(&v->proof, w->time_lb, w->cost_lb);
 }
 
-/* The last gear: where a unit has taken long, a grid over the GPU types bounds the window, and then the
- * partial plans in it. */
+/* The last gear: where a unit has taken long, a grid over regions and GPU types bounds the window, and then
+ * the partial plans in it. */
 static bool grid_closes(struct workspace *v, struct window *w) {
     struct grid *g = &v->tree.grid;
     const struct search_problem *p = v->s->p;
