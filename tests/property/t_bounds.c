@@ -492,6 +492,7 @@ int main(int argc, char **argv) {
     struct memo *memo = memos_new(1);
     setvbuf(stdout, NULL, _IOLBF, 0);
     for (long i = 0; i < n; i++) failed += !one_instance(seed + (uint64_t)i, memo);
+    memos_free(memo, 1);
     printf(
         "# %ld plans, %ld across regions; %ld with merged zones; %ld windows: %ld with links between types, "
         "%ld "
