@@ -185,10 +185,7 @@ static void fill(double *x, size_t n, double value) {
 static double allowance(const struct grid *g, int i, int e, int c, int before, int tag, int next,
                         double most) {
     bool crossed = c || (i > 0 && grid_may_cross(g, before, tag));
-    double rest = e < g->t->s->L             ? *grid_back(g, crossed, tag, next, e)
-                  : crossed || g->n_tag == 1 ? 0
-                                             : INFINITY;
-    return most - *grid_front(g, c, before, tag, i) - rest;
+    return most - grid_front(g, c, before, tag, i) - grid_behind(g, crossed, tag, next, e);
 }
 
 /* All stages [i, e) in one place. */

@@ -150,8 +150,8 @@ double grid_way_s(const struct grid *g, const struct grid_way *w, int i, int e, 
  * the pool cost, that is a bound on the sum of stage times. Then what covers cost in front of a layer and
  * from it on, and the cheapest stage [i, e). */
 double grid_cover(struct grid *g);
-double *grid_front(const struct grid *g, int crossed, int last, int next, int l);
-double *grid_back(const struct grid *g, int crossed, int last, int next, int l);
+double grid_front(const struct grid *g, int crossed, int last, int next, int l);
+double grid_behind(const struct grid *g, int crossed, int last, int next, int l);
 double grid_least_cost(const struct grid *g, int i, int e, int before, int tag, int next);
 
 #endif

@@ -137,15 +137,24 @@ static void find_least(struct grid *g, int i, int e, int before, int tag, int ne
     g->work += (uint64_t)n;
 }
 
-double *grid_front(const struct grid *g, int crossed, int last, int next, int l) {
+static double *front_at(const struct grid *g, int crossed, int last, int next, int l) {
     return &g->front[((l * 2 + crossed) * g->n_tag + last) * g->n_tag + next];
 }
 
-double *grid_back(const struct grid *g, int crossed, int last, int next, int l) {
+static double *back_at(const struct grid *g, int crossed, int last, int next, int l) {
     return &g->back[((l * 2 + crossed) * g->n_tag + last) * g->n_tag + next];
 }
 
-/* Calls `with` for each place that a stage [i, e) may have between its neighbours. */
+double grid_front(const struct grid *g, int crossed, int last, int next, int l) {
+    return *front_at(g, crossed, last, next, l);
+}
+
+double grid_behind(const struct grid *g, int crossed, int last, int next, int l) {
+    if (l < g->t->s->L) return *back_at(g, crossed, last, next, l);
+    return crossed || g->n_tag == 1 ? 0 : INFINITY;
+}
+
+/* Where a stage [i, e) and its neighbours may lie. */
 #define EACH_PLACE(g, i, e, before, tag, next)                                                               \
     for (int before = 0; before < ((i) > 0 ? (g)->n_tag : 1); before++)                                      \
         for (int tag = 0; tag < (g)->n_tag; tag++)                                                           \
@@ -154,7 +163,7 @@ double *grid_back(const struct grid *g, int crossed, int last, int next, int l) 
 static void build_front(struct grid *g) {
     int L = g->t->s->L, T = g->n_tag;
     for (int k = 0; k < (L + 1) * 2 * T * T; k++) g->front[k] = g->back[k] = INFINITY;
-    for (int tag = 0; tag < T; tag++) *grid_front(g, 0, 0, tag, 0) = 0;
+    for (int tag = 0; tag < T; tag++) *front_at(g, 0, 0, tag, 0) = 0;
     for (int e = 1; e <= L; e++)
         for (int i = 0; i < e; i++) EACH_PLACE(g, i, e, before, tag, next) {
                 int n;
@@ -164,8 +173,8 @@ static void build_front(struct grid *g) {
                 double cost = *least_at(g, i, e, before, tag, next);
                 for (int c = 0; c < 2; c++) {
                     bool crossed = c || (i > 0 && grid_may_cross(g, before, tag));
-                    double *to = grid_front(g, crossed, tag, next, e),
-                           sum = *grid_front(g, c, before, tag, i) + cost;
+                    double *to = front_at(g, crossed, tag, next, e),
+                           sum = *front_at(g, c, before, tag, i) + cost;
                     if (sum < *to) *to = sum;
                 }
             }
@@ -181,11 +190,9 @@ static void build_back(struct grid *g) {
                 double cost = *least_at(g, i, e, before, tag, next);
                 for (int c = 0; c < 2; c++) {
                     bool crossed = c || (i > 0 && grid_may_cross(g, before, tag));
-                    double rest = e < L                      ? *grid_back(g, crossed, tag, next, e)
-                                  : crossed || g->n_tag == 1 ? 0
-                                                             : INFINITY,
-                           *to = grid_back(g, c, before, tag, i);
-                    if (cost + rest < *to) *to = cost + rest;
+                    double sum = cost + grid_behind(g, crossed, tag, next, e),
+                           *to = back_at(g, c, before, tag, i);
+                    if (sum < *to) *to = sum;
                 }
             }
 }
@@ -194,6 +201,6 @@ double grid_cover(struct grid *g) {
     double least = INFINITY;
     build_front(g);
     build_back(g);
-    for (int tag = 0; tag < g->n_tag; tag++) least = fmin(least, *grid_back(g, 0, 0, tag, 0));
+    for (int tag = 0; tag < g->n_tag; tag++) least = fmin(least, *back_at(g, 0, 0, tag, 0));
     return least - g->x.budget;
 }
